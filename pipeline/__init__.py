@@ -1,0 +1,1 @@
+"""The streaming program: events in, assessments out."""
