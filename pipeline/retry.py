@@ -33,7 +33,8 @@ def retrying(
 ) -> Result:
     """The result of `action`, repeated while it raises one of `errors`; once stopped, its last error.
 
-    `describe` says what is tried, for the log: "write assessments to BigQuery". The action must be safe to repeat.
+    `describe` says what is tried, for the log: "write assessments to BigQuery". The action must be safe
+    to repeat.
     """
     for attempt, pause_s in enumerate(pauses_s()):
         try:

@@ -33,7 +33,7 @@ def test_goes_on_until_it_works():
 def test_stopping_raises_the_last_error():
     action = Flaky(failures=1_000)
     with pytest.raises(ConnectionError, match="attempt 3"):
-        retrying(action, ConnectionError, "reach", should_stop=lambda: action.calls >= 3, sleep=lambda _: None)
+        retrying(action, ConnectionError, "reach", lambda: action.calls >= 3, lambda _: None)
 
 
 def test_other_errors_are_not_retried():
