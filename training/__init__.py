@@ -1,0 +1,1 @@
+"""Training: from labelled events to a bundle that serving can load."""
