@@ -1,0 +1,250 @@
+"""The kernel against the oracle and against itself, on histories that hypothesis draws.
+
+Against the oracle it must say the same of every event. Against itself: however batches are cut, lost,
+repeated or committed by half, the records must be the same bytes and the vectors the same bits.
+The rules themselves, example by example, are in test_rules.py.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from features import kernel
+from features.kernel import Disposition
+from features.plan import EVER, Statistic
+from tests.features.driving import Driver, Told, drive, outcome_of, score_of
+from tests.features.histories import (
+    Case,
+    arrivals,
+    batch_sizes,
+    batches,
+    cases,
+    crowded_cases,
+    examples,
+)
+from tests.features.oracle import Answer, Event, Oracle
+
+AS_ONE = (10**6,)
+
+
+def bits(raw: NDArray[np.float64]) -> bytes:
+    return raw.tobytes()
+
+
+# Against the oracle.
+
+
+def columns_of(case: Case, *statistics: Statistic) -> list[bool]:
+    asked = [output.statistic in statistics for output in case.plan.outputs]
+    return asked + [False] * case.plan.attributes
+
+
+def check_against_oracle(case: Case, told: Told) -> None:
+    oracle = Oracle(case.plan, case.attribute_source)
+    answers = [oracle.arrive(event) for event in case.events]
+    assert told.disposition == [answer.disposition for answer in answers]
+    assert told.seq == [answer.seq for answer in answers]
+    assert told.exact == [answer.exact for answer in answers]
+    expected = np.array([answer.raw for answer in answers]).reshape(told.raw.shape)
+    folded = np.array(told.disposition) == "folded"
+    check_vectors(case, told.raw[~folded], expected[~folded])
+
+
+def check_vectors(case: Case, raw: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+    """The same bits, but for standard deviations, whose squares are not exact."""
+    std = np.array(columns_of(case, Statistic.STD), dtype=bool)
+    np.testing.assert_array_equal(raw[:, ~std], expected[:, ~std])
+    np.testing.assert_allclose(raw[:, std], expected[:, std], rtol=1e-9, atol=1e-9)
+
+
+@examples(150)
+@given(cases(), batch_sizes)
+def test_the_kernel_says_what_the_oracle_says(case: Case, sizes: list[int]) -> None:
+    check_against_oracle(case, drive(case, sizes)[1])
+
+
+@examples(4)
+@given(crowded_cases(), batch_sizes)
+def test_the_kernel_says_what_the_oracle_says_of_crowds(case: Case, sizes: list[int]) -> None:
+    check_against_oracle(case, drive(case, sizes)[1])
+
+
+# Batches.
+
+
+@examples(60)
+@given(cases(nasty=True), batch_sizes, batch_sizes)
+def test_cutting_batches_otherwise_changes_nothing(case: Case, some: list[int], others: list[int]) -> None:
+    first, told = drive(case, some)
+    second, told_again = drive(case, others)
+    assert first.blobs == second.blobs
+    assert bits(told.raw) == bits(told_again.raw)
+    assert told._replace(raw=told_again.raw) == told_again
+
+
+@examples(20)
+@given(cases(nasty=True), batch_sizes)
+def test_one_batch_is_as_good_as_one_event_at_a_time(case: Case, sizes: list[int]) -> None:
+    whole, told = drive(case, AS_ONE)
+    single, told_again = drive(case, (1,))
+    assert whole.blobs == single.blobs
+    assert bits(told.raw) == bits(told_again.raw)
+
+
+@examples(20)
+@given(cases(nasty=True), batch_sizes)
+def test_a_record_depends_on_the_events_of_its_entity_only(case: Case, sizes: list[int]) -> None:
+    together, _ = drive(case, sizes)
+    for entity, blob in together.blobs.items():
+        own = [event for event in case.events if event.entity == entity]
+        assert drive(case._replace(events=own), AS_ONE)[0].blobs == {entity: blob}
+
+
+@examples(20)
+@given(cases(nasty=True), batch_sizes)
+def test_asking_for_no_vector_leaves_the_same_record(case: Case, sizes: list[int]) -> None:
+    quiet = case._replace(events=[event._replace(scored=False) for event in case.events])
+    driver, told = drive(quiet, sizes)
+    assert driver.blobs == drive(case, sizes)[0].blobs
+    assert np.isnan(told.raw).all()
+
+
+# Duplicates.
+
+
+def first_arrivals(case: Case, told: Told) -> dict[tuple[str | None, int], Event]:
+    """By entity and sequence number."""
+    new = ("applied", "folded")
+    rows = zip(case.events, told.disposition, told.seq, strict=True)
+    return {(event.entity, seq): event for event, said, seq in rows if said in new}
+
+
+@examples(40)
+@given(cases(is_subject=True), batch_sizes)
+def test_a_duplicate_tells_its_outcome_or_its_original(case: Case, sizes: list[int]) -> None:
+    driver = Driver(case.plan, case.attribute_source)
+    first: dict[tuple[str | None, int], Event] = {}
+    for batch in batches(case.events, sizes):
+        said = driver.advance(batch)
+        here: dict[tuple[str | None, int], int] = {}
+        for i, (event, disposition, seq) in enumerate(zip(batch, said.disposition, said.seq, strict=True)):
+            place = event.entity, int(seq)
+            if disposition == Disposition.APPLIED:
+                first[place], here[place] = event, i
+            if disposition == Disposition.DUPLICATE:
+                assert said.original[i] == here.get(place, -1)
+                if place not in here:
+                    assert said.seen_score[i] == np.float32(score_of(first[place]))
+                    assert said.seen_outcome[i] == outcome_of(first[place])
+            else:
+                assert said.original[i] == -1
+
+
+def newest_in_time(case: Case, told: Told, entity: str) -> list[Event]:
+    """The events that are in the ring for certain."""
+    new = [(e.time_us, seq, e) for (who, seq), e in first_arrivals(case, told).items() if who == entity]
+    return [event for *_, event in sorted(new)[-64:]]
+
+
+@examples(40)
+@given(cases(altered=False), batch_sizes, st.randoms(use_true_random=False))
+def test_delivering_again_changes_nothing(case: Case, sizes: list[int], rng: st.DataObject) -> None:
+    driver, told = drive(case, sizes)
+    before = dict(driver.blobs)
+    if case.plan.is_subject:
+        again = list(case.events)
+    else:
+        again = [event for entity in before for event in newest_in_time(case, told, entity)]
+    rng.shuffle(again)
+    said = driver.tell(again, sizes)
+    assert driver.blobs == before
+    assert set(said.disposition) <= {"absent", "duplicate", "too_late"}
+
+
+@examples(40)
+@given(cases(nasty=True, altered=False), batch_sizes)
+def test_a_duplicate_has_the_vector_it_had_at_first(case: Case, sizes: list[int]) -> None:
+    told = drive(case, sizes)[1]
+    first: dict[tuple[str | None, int], bytes] = {}
+    for event, said, raw, seq, exact in zip(case.events, *told, strict=True):
+        if said == "applied":
+            first[event.entity, seq] = bits(raw)
+        if said == "duplicate" and exact:
+            assert bits(raw) == first[event.entity, seq]
+
+
+# Crashes.
+
+attempts = st.lists(
+    st.tuples(st.integers(1, 80), st.sampled_from(("done", "done", "lost", "not acknowledged", "half"))),
+    min_size=1,
+    max_size=8,
+).filter(lambda drawn: any(fate == "done" for _, fate in drawn))
+
+
+def with_crashes(driver: Driver, events: Sequence[Event], fates: list[tuple[int, str]]) -> list[Answer]:
+    """At least once: a batch that is not done is delivered again, in batches of other sizes."""
+    start = turn = 0
+    answers: list[Answer] = []
+    while start < len(events):
+        size, fate = fates[turn % len(fates)]
+        before = dict(driver.blobs)
+        told = driver.tell(events[start : start + size])
+        if fate == "lost":
+            driver.blobs = before
+        if fate == "half":  # some records were written
+            kept = sorted(driver.blobs)[::2]
+            driver.blobs = before | {entity: driver.blobs[entity] for entity in kept}
+        if fate == "done":
+            answers += told.answers()
+            start += size
+        turn += 1
+    return answers
+
+
+@examples(60)
+@given(cases(is_subject=True, nasty=True, altered=False), attempts)
+def test_crashes_leave_the_records_that_a_quiet_day_leaves(case: Case, fates: list[tuple[int, str]]) -> None:
+    quiet, told = drive(case, AS_ONE)
+    stormy = Driver(case.plan, case.attribute_source)
+    answers = with_crashes(stormy, case.events, fates)
+    assert stormy.blobs == quiet.blobs
+    for answer, expected in zip(answers, told.answers(), strict=True):
+        if answer.exact and answer.disposition in ("applied", "duplicate") and expected.exact:
+            assert answer.seq == expected.seq or expected.disposition == "too_late"
+            np.testing.assert_array_equal(answer.raw, expected.raw)
+
+
+# Status.
+
+
+@examples(20)
+@given(cases(is_subject=True), batch_sizes)
+def test_status_is_kept_as_the_policy_left_it(case: Case, sizes: list[int]) -> None:
+    driver, told = drive(case, sizes)
+    new = first_arrivals(case, told)
+    probe = arrivals(case.plan, case.attribute_source, case.events)
+    read = kernel.advance(case.plan, [driver.blobs[entity] for entity in probe.ids], probe).status
+    for entity, status in zip(probe.ids, read, strict=True):
+        own = [event.time_us for (who, _), event in new.items() if who == entity]
+        assert status["streak"] == len(own)
+        assert status["since_us"] == max([0, *own])
+
+
+# Folding: other entities only. A folded event's own vector is approximate, later ones are not.
+
+
+@examples(30)
+@given(cases(is_subject=False), batch_sizes)
+def test_a_folded_event_counts_itself(case: Case, sizes: list[int]) -> None:
+    told = drive(case, sizes)[1]
+    for event, said, raw in zip(case.events, told.disposition, told.raw, strict=True):
+        for output, value in zip(case.plan.outputs, raw, strict=False):
+            own = event.lanes >> output.lane & 1
+            if said == "folded" and event.scored and own and output.statistic is Statistic.COUNT:
+                assert value >= 1 and value == math.floor(value)
+                assert output.window_us != EVER or value <= told.seq[-1] + len(told.seq)
