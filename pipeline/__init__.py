@@ -1,1 +1,1 @@
-"""The streaming program: events in, assessments out."""
+"""The stream: messages in; assessments, alerts and dead letters out."""

@@ -1,0 +1,274 @@
+"""Records in Redis: one node or a cluster, plain or TLS.
+
+A batch is one round trip: commands of GROUP keys are sent one after the other, so that the server works on
+one while the next is packed, and then all answers are read. In a cluster a group is a hash slot. What is
+answered with a redirection or a missing script is done again by redis-py's client, which knows how.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from hashlib import sha1
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from redis import Redis, RedisCluster
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    MovedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from pipeline.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+GROUP = 200  # keys a command; measured best, see docs/decisions: the server works while the next is packed
+TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
+CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
+
+# KEYS: the records. ARGV: time to live in ms, all expected seqs (8 bytes each), then the new records.
+# Seqs are compared as bytes: a Lua number is a double and would be wrong above 2^53.
+COMMIT = """
+local answer, none = {}, string.rep('\\0', 8)
+for i, key in ipairs(KEYS) do
+  local seq = redis.call('GETRANGE', key, '12', '19')
+  if seq == '' then seq = none end
+  if seq == string.sub(ARGV[2], 8 * i - 7, 8 * i) then
+    redis.call('PSETEX', key, ARGV[1], ARGV[i + 2])
+    answer[i] = '1'
+  else
+    answer[i] = '0'
+  end
+end
+return table.concat(answer)
+"""
+COMMIT_SHA = sha1(COMMIT.encode(), usedforsecurity=False).hexdigest()
+
+WRITTEN = ord("1")
+AGAIN = (NoScriptError, MovedError, AskError, TryAgainError)  # answers that mean: not done, do it so
+
+# What the server or redis-py says -> what to do about it; the first match counts.
+ADVICE = (
+    ("WRONGPASS", "Check the user and the password in the URL."),
+    ("invalid username-password", "Check the user and the password in the URL."),
+    ("NOAUTH", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
+    ("Authentication required", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
+    ("without any password configured", "The server has no password: take it out of the URL."),
+    ("NOPERM", "The user needs MGET, GETRANGE, PSETEX, EVAL, EVALSHA and INFO on the records' keys."),
+    ("CERTIFICATE_VERIFY_FAILED", "Give the file with the server's certificate authority."),
+    ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
+    ("MOVED", "It is a node of a cluster: use cluster mode."),
+    ("OOM", "Its memory is full: give it more, or shorten the records' time to live."),
+    ("READONLY", "It is a replica: point the URL at the primary."),
+    ("LOADING", "It is still loading its data: wait."),
+    ("must specify one of the following schemes", "Write redis://HOST:PORT, or rediss:// for TLS."),
+    ("Timeout", "It is frozen, overloaded or cut off: look at the server and the network."),
+)
+OTHERWISE = "Is it running, and can it be reached from here?"
+
+EVICTS = (
+    "Redis at %s may evict records when its memory is full (maxmemory-policy %s): features would then be "
+    "wrong without a sign. Use maxmemory-policy noeviction."
+)
+
+Client = Redis | RedisCluster
+Rows = slice | list[int]
+Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
+Command = list[Any]  # the name, then bytes, str or int
+
+
+class RedisStore:
+    """Records under their keys, each kept for `ttl` after its latest event. Connects when first used.
+
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file` names the certificate
+    authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
+    """
+
+    def __init__(self, url: str, ttl: timedelta, ca_file: str | None = None, cluster: bool = False) -> None:
+        self.address = _address(url)
+        self._url = url
+        self._ttl_ms = str(ttl // timedelta(milliseconds=1))
+        self._ca_file = ca_file
+        self._cluster = cluster
+        self._lock = Lock()
+        self._client: Client | None = None
+        self._lost = False  # a connection was lost: a cluster may look different now
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.address})"
+
+    def check(self) -> None:
+        """Say within about a second whether records could be read and written here."""
+        with _explained(self.address):
+            client = self._connect(CHECK_TIMEOUT_S)
+            _call(client, ["EVAL", COMMIT, 0, self._ttl_ms, b""])
+            server = client.info()
+            client.close()
+        if server.get("cluster_enabled") and not self._cluster:
+            raise StoreUnavailable(f"Redis at {self.address} is a node of a cluster. Use cluster mode.")
+        if server.get("maxmemory") and server.get("maxmemory_policy") != "noeviction":
+            logger.warning(EVICTS, self.address, server["maxmemory_policy"])
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The records, None where there is none. One round trip."""
+        return self._exchange(keys, lambda rows: ["MGET", *_pick(keys, rows)])
+
+    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        """Write blobs[i] if keys[i] still has seq before[i]; says which were written. One round trip.
+
+        When the connection is lost on the way, nobody knows what was written: see RecordStore.commit.
+        """
+        seqs = np.asarray(before, "<u8")
+
+        def command(rows: Rows) -> Command:
+            named, new = _pick(keys, rows), _pick(blobs, rows)
+            return ["EVALSHA", COMMIT_SHA, len(named), *named, self._ttl_ms, seqs[rows].tobytes(), *new]
+
+        return [flag == WRITTEN for flag in self._exchange(keys, command)]
+
+    def close(self) -> None:
+        """Close the connections; the store can be used again and then connects anew."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _exchange(self, keys: Sequence[bytes], command: Callable[[Rows], Command]) -> list[Any]:
+        """Send `command` of each group of keys; what was answered for each key."""
+        answers: list[Any] = [None] * len(keys)
+        with _explained(self.address), self._noticing_loss():
+            client = self._ready()
+            for rows, answer in _round_trip(_routes(client, keys), command):
+                if isinstance(answer, AGAIN):
+                    answer = _again(client, command(rows))
+                _put(answers, rows, answer)
+        return answers
+
+    @contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, RedisClusterException, OSError):
+            self._lost = True
+            raise
+
+    def _ready(self) -> Client:
+        """The client, connected; in a cluster that failed us, with its nodes as they are now."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect(TIMEOUT_S)
+            elif self._lost and isinstance(self._client, RedisCluster):
+                self._client.nodes_manager.initialize()
+            self._lost = False
+            return self._client
+
+    def _connect(self, timeout_s: float) -> Client:
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "protocol": 2,  # no faster than 3, and no messages that nobody asked for
+            "retry": Retry(NoBackoff(), 0),  # waiting is the caller's business
+        }
+        if self._ca_file:
+            options["ssl_ca_certs"] = self._ca_file
+        try:
+            return (RedisCluster if self._cluster else Redis).from_url(self._url, **options)
+        except (ValueError, TypeError) as error:  # TypeError: a certificate authority without TLS
+            raise RedisError(str(error)) from error
+
+
+def _routes(client: Client, keys: Sequence[bytes]) -> Routes:
+    """Groups of keys by the server that holds them."""
+    if isinstance(client, Redis):
+        starts = range(0, len(keys), GROUP)
+        return {client.connection_pool: [slice(i, min(i + GROUP, len(keys))) for i in starts]}
+    by_slot: dict[int, list[int]] = {}
+    for row, key in enumerate(keys):
+        by_slot.setdefault(key_slot(key), []).append(row)
+    routes: Routes = {}
+    for slot, rows in by_slot.items():
+        node = client.nodes_manager.get_node_from_slot(slot)
+        routes.setdefault(client.get_redis_connection(node).connection_pool, []).append(rows)
+    return routes
+
+
+def _pick(values: Sequence[bytes], rows: Rows) -> Sequence[bytes]:
+    return values[rows] if isinstance(rows, slice) else [values[i] for i in rows]
+
+
+def _put(values: list[Any], rows: Rows, new: Sequence[Any]) -> None:
+    places = range(rows.start, rows.stop) if isinstance(rows, slice) else rows
+    for place, value in zip(places, new, strict=True):
+        values[place] = value
+
+
+def _round_trip(routes: Routes, command: Callable[[Rows], Command]) -> list[tuple[Rows, Any]]:
+    """Send everything to everybody, then read every answer."""
+    with ExitStack() as stack:
+        sent: list[tuple[Rows, Connection]] = []
+        for pool, groups in routes.items():
+            connection = stack.enter_context(_borrowed(pool))
+            for rows in groups:
+                connection.send_command(*command(rows), check_health=False)  # type: ignore[no-untyped-call]
+                sent.append((rows, connection))
+        return [(rows, _answer(connection)) for rows, connection in sent]
+
+
+@contextmanager
+def _borrowed(pool: ConnectionPool) -> Iterator[Connection]:
+    """A connection of the pool; closed when anything goes wrong, because answers may be on their way."""
+    connection = pool.get_connection()
+    try:
+        yield connection
+    except BaseException:
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _answer(connection: Connection) -> Any:
+    try:
+        return connection.read_response()
+    except AGAIN as error:
+        return error
+
+
+def _again(client: Client, command: Command) -> Any:
+    """The command once more, with the script's text, by redis-py, which follows redirections."""
+    name, *rest = command
+    if name == "EVALSHA":
+        name, rest[0] = "EVAL", COMMIT
+    return _call(client, [name, *rest])
+
+
+def _call(client: Client, command: Command) -> Any:
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def _address(url: str) -> str:
+    """Where the URL points, without user, password and options."""
+    parts = urlsplit(url)
+    return (parts.netloc.rpartition("@")[2] + parts.path) or url.partition("?")[0]
+
+
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """What redis-py raises, as StoreUnavailable with what to do about it."""
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError) as error:
+        found = str(error) or type(error).__name__
+        advice = next((advice for sign, advice in ADVICE if sign in found), OTHERWISE)
+        raise StoreUnavailable(f"Redis at {address}: {found.rstrip('.')}. {advice}") from error

@@ -1,0 +1,67 @@
+"""Where records live between batches: the port `RecordStore`, and the store in memory.
+
+A record's version is its seq, the uint64 (little endian) at bytes 12 to 20; a key without a record has seq 0.
+A record is written only over the seq that was read, so of several writers exactly one wins and the others
+read again.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+SEQ = slice(12, 20)  # where a record keeps its version
+NO_SEQ = bytes(8)  # the version of a record that is not there
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be used now (infrastructure). Wait and try again: nothing is lost by that."""
+
+
+class RecordStore(Protocol):
+    """Reads many records, writes many records; implemented by MemoryStore and RedisStore."""
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The records of `keys`, None where there is none. Raises StoreUnavailable."""
+
+    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        """Write blobs[i] over keys[i] if its seq is still before[i] (0: no record); says which were written.
+
+        `keys` are distinct. Raises StoreUnavailable; then nobody knows which records were written. Read again
+        and do the work again: events whose record had been written answer as duplicates.
+        """
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """Records in a dictionary of this process, for batch scoring. They live as long as the store does."""
+
+    records: dict[bytes, bytes] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self.lock:
+            return [self.records.get(key) for key in keys]
+
+    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        with self.lock:
+            return [self._write(*row) for row in zip(keys, before, blobs, strict=True)]
+
+    def _write(self, key: bytes, before: int, blob: bytes) -> bool:
+        found = self.records.get(key)
+        seq = NO_SEQ if found is None else found[SEQ]
+        if seq != seq_bytes(before):
+            return False
+        self.records[key] = blob
+        return True
+
+
+def seq_bytes(seq: int) -> bytes:
+    """A seq as a record holds it."""
+    return int(seq).to_bytes(8, "little")
+
+
+def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: Sequence[str]) -> list[bytes]:
+    """Keys of an entity's records: a record of other features never answers for these."""
+    stem = f"{prefix}:{use_case}:{fingerprint}:{entity}:"
+    return [f"{stem}{id}".encode() for id in ids]
