@@ -1,0 +1,1 @@
+"""The local stack: everything the program talks to, on free ports of one machine, from Python packages alone."""

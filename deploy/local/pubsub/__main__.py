@@ -1,0 +1,50 @@
+"""The embedded Pub/Sub server as a process of its own: prints its address once ready, stops on SIGTERM or SIGINT.
+
+Everything it holds is in memory and ends with it.
+"""
+
+import argparse
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+
+from .server import serve
+
+# With the default of 5 ms a call that wakes up waits that long for one that is busy with a large batch.
+THREAD_SWITCH_INTERVAL_S = 0.001
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before any thread exists, so that all inherit it and only sigwait below ever sees them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
+    gc.freeze()
+    with serve(options.host, options.port) as server:
+        if options.port_file:
+            _write(options.port_file, str(server.port))
+        print(server.address, flush=True)
+        signal.sigwait(stop_signals)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.pubsub", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="interface to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--port-file", type=Path, help="file to write the port to once ready")
+    return parser
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or none: whoever waits for it never reads half a number."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

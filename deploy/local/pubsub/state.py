@@ -1,0 +1,187 @@
+"""The broker: topics, subscriptions and what passes between them.
+
+Pure logic over protobuf resources: time is an argument, nothing waits or sends, and the caller holds the lock.
+`take_ready` names the subscriptions for which something may have become deliverable, for whoever waits on them.
+Publishing is in two steps, so that the costly one (`prepare`) needs no lock.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from . import wire
+from .leases import Lease, Message, Window
+from .resources import Refused, already_exists, check_message, not_found
+from .subscription import Delivery, Subscription
+
+DELETED_TOPIC = "_deleted-topic_"  # what the service puts in the place of a topic that is gone
+
+
+class Topic:
+    """`settings` is the protobuf Topic."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self.subscriptions: dict[str, Subscription] = {}
+
+
+class Broker:
+    """Everything one server knows. `first_id` must not be used twice: message and ack ids count up from it."""
+
+    def __init__(self, first_id: int) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self._ids = itertools.count(first_id)
+        self._ready: set[str] = set()
+
+    # Topics
+
+    def create_topic(self, settings: Any) -> None:
+        if settings.name in self.topics:
+            raise already_exists(settings.name)
+        self.topics[settings.name] = Topic(settings)
+
+    def topic(self, name: str) -> Topic:
+        if name not in self.topics:
+            raise not_found(name)
+        return self.topics[name]
+
+    def delete_topic(self, name: str) -> None:
+        """Remove a topic; its subscriptions stay, with what they have."""
+        for subscription in self.topic(name).subscriptions.values():
+            subscription.settings.topic = DELETED_TOPIC
+        del self.topics[name]
+
+    def prepare(self, messages: Iterable[Any], now_s: float) -> list[tuple[int, Message]]:
+        """Check and serialise what is to be published, each with its new message id. Needs no lock."""
+        time_field = wire.publish_time_field(now_s)
+        prepared = []
+        for index, message in enumerate(messages):
+            check_message(index, message)
+            message_id = next(self._ids)
+            framed = wire.frame(message.SerializeToString(), message_id, time_field)
+            prepared.append((message_id, Message(framed, message.ordering_key, now_s)))
+        return prepared
+
+    def publish(self, topic: str, prepared: list[tuple[int, Message]]) -> None:
+        """Hand prepared messages to every subscription of the topic."""
+        messages = [message for _, message in prepared]
+        for name, subscription in self.topic(topic).subscriptions.items():
+            subscription.add(messages)
+            self._ready.add(name)
+
+    # Subscriptions
+
+    def create_subscription(self, settings: Any) -> None:
+        if settings.name in self.subscriptions:
+            raise already_exists(settings.name)
+        topic = self.topic(settings.topic)
+        self._check_dead_letter_topic(settings)
+        subscription = Subscription(settings, self._ids, self._forward)
+        self.subscriptions[settings.name] = topic.subscriptions[settings.name] = subscription
+
+    def update_subscription(self, settings: Any) -> None:
+        self._check_dead_letter_topic(settings)
+        self.subscription(settings.name).settings = settings
+
+    def subscription(self, name: str) -> Subscription:
+        if name not in self.subscriptions:
+            raise not_found(name)
+        return self.subscriptions[name]
+
+    def delete_subscription(self, name: str) -> None:
+        self._unlink(self.subscription(name))
+        del self.subscriptions[name]
+        self._ready.add(name)
+
+    def detach_subscription(self, name: str) -> None:
+        """Cut a subscription off its topic and drop what it has."""
+        old = self.subscription(name)
+        self._unlink(old)
+        self.subscriptions[name] = Subscription(old.settings, self._ids, self._forward)
+        old.settings.detached = True
+        self._ready.add(name)
+
+    def deliver(
+        self, name: str, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None
+    ) -> list[Delivery]:
+        """Lease messages of a subscription; see `Subscription.deliver`."""
+        subscription = self.subscription(name)
+        if subscription.settings.detached:
+            raise Refused("FAILED_PRECONDITION", f"Subscription {name} is detached from its topic.")
+        return subscription.deliver(limit, now_s, deadline_s, window)
+
+    def ack(self, name: str, ack_ids: Iterable[str]) -> None:
+        subscription = self.subscription(name)
+        subscription.ack(ack_ids)
+        self._note_ready(subscription)  # the next message of a key, or room in a stream's window
+
+    def extend(self, name: str, extensions: Iterable[tuple[str, int]], now_s: float) -> None:
+        """Move the deadlines of (ack id, seconds) pairs; 0 seconds hands a message back."""
+        subscription = self.subscription(name)
+        for ack_id, seconds in extensions:
+            subscription.extend(ack_id, seconds, now_s)
+        self._note_ready(subscription)
+
+    # Time and waiting
+
+    def expire(self, now_s: float) -> None:
+        """Hand back everything that is past its deadline."""
+        for subscription in self.subscriptions.values():
+            if subscription.next_due_s() <= now_s:
+                subscription.expire(now_s)
+                self._note_ready(subscription)
+
+    def next_due_s(self) -> float:
+        return min((one.next_due_s() for one in self.subscriptions.values()), default=math.inf)
+
+    def take_ready(self) -> set[str]:
+        """Subscriptions that may have gained something deliverable since the last call."""
+        ready, self._ready = self._ready, set()
+        return ready
+
+    def _note_ready(self, subscription: Subscription) -> None:
+        if subscription.has_deliverable:
+            self._ready.add(subscription.settings.name)
+
+    def figures(self, now_s: float) -> dict[str, dict[str, float]]:
+        return {name: subscription.figures(now_s) for name, subscription in self.subscriptions.items()}
+
+    # Dead letters
+
+    def _forward(self, source: Any, lease: Lease, now_s: float) -> bool:
+        """Publish an exhausted message to the dead-letter topic; False if that topic is gone."""
+        target = source.dead_letter_policy.dead_letter_topic
+        if target not in self.topics:
+            return False
+        self.publish(target, self.prepare_unchecked(dead_letter(source.name, lease), now_s))
+        return True
+
+    def prepare_unchecked(self, message: Any, now_s: float) -> list[tuple[int, Message]]:
+        """One message made by the server itself, which may exceed what a publisher may send."""
+        message_id = next(self._ids)
+        framed = wire.frame(message.SerializeToString(), message_id, wire.publish_time_field(now_s))
+        return [(message_id, Message(framed, message.ordering_key, now_s))]
+
+    def _check_dead_letter_topic(self, settings: Any) -> None:
+        if settings.dead_letter_policy.dead_letter_topic:
+            self.topic(settings.dead_letter_policy.dead_letter_topic)
+
+    def _unlink(self, subscription: Subscription) -> None:
+        topic = self.topics.get(subscription.settings.topic)
+        if topic is not None:
+            topic.subscriptions.pop(subscription.settings.name, None)
+
+
+def dead_letter(subscription: str, lease: Lease) -> Any:
+    """The message with the attributes by which the service says where a dead letter comes from."""
+    _, project, _, short_name = subscription.split("/", 3)
+    published = datetime.fromtimestamp(lease.message.published_s, UTC)
+    message = wire.unframe(lease.message.frame)
+    message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(lease.attempt)
+    message.attributes["CloudPubSubDeadLetterSourceSubscription"] = short_name
+    message.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
+    message.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published.isoformat(timespec="milliseconds")
+    return message
