@@ -1,0 +1,1 @@
+"""Tests of export/: policy against a plain oracle, ONNX parity, bundles on disk."""
