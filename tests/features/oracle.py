@@ -14,7 +14,7 @@ from features.plan import EVER, EntityPlan, Output, Statistic
 
 RING_EVENTS = 64  # kept whatever their age
 RING_LIMIT = 1024  # never more, whatever the lateness
-ATTRIBUTE_VERSIONS = 8  # the current one and the seven before it
+ATTRIBUTE_VERSIONS = 8  # snapshots kept, the current one included
 
 
 class Event(NamedTuple):
@@ -140,7 +140,7 @@ class Oracle:
         if known:
             exact = self.recomputable(memory, known)
             return self.answer(memory, "duplicate", known, event.scored, exact)
-        too_late = memory.floor_us is not None and event.time_us <= memory.floor_us
+        too_late = self.is_too_late(memory, event.time_us)
         if too_late and self.plan.is_subject:
             return Answer("too_late", self.no_vector, 0, True)
         applied = Applied(event, len(memory.applied) + 1, too_late)
@@ -148,6 +148,18 @@ class Oracle:
         answer = self.answer(memory, "folded" if too_late else "applied", applied, event.scored, True)
         self.evict(memory)
         return answer
+
+    def is_too_late(self, memory: Memory, time_us: int) -> bool:
+        """At or before what has left the ring, or it would leave the ring at once."""
+        if memory.floor_us is not None and time_us <= memory.floor_us:
+            return True
+        times = [i.event.time_us for i in memory.ring]
+        return bool(times) and time_us < times[0] and self.overfull([time_us, *times])
+
+    def overfull(self, times_us: Sequence[int]) -> bool:
+        """Must the first of these times leave the ring?"""
+        is_old = times_us[0] < times_us[-1] - self.plan.lateness_us
+        return len(times_us) > RING_EVENTS and (is_old or len(times_us) > RING_LIMIT)
 
     def apply(self, memory: Memory, new: Applied) -> None:
         same_source = [i.event.time_us for i in memory.applied if i.event.source == new.event.source]
@@ -160,17 +172,15 @@ class Oracle:
             memory.ring = sorted([*memory.ring, new], key=attrgetter("place"))
 
     def evict(self, memory: Memory) -> None:
-        ring = memory.ring
-        while len(ring) > RING_EVENTS and (
-            ring[0].event.time_us < ring[-1].event.time_us - self.plan.lateness_us or len(ring) > RING_LIMIT
-        ):
-            oldest = ring.pop(0)
+        while self.overfull([i.event.time_us for i in memory.ring]):
+            oldest = memory.ring.pop(0)
             memory.floor_us = oldest.event.time_us
             memory.newest_outside = max(memory.newest_outside, oldest.seq)
 
     def recomputable(self, memory: Memory, known: Applied) -> bool:
-        later_snapshots = sum(i.seq > known.seq for i in memory.snapshots)
-        return memory.newest_outside <= known.seq and later_snapshots < ATTRIBUTE_VERSIONS
+        later = [i for i in memory.snapshots if i.seq > known.seq]
+        has_own = len(memory.snapshots) > len(later)
+        return memory.newest_outside <= known.seq and len(later) + has_own <= ATTRIBUTE_VERSIONS
 
     def answer(self, memory: Memory, said: str, e: Applied, scored: bool, exact: bool) -> Answer:
         raw = self.vector(memory, e) if scored and exact else self.no_vector

@@ -191,13 +191,14 @@ def minutes_apart(events: int, start: int = 0) -> list[Event]:
 
 def test_the_ring_keeps_64_events_and_the_lateness(tell: Tell) -> None:
     # One event a minute from 12:00. At 13:04 (the 65th) the lateness of an hour reaches back to 12:04:
-    # 12:00 leaves, and nothing at or before 12:00 can be told from a duplicate any more.
-    known, unknown = minutes_apart(1)[0], minutes_apart(2)[1]
-    early, too_early = (Event("c", 10**6 + k, NOON_US + k, 1, (1.0,), (0,)) for k in (1, 0))
-    answers = tell(plan(ever(Statistic.COUNT)), [*minutes_apart(65), known, too_early, early, unknown])
-    assert dispositions(answers[65:]) == ["too_late", "too_late", "applied", "duplicate"]
-    same(column(answers[63:]), [64, 65, nan, nan, 2, nan])
-    assert [answer.seq for answer in answers[65:]] == [0, 0, 66, 2]
+    # 12:00 leaves. Delivered again it cannot be told from news, so nothing before the ring (12:01) is taken.
+    gone, kept = minutes_apart(2)
+    news = [Event("c", 10**6 + s, NOON_US + s * SECOND, 1, (1.0,), (0,)) for s in (0, 59, 61)]
+    answers = tell(plan(ever(Statistic.COUNT)), [*minutes_apart(65), gone, kept, *news, kept])
+    said = ["too_late", "duplicate", "too_late", "too_late", "applied", "too_late"]
+    assert dispositions(answers[65:]) == said
+    same(column(answers[64:]), [65, nan, 2, nan, nan, 3, nan])
+    assert [answer.seq for answer in answers[64:]] == [65, 0, 2, 0, 0, 66, 0]
 
 
 def test_evicted_events_still_count(tell: Tell) -> None:
@@ -214,24 +215,24 @@ def test_the_ring_never_holds_more_than_1024_events(tell: Tell) -> None:
     same(answers[-1].raw, [2])
 
 
-def test_a_late_event_can_leave_the_ring_at_once(tell: Tell) -> None:
-    # The ring is full of 64 that may stay; the lateness has passed over the late one.
-    late = Event("c", 10**6, NOON_US - DAY, 1, (1.0,), (0,))
-    answers = tell(plan(ever(Statistic.COUNT)), [*minutes_apart(64), late, late, *minutes_apart(1, 64)])
-    assert dispositions(answers[64:]) == ["applied", "too_late", "applied"]
-    same(column(answers[64:]), [1, nan, 66])
+def test_an_event_that_would_leave_the_ring_at_once_is_too_late(tell: Tell) -> None:
+    # With 64 in the ring, nothing may come in behind them that is older than the lateness (from 13:03, an hour).
+    late, old = (Event("c", 10**6 + k, NOON_US - k * MINUTE, 1, (1.0,), (0,)) for k in (1, 1000))
+    events = [*minutes_apart(63), old, *minutes_apart(1, 63), late, *minutes_apart(1, 64)]
+    answers = tell(plan(ever(Statistic.COUNT)), events)
+    assert dispositions(answers[62:]) == ["applied", "applied", "applied", "too_late", "applied"]
+    same(column(answers[62:]), [63, 1, 65, nan, 66])
 
 
 def test_a_duplicate_is_not_recomputed_once_a_later_arrival_has_left(tell: Tell) -> None:
+    # The 64th arrival lies a day back and is the first to leave: those before it can no longer leave it out.
     late = Event("c", 10**6, NOON_US - DAY, 1, (1.0,), (0,))
-    events = minutes_apart(64)
-    answers = tell(plan(ever(Statistic.COUNT)), [*events, late, events[63], *minutes_apart(1, 64)] * 2)
-    assert [(a.disposition, a.exact) for a in answers[64:67]] == [
-        ("applied", True), ("duplicate", False), ("applied", True)
-    ]  # fmt: skip
-    assert np.isnan(answers[65].raw).all()
-    assert answers[65].seq == 64
-    assert (answers[-1].disposition, answers[-1].exact, answers[-1].raw) == ("duplicate", True, [66])
+    first, then = minutes_apart(63), minutes_apart(1, 63)
+    answers = tell(plan(ever(Statistic.COUNT)), [*first, late, first[62], *then, first[62], *then])[63:]
+    assert dispositions(answers) == ["applied", "duplicate", "applied", "duplicate", "duplicate"]
+    assert [answer.exact for answer in answers] == [True, True, True, False, True]
+    assert [answer.seq for answer in answers] == [64, 63, 65, 63, 65]
+    same(column(answers), [1, 63, 65, nan, 65])
 
 
 def test_other_entities_count_what_is_too_late(tell: Tell) -> None:
@@ -272,10 +273,14 @@ def test_a_duplicate_sees_the_attributes_of_its_time(tell: Tell) -> None:
 
 
 def test_eight_versions_of_the_attributes_are_kept(tell: Tell) -> None:
-    versions = [snapshot(k, k, float(k)) for k in range(9)]
-    answers = tell(plan(attributes=1), [*versions, *versions], (0,))[9:]
-    assert [answer.exact for answer in answers] == [False] + [True] * 8
-    same(column(answers), [nan, *range(1, 9)])
+    # The event before the first version needs none of its own.
+    before, versions = at(0), [snapshot(k, k, float(k)) for k in range(9)]
+    eight, nine = [*before, *versions[:8]], [*before, *versions]
+    answers = tell(plan(attributes=1), [*eight, *eight, versions[8], *nine], (0,))
+    assert all(answer.exact for answer in answers[:18])
+    same(column(answers[9:18]), [nan, *range(8)])
+    assert [answer.exact for answer in answers[19:]] == [False, False] + [True] * 8
+    same(column(answers[19:]), [nan, nan, *range(1, 9)])
 
 
 # What has no vector.
