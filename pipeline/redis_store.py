@@ -66,16 +66,19 @@ ADVICE = (
     ("Authentication required", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
     ("without any password configured", "The server has no password: take it out of the URL."),
     ("NOPERM", "The user needs MGET, GETRANGE, PSETEX, EVAL, EVALSHA and INFO on the records' keys."),
-    ("CERTIFICATE_VERIFY_FAILED", "Give the file with the server's certificate authority."),
+    ("CERTIFICATE_VERIFY_FAILED", "Name the file with the server's certificate authority."),
+    ("a certificate authority is given", "Write rediss:// to use TLS, or leave the file out."),
     ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
     ("MOVED", "It is a node of a cluster: use cluster mode."),
     ("OOM", "Its memory is full: give it more, or shorten the records' time to live."),
     ("READONLY", "It is a replica: point the URL at the primary."),
     ("LOADING", "It is still loading its data: wait."),
+    ("same slot", "It is a node of a cluster: use cluster mode."),
     ("must specify one of the following schemes", "Write redis://HOST:PORT, or rediss:// for TLS."),
+    ("Port could not be cast", "Write redis://HOST:PORT, or rediss:// for TLS."),
     ("Timeout", "It is frozen, overloaded or cut off: look at the server and the network."),
 )
-OTHERWISE = "Is it running, and can it be reached from here?"
+OTHERWISE = "Is it running, can it be reached from here, and is it the right one?"
 
 EVICTS = (
     "Redis at %s may evict records when its memory is full (maxmemory-policy %s): features would then be "
@@ -129,6 +132,8 @@ class RedisStore:
 
         When the connection is lost on the way, nobody knows what was written: see RecordStore.commit.
         """
+        if not len(keys) == len(before) == len(blobs):
+            raise ValueError(f"{len(keys)} keys, {len(before)} seqs and {len(blobs)} records are not as many")
         seqs = np.asarray(before, "<u8")
 
         def command(rows: Rows) -> Command:
@@ -180,11 +185,13 @@ class RedisStore:
             "protocol": 2,  # no faster than 3, and no messages that nobody asked for
             "retry": Retry(NoBackoff(), 0),  # waiting is the caller's business
         }
+        if self._ca_file and not self._url.startswith("rediss:"):
+            raise RedisError("a certificate authority is given, but the URL does not begin with rediss://")
         if self._ca_file:
             options["ssl_ca_certs"] = self._ca_file
         try:
             return (RedisCluster if self._cluster else Redis).from_url(self._url, **options)
-        except (ValueError, TypeError) as error:  # TypeError: a certificate authority without TLS
+        except ValueError as error:
             raise RedisError(str(error)) from error
 
 

@@ -44,8 +44,9 @@ class MemoryStore:
             return [self.records.get(key) for key in keys]
 
     def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        rows = list(zip(keys, before, blobs, strict=True))
         with self.lock:
-            return [self._write(*row) for row in zip(keys, before, blobs, strict=True)]
+            return [self._write(*row) for row in rows]
 
     def _write(self, key: bytes, before: int, blob: bytes) -> bool:
         found = self.records.get(key)

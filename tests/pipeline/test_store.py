@@ -1,0 +1,329 @@
+"""One suite for every RecordStore, then what only Redis can do: restart, freeze, move slots, refuse."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis.crc import key_slot
+
+from pipeline import redis_store as redis_store_module
+from pipeline.redis_store import GROUP, RedisStore
+from pipeline.store import RecordStore, StoreUnavailable, record_keys
+from tests.pipeline.servers import RedisCluster, RedisServer, behind_tls, certificate, free_port
+from tests.pipeline.small_records import (
+    HOT_KEYS,
+    ROUNDS,
+    TTL,
+    WRITERS,
+    add_from_another_process,
+    add_to_all,
+    record,
+    seq_of,
+)
+
+ABOVE_DOUBLES = 2**53 + 1  # a double cannot tell it from 2**53
+
+
+# Every store
+
+
+def test_what_was_written_is_read_and_the_rest_is_absent(store: RecordStore) -> None:
+    assert store.commit([b"a", b"b"], [0, 0], [record(1, b"x"), record(2, b"y")]) == [True, True]
+    assert store.read([b"b", b"nobody", b"a"]) == [record(2, b"y"), None, record(1, b"x")]
+
+
+def test_nothing_to_do_is_nothing_done(store: RecordStore) -> None:
+    assert store.read([]) == []
+    assert store.commit([], [], []) == []
+
+
+def test_the_same_key_may_be_read_twice(store: RecordStore) -> None:
+    store.commit([b"a"], [0], [record(1)])
+    assert store.read([b"a", b"a"]) == [record(1)] * 2
+
+
+def test_keys_and_records_are_any_bytes(store: RecordStore) -> None:
+    keys = [bytes(range(256)), b"{tag}", b"{}", b"with space\r\n", "käse:北京".encode(), b"\x00"]
+    blobs = [record(i + 1, bytes(range(256)) * i) for i in range(len(keys))]
+    assert store.commit(keys, [0] * len(keys), blobs) == [True] * len(keys)
+    assert store.read(keys) == blobs
+
+
+def test_a_record_is_written_only_over_the_seq_that_was_read(store: RecordStore) -> None:
+    store.commit([b"a", b"b", b"c"], [0, 0, 0], [record(5), record(6), record(7)])
+    written = store.commit(
+        [b"a", b"b", b"c", b"new", b"gone"],
+        [5, 5, 7, 0, 3],
+        [record(8, b"a"), record(8, b"b"), record(8, b"c"), record(1, b"new"), record(4, b"gone")],
+    )
+    assert written == [True, False, True, True, False]
+    assert store.read([b"a", b"b", b"c", b"new", b"gone"]) == [
+        record(8, b"a"), record(6), record(8, b"c"), record(1, b"new"), None,
+    ]  # fmt: skip
+
+
+def test_a_record_that_is_there_is_not_taken_for_absent(store: RecordStore) -> None:
+    store.commit([b"a"], [0], [record(1)])
+    assert store.commit([b"a"], [0], [record(1, b"second")]) == [False]
+    assert store.read([b"a"]) == [record(1)]
+
+
+@pytest.mark.parametrize("seq", [1, 255, 256, 2**32, ABOVE_DOUBLES, 2**63 - 1])
+def test_seqs_are_compared_to_the_last_bit(store: RecordStore, seq: int) -> None:
+    store.commit([b"a"], [0], [record(seq)])
+    assert store.commit([b"a"], [seq - 1 or 2], [record(9)]) == [False]
+    assert store.commit([b"a"], [seq], [record(9)]) == [True]
+
+
+@pytest.mark.parametrize("n", [GROUP - 1, GROUP, GROUP + 1, 5_000])
+def test_many_records_in_one_commit(store: RecordStore, n: int) -> None:
+    keys = [b"key:%d" % i for i in range(n)]
+    first = [record(1 + i % 3, b"%d" % i) for i in range(n)]
+    assert store.commit(keys, [0] * n, first) == [True] * n
+    assert store.read(keys[::-1]) == first[::-1]
+    second = [record(9, b"%d" % i) for i in range(n)]
+    won = [i % 3 == 1 for i in range(n)]
+    assert store.commit(keys, [2] * n, second) == won
+    assert store.read(keys) == [second[i] if won[i] else first[i] for i in range(n)]
+
+
+def test_lists_of_unequal_length_are_refused(store: RecordStore) -> None:
+    with pytest.raises(ValueError):
+        store.commit([b"a", b"b"], [0, 0], [record(1)])
+    assert store.read([b"a", b"b"]) == [None, None]
+
+
+def assert_nothing_lost_or_doubled(store: RecordStore) -> None:
+    every_mark = sorted(bytes([w, n]) for w in range(WRITERS) for n in range(ROUNDS))
+    for blob in store.read(HOT_KEYS):
+        assert blob is not None
+        assert seq_of(blob) == WRITERS * ROUNDS
+        assert sorted(blob[i : i + 2] for i in range(20, len(blob), 2)) == every_mark
+
+
+def test_threads_on_the_same_records_lose_and_double_nothing(store: RecordStore) -> None:
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda writer: add_to_all(store, writer), range(WRITERS)))
+    assert_nothing_lost_or_doubled(store)
+
+
+# Redis
+
+
+@pytest.fixture(params=["redis", "cluster"])
+def shared_store(request: pytest.FixtureRequest) -> RedisStore:
+    return request.getfixturevalue(f"{request.param}_store")
+
+
+def test_processes_on_the_same_records_lose_and_double_nothing(
+    shared_store: RedisStore, request: pytest.FixtureRequest
+) -> None:
+    cluster = request.node.callspec.params["shared_store"] == "cluster"
+    url = request.getfixturevalue("redis_cluster" if cluster else "redis_server").url
+    spawn = multiprocessing.get_context("spawn")
+    arguments = [(url, cluster, writer) for writer in range(WRITERS)]
+    writers = [spawn.Process(target=add_from_another_process, args=a) for a in arguments]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    assert_nothing_lost_or_doubled(shared_store)
+
+
+def test_a_good_server_passes_the_check(shared_store: RedisStore) -> None:
+    shared_store.check()
+
+
+def test_records_expire_after_their_latest_event(redis_server: RedisServer, redis_store: RedisStore) -> None:
+    key, ttl_ms = b"a", TTL.total_seconds() * 1000
+    redis_store.commit([key], [0], [record(1)])
+    assert 0 < ttl_ms - redis_server.client.pttl(key) < 60_000
+    redis_server.client.pexpire(key, 1_000)
+    redis_store.commit([key], [1], [record(2)])
+    assert 0 < ttl_ms - redis_server.client.pttl(key) < 60_000
+
+
+def test_a_restarted_server_knows_its_records_and_learns_the_script(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
+    store = RedisStore(server.url, TTL)
+    keys = [b"key:%d" % i for i in range(2 * GROUP)]
+    store.commit(keys, [0] * len(keys), [record(1)] * len(keys))
+    server.stop()
+    with pytest.raises(StoreUnavailable, match="Is it running"):
+        store.read(keys)
+    with pytest.raises(StoreUnavailable, match="Is it running"):
+        store.commit(keys, [1] * len(keys), [record(2)] * len(keys))
+    server.start()
+    assert store.read(keys) == [record(1)] * len(keys)
+    assert all(store.commit(keys, [1] * len(keys), [record(2)] * len(keys)))
+    server.client.script_flush()
+    assert all(store.commit(keys, [2] * len(keys), [record(3)] * len(keys)))
+    server.stop()
+
+
+def test_a_frozen_server_is_unavailable_in_time_and_its_late_answer_harms_nobody(
+    redis_server: RedisServer, redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store_module, "TIMEOUT_S", 0.3)
+    redis_store.commit([b"a", b"b"], [0, 0], [record(1, b"first")] * 2)
+    began_s = time.monotonic()
+    with redis_server.frozen():
+        with pytest.raises(StoreUnavailable, match=f"127.0.0.1:{redis_server.port}.*Timeout.*frozen"):
+            redis_store.commit([b"a", b"b"], [1, 1], [record(2, b"second")] * 2)
+        with pytest.raises(StoreUnavailable, match="Timeout"):
+            redis_store.read([b"a"])
+        with pytest.raises(StoreUnavailable, match="Timeout"):
+            redis_store.check()
+    assert time.monotonic() - began_s < 4
+    # The server now finds the commit in its socket: it was written although nobody was told.
+    deadline_s = time.monotonic() + 5
+    while redis_store.read([b"a", b"b"]) != [record(2, b"second")] * 2:
+        assert time.monotonic() < deadline_s
+    assert redis_store.commit([b"a", b"b"], [1, 1], [record(2, b"second")] * 2) == [False, False]
+
+
+def test_answers_of_a_broken_exchange_are_not_taken_for_those_of_the_next(
+    redis_server: RedisServer, redis_store: RedisStore
+) -> None:
+    redis_store.commit([b"a"], [0], [record(1)])
+    redis_server.client.rpush(b"list", b"not a record")
+    keys = [b"list"] + [b"a"] * (3 * GROUP)
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        redis_store.commit(keys, [0] * len(keys), [record(1)] * len(keys))
+    assert redis_store.read([b"a"]) == [record(1)]
+
+
+# What the check says
+
+
+def refusal(make: Callable[[], RedisStore]) -> str:
+    began_s = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught:
+        make().check()
+    assert time.monotonic() - began_s < 2.5
+    assert "secret" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_address_where_nothing_listens() -> None:
+    port = free_port()
+    said = refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{port}/0", TTL))
+    assert f"Redis at 127.0.0.1:{port}/0" in said
+    assert "refused" in said and "Is it running" in said
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+@pytest.mark.parametrize("url", ["http://:secret@localhost:1", "localhost", "redis://:secret@h:port", ""])
+def test_a_url_that_is_none(url: str, cluster: bool) -> None:
+    assert "redis://" in refusal(lambda: RedisStore(url, TTL, cluster=cluster))
+
+
+def test_passwords_that_are_wrong_missing_or_not_wanted(tmp_path: Path, redis_server: RedisServer) -> None:
+    server = RedisServer(tmp_path / "redis", "--requirepass", "the-right-one")
+    host = f"127.0.0.1:{server.port}"
+    wrong = refusal(lambda: RedisStore(f"redis://:secret-but-wrong@{host}", TTL))
+    assert host in wrong and "Check the user and the password" in wrong
+    assert "Put the password into the URL" in refusal(lambda: RedisStore(f"redis://{host}", TTL))
+    store = RedisStore(f"redis://:the-right-one@{host}", TTL)
+    store.check()
+    assert store.commit([b"a"], [0], [record(1)]) == [True]
+    store.close()
+    server.stop()
+    assert "take it out" in refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{redis_server.port}", TTL))
+
+
+def test_a_cluster_is_not_a_node_and_a_node_not_a_cluster(
+    redis_server: RedisServer, redis_cluster: RedisCluster
+) -> None:
+    assert "Use cluster mode" in refusal(lambda: RedisStore(redis_cluster.url, TTL))
+    assert "leave out cluster mode" in refusal(lambda: RedisStore(redis_server.url, TTL, cluster=True))
+    with pytest.raises(StoreUnavailable, match="use cluster mode"):
+        RedisStore(redis_cluster.url, TTL).read([b"%d" % i for i in range(20)])
+
+
+def test_a_server_that_may_evict_records_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer(tmp_path / "redis", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    RedisStore(server.url, TTL).check()
+    server.stop()
+    assert "maxmemory-policy allkeys-lru" in caplog.text
+
+
+def test_a_full_server_says_so(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
+    store = RedisStore(server.url, TTL)
+    with pytest.raises(StoreUnavailable, match="memory is full"):
+        for i in range(10):
+            store.commit([b"%d" % i], [0], [record(1, bytes(200_000))])
+    server.stop()
+
+
+def test_tls_is_used_and_the_server_must_be_trusted(redis_server: RedisServer, tmp_path: Path) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    redis_server.client.flushall()
+    with behind_tls(redis_server, certificate_file, key_file) as url:
+        store = RedisStore(url, TTL, ca_file=str(certificate_file))
+        store.check()
+        keys = [b"key:%d" % i for i in range(3 * GROUP)]
+        assert all(store.commit(keys, [0] * len(keys), [record(1, bytes(2_000))] * len(keys)))
+        assert store.read(keys) == [record(1, bytes(2_000))] * len(keys)
+        store.close()
+        assert "certificate authority" in refusal(lambda: RedisStore(url, TTL))
+    assert "rediss://" in refusal(lambda: RedisStore(redis_server.url, TTL, ca_file=str(certificate_file)))
+
+
+# Cluster
+
+
+def test_records_are_found_while_and_after_their_slot_moves(
+    redis_cluster: RedisCluster, cluster_store: RedisStore
+) -> None:
+    keys = [b"{moving}:%d" % i for i in range(2)] + [b"staying:%d" % i for i in range(50)]
+    cluster_store.commit(keys[1:], [0] * 51, [record(1)] * 51)
+    slot = key_slot(keys[0])
+    source = redis_cluster.owner(slot)
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    source_id, target_id = (node.client.execute_command("CLUSTER MYID").decode() for node in (source, target))
+    target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source_id)
+    source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target_id)
+    source.client.execute_command("MIGRATE", "127.0.0.1", target.port, keys[1], 0, 1_000)
+
+    assert cluster_store.read(keys[1:]) == [record(1)] * 51
+    assert all(cluster_store.commit(keys[1:], [1] * 51, [record(2)] * 51))
+    assert cluster_store.commit(keys[:1], [0], [record(1)]) == [True]
+
+    for node in (target, source):
+        node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target_id)
+    assert cluster_store.read(keys) == [record(1)] + [record(2)] * 51
+    assert all(cluster_store.commit(keys, [1] + [2] * 51, [record(3)] * 52))
+    assert target.client.get(keys[0]) == record(3)
+
+
+def test_a_cluster_that_lost_a_node_is_unavailable_until_it_is_back(
+    redis_cluster: RedisCluster, cluster_store: RedisStore
+) -> None:
+    keys = [b"key:%d" % i for i in range(100)]
+    cluster_store.commit(keys, [0] * 100, [record(1)] * 100)
+    lost = redis_cluster.nodes[0]
+    lost.stop()
+    with pytest.raises(StoreUnavailable, match=r"Redis at 127\.0\.0\.1"):
+        cluster_store.read(keys)
+    lost.start()
+    redis_cluster.wait()
+    kept = [blob for blob in cluster_store.read(keys) if blob is not None]
+    assert 0 < len(kept) < 100
+
+
+# Keys
+
+
+def test_keys_say_whose_record_of_which_features_they_are() -> None:
+    assert record_keys("riskstream", "offboarding", "00ff", "customer", ["u1", "ü:2"]) == [
+        b"riskstream:offboarding:00ff:customer:u1",
+        "riskstream:offboarding:00ff:customer:ü:2".encode(),
+    ]
