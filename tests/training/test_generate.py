@@ -25,7 +25,7 @@ TRANSACTION_HEADER = (
     "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
 )
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-TIME = r"2024-\d\d-\d\d \d\d:\d\d:\d\d\.\d{5,6} UTC"
+TIME = r"2024-\d\d-\d\d \d\d:\d\d:\d\d\.\d{4,5}[1-9] UTC"
 TRANSACTION_PATTERNS = {
     "id": UUID,
     "reference_transaction_id": UUID,
