@@ -1,0 +1,409 @@
+"""The `features` section: aggregates, ratios, differences, attributes and values of the event.
+
+An aggregate is a lane; every (statistic, window) asked of it is a raw column, also when only a ratio asks.
+Vector order is file order: per entity aggregates, ratios, differences, attributes, then the event.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from features.document import Node, one_of
+from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
+from features.schema import (
+    DERIVED,
+    NUMERIC,
+    WEEKDAYS,
+    Age,
+    Aggregate,
+    Condition,
+    Copy,
+    Difference,
+    EntityFeatures,
+    Equals,
+    EventType,
+    Feature,
+    Field,
+    Formula,
+    Kind,
+    Label,
+    Ratio,
+    Raw,
+    Source,
+    Window,
+)
+
+HOPS = {"1h": "5m", "24h": "1h", "1d": "1h", "7d": "6h", "30d": "1d", "90d": "1d"}
+STATISTICS = {statistic.name.lower(): statistic for statistic in Statistic}
+WINDOWED = frozenset(Statistic) - {Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
+NEEDS_VALUE = frozenset(
+    {Statistic.SUM, Statistic.MEAN, Statistic.STD, Statistic.MIN, Statistic.MAX, Statistic.LAST}
+)
+MAX_HOPS = 1_000  # tiles a window may span; a record that needs more is too big to be read for one event
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What formulas may refer to, and the fields they must leave alone."""
+
+    event_types: Mapping[str, EventType]
+    hops: Mapping[int, int]
+    subject: str
+    label: Label | None
+    protected: frozenset[tuple[str, str]]
+
+    def field_of(self, node: Node, event_type: str) -> Field:
+        """The field named by `node`, unless it is the label or protected."""
+        name = one_of(node, self.event_types[event_type].fields)
+        if self.label and (event_type, name) == (self.label.event_type, self.label.field):
+            node.blame(f"{event_type}.{name} is the label: a feature made of it knows the answer")
+        if (event_type, name) in self.protected:
+            node.blame(f"{event_type}.{name} is listed under protected: no feature may use it")
+        return self.event_types[event_type].fields[name]
+
+
+@dataclass
+class _Draft:
+    """One entity's declarations while they are being read."""
+
+    scope: Scope
+    entity: str
+    aggregates: dict[str, Aggregate] = field(default_factory=dict)
+    statistics: dict[str, tuple[Statistic, ...]] = field(default_factory=dict)
+    outputs: dict[tuple[int, Statistic, int], int] = field(default_factory=dict)
+    windows: dict[int, Window] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
+    distincts: dict[str, list[str]] = field(default_factory=dict)
+    attributes: dict[tuple[str, str], int] = field(default_factory=dict)
+    features: list[Feature] = field(default_factory=list)
+
+    def output(self, lane: int, statistic: Statistic, window: Window) -> Raw:
+        self.windows.setdefault(window.length_us, window)
+        key = (lane, statistic, window.length_us)
+        return Raw(self.outputs.setdefault(key, len(self.outputs)))
+
+
+def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
+    """Reads one entity's part of the `features` section."""
+    parts = node.record(optional=("aggregates", "ratios", "differences", "attributes"))
+    draft = _Draft(scope, entity)
+    for name, part in _entries(parts, "aggregates"):
+        _aggregate(draft, name, part)
+    for name, part in _entries(parts, "ratios"):
+        _combination(draft, name, part, "over", lambda of, over: Ratio(of, over))
+    for name, part in _entries(parts, "differences"):
+        _combination(draft, name, part, "minus", lambda of, minus: Difference(of, minus))
+    for name, part in _entries(parts, "attributes"):
+        _attribute(draft, name, part)
+    return _finished(draft)
+
+
+def _entries(parts: dict[str, Node], key: str) -> list[tuple[str, Node]]:
+    return [(n.child_of_key(k).name(), n) for k, n in parts[key].entries().items()] if key in parts else []
+
+
+def _finished(draft: _Draft) -> EntityFeatures:
+    """Attribute columns follow the outputs in the kernel's raw columns."""
+    shift = len(draft.outputs)
+    features = tuple(_shifted(f, shift) for f in draft.features)
+    by_type: dict[str, list[tuple[str, int]]] = {}
+    for (event_type, name), column in draft.attributes.items():
+        by_type.setdefault(event_type, []).append((name, column))
+    sources = tuple(
+        Source(i, event_type, tuple(n for n, _ in fields), tuple(c for _, c in fields))
+        for i, (event_type, fields) in enumerate(by_type.items())
+    )
+    outputs = tuple((lane, statistic, draft.windows[us]) for lane, statistic, us in draft.outputs)
+    aggregates = tuple(draft.aggregates.values())
+    return EntityFeatures(draft.entity, aggregates, outputs, sources, len(draft.attributes), features)
+
+
+def _shifted(feature: Feature, shift: int) -> Feature:
+    """Attribute columns are drafted as -2 - column, as the number of outputs is not known before the end."""
+    formula = feature.formula
+    if isinstance(formula, Copy | Age | Equals) and formula.source.column < -1:
+        column = shift - 2 - formula.source.column
+        return replace(feature, formula=replace(formula, source=Raw(column)))
+    return feature
+
+
+# aggregates
+
+
+def _aggregate(draft: _Draft, name: str, node: Node) -> None:
+    parts = node.record(("of", "statistics", "windows"), ("where", "value", "distinct", "description"))
+    event_type = _type_of(draft, parts["of"])
+    if len(draft.aggregates) == MAX_LANES:
+        node.blame(f"an entity has at most {MAX_LANES} aggregates")
+    value = _value(draft, parts.get("value"), event_type)
+    distinct = _distinct(draft, parts.get("distinct"), event_type)
+    aggregate = Aggregate(
+        name,
+        len(draft.aggregates),
+        event_type,
+        conditions(parts["where"], draft.scope, event_type) if "where" in parts else (),
+        value,
+        distinct,
+        _column(draft.values, event_type, value),
+        _column(draft.distincts, event_type, distinct),
+    )
+    draft.aggregates[name] = aggregate
+    _statistics(draft, aggregate, parts["statistics"], parts["windows"])
+
+
+def _type_of(draft: _Draft, node: Node) -> str:
+    """An event type that has the entity."""
+    event_type = one_of(node, draft.scope.event_types)
+    if draft.entity not in draft.scope.event_types[event_type].entities:
+        node.blame(f"events.{event_type}.entities does not say which field is the {draft.entity}")
+    return event_type
+
+
+def _value(draft: _Draft, node: Node | None, event_type: str) -> str | None:
+    if node is None:
+        return None
+    found = draft.scope.field_of(node, event_type)
+    if found.kind not in NUMERIC:
+        node.blame(f"{found.name} is {found.words}; a value must be a number field")
+    return found.name
+
+
+def _distinct(draft: _Draft, node: Node | None, event_type: str) -> str | None:
+    return draft.scope.field_of(node, event_type).name if node is not None else None
+
+
+def _column(columns: dict[str, list[str]], event_type: str, name: str | None) -> int:
+    """Columns are numbered for each event type: an event has one type, so types can share a column."""
+    if name is None:
+        return -1
+    known = columns.setdefault(event_type, [])
+    if name not in known:
+        known.append(name)
+    return known.index(name)
+
+
+def _statistics(draft: _Draft, aggregate: Aggregate, statistics: Node, windows: Node) -> None:
+    """Every statistic over every window in which it has a meaning; each must meet at least one."""
+    wanted = [(item, statistic(item, aggregate)) for item in statistics.items()]
+    spans = [(item, window(item, draft.scope.hops)) for item in windows.items()]
+    used = [(s, w) for _, s in wanted for _, w in spans if _meaningful(s, w)]
+    for item, chosen in wanted:
+        if chosen not in [s for s, _ in used]:
+            item.blame(f"{item.value} has no meaning over windows {windows.value}: {_where_valid(chosen)}")
+    for item, span in spans:
+        if span.length_us not in [w.length_us for _, w in used]:
+            item.blame(f"none of the statistics {statistics.value} has a meaning over {span.words}")
+    for chosen, span in used:
+        raw = draft.output(aggregate.lane, chosen, span)
+        label = chosen.name.lower()
+        name = f"{aggregate.name}_{label}_{span.words}"
+        draft.features.append(_feature(draft, name, Copy(raw), (aggregate,), label, span.words))
+
+
+def _meaningful(chosen: Statistic, span: Window) -> bool:
+    return chosen in (EVER_STATISTICS if span.length_us == EVER else WINDOWED)
+
+
+def _where_valid(chosen: Statistic) -> str:
+    return "add ever" if chosen in EVER_STATISTICS else "it needs a window with an end, such as 24h"
+
+
+def statistic(node: Node, aggregate: Aggregate) -> Statistic:
+    """A statistic the aggregate can answer."""
+    chosen = STATISTICS[one_of(node, STATISTICS)]
+    if chosen in NEEDS_VALUE and aggregate.value is None:
+        node.blame(f"{node.value} needs the aggregate {aggregate.name} to have a value field")
+    if chosen is Statistic.DISTINCT and aggregate.distinct is None:
+        node.blame(f"{node.value} needs the aggregate {aggregate.name} to have a distinct field")
+    return chosen
+
+
+def window(node: Node, hops: Mapping[int, int]) -> Window:
+    if node.value == "ever":
+        return Window("ever", EVER, 0)
+    length_us = node.duration_us()
+    if length_us not in hops:
+        node.blame(f"no hop is known for {node.value}: add it under hops, for example hops: {{{node.value}: 1h}}")
+    return Window(str(node.value), length_us, hops[length_us])
+
+
+def hop_table(node: Node | None, file: str) -> dict[int, int]:
+    """Window to hop in microseconds: the defaults, then the file's own."""
+    written = {key: Node(file, f"hops.{key}", hop) for key, hop in HOPS.items()}
+    own = node.entries() if node is not None else {}
+    table: dict[int, int] = {}
+    for key, hop in (written | own).items():
+        length_us, hop_us = hop.child_of_key(key).duration_us(), hop.duration_us()
+        if length_us % hop_us or length_us // hop_us > MAX_HOPS:
+            hop.fail(f"a whole fraction of {key}, down to a {MAX_HOPS}th")
+        table[length_us] = hop_us
+    return table
+
+
+# where
+
+
+def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ...]:
+    """A `where` mapping as tests that must all hold."""
+    found: list[Condition] = []
+    for name, test in node.entries().items():
+        if name not in DERIVED:
+            scope.field_of(node.child(name, name), event_type)
+        known = scope.event_types[event_type].fields.get(name) or Field(name, Kind.INTEGER)
+        found += _tests(test, known)
+    return tuple(found)
+
+
+def _tests(node: Node, known: Field) -> list[Condition]:
+    if not isinstance(node.value, dict):
+        return [Condition(known.name, "in", _operands(node, known))]
+    numeric = known.kind in NUMERIC
+    bounds = ("min", "above", "max", "below", "multiple_of") if numeric else ()
+    parts = node.record(optional=("in", "not", "present", *bounds))
+    found = []
+    for test, part in parts.items():
+        if test == "present":
+            found.append(Condition(known.name, test, part.flag()))
+        elif test in bounds:
+            found.append(Condition(known.name, test, _bound(part, test)))
+        else:
+            found.append(Condition(known.name, test, _operands(part, known)))
+    return found
+
+
+def _bound(node: Node, test: str) -> float:
+    if test == "multiple_of" and node.number() <= 0:
+        node.fail("a number above 0")
+    return node.number()
+
+
+def _operands(node: Node, known: Field) -> tuple[str, ...] | tuple[float, ...]:
+    """The values a field may have, sorted: their order in the file means nothing."""
+    if known.name == "weekday":
+        return tuple(sorted({_weekday(item) for item in node.items()}))
+    if known.name == "hour" or known.kind in NUMERIC:
+        return tuple(sorted({item.number() for item in node.items()}))
+    if known.kind is Kind.BOOLEAN:
+        return tuple(sorted({float(item.flag()) for item in node.items()}))
+    if known.kind is Kind.CATEGORY:
+        return tuple(sorted({one_of(item, known.values) for item in node.items()}))
+    if known.kind is Kind.STRING:
+        return tuple(sorted(set(node.texts())))
+    node.blame(f"{known.name} is {known.words}; use present: true or false")
+
+
+def _weekday(node: Node) -> float:
+    return float(WEEKDAYS.index(one_of(node, WEEKDAYS)))
+
+
+# ratios and differences
+
+
+def _combination(
+    draft: _Draft, name: str, node: Node, other: str, build: Callable[[Raw, Raw], Formula]
+) -> None:
+    parts = node.record(("of", other), ("description",))
+    left, right = _reference(draft, parts["of"]), _reference(draft, parts[other])
+    aggregates = tuple(a for _, a in (left, right) if a is not None)
+    words = f"{parts['of'].value} {other} {parts[other].value}"
+    spans = dict.fromkeys(
+        part.value.split(".")[2] for part in (parts["of"], parts[other]) if part.value.count(".") == 2
+    )
+    feature = _feature(draft, name, build(left[0], right[0]), aggregates, words, " / ".join(spans))
+    fields = [part.value for part in (parts["of"], parts[other]) if part.value.startswith("event.")]
+    draft.features.append(replace(feature, words=words, fields=(*feature.fields, *fields)))
+
+
+def _reference(draft: _Draft, node: Node) -> tuple[Raw, Aggregate | None]:
+    """aggregate.statistic.window, or event.field for a number of the event being scored."""
+    parts = node.text().split(".")
+    if parts[0] == "event" and len(parts) == 2:
+        return Raw(-1, event_field(node, parts[1], draft.scope, NUMERIC).name), None
+    if len(parts) != 3:
+        node.fail("aggregate.statistic.window or event.field")
+    aggregate = draft.aggregates[one_of(node.child_of_key(parts[0]), draft.aggregates)]
+    chosen = statistic(node.child_of_key(parts[1]), aggregate)
+    span = window(node.child_of_key(parts[2]), draft.scope.hops)
+    if not _meaningful(chosen, span):
+        node.blame(f"{parts[1]} has no meaning over {parts[2]}: {_where_valid(chosen)}")
+    return draft.output(aggregate.lane, chosen, span), aggregate
+
+
+def _feature(
+    draft: _Draft, name: str, formula: Formula, aggregates: tuple[Aggregate, ...], words: str, span: str
+) -> Feature:
+    fields: dict[str, None] = {}
+    for aggregate in aggregates:
+        used = [c.field for c in aggregate.where] + [aggregate.value, aggregate.distinct]
+        fields.update(dict.fromkeys(f"{aggregate.event_type}.{f}" for f in used if f))
+        filters = "; ".join(c.words for c in aggregate.where)
+        of = f" of {aggregate.value or aggregate.distinct}" if words != "count" and "since" not in words else ""
+        words = f"{words}{of}: {aggregate.event_type}" + (f" where {filters}" if filters else "")
+    return Feature(name, draft.entity, formula, words, tuple(fields), span)
+
+
+# attributes and the event's own values
+
+
+def _attribute(draft: _Draft, name: str, node: Node) -> None:
+    parts = node.record(("from",), ("as", "values", "description"))
+    event_type, _, field_name = parts["from"].text().partition(".")
+    _type_of(draft, parts["from"].child_of_key(event_type))
+    known = draft.scope.field_of(parts["from"].child_of_key(field_name), event_type)
+    column = draft.attributes.setdefault((event_type, known.name), len(draft.attributes))
+    fields = (f"{event_type}.{known.name}",)
+    for suffix, formula, words in _columns(node, parts, known, Raw(-2 - column)):
+        feature = Feature(name + suffix, draft.entity, formula, f"latest {words}", fields, "")
+        draft.features.append(feature)
+
+
+def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> Field:
+    """A field of the scored event types, the same in all of them that have it; or hour, weekday."""
+    if name in DERIVED:
+        return Field(name, Kind.INTEGER)
+    having = [t for t in scope.event_types.values() if t.scored and name in t.fields]
+    if not having:
+        one_of(node.child_of_key(name), [f for t in scope.event_types.values() if t.scored for f in t.fields])
+    found = [scope.field_of(node.child_of_key(name), t.name) for t in having]
+    if len({(f.kind in NUMERIC or f.kind, f.values) for f in found}) > 1:
+        node.blame(f"{name} is not the same kind of field in {', '.join(t.name for t in having)}")
+    if kinds and found[0].kind not in kinds:
+        node.blame(f"{name} is {found[0].words}; expected a number field")
+    return found[0]
+
+
+def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
+    """Reads `features.event`: names, or name: {as: code} or {values: [...]}."""
+    features: list[Feature] = []
+    for item in node.items():
+        children = item.entries() if isinstance(item.value, dict) else {str(item.value): item.child_of_key("")}
+        for name, child in children.items():
+            known = event_field(item, name, scope, frozenset())
+            parts = child.record(optional=("as", "values")) if isinstance(child.value, dict) else {}
+            for suffix, formula, words in _columns(item, parts, known, Raw(-1, name)):
+                fields = (f"event.{name}",)
+                features.append(Feature(name + suffix, "", formula, f"the event's {words}", fields, ""))
+    return tuple(features)
+
+
+def _columns(
+    node: Node, parts: dict[str, Node], known: Field, raw: Raw
+) -> list[tuple[str, Formula, str]]:
+    """Suffix, formula and words of the vector columns that one attribute or event value becomes."""
+    form = parts["as"].choice(_FORMS.get(known.kind, ())) if "as" in parts else None
+    if "values" in parts and (known.kind is not Kind.CATEGORY or form == "code"):
+        parts["values"].blame("only a category with one column a value takes values")
+    if known.kind is Kind.CATEGORY and form != "code":
+        listed = parts["values"].items() if "values" in parts else []
+        chosen = [one_of(item, known.values) for item in listed] or list(known.values)
+        return [(f"_{v}", Equals(raw, known.values.index(v)), f"{known.name} is {v}") for v in chosen]
+    if known.kind is Kind.DATE and raw.column != -1:
+        return [("", Age(raw), f"{known.name} as age in years")]
+    if known.kind in (Kind.STRING, Kind.TIME, Kind.DATE):
+        node.blame(
+            f"{known.name} is {known.words}, which has no number; declare its values as a list "
+            "(a category), or count it with distinct"
+        )
+    return [("", Copy(raw), known.name + (" as code" if form else ""))]
+
+
+_FORMS: dict[Kind, tuple[str, ...]] = {Kind.CATEGORY: ("columns", "code"), Kind.DATE: ("age",)}

@@ -1,0 +1,143 @@
+"""Columns of a batch of events of one type, and the lanes each event counts in.
+
+A column is made when first asked for. Missing is NaN (numbers), -1 (codes), "" (texts).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from features.decoding import Codec, Event, days
+from features.schema import DERIVED, Aggregate, Condition, Field, Kind
+
+Mask = NDArray[np.bool_]
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+THURSDAY = 3  # 1970-01-01
+
+
+class Columns:
+    """The fields of `events` as arrays."""
+
+    def __init__(self, codec: Codec, events: list[Event], time_us: NDArray[np.int64]) -> None:
+        self.codec = codec
+        self.events = events
+        self.time_us = time_us
+        self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._objects: dict[str, list[Any]] = {}
+        self._masks: dict[Condition, Mask] = {}
+
+    def objects(self, name: str) -> list[Any]:
+        """The values as decoded."""
+        if name not in self._objects:
+            self._objects[name] = list(map(self.codec.getters[name], self.events))
+        return self._objects[name]
+
+    def texts(self, name: str) -> list[str]:
+        """Values as text, "" where missing."""
+        f = self.codec.event_type.fields[name]
+        if f.kind in (Kind.STRING, Kind.CATEGORY) and not f.optional:
+            return self.objects(name)
+        return ["" if value is None else str(value) for value in self.objects(name)]
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """float64[n]: numbers, codes of categories, 0 and 1 of booleans, days of dates, derived values."""
+        if name not in self._numbers:
+            self._numbers[name] = self._derived(name) if name in DERIVED else self._numbers_of(name)
+        return self._numbers[name]
+
+    def _derived(self, name: str) -> NDArray[np.float64]:
+        if name == "hour":
+            return (self.time_us % DAY_US // HOUR_US).astype(np.float64)
+        return ((self.time_us // DAY_US + THURSDAY) % 7).astype(np.float64)
+
+    def _numbers_of(self, name: str) -> NDArray[np.float64]:
+        f = self.codec.event_type.fields[name]
+        if f.kind is Kind.CATEGORY:
+            codes = _codes(f)
+            return np.array([codes[value] for value in self.objects(name)], dtype=np.float64)
+        if f.kind is Kind.DATE:
+            return np.array([days(text) if text else np.nan for text in self.objects(name)], dtype=np.float64)
+        return np.array(self.objects(name), dtype=np.float64)  # None becomes NaN
+
+    def present(self, name: str) -> Mask:
+        f = self.codec.event_type.fields.get(name)
+        if f is None or not f.optional:
+            return np.ones(len(self.events), dtype=np.bool_)
+        return np.array([value not in (None, "") for value in self.objects(name)], dtype=np.bool_)
+
+    def slots(self, name: str) -> NDArray[np.uint8]:
+        """The value's position in a distinct sketch."""
+        return np.array([slot(text) for text in self.texts(name)], dtype=np.uint8)
+
+    def mask(self, condition: Condition) -> Mask:
+        if condition not in self._masks:
+            self._masks[condition] = TESTS[condition.test](self, condition)
+        return self._masks[condition]
+
+
+@lru_cache(maxsize=65_536)
+def slot(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode()) & 255
+
+
+@lru_cache(maxsize=1024)
+def _codes(f: Field) -> dict[str | None, float]:
+    return {None: np.nan, "": np.nan} | {value: float(code) for code, value in enumerate(f.values)}
+
+
+def _in(columns: Columns, condition: Condition) -> Mask:
+    f = columns.codec.event_type.fields.get(condition.field)
+    wanted = condition.operand
+    assert isinstance(wanted, tuple)
+    if f is not None and f.kind is Kind.STRING:
+        accepted = set(wanted)
+        return np.array([value in accepted for value in columns.objects(f.name)], dtype=np.bool_)
+    codes = [_codes(f)[str(w)] if f is not None and f.kind is Kind.CATEGORY else float(w) for w in wanted]
+    numbers = columns.numbers(condition.field)
+    mask = np.zeros(len(numbers), dtype=np.bool_)
+    for code in codes:
+        mask |= numbers == code
+    return mask
+
+
+def _present(columns: Columns, condition: Condition) -> Mask:
+    return columns.present(condition.field) == bool(condition.operand)
+
+
+def _bound(compare: Callable[[Any, Any], Any]) -> Callable[[Columns, Condition], Mask]:
+    return lambda columns, c: np.asarray(compare(columns.numbers(c.field), c.operand), dtype=np.bool_)
+
+
+TESTS: dict[str, Callable[[Columns, Condition], Mask]] = {
+    "in": _in,
+    "not": lambda columns, c: columns.present(c.field) & ~_in(columns, c),
+    "present": _present,
+    "min": _bound(np.greater_equal),
+    "above": _bound(np.greater),
+    "max": _bound(np.less_equal),
+    "below": _bound(np.less),
+    "multiple_of": _bound(lambda numbers, step: np.fmod(numbers, step) == 0),
+}
+
+
+def lanes(columns: Columns, aggregates: tuple[Aggregate, ...]) -> NDArray[np.uint64]:
+    """uint64[n]: bit k is set where the event counts in lane k."""
+    n = len(columns.events)
+    bits = np.zeros((64, n), dtype=np.bool_)
+    for aggregate in aggregates:
+        row = bits[aggregate.lane]
+        row[:] = True
+        for condition in aggregate.where:
+            row &= columns.mask(condition)
+        for name in (aggregate.value, aggregate.distinct):
+            if name is not None and columns.codec.event_type.fields[name].optional:
+                row &= columns.present(name)
+    packed = np.packbits(bits, axis=0, bitorder="little")
+    return np.ascontiguousarray(packed.T).view("<u8").reshape(n).astype(np.uint64)
+
+

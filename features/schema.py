@@ -1,0 +1,228 @@
+"""What a use case file says, as frozen values. Durations and times are int64 microseconds (`_us`).
+
+Nothing here knows YAML, JSON or arrays: `usecase.py` and `formulas.py` fill these in, `decoding.py`,
+`events.py` and `vector.py` act on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from features.plan import Statistic
+
+LEVELS = ("LOW", "MEDIUM", "HIGH")
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+DERIVED = ("hour", "weekday")  # of the event time, UTC; usable like fields in `where` and `event`
+
+
+class Kind(StrEnum):
+    STRING = "string"
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    DATE = "date"  # a day, text YYYY-MM-DD
+    TIME = "time"  # an instant, text in RFC 3339 or a declared format
+    CATEGORY = "category"  # a text out of a declared vocabulary
+
+
+NUMERIC = frozenset({Kind.NUMBER, Kind.INTEGER})
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an event."""
+
+    name: str
+    kind: Kind
+    optional: bool = False
+    values: tuple[str, ...] = ()  # vocabulary of a category, in file order: the codes are positions
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What the field must hold, in words."""
+        if self.kind is Kind.CATEGORY:
+            return "one of " + ", ".join(self.values)
+        bounds = [f"at least {self.minimum:g}" if self.minimum is not None else ""]
+        bounds += [f"at most {self.maximum:g}" if self.maximum is not None else ""]
+        return " and ".join([_WORDS[self.kind], *filter(None, bounds)])
+
+
+_WORDS = {
+    Kind.STRING: "a text",
+    Kind.NUMBER: "a number",
+    Kind.INTEGER: "a whole number",
+    Kind.BOOLEAN: "true or false",
+    Kind.DATE: "a date (YYYY-MM-DD)",
+    Kind.TIME: "a time",
+}
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How files write an event type: separators, and words for true, false and missing."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+    missing: tuple[str, ...] = ("",)
+    true: tuple[str, ...] = ("true", "True", "TRUE")
+    false: tuple[str, ...] = ("false", "False", "FALSE")
+    date_format: tuple[str, ...] = ("%Y-%m-%d",)
+    columns: Mapping[str, tuple[str, ...]] | None = None  # field: its column(s), joined by one blank
+
+
+@dataclass(frozen=True)
+class Override:
+    """Which fields of an event carry a human's decision. `level` is one of LEVELS."""
+
+    level: str
+    until: str
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class EventType:
+    """The schema of one kind of event and what makes it unique, timed and somebody's."""
+
+    name: str
+    scored: bool
+    whole: bool  # id is the whole content
+    id: tuple[str, ...]
+    time: tuple[str, ...]  # first non-empty wins; empty: the publish time
+    time_format: tuple[str, ...]  # beside RFC 3339
+    timezone: str
+    entities: Mapping[str, str]  # entity: the field with its id
+    fields: Mapping[str, Field]
+    file: FileFormat
+    override: Override | None
+    subject: str  # the field with the subject's id
+    tolerance_us: int
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One test of a `where`. A missing value passes none but `present: false`."""
+
+    field: str
+    test: str  # in, not, min, above, max, below, multiple_of, present
+    operand: tuple[str, ...] | tuple[float, ...] | float | bool
+
+    @property
+    def words(self) -> str:
+        if isinstance(self.operand, tuple):
+            shown = ", ".join(f"{o:g}" if isinstance(o, float) else o for o in self.operand)
+        else:
+            shown = f"{self.operand:g}" if isinstance(self.operand, float) else str(self.operand).lower()
+        return f"{self.field} {self.test.replace('_', ' ')} {shown}"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The events of one lane: their type, their filter, what is added up and what is told apart."""
+
+    name: str
+    lane: int
+    event_type: str
+    where: tuple[Condition, ...]
+    value: str | None
+    distinct: str | None
+    value_column: int = -1
+    slot_column: int = -1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window as the author wrote it; length 0 is `ever`."""
+
+    words: str
+    length_us: int
+    hop_us: int
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A number to compute with: a raw column of the entity, or (column -1) a field of the event."""
+
+    column: int
+    field: str = ""
+
+
+@dataclass(frozen=True)
+class Copy:
+    source: Raw
+
+
+@dataclass(frozen=True)
+class Ratio:
+    of: Raw
+    over: Raw
+
+
+@dataclass(frozen=True)
+class Difference:
+    of: Raw
+    minus: Raw
+
+
+@dataclass(frozen=True)
+class Age:
+    """Years from the date in `source` (days since 1970) to the event."""
+
+    source: Raw
+
+
+@dataclass(frozen=True)
+class Equals:
+    """1.0 where the category's code is `code`, 0.0 elsewhere, NaN where it is missing."""
+
+    source: Raw
+    code: int
+
+
+Formula = Copy | Ratio | Difference | Age | Equals
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the vector. `entity` is empty for values of the event itself."""
+
+    name: str
+    entity: str
+    formula: Formula
+    words: str
+    fields: tuple[str, ...]  # event_type.field, what it is made of
+    window: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """An event type that sets attributes: field k of `fields` goes to attribute column `columns[k]`."""
+
+    index: int
+    event_type: str
+    fields: tuple[str, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EntityFeatures:
+    """What the file declares for one entity."""
+
+    entity: str
+    aggregates: tuple[Aggregate, ...]
+    outputs: tuple[tuple[int, Statistic, Window], ...]
+    sources: tuple[Source, ...]
+    attributes: int
+    features: tuple[Feature, ...]
+
+
+@dataclass(frozen=True)
+class Label:
+    """The field that says what became of the subject; `positive` are its bad outcomes."""
+
+    event_type: str
+    field: str
+    positive: tuple[str, ...]

@@ -1,0 +1,177 @@
+"""A use case: one YAML file, parsed into frozen values.
+
+Every error is a `BadUseCase` that names file, path, value and expectation. A `UseCase` pickles as its text,
+so workers get exactly what the launcher read. The fingerprint covers what can change a vector, nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from features.document import BadUseCase, FrozenDict, Node, frozen, one_of, read
+from features.eventtypes import Common, event_types
+from features.fingerprint import fingerprint
+from features.formulas import Scope, entity_features, event_features, hop_table
+from features.plan import EntityPlan, Lane, Output
+from features.schema import EntityFeatures, EventType, Feature, Label
+
+__all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "parse"]
+
+LATENESS_US = 3_600 * 1_000_000  # most out-of-order events of a payment system come within an hour
+TOLERANCE_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
+REQUIRED = ("use_case", "subject", "events", "features")
+OPTIONAL = ("lateness", "tolerance", "hops", "label", "protected", "model", "policy", "description")
+
+
+@dataclass(frozen=True, eq=False)
+class UseCase:
+    """One parsed file. `features` are the vector's columns in order; `entities` ends with the subject."""
+
+    name: str
+    subject: str
+    file: str
+    text: str
+    event_types: Mapping[str, EventType]
+    entities: tuple[str, ...]
+    by_entity: Mapping[str, EntityFeatures]
+    table: tuple[Feature, ...]
+    plans: Mapping[str, EntityPlan]
+    fingerprint: str
+    label: Label | None
+    model: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    lateness_us: int
+    tolerance_us: int
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.table)
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return parse, (self.text, self.file)
+
+
+class FeatureRow(NamedTuple):
+    """One line of `riskstream usecase check`."""
+
+    feature: str
+    entity: str
+    meaning: str
+    fields: str
+    window: str
+
+
+def load(path: str | Path) -> UseCase:
+    """Reads a file. Raises BadUseCase, also when there is no such file or it is not UTF-8."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUseCase(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path))
+
+
+@lru_cache(maxsize=32)  # unpickling the same use case again gives the same object
+def parse(text: str, file: str = "use case") -> UseCase:
+    """Parses the text of a use case file; `file` is what messages call it."""
+    root = read(text, file)
+    parts = root.record(REQUIRED, OPTIONAL)
+    subject = parts["subject"].name()
+    lateness_us = _duration(parts, "lateness", LATENESS_US)
+    tolerance_us = _duration(parts, "tolerance", TOLERANCE_US)
+    types = event_types(parts["events"], Common(subject, tolerance_us))
+    label = _label(parts["label"], types) if "label" in parts else None
+    protected = _protected(parts["protected"], types) if "protected" in parts else frozenset()
+    scope = Scope(types, hop_table(parts.get("hops"), file), subject, label, protected)
+    by_entity, table = _features(parts["features"], scope)
+    number = fingerprint(types, by_entity, table, lateness_us)
+    return UseCase(
+        name=parts["use_case"].name(),
+        subject=subject,
+        file=file,
+        text=text,
+        event_types=FrozenDict(types),
+        entities=tuple(by_entity),
+        by_entity=FrozenDict(by_entity),
+        table=table,
+        plans=FrozenDict({e: _plan(f, number, e == subject, lateness_us) for e, f in by_entity.items()}),
+        fingerprint=f"{number:016x}",
+        label=label,
+        model=_plain(parts, "model"),
+        policy=_plain(parts, "policy"),
+        lateness_us=lateness_us,
+        tolerance_us=tolerance_us,
+    )
+
+
+def feature_rows(use_case: UseCase) -> list[FeatureRow]:
+    """The feature table in vector order."""
+    return [
+        FeatureRow(f.name, f.entity or "event", f.words, ", ".join(f.fields), f.window) for f in use_case.table
+    ]
+
+
+def _duration(parts: dict[str, Node], key: str, default_us: int) -> int:
+    return parts[key].duration_us() if key in parts else default_us
+
+
+def _plain(parts: dict[str, Node], key: str) -> Mapping[str, Any]:
+    """A section that belongs to another room: its shape is checked there."""
+    if key in parts:
+        parts[key].entries()
+    return FrozenDict(frozen(parts[key].value)) if key in parts else FrozenDict()
+
+
+def _field_path(node: Node, types: Mapping[str, EventType]) -> tuple[str, str]:
+    """event_type.field"""
+    event_type, _, name = node.text().partition(".")
+    one_of(node.child_of_key(event_type), types)
+    return event_type, one_of(node.child_of_key(name), types[event_type].fields)
+
+
+def _label(node: Node, types: Mapping[str, EventType]) -> Label:
+    parts = node.record(("from", "positive"), ("description",))
+    event_type, name = _field_path(parts["from"], types)
+    allowed = types[event_type].fields[name].values
+    if not allowed:
+        parts["from"].blame(f"{name} is {types[event_type].fields[name].words}; a label needs declared values")
+    return Label(event_type, name, tuple(one_of(item, allowed) for item in parts["positive"].items()))
+
+
+def _protected(node: Node, types: Mapping[str, EventType]) -> frozenset[tuple[str, str]]:
+    return frozenset(_field_path(item, types) for item in node.items())
+
+
+def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tuple[Feature, ...]]:
+    """Entities (others in file order, subject last) and the vector's columns in file order."""
+    known = dict.fromkeys(entity for t in scope.event_types.values() for entity in t.entities)
+    parts = node.record((scope.subject,), (*known, "event"))
+    declared = {key: entity_features(parts[key], scope, key) for key in parts if key != "event"}
+    own = event_features(parts["event"], scope) if "event" in parts else ()
+    table = tuple(f for entity in declared.values() for f in entity.features) + own
+    if not any(t.scored for t in scope.event_types.values()):
+        node.blame("no event type is scored: true, so there is nothing to compute features for")
+    names = [feature.name for feature in table]
+    for name in names:
+        if names.count(name) > 1:
+            node.blame(f"two features are called {name}; rename an aggregate, ratio or attribute")
+    if not names:
+        node.blame("no feature is declared")
+    ordered = sorted(declared, key=lambda entity: entity == scope.subject)
+    return {entity: declared[entity] for entity in ordered}, table
+
+
+def _plan(declared: EntityFeatures, number: int, is_subject: bool, lateness_us: int) -> EntityPlan:
+    lanes = tuple(Lane(a.value_column, a.slot_column) for a in declared.aggregates)
+    return EntityPlan(
+        fingerprint=number,
+        lanes=lanes,
+        values=max((lane.value + 1 for lane in lanes), default=0),
+        distincts=max((lane.distinct + 1 for lane in lanes), default=0),
+        attributes=declared.attributes,
+        sources=len(declared.sources),
+        outputs=tuple(Output(lane, s, w.length_us, w.hop_us) for lane, s, w in declared.outputs),
+        is_subject=is_subject,
+        lateness_us=lateness_us,
+    )
