@@ -1,0 +1,95 @@
+"""What the kernel computes for one entity, with every field name compiled away.
+
+A use case becomes one `EntityPlan` an entity. Events reach the kernel as `Arrivals`: plain arrays in
+arrival order. Times are int64 microseconds since 1970 UTC, values float64, missing is NaN.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+MICROSECONDS_PER_SECOND = 1_000_000
+EVER = 0  # the "window" of a statistic over everything the record remembers
+MAX_LANES = 64  # lane membership of an event is one uint64
+SLOTS = 256  # bits of a distinct sketch; one byte an event in the ring
+
+
+class Statistic(IntEnum):
+    """What can be asked of a lane. The second half only over EVER."""
+
+    COUNT = 0
+    SUM = 1
+    MEAN = 2
+    STD = 3  # population standard deviation
+    MIN = 4
+    MAX = 5
+    DISTINCT = 6  # linear counting over SLOTS bits, rounded
+    LAST = 7  # value of the latest event, the scored one included
+    SINCE_LAST = 8  # seconds since the latest event before the scored one
+    SINCE_FIRST = 9  # seconds since the first event
+
+
+EVER_STATISTICS = frozenset(
+    {Statistic.COUNT, Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
+)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One aggregate: the events whose bit is set, one value column, one distinct column (-1: none)."""
+
+    value: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """One raw column: a statistic of a lane over a window (length and hop in microseconds; EVER, 0)."""
+
+    lane: int
+    statistic: Statistic
+    window_us: int
+    hop_us: int
+
+
+@dataclass(frozen=True)
+class EntityPlan:
+    """The kernel's work for one entity: raw columns are `outputs`, then `attributes` as of the event."""
+
+    fingerprint: int  # uint64; a record of another fingerprint is refused
+    lanes: tuple[Lane, ...]
+    values: int  # number of value columns
+    distincts: int  # number of distinct columns
+    attributes: int  # number of attributes the record carries
+    sources: int  # number of event types that set attributes
+    outputs: tuple[Output, ...]
+    is_subject: bool  # the subject's record carries status and outcomes; its too late events are refused
+    lateness_us: int = 3600 * MICROSECONDS_PER_SECOND
+
+    @cached_property
+    def raw_columns(self) -> int:
+        return len(self.outputs) + self.attributes
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """A batch of events as one entity sees it, in arrival order. n events, m attribute rows."""
+
+    record: NDArray[np.int32]  # [n] which record of the batch; -1: the event has no such entity
+    key: NDArray[np.uint64]  # [n] hash of the event's identity
+    time_us: NDArray[np.int64]  # [n]
+    lanes: NDArray[np.uint64]  # [n] bit k: counts in lane k (its value is then not NaN)
+    values: NDArray[np.float64]  # [n, plan.values]
+    slots: NDArray[np.uint8]  # [n, plan.distincts] position in the distinct sketch
+    scored: NDArray[np.bool_]  # [n] wants a vector
+    source: NDArray[np.int8]  # [n] which source sets attributes with this event; -1: none
+    attribute_row: NDArray[np.int32]  # [n] row of `attributes`; -1: none
+    attributes: NDArray[np.float64]  # [m, plan.attributes] NaN outside the source's own columns
+    attribute_source: NDArray[np.int8]  # [plan.attributes] the source that owns each column
+    ids: tuple[str, ...]  # entity id of each record, in order of first appearance
+
+    def __len__(self) -> int:
+        return len(self.record)
