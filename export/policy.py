@@ -6,8 +6,8 @@ An event that arrives late is judged at its own time, and a cooldown only moves 
 a level at once like any other, but lowers one only if it lies after the cooldown itself.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,8 +27,8 @@ from export.levels import (
     Standing,
     Zone,
 )
+from export.terms import HOUR_US, Terms, terms
 
-HOUR_US = 3_600_000_000
 NO_OVERRIDE = 255  # in the column of override levels: this event is no override
 
 # plain integers: compiled code then holds them as constants
@@ -47,11 +47,17 @@ class Policy:
 
     medium: float
     high: float
-    fall: float = 0.8
-    cooldown_us: int = 24 * HOUR_US  # from the last score that reached the level
-    in_a_row: int = 3  # scored assessments for it before off-boarding is recommended
-    min_events: int = 5  # of the subject, whatever their kind
-    max_per_hour: int = 0  # recommendations of one worker; 0: no breaker
+    fall: float = Terms.fall
+    cooldown_us: int = Terms.cooldown_us
+    in_a_row: int = Terms.in_a_row
+    min_events: int = Terms.min_events
+    max_per_hour: int = Terms.max_per_hour
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any], thresholds: Mapping[str, float], file: str = "use case") -> Self:
+        """The `policy` of a use case with the thresholds that training chose. Raises BadUseCase."""
+        said = asdict(terms(section, file))
+        return cls(**(said | {level: float(thresholds[level]) for level in ("medium", "high")}))
 
     def __post_init__(self) -> None:
         """A policy that cannot work is a ValueError that says why."""
@@ -113,8 +119,7 @@ def _is_blocked(recent_us: NDArray[np.int64], now_us: int) -> bool:
 @njit(cache=True)
 def _count(recent_us: NDArray[np.int64], now_us: int) -> None:
     if len(recent_us) > 0:
-        oldest = recent_us.argmin()
-        recent_us[oldest] = max(recent_us[oldest], now_us)
+        recent_us[recent_us.argmin()] = now_us  # not blocked: the oldest lies an hour back or more
 
 
 @njit(cache=True)

@@ -1,0 +1,180 @@
+"""Bundles on disk and through Beam's FileSystems: whole or not there, verified, checked, hot-swapped."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from apache_beam.io.localfilesystem import LocalFileSystem
+
+from export import bundle as bundles
+from export.bundle import BundleMismatch
+from export.reference import reference
+
+WHEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """As much of a use case as a bundle looks at."""
+
+    name: str = "offboarding"
+    fingerprint: str = "00c0ffee00c0ffee"
+    features: tuple[str, ...] = ("amount", "out_count_24h")
+
+
+class DiskFileSystem(LocalFileSystem):
+    """A Beam file system with a scheme of its own: `disk:///folder/file`."""
+
+    @classmethod
+    def scheme(cls):
+        return "disk"
+
+    def create(self, path, *args, **kwargs):
+        os.makedirs(os.path.dirname(self._path(path)), exist_ok=True)
+        return super().create(self._path(path), *args, **kwargs)
+
+    def open(self, path, *args, **kwargs):
+        return super().open(self._path(path), *args, **kwargs)
+
+    def exists(self, path):
+        return super().exists(self._path(path))
+
+    def _path(self, path):
+        return path.removeprefix("disk://")
+
+
+def made(model=b"onnx", when=WHEN):
+    vectors = np.random.default_rng(0).random((50, 2)).astype(np.float32)
+    return bundles.bundle(
+        Declared(), "use_case: offboarding # naïve", model, reference(Declared.features, vectors, vectors[:, 0]),
+        {"medium": 0.25, "high": 0.5}, when, seed=1, versions={"numpy": "2"}, metrics={"roc_auc": 0.5},
+        training={"rows": 50},
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["local", "beam"])
+def root(request, tmp_path):
+    return str(tmp_path / "bundles") if request.param == "local" else f"disk://{tmp_path}/bundles"
+
+
+def test_a_saved_bundle_is_loaded_as_it_was(root):
+    bundle = made()
+    folder = bundles.save(bundle, root)
+    assert folder == f"{root}/{bundle.manifest.id}"
+    assert bundle.manifest.id.startswith("offboarding-20261122T103000Z-")
+    assert bundles.load(folder) == bundle
+
+
+def test_the_pointer_says_which_bundle_is_in_use(root):
+    old, new = made(), made(b"better")
+    assert bundles.read_pointer(root) is None
+    for bundle in (old, new):
+        bundles.save(bundle, root)
+        bundles.promote(root, bundle.manifest.id)
+        assert bundles.read_pointer(root) == bundle.manifest.id
+        assert bundles.load(root) == bundle
+    assert bundles.load(f"{root}/{old.manifest.id}") == old
+
+
+def test_saving_again_changes_nothing(root):
+    assert bundles.save(made(), root) == bundles.save(made(), root)
+    assert bundles.load(bundles.save(made(), root)) == made()
+
+
+def test_the_id_follows_from_the_content():
+    assert made().manifest.id == made().manifest.id
+    assert made().manifest.id != made(b"other").manifest.id
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "usecase.yaml", "reference.json"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    folder = bundles.save(made(), str(tmp_path))
+    with open(f"{folder}/{name}", "r+b") as stream:
+        stream.write(b"\0")
+    with pytest.raises(BundleMismatch, match=f"{name}: found sha256 .* expected .* damaged"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
+def test_a_missing_file_is_named(root, tmp_path, name):
+    folder = bundles.save(made(), root)
+    os.remove(f"{folder.removeprefix('disk://')}/{name}")
+    with pytest.raises(BundleMismatch, match=f"found no {name}.*riskstream train"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "truncated"), ('{"format": "x"}', "format"), (None, "found format 9, expected 1; train again")],
+)
+def test_a_manifest_that_is_none_is_refused(tmp_path, text, message):
+    folder = bundles.save(made(), str(tmp_path))
+    path = f"{folder}/manifest.json"
+    with open(path) as stream:
+        text = text or stream.read().replace('"format": 1', '"format": 9')
+    with open(path, "w") as stream:
+        stream.write(text)
+    with pytest.raises(BundleMismatch, match=message):
+        bundles.load(folder)
+
+
+def test_what_is_not_there_says_so(tmp_path):
+    with pytest.raises(BundleMismatch, match=r"found no manifest.json, .*riskstream train"):
+        bundles.load(str(tmp_path / "nowhere"))
+    with pytest.raises(BundleMismatch):
+        bundles.promote(str(tmp_path), "nothing")
+    assert bundles.read_pointer(str(tmp_path)) is None
+
+
+def test_a_bundle_of_other_features_is_refused():
+    bundles.check(made(), Declared())
+    with pytest.raises(BundleMismatch, match=r"00c0ffee00c0ffee .* fingerprint 1234 .*riskstream train"):
+        bundles.check(made(), Declared(fingerprint="1234"))
+    with pytest.raises(BundleMismatch, match="1 features"):
+        bundles.check(made(), Declared(features=("amount",)))
+
+
+CRASHING = """
+import os, sys
+from export import bundle, storage
+from tests.export.test_bundle import made
+written = []
+def write_through(path, data, original=storage._write_through):
+    original(path, data)
+    written.append(path)
+    if len(written) == int(sys.argv[2]):
+        os._exit(9)
+storage._write_through = write_through
+bundle.save(made(), sys.argv[1])
+bundle.promote(sys.argv[1], made().manifest.id)
+"""
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5])
+def test_a_crash_leaves_a_whole_bundle_or_none(tmp_path, writes):
+    root = str(tmp_path / "bundles")
+    before = made(b"before")
+    bundles.save(before, root)
+    bundles.promote(root, before.manifest.id)
+    crashed = subprocess.run([sys.executable, "-c", CRASHING, root, str(writes)], check=False)
+    assert crashed.returncode == 9
+    assert bundles.load(root) == before, "the pointer is written last"
+    folder = f"{root}/{made().manifest.id}"
+    assert os.path.isdir(folder) == (writes == 5)
+    bundles.save(made(), root)
+    bundles.promote(root, made().manifest.id)
+    assert bundles.load(root) == made()
+
+
+def test_local_bundles_need_no_beam(tmp_path):
+    code = (
+        "import sys; from export import bundle; root = sys.argv[1]; bundle.load(root); "
+        "assert not [m for m in sys.modules if m.startswith(('apache_beam', 'sklearn', 'skl2onnx'))]"
+    )
+    bundles.save(made(), str(tmp_path))
+    bundles.promote(str(tmp_path), made().manifest.id)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
