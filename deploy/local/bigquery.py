@@ -1,0 +1,127 @@
+"""bqemulator as a process of its own, file-backed and mended for a stream of appends; stops on SIGTERM.
+
+As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between threads,
+serves six append streams at most on two cores, loses the fields of nested records in appended rows and downloads
+DuckDB's spatial extension when it starts. Each fix below says what it is for; everything else is untouched.
+"""
+
+import argparse
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import duckdb_extension_spatial
+from bqemulator import server
+from bqemulator.api.routes.tabledata import _build_arrow_schema, _fields_raw_from_schema
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
+from bqemulator.catalog.models import TableMeta
+from bqemulator.config import LogLevel, PersistenceMode, Settings
+from bqemulator.grpc_api import write_servicer
+from bqemulator.storage.engine import DuckDBEngine
+from bqemulator.versioning.snapshots import SnapshotManager
+
+# An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
+APPEND_STREAMS = 256
+# DuckDB's default of 16 MB moves the log into the file, for half a second, every twenty batches.
+CHECKPOINT_BYTES = 256 << 20
+MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
+
+
+class Engine(DuckDBEngine):
+    """DuckDB with the extension of the installed package, and a connection for each thread.
+
+    Two threads on one connection take each other's results: a query would read the answer of an append.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._owner = threading.get_ident()
+        self._of_thread = threading.local()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        if threading.get_ident() == self._owner:
+            return super().connection
+        if not hasattr(self._of_thread, "connection"):
+            self._of_thread.connection = super().connection.cursor()
+            self._of_thread.connection.execute("SET TimeZone = 'UTC'")
+        return self._of_thread.connection
+
+    def _load_spatial(self) -> None:
+        folder = Path(duckdb_extension_spatial.__file__).parent
+        extension = folder / "extensions" / f"v{duckdb.__version__}" / "spatial.duckdb_extension"
+        self.connection.execute(f"LOAD '{extension}'")
+        self.connection.execute(f"SET checkpoint_threshold = '{CHECKPOINT_BYTES}B'")
+        self.connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
+
+
+class Server(server.EmulatorServer):
+    """The emulator with enough threads for its append streams."""
+
+    async def start(self) -> None:
+        threads = ThreadPoolExecutor(APPEND_STREAMS, thread_name_prefix="append")
+        asyncio.get_running_loop().set_default_executor(threads)
+        await super().start()
+
+
+class Catalog(DuckDBCatalogRepository):
+    """The catalog without a second commit for every append, which would only store the number of rows."""
+
+    def update_table(self, table: TableMeta) -> TableMeta:
+        known = self.get_table(table.project_id, table.dataset_id, table.table_id)
+        if known and known.model_copy(update={"num_rows": table.num_rows}) == table:
+            return self._cache.update_table(table)
+        return super().update_table(table)
+
+
+class NoSnapshots(SnapshotManager):
+    """No copy of the table after every change: time travel is not offered."""
+
+    def capture(self, *_table: str, kind: str = "AUTO") -> None:
+        return None
+
+
+def arrow_schema(table: TableMeta) -> object:
+    """The Arrow schema of appended rows, with the fields of nested records."""
+    return _build_arrow_schema(_fields_raw_from_schema(table.schema_.fields))
+
+
+def mend() -> None:
+    """Puts the fixes in the places from which the emulator takes its parts."""
+    server.DuckDBEngine = Engine
+    server.DuckDBCatalogRepository = Catalog
+    server.SnapshotManager = NoSnapshots
+    write_servicer._table_arrow_schema = arrow_schema
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    os.environ["TZ"] = "UTC"
+    mend()
+    settings = Settings(
+        rest_port=options.rest_port,
+        grpc_port=options.grpc_port,
+        persistence_mode=PersistenceMode.PERSISTENT,
+        data_dir=options.data_dir,
+        upload_staging_dir=options.data_dir / "uploads",
+        default_project_id=options.project,
+        log_level=LogLevel.WARNING,
+        enable_format_extensions=False,  # would download DuckDB's avro extension
+    )
+    Server(settings).run_forever()
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.bigquery", description=__doc__)
+    parser.add_argument("--rest-port", type=int, required=True, help="port of the REST API")
+    parser.add_argument("--grpc-port", type=int, required=True, help="port of the Storage Read and Write API")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder of the database file")
+    parser.add_argument("--project", default="local-project", help="project of requests that name none")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
