@@ -17,7 +17,7 @@ import xxhash
 from msgspec.structs import force_setattr
 
 from features.schema import EventType, Field, Kind
-from features.times import Reader, reader, rfc3339
+from features.times import Clock, Reader, clock, rfc3339
 from features.usecase import UseCase
 
 Event = msgspec.Struct  # of a class made by `codec`; read it through the functions here
@@ -51,9 +51,9 @@ class Codec:
     decoder: "msgspec.json.Decoder[Event]"
     types: dict[str, Any]  # field: its msgspec type
     attributes: dict[str, str]  # field: its attribute in the struct
-    time: tuple[str, ...]  # attributes that give the event's time, first non-empty wins
+    time: tuple[tuple[str, str], ...]  # fields and attributes that give the event's time, first non-empty wins
     checks: tuple[tuple[str, str, Reader], ...]  # field, attribute, what reads it: other times and dates
-    read_time: Reader
+    clock: Clock
 
     @cached_property
     def getters(self) -> dict[str, Callable[[Event], Any]]:
@@ -78,8 +78,8 @@ def codec(event_type: EventType) -> Codec:
         frozen=True,
         gc=False,
     )
-    read_time = reader(event_type.time_format, event_type.timezone)
-    readers: dict[Kind, Reader] = {Kind.TIME: read_time, Kind.DATE: days}
+    own_clock = clock(event_type.time_format, event_type.timezone)
+    readers: dict[Kind, Reader] = {Kind.TIME: own_clock.read, Kind.DATE: days}
     only = event_type.time if len(event_type.time) == 1 else ()
     checks = [(f.name, attributes[f.name], readers[f.kind]) for f in fields if f.kind in readers]
     return Codec(
@@ -88,9 +88,9 @@ def codec(event_type: EventType) -> Codec:
         msgspec.json.Decoder(struct),
         types,
         attributes,
-        tuple(attributes[name] for name in event_type.time),
+        tuple((name, attributes[name]) for name in event_type.time),
         tuple(check for check in checks if check[0] not in only),
-        read_time,
+        own_clock,
     )
 
 
@@ -187,15 +187,12 @@ def dated(known: Codec, event: Event, published_us: int | None, event_time: str 
 
 
 def _time_us(known: Codec, event: Event, published_us: int | None, event_time: str | None) -> int:
-    for attribute in known.time:
+    for name, attribute in known.time:
         text = getattr(event, attribute)
         if text:
-            try:
-                return known.read_time(text)
-            except ValueError as error:
-                raise _bad_time(attribute, text, known, error) from None
+            return _read(known.clock.read, name, text, known)
     if event_time:
-        return _read(reader((), "UTC"), "attribute event_time", event_time, known)
+        return _read(clock((), "UTC").read, "attribute event_time", event_time, known)
     return UNKNOWN_TIME_US if published_us is None else published_us
 
 

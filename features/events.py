@@ -28,7 +28,7 @@ from features.masks import Columns, lanes
 from features.plan import Arrivals
 from features.rows import from_row
 from features.schema import LEVELS, Raw
-from features.times import reader, rfc3339
+from features.times import clock, rfc3339
 from features.usecase import UseCase
 
 __all__ = [
@@ -234,7 +234,7 @@ def _overrides(parts: list[_Part], n: int) -> tuple[NDArray[np.uint8], NDArray[n
     for part in found:
         t = part.codec.event_type
         assert t.override is not None
-        read = reader(t.time_format, t.timezone)
+        read = clock(t.time_format, t.timezone).read
         level[part.rows] = [LEVELS.index(text) for text in part.columns.objects(t.override.level)]
         until_us[part.rows] = [read(text) for text in part.columns.objects(t.override.until)]
     return level, until_us

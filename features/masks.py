@@ -106,7 +106,8 @@ def _in(columns: Columns, condition: Condition) -> Mask:
 
 
 def _present(columns: Columns, condition: Condition) -> Mask:
-    return columns.present(condition.field) == bool(condition.operand)
+    present = columns.present(condition.field)
+    return present if condition.operand else ~present
 
 
 def _bound(compare: Callable[[Any, Any], Any]) -> Callable[[Columns, Condition], Mask]:
@@ -128,7 +129,7 @@ TESTS: dict[str, Callable[[Columns, Condition], Mask]] = {
 def lanes(columns: Columns, aggregates: tuple[Aggregate, ...]) -> NDArray[np.uint64]:
     """uint64[n]: bit k is set where the event counts in lane k."""
     n = len(columns.events)
-    bits = np.zeros((64, n), dtype=np.bool_)
+    bits = np.zeros((8 * (1 + max((a.lane for a in aggregates), default=0) // 8), n), dtype=np.bool_)
     for aggregate in aggregates:
         row = bits[aggregate.lane]
         row[:] = True
@@ -137,7 +138,8 @@ def lanes(columns: Columns, aggregates: tuple[Aggregate, ...]) -> NDArray[np.uin
         for name in (aggregate.value, aggregate.distinct):
             if name is not None and columns.codec.event_type.fields[name].optional:
                 row &= columns.present(name)
-    packed = np.packbits(bits, axis=0, bitorder="little")
-    return np.ascontiguousarray(packed.T).view("<u8").reshape(n).astype(np.uint64)
+    packed = np.zeros((n, 8), dtype=np.uint8)
+    packed[:, : len(bits) // 8] = np.packbits(bits, axis=0, bitorder="little").T
+    return packed.view("<u8").reshape(n).astype(np.uint64)
 
 
