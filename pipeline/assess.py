@@ -1,0 +1,203 @@
+"""Events in, assessments out: one read, one commit; the same function for the job, REST and batch scoring.
+
+The effect of an event is idempotent and its outcome is stored with the state it belongs to. So events may be
+assessed again at any time, after a lost race or a crash: what a record has already got answers as a
+duplicate, with the vector as of itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import bundle as bundles
+from export.bundle import Bundle
+from export.levels import Change
+from export.onnx import Scorer
+from export.policy import Breaker, Policy, change, decide
+from features.events import Batch
+from features.events import batch as make_batch
+from features.kernel import Advanced, Disposition
+from features.usecase import UseCase
+from features.vector import vectors
+from pipeline import records
+from pipeline.store import RecordStore
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Engine:
+    """Everything that assessing needs beside the events. One model; another is another engine.
+
+    `breaker` counts the recommendations that this engine committed.
+    """
+
+    use_case: UseCase
+    scorer: Scorer
+    model_version: str
+    policy: Policy
+    store: RecordStore
+    prefix: str = "riskstream"
+    breaker: Breaker = field(default_factory=Breaker)
+
+    @classmethod
+    def of(cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream") -> Self:
+        """The engine of a bundle. Raises BundleMismatch when it was trained for other features."""
+        bundles.check(bundle, use_case)
+        policy = Policy.of(use_case.policy, bundle.manifest.thresholds, use_case.file)
+        scorer = Scorer(bundle.model)
+        return cls(use_case, scorer, bundle.manifest.id, policy, store, prefix, Breaker.of(policy))
+
+
+@dataclass(frozen=True)
+class Assessments:
+    """What is said about the n events of a batch, in their order.
+
+    Rows with disposition TOO_LATE are rejects: they were counted nowhere. `vectors` mean something where the
+    event is scored and `exact`; where it is not exact, another entity or the ring has forgotten too much.
+    """
+
+    batch: Batch
+    vectors: NDArray[np.float32]  # [n, F]
+    score: NDArray[np.float32]  # [n] NaN: not scored
+    outcome: NDArray[np.uint8]  # [n] bits as export.policy: level before, level after, change
+    seq: NDArray[np.int64]  # [n] the event's number in the subject's record; 0: rejected
+    other_seqs: Mapping[str, NDArray[np.int64]]  # by entity; 0: the event has none, or it is forgotten
+    disposition: NDArray[np.uint8]  # [n] Disposition in the subject's record
+    exact: Mask  # [n] the vector can be rebuilt from the log
+    conflicts: int  # events assessed again because another worker had written first
+    model_version: str
+    fingerprint: str
+    seconds: Mapping[str, float]  # spent in each stage
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """The columns of Assessments, and which events are settled: their records are written or need not be."""
+
+    vectors: NDArray[np.float32]
+    score: NDArray[np.float32]
+    outcome: NDArray[np.uint8]
+    seq: NDArray[np.int64]
+    other_seqs: dict[str, NDArray[np.int64]]
+    disposition: NDArray[np.uint8]
+    exact: Mask
+    settled: Mask
+
+    def copy_rows(self, to: NDArray[np.intp], source: Self, rows: NDArray[np.intp]) -> None:
+        """What is said about `rows` of another attempt, said about `to` of this one."""
+        for name in ("vectors", "score", "outcome", "seq", "disposition", "exact", "settled"):
+            getattr(self, name)[to] = getattr(source, name)[rows]
+        for entity, seqs in self.other_seqs.items():
+            seqs[to] = source.other_seqs[entity][rows]
+
+
+class _Stopwatch(dict[str, float]):
+    """Seconds by stage."""
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        began_s = perf_counter()
+        yield
+        self[stage] = self.get(stage, 0.0) + perf_counter() - began_s
+
+
+def assess(engine: Engine, batch: Batch) -> Assessments:
+    """Apply the events to their records, score and judge them. Returns when all of it is stored.
+
+    Raises StoreUnavailable; then do the whole batch again once the store is back.
+    """
+    watch, conflicts = _Stopwatch(), 0
+    whole = _attempt(engine, batch, watch)
+    open_rows = np.flatnonzero(~whole.settled)
+    while len(open_rows):  # whoever came first has settled: each time round, somebody gets on
+        conflicts += len(open_rows)
+        again = _attempt(engine, _part(batch, open_rows), watch)
+        whole.copy_rows(open_rows, again, np.arange(len(open_rows)))
+        open_rows = open_rows[~again.settled]
+    return Assessments(
+        batch=batch,
+        **{name: column for name, column in vars(whole).items() if name != "settled"},
+        conflicts=conflicts,
+        model_version=engine.model_version,
+        fingerprint=engine.use_case.fingerprint,
+        seconds=watch,
+    )
+
+
+def _part(batch: Batch, rows: NDArray[np.intp]) -> Batch:
+    events = [(batch.types[i], batch.events[i]) for i in rows]
+    return make_batch(batch.use_case, events, batch.published_us[rows])
+
+
+def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
+    """Everything once."""
+    with watch("read"):
+        keys = records.keys_of(engine.prefix, batch)
+        found = records.read(engine.store, keys)
+    with watch("advance"):
+        advanced = records.advance_all(batch, found)
+    with watch("vectors"):
+        columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
+    subject = advanced[batch.use_case.subject]
+    with watch("score"):
+        score = _score(engine.scorer, columns, batch.scored & (subject.disposition == Disposition.APPLIED))
+    with watch("decide"):
+        outcome = _decide(engine, batch, subject, score)
+        subject.remember(score, outcome)
+    with watch("commit"):
+        settled = records.commit(engine.store, batch, keys, advanced)
+        _count_recommendations(engine, batch, outcome, settled)
+    attempt = _Attempt(
+        vectors=columns,
+        score=score,
+        outcome=outcome,
+        seq=subject.seq,
+        other_seqs={entity: one.seq for entity, one in advanced.items() if one is not subject},
+        disposition=subject.disposition,
+        exact=records.exact_rows(batch, advanced),
+        settled=settled,
+    )
+    _answer_duplicates(attempt, subject)
+    return attempt
+
+
+def _score(scorer: Scorer, found: NDArray[np.float32], wanted: Mask) -> NDArray[np.float32]:
+    score = np.full(len(found), np.nan, np.float32)
+    score[wanted] = scorer.score(found if wanted.all() else found[wanted])
+    return score
+
+
+def _decide(engine: Engine, batch: Batch, subject: Advanced, score: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return decide(
+        engine.policy,
+        subject.status,
+        batch.arrivals[batch.use_case.subject].record,
+        score,
+        batch.time_us,
+        evidence=subject.seq,
+        applied=subject.disposition == Disposition.APPLIED,
+        overrides=batch.override,
+        breaker=engine.breaker,
+    )
+
+
+def _count_recommendations(engine: Engine, batch: Batch, outcome: NDArray[np.uint8], settled: Mask) -> None:
+    made = settled & (change(outcome) == Change.RECOMMENDED)
+    if made.any():
+        engine.breaker = engine.breaker.after(batch.time_us[made])
+
+
+def _answer_duplicates(attempt: _Attempt, subject: Advanced) -> None:
+    """A duplicate of an earlier batch gets the stored outcome, one within the batch that of the first."""
+    known = np.flatnonzero((subject.disposition == Disposition.DUPLICATE) & (subject.original < 0))
+    attempt.score[known] = subject.seen_score[known]
+    attempt.outcome[known] = subject.seen_outcome[known]
+    repeated = np.flatnonzero(subject.original >= 0)
+    attempt.copy_rows(repeated, attempt, subject.original[repeated].astype(np.intp))
+    attempt.disposition[repeated] = Disposition.DUPLICATE

@@ -1,0 +1,114 @@
+"""The records of one batch, out of the store and back into it.
+
+The rule: a subject is written only if every other record that got one of its events was written. So whatever
+a subject knows, the other entities have counted; a crash in between is made good by the event's redelivery.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import Batch
+from features.kernel import Advanced, Disposition, advance
+from features.plan import Arrivals, EntityPlan
+from pipeline.store import RecordStore, record_keys
+
+ADDED = (Disposition.APPLIED, Disposition.FOLDED)  # the event changed the record
+
+Mask = NDArray[np.bool_]
+Keys = Mapping[str, list[bytes]]  # by entity
+
+
+def keys_of(prefix: str, batch: Batch) -> Keys:
+    """The keys of all entities of the batch."""
+    name, fingerprint = batch.use_case.name, batch.use_case.fingerprint
+    return {e: record_keys(prefix, name, fingerprint, e, a.ids) for e, a in batch.arrivals.items()}
+
+
+def read(store: RecordStore, keys: Keys) -> dict[str, list[bytes | None]]:
+    """The records of all entities, in one round trip."""
+    blobs = iter(store.read([key for some in keys.values() for key in some]))
+    return {entity: [next(blobs) for _ in some] for entity, some in keys.items()}
+
+
+def advance_all(batch: Batch, records: Mapping[str, list[bytes | None]]) -> dict[str, Advanced]:
+    """The batch folded into its records; the subject goes first, because it says what is new."""
+    use_case, arrivals, name = batch.use_case, batch.arrivals, batch.use_case.subject
+    subject = advance(use_case.plans[name], records[name], arrivals[name])
+    others = {
+        entity: _advance_other(use_case.plans[entity], records[entity], arrivals[entity], subject)
+        for entity in use_case.entities
+        if entity != name
+    }
+    return others | {name: subject}
+
+
+def _advance_other(
+    plan: EntityPlan, records: list[bytes | None], arrivals: Arrivals, subject: Advanced
+) -> Advanced:
+    """Only what is new to the subject may be new here.
+
+    Left out are what the subject refused and repetitions within the batch. An event that the subject knew is
+    asked for; if this record has forgotten it, then it is left out as well.
+    """
+    left_out = (subject.disposition == Disposition.TOO_LATE) | (subject.original >= 0)
+    advanced = advance(plan, records, _without(arrivals, left_out))
+    forgotten = (subject.disposition == Disposition.DUPLICATE) & np.isin(advanced.disposition, ADDED)
+    if forgotten.any():
+        advanced = advance(plan, records, _without(arrivals, left_out | forgotten))
+    return advanced
+
+
+def _without(arrivals: Arrivals, rows: Mask) -> Arrivals:
+    if not rows.any():
+        return arrivals
+    return replace(arrivals, record=np.where(rows, np.int32(-1), arrivals.record))
+
+
+def commit(store: RecordStore, batch: Batch, keys: Keys, advanced: Mapping[str, Advanced]) -> Mask:
+    """Write the records, the subjects last. Returns [n] which events are settled, not to be done again."""
+    name = batch.use_case.subject
+    subject, record = advanced[name], batch.arrivals[name].record
+    changed = {entity: one.before != one.after for entity, one in advanced.items()}
+    waiting = np.zeros(len(subject.before), np.bool_)
+    others = {entity: mask for entity, mask in changed.items() if entity != name}
+    for entity, lost in _write(store, keys, advanced, others).items():
+        added = np.flatnonzero(np.isin(advanced[entity].disposition, ADDED))
+        is_lost = lost[batch.arrivals[entity].record[added]]
+        waiting[record[added[is_lost]]] = True
+    lost_subjects = _write(store, keys, advanced, {name: changed[name] & ~waiting})[name]
+    settled: Mask = ~(lost_subjects | (changed[name] & waiting))[record]
+    return settled
+
+
+def _write(
+    store: RecordStore, keys: Keys, advanced: Mapping[str, Advanced], wanted: Mapping[str, Mask]
+) -> dict[str, Mask]:
+    """Commit the wanted records of some entities in one round trip. Returns which lost, by entity."""
+    lost = {entity: np.zeros(len(mask), np.bool_) for entity, mask in wanted.items()}
+    chosen = [(entity, r) for entity, mask in wanted.items() for r in np.flatnonzero(mask).tolist()]
+    if not chosen:
+        return lost
+    blobs = {entity: advanced[entity].blobs() for entity in wanted}
+    before = {entity: advanced[entity].before.tolist() for entity in wanted}
+    written = store.commit(
+        [keys[entity][r] for entity, r in chosen],
+        [before[entity][r] for entity, r in chosen],
+        [blobs[entity][r] for entity, r in chosen],
+    )
+    for (entity, r), is_written in zip(chosen, written, strict=True):
+        lost[entity][r] = not is_written
+    return lost
+
+
+def exact_rows(batch: Batch, advanced: Mapping[str, Advanced]) -> Mask:
+    """[n] The vector is whole: a duplicate's only if every entity of the event still knows the event."""
+    subject = advanced[batch.use_case.subject]
+    exact = np.ones(len(batch), np.bool_)
+    for entity, one in advanced.items():
+        is_known = one.disposition == Disposition.DUPLICATE
+        is_forgotten = (subject.disposition == Disposition.DUPLICATE) & ~is_known
+        exact &= one.exact & ~(is_forgotten & (batch.arrivals[entity].record >= 0))
+    return exact
