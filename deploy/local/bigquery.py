@@ -1,8 +1,8 @@
 """bqemulator as a process of its own, file-backed and mended for a stream of appends; stops on SIGTERM.
 
-As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between threads,
-serves six append streams at most on two cores, loses the fields of nested records in appended rows and downloads
-DuckDB's spatial extension when it starts. Each fix below says what it is for; everything else is untouched.
+As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between
+threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows
+and downloads DuckDB's spatial extension. Each fix below says what it is for; everything else is untouched.
 """
 
 import argparse

@@ -1,0 +1,264 @@
+"""The tables and views in BigQuery, declared once as Arrow schemas: what rows carry is what tables have.
+
+A field that may not be null is REQUIRED, a list is REPEATED, a struct is a RECORD. Times are microseconds, UTC.
+Appending is at least once, so every table has a view with each row once; readers use the views.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+from google.api_core.exceptions import Conflict, NotFound
+from google.cloud import bigquery
+
+TIME = pa.timestamp("us", tz="UTC")
+BIGQUERY_TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "INTEGER",
+    pa.float64(): "FLOAT",
+    pa.binary(): "BYTES",
+    TIME: "TIMESTAMP",
+}
+SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}  # where SQL's name is not the schema's
+
+
+class TableMismatch(Exception):
+    """A table of this name is there, but another one (deployment): its rows would not fit."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and its view: `unique_by` names a row, `first` orders its copies, the best first."""
+
+    name: str
+    description: str
+    rows: pa.Schema
+    day_of: str
+    clustered_by: tuple[str, ...]
+    unique_by: tuple[str, ...]
+    first: str
+
+    @property
+    def view(self) -> str:
+        return f"{self.name}_unique"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `create` did with one dataset, table or view: created, kept, extended or replaced."""
+
+    kind: str
+    name: str
+    action: str
+
+
+def required(name: str, type: pa.DataType, description: str) -> pa.Field:
+    return pa.field(name, type, nullable=False, metadata={"description": description})
+
+
+def optional(name: str, type: pa.DataType, description: str) -> pa.Field:
+    return pa.field(name, type, metadata={"description": description})
+
+
+ENTITY = pa.struct(
+    [
+        required("entity", pa.string(), "counterparty, device, terminal ..."),
+        required("id", pa.string(), "which one"),
+        required("seq", pa.int64(), "the event's number in that entity's record"),
+    ]
+)
+
+ASSESSMENTS = Table(
+    "assessments",
+    "All that is said about one event. Appended at least once: read assessments_unique.",
+    pa.schema(
+        [
+            required("event_id", pa.string(), "the event's id values, joined by colons"),
+            required("event_type", pa.string(), "event type of the use case"),
+            required("event_time", TIME, "when it happened, as the event says"),
+            required("publish_time", TIME, "when Pub/Sub took it"),
+            required("assessed_at", TIME, "when this row was made"),
+            required("use_case", pa.string(), "name of the use case"),
+            required("customer", pa.string(), "id of the subject"),
+            required("seq", pa.int64(), "the event's number in the subject's record"),
+            required("entities", pa.list_(ENTITY), "the event's number in the records of other entities"),
+            required("disposition", pa.string(), "applied, duplicate"),
+            optional("score", pa.float64(), "probability; null when the event was not scored"),
+            required("level_before", pa.string(), "LOW, MEDIUM, HIGH"),
+            required("level", pa.string(), "LOW, MEDIUM, HIGH"),
+            optional("change", pa.string(), "what the policy did; null for nothing"),
+            required("vector", pa.list_(pa.float64()), "features in the bundle's order, missing is NaN"),
+            required("model", pa.string(), "version of the bundle"),
+            required("fingerprint", pa.string(), "of the features, 16 hexadecimal digits"),
+            required("body", pa.string(), "the event as received"),
+        ]
+    ),
+    day_of="event_time",
+    clustered_by=("customer",),
+    unique_by=("use_case", "fingerprint", "event_id", "seq"),
+    first="ARRAY_LENGTH(vector) = 0, assessed_at",
+)
+
+DEAD_LETTERS = Table(
+    "dead_letters",
+    "Messages that could not be used, and why. Appended at least once: read dead_letters_unique.",
+    pa.schema(
+        [
+            required("use_case", pa.string(), "name of the use case"),
+            required("reason", pa.string(), "undecodable, invalid, unknown_type, from_future, too_late"),
+            required("detail", pa.string(), "what was found and what was expected"),
+            optional("event_type", pa.string(), "event type of the use case, as far as known"),
+            optional("event_id", pa.string(), "the event's id values, as far as known"),
+            optional("event_time", TIME, "when it happened, as far as known"),
+            required("message_id", pa.string(), "Pub/Sub's id of the message"),
+            required("publish_time", TIME, "when Pub/Sub took it"),
+            required("rejected_at", TIME, "when this row was made"),
+            required("body", pa.binary(), "the message's bytes"),
+            required("attributes", pa.string(), "the message's attributes, a JSON object"),
+        ]
+    ),
+    day_of="rejected_at",
+    clustered_by=("use_case", "reason"),
+    unique_by=("use_case", "message_id", "reason"),
+    first="rejected_at",
+)
+
+TABLES: Mapping[str, Table] = {table.name: table for table in (ASSESSMENTS, DEAD_LETTERS)}
+
+
+def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[Outcome]:
+    """Makes what is missing of the dataset, tables and views; may be repeated.
+
+    New columns that may be null are added. Raises TableMismatch when a table is there with other columns,
+    and `google.api_core.exceptions.GoogleAPICallError` when BigQuery cannot be used.
+    """
+    outcomes = [create_dataset(client, dataset, location)]
+    for table in TABLES.values():
+        of_table = create_table(client, dataset, table)
+        outcomes += [of_table, create_view(client, dataset, table, stale=of_table.action == "extended")]
+    return outcomes
+
+
+def create_dataset(client: bigquery.Client, dataset: str, location: str) -> Outcome:
+    declared = bigquery.Dataset(f"{client.project}.{dataset}")
+    declared.location = location
+    try:
+        client.create_dataset(declared)
+    except Conflict:
+        return Outcome("dataset", dataset, "kept")
+    return Outcome("dataset", dataset, "created")
+
+
+def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome:
+    declared = declaration(f"{client.project}.{dataset}.{table.name}", table)
+    name = f"{dataset}.{table.name}"
+    try:
+        client.create_table(declared)
+    except Conflict:
+        missing = missing_columns(client.get_table(declared.reference), declared)
+        for column in missing:
+            addition = f"ADD COLUMN IF NOT EXISTS {column.name} {sql_type(column)}"
+            client.query_and_wait(f"ALTER TABLE `{client.project}.{name}` {addition}")
+        return Outcome("table", name, "extended" if missing else "kept")
+    return Outcome("table", name, "created")
+
+
+def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Outcome:
+    """A view holds no data: it is replaced when its text is another, or its table has new columns (`stale`)."""
+    name = f"{dataset}.{table.view}"
+    sql = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
+    try:
+        found = client.get_table(f"{client.project}.{name}").view_query
+    except NotFound:
+        found = None
+    if found == sql and not stale:
+        return Outcome("view", name, "kept")
+    client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {sql}")
+    return Outcome("view", name, "created" if found is None else "replaced")
+
+
+def unique_rows(path: str, table: Table) -> str:
+    """SQL for each row of the table once."""
+    copies = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(table.unique_by)} ORDER BY {table.first})"
+    return f"SELECT * FROM `{path}` WHERE TRUE QUALIFY {copies} = 1"
+
+
+def declaration(path: str, table: Table) -> bigquery.Table:
+    declared = bigquery.Table(path, schema=[bigquery_field(field) for field in table.rows])
+    declared.description = table.description
+    declared.time_partitioning = bigquery.TimePartitioning(
+        type_=bigquery.TimePartitioningType.DAY, field=table.day_of
+    )
+    declared.clustering_fields = list(table.clustered_by)
+    return declared
+
+
+def bigquery_field(field: pa.Field) -> bigquery.SchemaField:
+    """The column of a table for a field of its rows."""
+    repeated = pa.types.is_list(field.type)
+    item = field.type.value_type if repeated else field.type
+    return bigquery.SchemaField(
+        field.name,
+        "RECORD" if pa.types.is_struct(item) else BIGQUERY_TYPES[item],
+        mode="REPEATED" if repeated else "NULLABLE" if field.nullable else "REQUIRED",
+        description=field.metadata[b"description"].decode(),
+        fields=[bigquery_field(part) for part in item] if pa.types.is_struct(item) else (),
+    )
+
+
+def missing_columns(found: bigquery.Table, declared: bigquery.Table) -> list[bigquery.SchemaField]:
+    """The columns to add to `found`. Raises TableMismatch, naming what cannot be mended by adding columns."""
+    differences = list(layout_differences(found, declared))
+    there = {column.name for column in found.schema}
+    missing = [column for column in declared.schema if column.name not in there]
+    differences += [f"{c.name} is missing and REQUIRED" for c in missing if c.mode == "REQUIRED"]
+    differences += column_differences(found.schema, [c for c in declared.schema if c.name in there])
+    if differences:
+        raise TableMismatch(
+            f"table {found.full_table_id} is not the one expected: {'; '.join(differences)}. "
+            "Rename or drop it, or choose another dataset."
+        )
+    return missing
+
+
+def layout_differences(found: bigquery.Table, declared: bigquery.Table) -> Iterator[str]:
+    layouts = [
+        ("partitioned by day of", partition(found), partition(declared)),
+        ("clustered by", found.clustering_fields, declared.clustering_fields),
+    ]
+    for what, there, expected in layouts:
+        if there != expected:
+            yield f"{what} {there}, expected {expected}"
+
+
+def partition(table: bigquery.Table) -> str | None:
+    by = table.time_partitioning
+    return by.field if by and by.type_ == bigquery.TimePartitioningType.DAY else None
+
+
+def column_differences(
+    found: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField], parent: str = ""
+) -> Iterator[str]:
+    """What is wrong with the columns found, deep into records; columns that nobody declared may be there."""
+    there = {column.name: column for column in found}
+    for column in declared:
+        name = f"{parent}{column.name}"
+        if column.name not in there:
+            yield f"{name} is missing"
+            continue
+        of_table, expected = column_type(there[column.name]), column_type(column)
+        if of_table != expected:
+            yield f"{name} is {of_table}, expected {expected}"
+        yield from column_differences(there[column.name].fields, column.fields, f"{name}.")
+
+
+def column_type(column: bigquery.SchemaField) -> str:
+    return f"{column.mode} {column.field_type}"
+
+
+def sql_type(column: bigquery.SchemaField) -> str:
+    """The type of a column that is added: never REQUIRED."""
+    name = SQL_TYPES.get(column.field_type, column.field_type)
+    if column.field_type == "RECORD":
+        name = f"STRUCT<{', '.join(f'{part.name} {sql_type(part)}' for part in column.fields)}>"
+    return f"ARRAY<{name}>" if column.mode == "REPEATED" else name
