@@ -1,8 +1,8 @@
 """Rows into BigQuery through the Storage Write API: Arrow batches, one default stream a table, at least once.
 
-A row is in its table when `append` returns. What broke half-way may be there twice: the views of tables.py show
-it once. With BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST (host:port) set, both clients talk to
-the local stack, without credentials.
+A row is in its table when `append` returns. What broke half-way may be there twice: the views of tables.py
+show it once. With BIGQUERY_EMULATOR_HOST and BIGQUERY_STORAGE_EMULATOR_HOST (host:port) set, both clients
+talk to the local stack, without credentials.
 """
 
 import os
@@ -160,9 +160,9 @@ def failure(status: grpc.StatusCode, text: str) -> Exception:
 
 
 class Appender:
-    """Appends rows to the tables of one dataset. One connection, opened when first needed and after a failure.
+    """Appends rows to the tables of one dataset, for one thread at a time.
 
-    Make it where it is used: a connection cannot be pickled. One thread at a time.
+    Its connection is opened when first needed and after a failure, and cannot be pickled: one a process.
     """
 
     def __init__(
@@ -194,10 +194,9 @@ class Appender:
         retrying(lambda: self.attempt(left), SinkUnavailable, "append rows to BigQuery", should_stop)
 
     def pieces(self, table: str, rows: pa.RecordBatch) -> Iterator[Piece]:
-        if not rows.schema.equals(self.schemas[table]):
-            raise SinkRefused(
-                f"rows for {table} have other columns than the table: {rows.schema}, expected {self.schemas[table]}"
-            )
+        expected = self.schemas[table]
+        if not rows.schema.equals(expected):
+            raise SinkRefused(f"rows for {table} have these columns: {rows.schema}, expected: {expected}")
         return (Piece(table, part) for part in split(rows, REQUEST_BYTES) if part.num_rows)
 
     def attempt(self, left: deque[Piece]) -> None:
@@ -217,7 +216,7 @@ class Appender:
             raise
 
     def stream(self, table: str) -> Stream:
-        if table not in self.streams:
+        if table not in self.streams or self.streams[table].broken:  # BigQuery closes idle ones
             self.client = self.client or write_client()
             stream = Stream(f"{self.tables_path}/{table}/streams/_default", self.client)
             stream.open()

@@ -1,7 +1,7 @@
 """The tables and views in BigQuery, declared once as Arrow schemas: what rows carry is what tables have.
 
-A field that may not be null is REQUIRED, a list is REPEATED, a struct is a RECORD. Times are microseconds, UTC.
-Appending is at least once, so every table has a view with each row once; readers use the views.
+A field that may not be null is REQUIRED, a list is REPEATED, a struct is a RECORD. Times are in
+microseconds, UTC. Appending is at least once, so every table has a view with each row once; readers use it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +19,7 @@ BIGQUERY_TYPES = {
     pa.binary(): "BYTES",
     TIME: "TIMESTAMP",
 }
+CHECK_TIMEOUT_S = 5.0
 SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}  # where SQL's name is not the schema's
 
 
@@ -139,6 +140,19 @@ def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[
     return outcomes
 
 
+def check(client: bigquery.Client, dataset: str) -> None:
+    """Whether rows can be appended, for the launcher. Raises TableMismatch, saying what to do, if not."""
+    for table in TABLES.values():
+        declared = declaration(f"{client.project}.{dataset}.{table.name}", table)
+        try:
+            missing = missing_columns(client.get_table(declared.reference, timeout=CHECK_TIMEOUT_S), declared)
+        except NotFound as error:
+            raise TableMismatch(f"no table {declared.reference}: run `riskstream tables`") from error
+        if missing:
+            names = ", ".join(column.name for column in missing)
+            raise TableMismatch(f"table {declared.reference} lacks {names}: run `riskstream tables`")
+
+
 def create_dataset(client: bigquery.Client, dataset: str, location: str) -> Outcome:
     declared = bigquery.Dataset(f"{client.project}.{dataset}")
     declared.location = location
@@ -164,7 +178,7 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
 
 
 def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Outcome:
-    """A view holds no data: it is replaced when its text is another, or its table has new columns (`stale`)."""
+    """A view holds no data: it is replaced when its text is another or its table has new columns (stale)."""
     name = f"{dataset}.{table.view}"
     sql = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
     try:

@@ -1,0 +1,78 @@
+"""Detached processes that outlive the command that started them, found again by id and start time.
+
+An id alone may belong to another process by now; what does not match both is never signalled.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]  # where `python -m deploy.local...` finds the package
+STOP_TIMEOUT_S = 15.0  # a clean stop of DuckDB moves its log into its file first
+SAME_START_S = 2.0  # what a start time read later may differ by: it is counted from an estimated boot
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as recorded when it was started: `started` is seconds since 1970."""
+
+    pid: int
+    started: float
+
+    def found(self) -> psutil.Process | None:
+        """The process, if it still runs."""
+        try:
+            found = psutil.Process(self.pid)
+            ended = found.status() == psutil.STATUS_ZOMBIE
+            return None if ended or abs(found.create_time() - self.started) > SAME_START_S else found
+        except psutil.NoSuchProcess:
+            return None
+
+    def stop(self) -> None:
+        """Asks it to end, waits, and kills it if it does not; a frozen one is woken for that."""
+        found = self.found()
+        if found is None:
+            return
+        try:
+            found.send_signal(signal.SIGTERM)
+            found.send_signal(signal.SIGCONT)
+            found.wait(STOP_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            found.kill()
+            found.wait(STOP_TIMEOUT_S)
+        except psutil.NoSuchProcess:
+            return
+
+
+def start(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str]) -> Process:
+    """Starts a process in `folder` that goes on when this one ends; its output is added to `log`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": python_path, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    child.returncode = 0  # it is not waited for here, and Popen need not warn of that
+    return Process(child.pid, psutil.Process(child.pid).create_time())
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, for a message."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]) if log.exists() else ""

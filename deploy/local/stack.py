@@ -1,0 +1,200 @@
+"""The local stack: Redis, Pub/Sub and BigQuery on free ports of this machine (`riskstream up / down / env`).
+
+`up` may be repeated: what runs is kept, what died is started again on its ports with its data. `down` stops
+what `up` started and nothing else. Everything is in one folder: state, logs, data.
+"""
+
+import os
+import shlex
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploy.local import processes, state
+from deploy.local.services import DEFAULT_PROJECT, HOST, SERVICES, Service
+from deploy.local.state import Part, State
+
+FOLDER = Path(".riskstream")
+START_TIMEOUT_S = 90.0  # importing the emulator takes 3 s, on a busy machine many times that
+SILENCE_TIMEOUT_S = 5.0  # how long one that was running before may take to answer
+POLL_S = 0.05
+ALL = tuple(service.name for service in SERVICES)
+
+
+class StackError(Exception):
+    """The stack cannot be had as asked; the message says which service, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a service is: started, restarted, running, external, stopped, dead (its process ended), silent."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is up."""
+
+    folder: Path
+    services: tuple[Report, ...]
+    environment: Mapping[str, str]
+
+
+def up(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Stack:
+    """Starts what does not run, waits until all answer. Raises StackError, with the end of the log."""
+    wanted = [service for service in SERVICES if service.name in names]
+    with state.locked(folder):
+        before = after = state.read(folder)
+        reports = [report(service, before) for service in wanted]
+        with ExitStack() as undo:
+            for service, found in zip(wanted, reports, strict=True):
+                if found.state in ("dead", "stopped"):
+                    after = start(folder, service, after)
+                    undo.callback(processes.Process.stop, after.parts[service.name].process)
+                elif found.state == "external":
+                    after = after.without_part(service.name)
+                state.write(folder, after)
+            wait(folder, wanted, after)
+            undo.pop_all()
+        after = replace(after, environment={**before.environment, **told(wanted, after)})
+        state.write(folder, after)
+    became = {"dead": "restarted", "stopped": "started", "silent": "running"}
+    services = tuple(
+        replace(report(service, after), state=became.get(found.state, found.state))
+        for service, found in zip(wanted, reports, strict=True)
+    )
+    return Stack(folder, services, after.environment)
+
+
+def down(folder: Path = FOLDER) -> list[Report]:
+    """Stops the processes that `up` started and waits for their end; tells how each was. Data stays."""
+    if not (folder / state.FILE).exists():
+        return []
+    with state.locked(folder):
+        known = state.read(folder)
+        reports = [report(service, known) for service in SERVICES if service.name in known.parts]
+        for name, part in known.parts.items():
+            if part.process:
+                part.process.stop()
+            known = known.with_part(name, Part(part.ports, process=None))
+            state.write(folder, known)
+    return reports
+
+
+def status(folder: Path = FOLDER) -> list[Report]:
+    known = state.read(folder)
+    return [report(service, known) for service in SERVICES]
+
+
+def environment(folder: Path = FOLDER) -> Mapping[str, str]:
+    """What clients of the stack must have in their environment. Raises StackError when it is not up."""
+    known = state.read(folder)
+    if not known.environment or all(part.process is None for part in known.parts.values()):
+        raise StackError(f"no stack is up in {folder}: run `riskstream up`")
+    return known.environment
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """The environment as lines for a shell to evaluate."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+@contextmanager
+def running(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Iterator[Stack]:
+    """A stack for as long as the block lasts."""
+    try:
+        yield up(folder, names)
+    finally:
+        down(folder)
+
+
+def start(folder: Path, service: Service, known: State) -> State:
+    """Starts the process of a service; does not wait."""
+    ports = usable_ports(service, known)
+    home = folder.resolve() / service.name
+    log = log_file(folder, service)
+    log.unlink(missing_ok=True)
+    process = processes.start(service.command(ports, home), home, log, {})
+    return known.with_part(service.name, Part(ports, process))
+
+
+def usable_ports(service: Service, known: State) -> tuple[int, ...]:
+    """The ports it had, if nobody took them; else free ones."""
+    part = known.parts.get(service.name)
+    if part and all(map(is_free, part.ports)):
+        return part.ports
+    with ExitStack() as held:  # all are held until the last is chosen: they differ
+        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(service.ports)]
+        return tuple(each.getsockname()[1] for each in sockets)
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait(folder: Path, services: Sequence[Service], known: State) -> None:
+    """Until all answer. Raises StackError if one ends or stays silent."""
+    for service in services:
+        part = known.parts.get(service.name)
+        if part is None:  # external
+            continue
+        assert part.process is not None
+        started_before_s = time.time() - part.process.started
+        deadline = time.monotonic() + max(SILENCE_TIMEOUT_S, START_TIMEOUT_S - started_before_s)
+        while not service.answers(part.ports):
+            log = log_file(folder, service)
+            if part.process.found() is None:
+                raise StackError(
+                    f"{service.name} ended at once. Its log, {log}:\n{processes.last_lines(log)}"
+                )
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{service.name} (process {part.process.pid}) runs but does not answer; `riskstream "
+                    f"down` stops it. Its log, {log}:\n{processes.last_lines(log)}"
+                )
+            time.sleep(POLL_S)
+
+
+def report(service: Service, known: State) -> Report:
+    """How a service is now, as against what is recorded."""
+    part = known.parts.get(service.name)
+    found = part.process.found() if part and part.process else None
+    if part and found:
+        return Report(
+            service.name, "running" if service.answers(part.ports) else "silent", found.pid, part.ports
+        )
+    if is_external(service, known):
+        return Report(service.name, "external")
+    return Report(service.name, "dead" if part and part.process else "stopped")
+
+
+def is_external(service: Service, known: State) -> bool:
+    """Whether the environment names a server that is not this stack's own, running now or the last time."""
+    part = known.parts.get(service.name)
+    told_before = service.environment(part.ports) if part else {}
+    return os.environ.get(service.variable) not in (None, "", told_before.get(service.variable))
+
+
+def told(services: Sequence[Service], known: State) -> dict[str, str]:
+    """The environment of these services, their own or the one that was there."""
+    variables = {"GOOGLE_CLOUD_PROJECT": os.environ.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT}
+    for service in services:
+        part = known.parts.get(service.name)
+        own = service.environment(part.ports if part else (0,) * service.ports)
+        variables |= own if part else {name: os.environ[name] for name in own if name in os.environ}
+    return variables
+
+
+def log_file(folder: Path, service: Service) -> Path:
+    return folder / f"{service.name}.log"
