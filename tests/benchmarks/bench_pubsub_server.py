@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from google.cloud import pubsub_v1
@@ -20,6 +22,7 @@ TOPIC = "projects/bench/topics/events"
 SUBSCRIPTION = "projects/bench/subscriptions/events"
 BATCH = 1_000
 WAKE_UPS = 1_000
+ROOT = Path(__file__).parents[2]
 BODY = b'{"event_id":"0123456789abcdef"}'.ljust(250, b".")
 
 
@@ -27,7 +30,7 @@ BODY = b'{"event_id":"0123456789abcdef"}'.ljust(250, b".")
 def server_process() -> Iterator[str]:
     """The server's address; it runs until the block ends."""
     command = [sys.executable, "-m", "deploy.local.pubsub"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.terminate()
@@ -67,13 +70,18 @@ def publish_low_level(raw: Raw, messages: int) -> float:
     return messages / (time.perf_counter() - start)
 
 
+def ack_request(response: Any) -> Any:
+    ack_ids = [received.ack_id for received in response.received_messages]
+    return types.AcknowledgeRequest.pb()(subscription=SUBSCRIPTION, ack_ids=ack_ids)
+
+
 def pull_and_ack(raw: Raw, messages: int) -> float:
     start = time.perf_counter()
     pulled = 0
     while pulled < messages:
-        ack_ids = [received.ack_id for received in raw.pull().received_messages]
-        raw.ack(types.AcknowledgeRequest.pb()(subscription=SUBSCRIPTION, ack_ids=ack_ids))
-        pulled += len(ack_ids)
+        request = ack_request(raw.pull())
+        raw.ack(request)
+        pulled += len(request.ack_ids)
     return messages / (time.perf_counter() - start)
 
 
@@ -108,41 +116,42 @@ def stream_through_client(subscriber: Any, messages: int) -> float:
 
 def wake_up_ms(raw: Raw) -> list[float]:
     """Milliseconds from before a publish to after the blocked pull that it wakes, sorted."""
-    waited: list[float] = []
     request = publish_request(1)
-    for _ in range(WAKE_UPS):
-        box: list[Any] = []
-        puller = threading.Thread(target=lambda: box.append((raw.pull(), time.perf_counter())))
-        puller.start()
-        time.sleep(0.003)
-        start = time.perf_counter()
-        raw.publish(request)
-        puller.join()
-        response, end = box[0]
-        waited.append((end - start) * 1e3)
-        ack_ids = [received.ack_id for received in response.received_messages]
-        raw.ack(types.AcknowledgeRequest.pb()(subscription=SUBSCRIPTION, ack_ids=ack_ids))
+
+    def pull_timed() -> tuple[Any, float]:
+        return raw.pull(), time.perf_counter()
+
+    waited: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(WAKE_UPS):
+            pulling = pool.submit(pull_timed)
+            time.sleep(0.003)  # until the pull is blocked at the server
+            start = time.perf_counter()
+            raw.publish(request)
+            response, end = pulling.result()
+            waited.append((end - start) * 1e3)
+            raw.ack(ack_request(response))
     return sorted(waited)
 
 
+def report(raw: Raw, publisher: Any, subscriber: Any, messages: int) -> None:
+    waits = wake_up_ms(raw)
+    print(f"wake-up of a blocked pull: p50 {waits[len(waits) // 2]:.2f} ms, p99 {waits[len(waits) * 99 // 100]:.2f} ms")
+    print(f"published, low-level, batches of {BATCH}: {publish_low_level(raw, messages):,.0f}/s")
+    print(f"pulled and acknowledged, low-level: {pull_and_ack(raw, messages):,.0f}/s")
+    print(f"published through the client: {publish_through_client(publisher, messages // 4):,.0f}/s")
+    print(f"streamed and acknowledged through the client: {stream_through_client(subscriber, messages // 4):,.0f}/s")
+
+
 def main(messages: int = 200_000) -> None:
+    """Start a server, measure it, print a line a figure. `messages` is a multiple of the batch."""
     with server_process() as address:
         os.environ["PUBSUB_EMULATOR_HOST"] = address
         publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_messages=BATCH, max_latency=0.01))
         subscriber = pubsub_v1.SubscriberClient()
         publisher.create_topic(name=TOPIC)
         subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC, ack_deadline_seconds=600)
-        raw = Raw(publisher, subscriber)
-        waits = wake_up_ms(raw)
-        print(
-            f"wake-up of a blocked pull: p50 {waits[len(waits) // 2]:.2f} ms, p99 {waits[len(waits) * 99 // 100]:.2f} ms"
-        )
-        print(f"published, low-level, batches of {BATCH}: {publish_low_level(raw, messages):,.0f}/s")
-        print(f"pulled and acknowledged, low-level: {pull_and_ack(raw, messages):,.0f}/s")
-        print(f"published through the client: {publish_through_client(publisher, messages // 4):,.0f}/s")
-        print(
-            f"streamed and acknowledged through the client: {stream_through_client(subscriber, messages // 4):,.0f}/s"
-        )
+        report(Raw(publisher, subscriber), publisher, subscriber, messages)
         subscriber.close()
 
 

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -69,7 +70,12 @@ def test_clients_go_on_after_the_server_was_frozen() -> None:
     subscription = clients.subscription(topic, ack_deadline_seconds=60)
     clients.publish(topic, "before")
     seen: set[str] = set()
-    streaming = clients.subscriber.subscribe(subscription, lambda one: (seen.add(one.data.decode()), one.ack()))
+
+    def receive(message: Any) -> None:
+        seen.add(message.data.decode())
+        message.ack()
+
+    streaming = clients.subscriber.subscribe(subscription, receive)
     server.process.send_signal(signal.SIGSTOP)
     future = clients.publisher.publish(topic, b"frozen")
     time.sleep(FREEZE_S)
