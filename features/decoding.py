@@ -51,7 +51,7 @@ class Codec:
     decoder: "msgspec.json.Decoder[Event]"
     types: dict[str, Any]  # field: its msgspec type
     attributes: dict[str, str]  # field: its attribute in the struct
-    time: tuple[tuple[str, str], ...]  # fields and attributes that give the event's time, first non-empty wins
+    time: tuple[tuple[str, str], ...]  # field, attribute: the first non-empty is the event's time
     checks: tuple[tuple[str, str, Reader], ...]  # field, attribute, what reads it: other times and dates
     clock: Clock
 
@@ -72,7 +72,10 @@ def codec(event_type: EventType) -> Codec:
     attributes = {f.name: _attribute(f.name, i) for i, f in enumerate(fields)}
     struct = msgspec.defstruct(
         event_type.name,
-        [*(_member(attributes[f.name], types[f.name], f) for f in fields), ("_time_us", int, UNKNOWN_TIME_US)],
+        [
+            *(_member(attributes[f.name], types[f.name], f) for f in fields),
+            ("_time_us", int, UNKNOWN_TIME_US),
+        ],
         rename={attribute: name for name, attribute in attributes.items()} | {"_time_us": "@time_us"},
         kw_only=True,
         frozen=True,
@@ -151,8 +154,8 @@ def decode(
 ) -> Event:
     """The event in `body`, or BadEvent.
 
-    With `published_us` an event dated too far in its future is refused, and a type with `time: published` gets
-    its time: the message attribute `event_time` (RFC 3339) if there is one, else the publish time.
+    With `published_us` an event dated too far in its future is refused, and a type with `time: published`
+    gets its time: the message attribute `event_time` (RFC 3339) if there is one, else the publish time.
     """
     known = known_codec(use_case, event_type)
     try:

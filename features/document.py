@@ -19,6 +19,7 @@ MICROSECONDS = {
     "h": 3_600 * 1_000_000,
     "d": 86_400 * 1_000_000,
 }
+_WORDS = {True: "true", False: "false"}  # as keys they are words
 MAX_SHOWN = 60  # characters of a wrong value repeated in a message
 
 
@@ -71,7 +72,8 @@ class Node:
         """A mapping's children by key."""
         if not isinstance(self.value, dict):
             self.fail("a mapping (key: value)")
-        return {str(key): self.child(str(key), value) for key, value in self.value.items()}
+        named = {_WORDS.get(key, str(key)): value for key, value in self.value.items()}
+        return {key: self.child(key, value) for key, value in named.items()}
 
     def record(self, required: Iterable[str] = (), optional: Iterable[str] = ()) -> "dict[str, Node]":
         """A mapping of known keys; `required` must be there, null counts as absent."""
@@ -162,7 +164,7 @@ def _number(convert: Callable[[str], object]) -> Callable[[Any, Any], object]:
 
 
 _NUMBER_START = list("-+.0123456789")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(true|false|True|False)\Z"), list("tfTF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(true|false)\Z"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+\Z"), _NUMBER_START)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -181,5 +183,3 @@ def read(text: str, file: str) -> Node:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         message = " ".join(str(error).split())
         raise BadUseCase(f"{file}: not a YAML file: {message}") from None
-
-

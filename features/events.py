@@ -133,9 +133,7 @@ def _groups(types: tuple[str, ...]) -> list[tuple[str, Rows]]:
     return [(name, np.flatnonzero(array == name)) for name in names]
 
 
-def _part(
-    use_case: UseCase, name: str, rows: Rows, events: list[Event], time_us: NDArray[np.int64]
-) -> _Part:
+def _part(use_case: UseCase, name: str, rows: Rows, events: list[Event], time_us: NDArray[np.int64]) -> _Part:
     known = known_codec(use_case, name)
     own = events if isinstance(rows, slice) else [events[i] for i in rows]
     return _Part(Columns(known, own, time_us[rows]), rows, event_ids(known, own))
@@ -253,5 +251,3 @@ def _event_value(name: str, parts: list[_Part], n: int) -> NDArray[np.float64]:
         if name in part.codec.event_type.fields or name in ("hour", "weekday"):
             values[part.rows] = part.columns.numbers(name)
     return values
-
-

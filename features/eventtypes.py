@@ -68,9 +68,10 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
 
 def _field(name: str, node: Node) -> Field:
     if not re.fullmatch(r"[^\W\d_][\w .\-/()<>']{0,79}", name):
-        node.blame(f"{name!r} is not a field name: a letter, then at most 79 letters, digits, spaces or _.-/()<>'")
+        expected = "a letter, then at most 79 letters, digits, spaces or _.-/()<>'"
+        node.blame(f"{name!r} is not a field name: {expected}")
     if name in DERIVED:
-        node.blame(f"{name} is derived from the event time; rename the field (file.columns maps file columns)")
+        node.blame(f"{name} is derived from the event time; rename the field (file.columns maps columns)")
     if isinstance(node.value, dict):
         return _long_field(name, node)
     if isinstance(node.value, list):
@@ -121,7 +122,7 @@ def _entities(node: Node, declared: dict[str, Field], subject: str) -> dict[str,
     for key, part in node.entries().items():
         found[part.child_of_key(key).name()] = one_of(part, declared)
         if declared[found[key]].kind not in ENTITY_KINDS:
-            part.blame(f"{found[key]} is {declared[found[key]].words}; expected {', '.join(sorted(ENTITY_KINDS))}")
+            part.blame(f"{found[key]} is {declared[found[key]].words}; expected a text or a whole number")
     if subject not in found:
         node.blame(f"{subject} is missing: every event must have its subject")
     if declared[found[subject]].optional:
@@ -152,8 +153,10 @@ def _override(node: Node, declared: dict[str, Field]) -> Override:
     level = _references(parts["level"], declared, frozenset({Kind.CATEGORY}))[0]
     until = _references(parts["until"], declared, frozenset({Kind.TIME}))[0]
     if not set(declared[level].values) <= set(LEVELS):
-        parts["level"].blame(f"{level} may hold {', '.join(declared[level].values)}; levels are {', '.join(LEVELS)}")
-    author, reason = (_references(parts[k], declared, frozenset({Kind.STRING}))[0] for k in ("author", "reason"))
+        held = ", ".join(declared[level].values)
+        parts["level"].blame(f"{level} may hold {held}; levels are {', '.join(LEVELS)}")
+    texts = frozenset({Kind.STRING})
+    author, reason = (_references(parts[key], declared, texts)[0] for key in ("author", "reason"))
     for name in (level, until, author, reason):
         if declared[name].optional:
             node.blame(f"{name} is optional; an override has a level, an author, a reason and an end")
@@ -178,7 +181,8 @@ def _file(node: Node, declared: dict[str, Field]) -> FileFormat:
         found["date_format"] = _formats(parts["date_format"])
     if "columns" in parts:
         columns = parts["columns"].entries()
-        found["columns"] = FrozenDict({one_of(n.child_of_key(k), declared): n.texts() for k, n in columns.items()})
+        named = {one_of(part.child_of_key(key), declared): part.texts() for key, part in columns.items()}
+        found["columns"] = FrozenDict(named)
     return FileFormat(**found)  # type: ignore[arg-type]
 
 

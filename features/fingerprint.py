@@ -48,7 +48,10 @@ def _field(f: Field) -> list[Any]:
 
 def _entity(e: EntityFeatures, types: Mapping[str, EventType]) -> dict[str, Any]:
     sources = [
-        [s.event_type, [[f, c, types[s.event_type].fields[f].values] for f, c in zip(s.fields, s.columns)]]
+        [
+            s.event_type,
+            [[f, c, types[s.event_type].fields[f].values] for f, c in zip(s.fields, s.columns, strict=True)],
+        ]
         for s in e.sources
     ]
     return {

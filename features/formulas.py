@@ -4,61 +4,36 @@ An aggregate is a lane; every (statistic, window) asked of it is a raw column, a
 Vector order is file order: per entity aggregates, ratios, differences, attributes, then the event.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from features.document import Node, one_of
+from features.filters import Scope, conditions, window
 from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
 from features.schema import (
     DERIVED,
     NUMERIC,
-    WEEKDAYS,
     Age,
     Aggregate,
-    Condition,
     Copy,
     Difference,
     EntityFeatures,
     Equals,
-    EventType,
     Feature,
     Field,
     Formula,
     Kind,
-    Label,
     Ratio,
     Raw,
     Source,
     Window,
 )
 
-HOPS = {"1h": "5m", "24h": "1h", "1d": "1h", "7d": "6h", "30d": "1d", "90d": "1d"}
 STATISTICS = {statistic.name.lower(): statistic for statistic in Statistic}
 WINDOWED = frozenset(Statistic) - {Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
 NEEDS_VALUE = frozenset(
     {Statistic.SUM, Statistic.MEAN, Statistic.STD, Statistic.MIN, Statistic.MAX, Statistic.LAST}
 )
-MAX_HOPS = 1_000  # tiles a window may span; a record that needs more is too big to be read for one event
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What formulas may refer to, and the fields they must leave alone."""
-
-    event_types: Mapping[str, EventType]
-    hops: Mapping[int, int]
-    subject: str
-    label: Label | None
-    protected: frozenset[tuple[str, str]]
-
-    def field_of(self, node: Node, event_type: str) -> Field:
-        """The field named by `node`, unless it is the label or protected."""
-        name = one_of(node, self.event_types[event_type].fields)
-        if self.label and (event_type, name) == (self.label.event_type, self.label.field):
-            node.blame(f"{event_type}.{name} is the label: a feature made of it knows the answer")
-        if (event_type, name) in self.protected:
-            node.blame(f"{event_type}.{name} is listed under protected: no feature may use it")
-        return self.event_types[event_type].fields[name]
 
 
 @dataclass
@@ -124,9 +99,6 @@ def _shifted(feature: Feature, shift: int) -> Feature:
         column = shift - 2 - formula.source.column
         return replace(feature, formula=replace(formula, source=Raw(column)))
     return feature
-
-
-# aggregates
 
 
 def _aggregate(draft: _Draft, name: str, node: Node) -> None:
@@ -196,7 +168,9 @@ def _statistics(draft: _Draft, aggregate: Aggregate, statistics: Node, windows: 
         raw = draft.output(aggregate.lane, chosen, span)
         label = chosen.name.lower()
         name = f"{aggregate.name}_{label}_{span.words}"
-        draft.features.append(_feature(draft, name, Copy(raw), (aggregate,), label, span.words))
+        of = {Statistic.DISTINCT: aggregate.distinct}.get(chosen, aggregate.value)
+        words = f"{label} of {of}" if chosen in (*NEEDS_VALUE, Statistic.DISTINCT) else label
+        draft.features.append(_feature(draft, name, Copy(raw), (aggregate,), words, span.words))
 
 
 def _meaningful(chosen: Statistic, span: Window) -> bool:
@@ -215,87 +189,6 @@ def statistic(node: Node, aggregate: Aggregate) -> Statistic:
     if chosen is Statistic.DISTINCT and aggregate.distinct is None:
         node.blame(f"{node.value} needs the aggregate {aggregate.name} to have a distinct field")
     return chosen
-
-
-def window(node: Node, hops: Mapping[int, int]) -> Window:
-    if node.value == "ever":
-        return Window("ever", EVER, 0)
-    length_us = node.duration_us()
-    if length_us not in hops:
-        node.blame(f"no hop is known for {node.value}: add it under hops, for example hops: {{{node.value}: 1h}}")
-    return Window(str(node.value), length_us, hops[length_us])
-
-
-def hop_table(node: Node | None, file: str) -> dict[int, int]:
-    """Window to hop in microseconds: the defaults, then the file's own."""
-    written = {key: Node(file, f"hops.{key}", hop) for key, hop in HOPS.items()}
-    own = node.entries() if node is not None else {}
-    table: dict[int, int] = {}
-    for key, hop in (written | own).items():
-        length_us, hop_us = hop.child_of_key(key).duration_us(), hop.duration_us()
-        if length_us % hop_us or length_us // hop_us > MAX_HOPS:
-            hop.fail(f"a whole fraction of {key}, down to a {MAX_HOPS}th")
-        table[length_us] = hop_us
-    return table
-
-
-# where
-
-
-def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ...]:
-    """A `where` mapping as tests that must all hold."""
-    found: list[Condition] = []
-    for name, test in node.entries().items():
-        if name not in DERIVED:
-            scope.field_of(node.child(name, name), event_type)
-        known = scope.event_types[event_type].fields.get(name) or Field(name, Kind.INTEGER)
-        found += _tests(test, known)
-    return tuple(found)
-
-
-def _tests(node: Node, known: Field) -> list[Condition]:
-    if not isinstance(node.value, dict):
-        return [Condition(known.name, "in", _operands(node, known))]
-    numeric = known.kind in NUMERIC
-    bounds = ("min", "above", "max", "below", "multiple_of") if numeric else ()
-    parts = node.record(optional=("in", "not", "present", *bounds))
-    found = []
-    for test, part in parts.items():
-        if test == "present":
-            found.append(Condition(known.name, test, part.flag()))
-        elif test in bounds:
-            found.append(Condition(known.name, test, _bound(part, test)))
-        else:
-            found.append(Condition(known.name, test, _operands(part, known)))
-    return found
-
-
-def _bound(node: Node, test: str) -> float:
-    if test == "multiple_of" and node.number() <= 0:
-        node.fail("a number above 0")
-    return node.number()
-
-
-def _operands(node: Node, known: Field) -> tuple[str, ...] | tuple[float, ...]:
-    """The values a field may have, sorted: their order in the file means nothing."""
-    if known.name == "weekday":
-        return tuple(sorted({_weekday(item) for item in node.items()}))
-    if known.name == "hour" or known.kind in NUMERIC:
-        return tuple(sorted({item.number() for item in node.items()}))
-    if known.kind is Kind.BOOLEAN:
-        return tuple(sorted({float(item.flag()) for item in node.items()}))
-    if known.kind is Kind.CATEGORY:
-        return tuple(sorted({one_of(item, known.values) for item in node.items()}))
-    if known.kind is Kind.STRING:
-        return tuple(sorted(set(node.texts())))
-    node.blame(f"{known.name} is {known.words}; use present: true or false")
-
-
-def _weekday(node: Node) -> float:
-    return float(WEEKDAYS.index(one_of(node, WEEKDAYS)))
-
-
-# ratios and differences
 
 
 def _combination(
@@ -336,12 +229,8 @@ def _feature(
         used = [c.field for c in aggregate.where] + [aggregate.value, aggregate.distinct]
         fields.update(dict.fromkeys(f"{aggregate.event_type}.{f}" for f in used if f))
         filters = "; ".join(c.words for c in aggregate.where)
-        of = f" of {aggregate.value or aggregate.distinct}" if words != "count" and "since" not in words else ""
-        words = f"{words}{of}: {aggregate.event_type}" + (f" where {filters}" if filters else "")
+        words = f"{words}: {aggregate.event_type}" + (f" where {filters}" if filters else "")
     return Feature(name, draft.entity, formula, words, tuple(fields), span)
-
-
-# attributes and the event's own values
 
 
 def _attribute(draft: _Draft, name: str, node: Node) -> None:
@@ -375,7 +264,8 @@ def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
     """Reads `features.event`: names, or name: {as: code} or {values: [...]}."""
     features: list[Feature] = []
     for item in node.items():
-        children = item.entries() if isinstance(item.value, dict) else {str(item.value): item.child_of_key("")}
+        bare = {str(item.value): item.child_of_key("")}
+        children = item.entries() if isinstance(item.value, dict) else bare
         for name, child in children.items():
             known = event_field(item, name, scope, frozenset())
             parts = child.record(optional=("as", "values")) if isinstance(child.value, dict) else {}
@@ -385,9 +275,7 @@ def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
     return tuple(features)
 
 
-def _columns(
-    node: Node, parts: dict[str, Node], known: Field, raw: Raw
-) -> list[tuple[str, Formula, str]]:
+def _columns(node: Node, parts: dict[str, Node], known: Field, raw: Raw) -> list[tuple[str, Formula, str]]:
     """Suffix, formula and words of the vector columns that one attribute or event value becomes."""
     form = parts["as"].choice(_FORMS.get(known.kind, ())) if "as" in parts else None
     if "values" in parts and (known.kind is not Kind.CATEGORY or form == "code"):

@@ -88,7 +88,8 @@ def _times(known: Codec, events: list[Event]) -> NDArray[np.int64]:
     """First non-empty of the time fields, read."""
     texts: list[str] = list(map(known.getters[known.time[0][0]], events))
     for name, _ in known.time[1:]:
-        texts = [first or second for first, second in zip(texts, map(known.getters[name], events), strict=True)]
+        following = map(known.getters[name], events)
+        texts = [text or other for text, other in zip(texts, following, strict=True)]
     return known.clock.read_all([text or "" for text in texts] if None in texts else texts)
 
 

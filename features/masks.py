@@ -141,5 +141,3 @@ def lanes(columns: Columns, aggregates: tuple[Aggregate, ...]) -> NDArray[np.uin
     packed = np.zeros((n, 8), dtype=np.uint8)
     packed[:, : len(bits) // 8] = np.packbits(bits, axis=0, bitorder="little").T
     return packed.view("<u8").reshape(n).astype(np.uint64)
-
-

@@ -37,6 +37,8 @@ def from_row(
 
 def _converted(known: Codec, content: dict[str, Any]) -> Event:
     try:
+        for value in content.values():
+            str(value).encode()  # no lone surrogates, or nobody could publish the event
         return msgspec.convert(content, known.struct)
     except ValueError as error:
         raise wrong_field(known, content, error) from None

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from features.document import BadUseCase, FrozenDict, Node, frozen, one_of, read
 from features.eventtypes import Common, event_types
+from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
-from features.formulas import Scope, entity_features, event_features, hop_table
+from features.formulas import entity_features, event_features
 from features.plan import EntityPlan, Lane, Output
 from features.schema import EntityFeatures, EventType, Feature, Label
 
@@ -49,6 +50,9 @@ class UseCase:
     def features(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.table)
 
+    def __repr__(self) -> str:
+        return f"UseCase({self.file}, fingerprint {self.fingerprint})"
+
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
         return parse, (self.text, self.file)
 
@@ -81,6 +85,8 @@ def parse(text: str, file: str = "use case") -> UseCase:
     lateness_us = _duration(parts, "lateness", LATENESS_US)
     tolerance_us = _duration(parts, "tolerance", TOLERANCE_US)
     types = event_types(parts["events"], Common(subject, tolerance_us))
+    if not any(t.scored for t in types.values()):
+        parts["events"].blame("no event type is scored: true, so there is nothing to compute features for")
     label = _label(parts["label"], types) if "label" in parts else None
     protected = _protected(parts["protected"], types) if "protected" in parts else frozenset()
     scope = Scope(types, hop_table(parts.get("hops"), file), subject, label, protected)
@@ -107,9 +113,8 @@ def parse(text: str, file: str = "use case") -> UseCase:
 
 def feature_rows(use_case: UseCase) -> list[FeatureRow]:
     """The feature table in vector order."""
-    return [
-        FeatureRow(f.name, f.entity or "event", f.words, ", ".join(f.fields), f.window) for f in use_case.table
-    ]
+    table = use_case.table
+    return [FeatureRow(f.name, f.entity or "event", f.words, ", ".join(f.fields), f.window) for f in table]
 
 
 def _duration(parts: dict[str, Node], key: str, default_us: int) -> int:
@@ -135,7 +140,8 @@ def _label(node: Node, types: Mapping[str, EventType]) -> Label:
     event_type, name = _field_path(parts["from"], types)
     allowed = types[event_type].fields[name].values
     if not allowed:
-        parts["from"].blame(f"{name} is {types[event_type].fields[name].words}; a label needs declared values")
+        words = types[event_type].fields[name].words
+        parts["from"].blame(f"{name} is {words}; a label needs declared values")
     return Label(event_type, name, tuple(one_of(item, allowed) for item in parts["positive"].items()))
 
 
@@ -150,8 +156,6 @@ def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tupl
     declared = {key: entity_features(parts[key], scope, key) for key in parts if key != "event"}
     own = event_features(parts["event"], scope) if "event" in parts else ()
     table = tuple(f for entity in declared.values() for f in entity.features) + own
-    if not any(t.scored for t in scope.event_types.values()):
-        node.blame("no event type is scored: true, so there is nothing to compute features for")
     names = [feature.name for feature in table]
     for name in names:
         if names.count(name) > 1:

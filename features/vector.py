@@ -58,7 +58,9 @@ def vectors(batch: Batch, raw: Mapping[str, Floats]) -> NDArray[np.float32]:
 
 def _column(batch: Batch, raw: Mapping[str, Floats], feature: Feature) -> Floats:
     def of(source: Raw) -> Floats:
-        return batch.event_values[source.field] if source.column < 0 else raw[feature.entity][:, source.column]
+        if source.column < 0:
+            return batch.event_values[source.field]
+        return raw[feature.entity][:, source.column]
 
     match feature.formula:
         case Copy(source):
