@@ -1,0 +1,1 @@
+"""The local stack, with real servers and the real client libraries."""

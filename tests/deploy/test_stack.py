@@ -1,0 +1,142 @@
+"""The stack: up, real clients work, what dies is mended, down leaves nothing; foreign servers are left alone."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from google.cloud import pubsub_v1
+
+from deploy.local import processes, services, stack, state
+from pipeline.bigquery import query_client
+from tests.deploy import outages
+
+VARIABLES = [name for service in services.SERVICES for name in service.environment((0,) * service.ports)]
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*VARIABLES, "GOOGLE_CLOUD_PROJECT"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("stack")
+    yield folder
+    stack.down(folder)
+
+
+@pytest.fixture
+def whole(folder: Path, no_environment: None, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
+    """A stack that is up, its environment set: the tests share it, and each leaves it up or mendable."""
+    up = stack.up(folder)
+    for name, value in up.environment.items():
+        monkeypatch.setenv(name, value)
+    return up
+
+
+def states(reports: list[stack.Report] | tuple[stack.Report, ...]) -> dict[str, str]:
+    return {report.name: report.state for report in reports}
+
+
+def test_real_clients_work(whole: stack.Stack) -> None:
+    assert redis.Redis.from_url(whole.environment["REDIS_URL"]).ping()
+    topic = "projects/local-project/topics/events"
+    assert pubsub_v1.PublisherClient().create_topic(name=topic).name == topic
+    assert [list(row) for row in query_client("local-project").query_and_wait("SELECT 1 + 1")] == [[2]]
+
+
+def test_up_twice_keeps_what_runs(whole: stack.Stack) -> None:
+    again = stack.up(whole.folder)
+    assert states(again.services) == {"redis": "running", "pubsub": "running", "bigquery": "running"}
+    assert {report.pid for report in again.services} == {report.pid for report in whole.services}
+    assert again.environment == whole.environment
+
+
+def test_its_own_environment_is_not_an_external_server(whole: stack.Stack) -> None:
+    stack.down(whole.folder)
+    again = stack.up(whole.folder)
+    assert set(states(again.services).values()) == {"started"}
+    assert again.environment == whole.environment
+
+
+def test_what_died_is_reported_and_started_again_with_its_data(whole: stack.Stack) -> None:
+    client = redis.Redis.from_url(whole.environment["REDIS_URL"])
+    client.set("record", "remembered")
+    query_client("local-project").create_dataset("remembered")
+    outages.kill(whole.folder, "redis")
+    outages.kill(whole.folder, "bigquery")
+    assert states(stack.status(whole.folder)) == {"redis": "dead", "pubsub": "running", "bigquery": "dead"}
+    mended = stack.up(whole.folder)
+    assert states(mended.services) == {"redis": "restarted", "pubsub": "running", "bigquery": "restarted"}
+    assert mended.environment == whole.environment
+    assert client.get("record") == b"remembered"
+    assert query_client("local-project").get_dataset("remembered")
+
+
+def test_a_frozen_service_is_silent_until_it_thaws(whole: stack.Stack) -> None:
+    outages.freeze(whole.folder, "redis")
+    assert states(stack.status(whole.folder))["redis"] == "silent"
+    outages.thaw(whole.folder, "redis")
+    assert states(stack.up(whole.folder).services)["redis"] == "running"
+
+
+def test_down_stops_even_what_is_frozen_and_leaves_nothing(whole: stack.Stack) -> None:
+    pids = [report.pid for report in whole.services]
+    outages.freeze(whole.folder, "pubsub")
+    assert states(stack.down(whole.folder))["pubsub"] == "silent"
+    assert not any(pid is not None and psutil.pid_exists(pid) for pid in pids)
+    assert set(states(stack.status(whole.folder)).values()) == {"stopped"}
+    with pytest.raises(stack.StackError, match="riskstream up"):
+        stack.environment(whole.folder)
+    assert set(states(stack.down(whole.folder)).values()) == {"stopped"}
+
+
+def test_redis_url_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "rediss://memorystore.example:6378/0")
+    with stack.running(tmp_path, ["redis", "pubsub"]) as up:
+        assert states(up.services) == {"redis": "external", "pubsub": "started"}
+        assert up.environment["REDIS_URL"] == "rediss://memorystore.example:6378/0"
+        assert stack.environment(tmp_path) == up.environment
+        assert set(state.read(tmp_path).parts) == {"pubsub"}
+
+
+def test_a_service_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "redis" / "appendonly.aof").write_bytes(b"not an append-only file")
+    with pytest.raises(stack.StackError, match=r"(?s)redis ended at once.*Bad file format"):
+        stack.up(tmp_path, ["redis", "pubsub"])
+    parts = state.read(tmp_path).parts
+    assert not any(part.process and part.process.found() for part in parts.values())
+
+
+def test_ports_taken_meanwhile_are_not_used(tmp_path: Path) -> None:
+    with stack.running(tmp_path, ["pubsub"]) as up:
+        (port,) = up.services[0].ports
+    with socket.create_server(("127.0.0.1", port)), stack.running(tmp_path, ["pubsub"]) as again:
+        assert again.services[0].ports != (port,)
+
+
+def test_a_recycled_process_id_is_never_signalled() -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        started = psutil.Process(sleeper.pid).create_time()
+        processes.Process(sleeper.pid, started - 60).stop()
+        assert sleeper.poll() is None
+        processes.Process(sleeper.pid, started).stop()
+        assert not psutil.pid_exists(sleeper.pid)
+    finally:
+        sleeper.poll()
+
+
+def test_exports_are_quoted_for_a_shell() -> None:
+    lines = stack.exports({"REDIS_URL": "redis://:pass word@host/0", "GOOGLE_CLOUD_PROJECT": "p"})
+    shell = ["sh", "-c", f"{lines}\nprintf '%s' \"$REDIS_URL\""]
+    assert (
+        subprocess.run(shell, capture_output=True, text=True, check=True).stdout
+        == "redis://:pass word@host/0"
+    )
