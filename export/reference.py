@@ -37,9 +37,9 @@ def shares(edges: Sequence[float], values: NDArray[np.floating]) -> tuple[NDArra
 
 def freeze(values: NDArray[np.floating]) -> Bins:
     """The deciles of a column and how much lies between them."""
-    present = values[~np.isnan(values)].astype(np.float64)
-    inner = np.linspace(0, 1, BINS + 1)[1:-1]
-    edges = np.unique(np.quantile(present, inner, method="inverted_cdf")) if len(present) else np.zeros(0)
+    present = np.sort(values[~np.isnan(values)].astype(np.float64))
+    ranks = -(-np.arange(1, BINS) * len(present) // BINS) - 1  # of the least value with k tenths up to it
+    edges = np.unique(present[ranks]) if len(present) else present
     edges = edges[edges < present.max(initial=-np.inf)]  # a last bin that nothing was in cannot be compared
     found, missing = shares(edges.tolist(), values)
     return Bins(tuple(edges.tolist()), tuple(found.tolist()), missing)

@@ -1,29 +1,15 @@
 """Bundles on disk and through Beam's FileSystems: whole or not there, verified, checked, hot-swapped."""
 
-import dataclasses
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from export import bundle as bundles
 from export.bundle import BundleMismatch
-from export.reference import reference
-
-WHEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
-
-
-@dataclasses.dataclass(frozen=True)
-class Declared:
-    """As much of a use case as a bundle looks at."""
-
-    name: str = "offboarding"
-    fingerprint: str = "00c0ffee00c0ffee"
-    features: tuple[str, ...] = ("amount", "out_count_24h")
+from tests.export.small import Declared, made
 
 
 class DiskFileSystem(LocalFileSystem):
@@ -45,15 +31,6 @@ class DiskFileSystem(LocalFileSystem):
 
     def _path(self, path):
         return path.removeprefix("disk://")
-
-
-def made(model=b"onnx", when=WHEN):
-    vectors = np.random.default_rng(0).random((50, 2)).astype(np.float32)
-    return bundles.bundle(
-        Declared(), "use_case: offboarding # naïve", model, reference(Declared.features, vectors, vectors[:, 0]),
-        {"medium": 0.25, "high": 0.5}, when, seed=1, versions={"numpy": "2"}, metrics={"roc_auc": 0.5},
-        training={"rows": 50},
-    )  # fmt: skip
 
 
 @pytest.fixture(params=["local", "beam"])
@@ -141,7 +118,7 @@ def test_a_bundle_of_other_features_is_refused():
 CRASHING = """
 import os, sys
 from export import bundle, storage
-from tests.export.test_bundle import made
+from tests.export.small import made
 written = []
 def write_through(path, data, original=storage._write_through):
     original(path, data)

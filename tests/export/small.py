@@ -1,0 +1,30 @@
+"""A small bundle to save, load and damage. Imports no Beam, like the serving side that reads bundles."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import numpy as np
+
+from export.bundle import Bundle, bundle
+from export.reference import reference
+
+WHEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """As much of a use case as a bundle looks at."""
+
+    name: str = "offboarding"
+    fingerprint: str = "00c0ffee00c0ffee"
+    features: tuple[str, ...] = ("amount", "out_count_24h")
+
+
+def made(model: bytes = b"onnx") -> Bundle:
+    vectors = np.random.default_rng(0).random((50, 2)).astype(np.float32)
+    bins = reference(Declared.features, vectors, vectors[:, 0])
+    return bundle(
+        Declared(), "use_case: offboarding # naïve", model, bins,
+        {"medium": 0.25, "high": 0.5}, WHEN, seed=1, versions={"numpy": "2"}, metrics={"roc_auc": 0.5},
+        training={"rows": 50},
+    )  # fmt: skip

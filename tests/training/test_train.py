@@ -1,0 +1,106 @@
+"""From vectors to a bundle that serving accepts, the same bytes for the same seed."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from export import bundle as bundles
+from export.onnx import Scorer
+from export.policy import Policy
+from features.usecase import parse
+from training.fit import BadHistory
+from training.train import train_on
+
+TEXT = """
+use_case: tiny
+subject: customer
+events:
+  customer:
+    scored: false
+    id: ["*"]
+    time: published
+    entities: {customer: user_id}
+    fields: {user_id: string, state: [ACTIVE, SUSPENDED]}
+  payment:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: user_id}
+    fields: {id: string, user_id: string, amount: number, at: time}
+features:
+  customer:
+    aggregates:
+      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}
+  event: [amount]
+label: {from: customer.state, positive: [SUSPENDED]}
+model: {trees: 30, folds: 3}
+policy: {medium: {recall: 0.9}, high: {precision: 0.7}}
+"""
+WHEN = datetime(2026, 11, 22, tzinfo=UTC)
+DAY_US = 86_400_000_000
+
+
+def rows():
+    rng = np.random.default_rng(11)
+    customer = rng.integers(0, 200, 4_000)
+    label = (customer % 5 == 0).astype(np.int64)
+    vectors = (rng.lognormal(0, 1, (4_000, 3)) + 2 * label[:, None]).astype(np.float32)
+    return vectors, label, np.array([f"c{i}" for i in customer]), rng.integers(0, 30 * DAY_US, 4_000)
+
+
+def trained():
+    return train_on(parse(TEXT), *rows(), seed=4, created_at=WHEN)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return trained()
+
+
+def test_the_same_seed_gives_the_same_bundle_byte_for_byte(bundle):
+    again = trained()
+    assert again.model == bundle.model
+    assert again == bundle
+
+
+def test_serving_accepts_what_training_wrote(bundle, tmp_path):
+    folder = bundles.save(bundle, str(tmp_path))
+    bundles.promote(str(tmp_path), bundle.manifest.id)
+    loaded = bundles.load(str(tmp_path))
+    assert loaded == bundle and folder.endswith(bundle.manifest.id)
+    bundles.check(loaded, parse(TEXT))
+    policy = Policy.of(parse(TEXT).policy, loaded.manifest.thresholds)
+    assert 0 < policy.medium <= policy.high < 1
+    vectors, label, _, _ = rows()
+    score = Scorer(loaded.model).score(vectors)
+    assert score[label == 1].mean() > score[label == 0].mean() + 0.3
+
+
+def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
+    manifest = bundle.manifest
+    assert manifest.features == ("paid_count_24h", "paid_sum_24h", "amount")
+    assert manifest.fingerprint == parse(TEXT).fingerprint
+    assert manifest.training["rows"] == 4_000 and manifest.training["customers"] == 200
+    assert manifest.training["positive_customers"] == 40
+    assert (manifest.training["from"], manifest.training["to"]) == ("1970-01-01", "1970-01-30")
+    assert manifest.training["parameters"]["trees"] == 30
+    for about in ("assessments", "customers"):
+        figures = manifest.metrics[about]["roc_auc"]
+        assert 0.8 < figures["low"] <= figures["value"] <= figures["high"] <= 1
+    assert (
+        manifest.metrics["levels"]["high"]["reached"]
+        and manifest.metrics["levels"]["high"]["precision"] >= 0.7
+    )
+    assert manifest.metrics["parity"] <= 1e-6
+    assert set(bundle.reference.features) == set(manifest.features)
+    assert bundle.use_case_text == TEXT
+
+
+def test_infinite_features_and_empty_histories_are_refused():
+    vectors, label, customers, times_us = rows()
+    vectors[7, 1] = np.inf
+    with pytest.raises(BadHistory, match="feature paid_sum_24h is infinite"):
+        train_on(parse(TEXT), vectors, label, customers, times_us, seed=1, created_at=WHEN)
+    with pytest.raises(BadHistory, match="found no scored event"):
+        train_on(parse(TEXT), vectors[:0], label[:0], customers[:0], times_us[:0], seed=1, created_at=WHEN)

@@ -1,0 +1,84 @@
+"""How good scores are: ROC AUC, average precision and Brier score, weighted, with intervals over customers.
+
+Intervals are bootstraps that draw customers, not rows: rows of one customer are not independent.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+REPLICATES = 200  # enough for two decimals of a 95 % interval
+INTERVAL = (2.5, 97.5)  # percentiles
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Labels in order of falling score; `ends` are the last places of equal scores."""
+
+    score: Floats
+    label: Floats
+    order: NDArray[np.intp]
+    ends: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, label: NDArray[np.integer], score: Floats) -> "Ranking":
+        order = np.argsort(-score, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+        return cls(score, label.astype(np.float64), order, ends)
+
+    def flagged(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Weight of positives and of negatives at or above each distinct score."""
+        label, weight = self.label[self.order], weight[self.order]
+        return np.cumsum(weight * label)[self.ends], np.cumsum(weight * (1 - label))[self.ends]
+
+
+def roc_auc(ranking: Ranking, weight: Floats) -> float:
+    true, false = ranking.flagged(weight)
+    area = np.diff(false, prepend=0) * (true + np.concatenate([[0.0], true[:-1]])) / 2
+    return float(area.sum() / (true[-1] * false[-1]))
+
+
+def average_precision(ranking: Ranking, weight: Floats) -> float:
+    true, false = ranking.flagged(weight)
+    precision = true / np.maximum(true + false, np.finfo(np.float64).tiny)
+    return float((np.diff(true, prepend=0) * precision).sum() / true[-1])
+
+
+def brier(ranking: Ranking, weight: Floats) -> float:
+    return float((weight * (ranking.score - ranking.label) ** 2).sum() / weight.sum())
+
+
+METRICS: dict[str, Callable[[Ranking, Floats], float]] = {
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
+    "brier": brier,
+}
+
+
+def measure(
+    label: NDArray[np.integer], score: Floats, weight: Floats, customer: NDArray[np.intp], seed: int
+) -> dict[str, dict[str, float]]:
+    """Each metric with its 95 % interval. `customer` numbers the customers of the rows from 0."""
+    ranking = Ranking.of(label, score)
+    draws = list(_draws(ranking, weight, customer, seed))
+    found = {}
+    for name, metric in METRICS.items():
+        low, high = np.percentile([metric(ranking, drawn) for drawn in draws], INTERVAL)
+        found[name] = {"value": metric(ranking, weight), "low": float(low), "high": float(high)}
+    return found
+
+
+def _draws(ranking: Ranking, weight: Floats, customer: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+    """Row weights of customers drawn with replacement; a draw of only one class is drawn again."""
+    rng = np.random.default_rng(seed)
+    customers = int(customer.max()) + 1
+    for _ in range(REPLICATES):
+        drawn = np.zeros_like(weight)
+        while not 0 < drawn @ ranking.label < drawn.sum():
+            times = np.bincount(rng.integers(0, customers, customers), minlength=customers)
+            drawn = weight * times[customer]
+        yield drawn
