@@ -37,8 +37,6 @@ def from_row(
 
 def _converted(known: Codec, content: dict[str, Any]) -> Event:
     try:
-        for value in content.values():
-            str(value).encode()  # no lone surrogates, or nobody could publish the event
         return msgspec.convert(content, known.struct)
     except ValueError as error:
         raise wrong_field(known, content, error) from None
@@ -52,13 +50,19 @@ def _cell(row: Mapping[str, str], name: str, file: FileFormat) -> str | None:
 
 
 def _value(text: str, f: Field, file: FileFormat) -> Any:
-    read = _READERS.get(f.kind)
-    if read is None:
-        return text
+    read = _READERS.get(f.kind, _text)
     try:
         return read(text, file)
     except ValueError as error:
         raise BadEvent("invalid", f"{f.name}: {text[:80]!r} is not {f.words}{error}") from None
+
+
+def _text(text: str, _: FileFormat) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(" in Unicode; declare the file's encoding") from None
+    return text
 
 
 def _number(text: str, file: FileFormat) -> float:

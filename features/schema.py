@@ -44,9 +44,9 @@ class Field:
         """What the field must hold, in words."""
         if self.kind is Kind.CATEGORY:
             return "one of " + ", ".join(self.values)
-        bounds = [f"at least {self.minimum:g}" if self.minimum is not None else ""]
-        bounds += [f"at most {self.maximum:g}" if self.maximum is not None else ""]
-        return " and ".join([_WORDS[self.kind], *filter(None, bounds)])
+        bounds = [f"at least {self.minimum:g}"] if self.minimum is not None else []
+        bounds += [f"at most {self.maximum:g}"] if self.maximum is not None else []
+        return _WORDS[self.kind] + (" of " + " and ".join(bounds) if bounds else "")
 
 
 _WORDS = {
