@@ -5,16 +5,21 @@ microseconds since 1970 UTC.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.kernel import codec
 from features.kernel import tables as t
 from features.kernel.codec import DISTINCT_ESTIMATE, STATUS, BadRecord, check
-from features.kernel.tables import Scratch, Tables, scratch, tables
+from features.kernel.tables import Memory, memory, tables
+from features.kernel.tracks import bucket_at, ever_at, figures_at, length_at, sketch_at
 from features.plan import EntityPlan
 
 __all__ = ["DISTINCT_ESTIMATE", "STATUS", "BadRecord", "Record", "dumps", "loads", "seq_of"]
+Plan = NDArray[np.int64]  # as kernel/tables.py makes it
+
 
 @dataclass(frozen=True)
 class Remembered:
@@ -86,103 +91,115 @@ def seq_of(blob: bytes) -> int:
 
 def loads(plan: EntityPlan, blob: bytes) -> Record:
     """Unpack a record of this plan. Raises BadRecord."""
-    table = tables(plan)
-    s, read = scratch(table), np.frombuffer(blob, np.uint8)
-    check(table, read, np.array([0, len(blob)]))
-    codec.unpack(table, s, read, 0)
-    return _describe(table, s)
+    p = tables(plan)
+    m, read = memory(p), np.frombuffer(blob, np.uint8)
+    check(p, read, np.array([0, len(blob)]))
+    codec.unpack(p, *m, read, 0)
+    return _describe(p, m)
 
 
 def dumps(plan: EntityPlan, record: Record) -> bytes:
     """Pack a record; `dumps(plan, loads(plan, blob)) == blob`."""
-    table = tables(plan)
-    s = scratch(table)
-    _fill(table, s, record)
-    size = codec.size_bound(table, len(record.ring), 64 * len(record.tiles), 0)
-    written = np.zeros(size, np.uint8)
-    return written[: codec.pack(table, s, written, 0, np.zeros(2, np.int64))].tobytes()
+    p = tables(plan)
+    m = memory(p)
+    _fill(p, m, record)
+    written = np.zeros(codec.size_bound(p, len(record.ring), 64 * len(record.tiles), 0), np.uint8)
+    return written[: codec.pack(p, *m, written, 0, np.zeros(2, np.int64))].tobytes()
 
 
-def _describe(table: Tables, s: Scratch) -> Record:
-    head = s.head.tolist()
+def _cut(numbers: NDArray[np.generic], start: int, length: int) -> tuple[Any, ...]:
+    return tuple(numbers[start : start + length].tolist())
+
+
+def _describe(p: Plan, m: Memory) -> Record:
+    w = m.w
+    evicted = int(w[t.EVICTED])
     return Record(
-        seq=head[t.SEQ],
-        evicted=head[t.EVICTED],
-        floor_us=head[t.FLOOR] if head[t.EVICTED] else None,
-        status=s.status.tobytes() if table.size[5] else b"",
-        versions_lost=bool(head[t.LOST]),
-        versions=tuple(
-            Version(int(s.version_seq[i]), tuple(s.version_time[i].tolist()), tuple(s.version_values[i].tolist()))
-            for i in range(head[t.VERSIONS])
-        ),
-        ring=tuple(_remembered(s, i) for i in range(head[t.LENGTH])),
-        lasting=tuple(_lasting(s, lane) for lane in table.ever_lanes.tolist()) if head[t.EVICTED] else (),
-        tiles=tuple(_tiles(table, s)),
+        seq=int(w[t.SEQ]),
+        evicted=evicted,
+        floor_us=int(w[t.FLOOR]) if evicted else None,
+        status=w[t.STATUS_AT : t.VERSION_SEQ].tobytes() if p[t.IS_SUBJECT] else b"",
+        versions_lost=bool(w[t.LOST]),
+        versions=tuple(_version(p, m, i) for i in range(w[t.VERSIONS])),
+        ring=tuple(_remembered(p, m, i) for i in range(w[t.LENGTH])),
+        lasting=tuple(_lasting(p, m, lane) for lane in _ever_lanes(p)) if evicted else (),
+        tiles=tuple(_tile(p, m, k, i) for k in range(p[t.TRACKS]) for i in range(w[length_at(p, t.TILES, k)])),
     )
 
 
-def _remembered(s: Scratch, i: int) -> Remembered:
-    ring = s.ring
+def _version(p: Plan, m: Memory, i: int) -> Version:
+    return Version(
+        seq=int(m.w[t.VERSION_SEQ + i]),
+        time_us=_cut(m.w, p[t.W_VERSION_TIME] + i * p[t.SOURCES], p[t.SOURCES]),
+        values=_cut(m.f, p[t.F_VERSION] + i * p[t.ATTRIBUTES], p[t.ATTRIBUTES]),
+    )
+
+
+def _remembered(p: Plan, m: Memory, i: int) -> Remembered:
+    w, f = m
     return Remembered(
-        key=int(ring.key[i]),
-        time_us=int(ring.time[i]),
-        seq=int(ring.seq[i]),
-        lanes=int(ring.lanes[i]),
-        values=tuple(ring.values[i].tolist()),
-        slots=tuple(ring.slots[i].tolist()),
-        score=float(ring.score[i]),
-        outcome=int(ring.outcome[i]),
+        key=int(w[t.RING_KEY + i].view(np.uint64)),
+        time_us=int(w[t.RING_TIME + i]),
+        seq=int(w[t.RING_SEQ + i]),
+        lanes=int(w[t.RING_LANES + i].view(np.uint64)),
+        values=tuple(f[p[t.F_VALUES] + i :: t.COLUMN][: p[t.VALUES]].tolist()),
+        slots=tuple(w[p[t.W_SLOTS] + i :: t.COLUMN][: p[t.DISTINCTS]].tolist()),
+        score=float(f[t.RING_SCORE + i]),
+        outcome=int(w[t.RING_OUTCOME + i]),
     )
 
 
-def _lasting(s: Scratch, lane: int) -> Lasting:
-    ever = s.ever
-    return Lasting(lane, int(ever.count[lane]), int(ever.first[lane]), int(ever.last[lane]), float(ever.value[lane]))
+def _ever_lanes(p: Plan) -> tuple[int, ...]:
+    return _cut(p, p[t.EVER_LANE], p[t.EVER_LANES])
 
 
-def _tiles(table: Tables, s: Scratch) -> list[Tile]:
-    return [
-        Tile(
-            k,
-            int(s.tiles.bucket[k, i]),
-            int(s.tiles.figures[k, i, t.COUNT]),
-            *(float(s.tiles.figures[k, i, figure]) for figure in (t.SUM, t.SPREAD, t.LOW, t.HIGH)),
-            sketch=tuple(s.tiles.sketch[sketch, i].tolist()) if (sketch := table.track_sketch[k]) >= 0 else (),
-        )
-        for k in range(len(table.track_span))
-        for i in range(s.tiles.length[k])
-    ]
+def _lasting(p: Plan, m: Memory, lane: int) -> Lasting:
+    count, first, last = _cut(m.w, ever_at(p, t.TILES, lane), 3)
+    return Lasting(lane, count, first, last, float(m.f[p[t.F_EVER] + lane]))
 
 
-def _fill(table: Tables, s: Scratch, record: Record) -> None:
-    codec.clear(table, s)
-    s.head[[t.SEQ, t.EVICTED, t.LENGTH, t.VERSIONS]] = (
-        record.seq, record.evicted, len(record.ring), len(record.versions))  # fmt: skip
-    s.head[t.FLOOR] = codec.NO_FLOOR if record.floor_us is None else record.floor_us
-    s.head[t.LOST] = record.versions_lost
-    s.status[: len(record.status)] = np.frombuffer(record.status, np.uint8)
+def _tile(p: Plan, m: Memory, k: int, i: int) -> Tile:
+    count, *figures = _cut(m.f, figures_at(p, t.TILES, k) + i * t.FIGURES, t.FIGURES)
+    has_sketch = p[p[t.TRACK_SKETCH] + k] >= 0
+    sketch = _cut(m.w, sketch_at(p, t.TILES, k) + i * t.SKETCH_WORDS, t.SKETCH_WORDS) if has_sketch else ()
+    return Tile(k, int(m.w[bucket_at(p, t.TILES, k) + i]), int(count), *figures, sketch=sketch)
+
+
+def _fill(p: Plan, m: Memory, record: Record) -> None:
+    w, f = m
+    codec.clear(p, w)
+    w[[t.SEQ, t.EVICTED, t.LENGTH]] = record.seq, record.evicted, len(record.ring)
+    w[[t.VERSIONS, t.LOST]] = len(record.versions), record.versions_lost
+    w[t.FLOOR] = codec.NO_FLOOR if record.floor_us is None else record.floor_us
+    w[t.STATUS_AT : t.VERSION_SEQ] = np.frombuffer(record.status or bytes(t.STATUS_BYTES), np.int64)
     for i, version in enumerate(record.versions):
-        s.version_seq[i], s.version_time[i], s.version_values[i] = version.seq, version.time_us, version.values
+        w[t.VERSION_SEQ + i] = version.seq
+        w[p[t.W_VERSION_TIME] + i * p[t.SOURCES] :][: p[t.SOURCES]] = version.time_us
+        f[p[t.F_VERSION] + i * p[t.ATTRIBUTES] :][: p[t.ATTRIBUTES]] = version.values
     for i, event in enumerate(record.ring):
-        _fill_event(s, i, event)
+        _fill_event(p, m, i, event)
     for kept in record.lasting:
-        s.ever.count[kept.lane], s.ever.first[kept.lane], s.ever.last[kept.lane] = kept.count, kept.first_us, kept.last_us
-        s.ever.value[kept.lane] = kept.value
+        w[ever_at(p, t.TILES, kept.lane) :][:3] = kept.count, kept.first_us, kept.last_us
+        f[p[t.F_EVER] + kept.lane] = kept.value
     for tile in record.tiles:
-        _fill_tile(table, s, tile)
+        _fill_tile(p, m, tile)
 
 
-def _fill_event(s: Scratch, i: int, event: Remembered) -> None:
-    ring = s.ring
-    ring.key[i], ring.time[i], ring.seq[i], ring.lanes[i] = event.key, event.time_us, event.seq, event.lanes
-    ring.values[i], ring.slots[i] = event.values, event.slots
-    ring.score[i], ring.outcome[i] = event.score, event.outcome
+def _fill_event(p: Plan, m: Memory, i: int, event: Remembered) -> None:
+    w, f = m
+    w[t.RING_KEY + i], w[t.RING_LANES + i] = np.array([event.key, event.lanes], np.uint64).view(np.int64)
+    w[t.RING_TIME + i], w[t.RING_SEQ + i] = event.time_us, event.seq
+    f[t.RING_SCORE + i], w[t.RING_OUTCOME + i] = event.score, event.outcome
+    f[p[t.F_VALUES] + i :: t.COLUMN][: p[t.VALUES]] = event.values
+    w[p[t.W_SLOTS] + i :: t.COLUMN][: p[t.DISTINCTS]] = event.slots
 
 
-def _fill_tile(table: Tables, s: Scratch, tile: Tile) -> None:
-    i = int(s.tiles.length[tile.track])
-    s.tiles.length[tile.track] += 1
-    s.tiles.bucket[tile.track, i] = tile.bucket
-    s.tiles.figures[tile.track, i] = (tile.count, tile.sum, tile.spread, tile.low, tile.high)
-    if table.track_sketch[tile.track] >= 0:
-        s.tiles.sketch[table.track_sketch[tile.track], i] = tile.sketch
+def _fill_tile(p: Plan, m: Memory, tile: Tile) -> None:
+    place = length_at(p, t.TILES, tile.track)
+    i = int(m.w[place])
+    m.w[place] += 1
+    m.w[bucket_at(p, t.TILES, tile.track) + i] = tile.bucket
+    figures = (tile.count, tile.sum, tile.spread, tile.low, tile.high)
+    m.f[figures_at(p, t.TILES, tile.track) + i * t.FIGURES :][: t.FIGURES] = figures
+    if tile.sketch:
+        m.w[sketch_at(p, t.TILES, tile.track) + i * t.SKETCH_WORDS :][: t.SKETCH_WORDS] = tile.sketch

@@ -1,66 +1,104 @@
 """Attributes: the entity's profile, in the versions that events still in the ring were scored with.
 
 An event sets all columns of its source when it arrives, unless that source has spoken of a later time already.
+Columns that the source does not own wait as KEEP in the staged event.
 """
 
 import numpy as np
 from numba import njit
 
-from features.kernel.tables import LENGTH, LOST, SEQ, START, VERSIONS, VERSIONS_LIMIT
+from features.kernel.tables import (
+    ATTRIBUTES,
+    F_STAGED,
+    F_VERSION,
+    LENGTH,
+    LOST,
+    RING_SEQ,
+    RING_TIME,
+    SEQ,
+    SOURCE,
+    SOURCES,
+    STAGED,
+    START,
+    VERSION_SEQ,
+    VERSIONS,
+    VERSIONS_LIMIT,
+    W_VERSION_TIME,
+)
 
 NEVER = np.iinfo(np.int64).min
+KEEP = np.inf  # no attribute is infinite
 
 
 @njit(cache=True)
-def _drop_versions(s, count):
-    for i in range(count, s.head[VERSIONS]):
-        s.version_seq[i - count] = s.version_seq[i]
-        s.version_time[i - count] = s.version_time[i]
-        s.version_values[i - count] = s.version_values[i]
-    s.head[VERSIONS] -= count
+def _copy_version(p, w, f, source, target):
+    w[VERSION_SEQ + target] = w[VERSION_SEQ + source]
+    for s in range(p[SOURCES]):
+        w[p[W_VERSION_TIME] + target * p[SOURCES] + s] = w[p[W_VERSION_TIME] + source * p[SOURCES] + s]
+    for a in range(p[ATTRIBUTES]):
+        f[p[F_VERSION] + target * p[ATTRIBUTES] + a] = f[p[F_VERSION] + source * p[ATTRIBUTES] + a]
 
 
 @njit(cache=True)
-def forget_versions(s):
+def _drop_versions(p, w, f, count):
+    for i in range(count, w[VERSIONS]):
+        _copy_version(p, w, f, i, i - count)
+    w[VERSIONS] -= count
+
+
+@njit(cache=True)
+def forget_versions(p, w, f):
     """Drop the versions that no event in the ring was scored with."""
-    lo, n = s.head[START], s.head[LENGTH]
-    if s.head[VERSIONS] < 2:
+    if w[VERSIONS] < 2:
         return
-    oldest = s.ring.seq[lo : lo + n].min() if n else s.head[SEQ]
+    oldest = w[SEQ]
+    for i in range(w[START], w[START] + w[LENGTH]):
+        oldest = min(oldest, w[RING_SEQ + i])
     unused = 0
-    while unused + 1 < s.head[VERSIONS] and s.version_seq[unused + 1] <= oldest:
+    while unused + 1 < w[VERSIONS] and w[VERSION_SEQ + unused + 1] <= oldest:
         unused += 1
-    _drop_versions(s, unused)
+    if unused:
+        _drop_versions(p, w, f, unused)
 
 
 @njit(cache=True)
-def set_attributes(table, s, arrivals, j):
-    source, row, time = arrivals.source[j], arrivals.attribute_row[j], arrivals.time_us[j]
-    last = s.head[VERSIONS] - 1
-    if last >= 0 and time < s.version_time[last, source]:
+def _open_version(p, w, f):
+    """A copy of the newest version (or an empty one) behind it; returns its number."""
+    new = w[VERSIONS]
+    if new:
+        _copy_version(p, w, f, new - 1, new)
+    else:
+        w[p[W_VERSION_TIME] : p[W_VERSION_TIME] + p[SOURCES]] = NEVER
+        f[p[F_VERSION] : p[F_VERSION] + p[ATTRIBUTES]] = np.nan
+    w[VERSION_SEQ + new] = w[SEQ]
+    w[VERSIONS] = new + 1
+    return new
+
+
+@njit(cache=True)
+def set_attributes(p, w, f):
+    """Take the staged event's attributes, if it has any and they are news."""
+    source, time, newest = w[SOURCE], w[RING_TIME + STAGED], w[VERSIONS] - 1
+    if source < 0 or (newest >= 0 and time < w[p[W_VERSION_TIME] + newest * p[SOURCES] + source]):
         return
-    forget_versions(s)
-    if s.head[VERSIONS] == VERSIONS_LIMIT:
-        _drop_versions(s, 1)
-        s.head[LOST] = 1
-    new = s.head[VERSIONS]
-    s.version_seq[new], s.version_time[new], s.version_values[new] = s.head[SEQ], NEVER, np.nan
-    if new > 0:
-        s.version_time[new], s.version_values[new] = s.version_time[new - 1], s.version_values[new - 1]
-    s.version_time[new, source] = time
-    for column in range(table.size[3]):
-        if arrivals.attribute_source[column] == source:
-            s.version_values[new, column] = arrivals.attributes[row, column]
-    s.head[VERSIONS] += 1
+    forget_versions(p, w, f)
+    if w[VERSIONS] == VERSIONS_LIMIT:
+        _drop_versions(p, w, f, 1)
+        w[LOST] = 1
+    new = _open_version(p, w, f)
+    w[p[W_VERSION_TIME] + new * p[SOURCES] + source] = time
+    for a in range(p[ATTRIBUTES]):
+        if f[p[F_STAGED] + a] != KEEP:
+            f[p[F_VERSION] + new * p[ATTRIBUTES] + a] = f[p[F_STAGED] + a]
 
 
 @njit(cache=True)
-def read_attributes(s, seq, columns):
-    """Attributes as of `seq`; False if that version is no longer known."""
-    i = s.head[VERSIONS] - 1
-    while i >= 0 and s.version_seq[i] > seq:
-        i -= 1
-    columns[:] = np.nan
-    if i >= 0:
-        columns[:] = s.version_values[i]
-    return i >= 0 or s.head[LOST] == 0
+def read_attributes(p, w, f, seq, row):
+    """Attributes as of `seq` into the last columns of `row`; False if that version is no longer known."""
+    version = w[VERSIONS] - 1
+    while version >= 0 and w[VERSION_SEQ + version] > seq:
+        version -= 1
+    first = len(row) - p[ATTRIBUTES]
+    for a in range(p[ATTRIBUTES]):
+        row[first + a] = f[p[F_VERSION] + version * p[ATTRIBUTES] + a] if version >= 0 else np.nan
+    return version >= 0 or w[LOST] == 0

@@ -5,16 +5,35 @@ from numba import njit
 
 from features.kernel.codec import DISTINCT_ESTIMATE
 from features.kernel.tables import (
+    CELL_OUTPUTS,
+    CELL_SPAN,
+    CELL_TRACK,
+    CELLS,
     COUNT,
+    EVER_COUNT,
+    EVER_FIRST,
+    EVER_LAST,
+    EVER_OUTPUT,
+    EVER_OUTPUTS,
+    EVER_PREVIOUS,
+    F_EVER,
+    FIGURES,
     HIGH,
+    LANES,
     LOW,
     NEEDS_EXTREMES,
     NEEDS_SPREAD,
+    OUTPUT_COLUMN,
+    OUTPUT_STATISTIC,
+    RING_LANES,
     SKETCH_WORDS,
     SPREAD,
     SUM,
+    SUMS,
+    TRACK_HOP_US,
+    TRACK_NEEDS,
 )
-from features.kernel.tracks import ONE, merge_spread
+from features.kernel.tracks import ONE, bucket_at, ever_at, figures_at, length_at, merge_spread, sketch_at
 from features.plan import MICROSECONDS_PER_SECOND, Statistic
 
 C_COUNT, C_SUM, C_MEAN, C_STD, C_MIN, C_MAX, C_DISTINCT, C_LAST, C_SINCE_LAST, C_SINCE_FIRST = (
@@ -31,80 +50,94 @@ def _bits_set(word):
 
 
 @njit(cache=True)
-def _distinct(table, s, k, first):
-    bits = 0
+def _distinct(p, w, k, first, end):
+    """Estimated number of different values in buckets first..end of track k."""
+    bits, at = 0, sketch_at(p, SUMS, k)
     for word in range(SKETCH_WORDS):
         union = np.uint64(0)
-        for i in range(first, s.sums.length[k]):
-            union |= s.sums.sketch[table.track_sketch[k], i, word]
+        for i in range(first, end):
+            union |= np.uint64(w[at + i * SKETCH_WORDS + word])
         bits += _bits_set(union)
     return DISTINCT_ESTIMATE[bits]
 
 
 @njit(cache=True)
-def _sum_cell(table, s, k, first, total):
-    """Buckets from `first` on, ascending, into `total`."""
-    total[COUNT], total[SUM], total[SPREAD], total[LOW], total[HIGH] = 0.0, 0.0, 0.0, np.inf, -np.inf
-    needs = table.track_needs[k]
-    for i in range(first, s.sums.length[k]):
-        figures = s.sums.figures[k, i]
-        if needs & NEEDS_SPREAD:
-            total[SPREAD] = merge_spread(
-                total[COUNT], total[SUM], total[SPREAD], figures[COUNT], figures[SUM], figures[SPREAD]
-            )
-        total[COUNT] += figures[COUNT]
-        total[SUM] += figures[SUM]
-        if needs & NEEDS_EXTREMES:
-            total[LOW], total[HIGH] = min(total[LOW], figures[LOW]), max(total[HIGH], figures[HIGH])
+def _spread(f, at, end):
+    """Squared deviations over the buckets whose figures stand in f[at:end]."""
+    count = total = spread = 0.0
+    for i in range(at, end, FIGURES):
+        spread = merge_spread(count, total, spread, f[i + COUNT], f[i + SUM], f[i + SPREAD])
+        count += f[i + COUNT]
+        total += f[i + SUM]
+    return spread
 
 
 @njit(cache=True)
-def _figure(statistic, total):
+def _figure(statistic, count, total, spread, low, high):
     if statistic == C_COUNT:
-        return total[COUNT]
+        return count
     if statistic == C_SUM:
-        return total[SUM]
-    if total[COUNT] == 0.0:
+        return total
+    if count == 0.0:
         return np.nan
     if statistic == C_MEAN:
-        return total[SUM] / total[COUNT]
+        return total / count
     if statistic == C_STD:
-        return np.sqrt(total[SPREAD] / total[COUNT])
-    return total[LOW] if statistic == C_MIN else total[HIGH]
+        return np.sqrt(spread / count)
+    return low if statistic == C_MIN else high
 
 
 @njit(cache=True)
-def _ever_figure(statistic, ever, lane, time, is_member):
-    count = ever.count[lane]
+def _read_cell(p, w, f, c, time, row):
+    """One track over one window."""
+    k = p[p[CELL_TRACK] + c]
+    after, buckets = time // p[p[TRACK_HOP_US] + k] - p[p[CELL_SPAN] + c], bucket_at(p, SUMS, k)
+    end = w[length_at(p, SUMS, k)]
+    first = end
+    while first > 0 and w[buckets + first - 1] > after:
+        first -= 1
+    at, stop = figures_at(p, SUMS, k) + first * FIGURES, figures_at(p, SUMS, k) + end * FIGURES
+    count, total, spread, low, high = 0.0, 0.0, 0.0, np.inf, -np.inf
+    needs = p[p[TRACK_NEEDS] + k]
+    for i in range(at, stop, FIGURES):
+        count += f[i + COUNT]
+        total += f[i + SUM]
+        if needs & NEEDS_EXTREMES:
+            low, high = min(low, f[i + LOW]), max(high, f[i + HIGH])
+    if needs & NEEDS_SPREAD:
+        spread = _spread(f, at, stop)
+    for o in range(p[p[CELL_OUTPUTS] + c], p[p[CELL_OUTPUTS] + c + 1]):
+        statistic, column = p[p[OUTPUT_STATISTIC] + o], p[p[OUTPUT_COLUMN] + o]
+        if statistic == C_DISTINCT:
+            row[column] = _distinct(p, w, k, first, end)
+        else:
+            row[column] = _figure(statistic, count, total, spread, low, high)
+
+
+@njit(cache=True)
+def _ever_figure(p, w, f, lane, statistic, time, is_member):
+    at = ever_at(p, SUMS, lane)
+    count = w[at + EVER_COUNT]
     if statistic == C_COUNT:
         return float(count)
-    earlier = count - 1 if is_member else count
-    if count == 0 or (statistic == C_SINCE_LAST and earlier == 0):
+    if count == 0 or (statistic == C_SINCE_LAST and is_member and count == 1):
         return np.nan
     if statistic == C_LAST:
-        return ever.value[lane]
+        return f[p[F_EVER] + p[LANES] + lane]
     if statistic == C_SINCE_FIRST:
-        return (time - ever.first[lane]) / MICROSECONDS_PER_SECOND
-    last = ever.previous[lane] if is_member else ever.last[lane]
+        return (time - w[at + EVER_FIRST]) / MICROSECONDS_PER_SECOND
+    last = w[at + EVER_PREVIOUS] if is_member else w[at + EVER_LAST]
     return (time - last) / MICROSECONDS_PER_SECOND
 
 
 @njit(cache=True)
-def read_vector(table, s, time, lanes, row, total):
-    """The statistics of an event at `time`, from `sums`, where it was added last."""
-    for c in range(len(table.cell_track)):
-        k = table.cell_track[c]
-        after = time // table.hop_us[table.track_hop[k]] - table.cell_span[c]
-        first = s.sums.length[k]
-        while first > 0 and s.sums.bucket[k, first - 1] > after:
-            first -= 1
-        _sum_cell(table, s, k, first, total)
-        for o in range(table.cell_outputs[c], table.cell_outputs[c + 1]):
-            statistic = table.output_statistic[o]
-            row[table.output_column[o]] = (
-                _distinct(table, s, k, first) if statistic == C_DISTINCT else _figure(statistic, total)
-            )
-    for o in range(len(table.ever_outputs)):
-        lane, statistic, column = table.ever_outputs[o]
+def read_vector(p, w, f, slot, time, row):
+    """The statistics of the event at ring slot `slot`, from SUMS, where it was added last."""
+    for c in range(p[CELLS]):
+        _read_cell(p, w, f, c, time, row)
+    lanes = np.uint64(w[RING_LANES + slot])
+    for o in range(p[EVER_OUTPUTS]):
+        at = p[EVER_OUTPUT] + 3 * o
+        lane, statistic, column = p[at], p[at + 1], p[at + 2]
         is_member = (lanes >> np.uint64(lane)) & ONE != 0
-        row[column] = _ever_figure(statistic, s.sum_ever, lane, time, is_member)
+        row[column] = _ever_figure(p, w, f, lane, statistic, time, is_member)

@@ -10,15 +10,47 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.kernel.attributes import forget_versions, read_attributes, set_attributes
-from features.kernel.codec import HEADER_BYTES, STATUS, check, clear, pack, size_bound, unpack
+from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
+from features.kernel.codec import HEADER_BYTES, STATUS, check, clear, pack, ring_length, size_bound, unpack
 from features.kernel.figures import read_vector
 from features.kernel.ring import INEXACT, end_of, evict, find, fold, insert, is_too_late
-from features.kernel.tables import FIGURES, LENGTH, SEQ, START, scratch, tables
+from features.kernel.tables import (
+    ANSWER_ORIGIN,
+    ANSWER_OUTCOME,
+    ANSWER_SCORE,
+    ANSWER_SEQ,
+    ATTRIBUTES,
+    COLUMN,
+    DISPOSITION,
+    DISTINCTS,
+    EXACT,
+    F_STAGED,
+    F_VALUES,
+    FRESH,
+    IS_SUBJECT,
+    LENGTH,
+    RING_KEY,
+    RING_LANES,
+    RING_ORIGIN,
+    RING_OUTCOME,
+    RING_SCORE,
+    RING_SEQ,
+    RING_TIME,
+    SCORED,
+    SEQ,
+    SOURCE,
+    STAGED,
+    START,
+    STATUS_AT,
+    STATUS_BYTES,
+    SUMS,
+    VALUES,
+    W_SLOTS,
+    memory,
+    tables,
+)
 from features.kernel.tracks import add, gather
 from features.plan import Arrivals, EntityPlan
-
-NO_LIMIT = np.iinfo(np.int64).max
 
 
 class Disposition(IntEnum):
@@ -31,133 +63,149 @@ class Disposition(IntEnum):
     FOLDED = 4  # other entities: counted in its bucket, a duplicate can no longer be told
 
 
-ABSENT, APPLIED, DUPLICATE, TOO_LATE, FOLDED = (int(d) for d in Disposition)
+ABSENT, APPLIED, DUPLICATE, TOO_LATE, FOLDED = (int(disposition) for disposition in Disposition)
 
 
 @njit(cache=True)
-def _answer_duplicate(table, s, arrivals, j, found, out, total):
+def _answer_duplicate(p, w, f, found, row):
     """Nothing is applied; the vector is recomputed as of the event itself."""
-    seq = s.ring.seq[found]
-    out.disposition[j], out.seq[j] = DUPLICATE, seq
-    out.original[j] = s.ring.origin[found]
-    out.seen_score[j] = s.ring.score[found]
-    out.seen_outcome[j] = s.ring.outcome[found] & np.uint8(0x7F)
-    outputs = out.raw.shape[1] - table.size[3]
-    exact = (s.ring.outcome[found] & INEXACT) == 0
-    exact = read_attributes(s, seq, out.raw[j, outputs:]) and exact
-    if exact and arrivals.scored[j]:
-        gather(table, s, s.ring.time[found], found + 1, seq)
-        read_vector(table, s, s.ring.time[found], s.ring.lanes[found], out.raw[j], total)
+    seq, time = w[RING_SEQ + found], w[RING_TIME + found]
+    w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN] = DUPLICATE, seq, w[RING_ORIGIN + found]
+    w[ANSWER_OUTCOME], f[ANSWER_SCORE] = w[RING_OUTCOME + found] & ~INEXACT, f[RING_SCORE + found]
+    is_known = read_attributes(p, w, f, seq, row)
+    w[EXACT] = is_known and not w[RING_OUTCOME + found] & INEXACT
+    if w[EXACT] and w[SCORED]:
+        gather(p, w, f, time, found + 1, seq)
+        w[FRESH] = 0
+        read_vector(p, w, f, found, time, row)
     else:
-        out.raw[j] = np.nan
-    out.exact[j] = exact
+        row[:] = np.nan
 
 
 @njit(cache=True)
-def _write_row(table, s, arrivals, j, out, total):
-    read_vector(table, s, arrivals.time_us[j], arrivals.lanes[j], out.raw[j], total)
-    read_attributes(s, s.head[SEQ], out.raw[j, out.raw.shape[1] - table.size[3] :])
+def _apply(p, w, f, row):
+    """Insert an event that is new. FRESH says whether SUMS holds the whole ring, before and after."""
+    time = w[RING_TIME + STAGED]
+    w[SEQ] += 1
+    w[DISPOSITION], w[ANSWER_SEQ] = APPLIED, w[SEQ]
+    set_attributes(p, w, f)
+    slot = insert(p, w, f)
+    is_newest = slot == w[START] + w[LENGTH] - 1
+    if is_newest and w[FRESH]:
+        add(p, w, f, SUMS, slot)
+    elif w[SCORED]:
+        gather(p, w, f, time, slot + 1, w[SEQ])
+    if w[SCORED]:
+        read_vector(p, w, f, slot, time, row)
+        read_attributes(p, w, f, w[SEQ], row)
+    w[FRESH] = is_newest and (w[FRESH] or w[SCORED])
+    evict(p, w, f)
 
 
 @njit(cache=True)
-def _apply(table, s, arrivals, j, fresh, out, total):
-    """Insert an event that is new; `fresh`: the sums hold the whole ring. Returns whether they do after it."""
-    s.head[SEQ] += 1
-    out.disposition[j], out.seq[j] = APPLIED, s.head[SEQ]
-    place = insert(s, arrivals, j)
-    if arrivals.source[j] >= 0:
-        set_attributes(table, s, arrivals, j)
-    is_newest = place == s.head[START] + s.head[LENGTH] - 1
-    if is_newest and fresh:
-        add(table, s, s.sums, s.sum_ever, place)
-    elif arrivals.scored[j]:
-        gather(table, s, arrivals.time_us[j], place + 1, NO_LIMIT)
-    if arrivals.scored[j]:
-        _write_row(table, s, arrivals, j, out, total)
-    evict(table, s, table.size[6])
-    return is_newest and (fresh or arrivals.scored[j])
+def _apply_too_late(p, w, f, row):
+    """The subject refuses the event; other entities count it by its bucket."""
+    time = w[RING_TIME + STAGED]
+    if p[IS_SUBJECT]:
+        w[DISPOSITION] = TOO_LATE
+        return
+    w[SEQ] += 1
+    w[DISPOSITION], w[ANSWER_SEQ], w[FRESH] = FOLDED, w[SEQ], 0
+    set_attributes(p, w, f)
+    if w[SCORED]:
+        gather(p, w, f, time, end_of(w, time), w[SEQ])
+        add(p, w, f, SUMS, STAGED)
+        read_vector(p, w, f, STAGED, time, row)
+        read_attributes(p, w, f, w[SEQ], row)
+    fold(p, w, f)
 
 
 @njit(cache=True)
-def _apply_too_late(table, s, arrivals, j, out, total):
-    """The subject refuses the event; other entities count it by its bucket. Returns whether sums are stale."""
-    if table.size[5]:
-        out.disposition[j] = TOO_LATE
-        return False
-    s.head[SEQ] += 1
-    out.disposition[j], out.seq[j] = FOLDED, s.head[SEQ]
-    fold(table, s, arrivals, j)
-    if arrivals.source[j] >= 0:
-        set_attributes(table, s, arrivals, j)
-    if arrivals.scored[j]:
-        gather(table, s, arrivals.time_us[j], end_of(s, arrivals.time_us[j]), NO_LIMIT)
-        _write_row(table, s, arrivals, j, out, total)
-    return True
+def _take(p, w, f, row):
+    """The staged event: known, too late, or new."""
+    w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], w[EXACT] = ABSENT, 0, -1, 0, 1
+    f[ANSWER_SCORE] = np.nan
+    found = find(w, w[RING_KEY + STAGED])
+    if found >= 0:
+        _answer_duplicate(p, w, f, found, row)
+    elif is_too_late(p, w, w[RING_TIME + STAGED]):
+        _apply_too_late(p, w, f, row)
+    else:
+        _apply(p, w, f, row)
 
 
 @njit(cache=True)
-def _advance_record(table, s, arrivals, order, out, total):
-    fresh = False
-    for j in order:
-        found = find(s, arrivals.key[j])
-        if found >= 0:
-            _answer_duplicate(table, s, arrivals, j, found, out, total)
-            fresh = fresh and not arrivals.scored[j]
-        elif is_too_late(s, arrivals.time_us[j], table.size[6]):
-            fresh = not _apply_too_late(table, s, arrivals, j, out, total) and fresh
-        else:
-            fresh = _apply(table, s, arrivals, j, fresh, out, total)
+def _stage(p, w, f, arrivals, j):
+    w[RING_KEY + STAGED], w[RING_TIME + STAGED] = arrivals.key[j], arrivals.time_us[j]
+    w[RING_LANES + STAGED], w[RING_ORIGIN + STAGED] = arrivals.lanes[j], j
+    w[RING_OUTCOME + STAGED], f[RING_SCORE + STAGED] = 0, np.nan
+    w[SOURCE], w[SCORED] = arrivals.source[j], arrivals.scored[j]
+    for value in range(p[VALUES]):
+        f[p[F_VALUES] + value * COLUMN + STAGED] = arrivals.values[j, value]
+    for distinct in range(p[DISTINCTS]):
+        w[p[W_SLOTS] + distinct * COLUMN + STAGED] = arrivals.slots[j, distinct]
+    if w[SOURCE] >= 0:
+        for a in range(p[ATTRIBUTES]):
+            is_own = arrivals.attribute_source[a] == w[SOURCE]
+            f[p[F_STAGED] + a] = arrivals.attributes[arrivals.attribute_row[j], a] if is_own else KEEP
 
 
 @njit(cache=True)
-def _note_places(s, at_score, at_outcome, out):
+def _answer(w, f, out, j):
+    out.disposition[j], out.seq[j], out.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
+    out.original[j], out.seen_outcome[j], out.seen_score[j] = w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], f[ANSWER_SCORE]
+
+
+@njit(cache=True)
+def _note_places(w, out, score_at, outcome_at):
     """Where the outcomes of this batch's events go in the packed record."""
-    for i in range(s.head[LENGTH]):
-        j = s.ring.origin[s.head[START] + i]
+    for i in range(w[LENGTH]):
+        j = w[RING_ORIGIN + w[START] + i]
         if j >= 0:
-            out.score_at[j], out.outcome_at[j] = at_score + 4 * i, at_outcome + i
+            out.score_at[j], out.outcome_at[j] = score_at + 4 * i, outcome_at + i
 
 
 @njit(cache=True, nogil=True)
-def _advance_all(table, s, arrivals, order, starts, read, read_at, written, written_at, out):
-    """Record by record: unpack, advance, pack. `order[starts[r]:starts[r + 1]]` are r's events."""
+def _advance_all(p, w, f, arrivals, order, starts, read, read_at, written, written_at, out):
+    """Record by record: unpack, take its events, pack. `order[starts[r]:starts[r + 1]]` are r's events."""
     places = np.zeros(2, np.int64)
-    total = np.zeros(FIGURES)
     at = 0
     for r in range(len(starts) - 1):
         if read_at[r] == read_at[r + 1]:
-            clear(table, s)
+            clear(p, w)
         else:
-            unpack(table, s, read, read_at[r])
-        out.before[r] = s.head[SEQ]
-        _advance_record(table, s, arrivals, order[starts[r] : starts[r + 1]], out, total)
-        forget_versions(s)
-        out.after[r] = s.head[SEQ]
-        written_at[r] = at
-        at = pack(table, s, written, at, places)
-        if table.size[5]:
-            out.status[r] = s.status
-            _note_places(s, places[0], places[1], out)
+            unpack(p, w, f, read, read_at[r])
+        out.before[r] = w[SEQ]
+        for j in order[starts[r] : starts[r + 1]]:
+            _stage(p, w, f, arrivals, j)
+            _take(p, w, f, out.raw[j])
+            _answer(w, f, out, j)
+        forget_versions(p, w, f)
+        out.after[r], written_at[r] = w[SEQ], at
+        at = pack(p, w, f, written, at, places)
+        if p[IS_SUBJECT]:
+            out.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
+            _note_places(w, out, places[0], places[1])
     written_at[len(starts) - 1] = at
 
 
 @njit(cache=True)
-def _capacity(table, read, read_at, starts):
+def _capacity(p, read, read_at, starts):
     """Most bytes that the packed records can take together."""
     capacity = 0
     for r in range(len(starts) - 1):
-        at, size = read_at[r], read_at[r + 1] - read_at[r]
-        ring = np.int64(read[at + 32 : at + 34].view(np.uint16)[0]) if size else 0
-        capacity += size_bound(table, ring, size, starts[r + 1] - starts[r])
+        size = read_at[r + 1] - read_at[r]
+        ring = ring_length(read, read_at[r]) if size else 0
+        capacity += size_bound(p, ring, size, starts[r + 1] - starts[r])
     return capacity
 
 
 class _Columns(NamedTuple):
-    """Arrivals without the ids, as compiled code takes them."""
+    """Arrivals without the ids, unsigned numbers as their bits, as compiled code takes them."""
 
-    key: NDArray[np.uint64]
+    key: NDArray[np.int64]
     time_us: NDArray[np.int64]
-    lanes: NDArray[np.uint64]
+    lanes: NDArray[np.int64]
     values: NDArray[np.float64]
     slots: NDArray[np.uint8]
     scored: NDArray[np.bool_]
@@ -177,9 +225,24 @@ class _Out(NamedTuple):
     seen_outcome: NDArray[np.uint8]
     score_at: NDArray[np.int64]
     outcome_at: NDArray[np.int64]
-    status: NDArray[np.uint8]
+    status: NDArray[np.int64]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
+
+
+def _columns(arrivals: Arrivals) -> _Columns:
+    return _Columns(
+        key=arrivals.key.view(np.int64),
+        time_us=arrivals.time_us,
+        lanes=arrivals.lanes.view(np.int64),
+        values=arrivals.values,
+        slots=arrivals.slots,
+        scored=arrivals.scored,
+        source=arrivals.source,
+        attribute_row=arrivals.attribute_row,
+        attributes=arrivals.attributes,
+        attribute_source=arrivals.attribute_source,
+    )
 
 
 def _out(events: int, records: int, columns: int) -> _Out:
@@ -193,7 +256,7 @@ def _out(events: int, records: int, columns: int) -> _Out:
         seen_outcome=np.zeros(events, np.uint8),
         score_at=np.full(events, -1, np.int64),
         outcome_at=np.full(events, -1, np.int64),
-        status=np.zeros((records, STATUS.itemsize), np.uint8),
+        status=np.zeros((records, STATUS_BYTES // 8), np.int64),
         before=np.zeros(records, np.int64),
         after=np.zeros(records, np.int64),
     )
@@ -219,20 +282,19 @@ class Advanced:
     _written_at: NDArray[np.int64]
 
     def remember(self, score: NDArray[np.float32], outcome: NDArray[np.uint8]) -> None:
-        """Write score and outcome [n] of the applied events, and `status`, into the packed records."""
+        """Write score and outcome [n] of the applied events, and `status`, into the subject's packed records."""
         kept = np.flatnonzero(self._score_at >= 0)
-        self._written[self._score_at[kept, None] + np.arange(4)] = (
-            np.ascontiguousarray(score[kept], np.float32).view(np.uint8).reshape(-1, 4)
-        )
+        scores = np.ascontiguousarray(score[kept], np.float32).view(np.uint8).reshape(-1, 4)
+        self._written[self._score_at[kept, None] + np.arange(4)] = scores
         places = self._outcome_at[kept]
-        self._written[places] = (self._written[places] & INEXACT) | (outcome[kept] & ~INEXACT)
-        at = self._written_at[:-1, None] + HEADER_BYTES + np.arange(STATUS.itemsize)
-        self._written[at] = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS.itemsize)
+        self._written[places] = (self._written[places] & INEXACT) | (outcome[kept] & ~np.uint8(INEXACT))
+        statuses = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS_BYTES)
+        self._written[self._written_at[:-1, None] + HEADER_BYTES + np.arange(STATUS_BYTES)] = statuses
 
     def blobs(self) -> list[bytes]:
         """The packed records [r]."""
-        packed, ends = memoryview(self._written), self._written_at.tolist()
-        return [bytes(packed[start:end]) for start, end in pairwise(ends)]
+        packed = memoryview(self._written)
+        return [bytes(packed[start:end]) for start, end in pairwise(self._written_at.tolist())]
 
 
 def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals) -> Advanced:
@@ -240,18 +302,18 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
 
     Raises BadRecord when a record is not of this layout and of the plan's fingerprint.
     """
-    table = tables(plan)
+    p = tables(plan)
+    w, f = memory(p)
     read = np.frombuffer(b"".join([record or b"" for record in records]), np.uint8)
     read_at = np.cumsum([0, *(len(record or b"") for record in records)])
-    check(table, read, read_at)
+    check(p, read, read_at)
     present = np.flatnonzero(arrivals.record >= 0)
     order = present[np.argsort(arrivals.record[present], kind="stable")]
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
-    written = np.zeros(_capacity(table, read, read_at, starts), np.uint8)
+    written = np.zeros(_capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
     out = _out(len(arrivals), len(records), plan.raw_columns)
-    columns = _Columns(*(getattr(arrivals, name) for name in _Columns._fields))
-    _advance_all(table, scratch(table), columns, order, starts, read, read_at, written, written_at, out)
+    _advance_all(p, w, f, _columns(arrivals), order, starts, read, read_at, written, written_at, out)
     return Advanced(
         *out[:7],
         status=out.status.view(STATUS).reshape(-1),

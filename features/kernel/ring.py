@@ -8,117 +8,128 @@ import numpy as np
 from numba import njit
 
 from features.kernel.tables import (
+    COLUMN,
+    DISTINCTS,
     EVICTED,
+    F_VALUES,
     FLOOR,
+    LATENESS_US,
     LENGTH,
     RING_KEEP,
+    RING_KEY,
+    RING_LANES,
     RING_LIMIT,
+    RING_ORIGIN,
+    RING_OUTCOME,
+    RING_SCORE,
+    RING_SEQ,
     RING_SPACE,
+    RING_TIME,
     SEQ,
+    STAGED,
     START,
     TANGLED,
+    TILES,
+    VALUES,
+    W_SLOTS,
 )
 from features.kernel.tracks import add
 
-INEXACT = np.uint8(0x80)  # the kernel's bit of an outcome: the vector can no longer be recomputed
+INEXACT = 0x80  # the kernel's bit of an outcome: the vector can no longer be recomputed
 
 
 @njit(cache=True)
-def find(s, key):
-    """Position of the event with this key, or -1. Looks without branching first: most keys are new."""
-    lo, hi = s.head[START], s.head[START] + s.head[LENGTH]
+def find(w, key):
+    """Slot of the event with this key, or -1. Counts hits first, without branches: most keys are new."""
+    lo, hi = w[START], w[START] + w[LENGTH]
     hits = 0
-    for i in range(lo, hi):
-        hits += s.ring.key[i] == key
+    for i in range(RING_KEY + lo, RING_KEY + hi):
+        hits += w[i] == key
     if hits:
         for i in range(lo, hi):
-            if s.ring.key[i] == key:
+            if w[RING_KEY + i] == key:
                 return i
     return -1
 
 
 @njit(cache=True)
-def _copy_slot(ring, source, target):
-    ring.key[target], ring.time[target], ring.seq[target] = ring.key[source], ring.time[source], ring.seq[source]
-    ring.lanes[target], ring.origin[target] = ring.lanes[source], ring.origin[source]
-    ring.score[target], ring.outcome[target] = ring.score[source], ring.outcome[source]
-    ring.values[target], ring.slots[target] = ring.values[source], ring.slots[source]
+def _copy_slot(p, w, f, source, target):
+    w[RING_KEY + target], w[RING_TIME + target] = w[RING_KEY + source], w[RING_TIME + source]
+    w[RING_SEQ + target], w[RING_LANES + target] = w[RING_SEQ + source], w[RING_LANES + source]
+    w[RING_ORIGIN + target], w[RING_OUTCOME + target] = w[RING_ORIGIN + source], w[RING_OUTCOME + source]
+    f[RING_SCORE + target] = f[RING_SCORE + source]
+    for value in range(p[VALUES]):
+        f[p[F_VALUES] + value * COLUMN + target] = f[p[F_VALUES] + value * COLUMN + source]
+    for distinct in range(p[DISTINCTS]):
+        w[p[W_SLOTS] + distinct * COLUMN + target] = w[p[W_SLOTS] + distinct * COLUMN + source]
 
 
 @njit(cache=True)
-def end_of(s, time):
-    """Position behind the last ring event that is not later than `time`."""
-    i = s.head[START] + s.head[LENGTH]
-    while i > s.head[START] and s.ring.time[i - 1] > time:
+def end_of(w, time):
+    """The slot behind the last ring event that is not later than `time`."""
+    i = w[START] + w[LENGTH]
+    while i > w[START] and w[RING_TIME + i - 1] > time:
         i -= 1
     return i
 
 
 @njit(cache=True)
-def _put(s, slot, arrivals, j, seq):
-    ring = s.ring
-    ring.key[slot], ring.time[slot], ring.seq[slot] = arrivals.key[j], arrivals.time_us[j], seq
-    ring.lanes[slot], ring.origin[slot] = arrivals.lanes[j], j
-    ring.score[slot], ring.outcome[slot] = np.nan, 0
-    ring.values[slot], ring.slots[slot] = arrivals.values[j], arrivals.slots[j]
-
-
-@njit(cache=True)
-def insert(s, arrivals, j):
-    """Put arrival `j` in its place by time; returns the position."""
-    if s.head[START] + s.head[LENGTH] == RING_SPACE:
-        for i in range(s.head[LENGTH]):
-            _copy_slot(s.ring, s.head[START] + i, i)
-        s.head[START] = 0
-    place, end = end_of(s, arrivals.time_us[j]), s.head[START] + s.head[LENGTH]
+def insert(p, w, f):
+    """Put the staged event in its place by time; returns its slot."""
+    if w[START] + w[LENGTH] == RING_SPACE:
+        for i in range(w[LENGTH]):
+            _copy_slot(p, w, f, w[START] + i, i)
+        w[START] = 0
+    place, end = end_of(w, w[RING_TIME + STAGED]), w[START] + w[LENGTH]
     for i in range(end, place, -1):
-        _copy_slot(s.ring, i - 1, i)
-    _put(s, place, arrivals, j, s.head[SEQ])
-    s.head[LENGTH] += 1
+        _copy_slot(p, w, f, i - 1, i)
+    _copy_slot(p, w, f, STAGED, place)
+    w[RING_SEQ + place] = w[SEQ]
+    w[LENGTH] += 1
     if place != end:
-        s.head[TANGLED] = 1
+        w[TANGLED] = 1
     return place
 
 
 @njit(cache=True)
-def is_too_late(s, time, lateness):
+def is_too_late(p, w, time):
     """At or before what was folded, or so early that it would be folded at once."""
-    n = s.head[LENGTH]
-    if s.head[EVICTED] and time <= s.head[FLOOR]:
+    n, oldest = w[LENGTH], w[RING_TIME + w[START]]
+    if w[EVICTED] and time <= w[FLOOR]:
         return True
-    if n < RING_KEEP or time >= s.ring.time[s.head[START]]:
+    if n < RING_KEEP or time >= oldest:
         return False
-    return n >= RING_LIMIT or time < s.ring.time[s.head[START] + n - 1] - lateness
+    return n >= RING_LIMIT or time < w[RING_TIME + w[START] + n - 1] - p[LATENESS_US]
 
 
 @njit(cache=True)
-def _mark_inexact(s, seq):
-    """An event that arrived as `seq` is folded: whoever came before it can no longer leave it out."""
-    for i in range(s.head[START], s.head[START] + s.head[LENGTH]):
-        if s.ring.seq[i] < seq:
-            s.ring.outcome[i] |= INEXACT
+def _mark_inexact(w, seq):
+    """Event `seq` is folded: whoever arrived before it can no longer leave it out."""
+    for i in range(w[START], w[START] + w[LENGTH]):
+        if w[RING_SEQ + i] < seq:
+            w[RING_OUTCOME + i] |= INEXACT
 
 
 @njit(cache=True)
-def evict(table, s, lateness):
-    while s.head[LENGTH] > RING_KEEP:
-        oldest, newest = s.head[START], s.head[START] + s.head[LENGTH] - 1
-        if s.head[LENGTH] <= RING_LIMIT and s.ring.time[oldest] >= s.ring.time[newest] - lateness:
+def evict(p, w, f):
+    """Fold the oldest events that the ring need not keep."""
+    while w[LENGTH] > RING_KEEP:
+        oldest, newest = w[START], w[START] + w[LENGTH] - 1
+        if w[LENGTH] <= RING_LIMIT and w[RING_TIME + oldest] >= w[RING_TIME + newest] - p[LATENESS_US]:
             return
-        s.head[FLOOR] = s.ring.time[oldest]
-        add(table, s, s.tiles, s.ever, oldest)
-        s.head[START] += 1
-        s.head[LENGTH] -= 1
-        s.head[EVICTED] += 1
-        if s.head[TANGLED]:
-            _mark_inexact(s, s.ring.seq[oldest])
+        w[FLOOR] = w[RING_TIME + oldest]
+        add(p, w, f, TILES, oldest)
+        w[START] += 1
+        w[LENGTH] -= 1
+        w[EVICTED] += 1
+        if w[TANGLED]:
+            _mark_inexact(w, w[RING_SEQ + oldest])
 
 
 @njit(cache=True)
-def fold(table, s, arrivals, j):
-    """Straight into the tiles, by way of a free slot behind the ring."""
-    slot = s.head[START] + s.head[LENGTH] if s.head[START] + s.head[LENGTH] < RING_SPACE else s.head[START] - 1
-    _put(s, slot, arrivals, j, s.head[SEQ])
-    add(table, s, s.tiles, s.ever, slot)
-    s.head[EVICTED] += 1
-    _mark_inexact(s, s.head[SEQ])
+def fold(p, w, f):
+    """The staged event goes straight into the tiles, as far as an event still to come can reach it."""
+    w[FLOOR] = max(w[FLOOR], w[RING_TIME + STAGED])
+    add(p, w, f, TILES, STAGED)
+    w[EVICTED] += 1
+    _mark_inexact(w, w[SEQ])

@@ -1,7 +1,12 @@
-"""A plan as the arrays that compiled code walks, and the scratch memory it works in.
+"""A plan as one array of numbers, and the memory in which compiled code unpacks one record.
 
-A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse:
-only buckets in which something happened, oldest first.
+Compiled functions take three flat arrays and nothing else: `p` (the plan, int64), `w` (whole numbers, int64) and
+`f` (real numbers, float64). Handing on many arrays costs numba more than the work itself (docs/decisions/0002).
+A name in capitals is a place: fixed ones index directly, others are looked up in `p` first (p[TRACK_SPAN] + k).
+
+A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse: only buckets
+in which something happened, oldest first. They exist twice: TILES (what the ring evicted) and SUMS (tiles and
+ring together, as one event sees them).
 """
 
 from functools import lru_cache
@@ -15,8 +20,11 @@ from features.plan import EVER, SLOTS, EntityPlan, Output, Statistic
 RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
 RING_SPACE = 4 * RING_LIMIT  # room to slide in before the ring is moved back to the front
+STAGED = RING_SPACE  # the slot behind the ring, where an arriving event waits
+COLUMN = RING_SPACE + 1
 VERSIONS_LIMIT = 8  # attribute versions kept for re-deliveries
 SKETCH_WORDS = SLOTS // 64
+STATUS_BYTES = 32
 
 NEEDS_SUM, NEEDS_SPREAD, NEEDS_EXTREMES, NEEDS_SKETCH = 1, 2, 4, 8
 NEEDS = {
@@ -27,182 +35,157 @@ NEEDS = {
     Statistic.MAX: NEEDS_EXTREMES,
     Statistic.DISTINCT: NEEDS_SKETCH,
 }
-# columns of a bucket's figures; SPREAD is the sum of squared deviations from the bucket's mean
-COUNT, SUM, SPREAD, LOW, HIGH, FIGURES = 0, 1, 2, 3, 4, 5
-# places in Scratch.head
-START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED, HEAD = 0, 1, 2, 3, 4, 5, 6, 7, 8
-STATUS_BYTES = 32
+# figures of a bucket; SPREAD is the sum of squared deviations from the bucket's mean
+COUNT, SUM, SPREAD, LOW, HIGH, FIGURES = range(6)
+# what a lane keeps over EVER; PREVIOUS is LAST before the latest addition, only while working
+EVER_COUNT, EVER_FIRST, EVER_LAST, EVER_PREVIOUS, EVER_FIELDS = range(5)
+TILES, SUMS = 0, 1
 
-Int = NDArray[np.int64]
+# --- places in p: sizes, then where each table starts -------------------------------------------------
+(
+    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, HOPS, TRACKS, CELLS,
+    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
+    LANE_VALUE, LANE_DISTINCT, EVER_LANE, HOP_US, HOP_LANES, LANE_TRACK, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
+    TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
+    W_SLOTS, W_VERSION_TIME, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, F_VALUES, F_VERSION, F_STAGED, F_FIGURES,
+    F_EVER, PLACES,
+) = range(44)  # fmt: skip
 
-
-class Tables(NamedTuple):
-    """L lanes, H hops, T tracks, C cells; outputs are grouped by cell."""
-
-    fingerprint: NDArray[np.uint64]  # [1]
-    size: Int  # [7]: lanes, values, distincts, attributes, sources, is_subject, lateness_us
-    lane_value: Int  # [L]
-    lane_distinct: Int  # [L]
-    ever_lanes: Int  # lanes asked for something over EVER
-    ever_mask: NDArray[np.uint64]  # [1] the same as bits
-    hop_us: Int  # [H]
-    hop_lanes: NDArray[np.uint64]  # [H] lanes with a track of this hop, as bits
-    hop_span: Int  # [H] longest window of the hop, in buckets
-    lane_track: Int  # [L, H] track; -1: none
-    track_lane: Int  # [T]
-    track_hop: Int  # [T]
-    track_span: Int  # [T] longest window of the track, in buckets
-    track_needs: Int  # [T] NEEDS_* bits
-    track_sketch: Int  # [T] row in the sketches; -1: none
-    cell_track: Int  # [C]
-    cell_span: Int  # [C] window in buckets
-    cell_outputs: Int  # [C + 1] where each cell's outputs start
-    output_statistic: Int
-    output_column: Int
-    ever_outputs: Int  # [E, 3] lane, statistic, column
+# --- fixed places in w and f ---------------------------------------------------------------------------
+(
+    START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED, FRESH,  # the record
+    SOURCE, SCORED,  # the staged event
+    DISPOSITION, ANSWER_SEQ, ANSWER_ORIGIN, ANSWER_OUTCOME, EXACT,  # what became of it
+) = range(16)  # fmt: skip
+STATUS_AT = 16
+VERSION_SEQ = STATUS_AT + STATUS_BYTES // 8
+RING_KEY = VERSION_SEQ + VERSIONS_LIMIT
+RING_TIME, RING_SEQ, RING_LANES, RING_ORIGIN, RING_OUTCOME, W_FREE = (RING_KEY + n * COLUMN for n in range(1, 7))
+ANSWER_SCORE = 0
+RING_SCORE = 1
+F_FREE = RING_SCORE + COLUMN
 
 
-class Tracks(NamedTuple):
-    length: Int  # [T] buckets in use
-    bucket: Int  # [T, space] ascending
-    figures: NDArray[np.float64]  # [T, space, FIGURES]
-    sketch: NDArray[np.uint64]  # [tracks with a sketch, space, SKETCH_WORDS]
+class Memory(NamedTuple):
+    """One record, unpacked. Reused from record to record; never shared by threads."""
 
-
-class Ever(NamedTuple):
-    """What a lane remembers without a window: number, first and last time, last value."""
-
-    count: Int
-    first: Int
-    last: Int
-    previous: Int  # last before the latest addition (only while working)
-    value: NDArray[np.float64]
-
-
-class Ring(NamedTuple):
-    key: NDArray[np.uint64]
-    time: Int
-    seq: Int
-    lanes: NDArray[np.uint64]
-    values: NDArray[np.float64]  # [space, values]
-    slots: NDArray[np.uint8]  # [space, distincts]
-    score: NDArray[np.float32]
-    outcome: NDArray[np.uint8]
-    origin: Int  # index in the batch; -1: came with the record
-
-
-class Scratch(NamedTuple):
-    """One record, unpacked, and the sums over it that vectors are read from (`sums`, `sum_ever`)."""
-
-    head: Int  # [HEAD]
-    status: NDArray[np.uint8]  # [STATUS_BYTES]
-    version_seq: Int  # [VERSIONS_LIMIT + 1]
-    version_time: Int  # [VERSIONS_LIMIT + 1, sources]
-    version_values: NDArray[np.float64]  # [VERSIONS_LIMIT + 1, attributes]
-    ring: Ring
-    tiles: Tracks  # what the ring evicted
-    ever: Ever
-    sums: Tracks  # tiles and ring together, as of one event
-    sum_ever: Ever
+    w: NDArray[np.int64]
+    f: NDArray[np.float64]
 
 
 def _cells(plan: EntityPlan) -> dict[tuple[int, int, int], list[tuple[Output, int]]]:
+    """Outputs and their columns by (lane, hop, window), ordered by lane, hop, window."""
     cells: dict[tuple[int, int, int], list[tuple[Output, int]]] = {}
     for column, output in enumerate(plan.outputs):
         if output.window_us != EVER:
             cells.setdefault((output.lane, output.hop_us, output.window_us), []).append((output, column))
-    return cells
+    return dict(sorted(cells.items()))
 
 
-def _bits(lanes: list[int]) -> np.uint64:
-    return np.uint64(sum(1 << lane for lane in set(lanes)))
+def _bits(lanes: list[int]) -> int:
+    return int(np.array(sum(1 << lane for lane in set(lanes)), dtype=np.uint64).view(np.int64))
 
 
-def _ints(values: list[int]) -> Int:
-    return np.array(values, dtype=np.int64)
-
-
-@lru_cache(maxsize=64)
-def tables(plan: EntityPlan) -> Tables:
-    """The plan's arrays. Tracks are ordered by lane, then hop; cells by track, then window."""
-    cells = dict(sorted(_cells(plan).items()))
-    hops = sorted({hop for _, hop, _ in cells})
+def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
+    cells = _cells(plan)
     tracks = sorted({(lane, hop) for lane, hop, _ in cells})
-    spans = {track: max(w // track[1] for lane, hop, w in cells if (lane, hop) == track) for track in tracks}
+    hops = sorted({hop for _, hop in tracks})
     needs = {track: 0 for track in tracks}
     for (lane, hop, _), outputs in cells.items():
         for output, _ in outputs:
             needs[lane, hop] |= NEEDS.get(output.statistic, 0)
     sketched = [track for track in tracks if needs[track] & NEEDS_SKETCH]
+    index = {track: k for k, track in enumerate(tracks)}
+    return {
+        HOP_US: hops,
+        HOP_LANES: [_bits([lane for lane, h in tracks if h == hop]) for hop in hops],
+        LANE_TRACK: [index.get((lane, hop), -1) for lane in range(len(plan.lanes)) for hop in hops],
+        TRACK_HOP_US: [hop for _, hop in tracks],
+        TRACK_SPAN: [max(w // hop for lane, hop, w in cells if (lane, hop) == track) for track in tracks],
+        TRACK_NEEDS: list(needs.values()),
+        TRACK_SKETCH: [sketched.index(track) if track in sketched else -1 for track in tracks],
+        CELL_TRACK: [index[lane, hop] for lane, hop, _ in cells],
+        CELL_SPAN: [window // hop for _, hop, window in cells],
+        CELL_OUTPUTS: [0, *np.cumsum([len(outputs) for outputs in cells.values()], dtype=int).tolist()],
+        OUTPUT_STATISTIC: [int(output.statistic) for outputs in cells.values() for output, _ in outputs],
+        OUTPUT_COLUMN: [column for outputs in cells.values() for _, column in outputs],
+    }
+
+
+def _lane_tables(plan: EntityPlan) -> dict[int, list[int]]:
     ever = [(o.lane, int(o.statistic), column) for column, o in enumerate(plan.outputs) if o.window_us == EVER]
-    by_cell = list(cells.values())
-    return Tables(
-        fingerprint=np.array([plan.fingerprint], dtype=np.uint64),
-        size=_ints([len(plan.lanes), plan.values, plan.distincts, plan.attributes, plan.sources,
-                    int(plan.is_subject), plan.lateness_us]),
-        lane_value=_ints([lane.value for lane in plan.lanes]),
-        lane_distinct=_ints([lane.distinct for lane in plan.lanes]),
-        ever_lanes=_ints(sorted({lane for lane, _, _ in ever})),
-        ever_mask=np.array([_bits([lane for lane, _, _ in ever])]),
-        hop_us=_ints(hops),
-        hop_lanes=np.array([_bits([lane for lane, h in tracks if h == hop]) for hop in hops], dtype=np.uint64),
-        hop_span=_ints([max(spans[lane, h] for lane, h in tracks if h == hop) for hop in hops]),
-        lane_track=np.array(
-            [[tracks.index((lane, hop)) if (lane, hop) in spans else -1 for hop in hops]
-             for lane in range(len(plan.lanes))], dtype=np.int64).reshape(len(plan.lanes), len(hops)),
-        track_lane=_ints([lane for lane, _ in tracks]),
-        track_hop=_ints([hops.index(hop) for _, hop in tracks]),
-        track_span=_ints([spans[track] for track in tracks]),
-        track_needs=_ints([needs[track] for track in tracks]),
-        track_sketch=_ints([sketched.index(track) if track in sketched else -1 for track in tracks]),
-        cell_track=_ints([tracks.index((lane, hop)) for lane, hop, _ in cells]),
-        cell_span=_ints([window // hop for _, hop, window in cells]),
-        cell_outputs=_ints([0, *np.cumsum([len(outputs) for outputs in by_cell]).tolist()]),
-        output_statistic=_ints([int(output.statistic) for outputs in by_cell for output, _ in outputs]),
-        output_column=_ints([column for outputs in by_cell for _, column in outputs]),
-        ever_outputs=np.array(ever, dtype=np.int64).reshape(len(ever), 3),
-    )
+    return {
+        LANE_VALUE: [lane.value for lane in plan.lanes],
+        LANE_DISTINCT: [lane.distinct for lane in plan.lanes],
+        EVER_LANE: sorted({lane for lane, _, _ in ever}),
+        EVER_OUTPUT: [number for output in ever for number in output],
+    }
 
 
-def _tracks(table: Tables, space: int) -> Tracks:
-    tracks = len(table.track_span)
-    sketches = int((table.track_sketch >= 0).sum())
-    return Tracks(
-        length=np.zeros(tracks, np.int64),
-        bucket=np.zeros((tracks, space), np.int64),
-        figures=np.zeros((tracks, space, FIGURES)),
-        sketch=np.zeros((sketches, space, SKETCH_WORDS), np.uint64),
-    )
+def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
+    return {
+        FINGERPRINT: int(np.array(plan.fingerprint, dtype=np.uint64).view(np.int64)),
+        LANES: len(plan.lanes),
+        VALUES: plan.values,
+        DISTINCTS: plan.distincts,
+        ATTRIBUTES: plan.attributes,
+        SOURCES: plan.sources,
+        IS_SUBJECT: int(plan.is_subject),
+        LATENESS_US: plan.lateness_us,
+        HOPS: len(listed[HOP_US]),
+        TRACKS: len(listed[TRACK_SPAN]),
+        CELLS: len(listed[CELL_TRACK]),
+        SKETCHES: sum(row >= 0 for row in listed[TRACK_SKETCH]),
+        TRACK_SPACE: 2 * max(listed[TRACK_SPAN], default=1) + 2,  # a full track drops its expired half
+        EVER_MASK: _bits(listed[EVER_LANE]),
+        EVER_LANES: len(listed[EVER_LANE]),
+        EVER_OUTPUTS: len(listed[EVER_OUTPUT]) // 3,
+    }
 
 
-def _ever(lanes: int) -> Ever:
-    columns = [np.zeros(lanes, np.int64) for _ in range(4)]
-    return Ever(*columns, value=np.zeros(lanes))
+def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Lengths of the sections of w and of f that depend on the plan, in order."""
+    buckets = 2 * sizes[TRACKS] * sizes[TRACK_SPACE]
+    whole = {
+        W_SLOTS: sizes[DISTINCTS] * COLUMN,
+        W_VERSION_TIME: VERSIONS_LIMIT * sizes[SOURCES],
+        W_LENGTH: 2 * sizes[TRACKS],
+        W_BUCKET: buckets,
+        W_SKETCH: 2 * sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,
+        W_EVER: 2 * sizes[LANES] * EVER_FIELDS,
+    }
+    real = {
+        F_VALUES: sizes[VALUES] * COLUMN,
+        F_VERSION: VERSIONS_LIMIT * sizes[ATTRIBUTES],
+        F_STAGED: sizes[ATTRIBUTES],
+        F_FIGURES: buckets * FIGURES,
+        F_EVER: 2 * sizes[LANES],
+    }
+    return whole, real
 
 
-def scratch(table: Tables) -> Scratch:
-    """Fresh working memory for one plan. Reused from record to record; never shared by threads."""
-    lanes, values, distincts, attributes, sources = (int(n) for n in table.size[:5])
-    space = 2 * int(table.track_span.max(initial=1)) + 2  # a full track drops its expired half
-    return Scratch(
-        head=np.zeros(HEAD, np.int64),
-        status=np.zeros(STATUS_BYTES, np.uint8),
-        version_seq=np.zeros(VERSIONS_LIMIT + 1, np.int64),
-        version_time=np.zeros((VERSIONS_LIMIT + 1, sources), np.int64),
-        version_values=np.zeros((VERSIONS_LIMIT + 1, attributes)),
-        ring=Ring(
-            key=np.zeros(RING_SPACE, np.uint64),
-            time=np.zeros(RING_SPACE, np.int64),
-            seq=np.zeros(RING_SPACE, np.int64),
-            lanes=np.zeros(RING_SPACE, np.uint64),
-            values=np.zeros((RING_SPACE, values)),
-            slots=np.zeros((RING_SPACE, distincts), np.uint8),
-            score=np.zeros(RING_SPACE, np.float32),
-            outcome=np.zeros(RING_SPACE, np.uint8),
-            origin=np.zeros(RING_SPACE, np.int64),
-        ),
-        tiles=_tracks(table, space),
-        ever=_ever(lanes),
-        sums=_tracks(table, space),
-        sum_ever=_ever(lanes),
-    )
+def _starts(sections: dict[int, int], start: int) -> dict[int, int]:
+    starts = {}
+    for place, length in sections.items():
+        starts[place] = start
+        start += length
+    return starts
+
+
+@lru_cache(maxsize=64)
+def tables(plan: EntityPlan) -> NDArray[np.int64]:
+    """The plan as `p`: sizes, starts of its tables and of the sections of w and f, then the tables."""
+    listed = _track_tables(plan) | _lane_tables(plan)
+    sizes = _sizes(plan, listed)
+    whole, real = _sections(sizes)
+    starts = _starts({place: len(numbers) for place, numbers in listed.items()}, PLACES)
+    places = sizes | starts | _starts(whole, W_FREE) | _starts(real, F_FREE)
+    head = [places[place] for place in range(PLACES)]
+    return np.array(head + [number for numbers in listed.values() for number in numbers], dtype=np.int64)
+
+
+def memory(p: NDArray[np.int64]) -> Memory:
+    """Fresh memory for one plan."""
+    whole, real = _sections({place: int(p[place]) for place in range(LANE_VALUE)})
+    w = np.zeros(W_FREE + sum(whole.values()), np.int64)
+    return Memory(w, np.zeros(F_FREE + sum(real.values())))

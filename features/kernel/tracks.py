@@ -1,6 +1,7 @@
 """Tracks: the sums of one lane by bucket, and what an event sees of them.
 
 Within a bucket events are added by time and sequence number; that order, and nothing else, decides the bits.
+Track k of TILES is row k, of SUMS row p[TRACKS] + k.
 """
 
 import numpy as np
@@ -8,58 +9,145 @@ from numba import njit
 from numba.cpython.unsafe.numbers import trailing_zeros
 
 from features.kernel.tables import (
+    COLUMN,
     COUNT,
+    EVER_COUNT,
+    EVER_FIELDS,
+    EVER_FIRST,
+    EVER_LANE,
+    EVER_LANES,
+    EVER_LAST,
+    EVER_MASK,
+    EVER_PREVIOUS,
+    F_EVER,
+    F_FIGURES,
+    F_VALUES,
+    FIGURES,
+    FLOOR,
     HIGH,
+    HOP_LANES,
+    HOP_US,
+    HOPS,
+    LANE_DISTINCT,
+    LANE_TRACK,
+    LANE_VALUE,
+    LANES,
     LOW,
     NEEDS_EXTREMES,
     NEEDS_SKETCH,
     NEEDS_SPREAD,
+    RING_LANES,
+    RING_SEQ,
+    RING_TIME,
+    SKETCH_WORDS,
+    SKETCHES,
     SPREAD,
     START,
     SUM,
+    SUMS,
+    TILES,
+    TRACK_HOP_US,
+    TRACK_NEEDS,
+    TRACK_SKETCH,
+    TRACK_SPACE,
+    TRACK_SPAN,
+    TRACKS,
+    W_BUCKET,
+    W_EVER,
+    W_LENGTH,
+    W_SKETCH,
+    W_SLOTS,
 )
 
 ONE = np.uint64(1)
 
 
 @njit(cache=True)
-def _drop_expired(table, tracks, k, bucket):
-    """Make room: forget buckets that no window ending at `bucket` reaches."""
-    length = tracks.length[k]
-    first = 0
-    while first < length and tracks.bucket[k, first] <= bucket - table.track_span[k]:
-        first += 1
-    sketch = table.track_sketch[k]
-    for i in range(first, length):
-        tracks.bucket[k, i - first] = tracks.bucket[k, i]
-        tracks.figures[k, i - first] = tracks.figures[k, i]
-        if sketch >= 0:
-            tracks.sketch[sketch, i - first] = tracks.sketch[sketch, i]
-    tracks.length[k] = length - first
+def length_at(p, which, k):
+    """Place in w of the number of buckets of track k."""
+    return p[W_LENGTH] + which * p[TRACKS] + k
 
 
 @njit(cache=True)
-def _place(table, tracks, k, bucket):
-    """Where `bucket` stands in the track, opened if it is new."""
-    if tracks.length[k] == tracks.bucket.shape[1]:
-        _drop_expired(table, tracks, k, max(bucket, tracks.bucket[k, tracks.length[k] - 1]))
-    i = tracks.length[k]
-    while i > 0 and tracks.bucket[k, i - 1] > bucket:
-        i -= 1
-    if i > 0 and tracks.bucket[k, i - 1] == bucket:
+def bucket_at(p, which, k):
+    """Place in w of the first bucket of track k."""
+    return p[W_BUCKET] + (which * p[TRACKS] + k) * p[TRACK_SPACE]
+
+
+@njit(cache=True)
+def figures_at(p, which, k):
+    """Place in f of the first bucket's figures."""
+    return p[F_FIGURES] + (which * p[TRACKS] + k) * p[TRACK_SPACE] * FIGURES
+
+
+@njit(cache=True)
+def sketch_at(p, which, k):
+    """Place in w of the first bucket's sketch; for tracks that have one."""
+    return p[W_SKETCH] + (which * p[SKETCHES] + p[p[TRACK_SKETCH] + k]) * p[TRACK_SPACE] * SKETCH_WORDS
+
+
+@njit(cache=True)
+def ever_at(p, which, lane):
+    """Place in w of what the lane keeps over EVER."""
+    return p[W_EVER] + (which * p[LANES] + lane) * EVER_FIELDS
+
+
+@njit(cache=True)
+def copy_bucket(p, w, f, k, source, i, target, j):
+    """Bucket i of track k in `source` becomes bucket j in `target` (TILES or SUMS)."""
+    w[bucket_at(p, target, k) + j] = w[bucket_at(p, source, k) + i]
+    a, b = figures_at(p, source, k) + i * FIGURES, figures_at(p, target, k) + j * FIGURES
+    for figure in range(FIGURES):
+        f[b + figure] = f[a + figure]
+    if p[p[TRACK_NEEDS] + k] & NEEDS_SKETCH:
+        a, b = sketch_at(p, source, k) + i * SKETCH_WORDS, sketch_at(p, target, k) + j * SKETCH_WORDS
+        for word in range(SKETCH_WORDS):
+            w[b + word] = w[a + word]
+
+
+@njit(cache=True)
+def _drop_expired(p, w, f, which, k, bucket):
+    """Make room: forget buckets that no window ending at `bucket` reaches."""
+    length, buckets = w[length_at(p, which, k)], bucket_at(p, which, k)
+    first = 0
+    while first < length and w[buckets + first] <= bucket - p[p[TRACK_SPAN] + k]:
+        first += 1
+    for i in range(first, length):
+        copy_bucket(p, w, f, k, which, i, which, i - first)
+    w[length_at(p, which, k)] = length - first
+
+
+@njit(cache=True)
+def _open_bucket(p, w, f, which, k, i, bucket):
+    """A new empty bucket at position i; those from i on move up."""
+    length = w[length_at(p, which, k)]
+    for j in range(length, i, -1):
+        copy_bucket(p, w, f, k, which, j - 1, which, j)
+    w[length_at(p, which, k)] = length + 1
+    w[bucket_at(p, which, k) + i] = bucket
+    at = figures_at(p, which, k) + i * FIGURES
+    f[at + COUNT], f[at + SUM], f[at + SPREAD], f[at + LOW], f[at + HIGH] = 0.0, 0.0, 0.0, np.inf, -np.inf
+    if p[p[TRACK_NEEDS] + k] & NEEDS_SKETCH:
+        at = sketch_at(p, which, k) + i * SKETCH_WORDS
+        for word in range(SKETCH_WORDS):
+            w[at + word] = 0
+
+
+@njit(cache=True)
+def _place(p, w, f, which, k, bucket):
+    """Position of `bucket` in the track, opened if it is new."""
+    buckets = bucket_at(p, which, k)
+    i = w[length_at(p, which, k)]
+    if i > 0 and w[buckets + i - 1] == bucket:
         return i - 1
-    sketch = table.track_sketch[k]
-    for j in range(tracks.length[k], i, -1):
-        tracks.bucket[k, j] = tracks.bucket[k, j - 1]
-        tracks.figures[k, j] = tracks.figures[k, j - 1]
-        if sketch >= 0:
-            tracks.sketch[sketch, j] = tracks.sketch[sketch, j - 1]
-    tracks.length[k] += 1
-    tracks.bucket[k, i] = bucket
-    figures = tracks.figures[k, i]
-    figures[COUNT], figures[SUM], figures[SPREAD], figures[LOW], figures[HIGH] = 0.0, 0.0, 0.0, np.inf, -np.inf
-    if sketch >= 0:
-        tracks.sketch[sketch, i] = 0
+    if i == p[TRACK_SPACE]:
+        _drop_expired(p, w, f, which, k, max(bucket, w[buckets + i - 1]))
+        i = w[length_at(p, which, k)]
+    while i > 0 and w[buckets + i - 1] > bucket:
+        i -= 1
+    if i > 0 and w[buckets + i - 1] == bucket:
+        return i - 1
+    _open_bucket(p, w, f, which, k, i, bucket)
     return i
 
 
@@ -73,69 +161,90 @@ def merge_spread(count, total, spread, more_count, more_total, more_spread):
 
 
 @njit(cache=True)
-def _add_to_track(table, tracks, k, bucket, value, slot):
-    i = _place(table, tracks, k, bucket)
-    figures, needs = tracks.figures[k, i], table.track_needs[k]
+def _add_to_track(p, w, f, which, k, bucket, value, slot):
+    i = _place(p, w, f, which, k, bucket)
+    at, needs = figures_at(p, which, k) + i * FIGURES, p[p[TRACK_NEEDS] + k]
     if needs & NEEDS_SPREAD:
-        figures[SPREAD] = merge_spread(figures[COUNT], figures[SUM], figures[SPREAD], 1.0, value, 0.0)
-    figures[COUNT] += 1.0
-    figures[SUM] += value
+        f[at + SPREAD] = merge_spread(f[at + COUNT], f[at + SUM], f[at + SPREAD], 1.0, value, 0.0)
+    f[at + COUNT] += 1.0
+    f[at + SUM] += value
     if needs & NEEDS_EXTREMES:
-        figures[LOW], figures[HIGH] = min(figures[LOW], value), max(figures[HIGH], value)
+        f[at + LOW], f[at + HIGH] = min(f[at + LOW], value), max(f[at + HIGH], value)
     if needs & NEEDS_SKETCH:
-        tracks.sketch[table.track_sketch[k], i, slot >> 6] |= ONE << np.uint64(slot & 63)
+        word = sketch_at(p, which, k) + i * SKETCH_WORDS + (slot >> 6)
+        w[word] = np.int64(np.uint64(w[word]) | (ONE << np.uint64(slot & 63)))
 
 
 @njit(cache=True)
-def add(table, s, tracks, ever, i):
-    """Count the ring's event `i` in every lane it belongs to."""
-    time, lanes = s.ring.time[i], s.ring.lanes[i]
-    for h in range(len(table.hop_us)):
-        bits = lanes & table.hop_lanes[h]
+def _add_to_ever(p, w, f, which, lane, time, value):
+    at = ever_at(p, which, lane)
+    if w[at + EVER_COUNT] == 0:
+        w[at + EVER_FIRST] = w[at + EVER_LAST] = time
+    w[at + EVER_PREVIOUS] = w[at + EVER_LAST]
+    w[at + EVER_FIRST] = min(time, w[at + EVER_FIRST])
+    w[at + EVER_COUNT] += 1
+    if time >= w[at + EVER_LAST]:
+        w[at + EVER_LAST] = time
+        f[p[F_EVER] + which * p[LANES] + lane] = value
+
+
+@njit(cache=True)
+def _value(p, f, lane, slot):
+    column = p[p[LANE_VALUE] + lane]
+    return f[p[F_VALUES] + column * COLUMN + slot] if column >= 0 else 0.0
+
+
+@njit(cache=True)
+def add(p, w, f, which, slot):
+    """Count the ring's event at `slot` in every lane it belongs to."""
+    time, lanes = w[RING_TIME + slot], np.uint64(w[RING_LANES + slot])
+    for h in range(p[HOPS]):
+        bits = lanes & np.uint64(p[p[HOP_LANES] + h])
         if bits == 0:
             continue
-        bucket = time // table.hop_us[h]
+        bucket = time // p[p[HOP_US] + h]
         while bits:
             lane = np.int64(trailing_zeros(bits))
             bits &= bits - ONE
-            value = s.ring.values[i, table.lane_value[lane]] if table.lane_value[lane] >= 0 else 0.0
-            slot = np.int64(s.ring.slots[i, table.lane_distinct[lane]]) if table.lane_distinct[lane] >= 0 else 0
-            _add_to_track(table, tracks, table.lane_track[lane, h], bucket, value, slot)
-    bits = lanes & table.ever_mask[0]
+            distinct = p[p[LANE_DISTINCT] + lane]
+            mark = w[p[W_SLOTS] + distinct * COLUMN + slot] if distinct >= 0 else 0
+            k = p[p[LANE_TRACK] + lane * p[HOPS] + h]
+            _add_to_track(p, w, f, which, k, bucket, _value(p, f, lane, slot), mark)
+    bits = lanes & np.uint64(p[EVER_MASK])
     while bits:
         lane = np.int64(trailing_zeros(bits))
         bits &= bits - ONE
-        if ever.count[lane] == 0:
-            ever.first[lane] = time
-        ever.previous[lane] = ever.last[lane]
-        ever.last[lane] = max(time, ever.last[lane]) if ever.count[lane] else time
-        ever.first[lane] = min(time, ever.first[lane])
-        if table.lane_value[lane] >= 0 and ever.last[lane] == time:
-            ever.value[lane] = s.ring.values[i, table.lane_value[lane]]
-        ever.count[lane] += 1
+        _add_to_ever(p, w, f, which, lane, time, _value(p, f, lane, slot))
 
 
 @njit(cache=True)
-def gather(table, s, time, end, seq):
-    """Set `sums` to what an event at `time` sees: tiles, and ring events before `end` up to `seq`."""
-    s.sums.length[:] = 0
-    for k in range(len(table.track_span)):
-        head = time // table.hop_us[table.track_hop[k]]
-        sketch = table.track_sketch[k]
-        for i in range(s.tiles.length[k]):
-            bucket = s.tiles.bucket[k, i]
-            if head - table.track_span[k] < bucket <= head:
-                j = s.sums.length[k]
-                s.sums.bucket[k, j] = bucket
-                s.sums.figures[k, j] = s.tiles.figures[k, i]
-                if sketch >= 0:
-                    s.sums.sketch[sketch, j] = s.tiles.sketch[sketch, i]
-                s.sums.length[k] = j + 1
-    for lane in table.ever_lanes:
-        s.sum_ever.count[lane] = s.ever.count[lane]
-        s.sum_ever.first[lane] = s.ever.first[lane]
-        s.sum_ever.last[lane] = s.ever.last[lane]
-        s.sum_ever.value[lane] = s.ever.value[lane]
-    for i in range(s.head[START], end):
-        if s.ring.seq[i] <= seq:
-            add(table, s, s.sums, s.sum_ever, i)
+def expired(p, w, k):
+    """The newest bucket of track k that no event still to come can reach."""
+    return w[FLOOR] // p[p[TRACK_HOP_US] + k] - p[p[TRACK_SPAN] + k]
+
+
+@njit(cache=True)
+def _gather_tiles(p, w, f, k, time):
+    """Track k of SUMS becomes the tiles that windows ending at `time` reach."""
+    head = time // p[p[TRACK_HOP_US] + k]
+    after, buckets, kept = max(head - p[p[TRACK_SPAN] + k], expired(p, w, k)), bucket_at(p, TILES, k), 0
+    for i in range(w[length_at(p, TILES, k)]):
+        if after < w[buckets + i] <= head:
+            copy_bucket(p, w, f, k, TILES, i, SUMS, kept)
+            kept += 1
+    w[length_at(p, SUMS, k)] = kept
+
+
+@njit(cache=True)
+def gather(p, w, f, time, end, seq):
+    """Set SUMS to what an event at `time` sees: tiles, and ring events before slot `end` up to `seq`."""
+    for k in range(p[TRACKS]):
+        _gather_tiles(p, w, f, k, time)
+    for e in range(p[EVER_LANES]):
+        lane = p[p[EVER_LANE] + e]
+        for place in range(EVER_FIELDS):
+            w[ever_at(p, SUMS, lane) + place] = w[ever_at(p, TILES, lane) + place]
+        f[p[F_EVER] + p[LANES] + lane] = f[p[F_EVER] + lane]
+    for i in range(w[START], end):
+        if w[RING_SEQ + i] <= seq:
+            add(p, w, f, SUMS, i)
