@@ -1,7 +1,9 @@
 """Any bytes give an event or BadEvent; a batch says of each event what the file says of it."""
 
+import csv
 import json
 import math
+import pickle
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +31,8 @@ from features.events import (
 from features.intake import decode_all
 from features.times import NOT_READ, clock, rfc3339
 from features.usecase import load, parse
+from training.generate.dataset import generate
+from training.generate.dirt import Dirt
 
 ROOT = Path(__file__).parents[2]
 OFFBOARDING = load(ROOT / "usecases" / "offboarding.yaml")
@@ -202,8 +206,6 @@ def test_other_reasons() -> None:
 
 
 def test_bad_events_survive_pickling() -> None:
-    import pickle
-
     error = pickle.loads(pickle.dumps(BadEvent("invalid", "x: 1 is not 2")))
     assert (error.reason, error.detail, str(error)) == ("invalid", "x: 1 is not 2", "invalid: x: 1 is not 2")
 
@@ -601,6 +603,21 @@ def test_a_wrong_cell_is_named(changes: dict[str, str], message: str) -> None:
         from_row(FOREIGN, "buy", ROW | changes)
     assert caught.value.reason == "invalid"
     assert message in caught.value.detail
+
+
+def test_every_row_of_soiled_generated_files_is_an_event(tmp_path: Path) -> None:
+    dirt = Dirt(0.05, 0.05, 0.01, 0.2, 0.1, 0.1)
+    generate(40, 20, 11, tmp_path, dirt=dirt)
+    events: list[tuple[str, Event]] = []
+    for name, file in (("customer", "users.csv"), ("transaction", "transactions.csv")):
+        with (tmp_path / file).open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                event = from_row(OFFBOARDING, name, row, 1_800_000_000_000_000)
+                assert repr(decode(OFFBOARDING, name, to_json(event), 1_800_000_000_000_000)) == repr(event)
+                events.append((name, event))
+    found = batch(OFFBOARDING, events, [1_800_000_000_000_000] * len(events))
+    assert len(events) > 500 and set(found.types) == {"customer", "transaction"}
+    assert len(found.arrivals["customer"].ids) == 40
 
 
 def test_a_float_is_the_float_that_was_sent() -> None:

@@ -1,5 +1,6 @@
 """Vectors: each formula by hand, missing values, and no dependence on how events were batched."""
 
+import json
 import math
 
 import numpy as np
@@ -68,8 +69,6 @@ BORN_DAYS = 10_000
 
 
 def payment(**changes: object) -> tuple[str, Event]:
-    import json
-
     content = {
         "id": "1",
         "at": "2024-08-26T12:00:00Z",
