@@ -196,7 +196,8 @@ class Appender:
     def pieces(self, table: str, rows: pa.RecordBatch) -> Iterator[Piece]:
         expected = self.schemas[table]
         if not rows.schema.equals(expected):
-            raise SinkRefused(f"rows for {table} have these columns: {rows.schema}, expected: {expected}")
+            wrong = ", ".join(str(field) for field in rows.schema if field not in expected)
+            raise SinkRefused(f"rows for {table} have these columns: {wrong}; expected: {expected.names}")
         return (Piece(table, part) for part in split(rows, REQUEST_BYTES) if part.num_rows)
 
     def attempt(self, left: deque[Piece]) -> None:

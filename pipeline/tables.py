@@ -20,7 +20,6 @@ BIGQUERY_TYPES = {
     TIME: "TIMESTAMP",
 }
 CHECK_TIMEOUT_S = 5.0
-SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}  # where SQL's name is not the schema's
 
 
 class TableMismatch(Exception):
@@ -169,10 +168,11 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
     try:
         client.create_table(declared)
     except Conflict:
-        missing = missing_columns(client.get_table(declared.reference), declared)
-        for column in missing:
-            addition = f"ADD COLUMN IF NOT EXISTS {column.name} {sql_type(column)}"
-            client.query_and_wait(f"ALTER TABLE `{client.project}.{name}` {addition}")
+        found = client.get_table(declared.reference)
+        missing = missing_columns(found, declared)
+        if missing:
+            found.schema = [*found.schema, *missing]
+            client.update_table(found, ["schema"])
         return Outcome("table", name, "extended" if missing else "kept")
     return Outcome("table", name, "created")
 
@@ -180,15 +180,16 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
 def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Outcome:
     """A view holds no data: it is replaced when its text is another or its table has new columns (stale)."""
     name = f"{dataset}.{table.view}"
-    sql = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
+    declared = bigquery.Table(f"{client.project}.{name}")
+    declared.view_query = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
     try:
-        found = client.get_table(f"{client.project}.{name}").view_query
-    except NotFound:
-        found = None
-    if found == sql and not stale:
-        return Outcome("view", name, "kept")
-    client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {sql}")
-    return Outcome("view", name, "created" if found is None else "replaced")
+        client.create_table(declared)
+    except Conflict:
+        if client.get_table(declared.reference).view_query == declared.view_query and not stale:
+            return Outcome("view", name, "kept")
+        client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {declared.view_query}")
+        return Outcome("view", name, "replaced")
+    return Outcome("view", name, "created")
 
 
 def unique_rows(path: str, table: Table) -> str:
@@ -268,11 +269,3 @@ def column_differences(
 
 def column_type(column: bigquery.SchemaField) -> str:
     return f"{column.mode} {column.field_type}"
-
-
-def sql_type(column: bigquery.SchemaField) -> str:
-    """The type of a column that is added: never REQUIRED."""
-    name = SQL_TYPES.get(column.field_type, column.field_type)
-    if column.field_type == "RECORD":
-        name = f"STRUCT<{', '.join(f'{part.name} {sql_type(part)}' for part in column.fields)}>"
-    return f"ARRAY<{name}>" if column.mode == "REPEATED" else name

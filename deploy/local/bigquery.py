@@ -1,8 +1,9 @@
 """bqemulator as a process of its own, file-backed and mended for a stream of appends; stops on SIGTERM.
 
 As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between
-threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows
-and downloads DuckDB's spatial extension. Each fix below says what it is for; everything else is untouched.
+threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows,
+adds columns to its catalog only, does not tell a view's text and downloads DuckDB's spatial extension. Each
+fix below says what it is for; everything else is untouched.
 """
 
 import argparse
@@ -15,16 +16,20 @@ from pathlib import Path
 import duckdb
 import duckdb_extension_spatial
 from bqemulator import server
+from bqemulator.api.routes import tables
 from bqemulator.api.routes.tabledata import _build_arrow_schema, _fields_raw_from_schema
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import TableMeta
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.grpc_api import write_servicer
 from bqemulator.storage.engine import DuckDBEngine
+from bqemulator.storage.sql_identifiers import quoted_table_ref
+from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
 from bqemulator.versioning.snapshots import SnapshotManager
 
 # An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
 APPEND_STREAMS = 256
+table_to_rest = tables._table_to_rest
 # DuckDB's default of 16 MB moves the log into the file, for half a second, every twenty batches.
 CHECKPOINT_BYTES = 256 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
@@ -68,13 +73,25 @@ class Server(server.EmulatorServer):
 
 
 class Catalog(DuckDBCatalogRepository):
-    """The catalog without a second commit for every append, which would only store the number of rows."""
+    """The catalog, which adds columns to the stored table as well.
+
+    It does not commit a second time for every append, which would only store the number of rows.
+    """
 
     def update_table(self, table: TableMeta) -> TableMeta:
         known = self.get_table(table.project_id, table.dataset_id, table.table_id)
-        if known and known.model_copy(update={"num_rows": table.num_rows}) == table:
+        if known is None:
+            return super().update_table(table)
+        if known.model_copy(update={"num_rows": table.num_rows}) == table:
             return self._cache.update_table(table)
+        there = {column.name for column in known.schema_.fields}
+        self._add([column for column in table.schema_.fields if column.name not in there], table)
         return super().update_table(table)
+
+    def _add(self, columns: list[object], table: TableMeta) -> None:
+        path = quoted_table_ref(table.project_id, table.dataset_id, table.table_id)
+        for name, duckdb_type in bq_schema_to_duckdb_columns(_fields_raw_from_schema(columns)):
+            self._engine.execute(f'ALTER TABLE {path} ADD COLUMN "{name}" {duckdb_type}')
 
 
 class NoSnapshots(SnapshotManager):
@@ -89,12 +106,19 @@ def arrow_schema(table: TableMeta) -> object:
     return _build_arrow_schema(_fields_raw_from_schema(table.schema_.fields))
 
 
+def with_view_query(table: TableMeta) -> dict[str, object]:
+    """A table as REST tells it, with the text of a view."""
+    told = table_to_rest(table)
+    return {**told, "view": {"query": table.view_query, "useLegacySql": False}} if table.view_query else told
+
+
 def mend() -> None:
     """Puts the fixes in the places from which the emulator takes its parts."""
     server.DuckDBEngine = Engine
     server.DuckDBCatalogRepository = Catalog
     server.SnapshotManager = NoSnapshots
     write_servicer._table_arrow_schema = arrow_schema
+    tables._table_to_rest = with_view_query
 
 
 def main(arguments: list[str] | None = None) -> None:

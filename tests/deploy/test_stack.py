@@ -1,4 +1,4 @@
-"""The stack: up, real clients work, what dies is mended, down leaves nothing; foreign servers are left alone."""
+"""The stack: up, real clients work, what dies is mended, down leaves nothing; others are left alone."""
 
 import socket
 import subprocess

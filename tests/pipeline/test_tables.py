@@ -1,0 +1,91 @@
+"""Tables and views: created once, kept, extended, refused when they are others; against the emulator."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from google.cloud import bigquery
+
+from deploy.local import stack
+from pipeline import tables
+from pipeline.bigquery import query_client
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
+            for name, value in up.environment.items():
+                patch.setenv(name, value)
+            yield query_client("local-project")
+
+
+def actions(outcomes: list[tables.Outcome]) -> dict[str, str]:
+    return {outcome.name: outcome.action for outcome in outcomes}
+
+
+def test_created_then_kept(client: bigquery.Client) -> None:
+    names = [
+        "risk",
+        "risk.assessments",
+        "risk.assessments_unique",
+        "risk.dead_letters",
+        "risk.dead_letters_unique",
+    ]
+    assert actions(tables.create(client, "risk")) == dict.fromkeys(names, "created")
+    assert actions(tables.create(client, "risk")) == dict.fromkeys(names, "kept")
+    tables.check(client, "risk")
+
+
+def test_layout(client: bigquery.Client) -> None:
+    tables.create(client, "layout")
+    table = client.get_table("layout.assessments")
+    assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "event_time")
+    assert table.clustering_fields == ["customer"]
+    columns = {column.name: column for column in table.schema}
+    assert list(columns) == tables.ASSESSMENTS.rows.names
+    assert (columns["vector"].field_type, columns["vector"].mode) == ("FLOAT", "REPEATED")
+    assert [part.name for part in columns["entities"].fields] == ["entity", "id", "seq"]
+    assert client.get_table("layout.dead_letters").time_partitioning.field == "rejected_at"
+
+
+def test_another_table_of_that_name_is_refused(client: bigquery.Client) -> None:
+    client.create_dataset("other")
+    fields = [tables.bigquery_field(field) for field in tables.ASSESSMENTS.rows]
+    wrong = [bigquery.SchemaField(f.name, "STRING") if f.name in ("seq", "score") else f for f in fields[:-1]]
+    client.create_table(bigquery.Table(f"{client.project}.other.assessments", schema=wrong))
+    expected = (
+        r"other\.assessments.*partitioned by day of None, expected event_time.*"
+        r"body is missing and REQUIRED.*seq is NULLABLE STRING, expected REQUIRED INTEGER.*"
+        r"score is NULLABLE STRING, expected NULLABLE FLOAT"
+    )
+    with pytest.raises(tables.TableMismatch, match=expected):
+        tables.create(client, "other")
+
+
+def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client) -> None:
+    tables.create(client, "growing")
+    added = [
+        tables.optional("shadow_score", pa.float64(), "of the challenger"),
+        tables.optional("reasons", pa.list_(pa.string()), "why"),
+    ]
+    grown = replace(tables.DEAD_LETTERS, rows=pa.schema([*tables.DEAD_LETTERS.rows, *added]))
+    assert tables.create_table(client, "growing", grown).action == "extended"
+    assert tables.create_view(client, "growing", grown, stale=True).action == "replaced"
+    assert tables.create_table(client, "growing", grown).action == "kept"
+    assert tables.create_table(client, "growing", tables.DEAD_LETTERS).action == "kept"
+    rows = client.query_and_wait("SELECT shadow_score, reasons FROM growing.dead_letters_unique")
+    assert rows.total_rows == 0
+
+
+def test_a_missing_table_is_named_with_what_to_do(client: bigquery.Client) -> None:
+    client.create_dataset("empty")
+    with pytest.raises(tables.TableMismatch, match=r"empty\.assessments: run `riskstream tables`"):
+        tables.check(client, "empty")
+
+
+@pytest.mark.parametrize("table", tables.TABLES.values(), ids=tables.TABLES)
+def test_keys_name_columns_that_are_there(table: tables.Table) -> None:
+    assert {*table.unique_by, *table.clustered_by, table.day_of} <= set(table.rows.names)
