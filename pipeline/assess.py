@@ -58,8 +58,8 @@ class Engine:
 class Assessments:
     """What is said about the n events of a batch, in their order.
 
-    Rows with disposition TOO_LATE are rejects: they were counted nowhere. `vectors` mean something where the
-    event is scored and `exact`; where it is not exact, another entity or the ring has forgotten too much.
+    Rows with disposition TOO_LATE are rejects: they were counted nowhere. A row of `vectors` is NaN where the
+    event is not scored or is refused, and for a duplicate whose vector cannot be made again (not `exact`).
     """
 
     batch: Batch
@@ -164,6 +164,7 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
         settled=settled,
     )
     _answer_duplicates(attempt, subject)
+    _blank(attempt, batch)
     return attempt
 
 
@@ -201,3 +202,10 @@ def _answer_duplicates(attempt: _Attempt, subject: Advanced) -> None:
     repeated = np.flatnonzero(subject.original >= 0)
     attempt.copy_rows(repeated, attempt, subject.original[repeated].astype(np.intp))
     attempt.disposition[repeated] = Disposition.DUPLICATE
+
+
+def _blank(attempt: _Attempt, batch: Batch) -> None:
+    """No vector where none was asked for, the event is refused, or its vector is no longer known."""
+    is_known = attempt.exact | (attempt.disposition == Disposition.APPLIED)
+    blank = ~batch.scored | ~is_known | (attempt.disposition == Disposition.TOO_LATE)
+    attempt.vectors[blank] = np.nan

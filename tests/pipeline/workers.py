@@ -1,0 +1,22 @@
+"""A worker of its own process: assesses some of a history on a Redis that it shares with others."""
+
+from collections.abc import Sequence
+
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from pipeline.assess import Engine
+from pipeline.redis_store import RedisStore
+from tests.pipeline.market import assess_in, columns, history, market
+from tests.pipeline.small_records import TTL
+
+
+def work(
+    url: str, bundle: Bundle, n: int, seed: int, order: Sequence[int], size: int
+) -> tuple[dict[str, NDArray], int]:
+    """Assess these events of the history in batches of `size`; the columns and the number of conflicts."""
+    use_case = market()
+    events = history(use_case, n, seed)
+    engine = Engine.of(use_case, bundle, RedisStore(url, TTL))
+    results = assess_in(engine, [events[i] for i in order], [size] * (len(order) // size))
+    return columns(results), sum(result.conflicts for result in results)
