@@ -2,7 +2,7 @@
 
 As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between
 threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows,
-adds columns to its catalog only, does not tell a view's text and downloads DuckDB's spatial extension. Each
+adds columns to its catalog only, does not tell a view's text and downloads two extensions of DuckDB. Each
 fix below says what it is for; everything else is untouched.
 """
 
@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
-import duckdb_extension_spatial
 from bqemulator import server
 from bqemulator.api.routes import tables
 from bqemulator.api.routes.tabledata import _build_arrow_schema, _fields_raw_from_schema
@@ -36,7 +35,7 @@ MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
 
 
 class Engine(DuckDBEngine):
-    """DuckDB with the extension of the installed package, and a connection for each thread.
+    """DuckDB with limits of its own, and a connection for each thread.
 
     Two threads on one connection take each other's results: a query would read the answer of an append.
     """
@@ -56,9 +55,7 @@ class Engine(DuckDBEngine):
         return self._of_thread.connection
 
     def _load_spatial(self) -> None:
-        folder = Path(duckdb_extension_spatial.__file__).parent
-        extension = folder / "extensions" / f"v{duckdb.__version__}" / "spatial.duckdb_extension"
-        self.connection.execute(f"LOAD '{extension}'")
+        """Sets the limits instead. The extension would be downloaded, and no table here has a GEOGRAPHY."""
         self.connection.execute(f"SET checkpoint_threshold = '{CHECKPOINT_BYTES}B'")
         self.connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import grpc
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.local.processes import python_module
 
@@ -55,7 +57,8 @@ def redis_server() -> Path:
 
 def redis_answers(ports: Sequence[int]) -> bool:
     try:
-        with redis.Redis(HOST, ports[0], socket_timeout=ANSWER_TIMEOUT_S) as client:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(HOST, ports[0], socket_timeout=ANSWER_TIMEOUT_S, retry=once) as client:
             return bool(client.ping())
     except redis.RedisError:  # also while it loads its file
         return False

@@ -21,6 +21,7 @@ FOLDER = Path(".riskstream")
 START_TIMEOUT_S = 90.0  # importing the emulator takes 3 s, on a busy machine many times that
 SILENCE_TIMEOUT_S = 5.0  # how long one that was running before may take to answer
 POLL_S = 0.05
+BECAME = {"dead": "restarted", "stopped": "started", "silent": "running"}  # by `up`
 ALL = tuple(service.name for service in SERVICES)
 
 
@@ -51,26 +52,32 @@ def up(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Stack:
     """Starts what does not run, waits until all answer. Raises StackError, with the end of the log."""
     wanted = [service for service in SERVICES if service.name in names]
     with state.locked(folder):
-        before = after = state.read(folder)
-        reports = [report(service, before) for service in wanted]
-        with ExitStack() as undo:
-            for service, found in zip(wanted, reports, strict=True):
-                if found.state in ("dead", "stopped"):
-                    after = start(folder, service, after)
-                    undo.callback(processes.Process.stop, after.parts[service.name].process)
-                elif found.state == "external":
-                    after = after.without_part(service.name)
-                state.write(folder, after)
-            wait(folder, wanted, after)
-            undo.pop_all()
+        before = state.read(folder)
+        found = [report(service, before) for service in wanted]
+        after = bring_up(folder, wanted, found, before)
         after = replace(after, environment={**before.environment, **told(wanted, after)})
         state.write(folder, after)
-    became = {"dead": "restarted", "stopped": "started", "silent": "running"}
-    services = tuple(
-        replace(report(service, after), state=became.get(found.state, found.state))
-        for service, found in zip(wanted, reports, strict=True)
-    )
+        services = tuple(
+            replace(report(service, after), state=BECAME.get(was.state, was.state))
+            for service, was in zip(wanted, found, strict=True)
+        )
     return Stack(folder, services, after.environment)
+
+
+def bring_up(folder: Path, services: Sequence[Service], found: Sequence[Report], known: State) -> State:
+    """Starts what was found dead or stopped; stops that again unless all answer in the end."""
+    with ExitStack() as undo:
+        for service, was in zip(services, found, strict=True):
+            if was.state == "external":
+                known = known.without_part(service.name)
+            elif was.state in ("dead", "stopped"):
+                process, ports = start(folder, service, known)
+                undo.callback(process.stop)
+                known = known.with_part(service.name, Part(ports, process))
+            state.write(folder, known)  # what runs is known even if this command ends here
+        wait(folder, services, known)
+        undo.pop_all()
+    return known
 
 
 def down(folder: Path = FOLDER) -> list[Report]:
@@ -115,14 +122,13 @@ def running(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Iterator[Stack
         down(folder)
 
 
-def start(folder: Path, service: Service, known: State) -> State:
+def start(folder: Path, service: Service, known: State) -> tuple[processes.Process, tuple[int, ...]]:
     """Starts the process of a service; does not wait."""
     ports = usable_ports(service, known)
     home = folder.resolve() / service.name
     log = log_file(folder, service)
     log.unlink(missing_ok=True)
-    process = processes.start(service.command(ports, home), home, log, {})
-    return known.with_part(service.name, Part(ports, process))
+    return processes.start(service.command(ports, home), home, log), ports
 
 
 def usable_ports(service: Service, known: State) -> tuple[int, ...]:
