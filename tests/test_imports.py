@@ -1,0 +1,148 @@
+"""Imports point down only, features/ and the policy are pure, and a worker needs no training or local packages."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BELOW = {  # what a room may import, beside itself
+    "features": set(),
+    "export": {"features"},
+    "pipeline": {"export", "features"},
+    "training": {"export", "features"},
+    "serving": {"pipeline.assess", "pipeline.store", "export", "features"},
+    "deploy": {"pipeline", "training", "export", "features"},
+    "riskstream": {"deploy", "serving", "training", "pipeline", "export", "features"},
+}
+ROOMS = set(BELOW) | {"tests"}
+PURE_PACKAGES = {"msgspec", "numba", "numpy", "xxhash", "yaml"}
+PURE_MODULES = ("export/levels.py", "export/policy.py", "export/terms.py")  # as pure as features/
+WORKER_PACKAGES = PURE_PACKAGES | {
+    "apache_beam", "google", "grpc", "onnxruntime", "pyarrow", "redis", "rich", "typer",
+}  # fmt: skip
+# The standard library's ways to the clock, to chance, to the machine and to the network.
+IMPURE = {
+    "asyncio", "concurrent", "getpass", "glob", "http", "io", "locale", "logging", "mmap", "multiprocessing", "os",
+    "platform", "queue", "random", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess",
+    "sys", "tempfile", "threading", "time", "urllib", "uuid", "warnings",
+}  # fmt: skip
+IMPURE_CALLS = {"open", "print", "input", "now", "today", "utcnow", "default_rng", "read_text", "read_bytes"}
+MAY_READ = {"features/usecase.py": {"pathlib", "read_text"}}  # `load` reads the file it is given
+
+
+class Import(NamedTuple):
+    file: str
+    line: int
+    module: str
+    at_start: bool  # not inside a function: happens whenever the module is imported
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py")) if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def imports_of(room: str) -> Iterator[Import]:
+    return (found for file in files_of(room) for found in imports_in(file))
+
+
+def imports_in(file: Path) -> Iterator[Import]:
+    tree = tree_of(file)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    inside = {node for f in ast.walk(tree) if isinstance(f, functions) for node in ast.walk(f)}
+    for node in ast.walk(tree):
+        for module in modules(node):
+            yield Import(str(file.relative_to(ROOT)), node.lineno, module, node not in inside)  # type: ignore[attr-defined]
+
+
+def modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [name.name for name in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [f"{node.module}.{name.name}" for name in node.names]
+    return []
+
+
+def is_below(module: str, allowed: set[str]) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in allowed)
+
+
+def is_ours(module: str) -> bool:
+    return module.partition(".")[0] in ROOMS
+
+
+@pytest.mark.parametrize("room", [room for room in BELOW if room == "riskstream" or (ROOT / room).is_dir()])
+def test_imports_point_down_only(room: str) -> None:
+    allowed = BELOW[room] | {room}
+    found = list(imports_of(room))
+    assert found
+    assert [str(each) for each in found if is_ours(each.module) and not is_below(each.module, allowed)] == []
+
+
+def test_every_python_file_is_in_a_room() -> None:
+    assert {file.name for file in ROOT.glob("*.py")} == {"setup.py", "riskstream.py"}
+    assert {file.parent.name for file in ROOT.glob("*/__init__.py")} <= ROOMS
+
+
+def pure_files() -> list[Path]:
+    return files_of("features") + [ROOT / name for name in PURE_MODULES]
+
+
+def test_features_and_policy_import_nothing_with_io() -> None:
+    found = [each for file in pure_files() for each in imports_in(file) if not is_ours(each.module)]
+    impure = [each for each in found if each.module.partition(".")[0] in IMPURE | {"pathlib"}]
+    assert [str(e) for e in impure if e.module.partition(".")[0] not in MAY_READ.get(e.file, ())] == []
+
+
+def test_features_and_policy_ask_neither_clock_nor_chance_nor_files() -> None:
+    wrong = []
+    for file in pure_files():
+        name = str(file.relative_to(ROOT))
+        for node in ast.walk(tree_of(file)):
+            called = called_name(node)
+            if called in IMPURE_CALLS - MAY_READ.get(name, set()):
+                wrong.append(f"{name}:{node.lineno} calls {called}")  # type: ignore[attr-defined]
+    assert wrong == []
+
+
+def called_name(node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Call):
+        return None
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else None
+
+
+@pytest.mark.parametrize(("room", "packages"), [("features", PURE_PACKAGES), ("export", WORKER_PACKAGES),
+                                                ("pipeline", WORKER_PACKAGES), ("riskstream", {"typer"})])  # fmt: skip
+def test_a_worker_has_what_it_imports(room: str, packages: set[str]) -> None:
+    """Training and local packages may be imported, if at all, inside the function that needs them."""
+    known = packages | ROOMS | sys.stdlib_module_names
+    starts = [each for each in imports_of(room) if each.at_start]
+    assert [str(each) for each in starts if each.module.partition(".")[0] not in known] == []
+
+
+def test_the_test_sees_what_it_should(tmp_path: Path) -> None:
+    tree = ast.parse(
+        "import os.path\nfrom pipeline import store\ndef f():\n    from serving.api import run\n"
+    )
+    assert [module for node in ast.walk(tree) for module in modules(node)] == [
+        "os.path", "pipeline.store", "serving.api.run",
+    ]  # fmt: skip
+    assert is_below("pipeline.store", BELOW["serving"])
+    assert not is_below("pipeline.storeroom", BELOW["serving"])
+    assert not is_below("pipeline.run", BELOW["serving"])
+    assert not is_below("export.bundle", BELOW["features"] | {"features"})
