@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped,unused-ignore]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 from export.terms import whole
 from features.document import Node
+from training.binning import codes, edges, restore
 
+WORTH_THREADS = (
+    100_000  # rows; below, threads wait for each other longer than they work, the model is the same
+)
 Progress = Callable[[str], None]
 
 
@@ -123,15 +128,13 @@ class _Learner:
             early_stopping=False,
             random_state=self.seed,
         )
-        counts = np.bincount(self.customer[rows], minlength=int(self.customer.max()) + 1)
-        weight = 1.0 / counts[self.customer[rows]]
-        return model.fit(_without_empty_columns(self.vectors[rows]), self.label[rows], weight / weight.mean())
-
-
-def _without_empty_columns(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Columns without any value become constant, which no tree splits on; scikit-learn refuses them."""
-    vectors[:, np.isnan(vectors).all(axis=0)] = 0.0
-    return vectors
+        weight = 1.0 / np.bincount(self.customer[rows])[self.customer[rows]]
+        vectors = self.vectors[rows]
+        by_column = [edges(column) for column in vectors.T]
+        with threadpool_limits(1 if len(vectors) < WORTH_THREADS else None, "openmp"):
+            model.fit(codes(vectors, by_column), self.label[rows], weight / weight.mean())
+        restore(model, by_column)
+        return model
 
 
 def _numbered(

@@ -1,0 +1,47 @@
+"""Vectors as bin codes to learn on, and the learned splits as thresholds of the real values again.
+
+scikit-learn bins by weighted percentiles when rows have weights, and takes ten times as long for that as for
+the trees (14.4 of 15.9 s on 60,000 rows of 60 features). Codes are few enough for it to take them as they are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BINS = 255  # scikit-learn's own limit, beside the bin of missing values
+
+Floats = NDArray[np.float64]
+
+
+def edges(column: NDArray[np.float32]) -> Floats:
+    """Upper edges of all bins but the last: between neighbouring values if they are few, else quantiles."""
+    values = np.sort(column[~np.isnan(column)]).astype(np.float64)
+    distinct = values[np.flatnonzero(np.diff(values, prepend=-np.inf) > 0)]
+    if len(distinct) <= MAX_BINS:
+        return np.asarray((distinct[:-1] + distinct[1:]) / 2)
+    chosen = np.unique(values[np.arange(1, MAX_BINS) * len(values) // MAX_BINS])
+    return np.asarray(chosen[chosen < values[-1]])
+
+
+def codes(vectors: NDArray[np.float32], by_column: Sequence[Floats]) -> NDArray[np.float32]:
+    """The bin of each value; missing stays missing, but a column without any value is all 0."""
+    found = np.empty(vectors.shape, np.float32)
+    for k, upper in enumerate(by_column):
+        missing = np.isnan(vectors[:, k])
+        found[:, k] = np.searchsorted(upper, vectors[:, k], side="left")
+        found[missing, k] = 0.0 if missing.all() else np.nan
+    return found
+
+
+def restore(model: Any, by_column: Sequence[Floats]) -> None:
+    """Changes a histogram gradient boosting model of codes into the same model of values, in place.
+
+    A split of codes lies at k + 1/2, since no bin is empty; between values that is edge k. A split of missing
+    from all others lies at infinity and stays there.
+    """
+    for nodes in (tree.nodes for stage in model._predictors for tree in stage):
+        for node in np.flatnonzero((nodes["is_leaf"] == 0) & np.isfinite(nodes["num_threshold"])):
+            upper = by_column[nodes["feature_idx"][node]]
+            nodes["num_threshold"][node] = upper[int(nodes["num_threshold"][node])]
