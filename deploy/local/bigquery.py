@@ -9,6 +9,7 @@ fix below says what it is for; everything else is untouched.
 import argparse
 import asyncio
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,8 @@ table_to_rest = tables._table_to_rest
 # DuckDB's default of 16 MB moves the log into the file, for half a second, every twenty batches.
 CHECKPOINT_BYTES = 256 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
+# An append passes through three threads; with the default of 5 ms each may wait that long for a busy one.
+THREAD_SWITCH_INTERVAL_S = 0.001
 
 
 class Engine(DuckDBEngine):
@@ -121,6 +124,7 @@ def mend() -> None:
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     os.environ["TZ"] = "UTC"
+    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     mend()
     settings = Settings(
         rest_port=options.rest_port,
