@@ -162,14 +162,18 @@ class Oracle:
         return len(times_us) > RING_EVENTS and (is_old or len(times_us) > RING_LIMIT)
 
     def apply(self, memory: Memory, new: Applied) -> None:
-        same_source = [i.event.time_us for i in memory.applied if i.event.source == new.event.source]
-        if new.event.source >= 0 and new.event.time_us >= max(same_source, default=new.event.time_us):
+        if new.event.source >= 0 and self.is_news(memory, new.event):
             memory.snapshots.append(new)
         memory.applied.append(new)
         if new.folded:
             memory.newest_outside = new.seq
         else:
             memory.ring = sorted([*memory.ring, new], key=attrgetter("place"))
+
+    def is_news(self, memory: Memory, event: Event) -> bool:
+        """Not older than anything its source has said."""
+        same_source = [i.event.time_us for i in memory.applied if i.event.source == event.source]
+        return event.time_us >= max(same_source, default=event.time_us)
 
     def evict(self, memory: Memory) -> None:
         while self.overfull([i.event.time_us for i in memory.ring]):

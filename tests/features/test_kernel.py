@@ -7,6 +7,8 @@ The rules themselves, example by example, are in test_rules.py.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from features import kernel
 from features.kernel import Disposition
 from features.plan import EVER, Statistic
+from tests.features import golden
 from tests.features.driving import Driver, Told, drive, outcome_of, score_of
 from tests.features.histories import (
     Case,
@@ -68,9 +71,18 @@ def test_the_kernel_says_what_the_oracle_says(case: Case, sizes: list[int]) -> N
 
 
 @examples(4)
-@given(crowded_cases(), batch_sizes)
+@given(crowded_cases(1030, 1300), batch_sizes)
 def test_the_kernel_says_what_the_oracle_says_of_crowds(case: Case, sizes: list[int]) -> None:
+    """More events within the lateness than a ring may hold."""
     check_against_oracle(case, drive(case, sizes)[1])
+
+
+@examples(2)
+@given(crowded_cases(4200, 6000))
+def test_one_batch_may_hold_thousands_of_events_of_one_entity(case: Case) -> None:
+    driver, told = drive(case, AS_ONE)
+    check_against_oracle(case, told)
+    assert drive(case, (999,))[0].blobs == driver.blobs
 
 
 # Batches.
@@ -101,16 +113,24 @@ def test_a_record_depends_on_the_events_of_its_entity_only(case: Case, sizes: li
     together, _ = drive(case, sizes)
     for entity, blob in together.blobs.items():
         own = [event for event in case.events if event.entity == entity]
-        assert drive(case._replace(events=own), AS_ONE)[0].blobs == {entity: blob}
+        assert drive(replace(case, events=own), AS_ONE)[0].blobs == {entity: blob}
 
 
 @examples(20)
 @given(cases(nasty=True), batch_sizes)
 def test_asking_for_no_vector_leaves_the_same_record(case: Case, sizes: list[int]) -> None:
-    quiet = case._replace(events=[event._replace(scored=False) for event in case.events])
+    quiet = replace(case, events=[event._replace(scored=False) for event in case.events])
     driver, told = drive(quiet, sizes)
     assert driver.blobs == drive(case, sizes)[0].blobs
     assert np.isnan(told.raw).all()
+
+
+def test_a_batch_may_be_empty_or_name_nobody() -> None:
+    driver = Driver(golden.PLAN, golden.ATTRIBUTE_SOURCE)
+    assert len(driver.advance([]).raw) == 0
+    nobody = driver.advance([golden.event(0)._replace(entity=None)])
+    assert nobody.disposition.tolist() == [Disposition.ABSENT]
+    assert driver.blobs == {}
 
 
 # Duplicates.
@@ -152,7 +172,7 @@ def newest_in_time(case: Case, told: Told, entity: str) -> list[Event]:
 
 @examples(40)
 @given(cases(altered=False), batch_sizes, st.randoms(use_true_random=False))
-def test_delivering_again_changes_nothing(case: Case, sizes: list[int], rng: st.DataObject) -> None:
+def test_delivering_again_changes_nothing(case: Case, sizes: list[int], rng: Random) -> None:
     driver, told = drive(case, sizes)
     before = dict(driver.blobs)
     if case.plan.is_subject:
@@ -180,7 +200,7 @@ def test_a_duplicate_has_the_vector_it_had_at_first(case: Case, sizes: list[int]
 # Crashes.
 
 attempts = st.lists(
-    st.tuples(st.integers(1, 80), st.sampled_from(("done", "done", "lost", "not acknowledged", "half"))),
+    st.tuples(st.integers(10, 80), st.sampled_from(("done", "done", "lost", "not acknowledged", "half"))),
     min_size=1,
     max_size=8,
 ).filter(lambda drawn: any(fate == "done" for _, fate in drawn))

@@ -184,9 +184,7 @@ def test_the_first_content_under_a_key_is_the_one_that_counts(tell: Tell) -> Non
 
 
 def minutes_apart(events: int, start: int = 0) -> list[Event]:
-    return [
-        Event("c", start + k, NOON_US + (start + k) * MINUTE, 1, (1.0,), (0,)) for k in range(events)
-    ]
+    return [Event("c", start + k, NOON_US + (start + k) * MINUTE, 1, (1.0,), (0,)) for k in range(events)]
 
 
 def test_the_ring_keeps_64_events_and_the_lateness(tell: Tell) -> None:
@@ -216,7 +214,7 @@ def test_the_ring_never_holds_more_than_1024_events(tell: Tell) -> None:
 
 
 def test_an_event_that_would_leave_the_ring_at_once_is_too_late(tell: Tell) -> None:
-    # With 64 in the ring, nothing may come in behind them that is older than the lateness (from 13:03, an hour).
+    # With 64 in the ring nothing is taken behind them that is older than the lateness (an hour before 13:03).
     late, old = (Event("c", 10**6 + k, NOON_US - k * MINUTE, 1, (1.0,), (0,)) for k in (1, 1000))
     events = [*minutes_apart(63), old, *minutes_apart(1, 63), late, *minutes_apart(1, 64)]
     answers = tell(plan(ever(Statistic.COUNT)), events)
