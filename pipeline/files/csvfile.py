@@ -1,0 +1,104 @@
+"""CSV as the use case's `file` section says: separator, encoding, decimals, missing tokens.
+
+A BOM and empty lines are skipped. A text in quotes may go over several lines; a row counts as its first line.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from features.events import from_row, to_json
+from features.schema import EventType, FileFormat
+from features.usecase import UseCase
+from pipeline.files import cells
+from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns
+
+WITH_BOM = {"utf-8": "utf-8-sig"}  # reads both, with and without
+Row = tuple[int, list[str] | str]  # first line, and the cells or what is wrong
+
+
+def columns(use_case: UseCase, path: Path) -> list[str]:
+    """The header, read with the separator that splits it best of those the use case declares."""
+    formats = dict.fromkeys((t.file.encoding, t.file.separator) for t in use_case.event_types.values())
+    return max((_header(path, *each) for each in formats), key=len)
+
+
+def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]:
+    """The rows below the header. Raises BadFile for a header that does not fit."""
+    file = event_type.file
+    names = _header(path, file.encoding, file.separator)
+    _check_header(use_case, event_type, path, names)
+    found = _rows(path, file)
+    next(found)
+    while chunk := list(islice(found, CHUNK_ROWS)):
+        yield _converted(use_case, event_type, names, chunk)
+
+
+def _open(path: Path, encoding: str) -> TextIO:
+    """Bytes that are not in the encoding become surrogates: only the rows that have them are bad."""
+    return path.open(encoding=WITH_BOM.get(encoding, encoding), errors="surrogateescape", newline="")
+
+
+def _header(path: Path, encoding: str, separator: str) -> list[str]:
+    with _open(path, encoding) as text:
+        try:
+            return [name.strip() for name in next(csv.reader(text, delimiter=separator), [])]
+        except csv.Error as error:
+            raise BadFile(f"{path}: line 1: not a header of columns: {error}") from error
+
+
+def _check_header(use_case: UseCase, event_type: EventType, path: Path, names: list[str]) -> None:
+    lacking = [column for column in needed_columns(event_type) if column not in names]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    wrong = f"lacks {', '.join(lacking)}" if lacking else f"repeats {', '.join(repeated)}" if repeated else ""
+    if wrong:
+        found = f"found {', '.join(names) or 'nothing'}, separator {event_type.file.separator!r}"
+        where = f"events.{event_type.name} of {use_case.file}"
+        raise BadFile(f"{path}: line 1: the header {wrong}; {found}; expected the fields of {where}")
+
+
+def _rows(path: Path, file: FileFormat) -> Iterator[Row]:
+    with _open(path, file.encoding) as text:
+        reader, line = csv.reader(text, delimiter=file.separator, strict=True), 1
+        while True:
+            try:
+                row = next(reader)
+                if row:
+                    yield line, row
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield line, f"no CSV from here to the end of line {reader.line_num}: {error}"
+            line = reader.line_num + 1
+
+
+def _converted(use_case: UseCase, event_type: EventType, names: list[str], chunk: list[Row]) -> Rows:
+    good, broken = _parted(chunk, len(names))
+    texts = dict(zip(names, map(list, zip(*(row for _, row in good), strict=True)), strict=bool(good)))
+    values, doubtful = cells.values(event_type, texts)
+    bodies, strange = cells.bodies(values)
+    again = _again(use_case, event_type, names, [row for _, row in good])
+    return Rows([line for line, _ in good], bodies, doubtful | strange, again, broken)
+
+
+def _parted(chunk: list[Row], width: int) -> tuple[list[tuple[int, list[str]]], list[BadRow]]:
+    """The rows with as many cells as the header, and the others."""
+    good, broken = [], []
+    for line, row in chunk:
+        if isinstance(row, str):
+            broken.append(BadRow(line, "undecodable", row))
+        elif len(row) != width:
+            detail = f"{len(row)} columns, expected {width} as in the header"
+            broken.append(BadRow(line, "undecodable", detail))
+        else:
+            good.append((line, row))
+    return good, broken
+
+
+def _again(
+    use_case: UseCase, event_type: EventType, names: list[str], good: list[list[str]]
+) -> Callable[[int], bytes]:
+    """One row by the use case's own reader, which says what is wrong."""
+    return lambda i: to_json(from_row(use_case, event_type.name, dict(zip(names, good[i], strict=True))))

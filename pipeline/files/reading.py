@@ -1,0 +1,137 @@
+"""One way for all formats: rows to bodies, bodies through the stream's own decoder, good and bad apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.decoding import Codec, event_ids, known_codec
+from features.events import BadEvent, Event, decode, event_time_us
+from features.intake import decode_all
+from features.times import rfc3339
+from features.usecase import UseCase
+from pipeline.files import csvfile, jsonl, parquet
+from pipeline.files.source import BadFile, BadRow, Rows, needed_columns
+
+MAX_BODY_BYTES = 9_000_000  # Pub/Sub takes requests of 10 MB, attributes and names included
+FORMATS: dict[str, ModuleType] = {
+    ".csv": csvfile,
+    ".tsv": csvfile,
+    ".txt": csvfile,
+    ".jsonl": jsonl,
+    ".ndjson": jsonl,
+    ".parquet": parquet,
+}
+UNREADABLE = (OSError, UnicodeError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """n good rows in file order: what is published of them; and the bad rows that stood among them."""
+
+    bodies: list[bytes]
+    ids: list[str]
+    subjects: list[str]
+    time_us: NDArray[np.int64]
+    bad: list[BadRow]
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What one file is read as. `event_time` dates events that have no time of their own."""
+
+    use_case: UseCase
+    codec: Codec
+    now_us: int
+    event_time: str
+
+
+def read(
+    use_case: UseCase, event_type: str, path: Path, now_us: int, published_us: int | None = None
+) -> Iterator[Chunk]:
+    """The file's rows in chunks. Raises BadFile.
+
+    Events without a time of their own are dated `published_us` (default: now); events that lie too far after
+    `now_us` are bad.
+    """
+    event_time = rfc3339(now_us if published_us is None else published_us)
+    reader = Reader(use_case, known_codec(use_case, event_type), now_us, event_time)
+    module = _format(path)
+    try:
+        for rows in module.rows(use_case, reader.codec.event_type, path):
+            yield _chunk(reader, rows)
+    except UNREADABLE as error:
+        raise BadFile(f"{path}: cannot be read: {error}") from error
+
+
+def event_type_of(use_case: UseCase, path: Path, named: str | None = None) -> str:
+    """The event type named, or the only one whose required fields the file has. Raises BadFile."""
+    types = use_case.event_types
+    if named is not None:
+        if named not in types:
+            raise BadFile(f"event type {named!r} is not one of {', '.join(types)} ({use_case.file})")
+        return named
+    try:
+        columns = _format(path).columns(use_case, path)
+    except UNREADABLE as error:
+        raise BadFile(f"{path}: cannot be read: {error}") from error
+    fitting = [name for name, t in types.items() if set(needed_columns(t)) <= set(columns)]
+    if len(fitting) != 1:
+        found = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
+        raise BadFile(f"{path}: {found} its columns ({', '.join(columns)}); give --type: {', '.join(types)}")
+    return fitting[0]
+
+
+def _format(path: Path) -> Any:
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise BadFile(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+    return found
+
+
+def _chunk(reader: Reader, rows: Rows) -> Chunk:
+    events, bodies = _events(reader, rows)
+    wrong = [(rows.lines[i], event) for i, event in enumerate(events) if isinstance(event, BadEvent)]
+    bad = [*rows.broken, *(BadRow(line, error.reason, error.detail) for line, error in wrong)]
+    if wrong:
+        good = [i for i, event in enumerate(events) if not isinstance(event, BadEvent)]
+        bodies, events = [bodies[i] for i in good], [events[i] for i in good]
+    subject = reader.codec.getters[reader.codec.event_type.subject]
+    return Chunk(
+        bodies=bodies,
+        ids=event_ids(reader.codec, events),
+        subjects=[str(subject(event)) for event in events],
+        time_us=np.array([event_time_us(event) for event in events], dtype=np.int64),
+        bad=sorted(bad, key=lambda row: row.line),
+    )
+
+
+def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
+    """Each row's event or BadEvent, and its body."""
+    n, name, bodies = len(rows.bodies), reader.codec.event_type.name, list(rows.bodies)
+    found: list[Event | BadEvent] = decode_all(
+        reader.use_case, [name] * n, bodies, [reader.now_us] * n, [reader.event_time] * n
+    )
+    for i in rows.doubtful.union(i for i, event in enumerate(found) if isinstance(event, BadEvent)):
+        found[i], bodies[i] = _again(reader, rows, i)
+    for i, body in enumerate(bodies):
+        if len(body) > MAX_BODY_BYTES:
+            found[i] = BadEvent("invalid", f"{len(body):,} bytes; Pub/Sub takes at most {MAX_BODY_BYTES:,}")
+    return found, bodies
+
+
+def _again(reader: Reader, rows: Rows, i: int) -> tuple[Event | BadEvent, bytes]:
+    try:
+        body = rows.again(i)
+        name = reader.codec.event_type.name
+        return decode(reader.use_case, name, body, reader.now_us, reader.event_time), body
+    except BadEvent as error:
+        return error, b""

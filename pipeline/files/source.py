@@ -1,0 +1,47 @@
+"""What every format's reader hands on, and what can be wrong with a file or a row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from features.schema import EventType
+
+CHUNK_ROWS = 4_000  # some megabytes of text; larger is no faster
+
+
+class BadFile(ValueError):
+    """A file that cannot be read as the use case says, as a whole (its sender). Says what was expected."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """`reason` is the dead letter's that it would have become: undecodable, invalid, from_future."""
+
+    line: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as JSON bodies, not yet decoded; `broken` are the rows between them that are no rows at all.
+
+    The bodies of `doubtful` rows are not to be used: `again` gives the body by a slower, surer way or raises
+    BadEvent.
+    """
+
+    lines: list[int]
+    bodies: list[bytes]
+    doubtful: set[int]
+    again: Callable[[int], bytes]
+    broken: list[BadRow]
+
+
+def needed_columns(event_type: EventType) -> list[str]:
+    """The columns that a file of such events must have."""
+    needed = [name for name, f in event_type.fields.items() if not f.optional]
+    return [column for name in needed for column in columns_of(event_type, name)]
+
+
+def columns_of(event_type: EventType, field: str) -> tuple[str, ...]:
+    """The columns of a file that hold a field; several are joined by a blank."""
+    return (event_type.file.columns or {}).get(field, (field,))
