@@ -17,7 +17,8 @@ BELOW = {  # what a room may import, beside itself
     "training": {"export", "features"},
     "serving": {"pipeline.assess", "pipeline.store", "export", "features"},
     "deploy": {"pipeline", "training", "export", "features"},
-    "riskstream": {"deploy", "serving", "training", "pipeline", "export", "features"},
+    "commands": {"deploy", "serving", "training", "pipeline", "export", "features"},
+    "riskstream": {"commands"},
 }
 ROOMS = set(BELOW) | {"tests"}
 PURE_PACKAGES = {"msgspec", "numba", "numpy", "xxhash", "yaml"}
@@ -126,8 +127,16 @@ def called_name(node: ast.AST) -> str | None:
     return function.id if isinstance(function, ast.Name) else None
 
 
-@pytest.mark.parametrize(("room", "packages"), [("features", PURE_PACKAGES), ("export", WORKER_PACKAGES),
-                                                ("pipeline", WORKER_PACKAGES), ("riskstream", {"typer"})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("room", "packages"),
+    [
+        ("features", PURE_PACKAGES),
+        ("export", WORKER_PACKAGES),
+        ("pipeline", WORKER_PACKAGES),
+        ("commands", {"typer"}),
+        ("riskstream", {"typer"}),
+    ],
+)
 def test_a_worker_has_what_it_imports(room: str, packages: set[str]) -> None:
     """Training and local packages may be imported, if at all, inside the function that needs them."""
     known = packages | ROOMS | sys.stdlib_module_names

@@ -1,0 +1,1 @@
+"""The verbs of the command line. What a verb runs is imported inside of it, so that help comes at once."""

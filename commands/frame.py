@@ -1,0 +1,69 @@
+"""What all verbs share: exit codes, options that mean the same everywhere, examples in help texts."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+
+class Exit(NamedTuple):
+    """An exit code, what it means, and the errors (by name, not imported here) that end in it."""
+
+    code: int
+    meaning: str
+    errors: tuple[str, ...] = ()
+
+
+EXITS = (
+    Exit(0, "done"),
+    Exit(1, "done, but something is wrong: rows that cannot be used, figures that do not reconcile"),
+    Exit(2, "wrong flags or arguments, or a file that does not fit the use case", ("BadFile",)),
+    Exit(3, "the use case file is wrong", ("BadUseCase",)),
+    Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
+    Exit(
+        5,
+        "Redis, Pub/Sub or BigQuery cannot be reached",
+        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "ServiceUnavailable", "RetryError"),
+    ),
+    Exit(
+        6,
+        "topics, tables or the local stack are missing or are others, or they may not be used",
+        ("TableMismatch", "SinkRefused", "PubSubUnusable", "PubSubRefused", "StackError", "GoogleAPICallError",
+         "DefaultCredentialsError"),
+    ),
+    Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),
+    Exit(8, "the job cannot start; every reason is a line", ("CannotStart",)),
+    Exit(130, "interrupted"),
+)  # fmt: skip
+
+
+def examples(*lines: str) -> str:
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+def by_name(kind: str, help: str) -> Any:
+    """An option whose default is made from the use case's name."""
+    return typer.Option(help=help, show_default=f"USE_CASE-{kind}")
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code of an error of a known kind; None for a defect."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return next((each.code for each in EXITS if kinds.intersection(each.errors)), None)
+
+
+UseCase = Annotated[
+    Path, typer.Option("--use-case", envvar="RISKSTREAM_USE_CASE", metavar="FILE", help="The use case file.")
+]
+OFFBOARDING = Path("usecases/offboarding.yaml")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folder = Annotated[Path, typer.Option(help="Where the local stack keeps state, logs and data.")]
+Project = Annotated[str, typer.Option(envvar="GOOGLE_CLOUD_PROJECT", help="The Google Cloud project.")]
+Dataset = Annotated[str, typer.Option(help="The dataset in BigQuery.")]
+Location = Annotated[str, typer.Option(help="Where the dataset is made if it is not there.")]
+BundleRoot = Annotated[
+    str,
+    typer.Option(envvar="RISKSTREAM_BUNDLE", help="The folder of bundles, or one bundle; local or gs://."),
+]
+BUNDLES = "build/bundles"
+STACK = Path(".riskstream")

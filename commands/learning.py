@@ -1,0 +1,78 @@
+"""From a use case to a bundle: usecase check, generate, train."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.frame import AsJson, examples
+from commands.output import bar, show_json, table
+
+app = typer.Typer()
+usecase = typer.Typer(help="Look at a use case file.", no_args_is_help=True)
+app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
+
+
+@usecase.command(
+    epilog=examples(
+        "riskstream usecase check usecases/offboarding.yaml",
+        "riskstream usecase check usecases/offboarding.yaml --json | jq -r .fingerprint",
+    )
+)
+def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_json: AsJson = False) -> None:
+    """Read a use case file and print its features, in the order of the vector, and their fingerprint."""
+    from export.terms import terms
+    from features.usecase import feature_rows, load
+
+    found = load(file)
+    terms(found.policy, found.file)
+    titles = ("feature", "entity", "window", "fields", "meaning")
+    rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
+    if as_json:
+        facts = {"use_case": found.name, "fingerprint": found.fingerprint, "entities": found.entities}
+        show_json(facts | {"features": [dict(zip(titles, row, strict=True)) for row in rows]})
+        return
+    typer.echo(table(titles, rows))
+    typer.echo(f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}")
+
+
+@app.command(
+    epilog=examples(
+        "riskstream generate --customers 2000 --days 120 --seed 7 --out build/history",
+        "riskstream generate --out build/dirty --dirt duplicate_rows=0.035 --dirt late_rows=0.01",
+    )
+)
+def generate(
+    out: Annotated[Path, typer.Option(help="The folder to write to; it is made.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 2000,
+    days: Annotated[int, typer.Option(min=1, help="How many days of their lives.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    dirt: Annotated[list[str], typer.Option(metavar="NAME=RATE", help="What real exports do to rows.")] = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Write synthetic customers and transactions in the off-boarding schema: users.csv, transactions.csv."""
+    from training import generate as synthetic
+
+    with bar("customers") as progress:
+        found = synthetic.generate(customers, days, seed, out, dirt=rates(dirt), progress=progress)
+    if as_json:
+        show_json(asdict(found))
+        return
+    typer.echo(f"{found.customers} customers, {sum(found.suspended.values())} of them suspended")
+    typer.echo(f"{found.transaction_rows} rows of {found.transaction_ids} transactions")
+    typer.echo("\n".join(map(str, found.files)))
+
+
+def rates(words: Sequence[str]) -> Any:
+    """NAME=RATE ... as a Dirt."""
+    from training.generate import Dirt
+
+    try:
+        return Dirt(**{name: float(rate) for name, _, rate in (word.partition("=") for word in words)})
+    except (TypeError, ValueError) as error:
+        names = ", ".join(Dirt.__dataclass_fields__)
+        raise typer.BadParameter(
+            f"{error}; expected a rate from 0 to 1 of one of: {names}", param_hint="--dirt"
+        ) from None

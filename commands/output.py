@@ -1,0 +1,50 @@
+"""What verbs print: JSON, tables, and a progress bar for persons. Results go to stdout, all else to stderr."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+def show_outcomes(outcomes: Iterable[Any], as_json: bool) -> None:
+    rows = [(each.action, each.kind, each.name) for each in outcomes]
+    titles = ("action", "kind", "name")
+    show_json([dict(zip(titles, row, strict=True)) for row in rows]) if as_json else typer.echo(
+        table(titles, rows)
+    )
+
+
+def show_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, default=plain))
+
+
+def plain(value: object) -> Any:
+    """What JSON does not know: mappings, iterables, and the rest by its name."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) else str(value)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns in line, for the eye and for awk."""
+    lines = [titles, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+@contextmanager
+def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr for as long as the block lasts, if a person is looking; told (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
