@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -10,18 +11,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundle import Bundle, bundle
+from export.bundle import Bundle, bundle, promote, save
 from export.onnx import convert, parity
 from export.reference import reference
 from export.terms import Terms, terms
 from features.usecase import UseCase
 from training.fit import BadHistory, Fitted, Parameters, Progress, fit
+from training.history import Replayed, collect
 from training.metrics import measure
 from training.thresholds import choose
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
 LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def train(
+    use_case: UseCase,
+    replayed: Iterable[Replayed],
+    root: str,
+    *,
+    seed: int,
+    created_at: datetime,
+    progress: Progress = lambda _: None,
+) -> str:
+    """Learns from a replayed history, saves the bundle below `root`, promotes it and returns its path.
+
+    `replayed` gives (batch, vectors, seq, ...) as features.replay does. Raises what `train_on` raises.
+    """
+    progress("replaying the history")
+    rows = collect(use_case, replayed)
+    made = train_on(
+        use_case, rows.vectors, rows.label, rows.customers, rows.times_us,
+        seed=seed, created_at=created_at, progress=progress,
+    )  # fmt: skip
+    path = save(made, root)
+    promote(root, made.manifest.id)
+    return path
 
 
 def train_on(

@@ -1,0 +1,118 @@
+"""From events to rows to learn from, through the real kernel, and a bundle learned from generated customers."""
+
+import csv
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from export import bundle as bundles
+from features.document import BadUseCase
+from features.events import batch, decode, from_row
+from features.kernel import advance
+from features.usecase import load, parse
+from features.vector import vectors
+from tests.training.test_train import DAY_US, TEXT, WHEN
+from training.fit import BadHistory
+from training.generate import generate
+from training.history import collect
+from training.train import train
+
+USE_CASE = parse(TEXT)
+NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def replayed(use_case, events, published_us, size=10**9):
+    """(batch, vectors, seq) of a history in batches of `size`, folded by the kernel into records."""
+    records = {entity: {} for entity in use_case.entities}
+    for start in range(0, len(events), size):
+        part = batch(use_case, events[start : start + size], published_us[start : start + size])
+        advanced = {}
+        for entity, arrivals in part.arrivals.items():
+            held = [records[entity].get(name) for name in arrivals.ids]
+            advanced[entity] = advance(use_case.plans[entity], held, arrivals)
+        for entity, one in advanced.items():
+            n = len(part)
+            one.remember(np.zeros(n, np.float32), np.zeros(n, np.uint8))
+            records[entity].update(zip(part.arrivals[entity].ids, one.blobs(), strict=True))
+        raw = {entity: one.raw for entity, one in advanced.items()}
+        yield part, vectors(part, raw), advanced[use_case.subject].seq
+
+
+def profile(user, state):
+    return "customer", {"user_id": user, "state": state}
+
+
+def payment(number, user, amount, second):
+    at = datetime.fromtimestamp(NOW_US / 1e6 + second, UTC)
+    return "payment", {"id": str(number), "user_id": user, "amount": amount, "at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def rows_of(events, size=10**9):
+    published_us = [NOW_US + DAY_US] * len(events)
+    decoded = [
+        (name, decode(USE_CASE, name, json.dumps(body).encode(), NOW_US + DAY_US)) for name, body in events
+    ]
+    return collect(USE_CASE, replayed(USE_CASE, decoded, published_us, size))
+
+
+EVENTS = [
+    profile("good", "ACTIVE"),
+    profile("torn", "SUSPENDED"),
+    profile("torn", "ACTIVE"),
+    payment(1, "good", 5.0, 0),
+    payment(2, "torn", 7.0, 1),
+    payment(3, "stranger", 9.0, 2),
+    payment(1, "good", 5.0, 0),  # again
+    payment(4, "good", 6.0, 3),
+    profile("late", "SUSPENDED"),
+    payment(2, "torn", 7.0, 1),  # again
+    payment(5, "late", 8.0, 4),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_rows_are_the_scored_events_of_labelled_customers_each_once(size):
+    found = rows_of(EVENTS, size)
+    assert found.customers.tolist() == ["good", "torn", "good", "late"]
+    assert found.label.tolist() == [0, 1, 0, 1], "whoever was ever positive is"
+    assert ((found.times_us - NOW_US) // 1_000_000).tolist() == [0, 1, 3, 4]
+    assert found.vectors.tolist() == [[1, 5, 5], [1, 7, 7], [2, 11, 6], [1, 8, 8]]
+
+
+def test_a_label_that_comes_last_counts_for_the_events_before():
+    assert rows_of([payment(1, "a", 5.0, 0), profile("a", "SUSPENDED")]).label.tolist() == [1]
+
+
+def test_histories_without_labels_are_refused():
+    with pytest.raises(BadHistory, match="found 1 scored events and 1 labelled customers, but no scored"):
+        rows_of([payment(1, "a", 5.0, 0), profile("b", "ACTIVE")])
+    with pytest.raises(BadHistory, match="found 0 scored events"):
+        rows_of([profile("b", "ACTIVE")])
+    with pytest.raises(BadUseCase, match="label is missing"):
+        collect(parse(TEXT.replace("label: {from: customer.state, positive: [SUSPENDED]}", "")), [])
+
+
+def test_generated_customers_are_learned_from(tmp_path):
+    generate(240, 20, seed=3, out=tmp_path)
+    use_case = replace(load("usecases/offboarding.yaml"), model={"trees": 50, "folds": 2})
+    first_us, last_us = NOW_US - DAY_US, NOW_US + 1000 * DAY_US
+    events, published_us = [], []
+    for name, file, at_us in (
+        ("customer", "users.csv", first_us),
+        ("transaction", "transactions.csv", last_us),
+    ):
+        with open(tmp_path / file, newline="") as stream:
+            events += [(name, from_row(use_case, name, row, at_us)) for row in csv.DictReader(stream)]
+        published_us += [at_us] * (len(events) - len(published_us))
+    history = replayed(use_case, events, published_us)
+    said = []
+    path = train(use_case, history, str(tmp_path / "b"), seed=1, created_at=WHEN, progress=said.append)
+    bundle = bundles.load(str(tmp_path / "b"))
+    assert path.endswith(bundle.manifest.id)
+    bundles.check(bundle, use_case)
+    assert bundle.manifest.metrics["assessments"]["roc_auc"]["value"] > 0.7
+    assert bundle.manifest.metrics["parity"] < 1e-6
+    assert said[0] == "replaying the history" and said[-1] == "converting to ONNX"
