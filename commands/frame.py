@@ -28,7 +28,7 @@ EXITS = (
     Exit(
         6,
         "topics, tables or the local stack are missing or are others, or they may not be used",
-        ("TableMismatch", "SinkRefused", "PubSubUnusable", "PubSubRefused", "StackError", "GoogleAPICallError",
+        ("TableMismatch", "SinkRefused", "PubSubRefused", "StackError", "GoogleAPICallError",
          "DefaultCredentialsError"),
     ),
     Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),

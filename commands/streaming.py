@@ -1,6 +1,9 @@
 """The stream: topics, tables, run, publish, alerts, status."""
 
-from typing import Annotated
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +20,10 @@ from commands.frame import (
     by_name,
     examples,
 )  # fmt: skip
-from commands.output import show_outcomes
+from commands.output import show_json, show_outcomes, stages
 
 app = typer.Typer()
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 
 @app.command(epilog=examples("riskstream topics --project my-project"))
@@ -86,3 +90,98 @@ def run(
         redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=state,
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
+
+
+@app.command(
+    epilog=examples(
+        "riskstream publish build/history/users.csv --dated 2024-07-01T00:00:00Z",
+        "riskstream publish build/history/transactions.csv --rate 1000",
+        "riskstream publish build/history/transactions.csv --speed 3600",
+    )
+)
+def publish(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")],
+    project: Project,
+    use_case: UseCase = OFFBOARDING,
+    topic: Annotated[str, by_name("events", "Where events go.")] = "",
+    type: Annotated[str | None, typer.Option(help="The event type, if the columns leave it open.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
+    dated: Annotated[
+        datetime | None,
+        typer.Option(formats=TIMES, metavar="TIME", help="When events without a time happened; default: now."),
+    ] = None,
+    in_file_order: Annotated[
+        bool, typer.Option("--in-file-order", help="Do not sort by event time.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a file as events, in event-time order.
+
+    As fast as Pub/Sub takes them, or at a pace. Bad rows are told with their line and are not published; the
+    exit code is then 1. One customer's events stay in order.
+    """
+    from features.usecase import load
+    from pipeline import topics
+    from pipeline.publish import publish
+
+    if rate and speed:
+        raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
+    found = load(use_case)
+    with stages("reading") as progress:
+        done = publish(
+            found, file, topic or topics.Names(project, found.name).events, project, event_type=type, rate=rate,
+            speed=speed, published_us=microseconds(dated) if dated else None, in_file_order=in_file_order, progress=progress,
+        )  # fmt: skip
+    for row in done.bad_rows:
+        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    if as_json:
+        show_json(asdict(done))
+    else:
+        typer.echo(f"{done.published} events of {done.rows} rows published, {done.bad} bad rows")
+    raise typer.Exit(1 if done.bad else 0)
+
+
+def microseconds(moment: datetime) -> int:
+    """A time without a zone is UTC."""
+    return (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+@app.command(
+    epilog=examples(
+        "riskstream alerts", "riskstream alerts --json --limit 10", "riskstream alerts --seconds 60"
+    )
+)
+def alerts(
+    project: Project,
+    use_case: UseCase = OFFBOARDING,
+    topic: Annotated[str, by_name("alerts", "Where alerts come from.")] = "",
+    subscription: Annotated[
+        str | None, typer.Option(help="Read this one instead of one of one's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many alerts.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so many seconds.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the alerts as they are, one a line.")
+    ] = False,
+) -> None:
+    """Follow the changes of level as they come.
+
+    Reads from a subscription of its own, so nobody else misses what is shown here, and from now on.
+    """
+    from features.usecase import load
+    from pipeline import topics
+    from pipeline.alerts import following
+
+    source = topic or topics.Names(project, load(use_case).name).alerts
+    with following(project, source, subscription=subscription, limit=limit, seconds=seconds) as found:
+        for each in found:
+            typer.echo(each.body.decode() if as_json else alert_line(each.alert))
+
+
+def alert_line(alert: Any) -> str:
+    score = "" if alert.score is None else f"{alert.score:.3f}"
+    return (
+        f"{alert.event_time[:19]}  {alert.customer:<36}  {alert.level_before:>6} -> {alert.level:<6}"
+        f"  {score:>5}  {alert.change or ''}"
+    ).rstrip()

@@ -1,0 +1,223 @@
+"""The command line as a person meets it: help with examples, one line for an error, and the promised exit codes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+import riskstream
+from commands.frame import EXITS, exit_code
+
+ROOT = Path(__file__).parent.parent
+OFFBOARDING = str(ROOT / "usecases/offboarding.yaml")
+HEAVY = {
+    "numpy",
+    "numba",
+    "apache_beam",
+    "pyarrow",
+    "redis",
+    "google.protobuf",
+    "grpc",
+    "rich",
+    "yaml",
+    "sklearn",
+}
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Run:
+    """Runs a command in this process, as the console script would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *words: str) -> Ended:
+        self.monkeypatch.setattr(sys, "argv", ["riskstream", *words])
+        with pytest.raises(SystemExit) as ended:
+            riskstream.main()
+        return Ended(int(ended.value.code or 0), *self.capsys.readouterr())
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    for name in ("GOOGLE_CLOUD_PROJECT", "REDIS_URL", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    return Run(monkeypatch, capsys)
+
+
+def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, each in getattr(command, "commands", {}).items():
+        yield (*path, name), each
+        yield from verbs(each, (*path, name))
+
+
+VERBS = dict(verbs(typer.main.get_command(riskstream.app)))
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_says_what_a_verb_does_and_shows_it(run: Run, verb: tuple[str, ...]) -> None:
+    ended = run(*verb, "--help")
+    assert ended.code == 0
+    assert re.search(r"^  [A-Z].*", ended.out, re.MULTILINE), "a sentence"
+    examples = ended.out.partition("Examples:\n")[2].splitlines()
+    assert examples
+    assert all("riskstream " + verb[0] in line for line in examples)
+
+
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb not in {("run",), ("usecase",)}], ids=" ".join
+)
+def test_what_prints_something_prints_json_too(verb: tuple[str, ...]) -> None:
+    assert any("--json" in option.opts for option in VERBS[verb].params)
+
+
+def test_help_shows_every_exit_code(run: Run) -> None:
+    shown = run("--help").out
+    assert all(f"{each.code}  {each.meaning}" in shown for each in EXITS)
+
+
+def test_no_verb_at_all_is_wrong_usage_and_shows_help(run: Run) -> None:
+    ended = run()
+    assert ended.code == 2
+    assert "Commands:" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["up", "--nope"], "--nope"),
+        (["fly"], "fly"),
+        (["generate", "--out", "x", "--customers", "0"], "--customers"),
+        (["generate", "--out", "x", "--dirt", "mud=0.1"], "duplicate_rows"),
+        (["generate", "--out", "x", "--dirt", "late_rows=2"], "from 0 to 1"),
+        (["topics"], "GOOGLE_CLOUD_PROJECT"),
+        (["run", "--project", "p"], "REDIS_URL"),
+        (["publish", "nowhere.csv", "--project", "p"], "nowhere.csv"),
+        (["publish", OFFBOARDING, "--project", "p", "--rate", "1", "--speed", "1"], "not both"),
+        (["publish", OFFBOARDING, "--project", "p", "--use-case", OFFBOARDING], ".csv"),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else value,
+)
+def test_wrong_usage_ends_in_2_and_names_the_flag(run: Run, words: list[str], said: str) -> None:
+    ended = run(*words)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+
+
+def test_a_use_case_is_shown_as_a_table(run: Run) -> None:
+    ended = run("usecase", "check", OFFBOARDING)
+    assert ended.code == 0
+    first, *rows, _, summary = ended.out.splitlines()
+    assert first.split() == ["feature", "entity", "window", "fields", "meaning"]
+    assert summary.startswith(f"offboarding: {len(rows)} features, fingerprint ")
+
+
+def test_a_use_case_is_shown_as_json(run: Run) -> None:
+    from features.usecase import load
+
+    use_case = load(OFFBOARDING)
+    found = json.loads(run("usecase", "check", OFFBOARDING, "--json").out)
+    assert found["fingerprint"] == use_case.fingerprint
+    assert [row["feature"] for row in found["features"]] == list(use_case.features)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("subject: customer", "subject: client"), "client"),
+        (("{state: COMPLETED, direction: IN}", "{state: COMPLETE, direction: IN}"), "'COMPLETE'"),
+        (("policy:\n", "policy:\n  flal: 1\n"), "flal"),
+    ],
+    ids=["subject", "value", "policy"],
+)
+def test_a_wrong_use_case_ends_in_3_with_one_line(
+    run: Run, tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    text = Path(OFFBOARDING).read_text()
+    assert change[0] in text
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text.replace(*change))
+    ended = run("usecase", "check", str(file))
+    assert ended.code == 3
+    assert ended.err.startswith(f"riskstream: {file}")
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from features.usecase import BadUseCase
+
+    monkeypatch.setattr(sys, "argv", ["riskstream", "--debug", "usecase", "check", "nowhere.yaml"])
+    with pytest.raises(BadUseCase):
+        riskstream.main()
+
+
+def test_a_stack_that_is_not_up_ends_in_6(run: Run, tmp_path: Path) -> None:
+    ended = run("env", "--folder", str(tmp_path))
+    assert ended.code == 6
+    assert "riskstream up" in ended.err
+
+
+def test_a_job_that_cannot_start_says_why_at_once(run: Run, tmp_path: Path) -> None:
+    run.monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    run.monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
+    words = ["--bundle", str(tmp_path), "--use-case", OFFBOARDING, "--state", str(tmp_path)]
+    ended = run("run", "--project", "p", "--redis-url", "redis://127.0.0.1:1", *words)
+    assert ended.code == 8
+    reasons = ended.err.splitlines()
+    assert all(line.startswith("riskstream: ") for line in reasons)
+    assert {"bundle", "Redis", "subscription", "tables"} <= {line.split(":")[1].strip() for line in reasons}
+
+
+def test_generated_files_are_the_same_for_the_same_seed(run: Run, tmp_path: Path) -> None:
+    flags = ["--customers", "20", "--days", "20", "--seed", "3", "--json"]
+    first = json.loads(run("generate", "--out", str(tmp_path / "a"), *flags).out)
+    second = json.loads(run("generate", "--out", str(tmp_path / "b"), *flags).out)
+    assert first["customers"] == 20
+    for one, other in zip(first["files"], second["files"], strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes()
+
+
+def test_every_error_of_the_table_exists_and_has_one_code() -> None:
+    """A name that nobody raises any more would be a promise about nothing."""
+    named = [name for each in EXITS for name in each.errors]
+    assert len(set(named)) == len(named)
+    sources = [file.read_text() for room in ("features", "export", "pipeline", "training", "deploy")
+               for file in (ROOT / room).rglob("*.py")]  # fmt: skip
+    ours = {
+        name for text in sources for name in re.findall(r"^class (\w+)\(\w*(?:Error|Exception)\)", text, re.M)
+    }
+    from google.api_core import exceptions
+    from google.auth import exceptions as auth
+
+    theirs = {name for module in (exceptions, auth) for name in dir(module)}
+    assert set(named) <= ours | theirs
+
+
+def test_the_more_special_code_comes_first() -> None:
+    from google.api_core.exceptions import NotFound, ServiceUnavailable
+
+    assert exit_code(ServiceUnavailable("away")) == 5
+    assert exit_code(NotFound("no such topic")) == 6
+    assert exit_code(KeyError("a defect")) is None
+
+
+def test_help_imports_nothing_heavy_and_the_program_starts() -> None:
+    script = "import sys, riskstream; print([name for name in sys.argv[1:] if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, *sorted(HEAVY)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout == "[]\n"
