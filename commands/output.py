@@ -38,24 +38,13 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 @contextmanager
-def bar(unit: str) -> Iterator[Callable[[int, int | None], None]]:
+def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr for as long as the block lasts, if a person is looking; told (done, total)."""
-    with stages(unit) as progress:
-        yield lambda done, total: progress(unit, done, total)
-
-
-@contextmanager
-def stages(first: str) -> Iterator[Callable[[str, int, int | None], None]]:
-    """The same for work in stages; told (stage, done, total)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(first, total=None)
-
-        def show(stage: str, done: int, total: int | None) -> None:
-            progress.update(task, description=stage, completed=done, total=total)
-
-        yield show
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,9 +1,11 @@
 """The stream: topics, tables, run, publish, alerts, status."""
 
+import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,9 +22,15 @@ from commands.frame import (
     by_name,
     examples,
 )  # fmt: skip
-from commands.output import show_json, show_outcomes, stages
+from commands.output import show_json, show_outcomes
 
 app = typer.Typer()
+RedisCaFile = Annotated[str | None, typer.Option(help="Trust this certificate authority.")]
+RedisCluster = Annotated[bool, typer.Option("--redis-cluster", help="Redis is a cluster.")]
+Prefix = Annotated[str, typer.Option(help="Of all keys in Redis.")]
+State = Annotated[Path, typer.Option(help="The folder of job.json: what `run` writes and `status` reads.")]
+REDIS = "redis://, or rediss:// for TLS."
+WATCH_S = 2.0
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 
@@ -54,24 +62,22 @@ def tables(
 )
 def run(
     project: Project,
-    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="redis://, or rediss:// for TLS.")],
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)],
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     subscription: Annotated[str, by_name("events-riskstream", "Where events come from.")] = "",
     alerts_topic: Annotated[str, by_name("alerts", "Where changes of level go.")] = "",
     dead_letters_topic: Annotated[str, by_name("dead-letters", "Where unusable messages go.")] = "",
     dataset: Dataset = "riskstream",
-    redis_ca_file: Annotated[str | None, typer.Option(help="Trust this certificate authority.")] = None,
-    redis_cluster: Annotated[bool, typer.Option("--redis-cluster", help="Redis is a cluster.")] = False,
-    prefix: Annotated[str, typer.Option(help="Of all keys in Redis.")] = "riskstream",
+    redis_ca_file: RedisCaFile = None,
+    redis_cluster: RedisCluster = False,
+    prefix: Prefix = "riskstream",
     batch: Annotated[int, typer.Option(help="Messages assessed at once, at most.")] = 4_000,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     generation_s: Annotated[
         float, typer.Option(help="Seconds until the local pipeline is built anew.")
     ] = 300,
-    state: Annotated[
-        str, typer.Option(help="The folder of job.json, which `riskstream status` reads.")
-    ] = str(STACK),
+    state: State = STACK,
     beam: Annotated[list[str], typer.Argument(metavar="[-- BEAM_FLAGS]", help="Beam's own flags.")] = [],  # noqa: B006
 ) -> None:
     """Run the streaming job until SIGTERM or Ctrl-C.
@@ -87,7 +93,7 @@ def run(
         use_case, bundle=bundle, redis_url=redis_url, project=project, dataset=dataset, prefix=prefix, batch=batch,
         subscription=subscription or names.reader(names.events), alerts_topic=alerts_topic or names.alerts,
         dead_letters_topic=dead_letters_topic or names.dead_letters, redis_ca_file=redis_ca_file,
-        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=state,
+        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=str(state),
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
 
@@ -109,7 +115,9 @@ def publish(
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
     dated: Annotated[
         datetime | None,
-        typer.Option(formats=TIMES, metavar="TIME", help="When events without a time happened; default: now."),
+        typer.Option(
+            formats=TIMES, metavar="TIME", help="When events without a time happened; default: now."
+        ),
     ] = None,
     in_file_order: Annotated[
         bool, typer.Option("--in-file-order", help="Do not sort by event time.")
@@ -121,24 +129,22 @@ def publish(
     As fast as Pub/Sub takes them, or at a pace. Bad rows are told with their line and are not published; the
     exit code is then 1. One customer's events stay in order.
     """
+    from rich.console import Console
+
     from features.usecase import load
-    from pipeline import topics
+    from pipeline import screen, topics
     from pipeline.publish import publish
 
     if rate and speed:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
     found = load(use_case)
-    with stages("reading") as progress:
+    with screen.publishing() as progress:
         done = publish(
             found, file, topic or topics.Names(project, found.name).events, project, event_type=type, rate=rate,
-            speed=speed, published_us=microseconds(dated) if dated else None, in_file_order=in_file_order, progress=progress,
+            speed=speed, published_us=microseconds(dated) if dated else None, in_file_order=in_file_order,
+            progress=progress,
         )  # fmt: skip
-    for row in done.bad_rows:
-        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
-    if as_json:
-        show_json(asdict(done))
-    else:
-        typer.echo(f"{done.published} events of {done.rows} rows published, {done.bad} bad rows")
+    show_json(asdict(done)) if as_json else Console().print(screen.published(done))
     raise typer.Exit(1 if done.bad else 0)
 
 
@@ -169,19 +175,55 @@ def alerts(
 
     Reads from a subscription of its own, so nobody else misses what is shown here, and from now on.
     """
+    from rich.console import Console
+
     from features.usecase import load
-    from pipeline import topics
+    from pipeline import screen, topics
     from pipeline.alerts import following
 
     source = topic or topics.Names(project, load(use_case).name).alerts
     with following(project, source, subscription=subscription, limit=limit, seconds=seconds) as found:
-        for each in found:
-            typer.echo(each.body.decode() if as_json else alert_line(each.alert))
+        if as_json:
+            echo_each(one.body for one in found)
+        elif Console().is_terminal:
+            screen.show_alerts(found, Console())
+        else:
+            echo_each(map(screen.alert_line, found))
 
 
-def alert_line(alert: Any) -> str:
-    score = "" if alert.score is None else f"{alert.score:.3f}"
-    return (
-        f"{alert.event_time[:19]}  {alert.customer:<36}  {alert.level_before:>6} -> {alert.level:<6}"
-        f"  {score:>5}  {alert.change or ''}"
-    ).rstrip()
+def echo_each(lines: Iterable[str | bytes]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command(epilog=examples("riskstream status", "riskstream status --watch", "riskstream status --json"))
+def status(
+    project: Project,
+    use_case: UseCase = OFFBOARDING,
+    dataset: Dataset = "riskstream",
+    redis_url: Annotated[str | None, typer.Option(envvar="REDIS_URL", help=REDIS)] = None,
+    redis_ca_file: RedisCaFile = None,
+    redis_cluster: RedisCluster = False,
+    prefix: Prefix = "riskstream",
+    state: State = STACK,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the backlog, the job's throughput, customers by level, and dead letters by reason.
+
+    A part that cannot be asked says why; the others are told all the same.
+    """
+    from rich.console import Console
+
+    from features.usecase import load
+    from pipeline import screen
+    from pipeline.status import Places, status
+
+    found = load(use_case)
+    places = Places(project, dataset, redis_url, redis_ca_file, redis_cluster, prefix, state)
+    if as_json:
+        typer.echo(status(found, places).to_json())
+    elif watch:
+        screen.watch(lambda: status(found, places), lambda: time.sleep(WATCH_S), Console())
+    else:
+        Console().print(screen.status(status(found, places)))
