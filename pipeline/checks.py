@@ -1,0 +1,107 @@
+"""What is looked at before a pipeline is built: everything the job needs is there, reachable and of one kind.
+
+All at once, so that it takes seconds whatever is wrong; `CannotStart` then says all of it.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
+
+from export import bundle as bundles
+from export.bundle import BundleMismatch
+from features.usecase import BadUseCase, UseCase
+from pipeline import tables
+from pipeline.bigquery import query_client
+from pipeline.options import Job, record_ttl
+from pipeline.pubsub import Publisher, PubSubRefused, PubSubUnavailable, Subscription
+from pipeline.redis_store import RedisStore
+from pipeline.store import StoreUnavailable
+
+TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
+
+FAULTS = (
+    BadUseCase,
+    BundleMismatch,
+    StoreUnavailable,
+    PubSubUnavailable,
+    PubSubRefused,
+    tables.TableMismatch,
+    GoogleAPIError,
+    GoogleAuthError,
+    OSError,
+    ValueError,
+)
+# (setting, whether it will do, what is expected)
+LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
+    ("project", lambda job: bool(job.project), "the id of a Google Cloud project"),
+    ("dataset", lambda job: bool(job.dataset), "the name of a BigQuery dataset"),
+    ("prefix", lambda job: bool(job.prefix), "some text before keys in Redis"),
+    ("batch", lambda job: 1 <= job.batch <= 20_000, "1 to 20000 messages"),
+    ("workers", lambda job: 1 <= job.workers <= 64, "1 to 64 processes"),
+    ("generation_s", lambda job: job.generation_s >= 1, "at least 1 second"),
+)
+
+
+class CannotStart(Exception):
+    """The job as told cannot run: one line for each thing that is wrong."""
+
+
+def check(job: Job) -> None:
+    """Raises CannotStart within seconds unless the job could run now."""
+    wrong = [
+        f"--{name.replace('_', '-')}: found {getattr(job, name)!r}, expected {expected}"
+        for name, is_good, expected in LIMITS
+        if not is_good(job)
+    ]
+    try:
+        use_case = job.use_case
+    except BadUseCase as error:
+        wrong.append(str(error))
+    if not wrong:
+        wrong = list(_failures(_parts(job.with_paths(), use_case)))
+    if wrong:
+        raise CannotStart("\n".join(wrong))
+
+
+def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
+    """What to try, by what to call it."""
+    ttl = record_ttl(use_case)
+    parts = {
+        "bundle": lambda: bundles.check(bundles.load(job.bundle), use_case),
+        "Redis": lambda: RedisStore(job.redis_url, ttl, job.redis_ca_file, job.redis_cluster).check(),
+        "subscription": lambda: Subscription(job.subscription).check(),
+        "tables": lambda: tables.check(query_client(job.project), job.dataset),
+    }
+    for topic in (job.alerts_topic, job.dead_letters_topic):
+        parts[f"topic {topic}"] = lambda topic=topic: Publisher().check(topic)
+    return parts
+
+
+def _failures(parts: dict[str, Callable[[], object]]) -> Iterator[str]:
+    """What fails, or does not answer in time. The clients' own retries may go on in their threads."""
+    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+
+    def attempt(name: str, part: Callable[[], object]) -> None:
+        try:
+            part()
+            answers.put((name, None))
+        except FAULTS as error:
+            answers.put((name, str(error)))
+
+    for name, part in parts.items():
+        threading.Thread(target=attempt, args=(name, part), daemon=True).start()
+    until_s, open_parts = time.monotonic() + TIMEOUT_S, dict(parts)
+    while open_parts:
+        try:
+            name, error = answers.get(timeout=max(0.0, until_s - time.monotonic()))
+        except queue.Empty:
+            break
+        del open_parts[name]
+        if error:
+            yield f"{name}: {error}"
+    for name in open_parts:
+        yield f"{name}: no answer within {TIMEOUT_S:g} s; is it running, and can it be reached from here?"

@@ -1,0 +1,22 @@
+"""The Beam graph: one stage on every runner, without shuffle, state or windows.
+
+Batches in, so that columns are columns from decode to encode. Step labels are a golden file: renaming one
+breaks the in-place update of a running job.
+"""
+
+import apache_beam as beam
+
+from pipeline import source
+from pipeline.options import DATAFLOW, Job
+from pipeline.steps import Assess, Decode, Send
+
+
+def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> beam.PCollection:
+    """Messages in; assessments, alerts and dead letters out."""
+    messages = source.read(job) if runner == DATAFLOW else source.pull(job)
+    return assessed(pipeline | "Messages" >> messages, job) | "Send" >> beam.ParDo(Send(job))
+
+
+def assessed(messages: beam.PCollection, job: Job) -> beam.PCollection:
+    """Batches of messages to what leaves the job of each; what is here is committed."""
+    return messages | "Decode" >> beam.ParDo(Decode(job)) | "Assess" >> beam.ParDo(Assess(job))

@@ -1,0 +1,81 @@
+"""What a job is told: one frozen value, which travels with the pipeline to its workers, and Beam's own options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+from features.usecase import UseCase, parse
+
+RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
+DATAFLOW = "DataflowRunner"
+LOCAL = "FnApiRunner"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The settings of a streaming job. Topics and the subscription may be short names or whole paths."""
+
+    use_case_text: str  # the file's text travels, because workers may not see the file
+    use_case_file: str  # what messages call it
+    bundle: str  # root with a promoted bundle, or one bundle's folder; local or gs://
+    redis_url: str
+    project: str
+    subscription: str = "events-riskstream"
+    alerts_topic: str = "alerts"
+    dead_letters_topic: str = "dead-letters"
+    dataset: str = "riskstream"
+    redis_ca_file: str | None = None
+    redis_cluster: bool = False
+    prefix: str = "riskstream"  # of keys in Redis
+    batch: int = 4_000  # messages at most
+    workers: int = 1  # processes on this machine
+    generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
+    state: str = ".riskstream"  # folder for job.json
+
+    @classmethod
+    def load(cls, use_case: str | Path, **settings: Any) -> Self:
+        """The job of a use case file. Raises OSError, UnicodeDecodeError."""
+        return cls(Path(use_case).read_text(encoding="utf-8"), str(use_case), **settings)
+
+    @property
+    def use_case(self) -> UseCase:
+        """Raises BadUseCase."""
+        return parse(self.use_case_text, self.use_case_file)
+
+    def with_paths(self) -> Self:
+        """The same job with whole paths."""
+        return replace(
+            self,
+            subscription=_path(self.project, "subscriptions", self.subscription),
+            alerts_topic=_path(self.project, "topics", self.alerts_topic),
+            dead_letters_topic=_path(self.project, "topics", self.dead_letters_topic),
+        )
+
+
+def _path(project: str, kind: str, name: str) -> str:
+    return name if "/" in name else f"projects/{project}/{kind}/{name}"
+
+
+def record_ttl(use_case: UseCase) -> timedelta:
+    """How long a record is kept after its latest event: the longest window and some slack."""
+    windows_us = (output.window_us for plan in use_case.plans.values() for output in plan.outputs)
+    return timedelta(microseconds=max(windows_us, default=0)) + RECORD_TTL_SLACK
+
+
+def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Beam's options: a streaming pipeline, locally unless another runner is named."""
+    options = PipelineOptions(list(beam_args))
+    standard = options.view_as(StandardOptions)
+    standard.streaming = True
+    standard.runner = standard.runner or LOCAL
+    options.view_as(SetupOptions).save_main_session = False  # steps are in modules
+    return options
+
+
+def runner_of(options: PipelineOptions) -> str:
+    """The runner's plain name."""
+    return str(options.view_as(StandardOptions).runner).rpartition(".")[2]

@@ -1,0 +1,177 @@
+"""How the job in this process is doing: counted by its steps, written once a second as `job.json`.
+
+Beam's own counters are read where its runner shows them; this is the same for a job on one's own machine. Also
+here is the one wish that a process has: to stop.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.retry import retrying
+
+FILE = "job.json"
+WRITE_S = 1.0
+REJECTS = "rejects-"
+RATE_S = 10  # events_per_s is the mean over this time
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+stop = threading.Event()  # set: finish what is at hand, acknowledge it, end
+
+
+class LastBatch(msgspec.Struct, frozen=True):
+    """The latest batch."""
+
+    events: int
+    lag_ms: int  # since its oldest message was published
+    event_lag_ms: int | None  # since its latest event happened
+    stages_us: Mapping[str, int]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The content of `job.json`."""
+
+    pid: int
+    started_at: str
+    written_at: str
+    use_case: str
+    model: str | None
+    waiting_for: str | None  # redis, pubsub, bigquery
+    events: int  # messages done with, whatever came of them
+    events_per_s: float
+    lag_ms: int | None  # of the latest batch; old when nothing comes
+    duplicates: int
+    conflicts: int  # events assessed again because another worker had written first
+    alerts: int
+    level_changes: int
+    recommendations: int
+    rejects: Mapping[str, int]  # by reason
+    models_refused: int
+    sent_us: int | None  # what the latest batch to leave was waited for
+    last_batch: LastBatch | None
+
+
+@dataclass
+class Progress:
+    """What happened in this process since it started; its steps count here. Counts as in `counters`."""
+
+    model: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    waiting: Counter[str] = field(default_factory=Counter)  # threads that wait, by what for
+    models_refused: int = 0
+    sent_us: int | None = None
+    last_batch: LastBatch | None = None
+
+
+progress = Progress()
+
+
+def attempt_for(part: str, action: Callable[[], Result], errors: type[Exception]) -> Callable[[], Result]:
+    """The action; while the last attempt at it has failed, the process shows to wait for `part`."""
+    failed = False
+
+    def attempt() -> Result:
+        nonlocal failed
+        try:
+            result = action()
+        except errors:
+            progress.waiting[part] += not failed
+            failed = True
+            raise
+        progress.waiting[part] -= failed
+        failed = False
+        return result
+
+    return attempt
+
+
+def waiting_out(part: str, action: Callable[[], Result], errors: type[Exception], describe: str) -> Result:
+    """The result of `action`, tried until it works or the process is to stop; then its last error."""
+    return retrying(attempt_for(part, action, errors), errors, describe, stop.is_set)
+
+
+@contextmanager
+def reporting(folder: Path, use_case: str) -> Iterator[None]:
+    """Writes `job.json` in the folder once a second, and a last time at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report = _Report(folder / FILE, use_case)
+    ended = threading.Event()
+
+    def write_until_ended() -> None:
+        while not ended.wait(WRITE_S):
+            report.write()
+
+    writer = threading.Thread(target=write_until_ended, name="status", daemon=True)
+    report.write()
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+        report.write()
+
+
+class _Report:
+    """Progress as a file, with the rate since some writes ago."""
+
+    def __init__(self, file: Path, use_case: str) -> None:
+        self.file, self.use_case = file, use_case
+        self.started_at = _now()
+        self.earlier: deque[tuple[float, int]] = deque(maxlen=RATE_S + 1)  # when, events
+
+    def write(self) -> None:
+        temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self.status()), indent=2))
+            temporary.replace(self.file)
+        except OSError as error:  # a full disk must not end the job
+            logger.warning("cannot write %s: %s", self.file, error)
+
+    def status(self) -> Status:
+        counts, last = progress.counts.copy(), progress.last_batch
+        self.earlier.append((time.monotonic(), counts["events"]))
+        (from_s, before), (to_s, after) = self.earlier[0], self.earlier[-1]
+        return Status(
+            pid=os.getpid(),
+            started_at=self.started_at,
+            written_at=_now(),
+            use_case=self.use_case,
+            model=progress.model,
+            waiting_for=next(
+                (part for part, threads in progress.waiting.copy().items() if threads > 0), None
+            ),
+            events=after,
+            events_per_s=round((after - before) / (to_s - from_s), 1) if to_s > from_s else 0.0,
+            lag_ms=last.lag_ms if last else None,
+            duplicates=counts["duplicates"],
+            conflicts=counts["conflicts"],
+            alerts=counts["alerts"],
+            level_changes=counts["level-changes"],
+            recommendations=counts["recommendations"],
+            rejects={name.removeprefix(REJECTS): n for name, n in counts.items() if name.startswith(REJECTS)},
+            models_refused=progress.models_refused,
+            sent_us=progress.sent_us,
+            last_batch=last,
+        )
+
+
+def read(folder: Path) -> Status | None:
+    """The status last written, if any."""
+    file = folder / FILE
+    return msgspec.json.decode(file.read_bytes(), type=Status) if file.exists() else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

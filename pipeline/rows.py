@@ -1,0 +1,232 @@
+"""What is said about a batch, as it leaves: rows for BigQuery (Arrow, columnar), alerts, dead letters.
+
+Pure: the time is an argument, `now_us`. The ids of alerts are stable, `use case:customer:seq`, so that a
+consumer can tell the same alert sent twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from export import policy
+from export.levels import Change, Level
+from features.kernel import Disposition
+from features.times import rfc3339
+from pipeline.assess import Assessments
+from pipeline.message import Message
+from pipeline.pubsub import Publication
+from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
+
+LEVELS = pa.array([level.name for level in Level])
+CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
+DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
+MOST_ATTRIBUTES = 100  # of a Pub/Sub message
+ATTRIBUTE_BYTES = 1_024  # of a value
+LETTER_BYTES = 9_900_000  # of a message's data; Pub/Sub takes 10 MB with attributes and framing
+ROW_BYTES = 8 << 20  # of a body in a row; BigQuery takes requests of 10 MB
+
+Indices = NDArray[np.intp]
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """The body of an alert. Times are RFC 3339, UTC."""
+
+    use_case: str
+    customer: str
+    seq: int
+    event_id: str
+    event_time: str
+    assessed_at: str
+    score: float | None
+    level_before: str
+    level: str
+    change: str | None
+    model: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A message that cannot be used, and what is known about its event."""
+
+    message: Message
+    reason: str  # undecodable, invalid, unknown_type, from_future, too_late
+    detail: str
+    event_type: str | None = None
+    event_id: str | None = None
+    event_time_us: int | None = None
+
+
+def accepted(said: Assessments) -> Indices:
+    """The events that were counted, now or before."""
+    return np.flatnonzero(said.disposition != Disposition.TOO_LATE)
+
+
+def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int) -> pa.RecordBatch:
+    """Rows for the table `assessments`; message i is of event i. Events that were too late have none."""
+    rows = accepted(said)
+    batch, n = said.batch, len(rows)
+    columns = {
+        "event_id": pa.array(_at(batch.event_id, rows)),
+        "event_type": pa.array(_at(batch.types, rows)),
+        "event_time": _times(batch.time_us[rows]),
+        "publish_time": _times(batch.published_us[rows]),
+        "assessed_at": _times(np.full(n, now_us)),
+        "use_case": pa.repeat(batch.use_case.name, n),
+        "customer": pa.array(_at(batch.subject, rows)),
+        "seq": pa.array(said.seq[rows]),
+        "entities": _entities(said, rows),
+        "disposition": DISPOSITIONS.take(pa.array(said.disposition[rows])),
+        "score": _score(said.score[rows]),
+        "level_before": LEVELS.take(pa.array(policy.level_before(said.outcome[rows]))),
+        "level": LEVELS.take(pa.array(policy.level_after(said.outcome[rows]))),
+        "change": CHANGES.take(pa.array(policy.change(said.outcome[rows]))),
+        "vector": _vectors(said, rows),
+        "model": pa.repeat(said.model_version, n),
+        "fingerprint": pa.repeat(said.fingerprint, n),
+        "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
+    }
+    return pa.RecordBatch.from_arrays(
+        [columns[name] for name in ASSESSMENTS.rows.names], schema=ASSESSMENTS.rows
+    )
+
+
+def _at(values: Sequence[str], rows: Indices) -> list[str]:
+    return list(values) if len(rows) == len(values) else [values[i] for i in rows.tolist()]
+
+
+def _times(times_us: NDArray[np.int64]) -> pa.Array:
+    return pa.array(times_us).view(TIME)
+
+
+def _score(score: NDArray[np.float32]) -> pa.Array:
+    return pa.array(score.astype(np.float64), from_pandas=True)  # NaN: not scored
+
+
+def _vectors(said: Assessments, rows: Indices) -> pa.Array:
+    """The features of each event; an empty list where none were asked for or they are no longer known."""
+    is_known = said.exact[rows] | (said.disposition[rows] == Disposition.APPLIED)
+    has_vector = said.batch.scored[rows] & is_known
+    vectors = said.vectors[rows[has_vector]]
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum(has_vector * vectors.shape[1], out=offsets[1:])
+    values = pa.array(vectors.astype(np.float64).ravel())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=ASSESSMENTS.rows.field("vector").type)
+
+
+def _entities(said: Assessments, rows: Indices) -> pa.Array:
+    """Which other entities an event counted for, and as which of their events; unknown numbers are left out."""
+    counts = np.zeros(len(rows) + 1, np.int32)
+    parts = []
+    for entity, seqs in said.other_seqs.items():
+        arrivals = said.batch.arrivals[entity]
+        has_one = np.flatnonzero((arrivals.record[rows] >= 0) & (seqs[rows] > 0))
+        counts[1:][has_one] += 1
+        numbers, records = seqs[rows[has_one]], arrivals.record[rows[has_one]]
+        ids = pa.array(arrivals.ids, pa.string()).take(pa.array(records))
+        parts.append((has_one, pa.repeat(entity, len(has_one)), ids, pa.array(numbers)))
+    offsets = pa.array(np.cumsum(counts, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, _structs(parts), type=ASSESSMENTS.rows.field("entities").type)
+
+
+def _structs(parts: Sequence[tuple[Indices, pa.Array, pa.Array, pa.Array]]) -> pa.Array:
+    """The entities of all events, each event's side by side."""
+    if not parts:
+        return pa.array([], ENTITY)
+    order = np.argsort(np.concatenate([part[0] for part in parts]), kind="stable")
+    columns = [pa.concat_arrays([part[k] for part in parts]).take(pa.array(order)) for k in (1, 2, 3)]
+    return pa.StructArray.from_arrays(columns, fields=list(ENTITY))
+
+
+def alerts(said: Assessments, now_us: int) -> list[Publication]:
+    """One for each event that changed its customer's level or recommendation, also when it comes again."""
+    before, after, change = (
+        read(said.outcome) for read in (policy.level_before, policy.level_after, policy.change)
+    )
+    changed = (before != after) | (change != Change.NONE)
+    rows = np.flatnonzero(changed & (said.disposition != Disposition.TOO_LATE))
+    assessed_at = rfc3339(now_us) if len(rows) else ""
+    return [_alert(said, i, assessed_at) for i in rows.tolist()]
+
+
+def _alert(said: Assessments, i: int, assessed_at: str) -> Publication:
+    batch, outcome = said.batch, said.outcome[i : i + 1]
+    change = Change(int(policy.change(outcome)[0]))
+    score = float(said.score[i])
+    alert = Alert(
+        use_case=batch.use_case.name,
+        customer=batch.subject[i],
+        seq=int(said.seq[i]),
+        event_id=batch.event_id[i],
+        event_time=rfc3339(int(batch.time_us[i])),
+        assessed_at=assessed_at,
+        score=score if score == score else None,
+        level_before=Level(int(policy.level_before(outcome)[0])).name,
+        level=Level(int(policy.level_after(outcome)[0])).name,
+        change=None if change is Change.NONE else change.name,
+        model=said.model_version,
+    )
+    attributes = {
+        "id": f"{alert.use_case}:{alert.customer}:{alert.seq}",
+        "use_case": alert.use_case,
+        "event_time": alert.event_time,
+        "level": alert.level,
+        "change": change.name,
+        "published_us": str(int(batch.published_us[i])),
+    }
+    return Publication(msgspec.json.encode(alert), attributes)
+
+
+def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:
+    """The events of the batch that came after their record had closed over their time."""
+    batch = said.batch
+    return [
+        Reject(
+            messages[i], "too_late",
+            f"the event's time {rfc3339(int(batch.time_us[i]))} lies before all that the record of "
+            f"{batch.use_case.subject} {batch.subject[i]} still holds one by one; send events in order of time",
+            batch.types[i], batch.event_id[i], int(batch.time_us[i]),
+        )
+        for i in np.flatnonzero(said.disposition == Disposition.TOO_LATE).tolist()
+    ]  # fmt: skip
+
+
+def dead_letter_rows(use_case: str, rejects: Sequence[Reject], now_us: int) -> pa.RecordBatch:
+    """Rows for the table `dead_letters`. A body too large for a row is cut there; its message is whole."""
+    messages = [reject.message for reject in rejects]
+    columns: Mapping[str, list[Any]] = {
+        "use_case": [use_case] * len(rejects),
+        "reason": [reject.reason for reject in rejects],
+        "detail": [reject.detail for reject in rejects],
+        "event_type": [reject.event_type for reject in rejects],
+        "event_id": [reject.event_id for reject in rejects],
+        "event_time": [reject.event_time_us for reject in rejects],
+        "message_id": [message.message_id for message in messages],
+        "publish_time": [message.publish_us for message in messages],
+        "rejected_at": [now_us] * len(rejects),
+        "body": [message.data[:ROW_BYTES] for message in messages],
+        "attributes": [msgspec.json.encode(dict(message.attributes)).decode() for message in messages],
+    }
+    return pa.RecordBatch.from_pydict(dict(columns), schema=DEAD_LETTERS.rows)
+
+
+def dead_letter(use_case: str, reject: Reject) -> Publication:
+    """The message as it came, with the reason in its attributes as far as there is room for more."""
+    said = {
+        "dead_letter_reason": reject.reason,
+        "dead_letter_detail": _cut(reject.detail),
+        "dead_letter_use_case": use_case,
+        "dead_letter_message_id": reject.message.message_id,
+    }
+    room = max(0, MOST_ATTRIBUTES - len(reject.message.attributes))
+    extra = dict(list(said.items())[:room])
+    return Publication(reject.message.data[:LETTER_BYTES], {**reject.message.attributes, **extra})
+
+
+def _cut(text: str) -> str:
+    """As much of a text as an attribute holds."""
+    return text.encode()[:ATTRIBUTE_BYTES].decode(errors="ignore")

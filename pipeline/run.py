@@ -1,0 +1,85 @@
+"""The job: checked, then run by Beam, on one's own machine in generations until it is told to stop.
+
+Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
+again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. SIGTERM and SIGINT finish what is
+at hand and acknowledge it.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipeline import worker
+from pipeline.checks import CannotStart, check
+from pipeline.graph import stream
+from pipeline.options import LOCAL, Job, beam_options, runner_of
+from pipeline.progress import reporting, stop
+
+__all__ = ["CannotStart", "check", "run"]
+
+logger = logging.getLogger(__name__)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(job: Job, beam_args: Sequence[str] = ()) -> int:
+    """The exit code, once the job has stopped; with a remote runner, once it is submitted.
+
+    Raises CannotStart before anything is built; SinkRefused and PubSubRefused, wrapped by Beam in a
+    RuntimeError, when a table or topic goes away for good.
+    """
+    check(job)
+    job, options = job.with_paths(), beam_options(beam_args)
+    if runner_of(options) != LOCAL:
+        return submit(job, options)
+    with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
+        try:
+            while not stop.is_set():
+                generation(job, options)
+        finally:
+            worker.close(job)
+    return 0
+
+
+def generation(job: Job, options: PipelineOptions) -> None:
+    """One pipeline, from start to end."""
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+    stream(pipeline, job, LOCAL)
+    try:
+        pipeline.run().wait_until_finish()
+    except RuntimeError:
+        if not stop.is_set():
+            raise
+        logger.warning("stopped while something was away; what was not acknowledged comes again")
+
+
+def submit(job: Job, options: PipelineOptions) -> int:
+    """Hands the pipeline to a remote runner, which supervises it."""
+    pipeline = beam.Pipeline(options=options)
+    stream(pipeline, job, runner_of(options))
+    pipeline.run()
+    return 0
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT ask the steps to stop; outside the main thread signals are left alone."""
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS} if is_main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.clear()

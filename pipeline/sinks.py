@@ -1,0 +1,73 @@
+"""Everything that leaves the job: rows to BigQuery, alerts and dead letters to their topics.
+
+Rows and messages of one batch go out side by side, each by a thread of its own. A batch is delivered when
+`wait` has returned; what is away is waited for.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.bigquery import Appender
+from pipeline.options import Job
+from pipeline.progress import progress, stop, waiting_out
+from pipeline.pubsub import Publication, Publisher, PubSubUnavailable
+from pipeline.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What follows from one batch."""
+
+    rows: Mapping[str, pa.RecordBatch] = field(default_factory=dict)  # by table
+    alerts: list[Publication] = field(default_factory=list)
+    dead_letters: list[Publication] = field(default_factory=list)
+
+
+class Sinks:
+    """The ways out of one process. Safe for threads; cannot be pickled."""
+
+    def __init__(self, job: Job) -> None:
+        self._topics = (job.alerts_topic, job.dead_letters_topic)
+        self._publisher = Publisher()
+        self._appender = Appender(job.project, job.dataset, {name: t.rows for name, t in TABLES.items()})
+        self._row_thread = ThreadPoolExecutor(1, "append")  # an appender is for one thread
+        self._message_thread = ThreadPoolExecutor(1, "publish")
+
+    def send(self, outgoing: Outgoing) -> list[Future[None]]:
+        """Begins to deliver; `wait` for what is returned."""
+        sending = [self._row_thread.submit(self._append, outgoing.rows)] if outgoing.rows else []
+        for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
+            if messages:
+                sending.append(self._message_thread.submit(self._publish, topic, messages))
+        return sending
+
+    def _append(self, rows: Mapping[str, pa.RecordBatch]) -> None:
+        def asked_to_stop() -> bool:  # after a failed attempt only
+            progress.waiting["bigquery"] = 1
+            return stop.is_set()
+
+        self._appender.append_all(rows, asked_to_stop)
+        progress.waiting["bigquery"] = 0
+
+    def _publish(self, topic: str, messages: list[Publication]) -> None:
+        waiting_out(
+            "pubsub",
+            lambda: self._publisher.publish(topic, messages),
+            PubSubUnavailable,
+            f"publish to {topic}",
+        )
+
+    def close(self) -> None:
+        self._row_thread.shutdown(cancel_futures=True)
+        self._message_thread.shutdown(cancel_futures=True)
+        self._appender.close()
+        self._publisher.close()
+
+
+def wait(sending: list[Future[None]]) -> None:
+    """Returns when all is delivered. Raises what a sink raised: the job is to stop, or it is refused."""
+    for one in sending:
+        one.result()

@@ -1,0 +1,156 @@
+"""The steps of the job: each a plain function on a batch, and the DoFn that runs it.
+
+What passes between steps can be encoded, so any runner may part them; none holds anything back beyond its
+bundle. The clock is read here and nowhere below.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from features.events import BadEvent, Batch, Event
+from features.events import batch as make_batch
+from features.intake import decode_all
+from features.usecase import UseCase
+from pipeline import counters, rows, worker
+from pipeline.assess import Assessments, assess
+from pipeline.message import Message
+from pipeline.options import Job
+from pipeline.progress import waiting_out
+from pipeline.rows import Reject
+from pipeline.sinks import Outgoing, wait
+from pipeline.source import Messages
+from pipeline.store import StoreUnavailable
+
+MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
+UNDELIVERED_BATCHES = 2  # that may be under way while the next is assessed
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The events of a batch; message i is of event i. `rejects` are the messages without an event."""
+
+    use_case: UseCase
+    messages: Sequence[Message]
+    events: Batch | None  # None: not one
+    rejects: list[Reject]
+    seconds: float
+
+    def __reduce__(self) -> tuple[object, tuple[UseCase, Messages]]:
+        """Events are of classes made from the use case, so the messages travel and are decoded again."""
+        rejected = (reject.message for reject in self.rejects)
+        return decode, (self.use_case, Messages((*self.messages, *rejected)))
+
+
+def decode(use_case: UseCase, messages: Sequence[Message]) -> Decoded:
+    """Events out of messages; those that give none are rejects."""
+    began_s = time.perf_counter()
+    types = [message.attributes.get("event_type", "") for message in messages]
+    bodies = [message.data if len(message.data) <= MAX_EVENT_BYTES else b"" for message in messages]
+    published_us = [message.publish_us for message in messages]
+    times = [message.attributes.get("event_time") for message in messages]
+    found = decode_all(use_case, types, bodies, published_us, times)
+    bad = {i: event for i, event in enumerate(found) if isinstance(event, BadEvent)}
+    rejects = [_reject(messages[i], types[i], error) for i, error in bad.items()]
+    good: list[tuple[str, Event]] = list(zip(types, found, strict=True))
+    if bad:
+        kept = [i for i in range(len(messages)) if i not in bad]
+        messages, good = [messages[i] for i in kept], [good[i] for i in kept]
+        published_us = [published_us[i] for i in kept]
+    events = make_batch(use_case, good, published_us) if good else None
+    return Decoded(use_case, messages, events, rejects, time.perf_counter() - began_s)
+
+
+def _reject(message: Message, event_type: str, error: BadEvent) -> Reject:
+    reason, detail = error.reason, error.detail
+    if len(message.data) > MAX_EVENT_BYTES:
+        detail = f"the body has {len(message.data)} bytes; an event has at most {MAX_EVENT_BYTES}"
+    return Reject(message, reason, detail, event_type or None, message.attributes.get("event_id"))
+
+
+def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
+    """What leaves the job of a batch: rows, alerts, dead letters."""
+    name, rejects = decoded.use_case.name, decoded.rejects
+    tables, alerts = {}, []
+    if said:
+        rejects = rejects + rows.too_late(decoded.messages, said)
+        alerts = rows.alerts(said, now_us)
+        tables["assessments"] = rows.assessment_rows(decoded.messages, said, now_us)
+    if rejects:
+        tables["dead_letters"] = rows.dead_letter_rows(name, rejects, now_us)
+    return Outgoing(tables, alerts, [rows.dead_letter(name, reject) for reject in rejects])
+
+
+def count(
+    decoded: Decoded, said: Assessments | None, outgoing: Outgoing, encode_s: float, now_us: int
+) -> None:
+    """Adds the batch to the counters."""
+    messages = [*decoded.messages, *(reject.message for reject in decoded.rejects)]
+    rejects = decoded.rejects + rows.too_late(decoded.messages, said) if said else decoded.rejects
+    counted = counters.counts(len(messages), rejects, said, len(outgoing.alerts))
+    seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
+    counters.count(counted, counters.last_batch(messages, said, seconds, now_us))
+
+
+class Decode(beam.DoFn):
+    """Batches of messages to batches of events."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.use_case = self.job.use_case
+
+    def process(self, element: Messages) -> Iterator[Decoded]:
+        yield decode(self.use_case, element)
+
+
+class Assess(beam.DoFn):
+    """Batches of events to what is said about them, ready to leave. When it is yielded, it is committed."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.model = worker.of(self.job).model
+
+    def process(self, element: Decoded) -> Iterator[Outgoing]:
+        engine, events = self.model.current(time.monotonic()), element.events
+        said = None
+        if events is not None:
+            said = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
+        outgoing = encode(element, said, now_us)
+        count(element, said, outgoing, time.perf_counter() - began_s, now_us)
+        yield outgoing
+
+
+class Send(beam.DoFn):
+    """Delivers what follows from each batch; all of it is delivered when the bundle ends."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.sinks = worker.of(self.job).sinks
+
+    def start_bundle(self) -> None:
+        self.sending: list[list[Future[None]]] = []
+
+    def process(self, element: Outgoing) -> None:
+        self.sending.append(self.sinks.send(element))
+        if len(self.sending) > UNDELIVERED_BATCHES:
+            self.wait()
+
+    def finish_bundle(self) -> None:
+        while self.sending:
+            self.wait()
+
+    def wait(self) -> None:
+        """For the oldest batch under way."""
+        began_s = time.perf_counter()
+        wait(self.sending.pop(0))
+        counters.count_sent(time.perf_counter() - began_s)

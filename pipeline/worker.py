@@ -1,0 +1,77 @@
+"""What one process has once, however many pipelines and threads it runs: store, model, puller, sinks.
+
+Built when a step first asks for it, from the job's settings alone, and kept over generations.
+"""
+
+import threading
+from functools import cached_property
+
+from pipeline.model import Model
+from pipeline.options import Job, record_ttl
+from pipeline.pubsub import Subscription
+from pipeline.puller import Puller
+from pipeline.redis_store import RedisStore
+from pipeline.sinks import Sinks
+
+_lock = threading.RLock()  # building a part asks for another
+_workers: dict[Job, "Worker"] = {}
+
+
+class Worker:
+    """The parts of a job in this process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.use_case = job.use_case
+
+    @cached_property
+    def _store(self) -> RedisStore:
+        job = self.job
+        return RedisStore(job.redis_url, record_ttl(self.use_case), job.redis_ca_file, job.redis_cluster)
+
+    @cached_property
+    def _model(self) -> Model:
+        return Model(self.use_case, self.job.bundle, self._store, self.job.prefix)
+
+    @cached_property
+    def _puller(self) -> Puller:
+        return Puller(Subscription(self.job.subscription), self.job.batch)
+
+    @cached_property
+    def _sinks(self) -> Sinks:
+        return Sinks(self.job)
+
+    @property
+    def model(self) -> Model:
+        with _lock:
+            return self._model
+
+    @property
+    def puller(self) -> Puller:
+        with _lock:
+            return self._puller
+
+    @property
+    def sinks(self) -> Sinks:
+        with _lock:
+            return self._sinks
+
+    def close(self) -> None:
+        """Closes what was built."""
+        for part in ("_puller", "_sinks", "_store"):
+            if part in vars(self):
+                vars(self).pop(part).close()
+
+
+def of(job: Job) -> Worker:
+    """This process's worker for the job."""
+    with _lock:
+        return _workers.setdefault(job, Worker(job))
+
+
+def close(job: Job) -> None:
+    """Ends the worker; another `of` builds a new one."""
+    with _lock:
+        worker = _workers.pop(job, None)
+    if worker:
+        worker.close()
