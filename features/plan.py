@@ -32,9 +32,7 @@ class Statistic(IntEnum):
     SINCE_FIRST = 9  # seconds since the first event
 
 
-EVER_STATISTICS = frozenset(
-    {Statistic.COUNT, Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
-)
+EVER_STATISTICS = frozenset({Statistic.COUNT, Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST})
 
 
 @dataclass(frozen=True)

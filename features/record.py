@@ -92,6 +92,8 @@ def seq_of(blob: bytes) -> int:
 def loads(plan: EntityPlan, blob: bytes) -> Record:
     """Unpack a record of this plan. Raises BadRecord."""
     p = tables(plan)
+    if not blob:
+        raise BadRecord("not a record: 0 bytes")
     m, read = memory(p), np.frombuffer(blob, np.uint8)
     check(p, read, np.array([0, len(blob)]))
     codec.unpack(p, *m, read, 0)
@@ -123,7 +125,9 @@ def _describe(p: Plan, m: Memory) -> Record:
         versions=tuple(_version(p, m, i) for i in range(w[t.VERSIONS])),
         ring=tuple(_remembered(p, m, i) for i in range(w[t.LENGTH])),
         lasting=tuple(_lasting(p, m, lane) for lane in _ever_lanes(p)) if evicted else (),
-        tiles=tuple(_tile(p, m, k, i) for k in range(p[t.TRACKS]) for i in range(w[length_at(p, t.TILES, k)])),
+        tiles=tuple(
+            _tile(p, m, k, i) for k in range(p[t.TRACKS]) for i in range(w[length_at(p, t.TILES, k)])
+        ),
     )
 
 

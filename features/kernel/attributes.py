@@ -5,8 +5,8 @@ Columns that the source does not own wait as KEEP in the staged event.
 """
 
 import numpy as np
-from numba import njit
 
+from features.kernel.columns import fill
 from features.kernel.tables import (
     ATTRIBUTES,
     F_STAGED,
@@ -24,13 +24,14 @@ from features.kernel.tables import (
     VERSIONS,
     VERSIONS_LIMIT,
     W_VERSION_TIME,
+    compiled,
 )
 
 NEVER = np.iinfo(np.int64).min
 KEEP = np.inf  # no attribute is infinite
 
 
-@njit(cache=True)
+@compiled
 def _copy_version(p, w, f, source, target):
     w[VERSION_SEQ + target] = w[VERSION_SEQ + source]
     for s in range(p[SOURCES]):
@@ -39,14 +40,14 @@ def _copy_version(p, w, f, source, target):
         f[p[F_VERSION] + target * p[ATTRIBUTES] + a] = f[p[F_VERSION] + source * p[ATTRIBUTES] + a]
 
 
-@njit(cache=True)
+@compiled
 def _drop_versions(p, w, f, count):
     for i in range(count, w[VERSIONS]):
         _copy_version(p, w, f, i, i - count)
     w[VERSIONS] -= count
 
 
-@njit(cache=True)
+@compiled
 def forget_versions(p, w, f):
     """Drop the versions that no event in the ring was scored with."""
     if w[VERSIONS] < 2:
@@ -61,21 +62,21 @@ def forget_versions(p, w, f):
         _drop_versions(p, w, f, unused)
 
 
-@njit(cache=True)
+@compiled
 def _open_version(p, w, f):
     """A copy of the newest version (or an empty one) behind it; returns its number."""
     new = w[VERSIONS]
     if new:
         _copy_version(p, w, f, new - 1, new)
     else:
-        w[p[W_VERSION_TIME] : p[W_VERSION_TIME] + p[SOURCES]] = NEVER
-        f[p[F_VERSION] : p[F_VERSION] + p[ATTRIBUTES]] = np.nan
+        fill(w[p[W_VERSION_TIME] : p[W_VERSION_TIME] + p[SOURCES]], NEVER)
+        fill(f[p[F_VERSION] : p[F_VERSION] + p[ATTRIBUTES]], np.nan)
     w[VERSION_SEQ + new] = w[SEQ]
     w[VERSIONS] = new + 1
     return new
 
 
-@njit(cache=True)
+@compiled
 def set_attributes(p, w, f):
     """Take the staged event's attributes, if it has any and they are news."""
     source, time, newest = w[SOURCE], w[RING_TIME + STAGED], w[VERSIONS] - 1
@@ -92,7 +93,7 @@ def set_attributes(p, w, f):
             f[p[F_VERSION] + new * p[ATTRIBUTES] + a] = f[p[F_STAGED] + a]
 
 
-@njit(cache=True)
+@compiled
 def read_attributes(p, w, f, seq, row):
     """Attributes as of `seq` into the last columns of `row`; False if that version is no longer known."""
     version = w[VERSIONS] - 1

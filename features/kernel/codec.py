@@ -7,11 +7,10 @@ lanes over EVER; tiles. Callers check a record (`check`) before they unpack it.
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel import columns as c
-from features.kernel.columns import i64, pad, u16, u32
+from features.kernel.columns import copy, fill, get_i64, get_u16, get_u32, pad, set_i64, set_u16, set_u32
 from features.kernel.tables import (
     ATTRIBUTES,
     COLUMN,
@@ -70,6 +69,7 @@ from features.kernel.tables import (
     VERSIONS_LIMIT,
     W_SLOTS,
     W_VERSION_TIME,
+    compiled,
 )
 from features.kernel.tracks import bucket_at, ever_at, expired, figures_at, length_at, sketch_at
 from features.plan import SLOTS
@@ -95,7 +95,8 @@ STATUS = np.dtype(
 )
 # linear counting (Whang et al., 1990): how many values set this many of SLOTS bits
 DISTINCT_ESTIMATE = np.array(
-    [round(-SLOTS * math.log(1 - min(bits, SLOTS - 1) / SLOTS)) for bits in range(SLOTS + 1)], dtype=np.float64
+    [round(-SLOTS * math.log(1 - min(bits, SLOTS - 1) / SLOTS)) for bits in range(SLOTS + 1)],
+    dtype=np.float64,
 )
 
 
@@ -103,7 +104,7 @@ class BadRecord(ValueError):
     """A value in the store is not a record of this layout and fingerprint."""
 
 
-@njit(cache=True)
+@compiled
 def _tile_bytes(needs):
     size = 8
     size += 8 if needs & NEEDS_SUM else 0
@@ -113,13 +114,13 @@ def _tile_bytes(needs):
     return size
 
 
-@njit(cache=True)
+@compiled
 def ring_length(buffer, at):
     """Events in the ring of the packed record at `at`."""
-    return np.int64(u16(buffer, at + 32)[0])
+    return np.int64(get_u16(buffer, at + 32))
 
 
-@njit(cache=True)
+@compiled
 def size_bound(p, ring_before, size_before, arrivals):
     """Most bytes that a record can have after `arrivals` more events."""
     events = ring_before + arrivals
@@ -136,38 +137,38 @@ def size_bound(p, ring_before, size_before, arrivals):
     return fixed + columns + tiles + size_before
 
 
-@njit(cache=True)
+@compiled
 def _pack_versions(p, w, f, buffer, at):
     sources, attributes = p[SOURCES], p[ATTRIBUTES]
     for i in range(w[VERSIONS]):
-        i64(buffer, at)[0] = w[VERSION_SEQ + i]
+        set_i64(buffer, at, w[VERSION_SEQ + i])
         times, values = p[W_VERSION_TIME] + i * sources, p[F_VERSION] + i * attributes
-        buffer[at + 8 : at + 8 + 8 * sources].view(np.int64)[:] = w[times : times + sources]
+        copy(w[times : times + sources], buffer[at + 8 : at + 8 + 8 * sources].view(np.int64))
         at += 8 + 8 * sources
-        buffer[at : at + 8 * attributes].view(np.float64)[:] = f[values : values + attributes]
+        copy(f[values : values + attributes], buffer[at : at + 8 * attributes].view(np.float64))
         at += 8 * attributes
     return at
 
 
-@njit(cache=True)
+@compiled
 def _unpack_versions(p, w, f, buffer, at):
     sources, attributes = p[SOURCES], p[ATTRIBUTES]
     for i in range(w[VERSIONS]):
-        w[VERSION_SEQ + i] = i64(buffer, at)[0]
+        w[VERSION_SEQ + i] = get_i64(buffer, at)
         times, values = p[W_VERSION_TIME] + i * sources, p[F_VERSION] + i * attributes
-        w[times : times + sources] = buffer[at + 8 : at + 8 + 8 * sources].view(np.int64)
+        copy(buffer[at + 8 : at + 8 + 8 * sources].view(np.int64), w[times : times + sources])
         at += 8 + 8 * sources
-        f[values : values + attributes] = buffer[at : at + 8 * attributes].view(np.float64)
+        copy(buffer[at : at + 8 * attributes].view(np.float64), f[values : values + attributes])
         at += 8 * attributes
     return at
 
 
-@njit(cache=True)
+@compiled
 def _pack_ring(p, w, f, buffer, at, flags, wide_values, places):
     """Columns of the ring; `places` receives where the scores and the outcomes start."""
     lo, n = w[START], w[LENGTH]
     hi = lo + n
-    buffer[at : at + 8 * n].view(np.int64)[:] = w[RING_KEY + lo : RING_KEY + hi]
+    copy(w[RING_KEY + lo : RING_KEY + hi], buffer[at : at + 8 * n].view(np.int64))
     at = c.pack_times(w[RING_TIME + lo : RING_TIME + hi], buffer, at + 8 * n, flags & WIDE_TIMES)
     at = c.pack_ages(w[RING_SEQ + lo : RING_SEQ + hi], w[SEQ], buffer, at, flags & WIDE_SEQS)
     for plane in range((p[LANES] + 7) // 8):
@@ -183,22 +184,22 @@ def _pack_ring(p, w, f, buffer, at, flags, wide_values, places):
         values = p[F_VALUES] + column * COLUMN
         at = c.pack_values(f[values + lo : values + hi], buffer, at, (wide_values >> column) & 1)
     if p[IS_SUBJECT]:
-        places[0], places[1] = at, at + pad(4 * n)
-        buffer[at : at + 4 * n].view(np.float32)[:] = f[RING_SCORE + lo : RING_SCORE + hi]
+        places[0] = at
+        copy(f[RING_SCORE + lo : RING_SCORE + hi], buffer[at : at + 4 * n].view(np.float32))
         at += pad(4 * n)
-        for i in range(n):
-            buffer[at + i] = w[RING_OUTCOME + lo + i]
-        at += pad(n)
-    return at
+    places[1] = at
+    for i in range(n):
+        buffer[at + i] = w[RING_OUTCOME + lo + i]
+    return at + pad(n)
 
 
-@njit(cache=True)
+@compiled
 def _unpack_ring(p, w, f, buffer, at, flags, wide_values):
     n = w[LENGTH]
-    w[RING_KEY : RING_KEY + n] = buffer[at : at + 8 * n].view(np.int64)
+    copy(buffer[at : at + 8 * n].view(np.int64), w[RING_KEY : RING_KEY + n])
     at = c.unpack_times(w[RING_TIME : RING_TIME + n], buffer, at + 8 * n, flags & WIDE_TIMES)
     at = c.unpack_ages(w[RING_SEQ : RING_SEQ + n], w[SEQ], buffer, at, flags & WIDE_SEQS)
-    w[RING_LANES : RING_LANES + n] = 0
+    fill(w[RING_LANES : RING_LANES + n], 0)
     for plane in range((p[LANES] + 7) // 8):
         for i in range(n):
             w[RING_LANES + i] |= np.int64(buffer[at + i]) << (8 * plane)
@@ -211,18 +212,16 @@ def _unpack_ring(p, w, f, buffer, at, flags, wide_values):
     for column in range(p[VALUES]):
         values = p[F_VALUES] + column * COLUMN
         at = c.unpack_values(f[values : values + n], buffer, at, (wide_values >> column) & 1)
-    w[RING_ORIGIN : RING_ORIGIN + n] = -1
-    w[RING_OUTCOME : RING_OUTCOME + n] = 0
+    fill(w[RING_ORIGIN : RING_ORIGIN + n], -1)
     if p[IS_SUBJECT]:
-        f[RING_SCORE : RING_SCORE + n] = buffer[at : at + 4 * n].view(np.float32)
+        copy(buffer[at : at + 4 * n].view(np.float32), f[RING_SCORE : RING_SCORE + n])
         at += pad(4 * n)
-        for i in range(n):
-            w[RING_OUTCOME + i] = buffer[at + i]
-        at += pad(n)
-    return at
+    for i in range(n):
+        w[RING_OUTCOME + i] = buffer[at + i]
+    return at + pad(n)
 
 
-@njit(cache=True)
+@compiled
 def _pack_ever(p, w, f, buffer, at):
     for e in range(p[EVER_LANES]):
         lane = p[p[EVER_LANE] + e]
@@ -234,7 +233,7 @@ def _pack_ever(p, w, f, buffer, at):
     return at
 
 
-@njit(cache=True)
+@compiled
 def _unpack_ever(p, w, f, buffer, at):
     for e in range(p[EVER_LANES]):
         lane = p[p[EVER_LANE] + e]
@@ -246,13 +245,13 @@ def _unpack_ever(p, w, f, buffer, at):
     return at
 
 
-@njit(cache=True)
+@compiled
 def _pack_tile(p, w, f, k, i, buffer, at):
     """Track, age in buckets, count, then the figures that the track needs."""
     needs, figures = p[p[TRACK_NEEDS] + k], figures_at(p, TILES, k) + i * FIGURES
     short = buffer[at : at + 4].view(np.uint16)
     short[0], short[1] = k, w[FLOOR] // p[p[TRACK_HOP_US] + k] - w[bucket_at(p, TILES, k) + i]
-    u32(buffer, at + 4)[0] = np.uint32(f[figures + COUNT])
+    set_u32(buffer, at + 4, np.uint32(f[figures + COUNT]))
     at += 8
     if needs & NEEDS_SUM:
         buffer[at : at + 8].view(np.float64)[0] = f[figures + SUM]
@@ -266,12 +265,12 @@ def _pack_tile(p, w, f, k, i, buffer, at):
         at += 16
     if needs & NEEDS_SKETCH:
         sketch = sketch_at(p, TILES, k) + i * SKETCH_WORDS
-        buffer[at : at + 8 * SKETCH_WORDS].view(np.int64)[:] = w[sketch : sketch + SKETCH_WORDS]
+        copy(w[sketch : sketch + SKETCH_WORDS], buffer[at : at + 8 * SKETCH_WORDS].view(np.int64))
         at += 8 * SKETCH_WORDS
     return at
 
 
-@njit(cache=True)
+@compiled
 def _pack_tiles(p, w, f, buffer, at):
     """Tiles that a window may still reach; returns the end and their number."""
     packed = 0
@@ -283,7 +282,7 @@ def _pack_tiles(p, w, f, buffer, at):
     return at, packed
 
 
-@njit(cache=True)
+@compiled
 def _unpack_tile(p, w, f, buffer, at):
     short = buffer[at : at + 4].view(np.uint16)
     k = np.int64(short[0])
@@ -291,7 +290,7 @@ def _unpack_tile(p, w, f, buffer, at):
     w[length_at(p, TILES, k)] = i + 1
     w[bucket_at(p, TILES, k) + i] = w[FLOOR] // p[p[TRACK_HOP_US] + k] - short[1]
     needs, figures = p[p[TRACK_NEEDS] + k], figures_at(p, TILES, k) + i * FIGURES
-    f[figures + COUNT], f[figures + SUM], f[figures + SPREAD] = u32(buffer, at + 4)[0], 0.0, 0.0
+    f[figures + COUNT], f[figures + SUM], f[figures + SPREAD] = get_u32(buffer, at + 4), 0.0, 0.0
     at += 8
     if needs & NEEDS_SUM:
         f[figures + SUM] = buffer[at : at + 8].view(np.float64)[0]
@@ -305,41 +304,53 @@ def _unpack_tile(p, w, f, buffer, at):
         at += 16
     if needs & NEEDS_SKETCH:
         sketch = sketch_at(p, TILES, k) + i * SKETCH_WORDS
-        w[sketch : sketch + SKETCH_WORDS] = buffer[at : at + 8 * SKETCH_WORDS].view(np.int64)
+        copy(buffer[at : at + 8 * SKETCH_WORDS].view(np.int64), w[sketch : sketch + SKETCH_WORDS])
         at += 8 * SKETCH_WORDS
     return at
 
 
-@njit(cache=True)
+@compiled
+def _fixed_size(p, buffer):
+    """Bytes of a record before its tiles, by its header."""
+    n, flags, wide_values = ring_length(buffer, 0), np.int64(buffer[35]), get_i64(buffer, 40)
+    size = HEADER_BYTES + (STATUS_BYTES if p[IS_SUBJECT] else 0)
+    size += buffer[34] * (8 + 8 * (p[ATTRIBUTES] + p[SOURCES]))
+    size += 8 * n + 8 + pad(4 * n) + pad((4 if flags & WIDE_TIMES else 2) * n)
+    size += pad((4 if flags & WIDE_SEQS else 2) * n) + pad(((p[LANES] + 7) // 8 + p[DISTINCTS]) * n)
+    for column in range(p[VALUES]):
+        size += 8 * n if (wide_values >> column) & 1 else pad(4 * n)
+    size += pad(n) + (pad(4 * n) if p[IS_SUBJECT] else 0)
+    return size + (p[EVER_LANES] * EVER_BYTES if get_u32(buffer, 28) else 0)
+
+
+@compiled
 def expected_size(p, buffer):
     """Bytes of the record that `buffer` starts with, by its own header and tiles; -1: it cannot be one."""
-    if len(buffer) < HEADER_BYTES:
+    if len(buffer) < HEADER_BYTES or ring_length(buffer, 0) > RING_LIMIT or buffer[34] > VERSIONS_LIMIT:
         return -1
-    n, flags, wide_values = ring_length(buffer, 0), np.int64(buffer[35]), i64(buffer, 40)[0]
-    at = HEADER_BYTES + (STATUS_BYTES if p[IS_SUBJECT] else 0)
-    at += buffer[34] * (8 + 8 * (p[ATTRIBUTES] + p[SOURCES]))
-    at += 8 * n + 8 + pad(4 * n) + pad((4 if flags & WIDE_TIMES else 2) * n)
-    at += pad((4 if flags & WIDE_SEQS else 2) * n) + pad(((p[LANES] + 7) // 8 + p[DISTINCTS]) * n)
-    for column in range(p[VALUES]):
-        at += 8 * n if (wide_values >> column) & 1 else pad(4 * n)
-    at += pad(4 * n) + pad(n) if p[IS_SUBJECT] else 0
-    if u32(buffer, 28)[0]:
-        at += p[EVER_LANES] * EVER_BYTES
-    for _ in range(u32(buffer, 36)[0]):
-        if at + 8 > len(buffer) or u16(buffer, at)[0] >= p[TRACKS]:
+    at, track, age = _fixed_size(p, buffer), -1, 0
+    for _ in range(get_u32(buffer, 36)):
+        if at + 8 > len(buffer):
             return -1
-        at += _tile_bytes(p[p[TRACK_NEEDS] + u16(buffer, at)[0]])
+        before, age_before = track, age
+        track, age = get_u16(buffer, at), get_u16(buffer, at + 2)
+        if not (before < track < p[TRACKS] or (track == before and age < age_before)):
+            return -1
+        if age >= p[p[TRACK_SPAN] + track]:
+            return -1
+        at += _tile_bytes(p[p[TRACK_NEEDS] + track])
     return at
 
 
-@njit(cache=True)
+@compiled
 def _flags(p, w, f):
     lo, n = w[START], w[LENGTH]
     flags = VERSIONS_LOST if w[LOST] else 0
     if n and np.uint64(w[RING_TIME + lo + n - 1] - w[RING_TIME + lo]) >> np.uint64(48):
         flags |= WIDE_TIMES
-    if n and w[SEQ] - w[RING_SEQ + lo : RING_SEQ + lo + n].min() > 0xFFFF:
-        flags |= WIDE_SEQS
+    for i in range(lo, lo + n):
+        if w[SEQ] - w[RING_SEQ + i] > 0xFFFF:
+            flags |= WIDE_SEQS
     wide_values = 0
     for column in range(p[VALUES]):
         values = p[F_VALUES] + column * COLUMN
@@ -348,57 +359,57 @@ def _flags(p, w, f):
     return flags, wide_values
 
 
-@njit(cache=True)
+@compiled
 def pack(p, w, f, buffer, at, places):
     """Write the record at `at` (a multiple of 8); returns its end. `places`: see _pack_ring."""
     flags, wide_values = _flags(p, w, f)
     header, packed = at, 0
-    u32(buffer, at)[0] = MAGIC
-    i64(buffer, at + 4)[0] = p[FINGERPRINT]
-    i64(buffer, at + SEQ_AT)[0] = w[SEQ]
-    i64(buffer, at + 20)[0] = w[FLOOR]
-    u32(buffer, at + 28)[0] = w[EVICTED]
-    u16(buffer, at + 32)[0] = w[LENGTH]
+    set_u32(buffer, at, MAGIC)
+    set_i64(buffer, at + 4, p[FINGERPRINT])
+    set_i64(buffer, at + SEQ_AT, w[SEQ])
+    set_i64(buffer, at + 20, w[FLOOR])
+    set_u32(buffer, at + 28, w[EVICTED])
+    set_u16(buffer, at + 32, w[LENGTH])
     buffer[at + 34], buffer[at + 35] = w[VERSIONS], flags
-    i64(buffer, at + 40)[0] = wide_values
+    set_i64(buffer, at + 40, wide_values)
     at += HEADER_BYTES
     if p[IS_SUBJECT]:
-        buffer[at : at + STATUS_BYTES].view(np.int64)[:] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
+        copy(w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8], buffer[at : at + STATUS_BYTES].view(np.int64))
         at += STATUS_BYTES
     at = _pack_versions(p, w, f, buffer, at)
     at = _pack_ring(p, w, f, buffer, at, flags, wide_values, places)
     if w[EVICTED]:
         at = _pack_ever(p, w, f, buffer, at)
         at, packed = _pack_tiles(p, w, f, buffer, at)
-    u32(buffer, header + 36)[0] = packed
+    set_u32(buffer, header + 36, packed)
     return at
 
 
-@njit(cache=True)
+@compiled
 def clear(p, w):
     """The record of an entity never seen."""
     w[START] = w[LENGTH] = w[SEQ] = w[EVICTED] = w[VERSIONS] = w[LOST] = w[TANGLED] = w[FRESH] = 0
     w[FLOOR] = NO_FLOOR
-    w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8] = 0
+    fill(w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8], 0)
     for k in range(p[TRACKS]):
         w[length_at(p, TILES, k)] = 0
     for lane in range(p[LANES]):
         kept = ever_at(p, TILES, lane)
-        w[kept : kept + EVER_FIELDS] = 0
+        fill(w[kept : kept + EVER_FIELDS], 0)
 
 
-@njit(cache=True)
+@compiled
 def unpack(p, w, f, buffer, at):
     """Read the record that starts at `at`. It has been checked."""
     clear(p, w)
-    w[SEQ], w[FLOOR] = i64(buffer, at + SEQ_AT)[0], i64(buffer, at + 20)[0]
-    w[EVICTED], w[LENGTH] = u32(buffer, at + 28)[0], ring_length(buffer, at)
+    w[SEQ], w[FLOOR] = get_i64(buffer, at + SEQ_AT), get_i64(buffer, at + 20)
+    w[EVICTED], w[LENGTH] = get_u32(buffer, at + 28), ring_length(buffer, at)
     w[VERSIONS], flags = buffer[at + 34], np.int64(buffer[at + 35])
     w[LOST] = 1 if flags & VERSIONS_LOST else 0
-    packed, wide_values = u32(buffer, at + 36)[0], i64(buffer, at + 40)[0]
+    packed, wide_values = get_u32(buffer, at + 36), get_i64(buffer, at + 40)
     at += HEADER_BYTES
     if p[IS_SUBJECT]:
-        w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8] = buffer[at : at + STATUS_BYTES].view(np.int64)
+        copy(buffer[at : at + STATUS_BYTES].view(np.int64), w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8])
         at += STATUS_BYTES
     at = _unpack_versions(p, w, f, buffer, at)
     at = _unpack_ring(p, w, f, buffer, at, flags, wide_values)
@@ -410,13 +421,13 @@ def unpack(p, w, f, buffer, at):
             at = _unpack_tile(p, w, f, buffer, at)
 
 
-@njit(cache=True)
+@compiled
 def _first_bad(p, read, read_at):
     for r in range(len(read_at) - 1):
         record = read[read_at[r] : read_at[r + 1]]
         if len(record) == 0:
             continue
-        if len(record) < HEADER_BYTES or u32(record, 0)[0] != MAGIC:
+        if len(record) < HEADER_BYTES or get_u32(record, 0) != MAGIC:
             return r
         if record[4:12].view(np.uint64)[0] != np.uint64(p[FINGERPRINT]):
             return r
@@ -432,7 +443,9 @@ def _complaint(p: NDArray[np.int64], blob: bytes) -> str:
         return f"record of layout version {blob[3]}, this program reads version {LAYOUT_VERSION}"
     fingerprint, expected = int.from_bytes(blob[4:12], "little"), int(p[FINGERPRINT].view(np.uint64))
     if fingerprint != expected:
-        return f"record of fingerprint {fingerprint:016x}, the use case has {expected:016x}; backfill a new one"
+        return (
+            f"record of fingerprint {fingerprint:016x}, the use case has {expected:016x}; backfill a new one"
+        )
     return f"damaged record: {len(blob)} bytes, its header says {expected_size(p, np.frombuffer(blob, np.uint8))}"
 
 

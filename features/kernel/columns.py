@@ -4,41 +4,74 @@ Every column starts at a multiple of 8 bytes; the caller says by a flag in the h
 """
 
 import numpy as np
-from numba import njit
+
+from features.kernel.tables import compiled
 
 HUNDREDTHS = 100.0  # money has two decimals: such a column packs into int32
 NAN_HUNDREDTHS = -(2**31)
 
 
-@njit(cache=True)
+@compiled
 def pad(length):
     """The next multiple of 8."""
     return (length + 7) & ~7
 
 
-@njit(cache=True)
-def i64(buffer, at):
-    """The 8 bytes at `at`, to read or to assign."""
-    return buffer[at : at + 8].view(np.int64)
+@compiled
+def copy(source, target):
+    """target[:] = source, converting; for memory that does not overlap."""
+    for i in range(len(target)):
+        target[i] = source[i]
 
 
-@njit(cache=True)
-def u32(buffer, at):
-    """The 4 bytes at `at`."""
-    return buffer[at : at + 4].view(np.uint32)
+@compiled
+def fill(target, number):
+    """target[:] = number."""
+    for i in range(len(target)):
+        target[i] = number
 
 
-@njit(cache=True)
-def u16(buffer, at):
-    """The 2 bytes at `at`."""
-    return buffer[at : at + 2].view(np.uint16)
+@compiled
+def get_i64(buffer, at):
+    """The int64 at `at`."""
+    return np.int64(buffer[at : at + 8].view(np.int64)[0])
 
 
-@njit(cache=True)
+@compiled
+def set_i64(buffer, at, number):
+    """Write `number` at `at`."""
+    buffer[at : at + 8].view(np.int64)[0] = number
+
+
+@compiled
+def get_u32(buffer, at):
+    """The uint32 at `at`."""
+    return np.int64(buffer[at : at + 4].view(np.uint32)[0])
+
+
+@compiled
+def set_u32(buffer, at, number):
+    """Write `number` at `at`."""
+    buffer[at : at + 4].view(np.uint32)[0] = number
+
+
+@compiled
+def get_u16(buffer, at):
+    """The uint16 at `at`."""
+    return np.int64(buffer[at : at + 2].view(np.uint16)[0])
+
+
+@compiled
+def set_u16(buffer, at, number):
+    """Write `number` at `at`."""
+    buffer[at : at + 2].view(np.uint16)[0] = number
+
+
+@compiled
 def pack_times(times, buffer, at, wide):
     """First time whole, then each one's distance to it, low 32 bits and high 16 (or 32) bits apart."""
     n = len(times)
-    i64(buffer, at)[0] = times[0] if n else 0
+    set_i64(buffer, at, times[0] if n else 0)
     low = buffer[at + 8 : at + 8 + 4 * n].view(np.uint32)
     at += 8 + pad(4 * n)
     high = buffer[at : at + 4 * n].view(np.uint16)
@@ -54,10 +87,10 @@ def pack_times(times, buffer, at, wide):
     return at + pad((4 if wide else 2) * n)
 
 
-@njit(cache=True)
+@compiled
 def unpack_times(times, buffer, at, wide):
     n = len(times)
-    first = i64(buffer, at)[0]
+    first = get_i64(buffer, at)
     low = buffer[at + 8 : at + 8 + 4 * n].view(np.uint32)
     at += 8 + pad(4 * n)
     step = 2 if wide else 1
@@ -70,7 +103,7 @@ def unpack_times(times, buffer, at, wide):
     return at + pad(2 * step * n)
 
 
-@njit(cache=True)
+@compiled
 def is_hundredths(column):
     """Whether every value is a whole number of hundredths that int32 holds, bit for bit (NaN is fine)."""
     for value in column:
@@ -83,11 +116,11 @@ def is_hundredths(column):
     return True
 
 
-@njit(cache=True)
+@compiled
 def pack_values(column, buffer, at, wide):
     n = len(column)
     if wide:
-        buffer[at : at + 8 * n].view(np.float64)[:] = column
+        copy(column, buffer[at : at + 8 * n].view(np.float64))
         return at + 8 * n
     narrow = buffer[at : at + 4 * n].view(np.int32)
     for i in range(n):
@@ -95,11 +128,11 @@ def pack_values(column, buffer, at, wide):
     return at + pad(4 * n)
 
 
-@njit(cache=True)
+@compiled
 def unpack_values(column, buffer, at, wide):
     n = len(column)
     if wide:
-        column[:] = buffer[at : at + 8 * n].view(np.float64)
+        copy(buffer[at : at + 8 * n].view(np.float64), column)
         return at + 8 * n
     narrow = buffer[at : at + 4 * n].view(np.int32)
     for i in range(n):
@@ -107,7 +140,7 @@ def unpack_values(column, buffer, at, wide):
     return at + pad(4 * n)
 
 
-@njit(cache=True)
+@compiled
 def pack_ages(seqs, last, buffer, at, wide):
     n = len(seqs)
     ages = buffer[at : at + 4 * n].view(np.uint16)
@@ -121,7 +154,7 @@ def pack_ages(seqs, last, buffer, at, wide):
     return at + pad((4 if wide else 2) * n)
 
 
-@njit(cache=True)
+@compiled
 def unpack_ages(seqs, last, buffer, at, wide):
     n = len(seqs)
     step = 2 if wide else 1

@@ -1,7 +1,6 @@
 """Vectors out of tracks: the statistics of each cell, buckets ascending, and of each lane over EVER."""
 
 import numpy as np
-from numba import njit
 
 from features.kernel.codec import DISTINCT_ESTIMATE
 from features.kernel.tables import (
@@ -32,6 +31,7 @@ from features.kernel.tables import (
     SUMS,
     TRACK_HOP_US,
     TRACK_NEEDS,
+    compiled,
 )
 from features.kernel.tracks import ONE, bucket_at, ever_at, figures_at, length_at, merge_spread, sketch_at
 from features.plan import MICROSECONDS_PER_SECOND, Statistic
@@ -41,7 +41,7 @@ C_COUNT, C_SUM, C_MEAN, C_STD, C_MIN, C_MAX, C_DISTINCT, C_LAST, C_SINCE_LAST, C
 )
 
 
-@njit(cache=True)
+@compiled
 def _bits_set(word):
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -49,7 +49,7 @@ def _bits_set(word):
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(cache=True)
+@compiled
 def _distinct(p, w, k, first, end):
     """Estimated number of different values in buckets first..end of track k."""
     bits, at = 0, sketch_at(p, SUMS, k)
@@ -61,7 +61,7 @@ def _distinct(p, w, k, first, end):
     return DISTINCT_ESTIMATE[bits]
 
 
-@njit(cache=True)
+@compiled
 def _spread(f, at, end):
     """Squared deviations over the buckets whose figures stand in f[at:end]."""
     count = total = spread = 0.0
@@ -72,7 +72,7 @@ def _spread(f, at, end):
     return spread
 
 
-@njit(cache=True)
+@compiled
 def _figure(statistic, count, total, spread, low, high):
     if statistic == C_COUNT:
         return count
@@ -87,7 +87,7 @@ def _figure(statistic, count, total, spread, low, high):
     return low if statistic == C_MIN else high
 
 
-@njit(cache=True)
+@compiled
 def _read_cell(p, w, f, c, time, row):
     """One track over one window."""
     k = p[p[CELL_TRACK] + c]
@@ -114,7 +114,7 @@ def _read_cell(p, w, f, c, time, row):
             row[column] = _figure(statistic, count, total, spread, low, high)
 
 
-@njit(cache=True)
+@compiled
 def _ever_figure(p, w, f, lane, statistic, time, is_member):
     at = ever_at(p, SUMS, lane)
     count = w[at + EVER_COUNT]
@@ -127,10 +127,10 @@ def _ever_figure(p, w, f, lane, statistic, time, is_member):
     if statistic == C_SINCE_FIRST:
         return (time - w[at + EVER_FIRST]) / MICROSECONDS_PER_SECOND
     last = w[at + EVER_PREVIOUS] if is_member else w[at + EVER_LAST]
-    return (time - last) / MICROSECONDS_PER_SECOND
+    return max(0, time - last) / MICROSECONDS_PER_SECOND  # folded events may lie behind the lane's last
 
 
-@njit(cache=True)
+@compiled
 def read_vector(p, w, f, slot, time, row):
     """The statistics of the event at ring slot `slot`, from SUMS, where it was added last."""
     for c in range(p[CELLS]):

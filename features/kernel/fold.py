@@ -11,7 +11,18 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
-from features.kernel.codec import HEADER_BYTES, STATUS, check, clear, pack, ring_length, size_bound, unpack
+from features.kernel.codec import (
+    HEADER_BYTES,
+    STATUS,
+    BadRecord,
+    check,
+    clear,
+    pack,
+    ring_length,
+    size_bound,
+    unpack,
+)
+from features.kernel.columns import fill
 from features.kernel.figures import read_vector
 from features.kernel.ring import INEXACT, end_of, evict, find, fold, insert, is_too_late
 from features.kernel.tables import (
@@ -46,6 +57,7 @@ from features.kernel.tables import (
     SUMS,
     VALUES,
     W_SLOTS,
+    compiled,
     memory,
     tables,
 )
@@ -66,7 +78,7 @@ class Disposition(IntEnum):
 ABSENT, APPLIED, DUPLICATE, TOO_LATE, FOLDED = (int(disposition) for disposition in Disposition)
 
 
-@njit(cache=True)
+@compiled
 def _answer_duplicate(p, w, f, found, row):
     """Nothing is applied; the vector is recomputed as of the event itself."""
     seq, time = w[RING_SEQ + found], w[RING_TIME + found]
@@ -79,10 +91,10 @@ def _answer_duplicate(p, w, f, found, row):
         w[FRESH] = 0
         read_vector(p, w, f, found, time, row)
     else:
-        row[:] = np.nan
+        fill(row, np.nan)
 
 
-@njit(cache=True)
+@compiled
 def _apply(p, w, f, row):
     """Insert an event that is new. FRESH says whether SUMS holds the whole ring, before and after."""
     time = w[RING_TIME + STAGED]
@@ -102,7 +114,7 @@ def _apply(p, w, f, row):
     evict(p, w, f)
 
 
-@njit(cache=True)
+@compiled
 def _apply_too_late(p, w, f, row):
     """The subject refuses the event; other entities count it by its bucket."""
     time = w[RING_TIME + STAGED]
@@ -120,7 +132,7 @@ def _apply_too_late(p, w, f, row):
     fold(p, w, f)
 
 
-@njit(cache=True)
+@compiled
 def _take(p, w, f, row):
     """The staged event: known, too late, or new."""
     w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], w[EXACT] = ABSENT, 0, -1, 0, 1
@@ -134,7 +146,7 @@ def _take(p, w, f, row):
         _apply(p, w, f, row)
 
 
-@njit(cache=True)
+@compiled
 def _stage(p, w, f, arrivals, j):
     w[RING_KEY + STAGED], w[RING_TIME + STAGED] = arrivals.key[j], arrivals.time_us[j]
     w[RING_LANES + STAGED], w[RING_ORIGIN + STAGED] = arrivals.lanes[j], j
@@ -150,13 +162,17 @@ def _stage(p, w, f, arrivals, j):
             f[p[F_STAGED] + a] = arrivals.attributes[arrivals.attribute_row[j], a] if is_own else KEEP
 
 
-@njit(cache=True)
+@compiled
 def _answer(w, f, out, j):
     out.disposition[j], out.seq[j], out.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
-    out.original[j], out.seen_outcome[j], out.seen_score[j] = w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], f[ANSWER_SCORE]
+    out.original[j], out.seen_outcome[j], out.seen_score[j] = (
+        w[ANSWER_ORIGIN],
+        w[ANSWER_OUTCOME],
+        f[ANSWER_SCORE],
+    )
 
 
-@njit(cache=True)
+@compiled
 def _note_places(w, out, score_at, outcome_at):
     """Where the outcomes of this batch's events go in the packed record."""
     for i in range(w[LENGTH]):
@@ -189,7 +205,7 @@ def _advance_all(p, w, f, arrivals, order, starts, read, read_at, written, writt
     written_at[len(starts) - 1] = at
 
 
-@njit(cache=True)
+@compiled
 def _capacity(p, read, read_at, starts):
     """Most bytes that the packed records can take together."""
     capacity = 0
@@ -230,17 +246,23 @@ class _Out(NamedTuple):
     after: NDArray[np.int64]
 
 
+def _plain(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN without sign or payload: one meaning, one set of bytes. (Compiled code would not keep this promise.)"""
+    missing = np.isnan(numbers)
+    return np.where(missing, np.nan, numbers) if missing.any() else numbers
+
+
 def _columns(arrivals: Arrivals) -> _Columns:
     return _Columns(
         key=arrivals.key.view(np.int64),
         time_us=arrivals.time_us,
         lanes=arrivals.lanes.view(np.int64),
-        values=arrivals.values,
+        values=_plain(arrivals.values),
         slots=arrivals.slots,
         scored=arrivals.scored,
         source=arrivals.source,
         attribute_row=arrivals.attribute_row,
-        attributes=arrivals.attributes,
+        attributes=_plain(arrivals.attributes),
         attribute_source=arrivals.attribute_source,
     )
 
@@ -276,13 +298,19 @@ class Advanced:
     status: NDArray[np.void]  # [r] record.STATUS, for the policy to change in place
     before: NDArray[np.int64]  # [r] seq as read; 0: there was no record
     after: NDArray[np.int64]  # [r] seq now; unchanged: nothing to write
+    _has_status: bool
     _score_at: NDArray[np.int64]
     _outcome_at: NDArray[np.int64]
     _written: NDArray[np.uint8]
     _written_at: NDArray[np.int64]
 
     def remember(self, score: NDArray[np.float32], outcome: NDArray[np.uint8]) -> None:
-        """Write score and outcome [n] of the applied events, and `status`, into the subject's packed records."""
+        """Write score and outcome [n] of the applied events, and `status`, into the subject's packed records.
+
+        Other entities' records have neither: nothing is written.
+        """
+        if not self._has_status:
+            return
         kept = np.flatnonzero(self._score_at >= 0)
         scores = np.ascontiguousarray(score[kept], np.float32).view(np.uint8).reshape(-1, 4)
         self._written[self._score_at[kept, None] + np.arange(4)] = scores
@@ -304,8 +332,10 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     """
     p = tables(plan)
     w, f = memory(p)
-    read = np.frombuffer(b"".join([record or b"" for record in records]), np.uint8)
-    read_at = np.cumsum([0, *(len(record or b"") for record in records)])
+    if b"" in records:
+        raise BadRecord("not a record: 0 bytes")
+    blobs = [record or b"" for record in records]
+    read, read_at = np.frombuffer(b"".join(blobs), np.uint8), np.cumsum([0, *map(len, blobs)])
     check(p, read, read_at)
     present = np.flatnonzero(arrivals.record >= 0)
     order = present[np.argsort(arrivals.record[present], kind="stable")]
@@ -319,6 +349,7 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
         status=out.status.view(STATUS).reshape(-1),
         before=out.before,
         after=out.after,
+        _has_status=plan.is_subject,
         _score_at=out.score_at,
         _outcome_at=out.outcome_at,
         _written=written,

@@ -4,9 +4,6 @@ An event stays while it is among the last RING_KEEP or within the lateness, RING
 first, into the tiles; from then on nothing at or before its time is taken.
 """
 
-import numpy as np
-from numba import njit
-
 from features.kernel.tables import (
     COLUMN,
     DISTINCTS,
@@ -32,13 +29,14 @@ from features.kernel.tables import (
     TILES,
     VALUES,
     W_SLOTS,
+    compiled,
 )
 from features.kernel.tracks import add
 
 INEXACT = 0x80  # the kernel's bit of an outcome: the vector can no longer be recomputed
 
 
-@njit(cache=True)
+@compiled
 def find(w, key):
     """Slot of the event with this key, or -1. Counts hits first, without branches: most keys are new."""
     lo, hi = w[START], w[START] + w[LENGTH]
@@ -52,7 +50,7 @@ def find(w, key):
     return -1
 
 
-@njit(cache=True)
+@compiled
 def _copy_slot(p, w, f, source, target):
     w[RING_KEY + target], w[RING_TIME + target] = w[RING_KEY + source], w[RING_TIME + source]
     w[RING_SEQ + target], w[RING_LANES + target] = w[RING_SEQ + source], w[RING_LANES + source]
@@ -64,7 +62,7 @@ def _copy_slot(p, w, f, source, target):
         w[p[W_SLOTS] + distinct * COLUMN + target] = w[p[W_SLOTS] + distinct * COLUMN + source]
 
 
-@njit(cache=True)
+@compiled
 def end_of(w, time):
     """The slot behind the last ring event that is not later than `time`."""
     i = w[START] + w[LENGTH]
@@ -73,7 +71,7 @@ def end_of(w, time):
     return i
 
 
-@njit(cache=True)
+@compiled
 def insert(p, w, f):
     """Put the staged event in its place by time; returns its slot."""
     if w[START] + w[LENGTH] == RING_SPACE:
@@ -91,7 +89,7 @@ def insert(p, w, f):
     return place
 
 
-@njit(cache=True)
+@compiled
 def is_too_late(p, w, time):
     """At or before what was folded, or so early that it would be folded at once."""
     n, oldest = w[LENGTH], w[RING_TIME + w[START]]
@@ -102,7 +100,7 @@ def is_too_late(p, w, time):
     return n >= RING_LIMIT or time < w[RING_TIME + w[START] + n - 1] - p[LATENESS_US]
 
 
-@njit(cache=True)
+@compiled
 def _mark_inexact(w, seq):
     """Event `seq` is folded: whoever arrived before it can no longer leave it out."""
     for i in range(w[START], w[START] + w[LENGTH]):
@@ -110,7 +108,7 @@ def _mark_inexact(w, seq):
             w[RING_OUTCOME + i] |= INEXACT
 
 
-@njit(cache=True)
+@compiled
 def evict(p, w, f):
     """Fold the oldest events that the ring need not keep."""
     while w[LENGTH] > RING_KEEP:
@@ -126,7 +124,7 @@ def evict(p, w, f):
             _mark_inexact(w, w[RING_SEQ + oldest])
 
 
-@njit(cache=True)
+@compiled
 def fold(p, w, f):
     """The staged event goes straight into the tiles, as far as an event still to come can reach it."""
     w[FLOOR] = max(w[FLOOR], w[RING_TIME + STAGED])

@@ -5,7 +5,6 @@ Track k of TILES is row k, of SUMS row p[TRACKS] + k.
 """
 
 import numpy as np
-from numba import njit
 from numba.cpython.unsafe.numbers import trailing_zeros
 
 from features.kernel.tables import (
@@ -26,6 +25,7 @@ from features.kernel.tables import (
     FLOOR,
     HIGH,
     HOP_LANES,
+    HOP_SPAN,
     HOP_US,
     HOPS,
     LANE_DISTINCT,
@@ -57,42 +57,43 @@ from features.kernel.tables import (
     W_LENGTH,
     W_SKETCH,
     W_SLOTS,
+    compiled,
 )
 
 ONE = np.uint64(1)
 
 
-@njit(cache=True)
+@compiled
 def length_at(p, which, k):
     """Place in w of the number of buckets of track k."""
     return p[W_LENGTH] + which * p[TRACKS] + k
 
 
-@njit(cache=True)
+@compiled
 def bucket_at(p, which, k):
     """Place in w of the first bucket of track k."""
     return p[W_BUCKET] + (which * p[TRACKS] + k) * p[TRACK_SPACE]
 
 
-@njit(cache=True)
+@compiled
 def figures_at(p, which, k):
     """Place in f of the first bucket's figures."""
     return p[F_FIGURES] + (which * p[TRACKS] + k) * p[TRACK_SPACE] * FIGURES
 
 
-@njit(cache=True)
+@compiled
 def sketch_at(p, which, k):
     """Place in w of the first bucket's sketch; for tracks that have one."""
     return p[W_SKETCH] + (which * p[SKETCHES] + p[p[TRACK_SKETCH] + k]) * p[TRACK_SPACE] * SKETCH_WORDS
 
 
-@njit(cache=True)
+@compiled
 def ever_at(p, which, lane):
     """Place in w of what the lane keeps over EVER."""
     return p[W_EVER] + (which * p[LANES] + lane) * EVER_FIELDS
 
 
-@njit(cache=True)
+@compiled
 def copy_bucket(p, w, f, k, source, i, target, j):
     """Bucket i of track k in `source` becomes bucket j in `target` (TILES or SUMS)."""
     w[bucket_at(p, target, k) + j] = w[bucket_at(p, source, k) + i]
@@ -105,7 +106,7 @@ def copy_bucket(p, w, f, k, source, i, target, j):
             w[b + word] = w[a + word]
 
 
-@njit(cache=True)
+@compiled
 def _drop_expired(p, w, f, which, k, bucket):
     """Make room: forget buckets that no window ending at `bucket` reaches."""
     length, buckets = w[length_at(p, which, k)], bucket_at(p, which, k)
@@ -117,7 +118,7 @@ def _drop_expired(p, w, f, which, k, bucket):
     w[length_at(p, which, k)] = length - first
 
 
-@njit(cache=True)
+@compiled
 def _open_bucket(p, w, f, which, k, i, bucket):
     """A new empty bucket at position i; those from i on move up."""
     length = w[length_at(p, which, k)]
@@ -133,7 +134,7 @@ def _open_bucket(p, w, f, which, k, i, bucket):
             w[at + word] = 0
 
 
-@njit(cache=True)
+@compiled
 def _place(p, w, f, which, k, bucket):
     """Position of `bucket` in the track, opened if it is new."""
     buckets = bucket_at(p, which, k)
@@ -151,7 +152,7 @@ def _place(p, w, f, which, k, bucket):
     return i
 
 
-@njit(cache=True)
+@compiled
 def merge_spread(count, total, spread, more_count, more_total, more_spread):
     """Squared deviations of two groups taken together (Chan, Golub and LeVeque, 1979)."""
     if count == 0.0:
@@ -160,7 +161,7 @@ def merge_spread(count, total, spread, more_count, more_total, more_spread):
     return spread + more_spread + apart * apart * (count * more_count / (count + more_count))
 
 
-@njit(cache=True)
+@compiled
 def _add_to_track(p, w, f, which, k, bucket, value, slot):
     i = _place(p, w, f, which, k, bucket)
     at, needs = figures_at(p, which, k) + i * FIGURES, p[p[TRACK_NEEDS] + k]
@@ -175,7 +176,7 @@ def _add_to_track(p, w, f, which, k, bucket, value, slot):
         w[word] = np.int64(np.uint64(w[word]) | (ONE << np.uint64(slot & 63)))
 
 
-@njit(cache=True)
+@compiled
 def _add_to_ever(p, w, f, which, lane, time, value):
     at = ever_at(p, which, lane)
     if w[at + EVER_COUNT] == 0:
@@ -188,42 +189,52 @@ def _add_to_ever(p, w, f, which, lane, time, value):
         f[p[F_EVER] + which * p[LANES] + lane] = value
 
 
-@njit(cache=True)
+@compiled
 def _value(p, f, lane, slot):
     column = p[p[LANE_VALUE] + lane]
     return f[p[F_VALUES] + column * COLUMN + slot] if column >= 0 else 0.0
 
 
-@njit(cache=True)
-def add(p, w, f, which, slot):
-    """Count the ring's event at `slot` in every lane it belongs to."""
-    time, lanes = w[RING_TIME + slot], np.uint64(w[RING_LANES + slot])
-    for h in range(p[HOPS]):
-        bits = lanes & np.uint64(p[p[HOP_LANES] + h])
-        if bits == 0:
-            continue
-        bucket = time // p[p[HOP_US] + h]
-        while bits:
-            lane = np.int64(trailing_zeros(bits))
-            bits &= bits - ONE
-            distinct = p[p[LANE_DISTINCT] + lane]
-            mark = w[p[W_SLOTS] + distinct * COLUMN + slot] if distinct >= 0 else 0
-            k = p[p[LANE_TRACK] + lane * p[HOPS] + h]
-            _add_to_track(p, w, f, which, k, bucket, _value(p, f, lane, slot), mark)
-    bits = lanes & np.uint64(p[EVER_MASK])
+@compiled
+def _add_to_hop(p, w, f, which, h, slot):
+    """Count the event at `slot` in the tracks of one hop."""
+    bits = np.uint64(w[RING_LANES + slot]) & np.uint64(p[p[HOP_LANES] + h])
+    if bits == 0:
+        return
+    bucket = w[RING_TIME + slot] // p[p[HOP_US] + h]
     while bits:
         lane = np.int64(trailing_zeros(bits))
         bits &= bits - ONE
-        _add_to_ever(p, w, f, which, lane, time, _value(p, f, lane, slot))
+        distinct = p[p[LANE_DISTINCT] + lane]
+        mark = w[p[W_SLOTS] + distinct * COLUMN + slot] if distinct >= 0 else 0
+        k = p[p[LANE_TRACK] + lane * p[HOPS] + h]
+        _add_to_track(p, w, f, which, k, bucket, _value(p, f, lane, slot), mark)
 
 
-@njit(cache=True)
+@compiled
+def _add_to_lasting(p, w, f, which, slot):
+    bits = np.uint64(w[RING_LANES + slot]) & np.uint64(p[EVER_MASK])
+    while bits:
+        lane = np.int64(trailing_zeros(bits))
+        bits &= bits - ONE
+        _add_to_ever(p, w, f, which, lane, w[RING_TIME + slot], _value(p, f, lane, slot))
+
+
+@compiled
+def add(p, w, f, which, slot):
+    """Count the event at `slot` in every lane it belongs to."""
+    for h in range(p[HOPS]):
+        _add_to_hop(p, w, f, which, h, slot)
+    _add_to_lasting(p, w, f, which, slot)
+
+
+@compiled
 def expired(p, w, k):
     """The newest bucket of track k that no event still to come can reach."""
     return w[FLOOR] // p[p[TRACK_HOP_US] + k] - p[p[TRACK_SPAN] + k]
 
 
-@njit(cache=True)
+@compiled
 def _gather_tiles(p, w, f, k, time):
     """Track k of SUMS becomes the tiles that windows ending at `time` reach."""
     head = time // p[p[TRACK_HOP_US] + k]
@@ -235,16 +246,31 @@ def _gather_tiles(p, w, f, k, time):
     w[length_at(p, SUMS, k)] = kept
 
 
-@njit(cache=True)
+@compiled
+def _first_since(w, time, end):
+    """The first ring slot before `end` that is not earlier than `time`."""
+    i = end
+    while i > w[START] and w[RING_TIME + i - 1] >= time:
+        i -= 1
+    return i
+
+
+@compiled
 def gather(p, w, f, time, end, seq):
     """Set SUMS to what an event at `time` sees: tiles, and ring events before slot `end` up to `seq`."""
     for k in range(p[TRACKS]):
         _gather_tiles(p, w, f, k, time)
+    for h in range(p[HOPS]):
+        hop = p[p[HOP_US] + h]
+        reach = (time // hop - p[p[HOP_SPAN] + h] + 1) * hop
+        for i in range(_first_since(w, reach, end), end):
+            if w[RING_SEQ + i] <= seq:
+                _add_to_hop(p, w, f, SUMS, h, i)
     for e in range(p[EVER_LANES]):
         lane = p[p[EVER_LANE] + e]
         for place in range(EVER_FIELDS):
             w[ever_at(p, SUMS, lane) + place] = w[ever_at(p, TILES, lane) + place]
         f[p[F_EVER] + p[LANES] + lane] = f[p[F_EVER] + lane]
-    for i in range(w[START], end):
+    for i in range(w[START] if p[EVER_LANES] else end, end):
         if w[RING_SEQ + i] <= seq:
-            add(p, w, f, SUMS, i)
+            _add_to_lasting(p, w, f, SUMS, i)
