@@ -163,10 +163,10 @@ def _lasting(p: Plan, m: Memory, lane: int) -> Lasting:
 
 
 def _tile(p: Plan, m: Memory, k: int, i: int) -> Tile:
-    count, *figures = _cut(m.f, figures_at(p, t.TILES, k) + i * t.FIGURES, t.FIGURES)
+    count, total, spread, low, high = _cut(m.f, figures_at(p, t.TILES, k) + i * t.FIGURES, t.FIGURES)
     has_sketch = p[p[t.TRACK_SKETCH] + k] >= 0
     sketch = _cut(m.w, sketch_at(p, t.TILES, k) + i * t.SKETCH_WORDS, t.SKETCH_WORDS) if has_sketch else ()
-    return Tile(k, int(m.w[bucket_at(p, t.TILES, k) + i]), int(count), *figures, sketch=sketch)
+    return Tile(k, int(m.w[bucket_at(p, t.TILES, k) + i]), int(count), total, spread, low, high, sketch)
 
 
 def _fill(p: Plan, m: Memory, record: Record) -> None:

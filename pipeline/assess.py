@@ -22,6 +22,7 @@ from export.policy import Breaker, Policy, change, decide
 from features.events import Batch
 from features.events import batch as make_batch
 from features.kernel import Advanced, Disposition
+from features.together import advance_all
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline import records
@@ -141,7 +142,7 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
         keys = records.keys_of(engine.prefix, batch)
         found = records.read(engine.store, keys)
     with watch("advance"):
-        advanced = records.advance_all(batch, found)
+        advanced = advance_all(batch, found)
     with watch("vectors"):
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
     subject = advanced[batch.use_case.subject]

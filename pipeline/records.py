@@ -5,17 +5,14 @@ a subject knows, the other entities have counted; a crash in between is made goo
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.events import Batch
-from features.kernel import Advanced, Disposition, advance
-from features.plan import Arrivals, EntityPlan
+from features.kernel import Advanced, Disposition
+from features.together import ADDED
 from pipeline.store import RecordStore, record_keys
-
-ADDED = (Disposition.APPLIED, Disposition.FOLDED)  # the event changed the record
 
 Mask = NDArray[np.bool_]
 Keys = Mapping[str, list[bytes]]  # by entity
@@ -31,40 +28,6 @@ def read(store: RecordStore, keys: Keys) -> dict[str, list[bytes | None]]:
     """The records of all entities, in one round trip."""
     blobs = iter(store.read([key for some in keys.values() for key in some]))
     return {entity: [next(blobs) for _ in some] for entity, some in keys.items()}
-
-
-def advance_all(batch: Batch, records: Mapping[str, list[bytes | None]]) -> dict[str, Advanced]:
-    """The batch folded into its records; the subject goes first, because it says what is new."""
-    use_case, arrivals, name = batch.use_case, batch.arrivals, batch.use_case.subject
-    subject = advance(use_case.plans[name], records[name], arrivals[name])
-    others = {
-        entity: _advance_other(use_case.plans[entity], records[entity], arrivals[entity], subject)
-        for entity in use_case.entities
-        if entity != name
-    }
-    return others | {name: subject}
-
-
-def _advance_other(
-    plan: EntityPlan, records: list[bytes | None], arrivals: Arrivals, subject: Advanced
-) -> Advanced:
-    """Only what is new to the subject may be new here.
-
-    Left out are what the subject refused and repetitions within the batch. An event that the subject knew is
-    asked for; if this record has forgotten it, then it is left out as well.
-    """
-    left_out = (subject.disposition == Disposition.TOO_LATE) | (subject.original >= 0)
-    advanced = advance(plan, records, _without(arrivals, left_out))
-    forgotten = (subject.disposition == Disposition.DUPLICATE) & np.isin(advanced.disposition, ADDED)
-    if forgotten.any():
-        advanced = advance(plan, records, _without(arrivals, left_out | forgotten))
-    return advanced
-
-
-def _without(arrivals: Arrivals, rows: Mask) -> Arrivals:
-    if not rows.any():
-        return arrivals
-    return replace(arrivals, record=np.where(rows, np.int32(-1), arrivals.record))
 
 
 def commit(store: RecordStore, batch: Batch, keys: Keys, advanced: Mapping[str, Advanced]) -> Mask:

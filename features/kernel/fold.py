@@ -321,7 +321,7 @@ class Advanced:
 
     def blobs(self) -> list[bytes]:
         """The packed records [r]."""
-        packed = memoryview(self._written)
+        packed = memoryview(self._written.data)
         return [bytes(packed[start:end]) for start, end in pairwise(self._written_at.tolist())]
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features.plan import EVER, SLOTS, EntityPlan, Output, Statistic
 
 # All memory belongs to the caller, so compiled functions count no references: that alone halves their time.
-compiled = njit(cache=True, error_model="numpy", _nrt=False)
+compiled = njit(cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
 
 RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
@@ -96,7 +96,7 @@ def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
     cells = _cells(plan)
     tracks = sorted({(lane, hop) for lane, hop, _ in cells})
     hops = sorted({hop for _, hop in tracks})
-    needs = {track: 0 for track in tracks}
+    needs = dict.fromkeys(tracks, 0)
     for (lane, hop, _), outputs in cells.items():
         for output, _ in outputs:
             needs[lane, hop] |= NEEDS.get(output.statistic, 0)

@@ -4,8 +4,10 @@ Within a bucket events are added by time and sequence number; that order, and no
 Track k of TILES is row k, of SUMS row p[TRACKS] + k.
 """
 
+from typing import Any
+
 import numpy as np
-from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.cpython.unsafe import numbers
 
 from features.kernel.tables import (
     COLUMN,
@@ -61,6 +63,7 @@ from features.kernel.tables import (
 )
 
 ONE = np.uint64(1)
+trailing_zeros: Any = numbers.trailing_zeros  # mypy cannot see through numba's intrinsics
 
 
 @compiled

@@ -1,0 +1,39 @@
+"""History run through the same kernel in batch: the vectors that the stream would have had, bit for bit.
+
+Events arrive in the order in which they are given. So order a history first: by sequence number where a log has
+it, else by event time.
+"""
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import Batch
+from features.together import advance_all
+from features.vector import vectors
+
+RecordsById = MutableMapping[tuple[str, str], bytes]  # by entity and id
+
+
+class Replayed(NamedTuple):
+    """What the n events of a batch saw."""
+
+    batch: Batch
+    vectors: NDArray[np.float32]  # [n, F] NaN rows where nothing is scored or the event is refused
+    seq: NDArray[np.int64]  # [n] the event's number in its subject's record; 0: refused as too late
+    disposition: NDArray[np.uint8]  # [n] features.kernel.Disposition in the subject's record
+
+
+def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iterator[Replayed]:
+    """Vectors for batch after batch, on `records` (changed in place; empty when not given)."""
+    known: RecordsById = {} if records is None else records
+    for batch in batches:
+        found = {entity: [known.get((entity, i)) for i in a.ids] for entity, a in batch.arrivals.items()}
+        advanced = advance_all(batch, found)
+        for entity, one in advanced.items():
+            known.update(zip([(entity, i) for i in batch.arrivals[entity].ids], one.blobs(), strict=True))
+        subject = advanced[batch.use_case.subject]
+        columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
+        yield Replayed(batch, columns, subject.seq, subject.disposition)
