@@ -21,6 +21,8 @@ REMEMBERED_DATES = 65_536  # dates repeat, strptime is slow
 
 def bodies(columns: Mapping[str, Sequence[Any]]) -> tuple[list[bytes], set[int]]:
     """One JSON object a row of the values in `columns` (by field, None is missing), and the doubtful rows."""
+    if not columns:
+        return [], set()
     plain = _plain(tuple(columns))
     encode = msgspec.json.Encoder().encode
     try:
