@@ -2,8 +2,9 @@
 
 As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between
 threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows,
-adds columns to its catalog only, does not tell a view's text and downloads two extensions of DuckDB. Each
-fix below says what it is for; everything else is untouched.
+adds columns to its catalog only, does not tell a view's text, sends what is read in messages larger than it
+allows itself and downloads two extensions of DuckDB. Each fix below says what it is for; everything else is
+untouched.
 """
 
 import argparse
@@ -15,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from bqemulator import server
 from bqemulator.api.routes import tables
 from bqemulator.api.routes.tabledata import _build_arrow_schema, _fields_raw_from_schema
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import TableMeta
 from bqemulator.config import LogLevel, PersistenceMode, Settings
-from bqemulator.grpc_api import write_servicer
+from bqemulator.grpc_api import read_servicer, write_servicer
 from bqemulator.storage.engine import DuckDBEngine
 from bqemulator.storage.sql_identifiers import quoted_table_ref
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
@@ -30,11 +32,13 @@ from bqemulator.versioning.snapshots import SnapshotManager
 # An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
 APPEND_STREAMS = 256
 table_to_rest = tables._table_to_rest
+stream_data = read_servicer.get_stream_data
 # DuckDB's default of 16 MB moves the log into the file, for half a second, every twenty batches.
 CHECKPOINT_BYTES = 256 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
 # An append passes through three threads; with the default of 5 ms each may wait that long for a busy one.
 THREAD_SWITCH_INTERVAL_S = 0.001
+MESSAGE_BYTES = 4 << 20  # of rows read; the server sends at most 11 MB
 
 
 class Engine(DuckDBEngine):
@@ -112,12 +116,22 @@ def with_view_query(table: TableMeta) -> dict[str, object]:
     return {**told, "view": {"query": table.view_query, "useLegacySql": False}} if table.view_query else told
 
 
+def in_messages(session: str, stream: str) -> pa.Table | None:
+    """The rows of a stream that is read, in batches that fit a message each."""
+    rows = stream_data(session, stream)
+    if not rows:
+        return rows
+    fitting = max(1, MESSAGE_BYTES * rows.num_rows // rows.nbytes)
+    return pa.Table.from_batches(rows.to_batches(max_chunksize=fitting), rows.schema)
+
+
 def mend() -> None:
     """Puts the fixes in the places from which the emulator takes its parts."""
     server.DuckDBEngine = Engine
     server.DuckDBCatalogRepository = Catalog
     server.SnapshotManager = NoSnapshots
     write_servicer._table_arrow_schema = arrow_schema
+    read_servicer.get_stream_data = in_messages
     tables._table_to_rest = with_view_query
 
 
