@@ -95,6 +95,61 @@ def test_histories_without_labels_are_refused():
         collect(parse(TEXT.replace("label: {from: customer.state, positive: [SUSPENDED]}", "")), [])
 
 
+LOANS = parse(
+    """
+use_case: loans
+subject: customer
+events:
+  payment:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: user_id}
+    fields: {id: string, user_id: string, at: time, amount: number}
+  loan:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: user_id}
+    fields: {id: string, user_id: string, at: time, amount: number, bad: {values: ["0", "1"], optional: true}}
+features:
+  customer:
+    aggregates:
+      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+  event: [amount]
+label: {from: loan.bad, positive: ["1"]}
+"""
+)
+
+
+def loan(number, user, amount, second, **label):
+    return "loan", payment(number, user, amount, second)[1] | label
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_label_of_a_scored_event_is_that_events_own(size):
+    events = [
+        payment(1, "a", 5.0, 0),
+        loan(1, "a", 90.0, 1, bad="1"),
+        loan(2, "a", 80.0, 2, bad="0"),
+        loan(3, "a", 70.0, 3),  # not known yet
+        loan(1, "b", 60.0, 4, bad="0"),
+        loan(2, "a", 80.0, 2, bad="0"),  # again
+    ]
+    published_us = [NOW_US + DAY_US] * len(events)
+    decoded = [(name, decode(LOANS, name, json.dumps(body).encode())) for name, body in events]
+    found = collect(LOANS, replayed(LOANS, decoded, published_us, size))
+    assert found.customers.tolist() == ["a", "a", "b"]
+    assert found.label.tolist() == [1, 0, 0]
+    assert found.vectors.tolist() == [[1, 90], [1, 80], [0, 60]], "payments are no rows: they have no label"
+
+
+def test_scored_events_without_any_label_are_refused():
+    decoded = [("loan", decode(LOANS, "loan", json.dumps(loan(1, "a", 5.0, 0)[1]).encode()))]
+    with pytest.raises(BadHistory, match=r"found 1 scored events and no label: .* values of loan\.bad"):
+        collect(LOANS, replayed(LOANS, decoded, [NOW_US + DAY_US]))
+
+
 def test_generated_customers_are_learned_from(tmp_path):
     generate(240, 20, seed=3, out=tmp_path)
     use_case = replace(load("usecases/offboarding.yaml"), model={"trees": 50, "folds": 2})
