@@ -6,7 +6,6 @@ the oldest message was published, and `assess-event-lag-ms` since the latest eve
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from apache_beam.metrics import Metrics
@@ -15,17 +14,16 @@ from export import policy
 from export.levels import Change
 from features.kernel import Disposition
 from pipeline.assess import Assessments
-from pipeline.message import Message
 from pipeline.progress import REJECTS, LastBatch, progress
-from pipeline.rows import Reject
+from pipeline.sinks import Outgoing
 
 NAMESPACE = "riskstream"
 
 
-def counts(n: int, rejects: Sequence[Reject], said: Assessments | None, alerts: int) -> Counter[str]:
+def counts(n: int, said: Assessments | None, outgoing: Outgoing) -> Counter[str]:
     """What became of n messages. Changes are counted when they happen, not when an event comes again."""
-    found = Counter({"events": n, "alerts": alerts})
-    found.update(f"{REJECTS}{reject.reason}" for reject in rejects)
+    found = Counter({"events": n, "alerts": len(outgoing.alerts)})
+    found.update({f"{REJECTS}{reason}": number for reason, number in outgoing.reasons.items()})
     if said:
         new = said.outcome[said.disposition == Disposition.APPLIED]
         found["duplicates"] = int(np.count_nonzero(said.disposition == Disposition.DUPLICATE))
@@ -33,19 +31,6 @@ def counts(n: int, rejects: Sequence[Reject], said: Assessments | None, alerts: 
         found["level-changes"] = int(np.count_nonzero(policy.level_before(new) != policy.level_after(new)))
         found["recommendations"] = int(np.count_nonzero(policy.change(new) == Change.RECOMMENDED))
     return found
-
-
-def last_batch(
-    messages: Sequence[Message], said: Assessments | None, seconds: Mapping[str, float], now_us: int
-) -> LastBatch:
-    """Sizes and times of a batch; `messages` is not empty."""
-    oldest_us = min(message.publish_us for message in messages)
-    return LastBatch(
-        events=len(messages),
-        lag_ms=(now_us - oldest_us) // 1_000,
-        event_lag_ms=(now_us - int(said.batch.time_us.max())) // 1_000 if said else None,
-        stages_us={stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()},
-    )
 
 
 def count(counted: Counter[str], last: LastBatch) -> None:

@@ -25,6 +25,14 @@ from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 LEVELS = pa.array([level.name for level in Level])
 CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
+OUTCOME_BITS = np.uint8(0b111_1111)  # the eighth is the kernel's own
+# By outcome: level before, level after, change.
+WORDS = [
+    (Level(before % 3).name, Level(after % 3).name, Change(change % len(Change)).name)
+    for change in range(8)
+    for after in range(4)
+    for before in range(4)
+]
 MOST_ATTRIBUTES = 100  # of a Pub/Sub message
 ATTRIBUTE_BYTES = 1_024  # of a value
 LETTER_BYTES = 9_900_000  # of a message's data; Pub/Sub takes 10 MB with attributes and framing
@@ -144,41 +152,58 @@ def _structs(parts: Sequence[tuple[Indices, pa.Array, pa.Array, pa.Array]]) -> p
 
 def alerts(said: Assessments, now_us: int) -> list[Publication]:
     """One for each event that changed its customer's level or recommendation, also when it comes again."""
-    before, after, change = (
-        read(said.outcome) for read in (policy.level_before, policy.level_after, policy.change)
-    )
-    changed = (before != after) | (change != Change.NONE)
-    rows = np.flatnonzero(changed & (said.disposition != Disposition.TOO_LATE))
-    assessed_at = rfc3339(now_us) if len(rows) else ""
-    return [_alert(said, i, assessed_at) for i in rows.tolist()]
+    outcome = said.outcome & OUTCOME_BITS
+    is_change = policy.level_before(outcome) != policy.level_after(outcome)
+    is_change |= policy.change(outcome) != Change.NONE
+    rows = np.flatnonzero(is_change & (said.disposition != Disposition.TOO_LATE)).tolist()
+    if not rows:
+        return []
+    event_times = _rfc3339(said.batch.time_us[rows])
+    outcomes, scores, seqs = (column[rows].tolist() for column in (outcome, said.score, said.seq))
+    common = (rfc3339(now_us), said.model_version, said.batch.use_case.name)
+    columns = (rows, event_times, outcomes, scores, seqs, said.batch.published_us[rows].tolist())
+    return [_alert(said, common, *of_row) for of_row in zip(*columns, strict=True)]
 
 
-def _alert(said: Assessments, i: int, assessed_at: str) -> Publication:
-    batch, outcome = said.batch, said.outcome[i : i + 1]
-    change = Change(int(policy.change(outcome)[0]))
-    score = float(said.score[i])
+def _alert(
+    said: Assessments,
+    common: tuple[str, str, str],
+    i: int,
+    event_time: str,
+    outcome: int,
+    score: float,
+    seq: int,
+    published_us: int,
+) -> Publication:
+    assessed_at, model, use_case = common
+    before, after, change = WORDS[outcome]
+    customer = said.batch.subject[i]
     alert = Alert(
-        use_case=batch.use_case.name,
-        customer=batch.subject[i],
-        seq=int(said.seq[i]),
-        event_id=batch.event_id[i],
-        event_time=rfc3339(int(batch.time_us[i])),
+        use_case=use_case,
+        customer=customer,
+        seq=seq,
+        event_id=said.batch.event_id[i],
+        event_time=event_time,
         assessed_at=assessed_at,
         score=score if score == score else None,
-        level_before=Level(int(policy.level_before(outcome)[0])).name,
-        level=Level(int(policy.level_after(outcome)[0])).name,
-        change=None if change is Change.NONE else change.name,
-        model=said.model_version,
+        level_before=before,
+        level=after,
+        change=None if change == Change.NONE.name else change,
+        model=model,
     )
     attributes = {
-        "id": f"{alert.use_case}:{alert.customer}:{alert.seq}",
-        "use_case": alert.use_case,
-        "event_time": alert.event_time,
-        "level": alert.level,
-        "change": change.name,
-        "published_us": str(int(batch.published_us[i])),
+        "id": f"{use_case}:{customer}:{seq}",
+        "use_case": use_case,
+        "event_time": event_time,
+        "level": after,
+        "change": change,
+        "published_us": str(published_us),
     }
     return Publication(msgspec.json.encode(alert), attributes)
+
+
+def _rfc3339(times_us: NDArray[np.int64]) -> list[str]:
+    return [f"{text}Z" for text in np.datetime_as_string(times_us.astype("datetime64[us]")).tolist()]
 
 
 def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:

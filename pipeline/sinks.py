@@ -24,6 +24,7 @@ class Outgoing:
     rows: Mapping[str, pa.RecordBatch] = field(default_factory=dict)  # by table
     alerts: list[Publication] = field(default_factory=list)
     dead_letters: list[Publication] = field(default_factory=list)
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the dead letters
 
 
 class Sinks:

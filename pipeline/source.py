@@ -27,6 +27,10 @@ from pipeline.progress import stop
 # batches. What is in it comes again after a crash, as duplicates.
 BUNDLE_S = 0.5
 BUNDLE_MESSAGES = 50_000
+FULL_BATCH = (
+    1_000  # messages; more are waiting then, and steps may begin with them before they end with these
+)
+SOON_S = 0.005  # how long more may take to come after a full batch
 IDLE_S = 0.1  # how long a wish to stop may go unnoticed when nothing comes
 LAST_POSITION = 2**62  # positions are batches; a restriction never comes to its end by itself
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,13 +82,15 @@ class PullMessages(beam.DoFn):
         ack_ids: list[str] = []
         finalizer.register(lambda: self.puller.acknowledge(ack_ids))
         bundle_until_s = time.monotonic() + BUNDLE_S
+        is_full = False
         for position in count(tracker.current_restriction().start):
             if not tracker.try_claim(position):
                 return
-            received = self.puller.take(IDLE_S)
-            if received:
+            received = self.puller.take(SOON_S if is_full else IDLE_S)
+            if received or is_full:  # an empty batch: nothing more comes now, what is under way may finish
                 ack_ids += [one.ack_id for one in received]
                 yield Messages(one.message for one in received)
+            is_full = len(received) >= FULL_BATCH
             if self.is_over():
                 tracker.try_claim(LAST_POSITION - 1)
                 return

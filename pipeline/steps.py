@@ -5,11 +5,15 @@ bundle. The clock is read here and nowhere below.
 """
 
 import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
 
 from features.events import BadEvent, Batch, Event
 from features.events import batch as make_batch
@@ -19,10 +23,10 @@ from pipeline import counters, rows, worker
 from pipeline.assess import Assessments, assess
 from pipeline.message import Message
 from pipeline.options import Job
-from pipeline.progress import waiting_out
+from pipeline.progress import LastBatch, waiting_out
 from pipeline.rows import Reject
 from pipeline.sinks import Outgoing, wait
-from pipeline.source import Messages
+from pipeline.source import FULL_BATCH, Messages
 from pipeline.store import StoreUnavailable
 
 MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
@@ -38,6 +42,12 @@ class Decoded:
     events: Batch | None  # None: not one
     rejects: list[Reject]
     seconds: float
+
+    @property
+    def oldest_us(self) -> int:
+        """When the first of the messages was published."""
+        rejected = [reject.message.publish_us for reject in self.rejects]
+        return min([*rejected, *([] if self.events is None else [int(self.events.published_us.min())])])
 
     def __reduce__(self) -> tuple[object, tuple[UseCase, Messages]]:
         """Events are of classes made from the use case, so the messages travel and are decoded again."""
@@ -81,18 +91,26 @@ def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
         tables["assessments"] = rows.assessment_rows(decoded.messages, said, now_us)
     if rejects:
         tables["dead_letters"] = rows.dead_letter_rows(name, rejects, now_us)
-    return Outgoing(tables, alerts, [rows.dead_letter(name, reject) for reject in rejects])
+    letters = [rows.dead_letter(name, reject) for reject in rejects]
+    return Outgoing(tables, alerts, letters, Counter(reject.reason for reject in rejects))
 
 
 def count(
     decoded: Decoded, said: Assessments | None, outgoing: Outgoing, encode_s: float, now_us: int
 ) -> None:
     """Adds the batch to the counters."""
-    messages = [*decoded.messages, *(reject.message for reject in decoded.rejects)]
-    rejects = decoded.rejects + rows.too_late(decoded.messages, said) if said else decoded.rejects
-    counted = counters.counts(len(messages), rejects, said, len(outgoing.alerts))
+    n = len(decoded.messages) + len(decoded.rejects)
     seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
-    counters.count(counted, counters.last_batch(messages, said, seconds, now_us))
+    stages_us = {stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()}
+    counters.count(
+        counters.counts(n, said, outgoing),
+        LastBatch(
+            events=n,
+            lag_ms=(now_us - decoded.oldest_us) // 1_000,
+            event_lag_ms=(now_us - int(said.batch.time_us.max())) // 1_000 if said else None,
+            stages_us=stages_us,
+        ),
+    )
 
 
 class Decode(beam.DoFn):
@@ -109,23 +127,51 @@ class Decode(beam.DoFn):
 
 
 class Assess(beam.DoFn):
-    """Batches of events to what is said about them, ready to leave. When it is yielded, it is committed."""
+    """Batches of events to what is said about them, ready to leave. When it is yielded, it is committed.
+
+    A thread assesses, most of the time in Redis or in compiled code; meanwhile the bundle's own thread decodes
+    the next batch and encodes the last. Batches are assessed one by one, in order.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def setup(self) -> None:
         self.model = worker.of(self.job).model
+        self.thread = ThreadPoolExecutor(1, "assess")
+
+    def start_bundle(self) -> None:
+        self.under_way: deque[tuple[Decoded, Future[Assessments | None]]] = deque()
 
     def process(self, element: Decoded) -> Iterator[Outgoing]:
-        engine, events = self.model.current(time.monotonic()), element.events
-        said = None
-        if events is not None:
-            said = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        if element.messages or element.rejects:
+            self.under_way.append((element, self.thread.submit(self.assess, element.events)))
+        is_full = len(element.messages) >= FULL_BATCH
+        while len(self.under_way) > is_full:
+            yield self.finished()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        while self.under_way:
+            yield WindowedValue(self.finished(), MIN_TIMESTAMP, [GlobalWindow()])
+
+    def teardown(self) -> None:
+        self.thread.shutdown()
+
+    def assess(self, events: Batch | None) -> Assessments | None:
+        """Returns once it is stored, however long Redis is away; raises StoreUnavailable if told to stop."""
+        if events is None:
+            return None
+        engine = self.model.current(time.monotonic())
+        return waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+
+    def finished(self) -> Outgoing:
+        """What leaves of the oldest batch under way."""
+        decoded, assessing = self.under_way.popleft()
+        said = assessing.result()
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
-        outgoing = encode(element, said, now_us)
-        count(element, said, outgoing, time.perf_counter() - began_s, now_us)
-        yield outgoing
+        outgoing = encode(decoded, said, now_us)
+        count(decoded, said, outgoing, time.perf_counter() - began_s, now_us)
+        return outgoing
 
 
 class Send(beam.DoFn):

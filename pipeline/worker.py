@@ -3,6 +3,7 @@
 Built when a step first asks for it, from the job's settings alone, and kept over generations.
 """
 
+import sys
 import threading
 from functools import cached_property
 
@@ -12,6 +13,9 @@ from pipeline.pubsub import Subscription
 from pipeline.puller import Puller
 from pipeline.redis_store import RedisStore
 from pipeline.sinks import Sinks
+
+# A thread that comes back from Redis or ONNX waits this long for one that is busy in Python; by default 5 ms.
+SWITCH_S = 0.0005
 
 _lock = threading.RLock()  # building a part asks for another
 _workers: dict[Job, "Worker"] = {}
@@ -23,6 +27,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.use_case = job.use_case
+        sys.setswitchinterval(SWITCH_S)
 
     @cached_property
     def _store(self) -> RedisStore:
