@@ -125,7 +125,7 @@ def test_the_last_of_64_lanes_counts(tell: Tell) -> None:
 
 def test_statistics_of_no_events(tell: Tell) -> None:
     # The event itself is in lane 1 only.
-    expected = {s: nan for s in Statistic} | {Statistic.COUNT: 0, Statistic.SUM: 0, Statistic.DISTINCT: 0}
+    expected = dict.fromkeys(Statistic, nan) | {Statistic.COUNT: 0, Statistic.SUM: 0, Statistic.DISTINCT: 0}
     long = {Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
     outputs = [ever(s) if s in long else over_an_hour(s) for s in Statistic]
     same(tell(plan(*outputs), at(0, lanes=2))[0].raw, list(expected.values()))
