@@ -120,7 +120,7 @@ def _ever_figure(p, w, f, lane, statistic, time, is_member):
     count = w[at + EVER_COUNT]
     if statistic == C_COUNT:
         return float(count)
-    if count == 0 or (statistic == C_SINCE_LAST and is_member and count == 1):
+    if count == 0 or time < w[at + EVER_FIRST] or (statistic == C_SINCE_LAST and is_member and count == 1):
         return np.nan
     if statistic == C_LAST:
         return f[p[F_EVER] + p[LANES] + lane]
