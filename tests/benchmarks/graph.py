@@ -1,0 +1,116 @@
+"""The job's own graph over messages that wait in memory: what goes in, what comes out, and what that took.
+
+The source is the job's, bundles and all, with another puller; rows and alerts are encoded and then dropped.
+"""
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from redis import Redis
+
+from pipeline import graph
+from pipeline.options import Job, beam_options
+from pipeline.progress import progress
+from pipeline.pubsub import Received
+from pipeline.sinks import Outgoing
+from pipeline.source import PullMessages
+
+
+@dataclass
+class Measured:
+    """What a run took; stages are wall time."""
+
+    events: int = 0
+    batches: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0  # of this process
+    redis_cpu_s: float = 0.0
+    alerts: int = 0
+    row_bytes: int = 0
+    stages_s: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def per_s(self) -> float:
+        return self.events / self.wall_s
+
+    def told(self) -> str:
+        cpu_us, redis_us = (1e6 * spent / self.events for spent in (self.cpu_s, self.redis_cpu_s))
+        return f"CPU {cpu_us:.1f} us an event here, {redis_us:.1f} in redis-server"
+
+
+class Backlog:
+    """A puller whose messages are all there; the clock runs from the first `take` to the last acknowledgement."""
+
+    def __init__(self, received: Sequence[Received], batch: int, redis: Redis) -> None:
+        self.received, self.batch, self.redis = received, batch, redis
+        self.taken = self.acknowledged = 0
+        self.measured = Measured()
+
+    def take(self, _timeout_s: float) -> Sequence[Received]:
+        if not self.taken:
+            self.began = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
+        taken = self.received[self.taken : self.taken + self.batch]
+        self.taken += len(taken)
+        return taken
+
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        self.acknowledged += len(ack_ids)
+        if self.acknowledged == len(self.received):
+            ended = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
+            spent = [end - begin for begin, end in zip(self.began, ended, strict=True)]
+            self.measured.wall_s, self.measured.cpu_s, self.measured.redis_cpu_s = spent
+
+
+_backlog: Backlog  # of this process: steps are pickled
+
+
+class PullBacklog(PullMessages):
+    """The job's source, until the backlog is done with."""
+
+    def setup(self) -> None:
+        self.puller = _backlog
+
+    def is_over(self) -> bool:
+        return self.puller.taken == len(self.puller.received)
+
+
+class Encode(beam.DoFn):
+    """Makes the bytes that would be sent, and counts."""
+
+    def process(self, element: Outgoing) -> None:
+        measured, last = _backlog.measured, progress.last_batch
+        began_s = time.perf_counter()
+        measured.row_bytes += sum(rows.serialize().size for rows in element.rows.values())
+        measured.stages_s["serialize"] += time.perf_counter() - began_s
+        measured.batches += 1
+        measured.alerts += len(element.alerts)
+        measured.events += last.events
+        for stage, spent_us in last.stages_us.items():
+            measured.stages_s[stage] += spent_us / 1e6
+
+
+def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
+    """Assesses all messages; the worker of `job` stays, so a first run warms a second."""
+    global _backlog
+    _backlog = Backlog(received, job.batch, redis)
+    gc.collect()
+    gc.freeze()  # the messages, of which a job has no more than a few batches
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
+    messages = pipeline | beam.Impulse() | "Pull" >> beam.ParDo(PullBacklog(job))
+    graph.assessed(messages, job) | "Encode" >> beam.ParDo(Encode())
+    pipeline.run().wait_until_finish()
+    gc.unfreeze()
+    measured = _backlog.measured
+    assert measured.wall_s and measured.events == len(received), (measured, len(received))
+    return measured
+
+
+def cpu_of(redis: Redis) -> float:
+    """Seconds of CPU that a redis-server has had."""
+    used = redis.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])

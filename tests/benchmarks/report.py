@@ -1,0 +1,132 @@
+"""Figures of one run: a table beside their limits, a JSON file, and the comparison with an earlier file.
+
+A row is a name, a value, a unit and its setting: everything that somebody needs to measure it again.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+ASSESS = "assess_events_per_s"
+# What `assess` is measured against: how many times as fast it is, or what part of a limit it reaches.
+BESIDE_ASSESS = (
+    "textbook_zset_events_per_s",
+    "limit_redis_cas_keys_per_s",
+    "limit_onnx_rows_per_s",
+    "limit_decode_events_per_s",
+    "limit_beam_elements_per_s",
+    "limit_beam_batched_events_per_s",
+)
+BESIDE_REPLAY = ("polars_replay_events_per_s",)
+STAGE = "_stage_"  # in the names of rows that only --profile shows
+SHOWN_DIGITS = 4
+
+
+class Row(NamedTuple):
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+    setting: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The content of bench.json."""
+
+    date: str
+    command: str
+    commit: str
+    machine: Mapping[str, str]
+    rows: list[Row]
+
+
+def report(rows: Sequence[Row]) -> Report:
+    """The rows with where, when and how they were measured."""
+    return Report(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=f"python -m tests.benchmarks {' '.join(sys.argv[1:])}".strip(),
+        commit=_commit(),
+        machine=machine(),
+        rows=list(rows),
+    )
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on, besides the code."""
+    load = " ".join(f"{part:.1f}" for part in os.getloadavg())
+    return {
+        "cpu": _cpu(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "load": f"{load} (1, 5, 15 minutes, at the end)",
+    }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def write(found: Report, file: Path) -> None:
+    """Writes the file, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    temporary.replace(file)
+
+
+def read(file: Path) -> Report:
+    """The report of an earlier run."""
+    return msgspec.json.decode(file.read_bytes(), type=Report)
+
+
+def show(found: Report, before: Report | None = None, stages: bool = True) -> None:
+    """Prints the table; with an earlier report also what changed. `stages`: also the rows of single stages."""
+    values = {row.name: row.value for row in found.rows}
+    earlier = {row.name: row.value for row in before.rows} if before else {}
+    table = Table(
+        title=f"{found.machine['cpu']}, {found.machine['cores']} cores, Python {found.machine['python']}"
+    )
+    table.add_column("name", no_wrap=True)
+    for title in ("value", "unit", "beside it", *(["before", "change"] if before else [])):
+        table.add_column(title, justify="left" if title == "unit" else "right", no_wrap=True)
+    table.add_column("setting", overflow="fold")
+    for row in (row for row in found.rows if stages or STAGE not in row.name):
+        change = _change(row, earlier) if before else ()
+        table.add_row(row.name, _shown(row.value), row.unit, _beside(row, values), *change, row.setting)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10**SHOWN_DIGITS // 10 else f"{value:.{SHOWN_DIGITS}g}"
+
+
+def _beside(row: Row, values: Mapping[str, float]) -> str:
+    """How assess (or replay) relates to this figure."""
+    for name, others in ((ASSESS, BESIDE_ASSESS), ("replay_events_per_s", BESIDE_REPLAY)):
+        if row.name in others and name in values and row.value:
+            return f"{name.partition('_')[0]} is {values[name] / row.value:.2f} x"
+    return ""
+
+
+def _change(row: Row, earlier: Mapping[str, float]) -> tuple[str, str]:
+    before = earlier.get(row.name)
+    return (_shown(before), f"{row.value / before - 1:+.1%}") if before else ("", "")
