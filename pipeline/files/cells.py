@@ -64,7 +64,13 @@ def values(event_type: EventType, texts: Mapping[str, list[str]]) -> tuple[dict[
 def present(texts: Sequence[str | None], file: FileFormat) -> list[str | None]:
     """Stripped texts, None where missing."""
     missing = {*file.missing, "", None}
-    stripped = (text and text.strip() for text in texts) if None in texts else map(str.strip, texts)  # type: ignore[arg-type]
+    stripped: list[str | None]
+    try:
+        stripped = list(map(str.strip, texts))  # type: ignore[arg-type]
+    except TypeError:  # nulls of Parquet
+        stripped = [text and text.strip() for text in texts]
+    if missing.isdisjoint(stripped):
+        return stripped
     return [None if text in missing else text for text in stripped]
 
 

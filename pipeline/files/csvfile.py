@@ -5,18 +5,25 @@ A BOM and empty lines are skipped. A text in quotes may go over several lines; a
 
 import csv
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple, TextIO
 
 from features.events import from_row, to_json
-from features.schema import EventType, FileFormat
+from features.schema import EventType
 from features.usecase import UseCase
 from pipeline.files import cells
 from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns
 
 WITH_BOM = {"utf-8": "utf-8-sig"}  # reads both, with and without
-Row = tuple[int, list[str] | str]  # first line, and the cells or what is wrong
+Reader = Any  # csv.reader's type has no name
+
+
+class Cut(NamedTuple):
+    """A piece of a file: rows with their first lines, and what stood between them that is no row."""
+
+    lines: list[int]
+    rows: list[list[str]]
+    broken: list[BadRow]
 
 
 def columns(use_case: UseCase, path: Path) -> list[str]:
@@ -30,10 +37,11 @@ def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]
     file = event_type.file
     names = _header(path, file.encoding, file.separator)
     _check_header(use_case, event_type, path, names)
-    found = _rows(path, file)
-    next(found)
-    while chunk := list(islice(found, CHUNK_ROWS)):
-        yield _converted(use_case, event_type, names, chunk)
+    with _open(path, file.encoding) as text:
+        reader = csv.reader(text, delimiter=file.separator, strict=True)
+        next(reader)
+        while (cut := _cut(reader, len(names))).lines or cut.broken:
+            yield _converted(use_case, event_type, names, cut)
 
 
 def _open(path: Path, encoding: str) -> TextIO:
@@ -44,7 +52,7 @@ def _open(path: Path, encoding: str) -> TextIO:
 def _header(path: Path, encoding: str, separator: str) -> list[str]:
     with _open(path, encoding) as text:
         try:
-            return [name.strip() for name in next(csv.reader(text, delimiter=separator), [])]
+            return [name.strip() for name in next(csv.reader(text, delimiter=separator, strict=True), [])]
         except csv.Error as error:
             raise BadFile(f"{path}: line 1: not a header of columns: {error}") from error
 
@@ -59,42 +67,37 @@ def _check_header(use_case: UseCase, event_type: EventType, path: Path, names: l
         raise BadFile(f"{path}: line 1: the header {wrong}; {found}; expected the fields of {where}")
 
 
-def _rows(path: Path, file: FileFormat) -> Iterator[Row]:
-    with _open(path, file.encoding) as text:
-        reader, line = csv.reader(text, delimiter=file.separator, strict=True), 1
-        while True:
-            try:
-                row = next(reader)
-                if row:
-                    yield line, row
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, f"no CSV from here to the end of line {reader.line_num}: {error}"
-            line = reader.line_num + 1
-
-
-def _converted(use_case: UseCase, event_type: EventType, names: list[str], chunk: list[Row]) -> Rows:
-    good, broken = _parted(chunk, len(names))
-    texts = dict(zip(names, map(list, zip(*(row for _, row in good), strict=True)), strict=bool(good)))
-    values, doubtful = cells.values(event_type, texts)
-    bodies, strange = cells.bodies(values)
-    again = _again(use_case, event_type, names, [row for _, row in good])
-    return Rows([line for line, _ in good], bodies, doubtful | strange, again, broken)
-
-
-def _parted(chunk: list[Row], width: int) -> tuple[list[tuple[int, list[str]]], list[BadRow]]:
-    """The rows with as many cells as the header, and the others."""
-    good, broken = [], []
-    for line, row in chunk:
-        if isinstance(row, str):
-            broken.append(BadRow(line, "undecodable", row))
-        elif len(row) != width:
+def _cut(reader: Reader, width: int) -> Cut:
+    """The next rows, as many as a chunk has; none at the end of the file."""
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    broken: list[BadRow] = []
+    while len(lines) + len(broken) < CHUNK_ROWS:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            detail = f"no CSV from here to the end of line {reader.line_num}: {error}"
+            broken.append(BadRow(line, "undecodable", detail))
+            continue
+        if len(row) == width:
+            lines.append(line)
+            rows.append(row)
+        elif row:
             detail = f"{len(row)} columns, expected {width} as in the header"
             broken.append(BadRow(line, "undecodable", detail))
-        else:
-            good.append((line, row))
-    return good, broken
+    return Cut(lines, rows, broken)
+
+
+def _converted(use_case: UseCase, event_type: EventType, names: list[str], cut: Cut) -> Rows:
+    texts = dict(zip(names, map(list, zip(*cut.rows, strict=True)), strict=True)) if cut.rows else {}
+    values, doubtful = cells.values(event_type, texts)
+    bodies, strange = cells.bodies(values)
+    return Rows(
+        cut.lines, bodies, doubtful | strange, _again(use_case, event_type, names, cut.rows), cut.broken
+    )
 
 
 def _again(

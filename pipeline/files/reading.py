@@ -99,19 +99,26 @@ def _format(path: Path) -> Any:
 
 def _chunk(reader: Reader, rows: Rows) -> Chunk:
     events, bodies = _events(reader, rows)
-    wrong = [(rows.lines[i], event) for i, event in enumerate(events) if isinstance(event, BadEvent)]
-    bad = [*rows.broken, *(BadRow(line, error.reason, error.detail) for line, error in wrong)]
+    wrong = _wrong(events)
+    bad = [*rows.broken, *(BadRow(rows.lines[i], events[i].reason, events[i].detail) for i in wrong)]
     if wrong:
-        good = [i for i, event in enumerate(events) if not isinstance(event, BadEvent)]
+        good = sorted(set(range(len(events))).difference(wrong))
         bodies, events = [bodies[i] for i in good], [events[i] for i in good]
-    subject = reader.codec.getters[reader.codec.event_type.subject]
+    subjects = map(reader.codec.getters[reader.codec.event_type.subject], events)
     return Chunk(
         bodies=bodies,
         ids=event_ids(reader.codec, events),
-        subjects=[str(subject(event)) for event in events],
-        time_us=np.array([event_time_us(event) for event in events], dtype=np.int64),
+        subjects=list(map(str, subjects)),
+        time_us=np.fromiter(map(event_time_us, events), np.int64, len(events)),
         bad=sorted(bad, key=lambda row: row.line),
     )
+
+
+def _wrong(events: list[Any]) -> list[int]:
+    """Which of them are none."""
+    if BadEvent not in set(map(type, events)):
+        return []
+    return [i for i, event in enumerate(events) if isinstance(event, BadEvent)]
 
 
 def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
@@ -120,12 +127,18 @@ def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
     found: list[Event | BadEvent] = decode_all(
         reader.use_case, [name] * n, bodies, [reader.now_us] * n, [reader.event_time] * n
     )
-    for i in rows.doubtful.union(i for i, event in enumerate(found) if isinstance(event, BadEvent)):
+    for i in rows.doubtful.union(_wrong(found)):
         found[i], bodies[i] = _again(reader, rows, i)
-    for i, body in enumerate(bodies):
-        if len(body) > MAX_BODY_BYTES:
-            found[i] = BadEvent("invalid", f"{len(body):,} bytes; Pub/Sub takes at most {MAX_BODY_BYTES:,}")
+    if max(map(len, bodies), default=0) > MAX_BODY_BYTES:
+        found = [_sized(event, body) for event, body in zip(found, bodies, strict=True)]
     return found, bodies
+
+
+def _sized(event: Event | BadEvent, body: bytes) -> Event | BadEvent:
+    """The event, unless no message can carry it."""
+    if len(body) <= MAX_BODY_BYTES:
+        return event
+    return BadEvent("invalid", f"{len(body):,} bytes; Pub/Sub takes at most {MAX_BODY_BYTES:,}")
 
 
 def _again(reader: Reader, rows: Rows, i: int) -> tuple[Event | BadEvent, bytes]:
