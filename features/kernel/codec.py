@@ -438,7 +438,7 @@ def _first_bad(p, read, read_at):
 
 def _complaint(p: NDArray[np.int64], blob: bytes) -> str:
     if len(blob) < HEADER_BYTES or blob[:3] != b"RSR":
-        return f"not a record: {len(blob)} bytes that start with {blob[:4]!r}, expected a header that starts with b'RSR'"
+        return f"not a record: {len(blob)} bytes that start with {blob[:4]!r}, expected b'RSR' and a header"
     if blob[3] != LAYOUT_VERSION:
         return f"record of layout version {blob[3]}, this program reads version {LAYOUT_VERSION}"
     fingerprint, expected = int.from_bytes(blob[4:12], "little"), int(p[FINGERPRINT].view(np.uint64))

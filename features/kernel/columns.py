@@ -111,7 +111,7 @@ def is_hundredths(column):
             continue
         if not abs(value) < 2e7:
             return False
-        if np.round(value * HUNDREDTHS) / HUNDREDTHS != value or (value == 0 and np.signbit(value)):
+        if np.rint(value * HUNDREDTHS) / HUNDREDTHS != value or (value == 0 and np.signbit(value)):
             return False
     return True
 
@@ -124,7 +124,7 @@ def pack_values(column, buffer, at, wide):
         return at + 8 * n
     narrow = buffer[at : at + 4 * n].view(np.int32)
     for i in range(n):
-        narrow[i] = NAN_HUNDREDTHS if np.isnan(column[i]) else np.int32(np.round(column[i] * HUNDREDTHS))
+        narrow[i] = NAN_HUNDREDTHS if np.isnan(column[i]) else np.int32(np.rint(column[i] * HUNDREDTHS))
     return at + pad(4 * n)
 
 

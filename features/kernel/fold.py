@@ -58,6 +58,7 @@ from features.kernel.tables import (
     VALUES,
     W_SLOTS,
     compiled,
+    inlined,
     memory,
     tables,
 )
@@ -132,7 +133,7 @@ def _apply_too_late(p, w, f, row):
     fold(p, w, f)
 
 
-@compiled
+@inlined
 def _take(p, w, f, row):
     """The staged event: known, too late, or new."""
     w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], w[EXACT] = ABSENT, 0, -1, 0, 1
@@ -146,7 +147,7 @@ def _take(p, w, f, row):
         _apply(p, w, f, row)
 
 
-@compiled
+@inlined
 def _stage(p, w, f, arrivals, j):
     w[RING_KEY + STAGED], w[RING_TIME + STAGED] = arrivals.key[j], arrivals.time_us[j]
     w[RING_LANES + STAGED], w[RING_ORIGIN + STAGED] = arrivals.lanes[j], j
@@ -162,7 +163,7 @@ def _stage(p, w, f, arrivals, j):
             f[p[F_STAGED] + a] = arrivals.attributes[arrivals.attribute_row[j], a] if is_own else KEEP
 
 
-@compiled
+@inlined
 def _answer(w, f, out, j):
     out.disposition[j], out.seq[j], out.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
     out.original[j], out.seen_outcome[j], out.seen_score[j] = (

@@ -20,6 +20,8 @@ from features.plan import EVER, SLOTS, EntityPlan, Output, Statistic
 
 # All memory belongs to the caller, so compiled functions count no references: that alone halves their time.
 compiled = njit(cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
+# For functions that take the arrays of a whole batch, which are too many to hand on for every event.
+inlined = njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
@@ -47,13 +49,13 @@ TILES, SUMS = 0, 1
 
 # --- places in p: sizes, then where each table starts -------------------------------------------------
 (
-    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, HOPS, TRACKS, CELLS,
-    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
-    LANE_VALUE, LANE_DISTINCT, EVER_LANE, HOP_US, HOP_LANES, HOP_SPAN, LANE_TRACK, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
+    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, TRACKS, CELLS, SKETCHES,
+    TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
+    LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
     TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
     W_SLOTS, W_VERSION_TIME, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, F_VALUES, F_VERSION, F_STAGED, F_FIGURES,
     F_EVER, PLACES,
-) = range(45)  # fmt: skip
+) = range(42)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
@@ -95,7 +97,6 @@ def _bits(lanes: list[int]) -> int:
 def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
     cells = _cells(plan)
     tracks = sorted({(lane, hop) for lane, hop, _ in cells})
-    hops = sorted({hop for _, hop in tracks})
     needs = dict.fromkeys(tracks, 0)
     for (lane, hop, _), outputs in cells.items():
         for output, _ in outputs:
@@ -104,10 +105,10 @@ def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
     index = {track: k for k, track in enumerate(tracks)}
     spans = {track: max(w // hop for lane, hop, w in cells if (lane, hop) == track) for track in tracks}
     return {
-        HOP_US: hops,
-        HOP_SPAN: [max(spans[track] for track in tracks if track[1] == hop) for hop in hops],
-        HOP_LANES: [_bits([lane for lane, h in tracks if h == hop]) for hop in hops],
-        LANE_TRACK: [index.get((lane, hop), -1) for lane in range(len(plan.lanes)) for hop in hops],
+        LANE_TRACKS: [
+            sum(track_lane < lane for track_lane, _ in tracks) for lane in range(len(plan.lanes) + 1)
+        ],
+        TRACK_LANE: [lane for lane, _ in tracks],
         TRACK_HOP_US: [hop for _, hop in tracks],
         TRACK_SPAN: list(spans.values()),
         TRACK_NEEDS: list(needs.values()),
@@ -142,7 +143,6 @@ def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
         SOURCES: plan.sources,
         IS_SUBJECT: int(plan.is_subject),
         LATENESS_US: plan.lateness_us,
-        HOPS: len(listed[HOP_US]),
         TRACKS: len(listed[TRACK_SPAN]),
         CELLS: len(listed[CELL_TRACK]),
         SKETCHES: sum(row >= 0 for row in listed[TRACK_SKETCH]),

@@ -26,12 +26,8 @@ from features.kernel.tables import (
     FIGURES,
     FLOOR,
     HIGH,
-    HOP_LANES,
-    HOP_SPAN,
-    HOP_US,
-    HOPS,
     LANE_DISTINCT,
-    LANE_TRACK,
+    LANE_TRACKS,
     LANE_VALUE,
     LANES,
     LOW,
@@ -49,6 +45,7 @@ from features.kernel.tables import (
     SUMS,
     TILES,
     TRACK_HOP_US,
+    TRACK_LANE,
     TRACK_NEEDS,
     TRACK_SKETCH,
     TRACK_SPACE,
@@ -63,6 +60,7 @@ from features.kernel.tables import (
 )
 
 ONE = np.uint64(1)
+NEVER = np.iinfo(np.int64).min
 trailing_zeros: Any = numbers.trailing_zeros  # mypy cannot see through numba's intrinsics
 
 
@@ -138,12 +136,13 @@ def _open_bucket(p, w, f, which, k, i, bucket):
 
 
 @compiled
-def _place(p, w, f, which, k, bucket):
-    """Position of `bucket` in the track, opened if it is new."""
-    buckets = bucket_at(p, which, k)
+def _place(p, w, f, which, k, time):
+    """Position of the bucket of `time` in track k, opened if it is new."""
+    buckets, hop = bucket_at(p, which, k), p[p[TRACK_HOP_US] + k]
     i = w[length_at(p, which, k)]
-    if i > 0 and w[buckets + i - 1] == bucket:
+    if i > 0 and 0 <= time - w[buckets + i - 1] * hop < hop:  # the usual case, and no division
         return i - 1
+    bucket = time // hop
     if i == p[TRACK_SPACE]:
         _drop_expired(p, w, f, which, k, max(bucket, w[buckets + i - 1]))
         i = w[length_at(p, which, k)]
@@ -165,9 +164,16 @@ def merge_spread(count, total, spread, more_count, more_total, more_spread):
 
 
 @compiled
-def _add_to_track(p, w, f, which, k, bucket, value, slot):
-    i = _place(p, w, f, which, k, bucket)
-    at, needs = figures_at(p, which, k) + i * FIGURES, p[p[TRACK_NEEDS] + k]
+def _value(p, f, lane, slot):
+    column = p[p[LANE_VALUE] + lane]
+    return f[p[F_VALUES] + column * COLUMN + slot] if column >= 0 else 0.0
+
+
+@compiled
+def _count(p, w, f, which, k, i, slot):
+    """Add the event at ring slot `slot` to bucket i of track k."""
+    lane, needs = p[p[TRACK_LANE] + k], p[p[TRACK_NEEDS] + k]
+    value, at = _value(p, f, lane, slot), figures_at(p, which, k) + i * FIGURES
     if needs & NEEDS_SPREAD:
         f[at + SPREAD] = merge_spread(f[at + COUNT], f[at + SUM], f[at + SPREAD], 1.0, value, 0.0)
     f[at + COUNT] += 1.0
@@ -175,8 +181,9 @@ def _add_to_track(p, w, f, which, k, bucket, value, slot):
     if needs & NEEDS_EXTREMES:
         f[at + LOW], f[at + HIGH] = min(f[at + LOW], value), max(f[at + HIGH], value)
     if needs & NEEDS_SKETCH:
-        word = sketch_at(p, which, k) + i * SKETCH_WORDS + (slot >> 6)
-        w[word] = np.int64(np.uint64(w[word]) | (ONE << np.uint64(slot & 63)))
+        mark = w[p[W_SLOTS] + p[p[LANE_DISTINCT] + lane] * COLUMN + slot]
+        word = sketch_at(p, which, k) + i * SKETCH_WORDS + (mark >> 6)
+        w[word] = np.int64(np.uint64(w[word]) | (ONE << np.uint64(mark & 63)))
 
 
 @compiled
@@ -193,28 +200,6 @@ def _add_to_ever(p, w, f, which, lane, time, value):
 
 
 @compiled
-def _value(p, f, lane, slot):
-    column = p[p[LANE_VALUE] + lane]
-    return f[p[F_VALUES] + column * COLUMN + slot] if column >= 0 else 0.0
-
-
-@compiled
-def _add_to_hop(p, w, f, which, h, slot):
-    """Count the event at `slot` in the tracks of one hop."""
-    bits = np.uint64(w[RING_LANES + slot]) & np.uint64(p[p[HOP_LANES] + h])
-    if bits == 0:
-        return
-    bucket = w[RING_TIME + slot] // p[p[HOP_US] + h]
-    while bits:
-        lane = np.int64(trailing_zeros(bits))
-        bits &= bits - ONE
-        distinct = p[p[LANE_DISTINCT] + lane]
-        mark = w[p[W_SLOTS] + distinct * COLUMN + slot] if distinct >= 0 else 0
-        k = p[p[LANE_TRACK] + lane * p[HOPS] + h]
-        _add_to_track(p, w, f, which, k, bucket, _value(p, f, lane, slot), mark)
-
-
-@compiled
 def _add_to_lasting(p, w, f, which, slot):
     bits = np.uint64(w[RING_LANES + slot]) & np.uint64(p[EVER_MASK])
     while bits:
@@ -226,8 +211,12 @@ def _add_to_lasting(p, w, f, which, slot):
 @compiled
 def add(p, w, f, which, slot):
     """Count the event at `slot` in every lane it belongs to."""
-    for h in range(p[HOPS]):
-        _add_to_hop(p, w, f, which, h, slot)
+    time, bits = w[RING_TIME + slot], np.uint64(w[RING_LANES + slot])
+    while bits:
+        lane = np.int64(trailing_zeros(bits))
+        bits &= bits - ONE
+        for k in range(p[p[LANE_TRACKS] + lane], p[p[LANE_TRACKS] + lane + 1]):
+            _count(p, w, f, which, k, _place(p, w, f, which, k, time), slot)
     _add_to_lasting(p, w, f, which, slot)
 
 
@@ -252,10 +241,29 @@ def _gather_tiles(p, w, f, k, time):
 @compiled
 def _first_since(w, time, end):
     """The first ring slot before `end` that is not earlier than `time`."""
-    i = end
-    while i > w[START] and w[RING_TIME + i - 1] >= time:
-        i -= 1
-    return i
+    low, high = w[START], end
+    while low < high:
+        middle = (low + high) // 2
+        if w[RING_TIME + middle] < time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _gather_ring(p, w, f, k, time, end, seq):
+    """Count the ring's events before slot `end` up to `seq` in track k of SUMS, bucket by bucket."""
+    hop, bit = p[p[TRACK_HOP_US] + k], ONE << np.uint64(p[p[TRACK_LANE] + k])
+    first = _first_since(w, (time // hop - p[p[TRACK_SPAN] + k] + 1) * hop, end)
+    i, bucket_end = 0, NEVER
+    for slot in range(first, end):
+        if np.uint64(w[RING_LANES + slot]) & bit == 0 or w[RING_SEQ + slot] > seq:
+            continue
+        if w[RING_TIME + slot] >= bucket_end:
+            i = _place(p, w, f, SUMS, k, w[RING_TIME + slot])
+            bucket_end = (w[bucket_at(p, SUMS, k) + i] + 1) * hop
+        _count(p, w, f, SUMS, k, i, slot)
 
 
 @compiled
@@ -263,17 +271,12 @@ def gather(p, w, f, time, end, seq):
     """Set SUMS to what an event at `time` sees: tiles, and ring events before slot `end` up to `seq`."""
     for k in range(p[TRACKS]):
         _gather_tiles(p, w, f, k, time)
-    for h in range(p[HOPS]):
-        hop = p[p[HOP_US] + h]
-        reach = (time // hop - p[p[HOP_SPAN] + h] + 1) * hop
-        for i in range(_first_since(w, reach, end), end):
-            if w[RING_SEQ + i] <= seq:
-                _add_to_hop(p, w, f, SUMS, h, i)
+        _gather_ring(p, w, f, k, time, end, seq)
     for e in range(p[EVER_LANES]):
         lane = p[p[EVER_LANE] + e]
         for place in range(EVER_FIELDS):
             w[ever_at(p, SUMS, lane) + place] = w[ever_at(p, TILES, lane) + place]
         f[p[F_EVER] + p[LANES] + lane] = f[p[F_EVER] + lane]
-    for i in range(w[START] if p[EVER_LANES] else end, end):
-        if w[RING_SEQ + i] <= seq:
-            _add_to_lasting(p, w, f, SUMS, i)
+    for slot in range(w[START] if p[EVER_LANES] else end, end):
+        if w[RING_SEQ + slot] <= seq:
+            _add_to_lasting(p, w, f, SUMS, slot)
