@@ -7,6 +7,7 @@ works; what Pub/Sub had taken without its answer coming through is then publishe
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,8 @@ class Lanes:
             self._publisher.close()
             raise
         self._lanes = [_Lane(self._publisher, topic, self._stopped) for _ in range(lanes)]
+        self._pool = ThreadPoolExecutor(lanes, "publish")
+        self._runs = [self._pool.submit(lane.run) for lane in self._lanes]
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -43,7 +46,8 @@ class Lanes:
         """Ends at once; what still waits is not published unless `finish` was called."""
         self._stopped.set()
         for lane in self._lanes:
-            lane.end()
+            lane.wake()
+        self._pool.shutdown()
         self._publisher.close()
 
     @property
@@ -54,30 +58,27 @@ class Lanes:
     def put(self, lane: int, messages: Sequence[Publication]) -> None:
         """Waits while the lane is full. Raises PubSubRefused if any lane was refused."""
         self._lanes[lane].put(messages)
-        self._raise_refusal()
+        self._raise_failure()
 
     def finish(self) -> None:
         """Returns when everything is published. Raises PubSubRefused."""
         for lane in self._lanes:
             lane.drain()
-        self._raise_refusal()
+        self._raise_failure()
 
-    def _raise_refusal(self) -> None:
-        for lane in self._lanes:
-            if lane.refusal:
-                raise lane.refusal
+    def _raise_failure(self) -> None:
+        if self._stopped.is_set():
+            for run in self._runs:
+                run.result()
 
 
 class _Lane:
     def __init__(self, publisher: Publisher, topic: str, stopped: threading.Event) -> None:
         self.published = 0
-        self.refusal: Exception | None = None
         self._publisher, self._topic, self._stopped = publisher, topic, stopped
         self._waiting: deque[Publication] = deque()
         self._in_flight = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-        self._thread.start()
 
     def put(self, messages: Sequence[Publication]) -> None:
         with self._changed:
@@ -91,22 +92,23 @@ class _Lane:
                 lambda: (not self._waiting and not self._in_flight) or self._stopped.is_set()
             )
 
-    def end(self) -> None:
+    def wake(self) -> None:
+        """Looks again whether it is to end."""
         with self._changed:
             self._changed.notify_all()
-        self._thread.join()
 
-    def _run(self) -> None:
-        while group := self._taken():
-            try:
+    def run(self) -> None:
+        """Publishes until all is stopped; what it raises stops all lanes."""
+        try:
+            while group := self._taken():
                 self._publish(group)
-            except Exception as error:  # noqa: BLE001 - raised again where messages are put
-                self.refusal = error
-                self._stopped.set()
-            with self._changed:
-                self._in_flight = False
-                self.published += 0 if self.refusal else len(group)
-                self._changed.notify_all()
+                with self._changed:
+                    self._in_flight = False
+                    self.published += len(group)
+                    self._changed.notify_all()
+        finally:
+            self._stopped.set()
+            self.wake()
 
     def _taken(self) -> list[Publication]:
         """What goes into the next request; nothing at the end."""

@@ -179,26 +179,24 @@ def _when_due(due_s: NDArray[np.float64], started_s: float) -> Iterator[slice]:
 
 def _put(lanes: Lanes, messages: list[Publication], lane: list[int]) -> None:
     """A customer's events always go into the same lane."""
-    for k in range(len(lanes)):
-        own = (
-            messages
-            if len(lanes) == 1
-            else [m for m, wanted in zip(messages, lane, strict=True) if wanted == k]
-        )
-        if own:
-            lanes.put(k, own)
+    for k in set(lane):
+        own = [message for message, wanted in zip(messages, lane, strict=True) if wanted == k]
+        lanes.put(k, own)
 
 
 def _publications(event_type: str, chunk: Chunk) -> list[Publication]:
     times = np.datetime_as_string(chunk.time_us.astype("M8[us]"), timezone="UTC").tolist()
-    rows = zip(chunk.bodies, chunk.ids, times, strict=True)
-    return [
-        Publication(body, {"event_type": event_type, "event_id": _attribute(event_id), "event_time": at})
-        for body, event_id, at in rows
+    ids = chunk.ids
+    if max(map(len, ids), default=0) > MAX_ID_BYTES // 4:
+        ids = list(map(_attribute, ids))
+    attributes = [
+        {"event_type": event_type, "event_id": event_id, "event_time": at}
+        for event_id, at in zip(ids, times, strict=True)
     ]
+    return list(map(Publication, chunk.bodies, attributes))
 
 
 def _attribute(event_id: str) -> str:
     """The id, or a hash of one that no attribute can hold: it must only tell events apart."""
-    is_short = len(event_id) <= MAX_ID_BYTES // 4 or len(event_id.encode()) <= MAX_ID_BYTES
-    return event_id if is_short else xxhash.xxh3_128_hexdigest(event_id.encode())
+    text = event_id.encode()
+    return event_id if len(text) <= MAX_ID_BYTES else xxhash.xxh3_128_hexdigest(text)

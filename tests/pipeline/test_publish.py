@@ -13,11 +13,12 @@ import pytest
 
 from features.events import decode, event_id, event_time_us
 from features.times import rfc3339
-from features.usecase import load
+from features.usecase import load, parse
 from pipeline.files import BadFile
 from pipeline.message import Message
 from pipeline.publish import Pace, Published, publish
 from pipeline.pubsub import PubSubRefused, PubSubUnavailable
+from pipeline.topics import publisher_client
 from tests.pipeline.broker import PROJECT, Broker, Relay, broker_of
 from tests.pipeline.shop import SHOP, sales_file
 from training.generate import Dirt, generate
@@ -196,3 +197,24 @@ def test_progress_tells_what_is_read_and_what_is_published(broker: Broker, tmp_p
         ("reading", 5_001, None),
     ]
     assert told[-1] == ("publishing", 5_000, 5_000)
+
+
+def test_a_topic_that_ends_on_the_way_ends_publishing(broker: Broker, tmp_path: Path) -> None:
+    path = sales_file(tmp_path, *(row(number, f"c{number}") for number in range(2_000)))
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(publish, SHOP, path, broker.names.events, PROJECT, rate=200)
+        time.sleep(0.5)
+        with publisher_client() as client:
+            client.delete_topic(topic=broker.names.events)
+        with pytest.raises(PubSubRefused, match="shop-events"):
+            sending.result(10)
+
+
+def test_an_id_too_long_for_an_attribute_is_told_apart_by_its_hash(broker: Broker, tmp_path: Path) -> None:
+    long = parse(SHOP.text.replace("id: [sale_id]", "id: [sale_id, note]"), "shop.yaml")
+    texts = ["ü" * 200, "%" * 199, "x" * 10]
+    path = sales_file(tmp_path, *(row(1, note=text).replace("s1;", f"{text[:199]}:;", 1) for text in texts))
+    done = publish(long, path, broker.names.events, PROJECT)
+    found = ids(broker.messages(broker.names.events, done.published))
+    assert (done.published, len(set(found))) == (3, 3)
+    assert all(len(text.encode()) <= 1_024 for text in found)
