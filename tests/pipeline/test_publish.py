@@ -10,10 +10,12 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from rich.console import Console
 
 from features.events import decode, event_id, event_time_us
 from features.times import rfc3339
 from features.usecase import load, parse
+from pipeline import screen
 from pipeline.files import BadFile
 from pipeline.message import Message
 from pipeline.publish import Pace, Published, publish
@@ -218,3 +220,19 @@ def test_an_id_too_long_for_an_attribute_is_told_apart_by_its_hash(broker: Broke
     found = ids(broker.messages(broker.names.events, done.published))
     assert (done.published, len(set(found))) == (3, 3)
     assert all(len(text.encode()) <= 1_024 for text in found)
+
+
+def test_a_person_sees_a_bar_and_then_what_was_wrong(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
+    path = sales_file(tmp_path, *["bad"] * 102, row(1), row(2))
+    with screen.publishing() as progress:
+        done, _ = published(broker, path, progress=progress)
+    assert "publishing" in capsys.readouterr().err
+    console = Console(record=True, width=120)
+    console.print(screen.published(done))
+    text = console.export_text()
+    assert "2     undecodable  1 columns, expected 11 as in the header" in text
+    assert "... and 2 more" in text
+    assert "published 2 of 104 rows as sale events" in text and "102 bad rows were not published" in text
