@@ -1,0 +1,132 @@
+"""What a check found, and the log and the stored records held against what the log implies, bit for bit."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.usecase import UseCase
+from pipeline.log import Log
+from pipeline.retrace import Engines, Other, Records, Retraced, retrace, retrace_other
+from pipeline.store import SEQ, RecordStore, record_keys
+
+EXAMPLES = 5  # shown of what is wrong
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold: `looked_at` cases, of which `wrong` are not as expected, some of them shown."""
+
+    name: str
+    looked_at: int
+    wrong: int
+    examples: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return self.wrong == 0
+
+
+def check(name: str, looked_at: int, wrong: Iterable[str]) -> Check:
+    examples = iter(wrong)
+    shown = tuple(islice(examples, EXAMPLES))
+    return Check(name, looked_at, len(shown) + sum(1 for _ in examples), shown)
+
+
+def check_rows(name: str, is_wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Check:
+    rows = np.flatnonzero(is_wrong)
+    return Check(name, len(is_wrong), len(rows), tuple(describe(int(row)) for row in rows[:EXAMPLES]))
+
+
+def named(log: Log, row: int) -> str:
+    said = log.table.slice(row, 1).select(("customer", "seq", "event_type", "event_id")).to_pylist()[0]
+    return f"customer {said['customer']}, number {said['seq']}, {said['event_type']} {said['event_id']}"
+
+
+def same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Bit for bit; missing is missing."""
+    bits = [np.ascontiguousarray(side).view(np.int64) for side in (left, right)]
+    return (bits[0] == bits[1]) | (np.isnan(left) & np.isnan(right))
+
+
+@dataclass
+class Comparison:
+    """The log and the stored records against what the log implies."""
+
+    use_case: UseCase
+    log: Log
+    store: RecordStore
+    prefix: str
+    records: int = 0
+    looked_at: Counter[str] = field(default_factory=Counter)  # by check
+    wrong: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def run(self, engines: Engines) -> None:
+        others = {
+            entity: retrace_other(self.use_case, entity, self.log)
+            for entity in self.use_case.entities
+            if entity != self.use_case.subject
+        }
+        for entity, other in others.items():
+            self.compare_other(entity, other)
+        for piece in retrace(self.use_case, engines, self.log, others):
+            self.compare(piece, self.log.take(slice(piece.first, piece.first + len(piece.seq))))
+
+    def checks(self) -> list[Check]:
+        return [
+            Check(name, n, self.wrong[name], tuple(self.examples.get(name, ())))
+            for name, n in self.looked_at.items()
+        ]
+
+    def compare(self, piece: Retraced, log: Log) -> None:
+        """One piece of the log."""
+        rows = np.flatnonzero(log.has_vector)
+        vectors = np.ones(len(log), np.bool_)
+        logged = log.vectors(rows, len(self.use_case.features))
+        vectors[rows] = same(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
+        self.note("vectors are what the log implies", ~vectors, log)
+        self.note("scores are what the log implies", ~same(log.score, piece.score.astype(np.float64)), log)
+        self.note("levels and changes are what the log implies", log.outcome != piece.outcome, log)
+        self.note("numbers are what the log implies", log.seq != piece.seq, log)
+        self.compare_records(self.use_case.subject, piece.records)
+
+    def compare_other(self, entity: str, other: Other) -> None:
+        is_wrong = self.log.other_seqs(entity) != other.seq
+        self.note(f"numbers of {entity} are what the log implies", is_wrong, self.log)
+        self.compare_records(entity, other.records)
+
+    def note(self, name: str, is_wrong: NDArray[np.bool_], log: Log) -> None:
+        """Counts rows of a log that are wrong."""
+        self.looked_at[name] += len(is_wrong)
+        for row in np.flatnonzero(is_wrong).tolist():
+            self.note_wrong(name, lambda row=row: named(log, row))
+
+    def note_wrong(self, name: str, describe: Callable[[], str]) -> None:
+        self.wrong[name] += 1
+        if self.wrong[name] <= EXAMPLES:
+            self.examples.setdefault(name, []).append(describe())
+
+    def compare_records(self, entity: str, records: Records) -> None:
+        name = f"records of {entity} equal a replay, byte by byte"
+        self.looked_at[name] += len(records)
+        self.records += len(records)
+        use_case, ids = self.use_case, list(records)
+        keys = record_keys(self.prefix, use_case.name, use_case.fingerprint, entity, ids)
+        for id, stored in zip(ids, self.store.read(keys), strict=True):
+            if stored != records[id]:
+                told = f"{entity} {id}: {difference(stored, records[id])}"
+                self.note_wrong(name, lambda told=told: told)
+
+
+def difference(stored: bytes | None, expected: bytes) -> str:
+    """How a stored record differs."""
+    if stored is None:
+        return "not in the store"
+    if stored[SEQ] != expected[SEQ]:
+        numbers = [int.from_bytes(record[SEQ], "little") for record in (stored, expected)]
+        return f"found {numbers[0]} events in the record, expected {numbers[1]}"
+    return f"found {len(stored)} bytes, expected {len(expected)}, of which some differ"

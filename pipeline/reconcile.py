@@ -1,0 +1,199 @@
+"""Whether everything adds up once a stream has been drained: what was published, what BigQuery says, what is stored.
+
+Each check counts what is wrong and shows some of it. The records and results are held against a retracing of
+the log (retrace.py) bit for bit. Ask only when nothing is under way.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+from numpy.typing import NDArray
+
+from export import bundle as bundles
+from export import storage
+from features.usecase import UseCase
+from pipeline.assess import Engine
+from pipeline.audit import Sent
+from pipeline.bigquery import query_client
+from pipeline.comparison import Check, Comparison, check, check_rows, named, same
+from pipeline.log import Log, read_dead_letters, read_log
+from pipeline.retrace import Engines
+from pipeline.store import MemoryStore, RecordStore
+from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, Table
+
+COUNT = "SELECT COUNT(*) FROM `{view}` WHERE use_case = @use_case{features}"
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What was found. `without_vector` are scored events known only as duplicates that came too late for one."""
+
+    use_case: str
+    fingerprint: str
+    messages: int | None  # published; None: not told
+    events: int  # assessed, each once
+    rows: int  # of the table, copies included
+    without_vector: int
+    dead_letters: Mapping[str, int]  # by reason, each once
+    records: int
+    checks: tuple[Check, ...]
+    holds: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "holds", all(check.holds for check in self.checks))
+
+
+def reconcile(
+    use_case: UseCase,
+    *,
+    project: str,
+    dataset: str,
+    bundle: str,
+    store: RecordStore,
+    prefix: str = "riskstream",
+    sent: Sent | None = None,
+) -> Reconciliation:
+    """Holds the log, the dead letters and the records against each other and against what was `sent`.
+
+    `bundle` is the job's: the models of the log must be in that root. Raises BundleMismatch, StoreUnavailable,
+    SinkRefused, GoogleAPICallError; BadEvent for a logged body that is no event.
+    """
+    raw = read_log(project, dataset, use_case)
+    letters = {
+        (each["message_id"], each["reason"]): each for each in read_dead_letters(project, dataset, use_case)
+    }
+    order, first = _first_copies(raw)
+    log = raw.take(order)
+    checks = [
+        *_published(sent, log, list(letters.values())),
+        _view(project, dataset, use_case, ASSESSMENTS, len(log)),
+        _view(project, dataset, use_case, DEAD_LETTERS, len(letters)),
+        _one_number(log),
+        _copies_agree(raw, order, first, len(use_case.features)),
+        _without_gaps(log),
+        _vector_missing(use_case, log),
+    ]
+    compared = Comparison(use_case, log, store, prefix)
+    compared.run(_engines(use_case, bundle))
+    return Reconciliation(
+        use_case=use_case.name,
+        fingerprint=use_case.fingerprint,
+        messages=sent.messages if sent else None,
+        events=len(log),
+        rows=len(raw),
+        without_vector=int((~log.has_vector & ~np.isnan(log.score)).sum()),
+        dead_letters=dict(sorted(Counter(reason for _, reason in letters).items())),
+        records=compared.records,
+        checks=(*checks, *compared.checks()),
+    )
+
+
+def _first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of each event and number the row that the view shows, by customer and number; for each row, its place there."""
+    event = raw.codes("event_type", "event_id", "customer")
+    by = np.lexsort((raw.times_us("assessed_at"), ~raw.has_vector, raw.seq, event))
+    is_first = (np.diff(event[by], prepend=-1) != 0) | (np.diff(raw.seq[by], prepend=-1) != 0)
+    best, group = by[is_first], np.empty(len(raw), np.intp)
+    group[by] = np.cumsum(is_first) - 1
+    order = np.lexsort((raw.seq[best], raw.codes("customer")[best]))
+    place = np.empty(len(order), np.intp)
+    place[order] = np.arange(len(order))
+    return best[order], place[group]
+
+
+def _published(sent: Sent | None, log: Log, letters: Sequence[Mapping[str, str]]) -> Iterator[Check]:
+    """What was published against what was said about it."""
+    if sent is None:
+        return
+    assessed = set(zip(log.texts("event_type"), log.texts("event_id"), strict=True))
+    dead = {letter["message_id"]: letter["reason"] for letter in letters}
+    lost = (
+        f"{kind} {event_id}: neither assessed nor a dead letter"
+        for (kind, event_id), messages in sent.events.items()
+        if (kind, event_id) not in assessed and not any(message in dead for message in messages)
+    )
+    yield check("every event published is one assessment or a dead letter", len(sent.events), lost)
+    unsaid = (
+        f"message {message}: found {dead.get(message, 'no dead letter')}, expected a dead letter {reason}"
+        for message, reason in sent.unusable.items()
+        if dead.get(message) != reason
+    )
+    yield check("every message that is no event is a dead letter with its reason", len(sent.unusable), unsaid)
+    unknown = (
+        f"{kind} {name}: never published" for kind, name in assessed if (kind, name) not in sent.events
+    )
+    yield check("everything assessed was published", len(assessed), unknown)
+    usable = {message for messages in sent.events.values() for message in messages}
+    wrongly = (
+        f"message {message}: {reason}, "
+        + ("but it is an event" if message in usable else "but it was never published")
+        for message, reason in dead.items()
+        if (message in usable and reason != "too_late")
+        or (message not in usable and message not in sent.unusable)
+    )
+    yield check("every dead letter was published and deserves its reason", len(dead), wrongly)
+
+
+def _view(project: str, dataset: str, use_case: UseCase, table: Table, expected: int) -> Check:
+    """The view that readers use has as many rows as there are."""
+    features = " AND fingerprint = @fingerprint" if "fingerprint" in table.unique_by else ""
+    query = COUNT.format(view=f"{project}.{dataset}.{table.view}", features=features)
+    values = {"use_case": use_case.name, "fingerprint": use_case.fingerprint}
+    parameters = [ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
+    config = QueryJobConfig(query_parameters=parameters[: 2 if features else 1])
+    ((found,),) = query_client(project).query_and_wait(query, job_config=config)
+    wrong = [f"found {found} rows, expected {expected}"] if found != expected else []
+    return check(f"{table.view} has each of them once", expected, wrong)
+
+
+def _one_number(log: Log) -> Check:
+    """An event without a time of its own is another event when it comes again with another time."""
+    event, time_us = log.codes("event_type", "event_id"), log.times_us("event_time")
+    by = np.lexsort((time_us, event))
+    again = np.zeros(len(log), np.bool_)
+    again[by[1:]] = (np.diff(event[by]) == 0) & (np.diff(time_us[by]) == 0)
+    return check_rows("every event has one number in one record", again, lambda row: named(log, row))
+
+
+def _copies_agree(raw: Log, order: NDArray[np.intp], place: NDArray[np.intp], features: int) -> Check:
+    """Rows of the same event and number say the same, vectors as far as they have one."""
+    shown = order[place]
+    is_wrong = ~same(raw.score, raw.score[shown]) | (raw.outcome != raw.outcome[shown])
+    both = np.flatnonzero((shown != np.arange(len(raw))) & raw.has_vector & raw.has_vector[shown])
+    is_same = same(raw.vectors(both, features), raw.vectors(shown[both], features))
+    is_wrong[both] |= ~is_same.all(axis=1)
+    return check_rows("repeated rows say the same", is_wrong, lambda row: named(raw, row))
+
+
+def _without_gaps(log: Log) -> Check:
+    customer = log.codes("customer")
+    first = np.flatnonzero(np.diff(customer, prepend=-1) != 0)
+    begins = np.repeat(first, np.diff(np.append(first, len(log))))
+    is_wrong = log.seq != np.arange(len(log)) - begins + 1
+    return check_rows(
+        "a customer's events are numbered from 1 without gaps", is_wrong, lambda row: named(log, row)
+    )
+
+
+def _vector_missing(use_case: UseCase, log: Log) -> Check:
+    scored = {name for name, kind in use_case.event_types.items() if kind.scored}
+    should = np.array([kind in scored for kind in log.texts("event_type")], np.bool_)
+    is_wrong = should & ~log.has_vector & ~log.is_duplicate
+    return check_rows("only a duplicate may be without a vector", is_wrong, lambda row: named(log, row))
+
+
+def _engines(use_case: UseCase, root: str) -> Engines:
+    """Engines of the models that the log names."""
+
+    @lru_cache
+    def engine(model: str) -> Engine:
+        found = bundles.load(root)
+        if found.manifest.id != model:
+            found = bundles.load(storage.join(root, model))
+        return Engine.of(use_case, found, MemoryStore())
+
+    return engine
