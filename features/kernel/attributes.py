@@ -7,6 +7,7 @@ Columns that the source does not own wait as KEEP in the staged event.
 import numpy as np
 
 from features.kernel.columns import fill
+from features.kernel.compiled import compiled
 from features.kernel.tables import (
     ATTRIBUTES,
     F_STAGED,
@@ -24,7 +25,6 @@ from features.kernel.tables import (
     VERSIONS,
     VERSIONS_LIMIT,
     W_VERSION_TIME,
-    compiled,
 )
 
 NEVER = np.iinfo(np.int64).min

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.kernel import columns as c
 from features.kernel.columns import copy, fill, get_i64, get_u16, get_u32, pad, set_i64, set_u16, set_u32
+from features.kernel.compiled import compiled
 from features.kernel.tables import (
     ATTRIBUTES,
     COLUMN,
@@ -69,7 +70,6 @@ from features.kernel.tables import (
     VERSIONS_LIMIT,
     W_SLOTS,
     W_VERSION_TIME,
-    compiled,
 )
 from features.kernel.tracks import bucket_at, ever_at, expired, figures_at, length_at, sketch_at
 from features.plan import SLOTS

@@ -5,7 +5,7 @@ Every column starts at a multiple of 8 bytes; the caller says by a flag in the h
 
 import numpy as np
 
-from features.kernel.tables import compiled
+from features.kernel.compiled import compiled
 
 HUNDREDTHS = 100.0  # money has two decimals: such a column packs into int32
 NAN_HUNDREDTHS = -(2**31)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from features.kernel.codec import DISTINCT_ESTIMATE
+from features.kernel.compiled import compiled
 from features.kernel.tables import (
     CELL_OUTPUTS,
     CELL_SPAN,
@@ -31,7 +32,6 @@ from features.kernel.tables import (
     SUMS,
     TRACK_HOP_US,
     TRACK_NEEDS,
-    compiled,
 )
 from features.kernel.tracks import ONE, bucket_at, ever_at, figures_at, length_at, merge_spread, sketch_at
 from features.plan import MICROSECONDS_PER_SECOND, Statistic

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
@@ -23,6 +22,7 @@ from features.kernel.codec import (
     unpack,
 )
 from features.kernel.columns import fill
+from features.kernel.compiled import compiled, inlined, outermost
 from features.kernel.figures import read_vector
 from features.kernel.ring import INEXACT, end_of, evict, find, fold, insert, is_too_late
 from features.kernel.tables import (
@@ -57,8 +57,6 @@ from features.kernel.tables import (
     SUMS,
     VALUES,
     W_SLOTS,
-    compiled,
-    inlined,
     memory,
     tables,
 )
@@ -182,7 +180,7 @@ def _note_places(w, out, score_at, outcome_at):
             out.score_at[j], out.outcome_at[j] = score_at + 4 * i, outcome_at + i
 
 
-@njit(cache=True, nogil=True)
+@outermost
 def _advance_all(p, w, f, arrivals, order, starts, read, read_at, written, written_at, out):
     """Record by record: unpack, take its events, pack. `order[starts[r]:starts[r + 1]]` are r's events."""
     places = np.zeros(2, np.int64)

@@ -4,6 +4,7 @@ An event stays while it is among the last RING_KEEP or within the lateness, RING
 first, into the tiles; from then on nothing at or before its time is taken.
 """
 
+from features.kernel.compiled import compiled
 from features.kernel.tables import (
     COLUMN,
     DISTINCTS,
@@ -29,7 +30,6 @@ from features.kernel.tables import (
     TILES,
     VALUES,
     W_SLOTS,
-    compiled,
 )
 from features.kernel.tracks import add
 

@@ -13,15 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.plan import EVER, SLOTS, EntityPlan, Output, Statistic
-
-# All memory belongs to the caller, so compiled functions count no references: that alone halves their time.
-compiled = njit(cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
-# For functions that take the arrays of a whole batch, which are too many to hand on for every event.
-inlined = njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba.cpython.unsafe import numbers
 
+from features.kernel.compiled import compiled
 from features.kernel.tables import (
     COLUMN,
     COUNT,
@@ -56,7 +57,6 @@ from features.kernel.tables import (
     W_LENGTH,
     W_SKETCH,
     W_SLOTS,
-    compiled,
 )
 
 ONE = np.uint64(1)
