@@ -104,40 +104,31 @@ def waiting_out(part: str, action: Callable[[], Result], errors: type[Exception]
 @contextmanager
 def reporting(folder: Path, use_case: str) -> Iterator[None]:
     """Writes `job.json` in the folder once a second, and a last time at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    report = _Report(folder / FILE, use_case)
+    report = _Report(use_case)
     ended = threading.Event()
 
     def write_until_ended() -> None:
         while not ended.wait(WRITE_S):
-            report.write()
+            write(folder, report.status())
 
     writer = threading.Thread(target=write_until_ended, name="status", daemon=True)
-    report.write()
+    write(folder, report.status())
     writer.start()
     try:
         yield
     finally:
         ended.set()
         writer.join()
-        report.write()
+        write(folder, report.status())
 
 
 class _Report:
-    """Progress as a file, with the rate since some writes ago."""
+    """The progress of this process, with the rate since some reports ago."""
 
-    def __init__(self, file: Path, use_case: str) -> None:
-        self.file, self.use_case = file, use_case
-        self.started_at = _now()
+    def __init__(self, use_case: str) -> None:
+        self.use_case = use_case
+        self.started_at = now()
         self.earlier: deque[tuple[float, int]] = deque(maxlen=RATE_S + 1)  # when, events
-
-    def write(self) -> None:
-        temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self.status()), indent=2))
-            temporary.replace(self.file)
-        except OSError as error:  # a full disk must not end the job
-            logger.warning("cannot write %s: %s", self.file, error)
 
     def status(self) -> Status:
         counts, last = progress.counts.copy(), progress.last_batch
@@ -146,7 +137,7 @@ class _Report:
         return Status(
             pid=os.getpid(),
             started_at=self.started_at,
-            written_at=_now(),
+            written_at=now(),
             use_case=self.use_case,
             model=progress.model,
             waiting_for=next(
@@ -167,11 +158,22 @@ class _Report:
         )
 
 
+def write(folder: Path, status: Status) -> None:
+    """Replaces the status in one step. A full disk must not end the job: it is logged."""
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(status), indent=2))
+        temporary.replace(folder / FILE)
+    except OSError as error:
+        logger.warning("cannot write %s: %s", folder / FILE, error)
+
+
 def read(folder: Path) -> Status | None:
     """The status last written, if any."""
     file = folder / FILE
     return msgspec.json.decode(file.read_bytes(), type=Status) if file.exists() else None
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

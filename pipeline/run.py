@@ -17,35 +17,47 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline import worker
+from pipeline import crew, worker
+from pipeline.bigquery import SinkUnavailable
 from pipeline.checks import CannotStart, check
 from pipeline.graph import stream
 from pipeline.options import LOCAL, Job, beam_options, runner_of
 from pipeline.progress import reporting, stop
+from pipeline.pubsub import PubSubUnavailable
+from pipeline.store import StoreUnavailable
 
 __all__ = ["CannotStart", "check", "run"]
 
 logger = logging.getLogger(__name__)
+AWAY = (StoreUnavailable, SinkUnavailable, PubSubUnavailable)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     """The exit code, once the job has stopped; with a remote runner, once it is submitted.
 
-    Raises CannotStart before anything is built; SinkRefused and PubSubRefused, wrapped by Beam in a
-    RuntimeError, when a table or topic goes away for good.
+    Raises CannotStart before anything is built; later, when a table, topic or permission goes away for good,
+    SinkRefused or PubSubRefused.
     """
     check(job)
     job, options = job.with_paths(), beam_options(beam_args)
     if runner_of(options) != LOCAL:
         return submit(job, options)
+    if job.workers > 1:
+        with stopping_on_signals():
+            return crew.run_all(job, beam_args, run_here)
+    run_here(job, beam_args)
+    return 0
+
+
+def run_here(job: Job, beam_args: Sequence[str]) -> None:
+    """Generation after generation in this process, until it is to stop."""
     with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
         try:
             while not stop.is_set():
-                generation(job, options)
+                generation(job, beam_options(beam_args))
         finally:
             worker.close(job)
-    return 0
 
 
 def generation(job: Job, options: PipelineOptions) -> None:
@@ -54,10 +66,10 @@ def generation(job: Job, options: PipelineOptions) -> None:
     stream(pipeline, job, LOCAL)
     try:
         pipeline.run().wait_until_finish()
-    except RuntimeError:
+    except AWAY as error:
         if not stop.is_set():
             raise
-        logger.warning("stopped while something was away; what was not acknowledged comes again")
+        logger.warning("stopped; what was not acknowledged comes again, because of: %s", error)
 
 
 def submit(job: Job, options: PipelineOptions) -> int:
