@@ -1,16 +1,19 @@
 """From a use case to a bundle: usecase check, generate, train."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.frame import AsJson, examples
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.output import bar, show_json, table
 
 app = typer.Typer()
+SHOWN_BAD_ROWS = 100
 usecase = typer.Typer(help="Look at a use case file.", no_args_is_help=True)
 app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
 
@@ -76,3 +79,40 @@ def rates(words: Sequence[str]) -> Any:
         raise typer.BadParameter(
             f"{error}; expected a rate from 0 to 1 of one of: {names}", param_hint="--dirt"
         ) from None
+
+
+@app.command(
+    epilog=examples(
+        "riskstream train build/history/users.csv build/history/transactions.csv",
+        "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
+    )
+)
+def train(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")],
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from history and promote the bundle: running jobs take it over.
+
+    The files are replayed through the kernel of the stream in event-time order. Which events a file has is told
+    by its columns. Bad rows are told with their line and left out; the exit code is then 1.
+    """
+    from export import bundle as bundles
+    from features.replay import replay
+    from features.usecase import load
+    from training import files as history
+    from training.train import train
+
+    found, now = load(use_case), datetime.now(UTC)
+    rows = history.read_all(found, files, time.time_ns() // 1000)
+    for file, row in rows.bad[:SHOWN_BAD_ROWS]:
+        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    replayed = replay(history.batches(found, rows))
+    path = train(
+        found, replayed, bundle, seed=seed, created_at=now, progress=lambda stage: typer.echo(stage, err=True)
+    )
+    manifest = bundles.load(path).manifest
+    show_json(asdict(manifest)) if as_json else typer.echo(f"{path}")
+    raise typer.Exit(1 if rows.bad else 0)

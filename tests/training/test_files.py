@@ -1,0 +1,89 @@
+"""History out of files: the order of events, their dates, bad rows, and a bundle at the end of the command line."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.replay import replay
+from features.usecase import load
+from training.files import batches, read_all
+from training.generate import Dirt, generate
+
+OFFBOARDING = load("usecases/offboarding.yaml")
+NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("history")
+    generate(80, 40, 5, folder, dirt=Dirt(late_rows=0.2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(folder: Path) -> list[Path]:
+    return [folder / "transactions.csv", folder / "users.csv"]
+
+
+def test_profiles_come_first_and_then_all_in_event_time_order(files: list[Path]) -> None:
+    rows = read_all(OFFBOARDING, files, NOW_US)
+    assert rows.bad == []
+    assert rows.types == ["customer"] * 80 + ["transaction"] * (len(rows) - 80)
+    assert (np.diff(rows.time_us) >= 0).all()
+    assert rows.time_us[0] == rows.time_us[80]
+
+
+def test_profiles_can_be_dated(files: list[Path]) -> None:
+    middle_us = int(np.median(read_all(OFFBOARDING, files, NOW_US).time_us))
+    rows = read_all(OFFBOARDING, files, NOW_US, dated_us=middle_us)
+    assert {rows.time_us[i] for i, name in enumerate(rows.types) if name == "customer"} == {middle_us}
+    assert rows.types.index("customer") > 0
+
+
+def test_profiles_alone_are_dated_now(files: list[Path]) -> None:
+    assert set(read_all(OFFBOARDING, files[1:], NOW_US).time_us.tolist()) == {NOW_US}
+
+
+def test_bad_rows_are_told_by_file_and_line(files: list[Path], tmp_path: Path) -> None:
+    lines = files[0].read_text().splitlines(keepends=True)
+    lines[3] = lines[3].replace("EUR", "EUR,", 1)
+    wrong = tmp_path / "transactions.csv"
+    wrong.write_text("".join(lines))
+    rows = read_all(OFFBOARDING, [wrong], NOW_US)
+    assert [(path, row.line) for path, row in rows.bad] == [(wrong, 4)]
+    assert len(rows) == len(lines) - 2
+
+
+def test_every_row_is_replayed(files: list[Path]) -> None:
+    rows = read_all(OFFBOARDING, files, NOW_US)
+    found = list(replay(batches(OFFBOARDING, rows)))
+    assert sum(len(each.seq) for each in found) == len(rows)
+    assert all((each.batch.published_us == each.batch.time_us).all() for each in found)
+
+
+def test_no_rows_are_no_batches(files: list[Path], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text(files[0].read_text().splitlines()[0] + "\n")
+    assert list(batches(OFFBOARDING, read_all(OFFBOARDING, [empty], NOW_US))) == []
+
+
+def test_the_command_line_trains_and_promotes(files: list[Path], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "riskstream",
+        "train",
+        *map(str, files),
+        "--bundle",
+        str(tmp_path),
+        "--json",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    manifest = json.loads(ended.stdout)
+    assert manifest["fingerprint"] == OFFBOARDING.fingerprint
+    assert (tmp_path / "current").read_text().strip() == manifest["id"]

@@ -1,0 +1,70 @@
+"""History out of files: the rows of several files as batches in event-time order, for replay.
+
+Everything is held in memory. Bad rows are kept apart and told. Times are int64 microseconds since 1970 UTC.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import BadEvent, Batch, batch
+from features.intake import decode_all
+from features.usecase import UseCase
+from pipeline.files import BadRow, event_type_of, read
+
+BATCH_EVENTS = 20_000  # larger is no faster
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n good rows in event-time order, those of equal time as the files give them; and the bad ones by file."""
+
+    types: list[str]
+    bodies: list[bytes]
+    time_us: NDArray[np.int64]
+    bad: list[tuple[Path, BadRow]]
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+
+def read_all(use_case: UseCase, paths: Sequence[Path], now_us: int, dated_us: int | None = None) -> Rows:
+    """The rows of the files; which event type a file has is told by its columns. Raises BadFile.
+
+    Events without a time of their own are dated `dated_us`, or else with the earliest of the others, so that they
+    come first, as they are published first.
+    """
+    types: list[str] = []
+    bodies: list[bytes] = []
+    times: list[NDArray[np.int64]] = []
+    bad: list[tuple[Path, BadRow]] = []
+    for path in paths:
+        name = event_type_of(use_case, path)
+        for chunk in read(use_case, name, path, now_us):
+            types += [name] * len(chunk)
+            bodies += chunk.bodies
+            times.append(chunk.time_us)
+            bad += [(path, row) for row in chunk.bad]
+    time_us = np.concatenate([np.empty(0, np.int64), *times])
+    timeless = np.array([not use_case.event_types[name].time for name in types], np.bool_)
+    if dated_us is None:
+        dated_us = int(time_us[~timeless].min(initial=now_us))
+    time_us[timeless] = dated_us
+    order = np.lexsort((~timeless, time_us)).tolist()
+    return Rows([types[i] for i in order], [bodies[i] for i in order], time_us[order], bad)
+
+
+def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:
+    """The rows as batches, each event published when it happened."""
+    for start in range(0, len(rows), BATCH_EVENTS):
+        part = slice(start, start + BATCH_EVENTS)
+        types, published_us = rows.types[part], rows.time_us[part]
+        found = decode_all(use_case, types, rows.bodies[part], published_us.tolist())
+        events = [
+            (name, event) for name, event in zip(types, found, strict=True) if not isinstance(event, BadEvent)
+        ]
+        assert len(events) == len(types)  # `read` has kept bad rows apart
+        yield batch(use_case, events, published_us)
