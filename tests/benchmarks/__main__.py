@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from tests.benchmarks import report
-from tests.benchmarks.parts import PARTS, measure
+from tests.benchmarks.parts import PARTS, end_properly, measure
 from tests.benchmarks.report import Row
 
 FILE = Path("build/bench.json")
@@ -15,6 +15,7 @@ PARTIAL_FILE = Path("build/bench.partial.json")
 
 
 def main() -> None:
+    end_properly()
     options = parser().parse_args()
     before = report.read(options.compare) if options.compare else None
     rows: list[Row] = []

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -135,9 +134,8 @@ def offboarding(use_case: UseCase, customers: int, days: int, folder: Path) -> H
 def _of_file(use_case: UseCase, event_type: str, file: Path) -> History:
     now_us = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
     chunks = list(read(use_case, event_type, file, now_us, START_US))
-    found, ids = (
-        [one for c in chunks for one in column] for column in zip(*((c.bodies, c.ids) for c in chunks))
-    )  # noqa: B905
+    found = [body for chunk in chunks for body in chunk.bodies]
+    ids = [id for chunk in chunks for id in chunk.ids]
     return History(
         use_case, [event_type] * len(found), ids, found, np.concatenate([c.time_us for c in chunks])
     )
@@ -169,8 +167,3 @@ def train(history: History, root: str, medium: float = 0.95, high: float = 0.99)
     )
     bundles.save(made, root)
     bundles.promote(root, made.manifest.id)
-
-
-def event_id_of(alert: bytes) -> str:
-    """The event that an alert is about."""
-    return msgspec.json.decode(alert)["event_id"]
