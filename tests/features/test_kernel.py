@@ -65,7 +65,7 @@ def check_vectors(case: Case, raw: NDArray[np.float64], expected: NDArray[np.flo
     np.testing.assert_allclose(raw[:, std], expected[:, std], rtol=1e-9, atol=1e-9)
 
 
-@examples(150)
+@examples(100)
 @given(cases(), batch_sizes)
 def test_the_kernel_says_what_the_oracle_says(case: Case, sizes: list[int]) -> None:
     check_against_oracle(case, drive(case, sizes)[1])
@@ -226,7 +226,7 @@ def with_crashes(driver: Driver, events: Sequence[Event], fates: list[tuple[int,
     return answers
 
 
-@examples(60)
+@examples(40)
 @given(cases(is_subject=True, nasty=True, altered=False), attempts)
 def test_crashes_leave_the_records_that_a_quiet_day_leaves(case: Case, fates: list[tuple[int, str]]) -> None:
     quiet, told = drive(case, AS_ONE)

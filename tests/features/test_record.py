@@ -34,7 +34,7 @@ def same(one: Record, other: Record) -> bool:
 # Packing.
 
 
-@examples(40)
+@examples(25)
 @given(cases(nasty=True), batch_sizes)
 def test_a_record_of_a_history_comes_back(case: Case, sizes: list[int]) -> None:
     for blob in drive(case, sizes)[0].blobs.values():
