@@ -1,0 +1,54 @@
+"""One local stack for all of these tests; each has a project of its own in it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import stack
+from features.usecase import UseCase
+from pipeline.store import MemoryStore
+from tests.chaos.job import Place
+from tests.pipeline.market import assess_in, history, market
+from tests.pipeline.models import engine
+
+VARIABLES = ("REDIS_URL", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "BIGQUERY_STORAGE_EMULATOR_HOST")
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in VARIABLES:
+            patch.delenv(name, raising=False)
+        up = stack.up(tmp_path_factory.mktemp("stack"))
+    yield up
+    stack.down(up.folder)
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """What numba compiles is in its cache: a job that starts spends seconds, not a minute."""
+    use_case = market()
+    assess_in(engine(use_case, MemoryStore()), history(use_case, 200, seed=1), [100])
+
+
+@pytest.fixture
+def stack_folder(started: stack.Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stack's folder; its environment holds for the test and the processes that it starts."""
+    for name, value in started.environment.items():
+        monkeypatch.setenv(name, value)
+    return started.folder
+
+
+@pytest.fixture
+def place(
+    stack_folder: Path, compiled: None, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[UseCase], Place]:
+    """A furnished place for a use case."""
+
+    def furnished(use_case: UseCase) -> Place:
+        place = Place(request.node.originalname.replace("_", "-")[:30], tmp_path, use_case)
+        place.furnish()
+        return place
+
+    return furnished
