@@ -1,0 +1,134 @@
+"""How good scores are, beside a random forest on plain aggregates of the same accounts. Intervals draw loans.
+
+A figure of several seeds is the mean of their figures, not the figure of their mean score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from training.metrics import INTERVAL, Ranking, average_precision, roc_auc
+
+DRAWS = 2_000
+SEEDS = range(5)
+TREES = 500
+FOLDS = 5
+METRICS = {"AUC": roc_auc, "average precision": average_precision}
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric, and what it is in each draw of the bootstrap."""
+
+    value: float
+    draws: Floats
+
+    def __sub__(self, other: "Figure") -> "Figure":
+        return Figure(self.value - other.value, self.draws - other.draws)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = np.percentile(self.draws, INTERVAL)
+        return float(low), float(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:6.3f}  [{low:6.3f}, {high:6.3f}]"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: figures by metric."""
+
+    words: str
+    loans: int
+    bad: int
+    figures: dict[str, Figure]
+
+    def minus(self, other: "Line") -> "Line":
+        differences = {name: self.figures[name] - other.figures[name] for name in self.figures}
+        return Line("  difference", self.loans, self.bad, differences)
+
+
+def measure(words: str, label: Labels, scores: Sequence[Floats]) -> Line:
+    """`scores` of each seed. The draws are the same for the same labels: differences are of pairs."""
+    drawn = draws(label)
+    rankings = [Ranking.of(label, np.asarray(score, np.float64)) for score in scores]
+    once = np.ones(len(label))
+    figures = {
+        name: Figure(
+            float(np.mean([metric(ranking, once) for ranking in rankings])),
+            np.array([np.mean([metric(ranking, weight) for ranking in rankings]) for weight in drawn]),
+        )
+        for name, metric in METRICS.items()
+    }
+    return Line(words, len(label), int(label.sum()), figures)
+
+
+def draws(label: Labels) -> list[Floats]:
+    """How often each loan is drawn, with replacement; a draw of one class only is drawn again."""
+    rng, n = np.random.default_rng(20261122), len(label)
+    found: list[Floats] = []
+    while len(found) < DRAWS:
+        weight = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        if 0 < weight @ label < n:
+            found.append(weight)
+    return found
+
+
+def table(lines: Sequence[Line]) -> str:
+    titles = "".join(f"  {name + ' (95 % interval)':<28}" for name in METRICS)
+    rows = [f"{'':<46}{'loans':>6}{'bad':>5}{titles}".rstrip()]
+    for line in lines:
+        figures = "".join(f"  {figure!s:<28}" for figure in line.figures.values())
+        rows.append(f"{line.words:<46}{line.loans:>6}{line.bad:>5}{figures}".rstrip())
+    return "\n".join(rows)
+
+
+def aggregates(folder: Path) -> pd.DataFrame:
+    """What an analyst would put together in an hour: a row by account, from all up to its loan's date; its label."""
+    loans = pd.read_csv(folder / "loan_test_labelled.csv").set_index("account_id")
+    moves = pd.read_csv(folder / "trans_test.csv", sep=";", skipinitialspace=True)
+    known = moves.merge(loans[["date"]], on="account_id", suffixes=("", "_loan"))
+    known = known[known.date <= known.date_loan].sort_values("date", kind="stable")
+    by_account = known.groupby("account_id")
+    parts = [loans[["label", "amount", "duration", "payments"]]]
+    for column in ("balance", "amount"):
+        found = by_account[column].agg(["last", "mean", "std", "min", "max", "sum"])
+        parts.append(found.add_prefix(f"{column}_"))
+    for column in ("type", "operation", "k_symbol"):
+        named = known.fillna({column: "none"})
+        found = named.pivot_table(
+            index="account_id", columns=column, values="amount", aggfunc=["count", "sum"]
+        )
+        found.columns = ["_".join(names) for names in found.columns]
+        parts.append(found.add_prefix(f"{column}_"))
+    return pd.concat(parts, axis=1).fillna(0)
+
+
+def forest(seed: int) -> RandomForestClassifier:
+    return RandomForestClassifier(TREES, random_state=seed)
+
+
+def forest_after(rows: Floats, label: Labels, is_first: NDArray[np.bool_]) -> list[Floats]:
+    """Scores of the later loans by forests of the first ones."""
+    fitted = (forest(seed).fit(rows[is_first], label[is_first]) for seed in SEEDS)
+    return [model.predict_proba(rows[~is_first])[:, 1] for model in fitted]
+
+
+def forest_folds(rows: Floats, label: Labels) -> list[Floats]:
+    """Scores of all loans by forests that have not seen them."""
+    folds = (StratifiedKFold(FOLDS, shuffle=True, random_state=seed) for seed in SEEDS)
+    return [
+        cross_val_predict(forest(seed), rows, label, cv=fold, method="predict_proba")[:, 1]
+        for seed, fold in zip(SEEDS, folds, strict=True)
+    ]

@@ -1,0 +1,161 @@
+"""A real bank's accounts, transactions and loans through the whole system, with nothing but a use case file.
+
+What there was before October 1997 is learned from, out of files. Then the job runs and everything is published in
+event-time order, the time before included, so that records hold what they would hold; of the scores only those of
+later loans count. `make realdata` prints the table.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from export import bundle as bundles
+from export.bundle import Bundle
+from export.onnx import Scorer
+from features.usecase import UseCase, load
+from tests.realdata import bank, figures, streaming
+from tests.realdata.figures import Floats, Line
+from tests.realdata.history import replayed
+from tests.realdata.streaming import ROOT, Streamed
+from training.fit import Parameters, fit
+from training.history import History, collect
+from training.train import train
+
+pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
+USE_CASE = ROOT / "usecases" / "berka.yaml"
+CREATED_AT = datetime(2026, 11, 22, tzinfo=UTC)
+SPLIT_DAY = datetime.strptime(bank.SPLIT, "%y%m%d").replace(tzinfo=UTC)
+SPLIT_US = int(SPLIT_DAY.timestamp()) * 1_000_000
+CHANCE = 0.5  # AUC
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything once: the model, what the stream said, and what a replay says of the same loans."""
+
+    use_case: UseCase
+    bundle: Bundle
+    streamed: Streamed
+    history: History
+
+    @property
+    def is_first(self) -> NDArray[np.bool_]:
+        return self.history.times_us < SPLIT_US
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    found = Path(os.environ.get("RISKSTREAM_DATA", ROOT.parent / "shared" / "data")) / "berka"
+    if not found.is_dir():
+        pytest.skip(
+            f"no folder {found}: set RISKSTREAM_DATA to the folder that has berka/ with the bank's files"
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    work, use_case, files = tmp_path_factory.mktemp("berka"), load(USE_CASE), bank.load(folder)
+    root = work / "bundles"
+    first = replayed(use_case, bank.before(files, bank.SPLIT, work / "first"))
+    train(use_case, first, str(root), seed=1, created_at=CREATED_AT)
+    streamed = streaming.stream(USE_CASE, root, bank.parcels(files, work / "parcels"), work)
+    history = collect(use_case, replayed(use_case, bank.before(files, bank.LAST, work / "all")))
+    return Run(use_case, bundles.load(str(root)), streamed, history)
+
+
+def test_every_event_is_assessed_and_none_refused(run: Run) -> None:
+    assert run.streamed.assessments == run.streamed.published == 30_200 + 4_500 + 354
+    assert run.streamed.dead_letters == 0
+    assert run.streamed.models == {run.bundle.manifest.id}
+
+
+def test_vectors_of_the_stream_are_those_of_the_replay_bit_for_bit(run: Run) -> None:
+    places = places_of(run)
+    assert run.streamed.vectors.shape == (354, len(run.use_case.features))
+    np.testing.assert_array_equal(bits(run.streamed.vectors), bits(run.history.vectors[places]))
+
+
+def test_scores_of_the_stream_are_those_of_the_bundle_bit_for_bit(run: Run) -> None:
+    expected = Scorer(run.bundle.model).score(run.history.vectors[places_of(run)])
+    np.testing.assert_array_equal(run.streamed.score, expected.astype(np.float64))
+
+
+def test_training_saw_the_first_part_only(run: Run) -> None:
+    learned = run.bundle.manifest.training
+    assert (learned["rows"], learned["positive_rows"]) == (145, 18)
+    assert learned["to"] < "1997-10-01"
+
+
+def test_the_scores_of_later_loans_beside_a_random_forest(run: Run, folder: Path) -> None:
+    later, folds = compared(run, folder)
+    print(f"\n{summary(run)}\n{figures.table([*later, *folds])}\n")
+    for ours, _, difference in (later, folds):
+        assert ours.figures["AUC"].interval[0] > CHANCE, "better than chance"
+        assert difference.figures["AUC"].interval[1] > 0, "not clearly worse than the forest"
+
+
+def places_of(run: Run) -> list[int]:
+    """Where the stream's loans, by date and id, are in the replay's rows: an account has one loan."""
+    place = {account: i for i, account in enumerate(run.history.customers.tolist())}
+    assert len(place) == len(run.history.customers)
+    return [place[account] for account in run.streamed.account]
+
+
+def bits(vectors: NDArray[np.floating]) -> NDArray[np.uint32]:
+    """float32 as its bits; all that is missing is alike."""
+    exact = vectors.astype(np.float32)
+    assert (exact.astype(np.float64) == vectors)[~np.isnan(vectors)].all()
+    return np.where(np.isnan(exact), np.float32(np.nan), exact).view(np.uint32)
+
+
+def compared(run: Run, folder: Path) -> tuple[list[Line], list[Line]]:
+    """Ours, the forest's and the difference: on the later loans, and on all loans in five folds."""
+    rows, label = by_replay(run, folder)
+    is_first, history = run.is_first, run.history
+    score = np.empty(len(label))
+    score[places_of(run)] = run.streamed.score
+    parameters = Parameters.of(run.use_case.model)
+    ours = [
+        fit(history.vectors, history.label, history.customers, parameters, seed).held_out
+        for seed in figures.SEEDS
+    ]
+    later, all_loans = "after the split", "all, replayed, in 5 folds"
+    return (
+        beside(f"{later}: scored by the stream", [score[~is_first]], f"{later}: random forest",
+               figures.forest_after(rows, label, is_first), label[~is_first]),
+        beside(f"{all_loans}: model", ours, f"{all_loans}: random forest", figures.forest_folds(rows, label), label),
+    )  # fmt: skip
+
+
+def beside(
+    words: str, ours: list[Floats], forest_words: str, forests: list[Floats], label: NDArray[np.int64]
+) -> list[Line]:
+    mine, theirs = figures.measure(words, label, ours), figures.measure(forest_words, label, forests)
+    return [mine, theirs, mine.minus(theirs)]
+
+
+def by_replay(run: Run, folder: Path) -> tuple[Floats, NDArray[np.int64]]:
+    """The forest's rows and labels in the order of the replay's rows."""
+    table = figures.aggregates(folder)
+    ordered = table.loc[run.history.customers.astype(int)]
+    assert (ordered.label == run.history.label).all()
+    return ordered.drop(columns="label").to_numpy(np.float64), run.history.label
+
+
+def summary(run: Run) -> str:
+    streamed, learned = run.streamed, run.bundle.manifest.training
+    last = np.datetime64(int(run.history.times_us.max()), "us").astype("M8[D]")
+    return (
+        f"{streamed.published:,} events streamed in {streamed.seconds:.0f} s: "
+        f"{streamed.assessments:,} assessments, {streamed.dead_letters} dead letters\n"
+        f"{len(run.use_case.features)} features; the vectors of all {len(streamed.loan)} loans equal the replay's "
+        "bit for bit\n"
+        f"learned from {learned['rows']} loans ({learned['positive_rows']} bad) of {learned['from']} to "
+        f"{learned['to']}; later ones are of {SPLIT_DAY:%Y-%m-%d} to {last}\n"
+    )
