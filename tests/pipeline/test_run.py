@@ -1,0 +1,271 @@
+"""The whole job on real servers: each published message becomes one assessment or one dead letter."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from google.cloud import bigquery
+
+from deploy.local import stack
+from export.bundle import bundle, promote, save
+from features.events import to_json
+from features.times import rfc3339
+from features.usecase import parse
+from pipeline import progress, tables
+from pipeline.bigquery import query_client
+from pipeline.options import Job
+from pipeline.pubsub import Publication
+from pipeline.run import CannotStart, check, run
+from tests.pipeline.broker import Broker, broker_of
+from tests.pipeline.market import MARKET, Sent, history, market
+from tests.pipeline.models import THRESHOLDS, trained
+from tests.pipeline.servers import RedisServer
+
+PROJECT = "local-project"
+PATIENCE_S = 150.0
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
+    """BigQuery for all tests here; it is slow to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
+            for name, value in up.environment.items():
+                patch.setenv(name, value)
+            yield query_client(PROJECT)
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with broker_of("market") as broker:
+        yield broker
+
+
+@pytest.fixture
+def job(
+    cloud: bigquery.Client,
+    broker: Broker,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Job:
+    """A job with all it needs, of the test's own."""
+    redis_server.client.flushall()
+    dataset, root, names = request.node.originalname, str(tmp_path / "bundles"), broker.names
+    tables.create(cloud, dataset)
+    save(trained(market()), root)
+    promote(root, trained(market()).manifest.id)
+    return Job.load(
+        MARKET, bundle=root, redis_url=redis_server.url, project=PROJECT, dataset=dataset, state=str(tmp_path),
+        subscription=names.reader(names.events), alerts_topic=names.alerts,
+        dead_letters_topic=names.dead_letters, generation_s=3.0,
+    )  # fmt: skip
+
+
+def published(broker: Broker, events: list[Sent], *others: Publication) -> None:
+    """A history with its own event times; types without one say theirs in an attribute."""
+    own = [
+        Publication(to_json(e.event), {"event_type": e.event_type, "event_time": rfc3339(e.published_us)})
+        for e in events
+    ]
+    broker.publish(broker.names.events, *own, *others)
+
+
+@contextmanager
+def running(job: Job) -> Iterator[list[int]]:
+    """The job in a thread of this process; its exit code is there after the block."""
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(run(job)))
+    thread.start()
+    try:
+        yield codes
+    finally:
+        progress.stop.set()
+        thread.join(PATIENCE_S)
+        progress.stop.clear()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s, f"{what}: not within {PATIENCE_S:g} s"
+        time.sleep(0.1)
+
+
+def left(broker: Broker) -> int:
+    """Messages that are not acknowledged."""
+    with broker.server._engine.open() as own:
+        return int(own.figures(0.0)[broker.names.reader(broker.names.events)]["num_undelivered_messages"])
+
+
+def rows(cloud: bigquery.Client, job: Job, query: str) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in cloud.query_and_wait(query.replace("FROM ", f"FROM {job.dataset}."))]
+
+
+def count(cloud: bigquery.Client, job: Job, table: str) -> int:
+    return int(rows(cloud, job, f"SELECT COUNT(*) FROM {table}")[0][0])
+
+
+def test_every_message_is_one_assessment_or_one_dead_letter(
+    cloud: bigquery.Client, broker: Broker, job: Job
+) -> None:
+    """Over several generations, with duplicates, and with a Redis that stands still for a while."""
+    events = history(market(), 6_000, seed=8, customers=400)
+    bad = [
+        Publication(b"\xff\x00", {"event_type": "payment", "trace": "a"}),
+        Publication(b"{}", {"event_type": "payment"}),
+        Publication(b"{}", {"event_type": "refund"}),
+    ]
+    published(broker, events[:3_000], *bad)
+    with running(job) as codes:
+        until(lambda: left(broker) == 0, "first half")
+        published(broker, events[3_000:])
+        until(lambda: left(broker) == 0, "second half")
+        time.sleep(job.generation_s)
+        published(broker, events[-10:])
+        until(lambda: left(broker) == 0, "again, in another generation")
+        status = progress.read(Path(job.state))
+        assert status is not None and status.pid == os.getpid() and status.waiting_for is None
+    assert codes == [0]
+    assert count(cloud, job, "assessments") + count(cloud, job, "dead_letters") == 6_013
+    late = dict(rows(cloud, job, "SELECT reason, COUNT(*) FROM dead_letters GROUP BY reason"))
+    assert late.pop("too_late", 0) < 600, "repetitions from long ago"
+    assert late == {"undecodable": 1, "invalid": 1, "unknown_type": 1}
+    applied = "SELECT event_id, customer, seq FROM assessments WHERE disposition = 'applied'"
+    found = rows(cloud, job, applied)
+    assert len({(customer, seq) for _, customer, seq in found}) == len(found), "a number is given once"
+    payments = rows(cloud, job, f"{applied} AND event_type = 'payment'")
+    sent = {e.event.id for e in events if e.event_type == "payment"}
+    assert sorted(event_id for event_id, *_ in payments) == sorted(sent), "each is counted once"
+    letters = broker.messages(broker.names.dead_letters, 3)
+    for sent, letter in zip(bad, sorted(letters, key=lambda m: m.message_id)[:3], strict=False):
+        assert letter.data == sent.data and letter.attributes.items() >= sent.attributes.items()
+    changed = rows(
+        cloud, job, "SELECT customer, seq FROM assessments WHERE level_before != level OR change IS NOT NULL"
+    )
+    alerts = broker.messages(broker.names.alerts, len(changed))
+    assert sorted(a.attributes["id"] for a in alerts) == sorted(f"market:{c}:{s}" for c, s in changed)
+
+
+def test_a_frozen_redis_is_waited_for(
+    cloud: bigquery.Client, broker: Broker, job: Job, redis_server: RedisServer
+) -> None:
+    with running(job):
+        published(broker, history(market(), 50, seed=9))
+        until(lambda: left(broker) == 0, "all is well")
+        with redis_server.frozen():
+            published(broker, history(market(), 250, seed=10)[50:])
+            until(lambda: said(job).waiting_for == "redis", "the status says so")
+            assert left(broker) == 200
+        until(lambda: left(broker) == 0, "it goes on")
+        until(lambda: said(job).waiting_for is None, "the status says so")
+    total = count(cloud, job, "assessments") + count(cloud, job, "dead_letters")
+    assert total >= 250, "some may have come twice"
+
+
+def said(job: Job) -> progress.Status:
+    found = progress.read(Path(job.state))
+    assert found is not None
+    return found
+
+
+def test_a_promoted_model_is_used_without_a_restart(cloud: bigquery.Client, broker: Broker, job: Job) -> None:
+    old = trained(market())
+    new = bundle(
+        market(), old.use_case_text, old.model, old.reference, THRESHOLDS, datetime(2026, 3, 1, tzinfo=UTC),
+        seed=1, versions={}, metrics={}, training={},
+    )  # fmt: skip
+    save(new, job.bundle)
+    events = history(market(), 200, seed=11)
+    with running(job):
+        published(broker, events[:100])
+        until(lambda: left(broker) == 0, "the old model's")
+        promote(job.bundle, new.manifest.id)
+        time.sleep(1.1)
+        published(broker, events[100:])
+        until(lambda: left(broker) == 0, "the new model's")
+        until(lambda: said(job).model == new.manifest.id, "the status says so")
+    found = dict(rows(cloud, job, "SELECT model, COUNT(*) FROM assessments GROUP BY model"))
+    assert found.keys() == {old.manifest.id, new.manifest.id} and sum(found.values()) == 200
+
+
+def test_sigterm_finishes_what_is_at_hand(cloud: bigquery.Client, broker: Broker, job: Job) -> None:
+    """In a process of its own, twice: after a kill -9, and to its orderly end."""
+    published(broker, history(market(), 20_000, seed=12, customers=2_000))
+    killed = started(job)
+    until(lambda: count(cloud, job, "assessments") > 0, "the first rows")
+    killed.kill()
+    killed.wait()
+    again = started(replace(job, workers=2))
+    until(lambda: left(broker) < 15_000, "the job gets on")
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(PATIENCE_S) == 0
+    taken = 20_000 - left(broker)
+    found = rows(cloud, job, "SELECT COUNT(DISTINCT event_id) FROM assessments")[0][0]
+    dead = rows(cloud, job, "SELECT COUNT(DISTINCT message_id) FROM dead_letters")[0][0]
+    assert int(found) + int(dead) >= 0.8 * taken, "acknowledged is delivered; a tenth are repetitions"
+    applied = rows(
+        cloud, job, "SELECT customer, seq, event_id FROM assessments WHERE disposition = 'applied'"
+    )
+    assert len({(c, s) for c, s, _ in applied}) == len(set(applied)), "a number is given once"
+
+
+def started(job: Job) -> subprocess.Popen[bytes]:
+    settings = json.dumps(vars(job))
+    code = (
+        "import json, sys; from pipeline import options as o, run; run.run(o.Job(**json.loads(sys.argv[1])))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, settings], cwd=ROOT)
+
+
+FAULTS = {
+    "batch": ({"batch": 0}, "--batch: found 0, expected 1 to"),
+    "use case": ({"use_case_text": "use_case: [", "use_case_file": "a.yaml"}, "a.yaml"),
+    "redis": ({"redis_url": "redis://127.0.0.1:1"}, "Redis at 127.0.0.1:1"),
+    "subscription": ({"subscription": "nothing"}, "subscriptions/nothing: NOT_FOUND"),
+    "topic": ({"alerts_topic": "nothing"}, "topics/nothing: NOT_FOUND"),
+    "dataset": (
+        {"dataset": "nothing"},
+        "no table local-project.nothing.assessments: run `riskstream tables`",
+    ),
+    "bundle": ({"bundle": "/nowhere"}, "/nowhere: found no manifest.json"),
+    "fingerprint": ({}, "train a new bundle"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_job_that_cannot_run_says_so_within_seconds(job: Job, fault: str) -> None:
+    settings, expected = FAULTS[fault]
+    broken = replace(job, **settings)
+    if fault == "fingerprint":
+        text = job.use_case_text.replace("windows: [1h, 24h]", "windows: [1h, 7d]")
+        assert parse(text).fingerprint != market().fingerprint
+        broken = replace(job, use_case_text=text)
+    check(job)
+    began_s = time.monotonic()
+    with pytest.raises(CannotStart) as error:
+        run(broken)
+    assert expected in str(error.value)
+    assert time.monotonic() - began_s < 15, "seconds, even on a busy machine"
+
+
+def test_everything_that_is_wrong_is_said_at_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
+    with pytest.raises(CannotStart) as error:
+        check(replace(job, redis_url="redis://127.0.0.1:1", bundle="/nowhere"))
+    lines = str(error.value).splitlines()
+    parts = ("bundle", "Redis", "subscription", "topic", "topic", "tables")
+    assert sorted(line.split()[0].rstrip(":") for line in lines) == sorted(parts)
