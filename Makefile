@@ -54,6 +54,7 @@ soak: setup ## two million events through the job
 	$(BIN)/python -m pytest -m soak -s
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
+	rm -rf build/lib build/bdist.*
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/worker
 	$(BIN)/uv pip sync --quiet --python build/worker/bin/python --require-hashes requirements-worker.lock
 	$(BIN)/uv pip install --quiet --python build/worker/bin/python --no-deps .

@@ -46,6 +46,8 @@ def main() -> None:
             raise
         for line in str(error).splitlines():
             typer.echo(f"riskstream: {line}", err=True)
+        if isinstance(error, ModuleNotFoundError):
+            typer.echo("riskstream: install the extras: pip install 'riskstream[local,training]'", err=True)
         sys.exit(code)
 
 

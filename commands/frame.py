@@ -33,6 +33,7 @@ EXITS = (
     ),
     Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),
     Exit(8, "the job cannot start; every reason is a line", ("CannotStart",)),
+    Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(130, "interrupted"),
 )  # fmt: skip
 

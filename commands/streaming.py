@@ -129,14 +129,14 @@ def publish(
     As fast as Pub/Sub takes them, or at a pace. Bad rows are told with their line and are not published; the
     exit code is then 1. One customer's events stay in order.
     """
+    if rate and speed:
+        raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
     from rich.console import Console
 
     from features.usecase import load
     from pipeline import screen, topics
     from pipeline.publish import publish
 
-    if rate and speed:
-        raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
     found = load(use_case)
     with screen.publishing() as progress:
         done = publish(
