@@ -24,7 +24,7 @@ from tests.realdata.bank import File
 ROOT = Path(__file__).parents[2]
 PROJECT = "local-project"
 STOP_S = 60.0  # a batch and its rows are finished first
-SILENCE_S = 60.0  # the longest the job may take without a new row
+SILENCE_S = 300.0  # the longest without a new row; the first comes when the kernel is compiled
 POLL_S = 0.5
 COUNTS = """
 SELECT (SELECT COUNT(*) FROM riskstream.assessments_unique), (SELECT COUNT(*) FROM riskstream.dead_letters_unique)

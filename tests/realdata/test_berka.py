@@ -3,6 +3,9 @@
 What there was before October 1997 is learned from, out of files. Then the job runs and everything is published in
 event-time order, the time before included, so that records hold what they would hold; of the scores only those of
 later loans count. `make realdata` prints the table.
+
+What it cannot show: with 12 bad loans after the split, intervals are wide; and what became of the loans learned from
+was known only years after the split, so nobody could have had this model on that day.
 """
 
 import os
