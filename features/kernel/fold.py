@@ -252,18 +252,12 @@ def _plain(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _columns(arrivals: Arrivals) -> _Columns:
-    return _Columns(
-        key=arrivals.key.view(np.int64),
-        time_us=arrivals.time_us,
-        lanes=arrivals.lanes.view(np.int64),
-        values=_plain(arrivals.values),
-        slots=arrivals.slots,
-        scored=arrivals.scored,
-        source=arrivals.source,
-        attribute_row=arrivals.attribute_row,
-        attributes=_plain(arrivals.attributes),
-        attribute_source=arrivals.attribute_source,
-    )
+    columns = {name: np.ascontiguousarray(getattr(arrivals, name)) for name in _Columns._fields}
+    for name in ("key", "lanes"):
+        columns[name] = columns[name].view(np.int64)
+    for name in ("values", "attributes"):
+        columns[name] = _plain(columns[name])
+    return _Columns(**columns)
 
 
 def _out(events: int, records: int, columns: int) -> _Out:
