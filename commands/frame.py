@@ -32,7 +32,7 @@ EXITS = (
          "DefaultCredentialsError"),
     ),
     Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),
-    Exit(8, "the job cannot start; every reason is a line", ("CannotStart",)),
+    Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "DemoFailed")),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(130, "interrupted"),
 )  # fmt: skip

@@ -1,13 +1,16 @@
 """The local stack, and the whole system on it: up, down, env, demo."""
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from commands.frame import STACK, AsJson, Folder, examples
+from commands.frame import OFFBOARDING, STACK, AsJson, Folder, UseCase, examples
 from commands.output import show_json, table
 
 app = typer.Typer()
+DEMO = Path("build/demo")
 
 
 @app.command(epilog=examples('eval "$(riskstream up)"', "riskstream up --json"))
@@ -49,3 +52,27 @@ def env(folder: Folder = STACK, as_json: AsJson = False) -> None:
 
     found = stack.environment(folder)
     show_json(found) if as_json else typer.echo(stack.exports(found))
+
+
+@app.command(epilog=examples("riskstream demo", "riskstream demo --customers 300 --events 10000 --keep"))
+def demo(
+    use_case: UseCase = OFFBOARDING,
+    customers: Annotated[int, typer.Option(min=10, help="How many customers are streamed.")] = 1_500,
+    events: Annotated[int, typer.Option(min=100, help="How many transaction rows, at most.")] = 50_000,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 2_500,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps all it makes; it is made anew.")] = DEMO,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave stack and job running.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole system on this machine: stack, model, job, a stream with alerts, reconciliation.
+
+    Needs nothing and leaves nothing running. Takes some minutes; the exit code is 1 if anything does not add up.
+    """
+    from rich.console import Console
+
+    from deploy.local.demo import Settings, play, report
+
+    settings = Settings(use_case, customers, events, rate, folder, keep)
+    found = play(settings, Console(stderr=as_json))
+    show_json(asdict(found)) if as_json else typer.echo(report(found, folder, keep))
+    raise typer.Exit(0 if found.holds else 1)
