@@ -53,7 +53,9 @@ class Raw:
 
 
 def _call(channel: Any, method: str, request_type: Any) -> Any:
-    return channel.unary_unary(f"/google.pubsub.v1.{method}", request_type.pb().SerializeToString, lambda raw: raw)
+    return channel.unary_unary(
+        f"/google.pubsub.v1.{method}", request_type.pb().SerializeToString, lambda raw: raw
+    )
 
 
 def publish_request(size: int) -> Any:
@@ -136,18 +138,24 @@ def wake_up_ms(raw: Raw) -> list[float]:
 
 def report(raw: Raw, publisher: Any, subscriber: Any, messages: int) -> None:
     waits = wake_up_ms(raw)
-    print(f"wake-up of a blocked pull: p50 {waits[len(waits) // 2]:.2f} ms, p99 {waits[len(waits) * 99 // 100]:.2f} ms")
+    print(
+        f"wake-up of a blocked pull: p50 {waits[len(waits) // 2]:.2f} ms, p99 {waits[len(waits) * 99 // 100]:.2f} ms"
+    )
     print(f"published, low-level, batches of {BATCH}: {publish_low_level(raw, messages):,.0f}/s")
     print(f"pulled and acknowledged, low-level: {pull_and_ack(raw, messages):,.0f}/s")
     print(f"published through the client: {publish_through_client(publisher, messages // 4):,.0f}/s")
-    print(f"streamed and acknowledged through the client: {stream_through_client(subscriber, messages // 4):,.0f}/s")
+    print(
+        f"streamed and acknowledged through the client: {stream_through_client(subscriber, messages // 4):,.0f}/s"
+    )
 
 
 def main(messages: int = 200_000) -> None:
     """Start a server, measure it, print a line a figure. `messages` is a multiple of the batch."""
     with server_process() as address:
         os.environ["PUBSUB_EMULATOR_HOST"] = address
-        publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_messages=BATCH, max_latency=0.01))
+        publisher = pubsub_v1.PublisherClient(
+            pubsub_v1.types.BatchSettings(max_messages=BATCH, max_latency=0.01)
+        )
         subscriber = pubsub_v1.SubscriberClient()
         publisher.create_topic(name=TOPIC)
         subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC, ack_deadline_seconds=600)

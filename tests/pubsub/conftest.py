@@ -52,14 +52,18 @@ class Clients:
     address: str
     publisher: Any
     subscriber: Any
-    low_level: Any  # Publish as the API has it: one request, one response, no batching and no checks by the client
+    low_level: (
+        Any  # Publish as the API has it: one request, one response, no batching and no checks by the client
+    )
 
     def topic(self) -> str:
         return str(self.publisher.create_topic(name=f"{PROJECT}/topics/t-{uuid.uuid4().hex}").name)
 
     def subscription(self, topic: str, **settings: Any) -> str:
         name = f"{PROJECT}/subscriptions/s-{uuid.uuid4().hex}"
-        return str(self.subscriber.create_subscription(request={"name": name, "topic": topic, **settings}).name)
+        return str(
+            self.subscriber.create_subscription(request={"name": name, "topic": topic, **settings}).name
+        )
 
     def publish(self, topic: str, *bodies: str, key: str = "") -> list[str]:
         messages = [{"data": body.encode(), "ordering_key": key} for body in bodies]

@@ -175,7 +175,9 @@ def test_a_blocked_pull_is_woken_by_a_publish(clients: Clients) -> None:
     assert time.monotonic() - start_s < 1
 
 
-def test_a_pull_without_messages_ends_empty_before_its_deadline(clients: Clients, embedded_only: None) -> None:
+def test_a_pull_without_messages_ends_empty_before_its_deadline(
+    clients: Clients, embedded_only: None
+) -> None:
     subscription = clients.subscription(clients.topic())
     start_s = time.monotonic()
     response = clients.subscriber.pull(subscription=subscription, max_messages=1, timeout=1)
@@ -235,7 +237,9 @@ def test_no_message_is_lost_or_doubled_under_load(clients: Clients, pullers: int
 
     def pull_until_done() -> None:
         while len(received) < 20_000:
-            batch = clients.subscriber.pull(subscription=subscription, max_messages=700, timeout=2).received_messages
+            batch = clients.subscriber.pull(
+                subscription=subscription, max_messages=700, timeout=2
+            ).received_messages
             if batch:
                 clients.ack(subscription, batch)
             with lock:

@@ -38,16 +38,18 @@ def test_a_server_in_this_process_stops_whole_even_with_calls_waiting() -> None:
         topic = clients.topic()
         subscription = clients.subscription(topic)
         streaming = clients.subscriber.subscribe(subscription, lambda message: message.ack())
-        pulling = clients.subscriber.transport.grpc_channel.unary_unary("/google.pubsub.v1.Subscriber/Pull").future(
-            b"\x0a" + bytes((len(subscription),)) + subscription.encode() + b"\x18\x01"
-        )
+        pulling = clients.subscriber.transport.grpc_channel.unary_unary(
+            "/google.pubsub.v1.Subscriber/Pull"
+        ).future(b"\x0a" + bytes((len(subscription),)) + subscription.encode() + b"\x18\x01")
         time.sleep(0.3)
         start_s = time.monotonic()
     assert time.monotonic() - start_s < 3
     assert pulling.result(1) == b""
     streaming.cancel()
     close(clients)
-    left = {thread.name for thread in set(threading.enumerate()) - threads if thread.name.startswith("pubsub-")}
+    left = {
+        thread.name for thread in set(threading.enumerate()) - threads if thread.name.startswith("pubsub-")
+    }
     assert left == set()
 
 

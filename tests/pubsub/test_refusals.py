@@ -25,7 +25,9 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize("messages", BAD_MESSAGES.values(), ids=BAD_MESSAGES)
-def test_a_publish_beyond_the_limits_is_refused_whole(clients: Clients, messages: list[dict[str, Any]]) -> None:
+def test_a_publish_beyond_the_limits_is_refused_whole(
+    clients: Clients, messages: list[dict[str, Any]]
+) -> None:
     topic = clients.topic()
     subscription = clients.subscription(topic)
     with pytest.raises(exceptions.InvalidArgument):
@@ -168,7 +170,10 @@ def test_a_topic_lists_its_own_subscriptions(clients: Clients) -> None:
     topic = clients.topic()
     subscriptions = {clients.subscription(topic) for _ in range(3)}
     clients.subscription(clients.topic())
-    assert set(clients.publisher.list_topic_subscriptions(request={"topic": topic, "page_size": 2})) == subscriptions
+    assert (
+        set(clients.publisher.list_topic_subscriptions(request={"topic": topic, "page_size": 2}))
+        == subscriptions
+    )
 
 
 def test_updates_change_what_the_mask_names_and_nothing_else(clients: Clients) -> None:
@@ -191,7 +196,9 @@ def test_an_update_of_what_is_fixed_is_refused(clients: Clients, path: str) -> N
     subscription = clients.subscription(topic)
     changed = {"name": subscription, "topic": topic, "enable_message_ordering": True}
     with pytest.raises(exceptions.InvalidArgument):
-        clients.subscriber.update_subscription(request={"subscription": changed, "update_mask": {"paths": [path]}})
+        clients.subscriber.update_subscription(
+            request={"subscription": changed, "update_mask": {"paths": [path]}}
+        )
 
 
 def test_a_subscription_outlives_its_topic(clients: Clients) -> None:

@@ -119,7 +119,11 @@ class Oracle:
         return [other for other in self.known[place:] if other.key == one.key]
 
     def blocked_keys(self) -> set[str]:
-        return {one.key for one in self.known if one.state in ("out", "acked")} - {""} if self.is_ordered else set()
+        return (
+            {one.key for one in self.known if one.state in ("out", "acked")} - {""}
+            if self.is_ordered
+            else set()
+        )
 
     def deliverable(self) -> int:
         blocked = self.blocked_keys()
@@ -154,7 +158,10 @@ class BrokerAgainstOracle(RuleBasedStateMachine):
         for name in (TOPIC, DEAD_TOPIC):
             self.broker.create_topic(types.Topic.pb()(name=name))
         subscription = types.Subscription.pb()(
-            name=SUBSCRIPTION, topic=TOPIC, ack_deadline_seconds=DEADLINE_S, enable_message_ordering=is_ordered
+            name=SUBSCRIPTION,
+            topic=TOPIC,
+            ack_deadline_seconds=DEADLINE_S,
+            enable_message_ordering=is_ordered,
         )
         subscription.dead_letter_policy.dead_letter_topic = DEAD_TOPIC
         subscription.dead_letter_policy.max_delivery_attempts = MAX_ATTEMPTS
@@ -233,4 +240,6 @@ class BrokerAgainstOracle(RuleBasedStateMachine):
 
 
 TestBrokerAgainstOracle = BrokerAgainstOracle.TestCase
-TestBrokerAgainstOracle.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+TestBrokerAgainstOracle.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True
+)

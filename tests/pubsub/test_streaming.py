@@ -170,7 +170,9 @@ def test_a_stream_extends_and_hands_back(clients: Clients) -> None:
         ({"subscription": "nonsense"}, exceptions.InvalidArgument),
     ],
 )
-def test_a_stream_on_nothing_is_refused(clients: Clients, first: dict[str, Any], error: type[Exception]) -> None:
+def test_a_stream_on_nothing_is_refused(
+    clients: Clients, first: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         Stream(clients, **first).receive(1)
 

@@ -21,9 +21,7 @@ USER_HEADER = (
     "kyc_state,gender,date_of_birth,document_issuing_country,locale,screening_state,is_adverse_media_minor,is_pep,"
     "user_current_state"
 )
-TRANSACTION_HEADER = (
-    "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
-)
+TRANSACTION_HEADER = "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 TIME = r"2024-\d\d-\d\d \d\d:\d\d:\d\d\.\d{4,5}[1-9] UTC"
 TRANSACTION_PATTERNS = {
@@ -58,7 +56,13 @@ USER_PATTERNS = {
     "is_pep": "FALSE",
     "user_current_state": "ACTIVE|SUSPENDED",
 }
-ONE_WAY = {"CARDS": "OUT", "CARD_TOP_UP": "IN", "CRYPTO_ON_RAMP": "OUT", "CRYPTO_OFF_RAMP": "IN", "USER_REWARD": "IN"}
+ONE_WAY = {
+    "CARDS": "OUT",
+    "CARD_TOP_UP": "IN",
+    "CRYPTO_ON_RAMP": "OUT",
+    "CRYPTO_OFF_RAMP": "IN",
+    "USER_REWARD": "IN",
+}
 DIRTY = Dirt(
     duplicate_rows=0.04,
     late_rows=0.05,
@@ -228,7 +232,9 @@ def test_salaries_come_every_month(tmp_path: Path) -> None:
     rows = read(summary.files[1]).drop_duplicates("id")
     amount = rows.amount.astype(float)
     early = times(rows.created_at).dt.hour.between(1, 6) & times(rows.created_at).dt.day.ge(22)
-    salaries = rows[early & (rows.type == "BANK_TRANSFER") & (rows.direction == "IN") & amount.between(900, 3500)]
+    salaries = rows[
+        early & (rows.type == "BANK_TRANSFER") & (rows.direction == "IN") & amount.between(900, 3500)
+    ]
     months = times(salaries.created_at).dt.to_period("M").groupby(salaries.user_id).nunique()
     assert (months == 3).sum() > 10
 
@@ -278,7 +284,15 @@ def test_neither_identifiers_nor_order_know_the_label(users: pd.DataFrame, rows:
 
 
 def profile_features(users: pd.DataFrame) -> pd.DataFrame:
-    traits = ["reason_to_use_app", "occupation", "kyc_state", "screening_state", "gender", "has_biometrics", "locale"]
+    traits = [
+        "reason_to_use_app",
+        "occupation",
+        "kyc_state",
+        "screening_state",
+        "gender",
+        "has_biometrics",
+        "locale",
+    ]
     born = pd.to_datetime(users.date_of_birth).dt.year.rename("born")
     return pd.concat([pd.get_dummies(users[traits]), born], axis=1).set_axis(users.user_id).astype(float)
 
@@ -292,7 +306,9 @@ def behaviour_features(users: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         flow=rows.type + rows.direction,
     )
     per_user = settled.groupby("user_id")
-    per_flow = settled.pivot_table(index="user_id", columns="flow", values="amount", aggfunc=["size", "sum", "mean"])
+    per_flow = settled.pivot_table(
+        index="user_id", columns="flow", values="amount", aggfunc=["size", "sum", "mean"]
+    )
     plain = pd.concat([per_user.amount.describe(), per_user[["refused", "night"]].mean()], axis=1)
     flat = per_flow.set_axis(["_".join(name) for name in per_flow.columns], axis=1)
     return plain.join(flat).reindex(users.user_id).fillna(-1.0)
@@ -301,7 +317,9 @@ def behaviour_features(users: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def forest_auc(features: pd.DataFrame, label: pd.Series) -> float:
     forest = RandomForestClassifier(120, min_samples_leaf=2, random_state=0)
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
-    score = cross_val_predict(forest, features.to_numpy(), label.to_numpy(), cv=folds, method="predict_proba")[:, 1]
+    score = cross_val_predict(
+        forest, features.to_numpy(), label.to_numpy(), cv=folds, method="predict_proba"
+    )[:, 1]
     return float(roc_auc_score(label, score))
 
 
@@ -346,7 +364,9 @@ def test_repeated_users_tell_something_else(dirty: Summary, users: pd.DataFrame)
     assert soiled.session_id.is_unique
     for column in ("occupation", "kyc_state", "locale"):
         assert (repeated[column].nunique() > 1).any()
-    assert (repeated.user_current_state.nunique() > 1).mean() == pytest.approx(DIRTY.contradicting_users, abs=0.06)
+    assert (repeated.user_current_state.nunique() > 1).mean() == pytest.approx(
+        DIRTY.contradicting_users, abs=0.06
+    )
 
 
 def test_missing_values_come_on_top_of_those_of_the_real_file(dirty: Summary, users: pd.DataFrame) -> None:

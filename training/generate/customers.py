@@ -84,7 +84,9 @@ def _draw_activity(n: int, rng: Generator) -> NDArray[np.float64]:
     return np.where(rng.random(n) < IDLE_SHARE, activity * IDLE_ACTIVITY, activity)
 
 
-def _draw_lives(suspended: NDArray[np.bool_], start_us: int, end_us: int, rng: Generator) -> tuple[Times, Times]:
+def _draw_lives(
+    suspended: NDArray[np.bool_], start_us: int, end_us: int, rng: Generator
+) -> tuple[Times, Times]:
     """When each joined and left. Suspension is decided in office hours, leaving is just the last day."""
     n, period = len(suspended), end_us - start_us
     shortest = int(period * SHORTEST_LIFE_SHARE)

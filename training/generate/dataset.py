@@ -60,7 +60,9 @@ def generate(
     """
     if customers < 1 or days < 1:
         raise ValueError(f"{customers} customers and {days} days; expected at least one of each")
-    labels, traits, lives, behaviour, states, naming, user_file, transaction_file = SeedSequence(seed).spawn(8)
+    labels, traits, lives, behaviour, states, naming, user_file, transaction_file = SeedSequence(seed).spawn(
+        8
+    )
     start_us, end_us = midnight_us(start), midnight_us(start) + days * DAY_US
 
     suspended = draw_labels(customers, _generator(labels))
@@ -73,12 +75,18 @@ def generate(
     files = tuple(out / name for name in FILE_NAMES)
     users = random_uuids(customers, _generator(naming))
     user_rows = write_users(files[0], users, profiles, suspended, dirt or CLEAN, _generator(user_file))
-    transaction_rows = write_transactions(files[1], users, moves, rows, dirt or CLEAN, _generator(transaction_file))
+    transaction_rows = write_transactions(
+        files[1], users, moves, rows, dirt or CLEAN, _generator(transaction_file)
+    )
     write_typologies(files[2], users, people)
-    return Summary(customers, _count_typologies(people), user_rows, len(np.unique(rows.move)), transaction_rows, files)
+    return Summary(
+        customers, _count_typologies(people), user_rows, len(np.unique(rows.move)), transaction_rows, files
+    )
 
 
-def _draw_moves(people: Customers, start_us: int, end_us: int, seed: SeedSequence, progress: Progress) -> Moves:
+def _draw_moves(
+    people: Customers, start_us: int, end_us: int, seed: SeedSequence, progress: Progress
+) -> Moves:
     firsts = range(0, len(people), BLOCK_CUSTOMERS)
     blocks = []
     for first, block_seed in zip(firsts, seed.spawn(len(firsts)), strict=True):

@@ -64,7 +64,9 @@ def soil_rows(rows: Rows, dirt: Dirt, rng: Generator) -> tuple[Rows, Times]:
     return rows[every], np.concatenate([reached, copied])
 
 
-def soil_users(profiles: dict[str, Texts], suspended: NDArray[np.bool_], dirt: Dirt, rng: Generator) -> UserRows:
+def soil_users(
+    profiles: dict[str, Texts], suspended: NDArray[np.bool_], dirt: Dirt, rng: Generator
+) -> UserRows:
     """Everyone once in order, some again elsewhere in the file."""
     n = len(suspended)
     extra = np.flatnonzero(rng.random(n) < dirt.repeated_users)
@@ -98,5 +100,7 @@ def _retell(profiles: dict[str, Texts], suspended: NDArray[np.bool_], rng: Gener
 
 
 def _blank(profiles: dict[str, Texts], rate: float, rng: Generator) -> dict[str, Texts]:
-    blanked = {name: np.where(rng.random(len(profiles[name])) < rate, "", profiles[name]) for name in MAY_BE_MISSING}
+    blanked = {
+        name: np.where(rng.random(len(profiles[name])) < rate, "", profiles[name]) for name in MAY_BE_MISSING
+    }
     return profiles | blanked

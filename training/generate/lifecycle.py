@@ -111,7 +111,8 @@ def unfold(created_us: Times, settled_us: Times, path: NDArray[np.int8], end_us:
     first = np.where(PAUSES[path], 0, settled_us)
     second = settled_us
     parts = [
-        _rows_at(slot, path, created_us, completed_us) for slot, completed_us in enumerate((first, second, reversed_us))
+        _rows_at(slot, path, created_us, completed_us)
+        for slot, completed_us in enumerate((first, second, reversed_us))
     ]
     rows = Rows(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Rows)))
     return rows[rows.known_us < end_us]

@@ -17,7 +17,9 @@ from training.generate.lifecycle import COMPLETES, choose_path, delay_us, settle
 from training.generate.schema import CATEGORIES, CATEGORY, DIRECTIONS, NO_CATEGORY, TYPE
 
 LARGEST_CENTS: Final = 4_000_000  # the account's limit for one movement, 40,000 euros
-CATEGORY_CDF: Final = np.cumsum([weight for _, weight in CATEGORIES]) / sum(weight for _, weight in CATEGORIES)
+CATEGORY_CDF: Final = np.cumsum([weight for _, weight in CATEGORIES]) / sum(
+    weight for _, weight in CATEGORIES
+)
 UNCATEGORISED_SHARE: Final = {"CARDS": 0.03}  # merchants without a code
 UNCATEGORISED_SHARE_OTHERS: Final = 0.93  # only customers who tag their transfers have one
 CARD_CHECK_SHARE: Final = 0.006  # merchants verify a card with a payment of zero
@@ -36,7 +38,9 @@ class Leg:
     hours: str = "any"
     round_eur: int = 0  # amounts are multiples of this; 0 leaves the cents
     friction: float = 1.0  # multiplies the odds of being refused
-    below_eur: tuple[int, ...] = ()  # amounts stay just below one of these limits, median and sigma are unused
+    below_eur: tuple[
+        int, ...
+    ] = ()  # amounts stay just below one of these limits, median and sigma are unused
     category: str = ""  # card payments otherwise draw one
 
 
@@ -77,7 +81,9 @@ class Moves:
 
 def join(parts: Iterable[Moves]) -> Moves:
     """All movements in one set of columns, in the order given."""
-    columns = zip(*(tuple(getattr(part, field.name) for field in fields(Moves)) for part in parts), strict=True)
+    columns = zip(
+        *(tuple(getattr(part, field.name) for field in fields(Moves)) for part in parts), strict=True
+    )
     return Moves(*(np.concatenate(column) for column in columns))
 
 

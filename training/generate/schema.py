@@ -80,5 +80,7 @@ CATEGORIES: Final = (
 )
 CATEGORY: Final = {name: code for code, (name, _) in enumerate(CATEGORIES)}
 # fixed, not drawn from the seed: a use case file may name them
-CATEGORY_IDS: Final = tuple(str(uuid5(NAMESPACE_URL, f"riskstream/category/{name}")) for name, _ in CATEGORIES)
+CATEGORY_IDS: Final = tuple(
+    str(uuid5(NAMESPACE_URL, f"riskstream/category/{name}")) for name, _ in CATEGORIES
+)
 NO_CATEGORY: Final = -1

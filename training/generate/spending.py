@@ -77,13 +77,19 @@ def _habit(leg: Leg, share: float, people: Customers, rng: Generator) -> Moves:
     return play(leg, people.number, people.joined_us, people.left_us, times, rng)
 
 
-def _standing(leg: Leg, share: float, first: int, last: int, people: Customers, months: Times, rng: Generator) -> Moves:
+def _standing(
+    leg: Leg, share: float, first: int, last: int, people: Customers, months: Times, rng: Generator
+) -> Moves:
     holders = people[np.flatnonzero(rng.random(len(people)) < share * np.minimum(people.activity * 2, 1))]
     day = rng.integers(first, last + 1, len(holders)) - 1
     usual_cents = draw_cents(leg, len(holders), rng)
     due = (months[:, None] + day * DAY_US).ravel()
     due += WEEKEND_SHIFT_DAYS[weekday(due)] * DAY_US
     created = at_hours(due, leg.hours, rng)
-    cents = np.rint(np.tile(usual_cents, len(months)) * rng.uniform(*STANDING_JITTER, len(due))).astype(np.int64)
-    lives = (created >= np.tile(holders.joined_us, len(months))) & (created < np.tile(holders.left_us, len(months)))
+    cents = np.rint(np.tile(usual_cents, len(months)) * rng.uniform(*STANDING_JITTER, len(due))).astype(
+        np.int64
+    )
+    lives = (created >= np.tile(holders.joined_us, len(months))) & (
+        created < np.tile(holders.left_us, len(months))
+    )
     return movements(leg, np.tile(holders.number, len(months))[lives], created[lives], cents[lives], rng)

@@ -51,7 +51,9 @@ TYPOLOGIES: Final = (
         (5, 25),
         (
             (
-                Leg("BANK_TRANSFER", "IN", 5, 900, 0.3, "office", round_eur=10, below_eur=REPORTING_LIMITS_EUR),
+                Leg(
+                    "BANK_TRANSFER", "IN", 5, 900, 0.3, "office", round_eur=10, below_eur=REPORTING_LIMITS_EUR
+                ),
                 FollowUp("BANK_TRANSFER", "OUT", 0.5, (0.5, 1.0), 20 * HOUR_S),
             ),
             (Leg("CARD_TOP_UP", "IN", 2, 450, 0.3, round_eur=10, below_eur=(150, 500), friction=1.5),),
@@ -135,7 +137,9 @@ LOOK_ALIKES: Final = (
             ),
         ),
     ),
-    Pattern("clumsy_payer", 0.04, (3, 20), ((Leg("CARD_TOP_UP", "IN", 6, 60, 0.7, round_eur=10, friction=4.0),),)),
+    Pattern(
+        "clumsy_payer", 0.04, (3, 20), ((Leg("CARD_TOP_UP", "IN", 6, 60, 0.7, round_eur=10, friction=4.0),),)
+    ),
 )
 
 PATTERNS: Final = (NORMAL, *TYPOLOGIES, *LOOK_ALIKES)

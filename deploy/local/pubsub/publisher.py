@@ -47,7 +47,9 @@ def list_topics(engine: Engine, request: Any, context: Any) -> Any:
     with engine.open() as broker:
         names = [name for name in broker.topics if name.startswith(request.project + "/")]
         shown, token = page(names, request.page_size, request.page_token)
-        return _ListTopicsResponse(topics=[broker.topics[name].settings for name in shown], next_page_token=token)
+        return _ListTopicsResponse(
+            topics=[broker.topics[name].settings for name in shown], next_page_token=token
+        )
 
 
 def list_topic_subscriptions(engine: Engine, request: Any, context: Any) -> Any:

@@ -165,7 +165,9 @@ def _checked_paths(resource: Any, paths: Iterable[str]) -> list[str]:
         raise invalid("update_mask is empty; name the fields to change.")
     for path in checked:
         if path not in resource.DESCRIPTOR.fields_by_name or path in FIXED_SETTINGS:
-            raise invalid(f"update_mask names {path!r}, which is no field of {resource.DESCRIPTOR.name} or is fixed.")
+            raise invalid(
+                f"update_mask names {path!r}, which is no field of {resource.DESCRIPTOR.name} or is fixed."
+            )
     return checked
 
 
@@ -184,9 +186,13 @@ def check_publish(messages: Any, request_bytes: int) -> None:
     if not messages:
         raise invalid("The publish request has no messages.")
     if len(messages) > MAX_PUBLISH_MESSAGES:
-        raise invalid(f"The publish request has {len(messages)} messages; at most {MAX_PUBLISH_MESSAGES} are allowed.")
+        raise invalid(
+            f"The publish request has {len(messages)} messages; at most {MAX_PUBLISH_MESSAGES} are allowed."
+        )
     if request_bytes > MAX_MESSAGE_BYTES:
-        raise invalid(f"The publish request has {request_bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed.")
+        raise invalid(
+            f"The publish request has {request_bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed."
+        )
 
 
 def check_message(index: int, message: Any) -> None:
@@ -202,11 +208,15 @@ def check_message(index: int, message: Any) -> None:
 
 def _check_attributes(index: int, attributes: Any) -> None:
     if len(attributes) > MAX_ATTRIBUTES:
-        raise invalid(f"messages[{index}] has {len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed.")
+        raise invalid(
+            f"messages[{index}] has {len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed."
+        )
     for key, value in attributes.items():
         if not key or len(key.encode()) > MAX_ATTRIBUTE_KEY_BYTES:
             raise invalid(
                 f"messages[{index}]: attribute key {key[:40]!r} must have 1 to {MAX_ATTRIBUTE_KEY_BYTES} bytes."
             )
         if len(value.encode()) > MAX_ATTRIBUTE_VALUE_BYTES:
-            raise invalid(f"messages[{index}]: attribute {key!r} has more than {MAX_ATTRIBUTE_VALUE_BYTES} bytes.")
+            raise invalid(
+                f"messages[{index}]: attribute {key!r} has more than {MAX_ATTRIBUTE_VALUE_BYTES} bytes."
+            )

@@ -69,7 +69,9 @@ def stats(address: str, timeout_s: float = 10.0) -> dict[str, dict[str, float]]:
     third of these names (the first counts messages that are out too, here as there). Raises grpc.RpcError.
     """
     with grpc.insecure_channel(address) as channel:
-        figures: dict[str, dict[str, float]] = json.loads(channel.unary_unary(STATS_METHOD)(b"", timeout=timeout_s))
+        figures: dict[str, dict[str, float]] = json.loads(
+            channel.unary_unary(STATS_METHOD)(b"", timeout=timeout_s)
+        )
     return figures
 
 
@@ -79,7 +81,8 @@ def _handlers(engine: Engine) -> list[Any]:
     )
     services = {
         "google.pubsub.v1.Publisher": _unary_handlers(engine, publisher.METHODS),
-        "google.pubsub.v1.Subscriber": _unary_handlers(engine, subscriber.METHODS) | {"StreamingPull": stream},
+        "google.pubsub.v1.Subscriber": _unary_handlers(engine, subscriber.METHODS)
+        | {"StreamingPull": stream},
         "riskstream.local.Stats": _unary_handlers(engine, {"Get": (None, _figures)}),
     }
     return [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]

@@ -183,5 +183,7 @@ def dead_letter(subscription: str, lease: Lease) -> Any:
     message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(lease.attempt)
     message.attributes["CloudPubSubDeadLetterSourceSubscription"] = short_name
     message.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
-    message.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published.isoformat(timespec="milliseconds")
+    message.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published.isoformat(
+        timespec="milliseconds"
+    )
     return message

@@ -50,7 +50,11 @@ class Stream:
                 deliveries = []
                 if self._window.is_open:
                     deliveries = broker.deliver(
-                        self._subscription, MAX_PULL_MESSAGES, self._engine.now_s(), self._deadline_s, self._window
+                        self._subscription,
+                        MAX_PULL_MESSAGES,
+                        self._engine.now_s(),
+                        self._deadline_s,
+                        self._window,
                     )
                 if deliveries:
                     return deliveries

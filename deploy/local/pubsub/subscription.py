@@ -39,7 +39,9 @@ class Subscription:
         self._backlog.add(messages)
         self.unacked += len(messages)
 
-    def deliver(self, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None) -> list[Delivery]:
+    def deliver(
+        self, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None
+    ) -> list[Delivery]:
         """Lease up to `limit` messages; `deadline_s` 0 means the subscription's own, a window is charged."""
         room_bytes = MAX_RESPONSE_BYTES
         if window is not None:
@@ -128,7 +130,9 @@ class Subscription:
         if not self.settings.HasField("retry_policy"):
             return -math.inf
         policy = self.settings.retry_policy
-        shortest_s, longest_s = (d.seconds + d.nanos / 1e9 for d in (policy.minimum_backoff, policy.maximum_backoff))
+        shortest_s, longest_s = (
+            d.seconds + d.nanos / 1e9 for d in (policy.minimum_backoff, policy.maximum_backoff)
+        )
         return float(now_s + min(longest_s, shortest_s * 2.0 ** min(lease.attempt - 1, 32)))
 
 
