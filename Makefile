@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench realdata chaos soak worker lock clean
+.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,11 +26,15 @@ $(INSTALLED): requirements.lock setup.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## the whole system on this machine: stack, model, stream, reconciliation
+demo: setup kernel ## the whole system on this machine: stack, model, stream, reconciliation
 	$(BIN)/riskstream demo
 
-test: setup ## all tests but the long ones, in under 5 minutes
+test: setup kernel ## all tests but the long ones, in under 5 minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+kernel: setup
+	@echo "Compiling the feature kernel, unless it is (takes a minute)"
+	@$(BIN)/python -m features.kernel
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
@@ -41,7 +45,7 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-bench: setup ## measure; writes build/bench.json
+bench: setup kernel ## measure; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
 realdata: setup ## stream real bank data (RISKSTREAM_DATA names its folder)
