@@ -81,7 +81,7 @@ def collect(path: str, quiet_s: float = QUIET_S) -> list[Message]:
     """Takes all messages out of a subscription, each once, in the order of publishing; ends when none come."""
     seen: dict[str, Message] = {}
     with closing(Subscription(path)) as source:
-        while received := retrying(lambda: _pulled(source, quiet_s), PubSubUnavailable, f"read {path}"):
+        while received := retrying(lambda: pulled(source, quiet_s), PubSubUnavailable, f"read {path}"):
             seen.update((one.message.message_id, one.message) for one in received)
             retrying(
                 lambda: source.acknowledge([one.ack_id for one in received]), PubSubUnavailable, "acknowledge"
@@ -89,7 +89,7 @@ def collect(path: str, quiet_s: float = QUIET_S) -> list[Message]:
     return sorted(seen.values(), key=lambda message: message.publish_us)
 
 
-def _pulled(source: Subscription, quiet_s: float) -> list[Received]:
+def pulled(source: Subscription, quiet_s: float) -> list[Received]:
     """What comes within this time."""
     pull, arrived = source.pulling(), threading.Event()
     pull.add_done_callback(lambda _: arrived.set())

@@ -1,0 +1,6 @@
+"""The whole system on this machine, shown: stack, model, job, stream, reconciliation (`riskstream demo`)."""
+
+from deploy.local.demo.play import DemoFailed, Settings, play
+from deploy.local.demo.summary import Summary, report
+
+__all__ = ["DemoFailed", "Settings", "Summary", "play", "report"]

@@ -1,0 +1,74 @@
+"""The alerts of the demo, collected in the background by a subscription of their own.
+
+The time from publishing to alert is that between two publish times, the event's and the alert's, both taken by
+the same server: nothing of it depends on who looks when.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pipeline.alerts import Alert
+from pipeline.audit import pulled
+from pipeline.pubsub import PubSubUnavailable, Received, Subscription
+
+POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An alert as it came first."""
+
+    alert: Alert
+    kind: str
+    after_ms: float  # of the event's publishing
+
+
+@dataclass
+class Alerts:
+    """All alerts so far, each once, in the order of their coming."""
+
+    by_id: dict[str, Seen] = field(default_factory=dict)
+
+    def add(self, one: Received) -> None:
+        message = one.message
+        alert = msgspec.json.decode(message.data, type=Alert)
+        after_ms = (message.publish_us - int(message.attributes["published_us"])) / 1_000
+        kind = alert.change or f"{alert.level_before} to {alert.level}"
+        self.by_id.setdefault(message.attributes["id"], Seen(alert, kind, after_ms))
+
+    def latest(self, count: int) -> list[Seen]:
+        return list(self.by_id.values())[-count:]
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        return dict(Counter(seen.kind for seen in list(self.by_id.values())).most_common())
+
+
+@contextmanager
+def collecting(path: str) -> Iterator[Alerts]:
+    """Alerts from a subscription for as long as the block lasts."""
+    alerts, ended = Alerts(), threading.Event()
+    thread = threading.Thread(target=_collect, args=(path, alerts, ended), name="alerts", daemon=True)
+    thread.start()
+    try:
+        yield alerts
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _collect(path: str, alerts: Alerts, ended: threading.Event) -> None:
+    with closing(Subscription(path)) as source:
+        while not ended.is_set():
+            try:
+                received = pulled(source, POLL_S)
+                for one in received:
+                    alerts.add(one)
+                source.acknowledge([one.ack_id for one in received])
+            except PubSubUnavailable:
+                ended.wait(POLL_S)  # the stack is going down

@@ -1,0 +1,81 @@
+"""The streaming job of the demo, in a process of its own: `riskstream run` as anybody would start it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local import processes
+from pipeline import progress
+
+START_TIMEOUT_S = 120.0  # Beam takes seconds to import, on a busy machine many times that
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.2
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that runs."""
+
+    process: processes.Process
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "job.log"
+
+    def status(self) -> progress.Status:
+        """Raises DemoFailed, with the end of the log, if it has ended."""
+        if self.process.found() is None:
+            raise DemoFailed(f"the job has ended. Its log, {self.log}:\n{processes.last_lines(self.log)}")
+        found = progress.read(self.folder)
+        if found is None:
+            raise DemoFailed(f"the job runs, but has written no {self.folder / progress.FILE}")
+        return found
+
+    def is_up(self) -> bool:
+        """It has loaded its model and pulls."""
+        if self.process.found() is None:
+            self.status()
+        found = progress.read(self.folder)
+        return found is not None and found.model is not None
+
+
+def start(folder: Path, use_case: Path, bundles: Path) -> Job:
+    """Starts the job and waits until it works. Raises DemoFailed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"--use-case": use_case, "--bundle": bundles, "--state": folder}
+    words = [str(word) for option, path in options.items() for word in (option, path.resolve())]
+    command = processes.python_module("riskstream", "run", *words)
+    job = Job(processes.start(command, folder, folder / "job.log"), folder)
+    try:
+        wait_until(job.is_up, START_TIMEOUT_S, f"the job has not started; its log is {job.log}")
+    except BaseException:
+        job.process.stop()
+        raise
+    return job
+
+
+@contextmanager
+def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[Job]:
+    """The job for as long as the block lasts, or longer."""
+    job = start(folder, use_case, bundles)
+    try:
+        yield job
+    finally:
+        if not keep:
+            job.process.stop()
+
+
+def wait_until(is_done: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    """Raises DemoFailed when it takes too long."""
+    until_s = time.monotonic() + timeout_s
+    while not is_done():
+        if time.monotonic() > until_s:
+            raise DemoFailed(f"after {timeout_s:g} s {otherwise}")
+        time.sleep(POLL_S)

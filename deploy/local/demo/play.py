@@ -1,0 +1,262 @@
+"""The demo from start to end: a stack and data of its own, a model, the job, a stream, the reconciliation.
+
+It uses nothing that is there already, neither servers named in the environment nor data of an earlier demo, and
+stops what it started, however it ends, unless told to keep it.
+"""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from deploy.local import stack
+from deploy.local.demo import data
+from deploy.local.demo.alerts import Alerts, collecting
+from deploy.local.demo.job import DemoFailed, Job, running, wait_until
+from deploy.local.demo.screen import Screen, Streaming
+from deploy.local.demo.summary import Summary, percentile
+from deploy.local.services import SERVICES
+from features.replay import replay
+from features.usecase import UseCase, load
+from pipeline import tables
+from pipeline.audit import Sent, auditing, collect
+from pipeline.bigquery import query_client
+from pipeline.options import record_ttl
+from pipeline.population import Population, population
+from pipeline.publish import Published, publish
+from pipeline.pubsub import Publication, Publisher
+from pipeline.reconcile import Reconciliation, reconcile
+from pipeline.redis_store import RedisStore
+from pipeline.status import backlog
+from pipeline.topics import Names, create
+from training import files
+from training.train import train
+
+__all__ = ["DemoFailed", "Settings", "play"]
+
+OWN = ("stack", "history", "stream", "bundles", "job")  # folders of the demo, made anew each time
+DATASET, PREFIX = "riskstream", "riskstream"
+DRAIN_TIMEOUT_S = 120.0
+SEED = 1
+HOUR_US = timedelta(hours=1) // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How large, how fast, and where. `rate` is in events a second."""
+
+    use_case: Path = Path("usecases/offboarding.yaml")
+    customers: int = 1_500
+    events: int = 50_000
+    rate: float = 2_500.0
+    folder: Path = Path("build/demo")
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the stream runs on."""
+
+    settings: Settings
+    use_case: UseCase
+    names: Names
+    redis_url: str
+
+    @property
+    def bundles(self) -> Path:
+        return self.settings.folder / "bundles"
+
+
+def play(settings: Settings, console: Console) -> Summary:
+    """Raises DemoFailed, StackError, and what its parts raise; then everything is stopped as well."""
+    screen, began_s = Screen(console), time.monotonic()
+    make_room(settings.folder)
+    with ending_on_sigterm(), ExitStack() as at_end:
+        with screen.step("starting Redis, Pub/Sub and BigQuery on this machine"):
+            environment = at_end.enter_context(own_stack(settings.folder / "stack", settings.keep))
+        use_case, project = load(settings.use_case), environment["GOOGLE_CLOUD_PROJECT"]
+        stage = Stage(settings, use_case, Names(project, use_case.name), environment["REDIS_URL"])
+        learn(stage, screen)
+        with screen.step("making topics, subscriptions, tables and views"):
+            create(stage.names)
+            tables.create(query_client(project), DATASET)
+        with screen.step("starting the job: riskstream run"):
+            folder = settings.folder / "job"
+            job = at_end.enter_context(running(folder, settings.use_case, stage.bundles, settings.keep))
+        return stream(stage, job, screen, began_s)
+
+
+def make_room(folder: Path) -> None:
+    """Stops and removes an earlier demo."""
+    stack.down(folder / "stack")
+    for name in OWN:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir(parents=True)
+
+
+@contextmanager
+def own_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
+    """A new stack, found by this process and those it starts, whatever their environment named before."""
+    before = dict(os.environ)
+    for service in SERVICES:
+        for name in service.environment((0,) * service.ports):
+            os.environ.pop(name, None)
+    try:
+        environment = dict(stack.up(folder).environment)
+        os.environ.update(environment)
+        yield environment
+    finally:
+        if not keep:
+            stack.down(folder)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def learn(stage: Stage, screen: Screen) -> None:
+    """The first bundle, of customers whose lives lie before the stream."""
+    use_case, settings = stage.use_case, stage.settings
+    with screen.step("making up customers and their lives to learn from"):
+        history = data.make_history(settings.folder / "history", settings.customers)
+        rows = files.read_all(use_case, history, time.time_ns() // 1_000)
+    with screen.step("their features (compiles the kernel first: a minute, once)"):
+        replayed = list(replay(files.batches(use_case, rows)))
+    with screen.step(f"a model of {len(rows):,} events, its thresholds, its ONNX"):
+        train(use_case, replayed, str(stage.bundles), seed=SEED, created_at=datetime.now(UTC))
+
+
+def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
+    """Publishes, watches, waits until all is assessed, and reconciles."""
+    settings, names = stage.settings, stage.names
+    with screen.step("making up the stream"):
+        files = data.make_stream(settings.folder / "stream", settings.customers, settings.events)
+    with (
+        auditing(names.project, names.events) as events_seen,
+        auditing(names.project, names.alerts) as alerts_seen,
+        collecting(alerts_seen) as alerts,
+    ):
+        with screen.step("publishing the customers' profiles"):
+            publish_profiles(stage, files)
+            drain(stage, job, "the profiles are not assessed")
+        view = Streaming(job, alerts, total=files.rows)
+        with (
+            screen.step(f"streaming {files.rows:,} events, {settings.rate:,.0f} a second"),
+            screen.live(view),
+        ):
+            published = publish_transactions(stage, files, view, screen)
+            drain(stage, job, "its last events are not assessed")
+            publish_last(stage, files, alerts)
+            drain(stage, job, "the last messages are not dealt with")
+        with screen.step("collecting what was published"):
+            sent = Sent.of(stage.use_case, collect(events_seen))
+        with screen.step("reconciling Pub/Sub, BigQuery and Redis"):
+            found = reconciled(stage, sent)
+    customers = redis_population(stage)
+    return summary(sent, found, alerts, published, customers, time.monotonic() - began_s)
+
+
+def publish_profiles(stage: Stage, files: data.Stream) -> None:
+    topic, project = stage.names.events, stage.names.project
+    publish(stage.use_case, files.users, topic, project, published_us=files.profiles_us)
+
+
+def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, screen: Screen) -> Published:
+    """In the order of the file, which is not quite that of their times."""
+
+    def progress(_stage: str, done: int, _total: int | None) -> None:
+        view.published = done
+        screen.show(view)
+
+    return publish(
+        stage.use_case, files.transactions, stage.names.events, stage.names.project,
+        rate=stage.settings.rate, in_file_order=True, progress=progress,
+    )  # fmt: skip
+
+
+def publish_last(stage: Stage, files: data.Stream, alerts: Alerts) -> None:
+    """What cannot be used, and an analyst's word on a customer who was just alerted."""
+    messages: list[Publication] = data.bad_messages(files)
+    high = [seen.alert for seen in alerts.latest(len(alerts.by_id)) if seen.alert.level == "HIGH"]
+    if high:
+        at_us = int(datetime.fromisoformat(high[-1].event_time).timestamp() * 1e6) + HOUR_US
+        messages.append(data.override(high[-1].customer, at_us))
+    publisher = Publisher()
+    publisher.publish(stage.names.events, messages)
+    publisher.close()
+
+
+def drain(stage: Stage, job: Job, otherwise: str) -> None:
+    """Waits until the job has acknowledged everything. Raises DemoFailed."""
+    reader = stage.names.reader(stage.names.events).rpartition("/")[2]
+
+    def is_drained() -> bool:
+        job.status()
+        waiting = backlog(stage.names.project, stage.use_case.name)
+        return all(each.messages == 0 for each in waiting if each.subscription == reader)
+
+    wait_until(is_drained, DRAIN_TIMEOUT_S, f"{otherwise}; see {job.log}")
+
+
+def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
+    store = RedisStore(stage.redis_url, record_ttl(stage.use_case))
+    try:
+        return reconcile(
+            stage.use_case, project=stage.names.project, dataset=DATASET, bundle=str(stage.bundles), store=store,
+            prefix=PREFIX, sent=sent,
+        )  # fmt: skip
+    finally:
+        store.close()
+
+
+def redis_population(stage: Stage) -> Population:
+    use_case = stage.use_case
+    stem = f"{PREFIX}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
+    return population(stage.redis_url, None, False, stem)
+
+
+def summary(
+    sent: Sent,
+    found: Reconciliation,
+    alerts: Alerts,
+    published: Published,
+    customers: Population,
+    seconds: float,
+) -> Summary:
+    after_ms = [seen.after_ms for seen in alerts.by_id.values()]
+    return Summary(
+        messages=sent.messages,
+        events=len(sent.events),
+        assessments=found.events,
+        repeated_rows=found.rows - found.events,
+        alerts=alerts.kinds,
+        dead_letters=found.dead_letters,
+        events_per_s=published.events_per_s,
+        alert_p50_ms=percentile(after_ms, 0.5),
+        alert_p99_ms=percentile(after_ms, 0.99),
+        customers=customers.looked_at,
+        redis_bytes_per_customer=customers.bytes_per_customer,
+        model=alerts.latest(1)[0].alert.model if alerts.by_id else "",
+        seconds=seconds,
+        reconciliation=found,
+    )
