@@ -70,7 +70,7 @@ def check(job: Job) -> None:
 def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
     """What to try, by what to call it."""
     ttl = record_ttl(use_case)
-    parts = {
+    parts: dict[str, Callable[[], object]] = {
         "bundle": lambda: bundles.check(bundles.load(job.bundle), use_case),
         "Redis": lambda: RedisStore(job.redis_url, ttl, job.redis_ca_file, job.redis_cluster).check(),
         "subscription": lambda: Subscription(job.subscription).check(),

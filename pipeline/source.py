@@ -119,7 +119,7 @@ class Gather(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self.waiting:
-            yield WindowedValue(Messages(self.waiting), MIN_TIMESTAMP, [GlobalWindow()])
+            yield WindowedValue(Messages(self.waiting), MIN_TIMESTAMP, (GlobalWindow(),))
 
 
 def message_of(element: PubsubMessage) -> Message:

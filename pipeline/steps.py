@@ -58,18 +58,21 @@ class Decoded:
 def decode(use_case: UseCase, messages: Sequence[Message]) -> Decoded:
     """Events out of messages; those that give none are rejects."""
     began_s = time.perf_counter()
-    types = [message.attributes.get("event_type", "") for message in messages]
-    bodies = [message.data if len(message.data) <= MAX_EVENT_BYTES else b"" for message in messages]
-    published_us = [message.publish_us for message in messages]
-    times = [message.attributes.get("event_time") for message in messages]
+    bodies, attributes, _, published_us = zip(*messages, strict=True) if messages else ((),) * 4
+    types = [of_message.get("event_type", "") for of_message in attributes]
+    times = [of_message.get("event_time") for of_message in attributes]
+    if any(map(MAX_EVENT_BYTES.__lt__, map(len, bodies))):
+        bodies = tuple(body if len(body) <= MAX_EVENT_BYTES else b"" for body in bodies)
     found = decode_all(use_case, types, bodies, published_us, times)
-    bad = {i: event for i, event in enumerate(found) if isinstance(event, BadEvent)}
+    bad: dict[int, BadEvent] = {}
+    if BadEvent in set(map(type, found)):
+        bad = {i: event for i, event in enumerate(found) if isinstance(event, BadEvent)}
     rejects = [_reject(messages[i], types[i], error) for i, error in bad.items()]
     good: list[tuple[str, Event]] = list(zip(types, found, strict=True))
     if bad:
         kept = [i for i in range(len(messages)) if i not in bad]
         messages, good = [messages[i] for i in kept], [good[i] for i in kept]
-        published_us = [published_us[i] for i in kept]
+        published_us = tuple(published_us[i] for i in kept)
     events = make_batch(use_case, good, published_us) if good else None
     return Decoded(use_case, messages, events, rejects, time.perf_counter() - began_s)
 
@@ -152,7 +155,7 @@ class Assess(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self.under_way:
-            yield WindowedValue(self.finished(), MIN_TIMESTAMP, [GlobalWindow()])
+            yield WindowedValue(self.finished(), MIN_TIMESTAMP, (GlobalWindow(),))
 
     def teardown(self) -> None:
         self.thread.shutdown()

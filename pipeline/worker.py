@@ -3,6 +3,7 @@
 Built when a step first asks for it, from the job's settings alone, and kept over generations.
 """
 
+import gc
 import sys
 import threading
 from functools import cached_property
@@ -28,6 +29,7 @@ class Worker:
         self.job = job
         self.use_case = job.use_case
         sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
 
     @cached_property
     def _store(self) -> RedisStore:
