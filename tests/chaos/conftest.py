@@ -1,5 +1,6 @@
 """One local stack for all of these tests; each has a project of its own in it."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.chaos.job import Place
 from tests.pipeline.market import assess_in, history, market
 from tests.pipeline.models import engine
 
+SHORTEST_ACK_DEADLINE_S = 10  # what a killed job had comes again soon
+MOST_NAME = 60
 VARIABLES = ("REDIS_URL", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "BIGQUERY_STORAGE_EMULATOR_HOST")
 
 
@@ -43,12 +46,12 @@ def stack_folder(started: stack.Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def place(
     stack_folder: Path, compiled: None, tmp_path: Path, request: pytest.FixtureRequest
-) -> Callable[[UseCase], Place]:
+) -> Callable[..., Place]:
     """A furnished place for a use case."""
 
-    def furnished(use_case: UseCase) -> Place:
-        place = Place(request.node.originalname.replace("_", "-")[:30], tmp_path, use_case)
-        place.furnish()
+    def furnished(use_case: UseCase, ack_deadline_s: int = SHORTEST_ACK_DEADLINE_S) -> Place:
+        place = Place(re.sub("[^a-z0-9]+", "-", request.node.name)[:MOST_NAME].strip("-"), tmp_path, use_case)
+        place.furnish(ack_deadline_s)
         return place
 
     return furnished

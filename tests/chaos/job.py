@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from google.cloud import bigquery
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1.types import Subscription
@@ -24,7 +23,6 @@ from pipeline.topics import Names, create, short, subscriber_client
 from tests.pipeline.models import trained
 
 ROOT = Path(__file__).parents[2]
-ACK_DEADLINE_S = 10  # the shortest there is: what a killed job had comes again soon
 PATIENCE_S = 240.0  # on a busy machine; what is waited for takes seconds
 STOP_S = 30.0
 POLL_S = 0.05
@@ -57,12 +55,12 @@ class Place:
     def bundles(self) -> str:
         return str(self.folder / "bundles")
 
-    def furnish(self) -> None:
+    def furnish(self, ack_deadline_s: int) -> None:
         create(self.names)
         tables.create(query_client(self.project), self.dataset)
         save(trained(self.use_case), self.bundles)
         promote(self.bundles, trained(self.use_case).manifest.id)
-        changed = Subscription(name=self.names.reader(self.names.events), ack_deadline_seconds=ACK_DEADLINE_S)
+        changed = Subscription(name=self.names.reader(self.names.events), ack_deadline_seconds=ack_deadline_s)
         with subscriber_client() as client:
             client.update_subscription(
                 subscription=changed, update_mask=FieldMask(paths=["ack_deadline_seconds"])
@@ -161,9 +159,6 @@ class Job:
         self.running().send_signal(signal.SIGTERM)
         code = self.running_no_more()
         assert code == 0, f"exit code {code}:\n{self.log.read_text()[-4_000:]}"
-
-    def rss_bytes(self) -> int:
-        return int(psutil.Process(self.running().pid).memory_info().rss)
 
 
 @contextmanager

@@ -1,24 +1,21 @@
 """kill -9 of the job at random moments, in the middle of its work: nothing is lost, nothing is counted twice."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from features.usecase import UseCase
 from pipeline.lanes import Lanes
-from pipeline.pubsub import Publication
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of
+from tests.chaos.publishing import publish_over
 from tests.chaos.stream import Stream, stream
 
 LONGEST_LIFE_S = 2.0  # at work
 STILLBORN = 0.2  # of the lives end before there is work to be seen
 HEAD = 0.3  # of what is published in a life waits for the job when it starts
 KILLS_IN_A_ROW = 7  # then it may drain: what comes again is never later than the use case allows for
-SLICE_S = 0.05
 BATCH = "500"  # small, so that there are many moments between reading, committing, sending, acknowledging
 
 
@@ -30,7 +27,7 @@ BATCH = "500"  # small, so that there are many moments between reading, committi
     ],
 )
 def test_nothing_is_lost_or_doubled_by_killing_the_job(
-    place: Callable[[UseCase], Place], tmp_path: Path, messages: int, days: int, kills: int, parts: int
+    place: Callable[..., Place], tmp_path: Path, messages: int, days: int, kills: int, parts: int
 ) -> None:
     sent = stream(tmp_path, messages, days, seed=11)
     own = place(sent.use_case)
@@ -67,15 +64,3 @@ def live_and_die(job: Job, sent: Stream, kills: int, parts: int) -> list[int]:
         lanes.finish()
         job.place.wait_until_drained()
     return unfinished
-
-
-def publish_over(lanes: Lanes, messages: Sequence[Publication], seconds: float) -> None:
-    """At an even pace; returns when they are published."""
-    began_s, done = time.monotonic(), 0
-    while done < len(messages):
-        share = min(1.0, (time.monotonic() - began_s) / seconds) if seconds else 1.0
-        due = max(done, round(share * len(messages)))
-        lanes.put(0, messages[done:due])
-        done = due
-        time.sleep(SLICE_S if done < len(messages) else 0)
-    lanes.finish()

@@ -1,0 +1,59 @@
+"""A job that cannot run says so within seconds, through the command line, before anything of it runs."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pipeline.run  # noqa: F401 - or the first test would be charged for importing Beam
+import riskstream
+from features.usecase import load
+from tests.chaos.job import Place
+from tests.chaos.stream import OFFBOARDING
+
+SECONDS = 15.0  # on a busy machine; alone it takes one
+WRONG_FLAG, CANNOT_START = 2, 8
+OTHER_WINDOWS = ("windows: [1h, 24h, 7d, 30d]", "windows: [1h, 24h, 7d, 90d]")
+
+FAULTS = {
+    "wrong flag": (["--batches", "10"], WRONG_FLAG, "No such option: --batches"),
+    "wrong value": (["--batch", "0"], CANNOT_START, "--batch: found 0, expected 1 to"),
+    "Redis": (["--redis-url", "redis://127.0.0.1:1"], CANNOT_START, "Redis: Redis at 127.0.0.1:1: "),
+    "topic": (["--alerts-topic", "nowhere"], CANNOT_START, "topics/nowhere: NOT_FOUND"),
+    "subscription": (["--subscription", "nowhere"], CANNOT_START, "subscriptions/nowhere: NOT_FOUND"),
+    "table": (["--dataset", "nowhere"], CANNOT_START, "nowhere.assessments: run `riskstream tables`"),
+    "bundle": (["--bundle", "nowhere"], CANNOT_START, "bundle: nowhere: found no manifest.json"),
+    "fingerprint": (["--use-case", "other.yaml"], CANNOT_START, "train a new bundle"),
+}
+
+
+@pytest.fixture
+def furnished(place: Callable[..., Place]) -> Place:
+    return place(load(OFFBOARDING))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_missing_is_said_before_anything_runs(
+    furnished: Place,
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags, code, expected = FAULTS[fault]
+    Path(tmp_path / "other.yaml").write_text(OFFBOARDING.read_text().replace(*OTHER_WINDOWS))
+    monkeypatch.chdir(tmp_path)
+    own = ["--project", furnished.project, "--bundle", furnished.bundles, "--use-case", str(OFFBOARDING)]
+    state = ["--state", str(tmp_path / "state")]
+    monkeypatch.setattr(sys, "argv", ["riskstream", "run", *own, *state, *flags])
+    began_s = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        riskstream.main()
+    assert time.monotonic() - began_s < SECONDS
+    assert ended.value.code == code
+    said = capsys.readouterr().err.splitlines()
+    assert sum(expected in line for line in said) == 1, said
+    assert code == WRONG_FLAG or len(said) == 1, "nothing else is wrong"
+    assert not (tmp_path / "state").exists(), "no pipeline was built"
