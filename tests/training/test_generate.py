@@ -21,7 +21,9 @@ USER_HEADER = (
     "kyc_state,gender,date_of_birth,document_issuing_country,locale,screening_state,is_adverse_media_minor,is_pep,"
     "user_current_state"
 )
-TRANSACTION_HEADER = "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
+TRANSACTION_HEADER = (
+    "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
+)
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 TIME = r"2024-\d\d-\d\d \d\d:\d\d:\d\d\.\d{4,5}[1-9] UTC"
 TRANSACTION_PATTERNS = {
