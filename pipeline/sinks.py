@@ -1,10 +1,10 @@
 """Everything that leaves the job: rows to BigQuery, alerts and dead letters to their topics.
 
-Rows and messages of one batch go out side by side, each by a thread of its own. A batch is delivered when
-`wait` has returned; what is away is waited for.
+Rows and messages of one batch go out side by side, each by a thread of its own; rows of small batches go together.
+A batch is delivered when `wait` has returned; what is away is waited for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -34,23 +34,31 @@ class Sinks:
         self._topics = (job.alerts_topic, job.dead_letters_topic)
         self._publisher = Publisher()
         self._appender = Appender(job.project, job.dataset, {name: t.rows for name, t in TABLES.items()})
+        self._waiting: list[Mapping[str, pa.RecordBatch]] = []
         self._row_thread = ThreadPoolExecutor(1, "append")  # an appender is for one thread
         self._message_thread = ThreadPoolExecutor(1, "publish")
 
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
         """Begins to deliver; `wait` for what is returned."""
-        sending = [self._row_thread.submit(self._append, outgoing.rows)] if outgoing.rows else []
+        sending = []
+        if outgoing.rows:
+            self._waiting.append(outgoing.rows)
+            sending.append(self._row_thread.submit(self._append_waiting))
         for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
             if messages:
                 sending.append(self._message_thread.submit(self._publish, topic, messages))
         return sending
 
-    def _append(self, rows: Mapping[str, pa.RecordBatch]) -> None:
+    def _append_waiting(self) -> None:
+        """Appends the rows of all batches that wait by now, in one go. What fails waits on."""
+
         def asked_to_stop() -> bool:  # after a failed attempt only
             progress.waiting["bigquery"] = 1
             return stop.is_set()
 
-        self._appender.append_all(rows, asked_to_stop)
+        batches = list(self._waiting)
+        self._appender.append_all(together(batches), asked_to_stop)
+        del self._waiting[: len(batches)]  # only this thread takes away
         progress.waiting["bigquery"] = 0
 
     def _publish(self, topic: str, messages: list[Publication]) -> None:
@@ -66,6 +74,12 @@ class Sinks:
         self._message_thread.shutdown(cancel_futures=True)
         self._appender.close()
         self._publisher.close()
+
+
+def together(batches: Sequence[Mapping[str, pa.RecordBatch]]) -> dict[str, pa.RecordBatch]:
+    """The rows of several batches, by table."""
+    tables = dict.fromkeys(table for batch in batches for table in batch)
+    return {table: pa.concat_batches([b[table] for b in batches if table in b]) for table in tables}
 
 
 def wait(sending: list[Future[None]]) -> None:

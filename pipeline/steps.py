@@ -30,7 +30,9 @@ from pipeline.source import FULL_BATCH, Messages
 from pipeline.store import StoreUnavailable
 
 MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
-UNDELIVERED_BATCHES = 2  # that may be under way while the next is assessed
+UNDELIVERED_BATCHES = (
+    8  # that may be under way while the next is assessed; an append takes as long as some of them
+)
 
 
 @dataclass(frozen=True)
