@@ -6,7 +6,7 @@ breaks the in-place update of a running job.
 
 import apache_beam as beam
 
-from pipeline import source
+from pipeline import coders, source
 from pipeline.options import DATAFLOW, Job
 from pipeline.steps import Assess, Decode, Send
 
@@ -19,4 +19,5 @@ def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> beam.PCollection:
 
 def assessed(messages: beam.PCollection, job: Job) -> beam.PCollection:
     """Batches of messages to what leaves the job of each; what is here is committed."""
+    coders.register()
     return messages | "Decode" >> beam.ParDo(Decode(job)) | "Assess" >> beam.ParDo(Assess(job))

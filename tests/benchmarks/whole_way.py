@@ -148,7 +148,9 @@ def throughput(n: int) -> Row:
     while left:
         assert time.monotonic() < until_s, f"{left:,} of {n:,} messages are left after {PATIENCE_S:g} s"
         time.sleep(POLL_S)
-        left = undelivered()
+        if left != undelivered():
+            left = undelivered()
+            print(f"pubsub: {left:,} left", flush=True)
         if began is None and left <= n - WARM_EVENTS:
             began = (time.perf_counter(), left)
     assert began is not None
