@@ -17,7 +17,7 @@ from training.metrics import INTERVAL, Ranking, average_precision, roc_auc
 
 DRAWS = 2_000
 SEEDS = range(5)
-TREES = 200  # more change the third decimal
+TREES = 500  # with 200 the forest was 0.01 of AUC worse; the yardstick is not to be weakened to save time
 FOLDS = 5
 METRICS = {"AUC": roc_auc, "average precision": average_precision}
 
