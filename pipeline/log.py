@@ -134,12 +134,12 @@ def _read(project: str, dataset: str, table: Table, columns: Any, where: str) ->
     try:
         parent = f"projects/{project}"
         session = client.create_read_session(parent=parent, read_session=wanted, max_stream_count=1)
-        streams = [client.read_rows(stream.name).rows(session) for stream in session.streams]
-        pages = [page.to_arrow() for stream in streams for page in stream.pages]
+        schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+        answers = [answer for stream in session.streams for answer in client.read_rows(stream.name)]
     finally:
         client.transport.close()
-    found = [page for page in pages if page.num_rows]
-    return pa.Table.from_batches(found) if found else table.rows.empty_table()
+    found = [pa.py_buffer(answer.arrow_record_batch.serialized_record_batch) for answer in answers]
+    return pa.Table.from_batches([pa.ipc.read_record_batch(batch, schema) for batch in found], schema)
 
 
 def read_client() -> BigQueryReadClient:

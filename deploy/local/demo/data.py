@@ -48,6 +48,7 @@ def make_history(folder: Path, customers: int) -> list[Path]:
 def make_stream(folder: Path, customers: int, events: int) -> Stream:
     """Files to publish, with at most so many transaction rows."""
     whole = folder / "whole"
+    folder.mkdir(parents=True, exist_ok=True)
     generate(customers, ceil(events / customers / EVENTS_PER_CUSTOMER_DAY), STREAM_SEED, whole,
              dirt=DIRT, start=STREAM_START)  # fmt: skip
     with (whole / TRANSACTIONS).open() as file:

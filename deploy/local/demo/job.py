@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from deploy.local import processes
+from deploy.local.demo.interrupts import uninterrupted
 from pipeline import progress
 
 START_TIMEOUT_S = 120.0  # Beam takes seconds to import, on a busy machine many times that
-STOP_TIMEOUT_S = 15.0
 POLL_S = 0.2
+PROCESS = "process.json"
 
 
 class DemoFailed(Exception):
@@ -46,30 +49,37 @@ class Job:
         return found is not None and found.model is not None
 
 
+@contextmanager
+def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[Job]:
+    """The job for as long as the block lasts, or longer; it works when the block begins. Raises DemoFailed."""
+    with ExitStack() as at_end:
+        with uninterrupted():
+            job = start(folder, use_case, bundles)
+            if not keep:
+                at_end.callback(stop, job)
+        wait_until(job.is_up, START_TIMEOUT_S, f"the job has not started; its log is {job.log}")
+        yield job
+
+
 def start(folder: Path, use_case: Path, bundles: Path) -> Job:
-    """Starts the job and waits until it works. Raises DemoFailed."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"--use-case": use_case, "--bundle": bundles, "--state": folder}
     words = [str(word) for option, path in options.items() for word in (option, path.resolve())]
     command = processes.python_module("riskstream", "run", *words)
     job = Job(processes.start(command, folder, folder / "job.log"), folder)
-    try:
-        wait_until(job.is_up, START_TIMEOUT_S, f"the job has not started; its log is {job.log}")
-    except BaseException:
-        job.process.stop()
-        raise
+    (folder / PROCESS).write_bytes(msgspec.json.encode(job.process))
     return job
 
 
-@contextmanager
-def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[Job]:
-    """The job for as long as the block lasts, or longer."""
-    job = start(folder, use_case, bundles)
-    try:
-        yield job
-    finally:
-        if not keep:
-            job.process.stop()
+def stop(job: Job) -> None:
+    with uninterrupted():
+        job.process.stop()
+
+
+def stop_earlier(folder: Path) -> None:
+    """Stops the job of an earlier demo that was kept."""
+    if (folder / PROCESS).exists():
+        msgspec.json.decode((folder / PROCESS).read_bytes(), type=processes.Process).stop()
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float, otherwise: str) -> None:

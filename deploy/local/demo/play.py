@@ -6,21 +6,21 @@ stops what it started, however it ends, unless told to keep it.
 
 import os
 import shutil
-import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
-from deploy.local import stack
+from deploy.local import processes, stack
 from deploy.local.demo import data
 from deploy.local.demo.alerts import Alerts, collecting
-from deploy.local.demo.job import DemoFailed, Job, running, wait_until
+from deploy.local.demo.interrupts import ending_on_signals, uninterrupted
+from deploy.local.demo.job import DemoFailed, Job, running, stop_earlier, wait_until
 from deploy.local.demo.screen import Screen, Streaming
 from deploy.local.demo.summary import Summary, percentile
 from deploy.local.services import SERVICES
@@ -79,12 +79,13 @@ def play(settings: Settings, console: Console) -> Summary:
     """Raises DemoFailed, StackError, and what its parts raise; then everything is stopped as well."""
     screen, began_s = Screen(console), time.monotonic()
     make_room(settings.folder)
-    with ending_on_sigterm(), ExitStack() as at_end:
+    with ending_on_signals(), ExitStack() as at_end:
+        kernel = at_end.enter_context(compiling())
         with screen.step("starting Redis, Pub/Sub and BigQuery on this machine"):
             environment = at_end.enter_context(own_stack(settings.folder / "stack", settings.keep))
         use_case, project = load(settings.use_case), environment["GOOGLE_CLOUD_PROJECT"]
         stage = Stage(settings, use_case, Names(project, use_case.name), environment["REDIS_URL"])
-        learn(stage, screen)
+        learn(stage, kernel, screen)
         with screen.step("making topics, subscriptions, tables and views"):
             create(stage.names)
             tables.create(query_client(project), DATASET)
@@ -96,6 +97,7 @@ def play(settings: Settings, console: Console) -> Summary:
 
 def make_room(folder: Path) -> None:
     """Stops and removes an earlier demo."""
+    stop_earlier(folder / "job")
     stack.down(folder / "stack")
     for name in OWN:
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -110,37 +112,38 @@ def own_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
         for name in service.environment((0,) * service.ports):
             os.environ.pop(name, None)
     try:
-        environment = dict(stack.up(folder).environment)
+        with uninterrupted():
+            environment = dict(stack.up(folder).environment)
         os.environ.update(environment)
         yield environment
     finally:
         if not keep:
-            stack.down(folder)
+            with uninterrupted():
+                stack.down(folder)
         os.environ.clear()
         os.environ.update(before)
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def compiling() -> Iterator[subprocess.Popen[bytes]]:
+    """The kernel's compiler beside everything else: it takes a minute, and nothing where it has been before."""
+    command = processes.python_module("features.kernel")
+    with subprocess.Popen(command, cwd=processes.ROOT) as compiler:
+        try:
+            yield compiler
+        finally:
+            compiler.kill()
 
 
-def learn(stage: Stage, screen: Screen) -> None:
+def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None:
     """The first bundle, of customers whose lives lie before the stream."""
     use_case, settings = stage.use_case, stage.settings
     with screen.step("making up customers and their lives to learn from"):
         history = data.make_history(settings.folder / "history", settings.customers)
         rows = files.read_all(use_case, history, time.time_ns() // 1_000)
-    with screen.step("their features (compiles the kernel first: a minute, once)"):
+    with screen.step("compiling the feature kernel (the first time a minute)"):
+        kernel.wait()
+    with screen.step("computing their features"):
         replayed = list(replay(files.batches(use_case, rows)))
     with screen.step(f"a model of {len(rows):,} events, its thresholds, its ONNX"):
         train(use_case, replayed, str(stage.bundles), seed=SEED, created_at=datetime.now(UTC))

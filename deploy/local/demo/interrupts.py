@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM: both end the demo, neither while it starts a process that it could then not stop."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt as Ctrl-C does."""
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """What comes within the block is raised at its end."""
+    came = []
+    before = {number: signal.signal(number, lambda *_: came.append(True)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt

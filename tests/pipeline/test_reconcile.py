@@ -1,0 +1,388 @@
+"""Reconciling: what adds up is found to, with two entities, models, the breaker, copies; each fault has its check."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from deploy.local import stack
+from export import bundle as bundles
+from export.bundle import Bundle
+from export.levels import Change
+from export.policy import change
+from features.events import to_json
+from features.usecase import UseCase, parse
+from pipeline import rows, tables
+from pipeline.assess import Engine, assess
+from pipeline.audit import Sent, auditing, collect
+from pipeline.bigquery import Appender, query_client
+from pipeline.log import Log, read_log
+from pipeline.message import Message
+from pipeline.pubsub import Publication
+from pipeline.reconcile import Reconciliation, reconcile
+from pipeline.retrace import PIECE, pieces, steps
+from pipeline.steps import decode
+from pipeline.store import MemoryStore
+from tests.pipeline.broker import PROJECT as BROKER_PROJECT
+from tests.pipeline.broker import broker_of
+from tests.pipeline.market import MARKET, START_US, history, market
+from tests.pipeline.models import trained
+from tests.pipeline.test_bigquery import SCHEMAS
+from tests.pipeline.test_bigquery import assessments as large_rows
+
+PROJECT = "local-project"
+UNLIMITED, LIMITED = "min_events: 3}", "min_events: 3}, max_per_hour: 1"
+BAD = (
+    Message(b"\xff", {"event_type": "payment"}, "bad-1", START_US),
+    Message(b"{}", {"event_type": "payment"}, "bad-2", START_US),
+    Message(b"{}", {"event_type": "refund"}, "bad-3", START_US),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A stream that was assessed, and what was said about it."""
+
+    use_case: UseCase
+    root: str
+    messages: list[Message]
+    assessments: pa.Table
+    dead_letters: pa.Table
+    records: dict[bytes, bytes]
+
+    @property
+    def sent(self) -> Sent:
+        return Sent.of(self.use_case, self.messages)
+
+    def with_column(self, name: str, change: Callable[[list], object]) -> "Told":
+        """The assessments with a column's values changed in place."""
+        values = self.assessments[name].to_pylist()
+        change(values)
+        field = self.assessments.schema.field(name)
+        at = self.assessments.schema.get_field_index(name)
+        return replace(self, assessments=self.assessments.set_column(at, field, pa.array(values, field.type)))
+
+
+def other(bundle: Bundle) -> Bundle:
+    """The same model under another name, with other thresholds."""
+    manifest = msgspec.structs.replace(
+        bundle.manifest, id="market-other", thresholds={"medium": 0.2, "high": 0.5}
+    )
+    return msgspec.structs.replace(bundle, manifest=manifest)
+
+
+def assessed(use_case: UseCase, root: str, n: int, seed: int, sizes: Sequence[int] = (70, 1, 130)) -> Told:
+    """n events and some bad messages through two workers in turn; the second has another model."""
+    store, both = MemoryStore(), (trained(use_case), other(trained(use_case)))
+    for one in both:
+        bundles.save(one, root)
+    bundles.promote(root, both[1].manifest.id)
+    engines = [Engine.of(use_case, one, store) for one in both]
+    messages = [
+        Message(to_json(one.event), {"event_type": one.event_type}, str(i), one.published_us)
+        for i, one in enumerate(history(use_case, n, seed))
+    ]
+    messages += BAD
+    said, letters, at = [], [], 0
+    for engine, size in zip(cycle(engines), cycle(sizes)):
+        decoded = decode(use_case, messages[at : at + size])
+        found = assess(engine, decoded.events) if decoded.events else None
+        rejects = decoded.rejects + (rows.too_late(decoded.messages, found) if found else [])
+        said += [rows.assessment_rows(decoded.messages, found, START_US + at)] if found else []
+        letters += [rows.dead_letter_rows(use_case.name, rejects, START_US + at)] if rejects else []
+        at += size
+        if at >= len(messages):
+            return Told(use_case, root, messages, pa.Table.from_batches(said), pa.Table.from_batches(letters),
+                        store.records)  # fmt: skip
+    raise AssertionError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
+            for name, value in up.environment.items():
+                patch.setenv(name, value)
+            yield
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return assessed(market("1m"), str(tmp_path_factory.mktemp("bundles")), 600, seed=3)
+
+
+def found_in(told: Told, sent: Sent | None = None) -> Reconciliation:
+    """What is found once all of it lies in BigQuery, in a dataset of its own."""
+    dataset = f"d{time.time_ns()}"
+    tables.create(query_client(PROJECT), dataset)
+    appender = Appender(PROJECT, dataset, SCHEMAS)
+    for name, table in (("assessments", told.assessments), ("dead_letters", told.dead_letters)):
+        for batch in table.to_batches():
+            appender.append(name, batch)
+    appender.close()
+    store = MemoryStore(dict(told.records))
+    return reconcile(
+        told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent
+    )  # fmt: skip
+
+
+def wrong(found: Reconciliation) -> dict[str, int]:
+    return {check.name: check.wrong for check in found.checks if not check.holds}
+
+
+# What adds up
+
+
+def test_a_stream_with_two_entities_models_copies_and_rejects_adds_up(told: Told) -> None:
+    found = found_in(told)
+    assert wrong(found) == {} and found.holds
+    assert found.messages == len(told.messages) and found.rows == len(told.assessments) > found.events
+    assert found.events == len(
+        set(zip(*(told.assessments[n].to_pylist() for n in ("event_id", "seq")), strict=True))
+    )
+    assert {"invalid", "too_late", "undecodable", "unknown_type"} == set(found.dead_letters)
+    assert found.records == len(told.records)
+    assert all(check.looked_at for check in found.checks)
+    assert len(set(told.assessments["model"].to_pylist())) == 2
+
+
+def test_what_the_breaker_held_back_is_found_to_be_so(tmp_path: Path) -> None:
+    """Each worker counts its own recommendations, so no order of the log would tell them."""
+    text = MARKET.read_text().replace(UNLIMITED, LIMITED)
+    told = assessed(parse(text, "limited.yaml"), str(tmp_path), 600, seed=4)
+    assert Change.HELD.name in told.assessments["change"].to_pylist()
+    assert wrong(found_in(told)) == {}
+
+
+def test_all_rows_twice_are_still_one_assessment_each(told: Told) -> None:
+    twice = replace(told, assessments=pa.concat_tables([told.assessments] * 2))
+    found = found_in(twice)
+    assert wrong(found) == {} and found.rows == 2 * len(told.assessments)
+
+
+def test_without_knowing_what_was_published_the_rest_is_reconciled(told: Told) -> None:
+    dataset = f"d{time.time_ns()}"
+    tables.create(query_client(PROJECT), dataset)
+    found = reconcile(told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=MemoryStore())
+    assert found.holds and found.messages is None and found.events == found.rows == 0
+
+
+def test_a_duplicate_that_came_too_late_for_its_vector_is_counted(told: Told) -> None:
+    scored = [score is not None for score in told.assessments["score"].to_pylist()]
+    row = scored.index(True, 300)
+
+    def forget(values: list) -> None:
+        values[row] = []
+
+    def repeat(values: list) -> None:
+        values[row] = "duplicate"
+
+    known_once = told.with_column("vector", forget)
+    assert set(wrong(found_in(known_once))) <= {"only a duplicate may be without a vector"}
+    found = found_in(known_once.with_column("disposition", repeat))
+    assert wrong(found) == {} and found.without_vector in (0, 1)
+
+
+# What does not
+
+
+def a_row_is_lost(told: Told) -> Told:
+    applied = [i for i, word in enumerate(told.assessments["disposition"].to_pylist()) if word == "applied"]
+    ids = told.assessments["event_id"].to_pylist()
+    row = next(i for i in applied[40:] if ids.count(ids[i]) == 1)
+    kept = [i for i in range(len(told.assessments)) if i != row]
+    return replace(told, assessments=told.assessments.take(kept))
+
+
+def a_score_is_another(told: Told) -> Told:
+    def change(values: list) -> None:
+        row = next(i for i, score in enumerate(values) if score is not None)
+        values[row] = float(np.nextafter(np.float32(values[row]), np.float32(1)))
+
+    return told.with_column("score", change)
+
+
+def a_vector_differs_in_a_bit(told: Told) -> Told:
+    def change(values: list) -> None:
+        vector = next(vector for vector in values if vector)
+        at = next(i for i, value in enumerate(vector) if value == value)
+        vector[at] = float(np.nextafter(vector[at], np.inf))
+
+    return told.with_column("vector", change)
+
+
+def a_level_is_another(told: Told) -> Told:
+    def change(values: list) -> None:
+        values[0] = {"LOW": "HIGH", "MEDIUM": "LOW", "HIGH": "MEDIUM"}[values[0]]
+
+    return told.with_column("level", change)
+
+
+def a_number_of_the_merchant_is_another(told: Told) -> Told:
+    def change(values: list) -> None:
+        next(entities for entities in values if entities)[0]["seq"] += 1
+
+    return told.with_column("entities", change)
+
+
+def an_event_is_counted_twice(told: Told) -> Told:
+    again = told.assessments.slice(5, 1)
+    at = again.schema.get_field_index("seq")
+    return replace(
+        told,
+        assessments=pa.concat_tables(
+            [told.assessments, again.set_column(at, again.schema.field("seq"), pa.array([10_000]))]
+        ),
+    )
+
+
+def a_copy_says_something_else(told: Told) -> Told:
+    again = a_score_is_another(replace(told, assessments=told.assessments.slice(0, 60)))
+
+    def change(values: list) -> None:
+        values[:] = [2 * START_US] * len(values)
+
+    later = again.with_column("assessed_at", change)
+    return replace(told, assessments=pa.concat_tables([told.assessments, later.assessments]))
+
+
+def a_record_differs_in_a_byte(told: Told) -> Told:
+    key = next(key for key in told.records if b":customer:" in key)
+    blob = told.records[key]
+    return replace(told, records=told.records | {key: blob[:-1] + bytes([blob[-1] ^ 1])})
+
+
+def a_merchant_is_lost(told: Told) -> Told:
+    key = next(key for key in told.records if b":merchant:" in key)
+    return replace(told, records={other: blob for other, blob in told.records.items() if other != key})
+
+
+def a_dead_letter_is_lost(told: Told) -> Told:
+    row = told.dead_letters["message_id"].to_pylist().index("bad-2")
+    kept = [i for i in range(len(told.dead_letters)) if i != row]
+    return replace(told, dead_letters=told.dead_letters.take(kept))
+
+
+GONE, NUMBER = (
+    "every event published is one assessment or a dead letter",
+    "every event has one number in one record",
+)
+GAPS, COPIES = "a customer's events are numbered from 1 without gaps", "repeated rows say the same"
+VECTORS, SCORES = "vectors are what the log implies", "scores are what the log implies"
+LEVELS, MERCHANT = (
+    "levels and changes are what the log implies",
+    "numbers of merchant are what the log implies",
+)
+RECORDS = "records of customer equal a replay, byte by byte"
+MERCHANTS = "records of merchant equal a replay, byte by byte"
+DEAD = "every message that is no event is a dead letter with its reason"
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (a_row_is_lost, {GONE, GAPS, RECORDS}),
+        (a_score_is_another, {SCORES}),
+        (a_vector_differs_in_a_bit, {VECTORS}),
+        (a_level_is_another, {LEVELS}),
+        (a_number_of_the_merchant_is_another, {MERCHANT}),
+        (an_event_is_counted_twice, {NUMBER, GAPS}),
+        (a_copy_says_something_else, {COPIES}),
+        (a_record_differs_in_a_byte, {RECORDS}),
+        (a_merchant_is_lost, {MERCHANTS}),
+        (a_dead_letter_is_lost, {DEAD}),
+    ],
+)  # fmt: skip
+def test_every_fault_is_found_by_its_check(
+    told: Told, fault: Callable[[Told], Told], expected: set[str]
+) -> None:
+    found = found_in(fault(told))
+    assert expected <= set(wrong(found)) and not found.holds
+    shown = {check.name: check.examples for check in found.checks}
+    assert all(1 <= len(shown[name]) <= 5 for name in expected)
+
+
+def test_what_nobody_published_is_found(told: Told) -> None:
+    sent = told.sent
+    (first, _), *rest = sent.events.items()
+    unusable = {message: reason for message, reason in sent.unusable.items() if message != "bad-1"}
+    found = found_in(told, Sent(dict(rest), unusable))
+    assert wrong(found) == {
+        "everything assessed was published": 1,
+        "every dead letter was published and deserves its reason": 1,
+    }
+    examples = [line for check in found.checks for line in check.examples]
+    assert examples == [
+        f"{first[0]} {first[1]}: never published",
+        "message bad-1: undecodable, but it was never published",
+    ]
+
+
+# Its parts
+
+
+def test_more_rows_than_a_message_holds_are_read_whole() -> None:
+    dataset = f"d{time.time_ns()}"
+    tables.create(query_client(PROJECT), dataset)
+    appender = Appender(PROJECT, dataset, SCHEMAS)
+    for first in range(0, 20_000, 4_000):
+        appender.append("assessments", large_rows(4_000, first, features=70))
+    appender.close()
+    here = replace(market(), name="use_case", fingerprint="fingerprint")
+    log = read_log(PROJECT, dataset, here)
+    assert sorted(log.seq.tolist()) == list(range(20_000))
+    assert log.table.nbytes > 12_000_000
+
+
+def test_customers_are_not_parted() -> None:
+    customer = np.repeat(np.arange(7), [PIECE // 2, PIECE, 5, PIECE * 2, 1, 1, 1])
+    found = list(pieces(customer))
+    assert [(piece.start, piece.stop) for piece in found] == [(0, 30_000), (30_000, 70_005), (70_005, 70_008)]
+    assert list(pieces(customer[:0])) == []
+
+
+def test_steps_take_each_customers_rows_in_order_and_one_model_at_a_time(told: Told) -> None:
+    order = np.lexsort((told.assessments["seq"].to_numpy(), Log(told.assessments).codes("customer")))
+    log = Log(told.assessments).take(order)
+    for is_limited in (False, True):
+        found = list(steps(log, is_limited))
+        assert sorted(np.concatenate(found).tolist()) == list(range(len(log)))
+        at = np.empty(len(log), np.int64)
+        at[np.concatenate(found)] = np.arange(len(log))
+        same = np.diff(log.codes("customer")) == 0
+        assert (np.diff(at)[same] > 0).all()
+        for some in found:
+            assert len(set(log.take(some).texts("model"))) == 1
+            recommended = change(log.outcome[some]) == Change.RECOMMENDED
+            assert not is_limited or recommended.all() or not recommended.any()
+
+
+def test_an_audit_sees_all_that_is_published_while_it_lasts() -> None:
+    with broker_of("shop") as broker:
+        broker.publish(broker.names.events, Publication(b"before", {}))
+        with auditing(BROKER_PROJECT, broker.names.events) as path:
+            sent = [Publication(str(i).encode(), {"n": str(i)}) for i in range(2_500)]
+            broker.publish(broker.names.events, *sent)
+            found = collect(path, quiet_s=0.5)
+            assert [(one.data, one.attributes) for one in found] == [
+                (one.data, one.attributes) for one in sent
+            ]
+            assert collect(path, quiet_s=0.1) == []
+        assert broker.subscriptions() == [name for name in broker.subscriptions() if "audit" not in name]
+
+
+def test_an_event_published_twice_is_one_event_in_two_messages() -> None:
+    use_case = market()
+    body = to_json(history(use_case, 1, seed=1)[0].event)
+    copies = [Message(body, {"event_type": "payment"}, name, 2 * START_US) for name in ("a", "b")]
+    sent = Sent.of(use_case, [*copies, *BAD])
+    assert sent.events == {("payment", "p0"): ["a", "b"]}
+    assert sent.unusable == {"bad-1": "undecodable", "bad-2": "invalid", "bad-3": "unknown_type"}
+    assert sent.messages == 5
