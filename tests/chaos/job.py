@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from google.cloud import bigquery
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1.types import Subscription
 
-from export.bundle import promote, save
-from features.usecase import UseCase
+from export.bundle import Bundle, promote, save
+from features.usecase import UseCase, parse
 from pipeline import progress, tables
 from pipeline.bigquery import query_client
 from pipeline.status import backlog
@@ -33,6 +34,11 @@ def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIE
     while not condition():
         assert time.monotonic() < until_s, f"{what}: not within {patience_s:g} s"
         time.sleep(POLL_S)
+
+
+@lru_cache
+def trained_once(use_case_text: str) -> Bundle:
+    return trained(parse(use_case_text))
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,9 @@ class Place:
     def furnish(self, ack_deadline_s: int) -> None:
         create(self.names)
         tables.create(query_client(self.project), self.dataset)
-        save(trained(self.use_case), self.bundles)
-        promote(self.bundles, trained(self.use_case).manifest.id)
+        bundle = trained_once(self.use_case.text)
+        save(bundle, self.bundles)
+        promote(self.bundles, bundle.manifest.id)
         changed = Subscription(name=self.names.reader(self.names.events), ack_deadline_seconds=ack_deadline_s)
         with subscriber_client() as client:
             client.update_subscription(

@@ -45,10 +45,7 @@ class Stream:
 def stream(folder: Path, n: int, days: int, seed: int) -> Stream:
     """n messages of `days` days."""
     rng = np.random.default_rng(seed)
-    file = folder / "offboarding.yaml"
-    lateness = f"lateness: {round(days * LATENESS_SHARE)}d"
-    file.write_text(OFFBOARDING.read_text().replace("lateness: 1h", lateness))
-    use_case = load(file)
+    use_case = forgiving(folder, days)
     generate(round(n / days / EVENTS_A_CUSTOMER_AND_DAY), days, seed, folder)
     users, transactions = (events(use_case, folder, name) for name in ("customer", "transaction"))
     once = n - round(n * DUPLICATES)
@@ -56,6 +53,14 @@ def stream(folder: Path, n: int, days: int, seed: int) -> Stream:
     messages = [found[i].message for i in arrival(rng, found, n)]
     ids = frozenset((m.attributes["event_type"], m.attributes["event_id"]) for m in messages)
     return Stream(use_case, messages, ids)
+
+
+def forgiving(folder: Path, days: int) -> UseCase:
+    """The off-boarding use case, in a file of its own, with a lateness for a stream of so many days."""
+    file = folder / "offboarding.yaml"
+    lateness = f"lateness: {round(days * LATENESS_SHARE)}d"
+    file.write_text(OFFBOARDING.read_text().replace("lateness: 1h", lateness))
+    return load(file)
 
 
 @dataclass(frozen=True)

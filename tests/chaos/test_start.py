@@ -9,12 +9,12 @@ import pytest
 
 import pipeline.run  # noqa: F401 - or the first test would be charged for importing Beam
 import riskstream
-from features.usecase import load
 from tests.chaos.job import Place
-from tests.chaos.stream import OFFBOARDING
+from tests.chaos.stream import forgiving
 
 SECONDS = 15.0  # on a busy machine; alone it takes one
 WRONG_FLAG, CANNOT_START = 2, 8
+DAYS = 60  # as in other tests here, which then share a model
 OTHER_WINDOWS = ("windows: [1h, 24h, 7d, 30d]", "windows: [1h, 24h, 7d, 90d]")
 
 FAULTS = {
@@ -30,8 +30,8 @@ FAULTS = {
 
 
 @pytest.fixture
-def furnished(place: Callable[..., Place]) -> Place:
-    return place(load(OFFBOARDING))
+def furnished(place: Callable[..., Place], tmp_path: Path) -> Place:
+    return place(forgiving(tmp_path, DAYS))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -43,9 +43,16 @@ def test_what_is_missing_is_said_before_anything_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags, code, expected = FAULTS[fault]
-    Path(tmp_path / "other.yaml").write_text(OFFBOARDING.read_text().replace(*OTHER_WINDOWS))
+    (tmp_path / "other.yaml").write_text(furnished.use_case.text.replace(*OTHER_WINDOWS))
     monkeypatch.chdir(tmp_path)
-    own = ["--project", furnished.project, "--bundle", furnished.bundles, "--use-case", str(OFFBOARDING)]
+    own = [
+        "--project",
+        furnished.project,
+        "--bundle",
+        furnished.bundles,
+        "--use-case",
+        furnished.use_case.file,
+    ]
     state = ["--state", str(tmp_path / "state")]
     monkeypatch.setattr(sys, "argv", ["riskstream", "run", *own, *state, *flags])
     began_s = time.monotonic()
