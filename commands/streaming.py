@@ -227,3 +227,35 @@ def status(
         screen.watch(lambda: status(found, places), lambda: time.sleep(WATCH_S), Console())
     else:
         Console().print(screen.status(status(found, places)))
+
+
+@app.command(epilog=examples("riskstream reconcile", "riskstream reconcile --json | jq .holds"))
+def reconcile(
+    project: Project,
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)],
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    dataset: Dataset = "riskstream",
+    redis_ca_file: RedisCaFile = None,
+    redis_cluster: RedisCluster = False,
+    prefix: Prefix = "riskstream",
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild every record, vector, score and level from the log and compare them, bit for bit.
+
+    Reads all assessments of the use case's present features; the models they name must be in the bundles' folder.
+    Ask when nothing is under way. The exit code is 1 if anything differs.
+    """
+    from contextlib import closing
+
+    from features.usecase import load
+    from pipeline.comparison import lines
+    from pipeline.options import record_ttl
+    from pipeline.reconcile import reconcile
+    from pipeline.redis_store import RedisStore
+
+    found = load(use_case)
+    with closing(RedisStore(redis_url, record_ttl(found), redis_ca_file, redis_cluster)) as store:
+        done = reconcile(found, project=project, dataset=dataset, bundle=bundle, store=store, prefix=prefix)
+    show_json(asdict(done)) if as_json else echo_each(lines(done.checks))
+    raise typer.Exit(0 if done.holds else 1)

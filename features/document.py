@@ -6,7 +6,7 @@ and expectation.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -144,10 +144,11 @@ def one_of(node: Node, options: Iterable[str]) -> str:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
     """SafeLoader with YAML 1.2's booleans and without dates."""
 
-    yaml_implicit_resolvers: Mapping[str, Any] = {
-        first: [rule for rule in rules if not rule[0].endswith((":bool", ":timestamp", ":int", ":float"))]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [rule for rule in rules if not rule[0].endswith((":bool", ":timestamp", ":int", ":float"))]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _unique_mapping(loader: Any, node: Any) -> dict[Any, Any]:

@@ -1,7 +1,7 @@
 """What a check found, and the log and the stored records held against what the log implies, bit for bit."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -28,6 +28,14 @@ class Check:
     @property
     def holds(self) -> bool:
         return self.wrong == 0
+
+
+def lines(checks: Iterable[Check]) -> Iterator[str]:
+    """What was looked at, and what is wrong."""
+    for each in checks:
+        of = f"{each.looked_at:,}" if each.holds else f"{each.wrong:,} of {each.looked_at:,}"
+        yield f"{'ok' if each.holds else 'WRONG':<5}  {each.name} ({of})"
+        yield from (f"         {example}" for example in each.examples)
 
 
 def check(name: str, looked_at: int, wrong: Iterable[str]) -> Check:

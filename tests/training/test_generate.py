@@ -22,7 +22,8 @@ USER_HEADER = (
     "user_current_state"
 )
 TRANSACTION_HEADER = (
-    "id,reference_transaction_id,user_id,state,type,category_id,amount,currency,direction,completed_at,created_at"
+    "id,reference_transaction_id,user_id,state,type,category_id,"
+    "amount,currency,direction,completed_at,created_at"
 )
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 TIME = r"2024-\d\d-\d\d \d\d:\d\d:\d\d\.\d{4,5}[1-9] UTC"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import comparison
 from pipeline.reconcile import Reconciliation
 
 
@@ -60,15 +61,6 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
 
 
-def check_lines(found: Reconciliation) -> Iterator[str]:
-    """What was reconciled, and what is wrong."""
-    for check in found.checks:
-        verdict = "ok   " if check.holds else "WRONG"
-        of = f"{check.looked_at:,}" if check.holds else f"{check.wrong:,} of {check.looked_at:,}"
-        yield f"{verdict}  {check.name} ({of})"
-        yield from (f"         {example}" for example in check.examples)
-
-
 def report(found: Summary, folder: Path, keep: bool) -> str:
     """All of it as text."""
     figures = list(lines(found))
@@ -79,7 +71,7 @@ def report(found: Summary, folder: Path, keep: bool) -> str:
             "",
             *(f"{name:<{width}}  {value}" for name, value in figures),
             "",
-            *check_lines(found.reconciliation),
+            *comparison.lines(found.reconciliation.checks),
             "",
             f"{verdict}; {found.seconds:,.0f} s in all",
             "",
@@ -99,7 +91,8 @@ def further_kept(folder: Path) -> Iterator[str]:
     yield "The stack and the job still run. To try:"
     yield f'  eval "$(riskstream env --folder {folder}/stack)"'
     yield f"  riskstream status --state {folder}/job"
+    yield f"  riskstream reconcile --bundle {folder}/bundles"
     yield "  riskstream alerts &"
     yield f"  riskstream publish {folder}/stream/transactions.csv --rate 1000"
     yield "To stop:"
-    yield f"  kill $(jq .pid {folder}/job/job.json); riskstream down --folder {folder}/stack"
+    yield f"  kill $(grep -o '[0-9]*' {folder}/job/process.json | head -1); riskstream down --folder {folder}/stack"
