@@ -32,7 +32,7 @@ demo: setup kernel ## the whole system on this machine: stack, model, stream, re
 test: setup kernel ## all tests but the long ones, in under 5 minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-kernel: setup
+kernel: setup ## compile the feature kernel ahead of its first use
 	@echo "Compiling the feature kernel, unless it is (takes a minute)"
 	@$(BIN)/python -m features.kernel
 

@@ -99,6 +99,8 @@ def train(
     The files are replayed through the kernel of the stream in event-time order. Which events a file has is told
     by its columns. Bad rows are told with their line and left out; the exit code is then 1.
     """
+    import msgspec
+
     from export import bundle as bundles
     from features.replay import replay
     from features.usecase import load
@@ -114,5 +116,5 @@ def train(
         found, replayed, bundle, seed=seed, created_at=now, progress=lambda stage: typer.echo(stage, err=True)
     )
     manifest = bundles.load(path).manifest
-    show_json(asdict(manifest)) if as_json else typer.echo(f"{path}")
+    show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
     raise typer.Exit(1 if rows.bad else 0)

@@ -86,7 +86,8 @@ def event_type_of(use_case: UseCase, path: Path, named: str | None = None) -> st
     fitting = [name for name, t in types.items() if set(needed_columns(t)) <= set(columns)]
     if len(fitting) != 1:
         found = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
-        raise BadFile(f"{path}: {found} its columns ({', '.join(columns)}); give --type: {', '.join(types)}")
+        expected = f"expected those of one of {', '.join(types)} (`riskstream publish --type` names one)"
+        raise BadFile(f"{path}: {found} its columns ({', '.join(columns)}); {expected}")
     return fitting[0]
 
 

@@ -357,7 +357,9 @@ def test_an_event_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
     neither = tmp_path / "x.csv"
     neither.write_text("a,b\n")
     assert event_type_of(SHOP, neither, "visit") == "visit"
-    with pytest.raises(BadFile, match=r"sale and visit fit its columns .*; give --type: sale, visit"):
+    with pytest.raises(
+        BadFile, match=r"sale and visit fit its columns .*; expected those of one of sale, visit"
+    ):
         event_type_of(SHOP, both)
     with pytest.raises(BadFile, match=r"no event type fits its columns \(a, b\)"):
         event_type_of(SHOP, neither)

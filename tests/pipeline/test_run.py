@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 from google.cloud import bigquery
+from redis import Redis
+from typer.testing import CliRunner, Result
 
+import riskstream
 from deploy.local import stack
 from export.bundle import bundle, promote, save
 from features.events import to_json
@@ -199,6 +202,24 @@ def test_a_promoted_model_is_used_without_a_restart(cloud: bigquery.Client, brok
         until(lambda: said(job).model == new.manifest.id, "the status says so")
     found = dict(rows(cloud, job, "SELECT model, COUNT(*) FROM assessments GROUP BY model"))
     assert found.keys() == {old.manifest.id, new.manifest.id} and sum(found.values()) == 200
+    adds_up = reconciled(job)
+    assert adds_up.exit_code == 0 and json.loads(adds_up.stdout)["holds"]
+    redis = Redis.from_url(job.redis_url)
+    redis.delete(redis.keys("riskstream:market:*:customer:*")[0])
+    wrong = reconciled(job)
+    assert wrong.exit_code == 1
+    (of_records,) = [each for each in json.loads(wrong.stdout)["checks"] if each["wrong"]]
+    assert of_records["wrong"] == 1 and "not in the store" in of_records["examples"][0]
+
+
+def reconciled(job: Job) -> Result:
+    """What `riskstream reconcile` says."""
+    options = {
+        "--use-case": job.use_case_file, "--project": job.project, "--dataset": job.dataset,
+        "--bundle": job.bundle, "--redis-url": job.redis_url,
+    }  # fmt: skip
+    words = [word for option in options.items() for word in option]
+    return CliRunner().invoke(riskstream.app, ["reconcile", *words, "--json"])
 
 
 def test_sigterm_finishes_what_is_at_hand(cloud: bigquery.Client, broker: Broker, job: Job) -> None:

@@ -186,7 +186,7 @@ def test_everything_together(
     said = json.loads(found.to_json())
     assert (said["use_case"], said["fingerprint"]) == ("shop", SHOP.fingerprint)
     assert said["customers"]["levels"] == COUNTS
-    assert said["job"]["said"]["events"] == 0
+    assert said["job"]["said"]["events"] == progress.progress.counts["events"]
     text = shown(screen.status(found))
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text
