@@ -14,7 +14,7 @@ from features.events import Batch
 from features.together import advance_all
 from features.vector import vectors
 
-RecordsById = MutableMapping[tuple[str, str], bytes]  # by entity and id
+RecordsById = MutableMapping[str, MutableMapping[str, bytes]]  # by entity, by id
 
 
 class Replayed(NamedTuple):
@@ -30,10 +30,11 @@ def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iter
     """Vectors for batch after batch, on `records` (changed in place; empty when not given)."""
     known: RecordsById = {} if records is None else records
     for batch in batches:
-        found = {entity: [known.get((entity, i)) for i in a.ids] for entity, a in batch.arrivals.items()}
+        own = {entity: known.setdefault(entity, {}) for entity in batch.arrivals}
+        found = {entity: [*map(own[entity].get, a.ids)] for entity, a in batch.arrivals.items()}
         advanced = advance_all(batch, found)
         for entity, one in advanced.items():
-            known.update(zip([(entity, i) for i in batch.arrivals[entity].ids], one.blobs(), strict=True))
+            own[entity].update(zip(batch.arrivals[entity].ids, one.blobs(), strict=True))
         subject = advanced[batch.use_case.subject]
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
         yield Replayed(batch, columns, subject.seq, subject.disposition)

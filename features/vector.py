@@ -20,13 +20,14 @@ DAYS_PER_YEAR = 365.25
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 Floats = NDArray[np.float64]
+Places = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class _Assembly:
     """Columns that are copied as they are, entity by entity, and the features that need arithmetic."""
 
-    copies: tuple[tuple[str, NDArray[np.intp], NDArray[np.intp]], ...]  # entity, to, from
+    copies: tuple[tuple[str, Places, Places], ...]  # entity, to, from
     others: tuple[tuple[int, Feature], ...]
 
 
@@ -40,8 +41,14 @@ def _assembly(use_case: UseCase) -> _Assembly:
             copies.setdefault(feature.entity, []).append((position, formula.source.column))
         else:
             others.append((position, feature))
-    pairs = [(e, np.array([t for t, _ in c]), np.array([f for _, f in c])) for e, c in copies.items()]
+    pairs = [(entity, _places([t for t, _ in c]), _places([f for _, f in c])) for entity, c in copies.items()]
     return _Assembly(tuple(pairs), tuple(others))
+
+
+def _places(numbers: list[int]) -> Places:
+    """As a slice, if they follow one another: several times as fast."""
+    follow = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return slice(numbers[0], numbers[-1] + 1) if follow else np.array(numbers)
 
 
 def vectors(batch: Batch, raw: Mapping[str, Floats]) -> NDArray[np.float32]:

@@ -16,7 +16,10 @@ from features.plan import Arrivals, EntityPlan
 
 
 class _Columns(NamedTuple):
-    """Arrivals without the ids, unsigned numbers as their bits, as compiled code takes them."""
+    """Arrivals as compiled code takes them: without the ids, unsigned numbers as their bits, record by record.
+
+    Compiled code goes through memory from front to end; jumping about in the order of arrival takes twice as long.
+    """
 
     key: NDArray[np.int64]
     time_us: NDArray[np.int64]
@@ -30,7 +33,12 @@ class _Columns(NamedTuple):
     attribute_source: NDArray[np.int8]
 
 
-class _Out(NamedTuple):
+EVENT_COLUMNS = _Columns._fields[:8]  # one row an event; attributes are rows of their own
+
+
+class _Said(NamedTuple):
+    """About each event, record by record as in _Columns; the last row is about events without a record."""
+
     raw: NDArray[np.float64]
     disposition: NDArray[np.uint8]
     exact: NDArray[np.bool_]
@@ -38,8 +46,18 @@ class _Out(NamedTuple):
     original: NDArray[np.int32]
     seen_score: NDArray[np.float32]
     seen_outcome: NDArray[np.uint8]
+
+
+class _Places(NamedTuple):
+    """Where each event's outcome stands in its packed record, record by record; -1: it is in none."""
+
     score_at: NDArray[np.int64]
     outcome_at: NDArray[np.int64]
+
+
+class _Known(NamedTuple):
+    """About each record."""
+
     status: NDArray[np.int64]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -51,8 +69,10 @@ def _plain(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(missing, np.nan, numbers) if missing.any() else numbers
 
 
-def _columns(arrivals: Arrivals) -> _Columns:
+def _columns(arrivals: Arrivals, order: NDArray[np.intp]) -> _Columns:
     columns = {name: np.ascontiguousarray(getattr(arrivals, name)) for name in _Columns._fields}
+    for name in EVENT_COLUMNS:
+        columns[name] = columns[name][order]
     for name in ("key", "lanes"):
         columns[name] = columns[name].view(np.int64)
     for name in ("values", "attributes"):
@@ -60,21 +80,37 @@ def _columns(arrivals: Arrivals) -> _Columns:
     return _Columns(**columns)
 
 
-def _out(events: int, records: int, columns: int) -> _Out:
-    return _Out(
-        raw=np.full((events, columns), np.nan),
-        disposition=np.zeros(events, np.uint8),
-        exact=np.ones(events, np.bool_),
-        seq=np.zeros(events, np.int64),
-        original=np.full(events, -1, np.int32),
-        seen_score=np.full(events, np.nan, np.float32),
-        seen_outcome=np.zeros(events, np.uint8),
-        score_at=np.full(events, -1, np.int64),
-        outcome_at=np.full(events, -1, np.int64),
-        status=np.zeros((records, STATUS_BYTES // 8), np.int64),
-        before=np.zeros(records, np.int64),
-        after=np.zeros(records, np.int64),
+def _said(events: int, columns: int) -> _Said:
+    """Nothing yet."""
+    rows = events + 1
+    return _Said(
+        raw=np.full((rows, columns), np.nan),
+        disposition=np.zeros(rows, np.uint8),
+        exact=np.ones(rows, np.bool_),
+        seq=np.zeros(rows, np.int64),
+        original=np.full(rows, -1, np.int32),
+        seen_score=np.full(rows, np.nan, np.float32),
+        seen_outcome=np.zeros(rows, np.uint8),
     )
+
+
+def _in_order_of_arrival(said: _Said, order: NDArray[np.intp], events: int) -> _Said:
+    """`said` when event j of it arrived as order[j] among so many events."""
+    place = np.full(events, len(order))
+    place[order] = np.arange(len(order))
+    arrived = _Said(*(column.take(place, axis=0) for column in said))
+    again = np.flatnonzero(arrived.original >= 0)
+    arrived.original[again] = order[arrived.original[again]]
+    return arrived
+
+
+def _by_record(record: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The events that have a record, record by record, each record's in order of arrival."""
+    present = np.flatnonzero(record >= 0)
+    number = record[present]
+    if number.max(initial=0) <= np.iinfo(np.uint16).max:
+        number = number.astype(np.uint16)  # numpy sorts 16 bits without comparing: five times as fast
+    return present[np.argsort(number, kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -92,8 +128,8 @@ class Advanced:
     before: NDArray[np.int64]  # [r] seq as read; 0: there was no record
     after: NDArray[np.int64]  # [r] seq now; unchanged: nothing to write
     _has_status: bool
-    _score_at: NDArray[np.int64]
-    _outcome_at: NDArray[np.int64]
+    _order: NDArray[np.intp]
+    _places: _Places
     _written: NDArray[np.uint8]
     _written_at: NDArray[np.int64]
 
@@ -104,11 +140,12 @@ class Advanced:
         """
         if not self._has_status:
             return
-        kept = np.flatnonzero(self._score_at >= 0)
-        scores = np.ascontiguousarray(score[kept], np.float32).view(np.uint8).reshape(-1, 4)
-        self._written[self._score_at[kept, None] + np.arange(4)] = scores
-        places = self._outcome_at[kept]
-        self._written[places] = (self._written[places] & INEXACT) | (outcome[kept] & ~np.uint8(INEXACT))
+        kept = np.flatnonzero(self._places.score_at >= 0)
+        arrived, (score_at, outcome_at) = self._order[kept], (place[kept] for place in self._places)
+        scores = np.ascontiguousarray(score[arrived], np.float32).view(np.uint8).reshape(-1, 4)
+        self._written[score_at[:, None] + np.arange(4)] = scores
+        was, now = self._written[outcome_at] & INEXACT, outcome[arrived] & ~np.uint8(INEXACT)
+        self._written[outcome_at] = was | now
         statuses = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS_BYTES)
         self._written[self._written_at[:-1, None] + HEADER_BYTES + np.arange(STATUS_BYTES)] = statuses
 
@@ -130,21 +167,27 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     blobs = [record or b"" for record in records]
     read, read_at = np.frombuffer(b"".join(blobs), np.uint8), np.cumsum([0, *map(len, blobs)])
     check(p, read, read_at)
-    present = np.flatnonzero(arrivals.record >= 0)
-    order = present[np.argsort(arrivals.record[present], kind="stable")]
+    order = _by_record(arrivals.record)
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
     written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
-    out = _out(len(arrivals), len(records), plan.raw_columns)
-    advance_all(p, w, f, _columns(arrivals), order, starts, read, read_at, written, written_at, out)
+    said = _said(len(order), plan.raw_columns)
+    places = _Places(*(np.full(len(order), -1) for _ in _Places._fields))
+    known = _Known(
+        np.zeros((len(records), STATUS_BYTES // 8), np.int64),
+        np.zeros(len(records), np.int64),
+        np.zeros(len(records), np.int64),
+    )
+    columns = _columns(arrivals, order)
+    advance_all(p, w, f, columns, starts, read, read_at, written, written_at, said, places, known)
     return Advanced(
-        *out[:7],
-        status=out.status.view(STATUS).reshape(-1),
-        before=out.before,
-        after=out.after,
+        *_in_order_of_arrival(said, order, len(arrivals)),
+        status=known.status.view(STATUS).reshape(-1),
+        before=known.before,
+        after=known.after,
         _has_status=plan.is_subject,
-        _score_at=out.score_at,
-        _outcome_at=out.outcome_at,
+        _order=order,
+        _places=places,
         _written=written,
         _written_at=written_at,
     )

@@ -31,5 +31,9 @@ def outermost(function: Callable[..., Any]) -> Any:
 
 
 def _stamped(dispatcher: Any) -> Any:
-    dispatcher._cache._cache_file._source_stamp = STAMP
+    file = dispatcher._cache._cache_file
+    file._source_stamp = STAMP
+    file._version = (
+        f"{file._version} {STAMP}"  # compared before anything is unpickled, which may name what is gone
+    )
     return dispatcher

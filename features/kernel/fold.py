@@ -150,9 +150,9 @@ def _stage(p, w, f, arrivals, j):
 
 
 @inlined
-def _answer(w, f, out, j):
-    out.disposition[j], out.seq[j], out.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
-    out.original[j], out.seen_outcome[j], out.seen_score[j] = (
+def _answer(w, f, said, j):
+    said.disposition[j], said.seq[j], said.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
+    said.original[j], said.seen_outcome[j], said.seen_score[j] = (
         w[ANSWER_ORIGIN],
         w[ANSWER_OUTCOME],
         f[ANSWER_SCORE],
@@ -160,35 +160,35 @@ def _answer(w, f, out, j):
 
 
 @compiled
-def _note_places(w, out, score_at, outcome_at):
+def _note_places(w, places, score_at, outcome_at):
     """Where the outcomes of this batch's events go in the packed record."""
     for i in range(w[LENGTH]):
         j = w[RING_ORIGIN + w[START] + i]
         if j >= 0:
-            out.score_at[j], out.outcome_at[j] = score_at + 4 * i, outcome_at + i
+            places.score_at[j], places.outcome_at[j] = score_at + 4 * i, outcome_at + i
 
 
 @outermost
-def advance_all(p, w, f, arrivals, order, starts, read, read_at, written, written_at, out):
-    """Record by record: unpack, take its events, pack. `order[starts[r]:starts[r + 1]]` are r's events."""
-    places = np.zeros(2, np.int64)
+def advance_all(p, w, f, arrivals, starts, read, read_at, written, written_at, said, places, known):
+    """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack."""
+    starts_at = np.zeros(2, np.int64)
     at = 0
     for r in range(len(starts) - 1):
         if read_at[r] == read_at[r + 1]:
             clear(p, w)
         else:
             unpack(p, w, f, read, read_at[r])
-        out.before[r] = w[SEQ]
-        for j in order[starts[r] : starts[r + 1]]:
+        known.before[r] = w[SEQ]
+        for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
-            _take(p, w, f, out.raw[j])
-            _answer(w, f, out, j)
+            _take(p, w, f, said.raw[j])
+            _answer(w, f, said, j)
         forget_versions(p, w, f)
-        out.after[r], written_at[r] = w[SEQ], at
-        at = pack(p, w, f, written, at, places)
+        known.after[r], written_at[r] = w[SEQ], at
+        at = pack(p, w, f, written, at, starts_at)
         if p[IS_SUBJECT]:
-            out.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
-            _note_places(w, out, places[0], places[1])
+            known.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
+            _note_places(w, places, starts_at[0], starts_at[1])
     written_at[len(starts) - 1] = at
 
 

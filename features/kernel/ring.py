@@ -39,14 +39,14 @@ INEXACT = 0x80  # the kernel's bit of an outcome: the vector can no longer be re
 @compiled
 def find(w, key):
     """Slot of the event with this key, or -1. Counts hits first, without branches: most keys are new."""
-    lo, hi = w[START], w[START] + w[LENGTH]
+    keys = w[RING_KEY + w[START] : RING_KEY + w[START] + w[LENGTH]]
     hits = 0
-    for i in range(RING_KEY + lo, RING_KEY + hi):
-        hits += w[i] == key
+    for i in range(len(keys)):
+        hits += keys[i] == key
     if hits:
-        for i in range(lo, hi):
-            if w[RING_KEY + i] == key:
-                return i
+        for i in range(len(keys)):
+            if keys[i] == key:
+                return w[START] + i
     return -1
 
 

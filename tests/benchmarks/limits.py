@@ -38,9 +38,9 @@ def limits(events: int) -> list[Row]:
     """All of them, on the 16 features' own messages, records and vectors."""
     use_case = load(workloads.SIXTEEN)
     history = workloads.sixteen(use_case, workloads.payments(events))
-    records: dict[tuple[str, str], bytes] = {}
+    records: dict[str, dict[str, bytes]] = {}
     vectors = np.concatenate([replayed.vectors for replayed in replay(history.batches(), records)])
-    blobs = {name: blob for (_, name), blob in records.items()}
+    blobs = records[use_case.subject]
     keys = record_keys("bench", use_case.name, use_case.fingerprint, use_case.subject, list(blobs))
     return [
         redis_row(keys, list(blobs.values())),

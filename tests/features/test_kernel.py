@@ -5,17 +5,21 @@ repeated or committed by half, the records must be the same bytes and the vector
 The rules themselves, example by example, are in test_rules.py.
 """
 
+import pickle
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
+import numba
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features import kernel
-from features.kernel import Disposition
+from features.kernel import Disposition, fold
 from features.plan import EVER, Output, Statistic
 from tests.features import golden
 from tests.features.driving import Driver, Told, drive, outcome_of, score_of
@@ -283,3 +287,13 @@ def test_a_folded_event_counts_itself_and_what_its_buckets_hold(case: Case, size
                 assert own <= value <= sum(may_count(i, applied[-1], output) for i in applied)
             if output.statistic in (Statistic.SINCE_LAST, Statistic.SINCE_FIRST):
                 assert not value < 0
+
+
+def test_code_cached_by_an_earlier_version_is_not_looked_at(tmp_path: Path) -> None:
+    """What an upgrade finds on disk may name classes that are no longer there."""
+    file = copy(fold.advance_all._cache._cache_file)
+    file._index_path = str(tmp_path / "index")
+    gone = b"cfeatures.kernel.advanced\nNoLongerHere\n."
+    for version in (numba.__version__, f"{numba.__version__} of other sources"):
+        Path(file._index_path).write_bytes(pickle.dumps(version) + gone)
+        assert file._load_index() == {}
