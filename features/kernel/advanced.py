@@ -98,7 +98,7 @@ def _in_order_of_arrival(said: _Said, order: NDArray[np.intp], events: int) -> _
     """`said` when event j of it arrived as order[j] among so many events."""
     place = np.full(events, len(order))
     place[order] = np.arange(len(order))
-    arrived = _Said(*(column.take(place, axis=0) for column in said))
+    arrived = _Said._make(column.take(place, axis=0) for column in said)
     again = np.flatnonzero(arrived.original >= 0)
     arrived.original[again] = order[arrived.original[again]]
     return arrived
@@ -172,7 +172,7 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
     said = _said(len(order), plan.raw_columns)
-    places = _Places(*(np.full(len(order), -1) for _ in _Places._fields))
+    places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
     known = _Known(
         np.zeros((len(records), STATUS_BYTES // 8), np.int64),
         np.zeros(len(records), np.int64),

@@ -47,9 +47,9 @@ TILES, SUMS = 0, 1
     TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
     LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
     TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
-    W_SLOTS, W_VERSION_TIME, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, F_VALUES, F_VERSION, F_STAGED, F_FIGURES,
+    W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, F_VALUES, F_VERSION, F_STAGED, F_FIGURES,
     F_EVER, PLACES,
-) = range(42)  # fmt: skip
+) = range(43)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
@@ -153,6 +153,7 @@ def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
     whole = {
         W_SLOTS: sizes[DISTINCTS] * COLUMN,
         W_VERSION_TIME: VERSIONS_LIMIT * sizes[SOURCES],
+        W_SINCE: sizes[TRACKS],
         W_LENGTH: 2 * sizes[TRACKS],
         W_BUCKET: buckets,
         W_SKETCH: 2 * sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,

@@ -55,12 +55,12 @@ from features.kernel.tables import (
     W_BUCKET,
     W_EVER,
     W_LENGTH,
+    W_SINCE,
     W_SKETCH,
     W_SLOTS,
 )
 
-ONE = np.uint64(1)
-NEVER = np.iinfo(np.int64).min
+ONE, NO_LANES = np.uint64(1), np.uint64(0)
 trailing_zeros: Any = numbers.trailing_zeros  # mypy cannot see through numba's intrinsics
 
 
@@ -228,14 +228,17 @@ def expired(p, w, k):
 
 @compiled
 def _gather_tiles(p, w, f, k, time):
-    """Track k of SUMS becomes the tiles that windows ending at `time` reach."""
-    head = time // p[p[TRACK_HOP_US] + k]
-    after, buckets, kept = max(head - p[p[TRACK_SPAN] + k], expired(p, w, k)), bucket_at(p, TILES, k), 0
+    """Track k of SUMS becomes the tiles that windows ending at `time` reach; returns when these begin."""
+    hop, buckets, kept = p[p[TRACK_HOP_US] + k], bucket_at(p, TILES, k), 0
+    head = time // hop
+    after = head - p[p[TRACK_SPAN] + k]
+    reached = after if time >= w[FLOOR] else max(after, expired(p, w, k))
     for i in range(w[length_at(p, TILES, k)]):
-        if after < w[buckets + i] <= head:
+        if reached < w[buckets + i] <= head:
             copy_bucket(p, w, f, k, TILES, i, SUMS, kept)
             kept += 1
     w[length_at(p, SUMS, k)] = kept
+    return (after + 1) * hop
 
 
 @compiled
@@ -252,26 +255,26 @@ def _first_since(w, time, end):
 
 
 @compiled
-def _gather_ring(p, w, f, k, time, end, seq):
-    """Count the ring's events before slot `end` up to `seq` in track k of SUMS, bucket by bucket."""
-    hop, bit = p[p[TRACK_HOP_US] + k], ONE << np.uint64(p[p[TRACK_LANE] + k])
-    first = _first_since(w, (time // hop - p[p[TRACK_SPAN] + k] + 1) * hop, end)
-    i, bucket_end = 0, NEVER
+def _gather_ring(p, w, f, first, end, seq):
+    """Count the ring's events from slot `first` to `end`, those up to `seq`, in the tracks whose windows reach them."""
     for slot in range(first, end):
-        if np.uint64(w[RING_LANES + slot]) & bit == 0 or w[RING_SEQ + slot] > seq:
-            continue
-        if w[RING_TIME + slot] >= bucket_end:
-            i = _place(p, w, f, SUMS, k, w[RING_TIME + slot])
-            bucket_end = (w[bucket_at(p, SUMS, k) + i] + 1) * hop
-        _count(p, w, f, SUMS, k, i, slot)
+        bits = np.uint64(w[RING_LANES + slot]) if w[RING_SEQ + slot] <= seq else NO_LANES
+        while bits:
+            lane = np.int64(trailing_zeros(bits))
+            bits &= bits - ONE
+            for k in range(p[p[LANE_TRACKS] + lane], p[p[LANE_TRACKS] + lane + 1]):
+                if w[RING_TIME + slot] >= w[p[W_SINCE] + k]:
+                    _count(p, w, f, SUMS, k, _place(p, w, f, SUMS, k, w[RING_TIME + slot]), slot)
 
 
 @compiled
 def gather(p, w, f, time, end, seq):
     """Set SUMS to what an event at `time` sees: tiles, and ring events before slot `end` up to `seq`."""
+    earliest = time
     for k in range(p[TRACKS]):
-        _gather_tiles(p, w, f, k, time)
-        _gather_ring(p, w, f, k, time, end, seq)
+        w[p[W_SINCE] + k] = _gather_tiles(p, w, f, k, time)
+        earliest = min(earliest, w[p[W_SINCE] + k])
+    _gather_ring(p, w, f, _first_since(w, earliest, end), end, seq)
     for e in range(p[EVER_LANES]):
         lane = p[p[EVER_LANE] + e]
         for place in range(EVER_FIELDS):
