@@ -17,7 +17,7 @@ from export.onnx import Scorer
 from features.decoding import known_codec
 from features.replay import replay
 from features.usecase import load
-from pipeline.options import beam_options
+from pipeline.options import Job, beam_options
 from pipeline.redis_store import RedisStore
 from pipeline.source import FOREVER
 from pipeline.store import SEQ, record_keys, seq_bytes
@@ -28,8 +28,8 @@ from tests.benchmarks.workloads import History
 
 EVENTS = 200_000  # 30 days
 SECONDS = 3.0  # of each measurement
-BATCH = 4_000  # as the job's
-KEYS = 2_000  # records in such a batch
+BATCH = Job.batch
+KEYS = 3_000  # records in such a batch
 BEAM_ELEMENTS = 1_000_000
 BUNDLE_ELEMENTS = 10_000
 

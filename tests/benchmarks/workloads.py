@@ -34,7 +34,7 @@ HEAD = 50  # shares are 1 / (rank + HEAD)
 EVENTS_A_DAY = 6_667  # of all customers: 200,000 in 30 days, 40 each
 TREES, LEAVES = 200, 31
 PUBLISHED_US = 10**18  # of replayed events: none is from the future
-REPLAY_BATCH = 20_000
+REPLAY_BATCH = 100_000
 
 
 @dataclass(frozen=True)
