@@ -1,7 +1,8 @@
-"""Two million events through one job: it is as fast, and as large, in the last tenth as in the second.
+"""Two million events through one job: it is as fast, and as large, at the end as after the first tenth.
 
-The first tenth is left out: records fill up in it. On a machine that others use as well the clock says little,
-so processor time is compared too, and more strictly.
+The first tenth is left out: records fill up in it. Others who use the machine can only make a tenth look slower,
+so the best of three early tenths is held against the best of the last three; what wears out is slow in all of
+those. Processor time, which others disturb less, is compared more strictly.
 """
 
 import subprocess
@@ -20,8 +21,9 @@ from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
 
 EVENTS = 2_000_000
 TENTHS = 10
-SLOWER = 0.30  # at most, by the clock
-BUSIER = 0.15  # at most, in processor time an event
+EARLY, LATE = slice(1, 4), slice(7, 10)  # tenths that are compared
+SLOWER = 0.20  # at most, by the clock
+BUSIER = 0.10  # at most, in processor time an event
 LARGER = 0.10  # at most, of what it has in memory
 PATIENCE_S = 7_200.0
 SIXTEEN = ROOT / "tests" / "benchmarks" / "sixteen.yaml"
@@ -64,12 +66,12 @@ def test_the_job_stays_as_it_is(place: Callable[..., Place], stack_folder: Path)
         print(
             f"tenth {number:2}: {one.events_per_s:8,.0f} events/s {one.cpu_us:6.1f} us each {one.rss_mb:7.1f} MB"
         )
-    second, last = tenths[1], tenths[-1]
+    early, late = tenths[EARLY], tenths[LATE]
     assert own.count("assessments_unique") == EVENTS
     assert own.count("dead_letters") == 0
-    assert last.events_per_s >= second.events_per_s * (1 - SLOWER)
-    assert last.cpu_us <= second.cpu_us * (1 + BUSIER)
-    assert last.rss_mb <= second.rss_mb * (1 + LARGER)
+    assert max(one.events_per_s for one in late) >= max(one.events_per_s for one in early) * (1 - SLOWER)
+    assert min(one.cpu_us for one in late) <= min(one.cpu_us for one in early) * (1 + BUSIER)
+    assert tenths[-1].rss_mb <= tenths[1].rss_mb * (1 + LARGER)
 
 
 def observed(job: Job) -> list[Sample]:
