@@ -6,7 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-WORKERS := 3
+WORKERS := 2
 UV_OF_LOCK = $$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
