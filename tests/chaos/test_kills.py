@@ -22,7 +22,7 @@ BATCH = "500"  # small, so that there are many moments between reading, committi
 @pytest.mark.parametrize(
     ("messages", "days", "kills", "parts"),
     [
-        pytest.param(3_000, 60, 2, 4, id="short"),
+        pytest.param(4_000, 60, 2, 4, id="short"),
         pytest.param(100_000, 120, 20, 22, id="whole", marks=[pytest.mark.chaos, pytest.mark.timeout(1_800)]),
     ],
 )
