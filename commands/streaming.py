@@ -72,7 +72,7 @@ def run(
     redis_ca_file: RedisCaFile = None,
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
-    batch: Annotated[int, typer.Option(help="Messages assessed at once, at most.")] = 8_000,
+    batch: Annotated[int, typer.Option(help="Messages assessed at once, at most.")] = 16_000,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     generation_s: Annotated[
         float, typer.Option(help="Seconds until the local pipeline is built anew.")

@@ -31,9 +31,7 @@ class Job:
     redis_ca_file: str | None = None
     redis_cluster: bool = False
     prefix: str = "riskstream"  # of keys in Redis
-    batch: int = (
-        8_000  # messages at most; the more, the more events share the reading and writing of a record
-    )
+    batch: int = 16_000  # messages at most; the more, the more share the reading and writing of a record
     workers: int = 1  # processes on this machine
     generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
     state: str = ".riskstream"  # folder for job.json

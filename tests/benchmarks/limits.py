@@ -29,7 +29,7 @@ from tests.benchmarks.workloads import History
 EVENTS = 200_000  # 30 days
 SECONDS = 3.0  # of each measurement
 BATCH = Job.batch
-KEYS = 3_000  # records in such a batch
+KEYS = 4_000  # records in such a batch
 BEAM_ELEMENTS = 1_000_000
 BUNDLE_ELEMENTS = 10_000
 

@@ -225,7 +225,7 @@ def reconciled(job: Job) -> Result:
 def test_sigterm_finishes_what_is_at_hand(cloud: bigquery.Client, broker: Broker, job: Job) -> None:
     """In a process of its own with two workers, in the middle of a backlog. (kill -9: tests/chaos.)"""
     published(broker, history(market(), 20_000, seed=12, customers=2_000))
-    process = started(replace(job, workers=2))
+    process = started(replace(job, workers=2, batch=2_000))
     until(lambda: left(broker) < 15_000, "the job gets on")
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
