@@ -33,7 +33,7 @@ from bqemulator.versioning.snapshots import SnapshotManager
 APPEND_STREAMS = 256
 table_to_rest = tables._table_to_rest
 stream_data = read_servicer.get_stream_data
-# Appends wait while DuckDB moves its log into the file: the larger the log, the longer; at most a quarter of a second.
+# Appends wait while DuckDB moves its log into the file: the larger the log, the longer.
 CHECKPOINT_BYTES = 64 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
 # An append passes through three threads; with the default of 5 ms each may wait that long for a busy one.

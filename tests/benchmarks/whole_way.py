@@ -6,7 +6,6 @@ event was handed to Pub/Sub until the alert is there.
 
 import gc
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -42,8 +41,6 @@ TICK_S = 0.005
 POLL_S = 0.02
 PATIENCE_S = 300.0
 MOST_WAITING_S = 10.0  # for the last alerts
-# The local BigQuery waits for the disk at every append, which a busy disk draws out to seconds; BigQuery does not.
-IN_MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
 # Levels that are left as easily as they are entered, so that there are many alerts.
 POLICY = (
     "policy: {high: 0.6, medium: 0.3, fall: 1.0, cooldown: 1s, recommend: {in_a_row: 1000, min_events: 1000}}"
@@ -68,12 +65,7 @@ def whole_way(events: int) -> list[Row]:
     for service in SERVICES:  # the stack is to be our own
         for name in service.environment([0] * service.ports):
             os.environ.pop(name, None)
-    in_memory = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
-    held = "data of the local stack in memory" if in_memory else "data of the local stack on the disk"
-    with (
-        tempfile.TemporaryDirectory(dir=IN_MEMORY if in_memory else None) as root,
-        stack.running(Path(root) / "stack") as found,
-    ):
+    with tempfile.TemporaryDirectory() as root, stack.running(Path(root) / "stack") as found:
         os.environ.update(found.environment)
         place, history = prepared(Path(root), WARM_EVENTS + events + steady)
         backlog, stream = history[: WARM_EVENTS + events], history[WARM_EVENTS + events :]
@@ -82,13 +74,13 @@ def whole_way(events: int) -> list[Row]:
         publish(publisher, place, publications(backlog))
         with job(place), following(place) as seen:
             print("pubsub: the job works it off", flush=True)
-            rows = [throughput(len(backlog), held)]
+            rows = [throughput(len(backlog))]
             print(f"pubsub: {rows[0].value:,.0f}/s; now {RATE_PER_S:,}/s for {STEADY_S} s", flush=True)
             messages = publications(stream)
             gc.collect()
             gc.freeze()  # a million objects of this process: looking through them would stop its clock for a second
             sent = steadily(publisher, place, messages)
-            rows += latency(sent, seen, held)
+            rows += latency(sent, seen)
         check_rows(len(history))
         publisher.close()
     return rows
@@ -153,7 +145,7 @@ def following(place: Place) -> Iterator[dict[str, int]]:
         ended.set()
 
 
-def throughput(n: int, held: str) -> Row:
+def throughput(n: int) -> Row:
     """From the first acknowledgement after WARM_EVENTS to the last."""
     began = None
     left, until_s = n, time.monotonic() + PATIENCE_S
@@ -169,7 +161,7 @@ def throughput(n: int, held: str) -> Row:
     spent_s, events = time.perf_counter() - began[0], began[1]
     setting = (
         f"embedded Pub/Sub server, `riskstream run` with one worker, redis-server with append-only file, bqemulator, "
-        f"all on this machine, {held}; {events:,} events in {spent_s:.1f} s out of a backlog"
+        f"all on this machine; {events:,} events in {spent_s:.1f} s out of a backlog"
     )
     return Row("pubsub_events_per_s", events / spent_s, "events/s", setting)
 
@@ -195,7 +187,7 @@ def steadily(publisher: Publisher, place: Place, messages: Sequence[Publication]
     return sent
 
 
-def latency(sent: dict[str, int], seen: dict[str, int], held: str) -> list[Row]:
+def latency(sent: dict[str, int], seen: dict[str, int]) -> list[Row]:
     """Of all events that made an alert."""
     until_s, alerts = time.monotonic() + MOST_WAITING_S, -1
     while time.monotonic() < until_s and (undelivered() or alerts < len(seen)):
@@ -205,7 +197,7 @@ def latency(sent: dict[str, int], seen: dict[str, int], held: str) -> list[Row]:
     assert len(spent_ms) >= 1_000, f"only {len(spent_ms)} alerts for {len(sent):,} events"
     setting = (
         f"publish to alert, {RATE_PER_S:,} events/s for {STEADY_S} s, {len(spent_ms):,} alerts; the same machine "
-        f"publishes and receives, {held}; largest {spent_ms.max():.0f} ms"
+        f"publishes and receives; largest {spent_ms.max():.0f} ms"
     )
     return [Row(f"latency_p{p}_ms", float(np.percentile(spent_ms, p)), "ms", setting) for p in (50, 99)]
 

@@ -23,6 +23,7 @@ from features.usecase import UseCase
 from pipeline.files import read
 from pipeline.message import Message
 from pipeline.pubsub import Received
+from training.files import BATCH_EVENTS
 from training.generate import generate
 
 SIXTEEN = Path(__file__).parent / "sixteen.yaml"
@@ -34,7 +35,6 @@ HEAD = 50  # shares are 1 / (rank + HEAD)
 EVENTS_A_DAY = 6_667  # of all customers: 200,000 in 30 days, 40 each
 TREES, LEAVES = 200, 31
 PUBLISHED_US = 10**18  # of replayed events: none is from the future
-REPLAY_BATCH = 100_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class History:
         rows = zip(self.bodies, self.attributes(), (self.time_us + 1_000_000).tolist(), strict=True)
         return [Received(str(i), Message(body, said, str(i), at)) for i, (body, said, at) in enumerate(rows)]
 
-    def batches(self, size: int = REPLAY_BATCH) -> Iterator[Batch]:
+    def batches(self, size: int = BATCH_EVENTS) -> Iterator[Batch]:
         for first in range(0, len(self), size):
             yield self[first : first + size].as_batch()
 
