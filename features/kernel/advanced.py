@@ -39,7 +39,6 @@ EVENT_COLUMNS = _Columns._fields[:8]  # one row an event; attributes are rows of
 class _Said(NamedTuple):
     """About each event, record by record as in _Columns; the last row is about events without a record."""
 
-    raw: NDArray[np.float64]
     disposition: NDArray[np.uint8]
     exact: NDArray[np.bool_]
     seq: NDArray[np.int64]
@@ -80,11 +79,10 @@ def _columns(arrivals: Arrivals, order: NDArray[np.intp]) -> _Columns:
     return _Columns(**columns)
 
 
-def _said(events: int, columns: int) -> _Said:
+def _said(events: int) -> _Said:
     """Nothing yet."""
     rows = events + 1
     return _Said(
-        raw=np.full((rows, columns), np.nan),
         disposition=np.zeros(rows, np.uint8),
         exact=np.ones(rows, np.bool_),
         seq=np.zeros(rows, np.int64),
@@ -171,7 +169,8 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
     written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
-    said = _said(len(order), plan.raw_columns)
+    said = _said(len(order))
+    raw = np.full((len(arrivals), plan.raw_columns), np.nan)
     places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
     known = _Known(
         np.zeros((len(records), STATUS_BYTES // 8), np.int64),
@@ -179,8 +178,9 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
         np.zeros(len(records), np.int64),
     )
     columns = _columns(arrivals, order)
-    advance_all(p, w, f, columns, starts, read, read_at, written, written_at, said, places, known)
+    advance_all(p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, places, known)
     return Advanced(
+        raw,
         *_in_order_of_arrival(said, order, len(arrivals)),
         status=known.status.view(STATUS).reshape(-1),
         before=known.before,

@@ -5,6 +5,9 @@ import numpy as np
 from features.kernel.codec import DISTINCT_ESTIMATE
 from features.kernel.compiled import compiled
 from features.kernel.tables import (
+    CELL_FIELDS,
+    CELL_FIRST,
+    CELL_FOLDED,
     CELL_OUTPUTS,
     CELL_SPAN,
     CELL_TRACK,
@@ -16,6 +19,7 @@ from features.kernel.tables import (
     EVER_OUTPUT,
     EVER_OUTPUTS,
     EVER_PREVIOUS,
+    F_CELL,
     F_EVER,
     FIGURES,
     HIGH,
@@ -32,6 +36,7 @@ from features.kernel.tables import (
     SUMS,
     TRACK_HOP_US,
     TRACK_NEEDS,
+    W_CELL,
 )
 from features.kernel.tracks import ONE, bucket_at, ever_at, figures_at, length_at, merge_spread, sketch_at
 from features.plan import MICROSECONDS_PER_SECOND, Statistic
@@ -62,14 +67,36 @@ def _distinct(p, w, k, first, end):
 
 
 @compiled
-def _spread(f, at, end):
-    """Squared deviations over the buckets whose figures stand in f[at:end]."""
-    count = total = spread = 0.0
-    for i in range(at, end, FIGURES):
-        spread = merge_spread(count, total, spread, f[i + COUNT], f[i + SUM], f[i + SPREAD])
-        count += f[i + COUNT]
-        total += f[i + SUM]
-    return spread
+def _with_bucket(f, at, needs, figures):
+    """Figures of some buckets and of the one at `at`, which follows them."""
+    count, total, spread, low, high = figures
+    if needs & NEEDS_SPREAD:
+        spread = merge_spread(count, total, spread, f[at + COUNT], f[at + SUM], f[at + SPREAD])
+    if needs & NEEDS_EXTREMES:
+        low, high = min(low, f[at + LOW]), max(high, f[at + HIGH])
+    return count + f[at + COUNT], total + f[at + SUM], spread, low, high
+
+
+@compiled
+def _fold_cell(p, w, f, c, after):
+    """Figures of the buckets later than `after`, and the first of them; none of SUMS changes but its last.
+
+    A sum of buckets ascending grows at its end, so what came before the last bucket is kept for the next event.
+    """
+    k, cell, kept = p[p[CELL_TRACK] + c], p[W_CELL] + c * CELL_FIELDS, p[F_CELL] + c * FIGURES
+    first, folded, end = w[cell + CELL_FIRST], w[cell + CELL_FOLDED], w[length_at(p, SUMS, k)]
+    buckets, at, needs = bucket_at(p, SUMS, k), figures_at(p, SUMS, k), p[p[TRACK_NEEDS] + k]
+    figures = f[kept + COUNT], f[kept + SUM], f[kept + SPREAD], f[kept + LOW], f[kept + HIGH]
+    while first < end and w[buckets + first] <= after:
+        first += 1
+    if first > w[cell + CELL_FIRST] or folded == 0:
+        figures, folded = (0.0, 0.0, 0.0, np.inf, -np.inf), first
+    while folded < end - 1:
+        figures = _with_bucket(f, at + folded * FIGURES, needs, figures)
+        folded += 1
+    w[cell + CELL_FIRST], w[cell + CELL_FOLDED] = first, folded
+    f[kept + COUNT], f[kept + SUM], f[kept + SPREAD], f[kept + LOW], f[kept + HIGH] = figures
+    return (_with_bucket(f, at + folded * FIGURES, needs, figures) if folded < end else figures), first
 
 
 @compiled
@@ -91,25 +118,12 @@ def _figure(statistic, count, total, spread, low, high):
 def _read_cell(p, w, f, c, time, row):
     """One track over one window."""
     k = p[p[CELL_TRACK] + c]
-    after, buckets = time // p[p[TRACK_HOP_US] + k] - p[p[CELL_SPAN] + c], bucket_at(p, SUMS, k)
-    end = w[length_at(p, SUMS, k)]
-    first = end
-    while first > 0 and w[buckets + first - 1] > after:
-        first -= 1
-    at, stop = figures_at(p, SUMS, k) + first * FIGURES, figures_at(p, SUMS, k) + end * FIGURES
-    count, total, spread, low, high = 0.0, 0.0, 0.0, np.inf, -np.inf
-    needs = p[p[TRACK_NEEDS] + k]
-    for i in range(at, stop, FIGURES):
-        count += f[i + COUNT]
-        total += f[i + SUM]
-        if needs & NEEDS_EXTREMES:
-            low, high = min(low, f[i + LOW]), max(high, f[i + HIGH])
-    if needs & NEEDS_SPREAD:
-        spread = _spread(f, at, stop)
+    after = time // p[p[TRACK_HOP_US] + k] - p[p[CELL_SPAN] + c]
+    (count, total, spread, low, high), first = _fold_cell(p, w, f, c, after)
     for o in range(p[p[CELL_OUTPUTS] + c], p[p[CELL_OUTPUTS] + c + 1]):
         statistic, column = p[p[OUTPUT_STATISTIC] + o], p[p[OUTPUT_COLUMN] + o]
         if statistic == C_DISTINCT:
-            row[column] = _distinct(p, w, k, first, end)
+            row[column] = _distinct(p, w, k, first, w[length_at(p, SUMS, k)])
         else:
             row[column] = _figure(statistic, count, total, spread, low, high)
 

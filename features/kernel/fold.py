@@ -169,8 +169,13 @@ def _note_places(w, places, score_at, outcome_at):
 
 
 @outermost
-def advance_all(p, w, f, arrivals, starts, read, read_at, written, written_at, said, places, known):
-    """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack."""
+def advance_all(
+    p, w, f, arrivals, starts, read, read_at, written, written_at, order, raw, said, places, known
+):
+    """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack.
+
+    Event j arrived as order[j]: its vector goes to that row of `raw`, which saves a copy of the largest array.
+    """
     starts_at = np.zeros(2, np.int64)
     at = 0
     for r in range(len(starts) - 1):
@@ -181,7 +186,7 @@ def advance_all(p, w, f, arrivals, starts, read, read_at, written, written_at, s
         known.before[r] = w[SEQ]
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
-            _take(p, w, f, said.raw[j])
+            _take(p, w, f, raw[order[j]])
             _answer(w, f, said, j)
         forget_versions(p, w, f)
         known.after[r], written_at[r] = w[SEQ], at

@@ -39,6 +39,8 @@ NEEDS = {
 COUNT, SUM, SPREAD, LOW, HIGH, FIGURES = range(6)
 # what a lane keeps over EVER; PREVIOUS is LAST before the latest addition, only while working
 EVER_COUNT, EVER_FIRST, EVER_LAST, EVER_PREVIOUS, EVER_FIELDS = range(5)
+# what a cell remembers of SUMS: where its window begins, and up to where its buckets are folded into its figures
+CELL_FIRST, CELL_FOLDED, CELL_FIELDS = range(3)
 TILES, SUMS = 0, 1
 
 # --- places in p: sizes, then where each table starts -------------------------------------------------
@@ -47,9 +49,9 @@ TILES, SUMS = 0, 1
     TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
     LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
     TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
-    W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, F_VALUES, F_VERSION, F_STAGED, F_FIGURES,
-    F_EVER, PLACES,
-) = range(43)  # fmt: skip
+    W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_CELL, F_VALUES, F_VERSION, F_STAGED,
+    F_FIGURES, F_EVER, F_CELL, PLACES,
+) = range(45)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
@@ -158,6 +160,7 @@ def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
         W_BUCKET: buckets,
         W_SKETCH: 2 * sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,
         W_EVER: 2 * sizes[LANES] * EVER_FIELDS,
+        W_CELL: sizes[CELLS] * CELL_FIELDS,
     }
     real = {
         F_VALUES: sizes[VALUES] * COLUMN,
@@ -165,6 +168,7 @@ def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
         F_STAGED: sizes[ATTRIBUTES],
         F_FIGURES: buckets * FIGURES,
         F_EVER: 2 * sizes[LANES],
+        F_CELL: sizes[CELLS] * FIGURES,
     }
     return whole, real
 

@@ -11,6 +11,10 @@ from numba.cpython.unsafe import numbers
 
 from features.kernel.compiled import compiled
 from features.kernel.tables import (
+    CELL_FIELDS,
+    CELL_FIRST,
+    CELL_FOLDED,
+    CELLS,
     COLUMN,
     COUNT,
     EVER_COUNT,
@@ -53,6 +57,7 @@ from features.kernel.tables import (
     TRACK_SPAN,
     TRACKS,
     W_BUCKET,
+    W_CELL,
     W_EVER,
     W_LENGTH,
     W_SINCE,
@@ -108,6 +113,13 @@ def copy_bucket(p, w, f, k, source, i, target, j):
 
 
 @compiled
+def _forget_cells(p, w):
+    """The buckets of SUMS are others now, or elsewhere: nothing that was read from them holds."""
+    for cell in range(p[W_CELL], p[W_CELL] + p[CELLS] * CELL_FIELDS, CELL_FIELDS):
+        w[cell + CELL_FIRST] = w[cell + CELL_FOLDED] = 0
+
+
+@compiled
 def _drop_expired(p, w, f, which, k, bucket):
     """Make room: forget buckets that no window ending at `bucket` reaches."""
     length, buckets = w[length_at(p, which, k)], bucket_at(p, which, k)
@@ -117,6 +129,8 @@ def _drop_expired(p, w, f, which, k, bucket):
     for i in range(first, length):
         copy_bucket(p, w, f, k, which, i, which, i - first)
     w[length_at(p, which, k)] = length - first
+    if which == SUMS:
+        _forget_cells(p, w)
 
 
 @compiled
@@ -271,6 +285,7 @@ def _gather_ring(p, w, f, first, end, seq):
 def gather(p, w, f, time, end, seq):
     """Set SUMS to what an event at `time` sees: tiles, and ring events before slot `end` up to `seq`."""
     earliest = time
+    _forget_cells(p, w)
     for k in range(p[TRACKS]):
         w[p[W_SINCE] + k] = _gather_tiles(p, w, f, k, time)
         earliest = min(earliest, w[p[W_SINCE] + k])
