@@ -141,10 +141,10 @@ def test_a_good_server_passes_the_check(shared_store: RedisStore) -> None:
 def test_records_expire_after_their_latest_event(redis_server: RedisServer, redis_store: RedisStore) -> None:
     key, ttl_ms = b"a", TTL.total_seconds() * 1000
     redis_store.commit([key], [0], [record(1)])
-    assert 0 < ttl_ms - redis_server.client.pttl(key) < 60_000
+    assert 0 <= ttl_ms - redis_server.client.pttl(key) < 60_000
     redis_server.client.pexpire(key, 1_000)
     redis_store.commit([key], [1], [record(2)])
-    assert 0 < ttl_ms - redis_server.client.pttl(key) < 60_000
+    assert 0 <= ttl_ms - redis_server.client.pttl(key) < 60_000
 
 
 def test_a_restarted_server_knows_its_records_and_learns_the_script(tmp_path: Path) -> None:
