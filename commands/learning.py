@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
 from commands.output import bar, show_json, table
 
 app = typer.Typer()
@@ -85,10 +85,11 @@ def rates(words: Sequence[str]) -> Any:
     epilog=examples(
         "riskstream train build/history/users.csv build/history/transactions.csv",
         "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
+        "riskstream train bq://project.bank.users bq://project.bank.transactions",
     )
 )
 def train(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")],
+    files: Files,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
@@ -96,7 +97,7 @@ def train(
 ) -> None:
     """Learn from history and promote the bundle: running jobs take it over.
 
-    The files are replayed through the kernel of the stream in event-time order. Which events a file has is told
+    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told
     by its columns. Bad rows are told with their line and left out; the exit code is then 1.
     """
     import msgspec
