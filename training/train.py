@@ -2,12 +2,13 @@
 
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from export.onnx import convert, parity
 from export.reference import reference
 from export.terms import Terms, terms
 from features.usecase import UseCase
+from training.cleaning import Cleaned
 from training.fit import BadHistory, Fitted, Parameters, Progress, fit
 from training.history import Replayed, collect
 from training.metrics import measure
@@ -33,17 +35,19 @@ def train(
     *,
     seed: int,
     created_at: datetime,
+    cleaning: Sequence[Cleaned] = (),
     progress: Progress = lambda _: None,
 ) -> str:
     """Learns from a replayed history, saves the bundle below `root`, promotes it and returns its path.
 
-    `replayed` gives (batch, vectors, seq, ...) as features.replay does. Raises what `train_on` raises.
+    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Raises
+    what `train_on` raises.
     """
     progress("replaying the history")
     rows = collect(use_case, replayed)
     made = train_on(
         use_case, rows.vectors, rows.label, rows.customers, rows.times_us,
-        seed=seed, created_at=created_at, progress=progress,
+        seed=seed, created_at=created_at, cleaning=cleaning, progress=progress,
     )  # fmt: skip
     path = save(made, root)
     promote(root, made.manifest.id)
@@ -59,6 +63,7 @@ def train_on(
     *,
     seed: int,
     created_at: datetime,
+    cleaning: Sequence[Cleaned] = (),
     progress: Progress = lambda _: None,
 ) -> Bundle:
     """A bundle from n scored events: vectors [n, F], label 0 or 1, customer id, event time. Writes nothing.
@@ -77,6 +82,7 @@ def train_on(
     rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
     metrics["parity"] = parity(fitted.model, model, vectors[np.sort(rows)])
     facts = _facts(vectors, label, customers, times_us) | {"parameters": asdict(parameters)}
+    facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     return bundle(
         use_case, use_case.text, model, reference(use_case.features, vectors, fitted.held_out), thresholds,
         created_at, seed=seed, versions=_versions(), metrics=metrics, training=facts,
