@@ -77,12 +77,13 @@ def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Pro
     """What the template shows of one event type."""
     sample = sampled(len(frame), BROWSED_ROWS)
     progress(f"{each.name}: a table of {len(sample):,} rows to browse")
+    moving = [d for d in each.drift if any(d.psi)]
     return {
         "facts": each,
         "figures": [(c, Markup(_figure(c, frame, outcome))) for c in each.columns if _is_drawn(c)],
         "weeks": Markup(plots.weeks(each)) if each.weeks else "",
-        "drift": Markup(plots.drift(each)) if each.drift else "",
-        "drifts": sorted(filter(None, (_worst(d, each) for d in each.drift)), key=lambda worst: -worst.psi),
+        "drift": Markup(plots.drift(each, moving)) if moving else "",
+        "drifts": sorted((_worst(d, each) for d in moving), key=lambda worst: -worst.psi),
         "correlations": Markup(plots.correlations(each.correlations)) if each.correlations else "",
         "pairs": each.correlations[:SHOWN_PAIRS],
         "sample": len(sample),
@@ -112,14 +113,11 @@ class Worst(NamedTuple):
     weeks: int
 
 
-def _worst(drift: Drift, facts: EventTypeFacts) -> Worst | None:
-    """None if nothing ever moves."""
+def _worst(drift: Drift, facts: EventTypeFacts) -> Worst:
     expected = expectation(drift)
     told = [
         (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.weeks, strict=True) if p is not None
     ]
-    if not any(p for p, _, _ in told):
-        return None
     psi, by_chance, week = max(told, key=lambda each: each[0] - each[1])
     return Worst(drift.field, psi, by_chance, week, sum(p > max(DRIFTING, e) for p, e, _ in told), len(told))
 

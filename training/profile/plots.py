@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.profile.facts import Column, Correlation, EventTypeFacts
+from training.profile.facts import Column, Correlation, Drift, EventTypeFacts
 from training.profile.findings import DRIFTED
 
 POSITIVE, NEGATIVE, PLAIN = "#c2410c", "#2563eb", "#64748b"
@@ -109,16 +109,16 @@ def weeks(facts: EventTypeFacts) -> str:
         return svg(drawn, f"rows of {facts.name} by week")
 
 
-def drift(facts: EventTypeFacts) -> str:
+def drift(facts: EventTypeFacts, moving: Sequence[Drift]) -> str:
     """PSI, a line a field and a column a week."""
     with mpl.rc_context(STYLE):
-        drawn = figure(9, 0.7 + 0.2 * len(facts.drift))
+        drawn = figure(9, 0.7 + 0.2 * len(moving))
         axes = drawn.add_subplot()
-        table = np.array([[np.nan if p is None else p for p in each.psi] for each in facts.drift])
+        table = np.array([[np.nan if p is None else p for p in each.psi] for each in moving])
         shown = axes.imshow(
             table, aspect="auto", cmap="YlOrRd", vmin=0, vmax=2 * DRIFTED, interpolation="none"
         )
-        axes.set_yticks(np.arange(len(facts.drift)), [_short(each.field) for each in facts.drift])
+        axes.set_yticks(np.arange(len(moving)), [_short(each.field) for each in moving])
         _week_ticks(axes, facts)
         drawn.colorbar(shown, ax=axes, label="PSI", shrink=0.9)
         return svg(drawn, f"drift of {facts.name} by week")
