@@ -21,7 +21,7 @@ from features.usecase import load, parse
 from training.files import read_all
 from training.generate import Dirt, generate
 from training.profile import Profile, profile
-from training.profile.columns import summary
+from training.profile.columns import by_label, summary
 from training.profile.drift import chance, psi
 from training.profile.facts import Column, Drift, EventTypeFacts
 from training.profile.findings import findings
@@ -196,15 +196,15 @@ def test_values_and_numbers_are_compared_by_label(
     assert state.by_label.distance == pytest.approx(
         sum(abs(counts[n, True] / sizes[True] - counts[n, False] / sizes[False]) for n in names) / 2
     )
-    by_label = column(transaction, "amount").by_label
-    assert by_label is not None and by_label.positive.quartiles is not None
+    amount = column(transaction, "amount").by_label
+    assert amount is not None and amount.positive.quartiles is not None
     sides = [
         sorted(float(row["amount"]) for row in transactions if outcome[row["user_id"]] is side)
         for side in (True, False)
     ]
-    assert by_label.positive.quartiles[1] == pytest.approx(statistics.median(sides[0]))
-    assert (by_label.positive.rows, by_label.negative.rows) == (len(sides[0]), len(sides[1]))
-    assert by_label.distance == pytest.approx(
+    assert amount.positive.quartiles[1] == pytest.approx(statistics.median(sides[0]))
+    assert (amount.positive.rows, amount.negative.rows) == (len(sides[0]), len(sides[1]))
+    assert amount.distance == pytest.approx(
         max(abs(below(sides[0], a) - below(sides[1], a)) for side in sides for a in side)
     )
     assert column(transaction, "id").by_label.distance == 0, "only whether an identifier is there is compared"
@@ -267,6 +267,19 @@ def test_chance_is_exceeded_by_one_sample_in_twenty() -> None:
     draws = [rng.multinomial([2_000, 500], [0.1] * 10) for _ in range(2_000)]
     above = sum(psi(expected, found) > chance(expected, found) for expected, found in draws)
     assert 0.03 < above / len(draws) < 0.07
+
+
+def test_a_difference_between_labels_is_set_beside_that_of_chance() -> None:
+    rng = np.random.default_rng(4)
+    above = {True: 0, False: 0}
+    for _ in range(200):
+        outcome = (rng.random(800) < 0.2).astype(np.int8)
+        for measured in above:
+            values = rng.normal(size=800) if measured else rng.integers(0, 6, 800)
+            found = by_label(values, np.zeros(800, np.bool_), outcome, measured)
+            assert found is not None and found.distance is not None and found.chance is not None
+            above[measured] += found.distance > found.chance
+    assert all(2 <= count <= 20 for count in above.values()), "1 of 20"
 
 
 def test_what_has_no_time_has_no_weeks(customer: EventTypeFacts) -> None:

@@ -13,6 +13,7 @@ SHOWN_VALUES = 12
 MOST_VALUES = 50  # a text with more is an identifier: outcomes and weeks differ only in whether it is there
 FENCE, FAR_FENCE = 1.5, 3.0  # interquartile ranges beyond the quartiles (Tukey 1977)
 ROBUST_Z, NORMAL_MAD = 3.5, 1.4826  # the deviation of a normal distribution is 1.4826 times its MAD
+DRAWS = 1_000  # for what chance gives; the 95th percentile is then right to some percent
 KS_CHANCE = 1.358  # 95th percentile of Kolmogorov's distribution
 
 Floats = NDArray[np.float64]
@@ -95,8 +96,8 @@ def by_label(
     sizes = [int(chosen.sum()) for chosen in (positive, negative)]
     sides = [_of_label(part, size, measured) for part, size in zip(parts, sizes, strict=True)]
     if not measured:
-        lacking = (size - len(part) for part, size in zip(parts, sizes, strict=True))
-        return ByLabel(*sides, _total_variation(parts, list(lacking)), None)
+        counts = _counts(parts, sizes)
+        return ByLabel(*sides, _total_variation(*counts), _chance_of_variation(*counts))
     if not len(parts[0]) or not len(parts[1]):
         return ByLabel(*sides, None, None)
     chance = KS_CHANCE * np.sqrt(1 / len(parts[0]) + 1 / len(parts[1]))
@@ -117,12 +118,21 @@ def _kolmogorov_smirnov(one: Floats, other: Floats) -> float:
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _total_variation(parts: list[NDArray[np.integer]], lacking: list[int]) -> float:
-    """Missing is a value like any other."""
-    size = 1 + max(int(part.max(initial=-1)) for part in parts)
-    counts = [
-        np.append(np.bincount(part, minlength=size), lacks)
-        for part, lacks in zip(parts, lacking, strict=True)
+def _counts(parts: list[NDArray[np.integer]], sizes: list[int]) -> list[NDArray[np.int64]]:
+    """Rows by value, for each outcome; missing, the last, is a value like any other."""
+    width = 1 + max(int(part.max(initial=-1)) for part in parts)
+    return [
+        np.append(np.bincount(part, minlength=width), size - len(part))
+        for part, size in zip(parts, sizes, strict=True)
     ]
-    one, other = (count / count.sum() for count in counts)
-    return float(np.abs(one - other).sum() / 2)
+
+
+def _total_variation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    return float(np.abs(one / one.sum() - other / other.sum()).sum() / 2)
+
+
+def _chance_of_variation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """The 95th percentile of pairs drawn from both together; the same one every time."""
+    together, rng = (one + other) / (one.sum() + other.sum()), np.random.default_rng(1)
+    draws = [rng.multinomial(each.sum(), together, DRAWS) / each.sum() for each in (one, other)]
+    return float(np.quantile(np.abs(draws[0] - draws[1]).sum(axis=1) / 2, 0.95))

@@ -91,7 +91,7 @@ class ByLabel(Struct, frozen=True):
     """`distance`: how far apart the two distributions are, from 0 (the same) to 1 (nothing in common).
 
     Kolmogorov-Smirnov for numbers, total variation for values. `chance`: what 1 in 20 independent samples of this
-    size would show without any difference (numbers only); rows of one customer are not independent, so it is a least.
+    size would show without any difference; rows of one customer are not independent, so it is a lower bound.
     """
 
     positive: OfLabel

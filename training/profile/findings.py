@@ -13,6 +13,7 @@ DRIFTED, DRIFTING = (
     0.25,
     0.1,
 )  # the field's rule of thumb: above 0.25 the population is another, above 0.1 look
+SHOWN_FIELDS = 5
 FEW_POSITIVE = 50  # intervals of any figure are wide
 
 
@@ -24,7 +25,14 @@ class Finding(NamedTuple):
 def findings(facts: Profile) -> list[Finding]:
     found = [*_rows(facts), *_labels(facts.labels)]
     for each in facts.event_types:
-        found += [*_repeats(each), *_columns(each), *_weeks(each), *_drift(each), *_alike(each)]
+        found += [
+            *_repeats(each),
+            *_columns(each),
+            *_by_label(each),
+            *_weeks(each),
+            *_drift(each),
+            *_alike(each),
+        ]
     order = ("problem", "look", "note")
     return sorted(found, key=lambda finding: order.index(finding.weight))
 
@@ -88,6 +96,22 @@ def _columns(each: EventTypeFacts) -> Iterator[Finding]:
     far = [f"{c.field} {c.numbers.outliers.share:.1%}" for c in each.columns if _has_many_outliers(c)]
     if far:
         yield Finding("note", f"{each.name}: many values lie beyond the fences: {', '.join(far)}.")
+
+
+def _by_label(each: EventTypeFacts) -> Iterator[Finding]:
+    told = [(c.by_label.distance, c) for c in each.columns if c.by_label and c.by_label.distance]
+    apart = [(distance, c.field) for distance, c in told if distance > c.by_label.chance]
+    if told and not apart:
+        yield Finding("look", f"{each.name}: no field differs between the labels by more than chance.")
+    elif apart:
+        most = ", ".join(
+            f"{field} {distance:.2f}" for distance, field in sorted(apart, reverse=True)[:SHOWN_FIELDS]
+        )
+        yield Finding(
+            "note",
+            f"{each.name}: {len(apart)} of {len(told)} fields differ between the labels by more than chance, most of "
+            f"all {most}.",
+        )
 
 
 def _has_many_outliers(column: Column) -> bool:
