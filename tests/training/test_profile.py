@@ -144,6 +144,55 @@ def test_labels_that_contradict_each_other_are_counted(facts: Profile, users: li
     assert facts.labels.negative_owners == len(said) - sum(suspended(users).values())
 
 
+PURCHASES = """
+use_case: purchases
+subject: customer
+events:
+  purchase:
+    scored: true
+    id: ID
+    time: [at]
+    entities: {customer: who}
+    fields:
+      {id: string, who: string, at: time, kind: string, fraud: {values: ["1", "0"], optional: true}}
+features: {customer: {aggregates: {n: {of: purchase, statistics: [count], windows: [24h]}}}}
+label: {from: purchase.fraud, positive: ["1"]}
+"""
+
+
+@pytest.mark.parametrize(("key", "by_key"), [("[id]", 4), ('["*"]', 1)])
+def test_events_that_are_the_same_but_for_their_label_conflict(key: str, by_key: int, tmp_path: Path) -> None:
+    use_case = parse(PURCHASES.replace("ID", key))
+    rows = [
+        ("1", "1"),
+        ("1", "0"),
+        ("2", "0"),
+        ("2", "0"),
+        ("3", "1"),
+        ("4", ""),
+        ("4", "0"),
+        ("5", "0"),
+        ("1", ""),
+    ]
+    path = tmp_path / "purchases.csv"
+    lines = (
+        f"{name},a,2024-01-01T10:00:00Z,{'garbled' if name == '1' else 'NA'},{fraud}" for name, fraud in rows
+    )
+    path.write_text(
+        "\n".join(["id,who,at,kind,fraud", *lines]).replace("garbled", "Física".encode().decode("latin-1"))
+    )
+    found = profile(use_case, [path], read_all(use_case, [path], NOW_US))[0]
+    assert found.labels is not None
+    conflicts = found.labels.conflicts
+    assert (conflicts.owner, conflicts.owners, conflicts.conflicting, conflicts.rows) == ("purchase", 5, 1, 2)
+    assert conflicts.examples[0].startswith("a: ")
+    assert (found.labels.positive_owners, found.labels.negative_owners) == (2, 3)
+    assert found.event_types[0].repeats.by_key == by_key
+    text = "\n".join(each.text for each in findings(found))
+    assert "values that look like missing ones: kind 'NA' (6)" in text
+    assert "texts that were read in a wrong encoding: kind 'FÃ" in text
+
+
 def test_missing_and_distinct_values_are_counted(
     customer: EventTypeFacts, transaction: EventTypeFacts, users: list[Row], transactions: list[Row]
 ) -> None:

@@ -14,6 +14,9 @@ DRIFTED, DRIFTING = (
     0.1,
 )  # the field's rule of thumb: above 0.25 the population is another, above 0.1 look
 SHOWN_FIELDS = 5
+EMPTY = frozenset(
+    {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "unknown", "missing", "undefined", "(null)"}
+)
 FEW_POSITIVE = 50  # intervals of any figure are wide
 
 
@@ -28,6 +31,7 @@ def findings(facts: Profile) -> list[Finding]:
         found += [
             *_repeats(each),
             *_columns(each),
+            *_texts(each),
             *_by_label(each),
             *_weeks(each),
             *_drift(each),
@@ -112,6 +116,32 @@ def _by_label(each: EventTypeFacts) -> Iterator[Finding]:
             f"{each.name}: {len(apart)} of {len(told)} fields differ between the labels by more than chance, most of "
             f"all {most}.",
         )
+
+
+def _texts(each: EventTypeFacts) -> Iterator[Finding]:
+    empty = [
+        f"{c.field} {v.value!r} ({v.rows:,})"
+        for c in each.columns
+        for v in c.values
+        if v.value.lower() in EMPTY
+    ]
+    if empty:
+        yield Finding(
+            "look",
+            f"{each.name}: values that look like missing ones: {', '.join(empty)}; if they are, declare them in "
+            "file.missing.",
+        )
+    garbled = [f"{c.field} {v.value!r}" for c in each.columns for v in c.values if _is_garbled(v.value)]
+    if garbled:
+        yield Finding("look", f"{each.name}: texts that were read in a wrong encoding: {', '.join(garbled)}.")
+
+
+def _is_garbled(text: str) -> bool:
+    """UTF-8 that somebody took for Latin-1."""
+    try:
+        return text.encode("latin-1").decode() != text
+    except UnicodeError:
+        return False
 
 
 def _has_many_outliers(column: Column) -> bool:

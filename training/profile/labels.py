@@ -35,6 +35,9 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
     else:
         known = dict(zip(names, by_owner.tolist(), strict=True))
         found = {frame.event_type.name: _of_customers(frame, known) for frame in frames}
+    if of_event and source.event_type.whole:  # there the label is part of the key
+        owner, names = _alike(source, label)
+        said = _said(source, label, owner)
     return _facts(label, label.event_type if of_event else use_case.subject, said, names), found
 
 
@@ -48,6 +51,17 @@ def _owners(source: Frame, of_event: bool) -> tuple[NDArray[np.int64], list[str]
     subjects, ids = source.subject.words, source.ids.words
     names = zip(first["subject"].tolist(), first["id"].tolist(), strict=True)
     return number, [f"{subjects[s]}: {ids[i]}" for s, i in names]
+
+
+def _alike(source: Frame, label: Label) -> tuple[NDArray[np.int64], list[str]]:
+    """As `_owners`, with events as one that have the same content but for the label."""
+    content = source.plain().drop(columns=label.field)
+    number = content.groupby(list(content), dropna=False, sort=False).ngroup().to_numpy()
+    first = np.unique(number, return_index=True)[1]
+    subjects, ids = source.subject.words, source.ids.words
+    return number, [
+        f"{subjects[source.subject.codes[row]]}: {ids[source.ids.codes[row]]}" for row in first.tolist()
+    ]
 
 
 def _said(source: Frame, label: Label, owner: NDArray[np.int64]) -> pd.DataFrame:
