@@ -419,7 +419,7 @@ def test_the_command_writes_a_page_that_loads_nothing(
     text = (tmp_path / "page.html").read_text()
     page = Page(text)
     assert [load for load in page.everything() if not load.startswith(("#", "data:"))] == []
-    assert "default-src 'none'" in text
+    assert "connect-src 'none'; script-src 'unsafe-inline'" in text
     assert len(page.frames) == 2, "a table to browse for each event type"
     assert page.svgs > 15
     assert "17 of" in text and "the latest row counts" in text
