@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from commands.frame import OFFBOARDING, AsJson, Files, UseCase, examples
-from commands.output import show_json
+from commands.output import show_json, table
 
 app = typer.Typer()
 
@@ -37,6 +37,7 @@ def profile(
     from features.usecase import load
     from training import files as history
     from training.profile import measure, page
+    from training.profile.findings import findings
 
     def progress(stage: str) -> None:
         typer.echo(stage, err=True)
@@ -46,5 +47,10 @@ def profile(
     rows = history.read_all(found, files, time.time_ns() // 1000)
     facts, frames, outcomes = measure.profile(found, files, rows, progress)
     write(out, page.page(facts, frames, outcomes, progress).encode())
-    show_json(msgspec.to_builtins(facts)) if as_json else typer.echo(out)
+    told = findings(facts)
+    if as_json:
+        show_json(msgspec.to_builtins(facts) | {"findings": [each._asdict() for each in told]})
+    else:
+        typer.echo(table(("weight", "finding"), told))
+        typer.echo(f"\n{out}")
     raise typer.Exit(1 if rows.bad else 0)

@@ -20,7 +20,7 @@ import pytest
 from features.usecase import load, parse
 from training.files import read_all
 from training.generate import Dirt, generate
-from training.profile import Profile, profile
+from training.profile import Profile, measure, page
 from training.profile.columns import by_label, summary
 from training.profile.drift import chance, psi
 from training.profile.facts import Column, Drift, EventTypeFacts
@@ -82,7 +82,7 @@ def transactions(files: list[Path]) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def facts(files: list[Path]) -> Profile:
-    return profile(CLEANING, files, read_all(CLEANING, files, NOW_US))[0]
+    return measure.profile(CLEANING, files, read_all(CLEANING, files, NOW_US))[0]
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_events_that_are_the_same_but_for_their_label_conflict(key: str, by_key:
     path.write_text(
         "\n".join(["id,who,at,kind,fraud", *lines]).replace("garbled", "Física".encode().decode("latin-1"))
     )
-    found = profile(use_case, [path], read_all(use_case, [path], NOW_US))[0]
+    found = measure.profile(use_case, [path], read_all(use_case, [path], NOW_US))[0]
     assert found.labels is not None
     conflicts = found.labels.conflicts
     assert (conflicts.owner, conflicts.owners, conflicts.conflicting, conflicts.rows) == ("purchase", 5, 1, 2)
@@ -358,7 +358,7 @@ def ranks(values: list[float]) -> list[float]:
 
 def test_a_profile_needs_no_label(files: list[Path]) -> None:
     transactions = files[1:]
-    found = profile(OFFBOARDING, transactions, read_all(OFFBOARDING, transactions, NOW_US))[0]
+    found = measure.profile(OFFBOARDING, transactions, read_all(OFFBOARDING, transactions, NOW_US))[0]
     assert found.labels is None
     assert all(each.by_label is None for each in found.event_types[0].columns)
 
@@ -375,6 +375,28 @@ def test_what_stands_out_is_said_first(facts: Profile) -> None:
     assert re.search(r"look transaction: .* rows are exact copies", text)
     assert re.search(r"look transaction: amount drifts: PSI \d\.\d\d in the week of 2024-0[89]", text)
     assert "direction drifts" not in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["1,<b>,2024-01-01T10:00:00Z,$x_1$ & </script>,"],
+        ["1,a,2024-01-01T10:00:00Z,k,1", "2,b,2024-03-01T10:00:00Z,,0"],
+        ["1,a,never,k,1"],
+    ],
+    ids=["no row", "one row", "gaps", "none good"],
+)
+def test_a_page_can_be_made_of_almost_nothing(lines: list[str], tmp_path: Path) -> None:
+    use_case = parse(
+        PURCHASES.replace("ID", "[id]").replace("kind: string", "kind: {type: string, optional: true}")
+    )
+    path = tmp_path / "purchases.csv"
+    path.write_text("\n".join(["id,who,at,kind,fraud", *lines]))
+    facts, frames, outcomes = measure.profile(use_case, [path], read_all(use_case, [path], NOW_US))
+    text = page.page(facts, frames, outcomes)
+    assert [load for load in Page(text).everything() if not load.startswith(("#", "data:"))] == []
+    assert "</script>" not in re.sub(r'srcdoc="[^"]*"', "", text)
 
 
 class Page(HTMLParser):

@@ -1,10 +1,9 @@
-"""What a history looks like before anything is learned from it: facts (`profile`) and a page of them (`page`).
+"""What a history looks like before anything is learned from it: facts (measure.py) and a page of them (page.py).
 
 The good rows are described as they are, before cleaning; what the use case's `clean` rules would leave out is counted.
-Facts are exact and of all rows, unless their name says that they are of a sample.
+Facts are exact and of all rows, except correlations, which say how many rows they are of.
 """
 
 from training.profile.facts import Profile
-from training.profile.measure import profile
 
-__all__ = ["Profile", "profile"]
+__all__ = ["Profile"]

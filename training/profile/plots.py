@@ -16,6 +16,7 @@ POSITIVE, NEGATIVE, PLAIN = "#c2410c", "#2563eb", "#64748b"
 STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "profile",  # the same data give the same bytes
+    "text.parse_math": False,  # a dollar is a dollar
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.spines.top": False,
@@ -86,8 +87,7 @@ def bars(column: Column, rows: int) -> str:
 
 
 def _short(text: str) -> str:
-    plain = text.replace("$", r"\$")  # no formula
-    return plain if len(plain) <= 22 else plain[:21] + "…"
+    return text if len(text) <= 22 else text[:21] + "…"
 
 
 def weeks(facts: EventTypeFacts) -> str:
