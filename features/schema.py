@@ -221,8 +221,13 @@ class EntityFeatures:
 
 @dataclass(frozen=True)
 class Label:
-    """The field that says what became of the subject; `positive` are its bad outcomes."""
+    """The field that says what became of the subject, or of one event; `positive` are its bad outcomes."""
 
     event_type: str
     field: str
-    positive: tuple[str, ...]
+    positive: tuple[str | bool, ...]
+    of: str = ""  # the scored event type that `by` refers to; empty: the subject, or the event's own field
+    by: tuple[str, ...] = ()  # the fields that name the id of the event
+    delay_us: int = (
+        0  # how long after the event the label is known; after the label's own event, if it has one
+    )
