@@ -193,7 +193,7 @@ def _time_us(known: Codec, event: Event, published_us: int | None, event_time: s
     for name, attribute in known.time:
         text = getattr(event, attribute)
         if text:
-            return _read(known.clock.read, name, text, known)
+            return _read(known.clock.read, name, text, known) + known.event_type.after_us
     if event_time:
         return _read(clock((), "UTC").read, "attribute event_time", event_time, known)
     return UNKNOWN_TIME_US if published_us is None else published_us

@@ -92,6 +92,7 @@ class EventType:
     whole: bool  # id is the whole content
     id: tuple[str, ...]
     time: tuple[str, ...]  # first non-empty wins; empty: the publish time
+    after_us: int  # the event happens this long after the time it holds (a label that is known later)
     time_format: tuple[str, ...]  # beside RFC 3339
     timezone: str
     entities: Mapping[str, str]  # entity: the field with its id
