@@ -4,8 +4,8 @@
     time    the last part of the period judges a model of what was known before it began
     both    the last part of the period, and of it only customers the model has never seen
 
-`group` judges all rows and the final model learns from all. The other two keep the model that was judged. `time`
-shares customers between both sides and is for comparing models on what comes next; it must be asked for.
+Whatever the way, figures are of models that had not seen what judges them; the final model then learns from all rows
+in the same manner. `time` shares customers between both sides, so it must be asked for.
 """
 
 from collections.abc import Mapping
