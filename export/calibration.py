@@ -1,8 +1,8 @@
 """Calibrated models: a learner's margin becomes a probability by a sigmoid.
 
-A margin is a score on the scale of log odds, float64 [n]. Learning with class weights shifts it, a forest's votes are no
-probabilities: p = 1 / (1 + exp(-(slope * margin + intercept))), fitted to scores of customers the learner had
-not seen, says what share of customers is positive (Platt 1999). The slope is above 0: ranking is the learner's.
+A margin is a score on the scale of log odds, float64 [n]. Class weights shift it, and a forest's votes are no
+probabilities: p = 1 / (1 + exp(-(slope * margin + intercept))), fitted to scores of customers the learner had not
+seen, says what share of customers is positive (Platt 1999). The slope is above 0: ranking is the learner's.
 """
 
 from collections.abc import Callable, Mapping
