@@ -23,9 +23,7 @@ class Sigmoid:
 
     slope: float = 1.0
     intercept: float = 0.0
-    has_signal: bool = (
-        True  # False: held-out scores did not rise with the label; all scores are near the base rate
-    )
+    rises: bool = True  # False: the label did not rise with the margin, and all scores are near the base rate
 
     def __call__(self, margin: Floats) -> Floats:
         """Log odds by the learner, float64 [n] -> probability of class 1, float64 [n]."""

@@ -14,9 +14,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unuse
 
 from training.models.binning import codes, edges, restore
 
-WORTH_THREADS = (
-    100_000  # rows; below, threads wait for each other longer than they work, the model is the same
-)
+# rows; below, threads wait for each other longer than they work, the model is the same
+WORTH_THREADS = 100_000
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
 ROWS_PER_TREE = 100_000  # drawn for each tree of a forest; more make its trees larger than they are better
 BOOSTER_THREADS = 2  # fixed, since the order in which XGBoost adds gradients depends on it
