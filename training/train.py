@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -16,13 +15,24 @@ from export.onnx import convert, parity
 from export.reference import reference
 from export.terms import Terms, terms
 from features.usecase import UseCase
-from training.fit import BadHistory, Fitted, Parameters, Progress, fit
+from training import thresholds as levels
+from training.fit import BadHistory, Progress
 from training.history import Replayed, collect
 from training.metrics import measure
-from training.thresholds import choose
+from training.models.choice import Chosen, choose
+from training.models.parameters import Parameters
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
-LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
+LIBRARIES = (
+    "numpy",
+    "scikit-learn",
+    "skl2onnx",
+    "onnx",
+    "onnxruntime",
+    "onnxmltools",
+    "optuna",
+    "xgboost-cpu",
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -69,32 +79,31 @@ def train_on(
     _check_finite(use_case, vectors)
     parameters = Parameters.of(use_case.model, use_case.file)
     policy = terms(use_case.policy, use_case.file)
-    fitted = fit(vectors, label, customers, parameters, seed, progress)
+    chosen = choose(vectors, label, customers, parameters, seed, progress)
     progress("measuring on customers the models have not seen")
-    thresholds, metrics = judge(fitted, label, policy, seed)
+    thresholds, metrics = judge(chosen, policy, seed)
     progress("converting to ONNX")
-    model = convert(fitted.model, vectors.shape[1])
+    model = convert(chosen.model, vectors.shape[1])
     rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
-    metrics["parity"] = parity(fitted.model, model, vectors[np.sort(rows)])
-    facts = _facts(vectors, label, customers, times_us) | {"parameters": asdict(parameters)}
+    metrics["parity"] = parity(chosen.model, model, vectors[np.sort(rows)])
+    facts = _facts(vectors, label, customers, times_us) | {"model": chosen.facts}
     return bundle(
-        use_case, use_case.text, model, reference(use_case.features, vectors, fitted.held_out), thresholds,
+        use_case, use_case.text, model, reference(use_case.features, vectors, chosen.held_out), thresholds,
         created_at, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
 
 
-def judge(
-    fitted: Fitted, label: NDArray[np.integer], policy: Terms, seed: int
-) -> tuple[dict[str, float], dict[str, Any]]:
+def judge(chosen: Chosen, policy: Terms, seed: int) -> tuple[dict[str, float], dict[str, Any]]:
     """Thresholds; metrics of assessments (a customer's share weight 1) and of customers' highest scores."""
-    peak = np.zeros(len(fitted.customer_label))
-    np.maximum.at(peak, fitted.customer, fitted.held_out)
-    thresholds, levels = choose(policy, fitted.customer_label, peak)
+    rows = chosen.rows
+    peak = np.zeros(len(rows.customer_label))
+    np.maximum.at(peak, rows.customer, chosen.held_out)
+    thresholds, report = levels.choose(policy, rows.customer_label, peak)
     everyone = np.arange(len(peak))
     metrics = {
-        "assessments": measure(label, fitted.held_out, fitted.weight, fitted.customer, seed),
-        "customers": measure(fitted.customer_label, peak, np.ones(len(peak)), everyone, seed),
-        "levels": levels,
+        "assessments": measure(rows.label, chosen.held_out, rows.weight, rows.customer, seed),
+        "customers": measure(rows.customer_label, peak, np.ones(len(peak)), everyone, seed),
+        "levels": report,
     }
     return thresholds, metrics
 

@@ -84,7 +84,7 @@ def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
     assert manifest.training["rows"] == 4_000 and manifest.training["customers"] == 200
     assert manifest.training["positive_customers"] == 40
     assert (manifest.training["from"], manifest.training["to"]) == ("1970-01-01", "1970-01-30")
-    assert manifest.training["parameters"]["trees"] == 30
+    assert manifest.training["model"]["parameters"]["trees"] == 30
     for about in ("assessments", "customers"):
         figures = manifest.metrics[about]["roc_auc"]
         assert 0.8 < figures["low"] <= figures["value"] <= figures["high"] <= 1
