@@ -53,6 +53,19 @@ def exit_code(error: Exception) -> int | None:
     return next((each.code for each in EXITS if kinds.intersection(each.errors)), None)
 
 
+def place(text: str) -> str:
+    """A file that is there, or a table (bq://...), which is looked for when it is read."""
+    if not text.startswith("bq://") and not Path(text).is_file():
+        raise typer.BadParameter(f"found no file {text!r}; expected a file or bq://PROJECT.DATASET.TABLE")
+    return text
+
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        parser=place, metavar="FILE", help="CSV, JSONL or Parquet files, or bq://PROJECT.DATASET.TABLE."
+    ),
+]
 UseCase = Annotated[
     Path, typer.Option("--use-case", envvar="RISKSTREAM_USE_CASE", metavar="FILE", help="The use case file.")
 ]

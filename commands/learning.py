@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
 from commands.output import bar, show_json, table
 
 app = typer.Typer()
@@ -85,10 +85,11 @@ def rates(words: Sequence[str]) -> Any:
     epilog=examples(
         "riskstream train build/history/users.csv build/history/transactions.csv",
         "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
+        "riskstream train bq://project.bank.users bq://project.bank.transactions",
     )
 )
 def train(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")],
+    files: Files,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
@@ -96,8 +97,9 @@ def train(
 ) -> None:
     """Learn from history and promote the bundle: running jobs take it over.
 
-    The files are replayed through the kernel of the stream in event-time order. Which events a file has is told
-    by its columns. Bad rows are told with their line and left out; the exit code is then 1.
+    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told
+    by its columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean`
+    rules leave out is counted.
     """
     import msgspec
 
@@ -105,16 +107,20 @@ def train(
     from features.replay import replay
     from features.usecase import load
     from training import files as history
+    from training.cleaning import clean
     from training.train import train
 
     found, now = load(use_case), datetime.now(UTC)
     rows = history.read_all(found, files, time.time_ns() // 1000)
     for file, row in rows.bad[:SHOWN_BAD_ROWS]:
         typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
-    replayed = replay(history.batches(found, rows))
+    rows, cleaned = clean(found, rows)
+    for each in cleaned:
+        typer.echo(str(each), err=True)
     path = train(
-        found, replayed, bundle, seed=seed, created_at=now, progress=lambda stage: typer.echo(stage, err=True)
-    )
+        found, replay(history.batches(found, rows)), bundle, seed=seed, created_at=now, cleaning=cleaned,
+        progress=lambda stage: typer.echo(stage, err=True),
+    )  # fmt: skip
     manifest = bundles.load(path).manifest
     show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
     raise typer.Exit(1 if rows.bad else 0)

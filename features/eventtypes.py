@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from features.cleaning import cleaning
 from features.document import FrozenDict, Node, one_of
 from features.schema import (
     DERIVED,
@@ -21,7 +22,7 @@ KINDS = tuple(kind.value for kind in Kind if kind is not Kind.CATEGORY)
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 DIRECTIVES = "aAbBcdfHIjmMpSUwWyYzZ%GuV"  # what datetime.strptime understands
-OPTIONAL_KEYS = ("scored", "after", "time_format", "timezone", "file", "override", "description")
+OPTIONAL_KEYS = ("scored", "after", "time_format", "timezone", "file", "override", "clean", "description")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         override=override,
         subject=entities[common.subject],
         tolerance_us=common.tolerance_us,
+        clean=cleaning(parts["clean"], declared) if "clean" in parts else (),
     )
 
 

@@ -56,13 +56,20 @@ def hop_table(node: Node | None, file: str) -> dict[int, int]:
 
 
 def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ...]:
-    """A `where` mapping as tests that must all hold."""
+    """A `where` mapping of a feature as tests that must all hold."""
+    for name in node.entries():
+        if name not in DERIVED:
+            scope.field_of(node.child(name, name), event_type)
+    return tests(node, scope.event_types[event_type].fields)
+
+
+def tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
+    """A `where` mapping of any declared fields as tests that must all hold."""
     found: list[Condition] = []
     for name, test in node.entries().items():
         if name not in DERIVED:
-            scope.field_of(node.child(name, name), event_type)
-        known = scope.event_types[event_type].fields.get(name) or Field(name, Kind.INTEGER)
-        found += _tests(test, known)
+            one_of(node.child(name, name), fields)
+        found += _tests(test, fields.get(name) or Field(name, Kind.INTEGER))
     return tuple(found)
 
 

@@ -83,6 +83,51 @@ class Override:
     reason: str
 
 
+@dataclass(frozen=True)
+class Condition:
+    """One test of a `where`. A missing value passes none but `present: false`."""
+
+    field: str
+    test: str  # in, not, min, above, max, below, multiple_of, present
+    operand: tuple[str, ...] | tuple[float, ...] | float | bool
+
+    @property
+    def words(self) -> str:
+        if isinstance(self.operand, tuple):
+            shown = ", ".join(f"{o:g}" if isinstance(o, float) else o for o in self.operand)
+        else:
+            shown = f"{self.operand:g}" if isinstance(self.operand, float) else str(self.operand).lower()
+        return f"{self.field} {self.test.replace('_', ' ')} {shown}"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Rows of a history that pass all tests are left out."""
+
+    where: tuple[Condition, ...]
+    because: str
+
+    @property
+    def words(self) -> str:
+        return "drop where " + " and ".join(condition.words for condition in self.where)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Of the rows of a history with the same values in `of`, only one stays."""
+
+    which: str  # first, latest
+    of: tuple[str, ...]  # names of fields; empty: all of them
+    because: str
+
+    @property
+    def words(self) -> str:
+        return f"keep the {self.which} of the same {', '.join(self.of) or 'content'}"
+
+
+CleaningRule = Drop | Keep
+
+
 @dataclass(frozen=True, eq=False)
 class EventType:
     """The schema of one kind of event and what makes it unique, timed and somebody's."""
@@ -101,23 +146,7 @@ class EventType:
     override: Override | None
     subject: str  # the field with the subject's id
     tolerance_us: int
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One test of a `where`. A missing value passes none but `present: false`."""
-
-    field: str
-    test: str  # in, not, min, above, max, below, multiple_of, present
-    operand: tuple[str, ...] | tuple[float, ...] | float | bool
-
-    @property
-    def words(self) -> str:
-        if isinstance(self.operand, tuple):
-            shown = ", ".join(f"{o:g}" if isinstance(o, float) else o for o in self.operand)
-        else:
-            shown = f"{self.operand:g}" if isinstance(self.operand, float) else str(self.operand).lower()
-        return f"{self.field} {self.test.replace('_', ' ')} {shown}"
+    clean: tuple[CleaningRule, ...] = ()  # of a history, in this order; the stream never cleans
 
 
 @dataclass(frozen=True)

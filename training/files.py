@@ -1,11 +1,10 @@
-"""History out of files: the rows of several files as batches in event-time order, for replay.
+"""History out of files and tables: the rows of several as batches in event-time order, for replay.
 
 Everything is held in memory. Bad rows are kept apart and told. Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from features.events import BadEvent, Batch, batch
 from features.intake import decode_all
 from features.usecase import UseCase
-from pipeline.files import BadRow, event_type_of, read
+from pipeline.files import BadRow, Place, event_type_of, place, read
 
 BATCH_EVENTS = 100_000  # of 20,000 each, replay takes half as long again: records are packed more often
 
@@ -25,14 +24,16 @@ class Rows:
     types: list[str]
     bodies: list[bytes]
     time_us: NDArray[np.int64]
-    bad: list[tuple[Path, BadRow]]
+    bad: list[tuple[Place, BadRow]]
 
     def __len__(self) -> int:
         return len(self.bodies)
 
 
-def read_all(use_case: UseCase, paths: Sequence[Path], now_us: int, dated_us: int | None = None) -> Rows:
-    """The rows of the files; which event type a file has is told by its columns. Raises BadFile.
+def read_all(
+    use_case: UseCase, places: Sequence[str | Place], now_us: int, dated_us: int | None = None
+) -> Rows:
+    """The rows of files and of tables (bq://PROJECT.DATASET.TABLE); the columns tell the event type. Raises BadFile.
 
     Events without a time of their own are dated `dated_us`, or else with the earliest of the others, so that they
     come first, as they are published first.
@@ -40,14 +41,14 @@ def read_all(use_case: UseCase, paths: Sequence[Path], now_us: int, dated_us: in
     types: list[str] = []
     bodies: list[bytes] = []
     times: list[NDArray[np.int64]] = []
-    bad: list[tuple[Path, BadRow]] = []
-    for path in paths:
-        name = event_type_of(use_case, path)
-        for chunk in read(use_case, name, path, now_us):
+    bad: list[tuple[Place, BadRow]] = []
+    for source in map(place, places):
+        name = event_type_of(use_case, source)
+        for chunk in read(use_case, name, source, now_us):
             types += [name] * len(chunk)
             bodies += chunk.bodies
             times.append(chunk.time_us)
-            bad += [(path, row) for row in chunk.bad]
+            bad += [(source, row) for row in chunk.bad]
     time_us = np.concatenate([np.empty(0, np.int64), *times])
     timeless = np.array([not use_case.event_types[name].time for name in types], np.bool_)
     if dated_us is None:

@@ -41,8 +41,8 @@ class History:
     def __len__(self) -> int:
         return len(self.label)
 
-    def __getitem__(self, rows: NDArray[Any]) -> "History":
-        """Those of a mask or of places."""
+    def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
+        """Those of a mask, of places or of a slice."""
         arrays = {name: each[rows] for name, each in vars(self).items() if name != "protected"}
         return History(**arrays, protected={name: each[rows] for name, each in self.protected.items()})
 

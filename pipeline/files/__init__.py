@@ -1,10 +1,10 @@
-"""Files (CSV, JSONL, Parquet) to events, in constant memory, in file order, nothing dropped in silence.
+"""Files (CSV, JSONL, Parquet) and tables of BigQuery to events: constant memory, file order, all accounted for.
 
 A row becomes what will be published, or a `BadRow` with its line and why. Lines count from 1 and the header
-is a line; rows of a Parquet file count from 1. Times are int64 microseconds since 1970 UTC.
+is a line; rows of Parquet and of a table count from 1. Times are int64 microseconds since 1970 UTC.
 """
 
 from pipeline.files.reading import Chunk, event_type_of, read
-from pipeline.files.source import BadFile, BadRow
+from pipeline.files.source import BadFile, BadRow, Place, place
 
-__all__ = ["BadFile", "BadRow", "Chunk", "event_type_of", "read"]
+__all__ = ["BadFile", "BadRow", "Chunk", "Place", "event_type_of", "place", "read"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +15,7 @@ from features.intake import decode_all
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import csvfile, jsonl, parquet
-from pipeline.files.source import BadFile, BadRow, Rows, needed_columns
+from pipeline.files.source import BadFile, BadRow, Place, Rows, Table, needed_columns
 
 MAX_BODY_BYTES = 9_000_000  # Pub/Sub takes requests of 10 MB, attributes and names included
 FORMATS: dict[str, ModuleType] = {
@@ -55,24 +54,24 @@ class Reader:
 
 
 def read(
-    use_case: UseCase, event_type: str, path: Path, now_us: int, published_us: int | None = None
+    use_case: UseCase, event_type: str, place: Place, now_us: int, published_us: int | None = None
 ) -> Iterator[Chunk]:
-    """The file's rows in chunks. Raises BadFile.
+    """The rows of a file or table in chunks. Raises BadFile.
 
     Events without a time of their own are dated `published_us` (default: now); events that lie too far after
     `now_us` are bad.
     """
     event_time = rfc3339(now_us if published_us is None else published_us)
     reader = Reader(use_case, known_codec(use_case, event_type), now_us, event_time)
-    module = _format(path)
+    module = _format(place)
     try:
-        for rows in module.rows(use_case, reader.codec.event_type, path):
+        for rows in module.rows(use_case, reader.codec.event_type, place):
             yield _chunk(reader, rows)
     except UNREADABLE as error:
-        raise BadFile(f"{path}: cannot be read: {error}") from error
+        raise BadFile(f"{place}: cannot be read: {error}") from error
 
 
-def event_type_of(use_case: UseCase, path: Path, named: str | None = None) -> str:
+def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> str:
     """The event type named, or the only one whose required fields the file has. Raises BadFile."""
     types = use_case.event_types
     if named is not None:
@@ -80,21 +79,26 @@ def event_type_of(use_case: UseCase, path: Path, named: str | None = None) -> st
             raise BadFile(f"event type {named!r} is not one of {', '.join(types)} ({use_case.file})")
         return named
     try:
-        columns = _format(path).columns(use_case, path)
+        columns = _format(place).columns(use_case, place)
     except UNREADABLE as error:
-        raise BadFile(f"{path}: cannot be read: {error}") from error
+        raise BadFile(f"{place}: cannot be read: {error}") from error
     fitting = [name for name, t in types.items() if set(needed_columns(t)) <= set(columns)]
     if len(fitting) != 1:
         found = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
         expected = f"expected those of one of {', '.join(types)} (`riskstream publish --type` names one)"
-        raise BadFile(f"{path}: {found} its columns ({', '.join(columns)}); {expected}")
+        raise BadFile(f"{place}: {found} its columns ({', '.join(columns)}); {expected}")
     return fitting[0]
 
 
-def _format(path: Path) -> Any:
-    found = FORMATS.get(path.suffix.lower())
+def _format(place: Place) -> Any:
+    """The module that reads it."""
+    if isinstance(place, Table):
+        from pipeline.files import warehouse  # BigQuery's clients take a second to import
+
+        return warehouse
+    found = FORMATS.get(place.suffix.lower())
     if found is None:
-        raise BadFile(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+        raise BadFile(f"{place}: found the ending {place.suffix!r}, expected one of {', '.join(FORMATS)}")
     return found
 
 

@@ -1,15 +1,52 @@
 """What every format's reader hands on, and what can be wrong with a file or a row."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from features.schema import EventType
 
 CHUNK_ROWS = 4_000  # some megabytes of text; larger is no faster
+TABLE = "bq://"
 
 
 class BadFile(ValueError):
     """A file that cannot be read as the use case says, as a whole (its sender). Says what was expected."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of BigQuery, shown as bq://PROJECT.DATASET.TABLE."""
+
+    project: str
+    dataset: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{TABLE}{self.project}.{self.dataset}.{self.name}"
+
+    @property
+    def path(self) -> str:
+        """What the API calls it."""
+        return f"projects/{self.project}/datasets/{self.dataset}/tables/{self.name}"
+
+
+Place = Path | Table  # where rows are
+
+
+def place(text: str | Place) -> Place:
+    """The file or table that is meant. Raises BadFile for a table without its three names."""
+    if not isinstance(text, str):
+        return text
+    if not text.startswith(TABLE):
+        return Path(text)
+    found = re.fullmatch(
+        r"([\w.:-]+)\.(\w+)\.([\w$-]+)", text.removeprefix(TABLE)
+    )  # example.com:project is one
+    if not found:
+        raise BadFile(f"{text}: expected {TABLE}PROJECT.DATASET.TABLE")
+    return Table(*found.groups())
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,9 @@ def test_nothing_of_it_can_be_changed() -> None:
         use_case.name = "other"  # type: ignore[misc]
 
 
+ID = "    id: [id]\n"
+CLEAN = "    id: [id]\n    clean: [{}]\n".format
+
 REFUSED = [
     ("kind: CARD,", "kind: CRAD,", "features.customer.aggregates.paid.where.kind: 'CRAD' is not one of CARD"),
     ("statistics: [mean]", "statistics: [meen]", "statistics[0]: 'meen' is not one of"),
@@ -170,6 +173,17 @@ REFUSED = [
     ("label: {from: payment.fraud", "label: {from: payment.payer", "a label needs declared values"),
     ("lateness: 2h", "hops: {1h: 7m}", "hops.1h: '7m' is not a whole fraction of 1h"),
     ("policy: {high: 0.6}", "policy: 5", "policy: 5 is not a mapping"),
+    (ID, CLEAN("{drop: {amout: {below: 0}}, because: x}"), "clean[0].drop.amout: 'amout' is not one of id, at"),
+    (ID, CLEAN("{drop: {amount: {less: 0}}, because: x}"), "clean[0].drop.amount.less: 'less' is not one of"),
+    (ID, CLEAN("{drop: {kind: CASH}, because: x}"), "clean[0].drop.kind: 'CASH' is not one of CARD, WIRE"),
+    (ID, CLEAN("{drop: {}, because: x}"), "clean[0].drop: {} is not at least one test"),
+    (ID, CLEAN("{drop: {kind: CARD}}"), "clean[0]: because is missing"),
+    (ID, CLEAN("{keep: last, of: id, because: x}"), "clean[0].keep: 'last' is not one of first, latest"),
+    (ID, CLEAN("{keep: first, of: [id, idd], because: x}"), "clean[0].of[1]: 'idd' is not one of id, at"),
+    (ID, CLEAN("{keep: first, of: [], because: x}"), "clean[0].of: [] is not a list of different fields"),
+    (ID, CLEAN("{keep: first, because: x}"), "clean[0]: of is missing"),
+    (ID, CLEAN("{keep: first, drop: {kind: CARD}, because: x}"), "clean[0]: {'keep': 'first', 'drop'"),
+    (ID, CLEAN("5"), "clean[0]: 5 is not a mapping"),
 ]  # fmt: skip
 
 
@@ -206,6 +220,7 @@ SAME_VECTOR = [
     ("{kind: CARD, amount: {min: 5}}", "{amount: {min: 5.0}, kind: CARD}"),
     ("    id: [id]\n", "    file: {separator: ';', decimal: ','}\n    id: [id]\n"),
     ("  profile:\n", "  profile:\n    scored: false\n"),
+    (ID, CLEAN("{drop: {fraud: 'yes', hour: 3}, because: x}, {keep: latest, of: '*', because: y}")),
     ("statistics: [mean], windows: [24h]", "statistics: [mean], windows: [1d]"),
     ("lateness: 2h", "lateness: 120m"),
     ('values: ["yes", "no"]', 'values: ["no", "yes"]'),
@@ -241,6 +256,14 @@ def test_the_fingerprint_ignores_what_cannot_change_a_vector(old: str, new: str)
 @pytest.mark.parametrize(("old", "new"), OTHER_VECTOR)
 def test_the_fingerprint_changes_with_what_can_change_a_vector(old: str, new: str) -> None:
     assert changed(old, new).fingerprint != parse(SMALL).fingerprint
+
+
+def test_cleaning_rules_are_read_with_their_reasons() -> None:
+    rules = "{drop: {shop: {present: false}, amount: {below: 1}}, because: fees}, {keep: latest, of: '*', because: x}"
+    first, second = changed(ID, CLEAN(rules)).event_types["payment"].clean
+    assert (first.words, first.because) == ("drop where shop present false and amount below 1", "fees")
+    assert second.words == "keep the latest of the same content"
+    assert parse(SMALL).event_types["payment"].clean == ()
 
 
 def test_yaml_words_are_not_guessed() -> None:

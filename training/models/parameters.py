@@ -39,8 +39,8 @@ class Parameters:
     def of(cls, section: Mapping[str, Any], file: str = "use case") -> "Parameters":
         """Raises BadUseCase."""
         node = Node(file, "model", section)
-        parts = node.record((), [field.name for field in fields(cls)])
-        found = cls(**{name: READ[name](part) for name, part in parts.items()})
+        parts = node.record((), [*(field.name for field in fields(cls)), *OTHERS])
+        found = cls(**{name: READ[name](part) for name, part in parts.items() if name not in OTHERS})
         for name in set(parts) & set(HYPER):
             if not any(name in CANDIDATES[each].defaults for each in found.candidates):
                 owners = [each for each, candidate in CANDIDATES.items() if name in candidate.defaults]
@@ -57,6 +57,7 @@ class Parameters:
         return {**defaults, **declared, "balanced": self.balanced}
 
 
+OTHERS = ("split", "gates")  # read by training.splits and training.gates
 HYPER = ("trees", "leaves", "rows_per_leaf", "child_weight", "learning_rate", "l2", "columns")
 
 

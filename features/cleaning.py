@@ -1,0 +1,47 @@
+"""The `clean` list of an event type: which rows of a history are left out, and why.
+
+Rules are for history only (training, profile, backfill), where a row is known to be an artefact of an export. The
+stream never drops an event: what cannot be used goes to the dead letters, all else is counted and scored. So a rule
+is no part of a feature, leaves the fingerprint as it is, and may name any field, also the label and protected ones.
+"""
+
+from collections.abc import Mapping
+
+from features.document import Node, one_of
+from features.filters import tests
+from features.schema import CleaningRule, Condition, Drop, Field, Keep
+
+WHICH = ("first", "latest")
+
+
+def cleaning(node: Node, fields: Mapping[str, Field]) -> tuple[CleaningRule, ...]:
+    """The rules in the order in which they are applied."""
+    return tuple(_rule(item, fields) for item in node.items())
+
+
+def _rule(node: Node, fields: Mapping[str, Field]) -> CleaningRule:
+    entries = node.entries()
+    if ("drop" in entries) == ("keep" in entries):
+        node.fail("a rule with either drop or keep")
+    if "drop" in entries:
+        parts = node.record(("drop", "because"))
+        return Drop(_some_tests(parts["drop"], fields), parts["because"].text())
+    parts = node.record(("keep", "of", "because"))
+    return Keep(parts["keep"].choice(WHICH), _fields(parts["of"], fields), parts["because"].text())
+
+
+def _some_tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
+    found = tests(node, fields)
+    if not found:
+        node.fail("at least one test: this would drop every row")
+    return found
+
+
+def _fields(node: Node, fields: Mapping[str, Field]) -> tuple[str, ...]:
+    """The fields named; none for "*", which is all."""
+    if node.value in ("*", ["*"]):
+        return ()
+    names = tuple(one_of(item, fields) for item in node.items())
+    if not names or len(set(names)) < len(names):
+        node.fail("a list of different fields")
+    return names
