@@ -49,6 +49,8 @@ def train(
 
     `replayed` gives (batch, vectors, seq, ...) as features.replay does. Raises what `train_on` raises.
     """
+    Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
+    terms(use_case.policy, use_case.file)
     progress("replaying the history")
     rows = collect(use_case, replayed)
     made = train_on(
