@@ -86,6 +86,8 @@ def train(
     `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Raises
     what `train_on` raises.
     """
+    Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
+    terms(use_case.policy, use_case.file)
     progress("replaying the history")
     history = collect(use_case, replayed)
     made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)

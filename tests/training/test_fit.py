@@ -5,7 +5,6 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from export.terms import Target, Terms
-from features.document import BadUseCase
 from training.fit import BadHistory
 from training.metrics import Ranking, average_precision, brier, measure, roc_auc
 from training.models.choice import choose as choose_model
@@ -135,26 +134,3 @@ def test_thresholds_do_what_the_policy_asks(target, threshold, is_reached):
 def test_medium_never_lies_above_high():
     thresholds, _ = choose(Terms(medium=Target("recall", 0.5), high=Target("recall", 1.0)), BAD, PEAK)
     assert thresholds == {"medium": 0.4, "high": 0.4}
-
-
-def test_parameters_are_read_and_checked():
-    assert Parameters.of({}) == Parameters()
-    assert Parameters.of({"trees": 30, "balanced": True, "l2": 0}) == Parameters(
-        trees=30, balanced=True, l2=0.0
-    )
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({"tree": 3}, "model.*: 'tree' is not one of .*did you mean trees"),
-        ({"trees": 0}, "model.trees: 0 is not a whole number of at least 1"),
-        ({"folds": 1}, "model.folds: 1 is not a whole number of at least 2"),
-        ({"learning_rate": 0}, "model.learning_rate: 0 is not a number above 0"),
-        ({"l2": -1}, "model.l2: -1 is not a number of at least 0"),
-        ({"balanced": "yes"}, "model.balanced: 'yes' is not true or false"),
-    ],
-)
-def test_wrong_parameters_are_named(section, message):
-    with pytest.raises(BadUseCase, match=message):
-        Parameters.of(section)

@@ -17,7 +17,13 @@ from training.models.binning import codes, edges, restore
 # rows; below, threads wait for each other longer than they work, the model is the same
 WORTH_THREADS = 100_000
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
-ROWS_PER_TREE = 100_000  # drawn for each tree of a forest; more make its trees larger than they are better
+ROWS_PER_TREE = (
+    20_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
+)
+FOREST_WORTH_THREADS = 20_000  # rows; a tree is then a tenth of a second
+BOOSTER_LARGEST = np.float32(
+    1e38
+)  # XGBoost doubles the largest value for a last bin: beyond, that is infinite
 BOOSTER_THREADS = 2  # fixed, since the order in which XGBoost adds gradients depends on it
 
 Vectors = NDArray[np.float32]
@@ -38,7 +44,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`fit` gives a learner that export.calibration knows. `balanced` is everybody's: see training.fit."""
+    """`fit` gives a learner that export.calibration knows. `balanced` is everybody's: see training.fit.
+
+    What `space` leaves out is not searched for: more trees of a forest are only slower, never worse.
+    """
 
     fit: Callable[[Vectors, Labels, Floats, Values, int], Any]
     defaults: Values
@@ -68,7 +77,7 @@ def _forest(vectors: Vectors, label: Labels, weight: Floats, values: Values, see
         min_samples_leaf=values["rows_per_leaf"],
         max_features=values["columns"],
         max_samples=min(ROWS_PER_TREE, len(vectors)),
-        n_jobs=-1 if len(vectors) >= WORTH_THREADS else 1,
+        n_jobs=-1 if len(vectors) >= FOREST_WORTH_THREADS else 1,
         random_state=seed,
     ).fit(vectors, label, weight)
     return learner.set_params(n_jobs=1)  # threads would add votes in any order
@@ -110,7 +119,8 @@ def _xgboost(vectors: Vectors, label: Labels, weight: Floats, values: Values, se
         n_jobs=BOOSTER_THREADS if len(vectors) >= WORTH_THREADS else 1,
         random_state=seed,
     )
-    return learner.fit(vectors, label, sample_weight=weight)
+    bounded = np.clip(vectors, -BOOSTER_LARGEST, BOOSTER_LARGEST)
+    return learner.fit(bounded, label, sample_weight=weight)
 
 
 _TREES, _LEAVES, _ROWS = Range(50, 400, True), Range(4, 63, True), Range(5, 200, True)
@@ -120,9 +130,8 @@ CANDIDATES: Mapping[str, Candidate] = {
     "logistic_regression": Candidate(_logistic, {"l2": 1.0}, {"l2": Range(1e-2, 1e4)}),
     "random_forest": Candidate(
         _forest,
-        {"trees": 200, "leaves": 128, "rows_per_leaf": 10, "columns": 0.3},
+        {"trees": 100, "leaves": 128, "rows_per_leaf": 10, "columns": 0.15},
         {
-            "trees": Range(100, 300, True),
             "leaves": Range(16, 512, True),
             "rows_per_leaf": _ROWS,
             "columns": _COLUMNS,

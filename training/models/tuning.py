@@ -86,7 +86,8 @@ def _searched(rows: Rows, candidate: str, asked: Parameters, seed: int) -> Itera
     space = _distributions(CANDIDATES[candidate].space)
     for _ in range(asked.trials - 1):
         asking = study.ask(space)
-        trial = _tried(rows, candidate, asking.params, asked, seed, asking)
+        values = asked.start(candidate) | asking.params
+        trial = _tried(rows, candidate, values, asked, seed, asking)
         state = optuna.trial.TrialState.COMPLETE if trial.is_complete else optuna.trial.TrialState.PRUNED
         study.tell(asking, trial.mean if trial.is_complete else None, state)
         yield trial
