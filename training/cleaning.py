@@ -5,7 +5,7 @@ meant in event-time order, among rows of equal time in the order of the files. A
 same as no other: rows that lack one of the fields of a `keep` stay, unless it names all of them ("*").
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any
@@ -14,13 +14,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from features.decoding import known_codec
-from features.events import BadEvent
-from features.intake import decode_all
 from features.masks import Columns
 from features.schema import CleaningRule, Drop, EventType, Keep
 from features.usecase import UseCase
-from training.files import BATCH_EVENTS, Rows
+from training.files import Rows, columns
 
 Flags = NDArray[np.bool_]
 
@@ -42,8 +39,8 @@ def clean(use_case: UseCase, rows: Rows) -> tuple[Rows, list[Cleaned]]:
     stays, counts = np.ones(len(rows), np.bool_), list[Cleaned]()
     for event_type in use_case.event_types.values():
         if event_type.clean:
-            places = np.flatnonzero(np.array(rows.types) == event_type.name)
-            stays[places], dropped = _survivors(use_case, event_type, rows, places)
+            hit, dropped = _left_out(use_case, event_type, rows)
+            stays[hit] = False
             counts += [
                 Cleaned(event_type.name, rule.words, rule.because, n)
                 for rule, n in zip(event_type.clean, dropped, strict=True)
@@ -56,45 +53,33 @@ def _kept(rows: Rows, stays: Flags) -> Rows:
     return replace(rows, types=types, bodies=bodies, time_us=rows.time_us[stays])
 
 
-def _survivors(
-    use_case: UseCase, event_type: EventType, rows: Rows, places: NDArray[np.intp]
-) -> tuple[Flags, list[int]]:
-    """Which of the event type's n rows stay, and how many each rule left out."""
+def _left_out(use_case: UseCase, event_type: EventType, rows: Rows) -> tuple[NDArray[np.intp], list[int]]:
+    """The places of the event type's rows that are left out, and how many each rule left out."""
+    places: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
     evidence: list[list[Any]] = [[] for _ in event_type.clean]
-    for columns in _columns(use_case, event_type, rows, places):
+    for part, fields in columns(use_case, event_type.name, rows):
+        places.append(part)
         for rule, found in zip(event_type.clean, evidence, strict=True):
-            found.extend(_EVIDENCE[type(rule)](columns, rule))
-    stays, dropped = np.ones(len(places), np.bool_), []
+            found.extend(_EVIDENCE[type(rule)](fields, rule))
+    every = np.concatenate(places)
+    stays, dropped = np.ones(len(every), np.bool_), []
     for rule, found in zip(event_type.clean, evidence, strict=True):
         hit = _HIT[type(rule)](rule, found, stays)
         dropped.append(int(hit.sum()))
         stays &= ~hit
-    return stays, dropped
+    return every[~stays], dropped
 
 
-def _columns(
-    use_case: UseCase, event_type: EventType, rows: Rows, places: NDArray[np.intp]
-) -> Iterator[Columns]:
-    codec = known_codec(use_case, event_type.name)
-    for start in range(0, len(places), BATCH_EVENTS):
-        part = places[start : start + BATCH_EVENTS]
-        bodies, time_us = [rows.bodies[i] for i in part.tolist()], rows.time_us[part]
-        found = decode_all(use_case, [event_type.name] * len(part), bodies, time_us.tolist())
-        events = [event for event in found if not isinstance(event, BadEvent)]
-        assert len(events) == len(part)  # `read` has kept bad rows apart
-        yield Columns(codec, events, time_us)
-
-
-def _passes(columns: Columns, rule: Drop) -> list[bool]:
+def _passes(fields: Columns, rule: Drop) -> list[bool]:
     """Whether each row passes all tests."""
-    found: list[bool] = np.logical_and.reduce([columns.mask(condition) for condition in rule.where]).tolist()
+    found: list[bool] = np.logical_and.reduce([fields.mask(condition) for condition in rule.where]).tolist()
     return found
 
 
-def _keys(columns: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
+def _keys(fields: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
     """What each row is told apart by; None where that is unknown."""
-    names = rule.of or tuple(columns.codec.event_type.fields)
-    values = ([None if value == "" else value for value in columns.objects(name)] for name in names)
+    names = rule.of or tuple(fields.codec.event_type.fields)
+    values = ([None if value == "" else value for value in fields.objects(name)] for name in names)
     keys = list(zip(*values, strict=True))
     return [None if None in key else key for key in keys] if rule.of else keys
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import BadEvent, Batch, batch
+from features.decoding import known_codec
+from features.events import BadEvent, Batch, Event, batch
 from features.intake import decode_all
+from features.masks import Columns
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place, event_type_of, place, read
 
@@ -62,10 +64,25 @@ def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:
     """The rows as batches, each event published when it happened."""
     for start in range(0, len(rows), BATCH_EVENTS):
         part = slice(start, start + BATCH_EVENTS)
-        types, published_us = rows.types[part], rows.time_us[part]
-        found = decode_all(use_case, types, rows.bodies[part], published_us.tolist())
-        events = [
-            (name, event) for name, event in zip(types, found, strict=True) if not isinstance(event, BadEvent)
-        ]
-        assert len(events) == len(types)  # `read` has kept bad rows apart
-        yield batch(use_case, events, published_us)
+        events = decoded(use_case, rows.types[part], rows.bodies[part], rows.time_us[part])
+        yield batch(use_case, list(zip(rows.types[part], events, strict=True)), rows.time_us[part])
+
+
+def columns(use_case: UseCase, event_type: str, rows: Rows) -> Iterator[tuple[NDArray[np.intp], Columns]]:
+    """The rows of one type, a part at a time: their places among all rows, and their fields."""
+    places = np.flatnonzero(np.array(rows.types, np.str_) == event_type)
+    for start in range(0, len(places), BATCH_EVENTS):
+        part = places[start : start + BATCH_EVENTS]
+        bodies, time_us = [rows.bodies[i] for i in part.tolist()], rows.time_us[part]
+        events = decoded(use_case, [event_type] * len(part), bodies, time_us)
+        yield part, Columns(known_codec(use_case, event_type), events, time_us)
+
+
+def decoded(
+    use_case: UseCase, types: list[str], bodies: list[bytes], published_us: NDArray[np.int64]
+) -> list[Event]:
+    """The events of good rows."""
+    found = decode_all(use_case, types, bodies, published_us.tolist())
+    events = [event for event in found if not isinstance(event, BadEvent)]
+    assert len(events) == len(types)  # `read` has kept bad rows apart
+    return events

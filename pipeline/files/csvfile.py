@@ -29,7 +29,15 @@ class Cut(NamedTuple):
 def columns(use_case: UseCase, path: Path) -> list[str]:
     """The header, read with the separator that splits it best of those the use case declares."""
     formats = dict.fromkeys((t.file.encoding, t.file.separator) for t in use_case.event_types.values())
-    return max((_header(path, *each) for each in formats), key=len)
+    headers, wrong = [], []
+    for encoding, separator in formats:
+        try:
+            headers.append(_header(path, encoding, separator))
+        except BadFile as error:  # quoted names and another separator
+            wrong.append(error)
+    if not headers:
+        raise wrong[0]
+    return max(headers, key=len)
 
 
 def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]:

@@ -351,6 +351,15 @@ def test_the_event_type_is_told_by_the_columns(tmp_path: Path) -> None:
     assert event_type_of(SHOP, tmp_path / "v.jsonl") == "visit"
 
 
+def test_the_columns_may_be_in_quotes_and_separated_as_another_type_is_not(tmp_path: Path) -> None:
+    quoted = tmp_path / "quoted.csv"
+    quoted.write_text('"sale_id";"who";"price";"day";"hour"\n')
+    assert event_type_of(SHOP, quoted) == "sale"  # visits are separated by commas
+    (tmp_path / "wrong.csv").write_text('"sale_id"x;"who"x\n')
+    with pytest.raises(BadFile, match="line 1: not a header of columns"):
+        event_type_of(SHOP, tmp_path / "wrong.csv")
+
+
 def test_an_event_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
     both = sales_file(tmp_path, GOOD)
     both.write_text("sale_id;who;price;day;hour;page\n")

@@ -1,0 +1,50 @@
+"""What a history looks like: profile."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from commands.frame import OFFBOARDING, AsJson, Files, UseCase, examples
+from commands.output import show_json
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "riskstream profile build/history/users.csv build/history/transactions.csv",
+        "riskstream profile bq://project.bank.transactions --use-case usecases/offboarding.yaml --out build/bank.html",
+        "riskstream profile build/history/users.csv --json | jq .labels",
+    )
+)
+def profile(
+    files: Files,
+    use_case: UseCase = OFFBOARDING,
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="The page to write; local or gs://.")
+    ] = "profile.html",
+    as_json: AsJson = False,
+) -> None:
+    """Describe a history in one HTML page: what is missing, repeated, contradictory, far out, drifting.
+
+    Rows are read as training reads them and described before cleaning. The page needs no network. Rows that cannot be
+    used are told there; the exit code is then 1.
+    """
+    import msgspec
+
+    from export.storage import write
+    from features.usecase import load
+    from training import files as history
+    from training.profile import measure, page
+
+    def progress(stage: str) -> None:
+        typer.echo(stage, err=True)
+
+    found = load(use_case)
+    progress("reading")
+    rows = history.read_all(found, files, time.time_ns() // 1000)
+    facts, frames, outcomes = measure.profile(found, files, rows, progress)
+    write(out, page.page(facts, frames, outcomes, progress).encode())
+    show_json(msgspec.to_builtins(facts)) if as_json else typer.echo(out)
+    raise typer.Exit(1 if rows.bad else 0)

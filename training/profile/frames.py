@@ -1,0 +1,112 @@
+"""Rows as columns: one frame for each event type of a history.
+
+Numbers are float64 with NaN for missing: dates as days and times as microseconds since 1970 UTC. Everything else
+is codes, int64 with -1 for missing, and the words they stand for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.decoding import event_ids
+from features.masks import Columns
+from features.schema import EventType, Field, Kind
+from features.times import NOT_READ
+from features.usecase import UseCase
+from training.files import Rows, columns
+
+MEASURED = frozenset(
+    {Kind.NUMBER, Kind.INTEGER, Kind.DATE, Kind.TIME}
+)  # kept as numbers, all others as codes
+
+
+@dataclass(frozen=True)
+class Texts:
+    """n texts; code i stands for words[i]."""
+
+    codes: NDArray[np.int64]
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The n rows of one event type in the order of the history."""
+
+    event_type: EventType
+    numbers: Mapping[str, NDArray[np.float64]]
+    texts: Mapping[str, Texts]
+    subject: Texts
+    ids: Texts
+    time_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def missing(self, field: str) -> NDArray[np.bool_]:
+        return np.isnan(self.numbers[field]) if field in self.numbers else self.texts[field].codes < 0
+
+    def plain(self) -> pd.DataFrame:
+        """Numbers and codes by field."""
+        codes = {name: texts.codes for name, texts in self.texts.items()}
+        return pd.DataFrame({name: {**self.numbers, **codes}[name] for name in self.event_type.fields})
+
+
+def frames(use_case: UseCase, rows: Rows) -> list[Frame]:
+    """The event types that have rows, as the use case orders them."""
+    there = set(rows.types)
+    return [_frame(use_case, each, rows) for each in use_case.event_types.values() if each.name in there]
+
+
+def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
+    parts = [_part(fields) for _, fields in columns(use_case, event_type.name, rows)]
+    whole = {name: [part[name] for part in parts] for name in parts[0]}
+    measured = {name for name, f in event_type.fields.items() if f.kind in MEASURED}
+    return Frame(
+        event_type,
+        numbers={name: np.concatenate(whole[name]) for name in event_type.fields if name in measured},
+        texts={name: _coded(whole[name]) for name in event_type.fields if name not in measured},
+        subject=_coded(whole["@subject"]),
+        ids=_coded(whole["@id"]),
+        time_us=np.concatenate(whole["@time"]),
+    )
+
+
+def _part(fields: Columns) -> dict[str, Any]:
+    """Arrays by field, and what is made of the whole event under names that no field can have."""
+    event_type = fields.codec.event_type
+    found: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
+    return found | {
+        "@subject": pa.array(fields.texts(event_type.subject)),
+        "@id": pa.array(event_ids(fields.codec, fields.events)),
+        "@time": fields.time_us,
+    }
+
+
+def _array(f: Field, fields: Columns) -> Any:
+    if f.kind is Kind.TIME:
+        return _times(f, fields)
+    if f.kind in MEASURED:
+        return fields.numbers(f.name)
+    if f.kind is Kind.BOOLEAN:
+        return pa.array(fields.objects(f.name), pa.bool_()).cast(pa.string())
+    return pa.array([text or None for text in fields.texts(f.name)], pa.string())
+
+
+def _times(f: Field, fields: Columns) -> NDArray[np.float64]:
+    clock, texts = fields.codec.clock, fields.texts(f.name)
+    found = clock.read_all(texts)
+    unusual = [(i, texts[i]) for i in np.flatnonzero(found == NOT_READ).tolist() if texts[i]]
+    for i, text in unusual:
+        found[i] = clock.read(text)
+    return np.where(found == NOT_READ, np.nan, found.astype(np.float64))
+
+
+def _coded(parts: list[pa.Array]) -> Texts:
+    found = pc.dictionary_encode(pa.concat_arrays(parts))
+    return Texts(found.indices.fill_null(-1).to_numpy().astype(np.int64), found.dictionary.to_pylist())

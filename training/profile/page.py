@@ -1,0 +1,151 @@
+"""A profile as one HTML file that needs nothing else: plots are SVG, and its own policy lets nothing be loaded.
+
+The browsable table of each event type is skrub's TableReport of a sample, in a frame of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from features.schema import Kind
+from training.profile import plots
+from training.profile.columns import MOST_VALUES
+from training.profile.facts import Column, Drift, EventTypeFacts, Profile
+from training.profile.findings import DRIFTED, DRIFTING, expectation, findings
+from training.profile.frames import Frame
+from training.profile.labels import Outcome
+from training.profile.measure import sampled
+
+BROWSED_ROWS = 20_000  # in skrub's table; it takes seconds, all rows of a large file would take minutes
+SHOWN_PAIRS = 15
+EPOCH = date(1970, 1, 1)
+OUTCOMES = ("unknown", "negative", "positive")  # by outcome + 1
+Progress = Callable[[str], None]
+
+
+def page(
+    facts: Profile,
+    frames: Sequence[Frame],
+    outcomes: Mapping[str, Outcome],
+    progress: Progress = lambda _: None,
+) -> str:
+    """The HTML. `frames` and `outcomes` are what `profile` returns beside the facts."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "value": value}
+    parts = []
+    for each, frame in zip(facts.event_types, frames, strict=True):
+        progress(f"{each.name}: drawing")
+        parts.append(_section(each, frame, outcomes[each.name], progress))
+    template = environment.get_template("page.html.jinja")
+    return template.render(
+        facts=facts, findings=findings(facts), parts=parts, drifted=DRIFTED, drifting=DRIFTING
+    )
+
+
+def number(found: float | None) -> str:
+    """Four significant digits; whole numbers whole."""
+    if found is None:
+        return "-"
+    return f"{found:,.0f}" if abs(found) >= 1e4 or found == round(found) else f"{found:,.4g}"
+
+
+def percent(found: float | None) -> str:
+    return "-" if found is None else f"{found:.1%}"
+
+
+def value(found: float | None, kind: str) -> str:
+    """Days since 1970 as dates."""
+    if found is None or kind != Kind.DATE:
+        return number(found)
+    return (EPOCH + timedelta(days=round(found))).isoformat()
+
+
+def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Progress) -> dict[str, Any]:
+    """What the template shows of one event type."""
+    sample = sampled(len(frame), BROWSED_ROWS)
+    progress(f"{each.name}: a table of {len(sample):,} rows to browse")
+    moving = [d for d in each.drift if any(d.psi)]
+    return {
+        "facts": each,
+        "figures": [(c, Markup(_figure(c, frame, outcome))) for c in each.columns if _is_drawn(c)],
+        "weeks": Markup(plots.weeks(each)) if each.weeks else "",
+        "drift": Markup(plots.drift(each, moving)) if moving else "",
+        "drifts": sorted((_worst(d, each) for d in moving), key=lambda worst: -worst.psi),
+        "correlations": Markup(plots.correlations(each.correlations)) if each.correlations else "",
+        "pairs": each.correlations[:SHOWN_PAIRS],
+        "sample": len(sample),
+        "browse": _browsable(each.name, frame, outcome, sample),
+    }
+
+
+def _is_drawn(column: Column) -> bool:
+    """Identifiers have nothing to show."""
+    return column.numbers is not None or (column.span is None and 0 < column.distinct <= MOST_VALUES)
+
+
+def _figure(column: Column, frame: Frame, outcome: Outcome) -> str:
+    if column.numbers is None:
+        return plots.bars(column, len(frame))
+    return plots.histogram(column, frame.numbers[column.field], outcome)
+
+
+class Worst(NamedTuple):
+    """A field's largest index with what is to be expected, when, and in how many weeks it is above that."""
+
+    field: str
+    psi: float
+    expected: float
+    week: str
+    above: int
+    weeks: int
+
+
+def _worst(drift: Drift, facts: EventTypeFacts) -> Worst:
+    expected = expectation(drift)
+    told = [
+        (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.weeks, strict=True) if p is not None
+    ]
+    psi, by_chance, week = max(told, key=lambda each: each[0] - each[1])
+    return Worst(drift.field, psi, by_chance, week, sum(p > max(DRIFTING, e) for p, e, _ in told), len(told))
+
+
+def _browsable(name: str, frame: Frame, outcome: Outcome, sample: NDArray[np.intp]) -> str:
+    """skrub's report of a sample as an HTML document."""
+    from skrub import TableReport  # type: ignore[import-untyped,unused-ignore]
+
+    report = TableReport(_table(frame, outcome, sample), title=f"{name}, {len(sample):,} rows", verbose=0)
+    return str(report.html())
+
+
+def _table(frame: Frame, outcome: Outcome, sample: NDArray[np.intp]) -> pd.DataFrame:
+    """Values as a person reads them."""
+    found = {}
+    for f in frame.event_type.fields.values():
+        if f.name in frame.texts:
+            words = np.array([*frame.texts[f.name].words, None], object)
+            found[f.name] = pd.Series(words[frame.texts[f.name].codes[sample]])
+        else:
+            found[f.name] = _series(frame.numbers[f.name][sample], f.kind)
+    if (outcome >= 0).any():
+        found["(label)"] = pd.Series(np.array(OUTCOMES)[outcome[sample] + 1])
+    return pd.DataFrame(found)
+
+
+def _series(values: NDArray[np.float64], kind: Kind) -> pd.Series:
+    units = {Kind.DATE: "D", Kind.TIME: "us"}
+    if kind not in units:
+        return pd.Series(values)
+    return pd.to_datetime(pd.Series(values), unit=units[kind])
