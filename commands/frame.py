@@ -1,5 +1,6 @@
 """What all verbs share: exit codes, options that mean the same everywhere, examples in help texts."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -54,8 +55,9 @@ def exit_code(error: Exception) -> int | None:
 
 
 def place(text: str) -> str:
-    """A file that is there, or a table (bq://...), which is looked for when it is read."""
-    if not text.startswith("bq://") and not Path(text).is_file():
+    """A file that is there, or a table (bq://...), which is looked for when it is read; TYPE= may stand before it."""
+    where = text if Path(text).is_file() else re.sub(r"^[A-Za-z]\w*=", "", text)
+    if not where.startswith("bq://") and not Path(where).is_file():
         raise typer.BadParameter(f"found no file {text!r}; expected a file or bq://PROJECT.DATASET.TABLE")
     return text
 
@@ -63,7 +65,10 @@ def place(text: str) -> str:
 Files = Annotated[
     list[str],
     typer.Argument(
-        parser=place, metavar="FILE", help="CSV, JSONL or Parquet files, or bq://PROJECT.DATASET.TABLE."
+        parser=place,
+        metavar="FILE",
+        help="CSV, JSONL or Parquet files, or bq://PROJECT.DATASET.TABLE; "
+        "TYPE=FILE where the columns fit several event types.",
     ),
 ]
 UseCase = Annotated[

@@ -1,22 +1,22 @@
-"""The model in ONNX: conversion, the gate on parity with scikit-learn, and scoring.
+"""The model in ONNX: conversion, the gate on parity with what was trained, and scoring.
 
 Input "vector" float32 [n, F], output "probabilities" float32 [n, 2]; the score is the probability of class 1.
 A row's bits do not depend on the rows around it: a session has one thread, and large batches are two calls.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import BundleMismatch
+from export.calibration import Calibrated
+from export.graph import by_skl2onnx, graph, with_float32_thresholds
+from export.probes import probes
 
 PARITY_LIMIT = 1e-5  # float32 sums over a few hundred trees stay below 1e-6
 WORTH_HALVING = 500  # rows; below, a second thread costs more than it spares
-OPSET = {"": 18, "ai.onnx.ml": 3}  # fixed: the same model gives the same bytes
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ParityError(RuntimeError):
@@ -24,50 +24,19 @@ class ParityError(RuntimeError):
 
 
 def convert(model: Any, n_features: int) -> bytes:
-    """A fitted scikit-learn classifier of two classes as ONNX."""
-    from skl2onnx import convert_sklearn  # type: ignore[import-untyped,unused-ignore]
-    from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped,unused-ignore]
-
-    exact = _with_float32_thresholds(model)
-    converted = convert_sklearn(
-        exact,
-        "riskstream",
-        [("vector", FloatTensorType([None, n_features]))],
-        options={id(exact): {"zipmap": False}},
-        target_opset=OPSET,
-    )
+    """A fitted classifier of two classes as ONNX: a Calibrated one of export.calibration, or scikit-learn's own."""
+    if isinstance(model, Calibrated):
+        return graph(model, n_features)
+    converted = by_skl2onnx(with_float32_thresholds(model), n_features)
     return bytes(converted.SerializeToString(deterministic=True))
 
 
-def _with_float32_thresholds(model: Any) -> Any:
-    """The same model for float32 vectors: x <= t holds exactly if x <= the largest float32 up to t.
-
-    Histogram gradient boosting splits in float64, ONNX in float32; rounding to nearest could turn a split.
-    """
-    exact = deepcopy(model)
-    for tree in (tree for stage in getattr(exact, "_predictors", ()) for tree in stage):
-        tree.nodes["num_threshold"] = _float32_below(tree.nodes["num_threshold"])
-    return exact
-
-
-def _float32_below(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        nearest = values.astype(np.float32)
-    return np.where(nearest > values, np.nextafter(nearest, np.float32(-np.inf)), nearest)
-
-
-def extremes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors to try beside the given ones: all zero, missing or huge, and given ones with holes."""
-    features = vectors.shape[1]
-    constants = np.array([0.0, np.nan, FLOAT32_MAX, -FLOAT32_MAX, 1e-45, -1.0], dtype=np.float32)
-    holes = vectors[: 4 * features].copy()
-    holes[np.arange(holes.size).reshape(holes.shape) % 7 == 0] = np.nan
-    return np.concatenate([np.repeat(constants[:, None], features, axis=1), holes])
-
-
 def parity(model: Any, converted: bytes, vectors: NDArray[np.float32], limit: float = PARITY_LIMIT) -> float:
-    """The largest difference of probabilities on `vectors` and extremes. Raises ParityError above `limit`."""
-    tried = np.concatenate([vectors, extremes(vectors)])
+    """The largest difference of probabilities on `vectors` [n, F] and on probes: 10,000 vectors and more.
+
+    Raises ParityError above `limit`.
+    """
+    tried = probes(vectors, converted)
     expected = model.predict_proba(tried)[:, 1]
     difference = np.abs(Scorer(converted).score(tried) - expected)
     worst = int(difference.argmax())

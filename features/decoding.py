@@ -193,7 +193,7 @@ def _time_us(known: Codec, event: Event, published_us: int | None, event_time: s
     for name, attribute in known.time:
         text = getattr(event, attribute)
         if text:
-            return _read(known.clock.read, name, text, known)
+            return _read(known.clock.read, name, text, known) + known.event_type.after_us
     if event_time:
         return _read(clock((), "UTC").read, "attribute event_time", event_time, known)
     return UNKNOWN_TIME_US if published_us is None else published_us
@@ -265,21 +265,33 @@ def event_ids(known: Codec, events: list[Event]) -> list[str]:
     """What makes each event unique: its id values joined by ":", or a hash of the whole content."""
     if known.event_type.whole:
         return [xxhash.xxh3_128_hexdigest(to_json(event)) for event in events]
-    names = known.event_type.id
-    columns = [_id_texts(known, name, events) for name in names]
-    return columns[0] if len(columns) == 1 else list(map(":".join, zip(*columns, strict=True)))
+    return named_ids(known, events, known.event_type.id, known.event_type)
 
 
-def _id_texts(known: Codec, name: str, events: list[Event]) -> list[str]:
-    """Colons are escaped where two values may hold one, so that different ids never join to the same text."""
+def named_ids(known: Codec, events: list[Event], fields: tuple[str, ...], of: EventType) -> list[str]:
+    """The ids of events of type `of` that `fields` of these events name.
+
+    Colons are escaped where two values may hold one, so that different ids never join to the same text.
+    """
+    columns = [_texts(known, name, events) for name in fields]
+    if len(columns) == 1:
+        return columns[0]
+    free = [_may_hold_colon(of.fields[name]) for name in of.id]
+    if sum(free) > 1:
+        columns = [_escaped(texts) if may else texts for texts, may in zip(columns, free, strict=True)]
+    return list(map(":".join, zip(*columns, strict=True)))
+
+
+def _texts(known: Codec, name: str, events: list[Event]) -> list[str]:
     f = known.event_type.fields[name]
     column = list(map(known.getters[name], events))
     if f.kind is Kind.INTEGER or f.optional:
-        column = ["" if value is None else str(value) for value in column]
-    free = [n for n in known.event_type.id if _may_hold_colon(known.event_type.fields[n])]
-    if len(free) > 1 and name in free:
-        column = [value.replace("%", "%25").replace(":", "%3A") for value in column]
+        return ["" if value is None else str(value) for value in column]
     return column
+
+
+def _escaped(texts: list[str]) -> list[str]:
+    return [text.replace("%", "%25").replace(":", "%3A") for text in texts]
 
 
 def _may_hold_colon(f: Field) -> bool:

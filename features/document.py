@@ -92,7 +92,7 @@ class Node:
 
     def items(self) -> "list[Node]":
         """A list's children; anything that is not a list counts as a list of one."""
-        if not isinstance(self.value, list):
+        if not isinstance(self.value, list | tuple):  # a frozen section has tuples
             return [self]
         return [Node(self.file, f"{self.path}[{i}]", value) for i, value in enumerate(self.value)]
 

@@ -22,7 +22,7 @@ KINDS = tuple(kind.value for kind in Kind if kind is not Kind.CATEGORY)
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 DIRECTIVES = "aAbBcdfHIjmMpSUwWyYzZ%GuV"  # what datetime.strptime understands
-OPTIONAL_KEYS = ("scored", "time_format", "timezone", "file", "override", "clean", "description")
+OPTIONAL_KEYS = ("scored", "after", "time_format", "timezone", "file", "override", "clean", "description")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         whole=whole,
         id=() if whole else _references(parts["id"], declared, ID_KINDS),
         time=() if parts["time"].value == "published" else _time(parts["time"], declared),
+        after_us=_after(parts["after"], parts["time"]) if "after" in parts else 0,
         time_format=_formats(parts["time_format"]) if "time_format" in parts else (),
         timezone=_timezone(parts["timezone"]) if "timezone" in parts else "UTC",
         entities=FrozenDict(entities),
@@ -117,6 +118,12 @@ def _references(node: Node, declared: dict[str, Field], kinds: frozenset[Kind]) 
 
 def _time(node: Node, declared: dict[str, Field]) -> tuple[str, ...]:
     return _references(node, declared, frozenset({Kind.TIME}))
+
+
+def _after(node: Node, time: Node) -> int:
+    if time.value == "published":
+        node.blame("an event dated by its publication happens when it is published; leave after out")
+    return node.duration_us()
 
 
 def _entities(node: Node, declared: dict[str, Field], subject: str) -> dict[str, str]:

@@ -24,7 +24,8 @@ class Scope:
     def field_of(self, node: Node, event_type: str) -> Field:
         """The field named by `node`, unless it is the label or protected."""
         name = one_of(node, self.event_types[event_type].fields)
-        if self.label and (event_type, name) == (self.label.event_type, self.label.field):
+        own = self.label and not self.label.of  # what comes as an event of its own is known when it comes
+        if self.label and own and (event_type, name) == (self.label.event_type, self.label.field):
             node.blame(f"{event_type}.{name} is the label: a feature made of it knows the answer")
         if (event_type, name) in self.protected:
             node.blame(f"{event_type}.{name} is listed under protected: no feature may use it")

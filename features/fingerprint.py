@@ -38,7 +38,7 @@ def _event_type(t: EventType) -> dict[str, Any]:
         "tolerance_us": t.tolerance_us,
         "entities": dict(t.entities),
         "fields": {name: _field(f) for name, f in t.fields.items()},
-    }
+    } | ({"after_us": t.after_us} if t.after_us else {})  # older files keep their fingerprint
 
 
 def _field(f: Field) -> list[Any]:

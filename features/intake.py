@@ -90,7 +90,10 @@ def _times(known: Codec, events: list[Event]) -> NDArray[np.int64]:
     for name, _ in known.time[1:]:
         following = map(known.getters[name], events)
         texts = [text or other for text, other in zip(texts, following, strict=True)]
-    return known.clock.read_all([text or "" for text in texts] if None in texts else texts)
+    time_us = known.clock.read_all([text or "" for text in texts] if None in texts else texts)
+    if not known.event_type.after_us:
+        return time_us
+    return np.where(time_us == NOT_READ, NOT_READ, time_us + known.event_type.after_us)
 
 
 def _checked(known: Codec, events: list[Event]) -> NDArray[np.bool_]:

@@ -137,6 +137,7 @@ class EventType:
     whole: bool  # id is the whole content
     id: tuple[str, ...]
     time: tuple[str, ...]  # first non-empty wins; empty: the publish time
+    after_us: int  # the event happens this long after the time it holds (a label that is known later)
     time_format: tuple[str, ...]  # beside RFC 3339
     timezone: str
     entities: Mapping[str, str]  # entity: the field with its id
@@ -250,8 +251,13 @@ class EntityFeatures:
 
 @dataclass(frozen=True)
 class Label:
-    """The field that says what became of the subject; `positive` are its bad outcomes."""
+    """The field that says what became of the subject, or of one event; `positive` are its bad outcomes."""
 
     event_type: str
     field: str
-    positive: tuple[str, ...]
+    positive: tuple[str | bool, ...]
+    of: str = ""  # the scored event type that `by` refers to; empty: the subject, or the event's own field
+    by: tuple[str, ...] = ()  # the fields that name the id of the event
+    delay_us: int = (
+        0  # how long after the event the label is known; after the label's own event, if it has one
+    )

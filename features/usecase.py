@@ -10,11 +10,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from features.document import BadUseCase, FrozenDict, Node, frozen, one_of, read
+from features.document import BadUseCase, FrozenDict, Node, frozen, read
 from features.eventtypes import Common, event_types
 from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
 from features.formulas import entity_features, event_features
+from features.labels import field_path
+from features.labels import label as read_label
 from features.plan import EntityPlan, Lane, Output
 from features.schema import EntityFeatures, EventType, Feature, Label
 
@@ -41,6 +43,7 @@ class UseCase:
     plans: Mapping[str, EntityPlan]
     fingerprint: str
     label: Label | None
+    protected: frozenset[tuple[str, str]]  # (event type, field) that no feature may use
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     lateness_us: int
@@ -87,7 +90,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
     types = event_types(parts["events"], Common(subject, tolerance_us))
     if not any(t.scored for t in types.values()):
         parts["events"].blame("no event type is scored: true, so there is nothing to compute features for")
-    label = _label(parts["label"], types) if "label" in parts else None
+    label = read_label(parts["label"], types) if "label" in parts else None
     protected = _protected(parts["protected"], types) if "protected" in parts else frozenset()
     scope = Scope(types, hop_table(parts.get("hops"), file), subject, label, protected)
     by_entity, table = _features(parts["features"], scope)
@@ -104,6 +107,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
         plans=FrozenDict({e: _plan(f, number, e == subject, lateness_us) for e, f in by_entity.items()}),
         fingerprint=f"{number:016x}",
         label=label,
+        protected=protected,
         model=_plain(parts, "model"),
         policy=_plain(parts, "policy"),
         lateness_us=lateness_us,
@@ -128,25 +132,8 @@ def _plain(parts: dict[str, Node], key: str) -> Mapping[str, Any]:
     return FrozenDict(frozen(parts[key].value)) if key in parts else FrozenDict()
 
 
-def _field_path(node: Node, types: Mapping[str, EventType]) -> tuple[str, str]:
-    """event_type.field"""
-    event_type, _, name = node.text().partition(".")
-    one_of(node.child_of_key(event_type), types)
-    return event_type, one_of(node.child_of_key(name), types[event_type].fields)
-
-
-def _label(node: Node, types: Mapping[str, EventType]) -> Label:
-    parts = node.record(("from", "positive"), ("description",))
-    event_type, name = _field_path(parts["from"], types)
-    allowed = types[event_type].fields[name].values
-    if not allowed:
-        words = types[event_type].fields[name].words
-        parts["from"].blame(f"{name} is {words}; a label needs declared values")
-    return Label(event_type, name, tuple(one_of(item, allowed) for item in parts["positive"].items()))
-
-
 def _protected(node: Node, types: Mapping[str, EventType]) -> frozenset[tuple[str, str]]:
-    return frozenset(_field_path(item, types) for item in node.items())
+    return frozenset(field_path(item, types) for item in node.items())
 
 
 def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tuple[Feature, ...]]:

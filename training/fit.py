@@ -1,140 +1,83 @@
-"""Fitting a gradient boosting model to vectors, and scoring every row by a model that never saw its customer.
+"""Rows to learn from, and scoring every row by a model that never saw its customer.
 
 Customers, not rows, are split and weighted: each has weight 1 spread over its rows, and of a busy one only a
 sample of rows is learned from. Missing values (NaN) are values like any other. Same seed, same model.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped,unused-ignore]
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
-from export.terms import whole
-from features.document import Node
-from training.binning import codes, edges, restore
+from export.calibration import margin
+from training.models.candidates import CANDIDATES
 
-WORTH_THREADS = (
-    100_000  # rows; below, threads wait for each other longer than they work, the model is the same
-)
 Progress = Callable[[str], None]
+Floats = NDArray[np.float64]
 
 
 class BadHistory(ValueError):
     """The events given to training cannot be learned from."""
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """The `model` section of a use case. Early stopping is not offered: its split would share customers."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """n rows of customers that are numbered from 0 and dealt out to folds."""
 
-    trees: int = 150
-    leaves: int = 15
-    rows_per_leaf: int = 40
-    learning_rate: float = 0.05
-    l2: float = 1.0
-    folds: int = 5
-    rows_per_customer: int = 200
-    balanced: bool = False  # weigh both classes alike; scores are then no probabilities of the population
+    vectors: NDArray[np.float32]  # [n, F]
+    label: NDArray[np.integer]  # [n] 0 or 1
+    customer: NDArray[np.intp]  # [n]
+    customer_label: NDArray[np.int64]  # [customers] 1 if any row is
+    fold: NDArray[np.int64]  # [n] the same for all rows of a customer
+    sampled: NDArray[np.bool_]  # [n] may be learned from
 
-    @classmethod
-    def of(cls, section: Mapping[str, Any], file: str = "use case") -> "Parameters":
-        """Raises BadUseCase."""
-        read: dict[str, Any] = {
-            "learning_rate": _positive,
-            "l2": _not_negative,
-            "balanced": Node.flag,
-            "folds": _folds,
-        }
-        parts = Node(file, "model", section).record((), [field.name for field in fields(cls)])
-        return cls(**{name: read.get(name, _count)(node) for name, node in parts.items()})
+    @property
+    def folds(self) -> int:
+        return int(self.fold.max()) + 1
+
+    @property
+    def weight(self) -> Floats:
+        """[n] one a customer"""
+        return np.asarray(1.0 / np.bincount(self.customer)[self.customer])
 
 
-def _count(node: Node) -> int:
-    return whole(node, 1)
-
-
-def _folds(node: Node) -> int:
-    return whole(node, 2)
-
-
-def _positive(node: Node) -> float:
-    if not node.number() > 0:
-        node.fail("a number above 0")
-    return node.number()
-
-
-def _not_negative(node: Node) -> float:
-    if node.number() < 0:
-        node.fail("a number of at least 0")
-    return node.number()
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The model of all rows, and for each row [n] the score of a model fitted without its customer."""
-
-    model: HistGradientBoostingClassifier
-    held_out: NDArray[np.float64]
-    customer: NDArray[np.intp]  # [n] customers numbered from 0
-    customer_label: NDArray[np.int64]  # [customers]
-    weight: NDArray[np.float64]  # [n] one a customer
-
-
-def fit(
+def rows_of(
     vectors: NDArray[np.float32],
     label: NDArray[np.integer],
     customers: NDArray[Any],
-    parameters: Parameters,
+    folds: int,
+    rows_per_customer: int,
     seed: int,
-    progress: Progress = lambda _: None,
-) -> Fitted:
+) -> Rows:
     """vectors [n, F], label 0 or 1 [n], customer id [n]. Raises BadHistory if nothing can be told apart."""
     customer, customer_label = _numbered(label, customers)
     rng = np.random.default_rng(seed)
-    folds = _fold_of_customer(customer_label, parameters.folds, rng)[customer]
-    sampled = _sample(customer, parameters.rows_per_customer, rng)
-    weight = 1.0 / np.bincount(customer)[customer]
-    learn = _Learner(vectors, label, customer, parameters, seed)
-    held_out = np.empty(len(label))
-    for fold in range(int(folds.max()) + 1):
-        progress(f"fitting without fold {fold + 1} of {int(folds.max()) + 1}")
-        out = folds == fold
-        held_out[out] = learn(sampled & ~out).predict_proba(vectors[out])[:, 1]
-    progress("fitting on all customers")
-    return Fitted(learn(sampled), held_out, customer, customer_label, weight)
+    fold = _fold_of_customer(customer_label, folds, rng)[customer]
+    sampled = _sample(customer, rows_per_customer, rng)
+    _check_folds(label[sampled], fold[sampled])
+    return Rows(vectors, label, customer, customer_label, fold, sampled)
 
 
-@dataclass(frozen=True)
-class _Learner:
-    vectors: NDArray[np.float32]
-    label: NDArray[np.integer]
-    customer: NDArray[np.intp]
-    parameters: Parameters
-    seed: int
+def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[str, Any], seed: int) -> Any:
+    """A learner fitted to the rows that are `chosen` and sampled; `values` are its hyper-parameters."""
+    learned = chosen & rows.sampled
+    label = rows.label[learned]
+    weight = 1.0 / np.bincount(rows.customer[learned])[rows.customer[learned]]
+    if values["balanced"]:
+        weight = weight / np.bincount(label, weight)[label]
+    return CANDIDATES[candidate].fit(rows.vectors[learned], label, weight / weight.mean(), values, seed)
 
-    def __call__(self, rows: NDArray[np.bool_]) -> HistGradientBoostingClassifier:
-        asked = self.parameters
-        model = HistGradientBoostingClassifier(
-            max_iter=asked.trees,
-            max_leaf_nodes=asked.leaves,
-            min_samples_leaf=asked.rows_per_leaf,
-            learning_rate=asked.learning_rate,
-            l2_regularization=asked.l2,
-            class_weight="balanced" if asked.balanced else None,
-            early_stopping=False,
-            random_state=self.seed,
-        )
-        weight = 1.0 / np.bincount(self.customer[rows])[self.customer[rows]]
-        vectors = self.vectors[rows]
-        by_column = [edges(column) for column in vectors.T]
-        with threadpool_limits(1 if len(vectors) < WORTH_THREADS else None, "openmp"):
-            model.fit(codes(vectors, by_column), self.label[rows], weight / weight.mean())
-        restore(model, by_column)
-        return model
+
+def held_out(rows: Rows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress) -> Floats:
+    """For each row [n] the margin by a model fitted without its fold."""
+    margins = np.empty(len(rows.label))
+    for fold in range(rows.folds):
+        progress(f"fitting without fold {fold + 1} of {rows.folds}")
+        out = rows.fold == fold
+        margins[out] = margin(fit(rows, ~out, candidate, values, seed), rows.vectors[out])
+    return margins
 
 
 def _numbered(
@@ -164,6 +107,17 @@ def _fold_of_customer(
         own = rng.permutation(np.flatnonzero(customer_label == value))
         fold[own] = np.arange(len(own)) % folds
     return fold
+
+
+def _check_folds(label: NDArray[np.integer], fold: NDArray[np.int64]) -> None:
+    """Of a label by event, a customer's few positive rows may not be among those that are learned from."""
+    for value, meaning in ((0, "negative"), (1, "positive")):
+        lacking = set(fold.tolist()) - set(fold[label == value].tolist())
+        if lacking:
+            raise BadHistory(
+                f"fold {min(lacking) + 1} of {fold.max() + 1} has no {meaning} row to learn from, expected some: "
+                "give events of more labelled customers, or set fewer `folds` or more `rows_per_customer` in `model`"
+            )
 
 
 def _sample(customer: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -1,20 +1,22 @@
 """Replayed events as rows to learn from: the scored events whose label is known, each once.
 
-If the use case's label is a field of a scored event, it is that event's own (a loan's). Else it is the customer's, for
-all events: positive if it ever said so (a customer whose rows disagree counts as positive). Events of whose owner
-no row says anything are left out. Times are int64 microseconds.
+Whose label it is, the use case says (features/labels.py): a customer's, for all events (positive if it ever said so: a
+customer whose rows disagree counts as positive); the scored event's own; or that of the event it names by id. Events
+of whose owner no row says anything are left out. Times are int64 microseconds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.decoding import known_codec, named_ids
 from features.document import BadUseCase
 from features.events import Batch
 from features.schema import Label
+from features.times import rfc3339
 from features.usecase import UseCase
 from training.fit import BadHistory
 
@@ -32,18 +34,37 @@ class History:
     label: NDArray[np.int64]
     customers: NDArray[Any]
     times_us: NDArray[np.int64]
+    known_us: NDArray[np.int64]  # when the label was known: no earlier than the event
+    event_ids: NDArray[Any]
+    protected: Mapping[str, NDArray[Any]]  # what a customer said last of each protected field, as text
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
+        """Those of a mask, of places or of a slice."""
+        arrays = {name: each[rows] for name, each in vars(self).items() if name != "protected"}
+        return History(**arrays, protected={name: each[rows] for name, each in self.protected.items()})
 
 
 @dataclass
 class _Collected:
+    use_case: UseCase
     label: Label
-    of_event: bool  # the label is the scored event's own
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     seq: list[NDArray[np.int64]] = field(default_factory=list)
     times_us: list[NDArray[np.int64]] = field(default_factory=list)
     customers: list[str] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
     is_positive: dict[Owner, bool] = field(default_factory=dict)
+    said_us: dict[Owner, int] = field(default_factory=dict)  # when the label that counts was said first
+    protected: dict[str, dict[str, str]] = field(default_factory=dict)  # by event_type.field, by customer
+
+    @property
+    def of_event(self) -> bool:
+        """The label is a scored event's: its own, or that of the event it names."""
+        return bool(self.label.of) or self.use_case.event_types[self.label.event_type].scored
 
     def add(self, batch: Batch, vectors: NDArray[np.float32], seq: NDArray[np.int64]) -> None:
         rows = np.flatnonzero(batch.scored & (seq > 0))
@@ -53,24 +74,50 @@ class _Collected:
         self.times_us.append(batch.time_us[rows])
         self.customers.extend([batch.subject[row] for row in rows])
         self.owners.extend([owners[row] for row in rows])
+        self.event_ids.extend([batch.event_id[row] for row in rows])
         self.add_labels(batch, owners)
+        self.add_protected(batch)
 
     def owners_in(self, batch: Batch) -> Sequence[Owner]:
-        events = zip(batch.subject, batch.types, batch.event_id, strict=True)
-        return list(events) if self.of_event else batch.subject
+        if self.of_event:
+            return list(zip(batch.subject, batch.types, batch.event_id, strict=True))
+        return batch.subject
 
     def add_labels(self, batch: Batch, owners: Sequence[Owner]) -> None:
         label = self.label
-        for event_type, event, owner in zip(batch.types, batch.events, owners, strict=True):
-            if event_type == label.event_type and (said := getattr(event, label.field)):
-                self.is_positive[owner] = self.is_positive.get(owner, False) or said in label.positive
+        rows = [i for i, name in enumerate(batch.types) if name == label.event_type]
+        named = self.named_in(batch, rows) if label.of else [owners[row] for row in rows]
+        for row, owner in zip(rows, named, strict=True):
+            said = getattr(batch.events[row], label.field)
+            if said is not None:
+                self.add_label(owner, said in label.positive, int(batch.time_us[row]))
+
+    def named_in(self, batch: Batch, rows: list[int]) -> Sequence[Owner]:
+        """The events that these labels name."""
+        label, of = self.label, self.use_case.event_types[self.label.of]
+        known = known_codec(self.use_case, label.event_type)
+        ids = named_ids(known, [batch.events[row] for row in rows], label.by, of)
+        return [(batch.subject[row], label.of, id) for row, id in zip(rows, ids, strict=True)]
+
+    def add_label(self, owner: Owner, positive: bool, time_us: int) -> None:
+        """The first of the labels that agree with what counts in the end says when it was known."""
+        if owner not in self.is_positive or (positive and not self.is_positive[owner]):
+            self.is_positive[owner], self.said_us[owner] = positive, time_us
+
+    def add_protected(self, batch: Batch) -> None:
+        for event_type, name in self.use_case.protected:
+            latest = self.protected.setdefault(f"{event_type}.{name}", {})
+            for i, found in enumerate(batch.types):
+                if found == event_type:
+                    value = getattr(batch.events[i], name)
+                    latest[batch.subject[i]] = "" if value is None else str(value)
 
 
 def collect(use_case: UseCase, replayed: Iterable[Replayed]) -> History:
     """The rows of a history. Raises BadUseCase without a `label`, BadHistory without a labelled scored event."""
     if use_case.label is None:
         raise BadUseCase(f"{use_case.file}: label is missing, so there is nothing to train for")
-    found = _Collected(use_case.label, use_case.event_types[use_case.label.event_type].scored)
+    found = _Collected(use_case, use_case.label)
     for batch, vectors, seq, *_ in replayed:
         found.add(batch, vectors, seq)
     known = [i for i, owner in enumerate(found.owners) if owner in found.is_positive]
@@ -92,14 +139,39 @@ def _nothing_known(found: _Collected) -> str:
 
 
 def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
-    customers = np.array(found.customers)[known]
-    rows = known[_first_of_each(customers, np.concatenate(found.seq)[known])]
+    customers = np.array(found.customers)
+    rows = known[_first_of_each(customers[known], np.concatenate(found.seq)[known])]
+    times_us = np.concatenate(found.times_us)[rows]
+    owners = [found.owners[row] for row in rows]
+    said_us = np.array([found.said_us[owner] for owner in owners], np.int64)
+    if found.label.of:
+        _refuse_foresight(found, owners, times_us, said_us)
     return History(
         vectors=np.concatenate(found.vectors)[rows],
-        label=np.array([int(found.is_positive[found.owners[row]]) for row in rows], np.int64),
-        customers=np.array(found.customers)[rows],
-        times_us=np.concatenate(found.times_us)[rows],
+        label=np.array([int(found.is_positive[owner]) for owner in owners], np.int64),
+        customers=customers[rows],
+        times_us=times_us,
+        known_us=np.maximum(times_us, said_us) + found.label.delay_us,
+        event_ids=np.array(found.event_ids)[rows],
+        protected={
+            name: np.array([latest.get(c, "") for c in customers[rows]])
+            for name, latest in found.protected.items()
+        },
     )
+
+
+def _refuse_foresight(
+    found: _Collected, owners: list[Owner], times_us: NDArray[np.int64], said_us: NDArray[np.int64]
+) -> None:
+    """A label that was said before its event would be a feature of it, through the records it changed."""
+    early = np.flatnonzero(said_us < times_us)
+    if len(early):
+        row = early[0]
+        raise BadHistory(
+            f"{len(early)} labels are dated before their events, the first by {found.label.event_type} at "
+            f"{rfc3339(int(said_us[row]))} of {owners[row][1]} {owners[row][2]} at {rfc3339(int(times_us[row]))}; "
+            "expected the time at which the label became known"
+        )
 
 
 def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> NDArray[np.intp]:

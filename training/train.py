@@ -1,9 +1,9 @@
-"""From labelled vectors to a bundle: fit, measure on unseen customers, choose thresholds, convert, verify."""
+"""From a labelled history to a bundle: split, choose, judge on what the model had not seen, convert, verify."""
 
 import hashlib
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -13,19 +13,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle, bundle, promote, save
-from export.onnx import convert, parity
+from export.onnx import Scorer, convert, parity
 from export.reference import reference
 from export.terms import Terms, terms
 from features.usecase import UseCase
+from training import thresholds as levels
 from training.cleaning import Cleaned
-from training.fit import BadHistory, Fitted, Parameters, Progress, fit
-from training.history import Replayed, collect
+from training.fit import BadHistory, Progress
+from training.history import History, Replayed, collect
 from training.metrics import measure
-from training.thresholds import choose
+from training.models.choice import Chosen, choose
+from training.models.parameters import HYPER, Parameters
+from training.splits import Split, Way, split
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
-LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
+LIBRARIES = (
+    "numpy",
+    "scikit-learn",
+    "skl2onnx",
+    "onnx",
+    "onnxruntime",
+    "onnxmltools",
+    "optuna",
+    "xgboost-cpu",
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Rows [n] and their scores by a model that had seen neither them nor, but for the way `time`, their customers."""
+
+    rows: History
+    score: Floats  # [n] probabilities
+    thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
+    model: bytes  # ONNX: the one that is judged; by folds it is the final one
+
+    @property
+    def customer(self) -> NDArray[np.intp]:
+        """[n] customers numbered from 0"""
+        return np.unique(self.rows.customers, return_inverse=True)[1]
+
+    @property
+    def weight(self) -> Floats:
+        """[n] one a customer"""
+        return np.asarray(1.0 / np.bincount(self.customer)[self.customer])
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The bundle, and what it was judged by. Nothing is written yet."""
+
+    bundle: Bundle
+    chosen: Chosen
+    judged: Judged
+    split: Split
 
 
 def train(
@@ -43,66 +86,116 @@ def train(
     `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Raises
     what `train_on` raises.
     """
+    Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
+    terms(use_case.policy, use_case.file)
     progress("replaying the history")
-    rows = collect(use_case, replayed)
-    made = train_on(
-        use_case, rows.vectors, rows.label, rows.customers, rows.times_us,
-        seed=seed, created_at=created_at, cleaning=cleaning, progress=progress,
-    )  # fmt: skip
-    path = save(made, root)
-    promote(root, made.manifest.id)
+    history = collect(use_case, replayed)
+    made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)
+    path = save(made.bundle, root)
+    promote(root, made.bundle.manifest.id)
     return path
 
 
 def train_on(
     use_case: UseCase,
-    vectors: NDArray[np.float32],
-    label: NDArray[np.integer],
-    customers: NDArray[Any],
-    times_us: NDArray[np.int64],
+    history: History,
     *,
     seed: int,
     created_at: datetime,
+    way: Way | None = None,
+    cut_us: int | None = None,
     cleaning: Sequence[Cleaned] = (),
     progress: Progress = lambda _: None,
-) -> Bundle:
-    """A bundle from n scored events: vectors [n, F], label 0 or 1, customer id, event time. Writes nothing.
+) -> Trained:
+    """A bundle from a history; `way` and `cut_us` override the use case's `model.split`. Writes nothing.
 
     Raises BadHistory (nothing to learn from), BadUseCase (`model`, `policy`), ParityError.
     """
-    vectors = np.ascontiguousarray(vectors, np.float32)  # as it will be served
-    _check_finite(use_case, vectors)
+    history = replace(
+        history, vectors=np.ascontiguousarray(history.vectors, np.float32)
+    )  # as it will be served
+    _check_finite(use_case, history.vectors)
     parameters = Parameters.of(use_case.model, use_case.file)
     policy = terms(use_case.policy, use_case.file)
-    fitted = fit(vectors, label, customers, parameters, seed, progress)
-    progress("measuring on customers the models have not seen")
-    thresholds, metrics = judge(fitted, label, policy, seed)
+    sides = split(history, way or Way.of(use_case, use_case.model.get("split")), seed, cut_us)
+    progress(sides.words)
+    twin = _twin(history, sides, parameters, seed, progress)
+    asked = parameters if twin is None else _as_chosen(parameters, twin)
+    chosen = choose(history.vectors, history.label, history.customers, asked, seed, progress)
     progress("converting to ONNX")
-    model = convert(fitted.model, vectors.shape[1])
-    rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
-    metrics["parity"] = parity(fitted.model, model, vectors[np.sort(rows)])
-    facts = _facts(vectors, label, customers, times_us) | {"parameters": asdict(parameters)}
+    model, apart = converted(chosen, seed)
+    thresholds, report = _thresholds(chosen, policy)
+    judged = (
+        Judged(history, chosen.held_out, thresholds, model)
+        if twin is None
+        else _judged(history[sides.judge], twin, policy, seed)
+    )
+    progress("measuring on what the model had not seen")
+    metrics = figures(judged, seed) | {"levels": report, "parity": apart}
+    facts = _facts(history) | {"split": sides.words, "model": (twin or chosen).facts}
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
-    return bundle(
-        use_case, use_case.text, model, reference(use_case.features, vectors, fitted.held_out), thresholds,
+    made = bundle(
+        use_case, use_case.text, model, reference(use_case.features, history.vectors, chosen.held_out), thresholds,
         created_at, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
+    return Trained(made, twin or chosen, judged, sides)
 
 
-def judge(
-    fitted: Fitted, label: NDArray[np.integer], policy: Terms, seed: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Thresholds; metrics of assessments (a customer's share weight 1) and of customers' highest scores."""
-    peak = np.zeros(len(fitted.customer_label))
-    np.maximum.at(peak, fitted.customer, fitted.held_out)
-    thresholds, levels = choose(policy, fitted.customer_label, peak)
+def _twin(
+    history: History, sides: Split, parameters: Parameters, seed: int, progress: Progress
+) -> Chosen | None:
+    """The model that is judged in the final one's place, made in the same manner; by folds there is none."""
+    if sides.cut_us is None:
+        return None
+    learned = history[sides.learn]
+    return choose(learned.vectors, learned.label, learned.customers, parameters, seed, progress)
+
+
+def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
+    """The twin's candidate with its hyper-parameters, and nothing left to choose."""
+    values = {name: value for name, value in twin.parameters.items() if name in HYPER}
+    balanced = bool(twin.parameters["balanced"])
+    return replace(parameters, candidates=(twin.candidate,), trials=0, balanced=balanced, **values)
+
+
+def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:
+    model, _ = converted(twin, seed)
+    score = Scorer(model).score(rows.vectors).astype(np.float64)
+    return Judged(rows, score, _thresholds(twin, policy)[0], model)
+
+
+def converted(chosen: Chosen, seed: int) -> tuple[bytes, float]:
+    """The model in ONNX, and how far its scores are from scikit-learn's at most. Raises ParityError."""
+    vectors = chosen.rows.vectors
+    model = convert(chosen.model, vectors.shape[1])
+    rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
+    return model, parity(chosen.model, model, vectors[np.sort(rows)])
+
+
+def _thresholds(chosen: Chosen, policy: Terms) -> tuple[dict[str, float], dict[str, Any]]:
+    rows = chosen.rows
+    peak = peaks(rows.customer, chosen.held_out)
+    return levels.choose(policy, rows.customer_label, peak)
+
+
+def peaks(customer: NDArray[np.intp], score: Floats) -> Floats:
+    """The highest score of each customer [customers]."""
+    found = np.zeros(int(customer.max()) + 1)
+    np.maximum.at(found, customer, score)
+    return found
+
+
+def figures(judged: Judged, seed: int) -> dict[str, Any]:
+    """Metrics of assessments (a customer's share weight 1) and of customers' highest scores."""
+    label, customer = judged.rows.label, judged.customer
+    peak = peaks(customer, judged.score)
+    customer_label = np.zeros(len(peak), np.int64)
+    np.maximum.at(customer_label, customer, label)
     everyone = np.arange(len(peak))
-    metrics = {
-        "assessments": measure(label, fitted.held_out, fitted.weight, fitted.customer, seed),
-        "customers": measure(fitted.customer_label, peak, np.ones(len(peak)), everyone, seed),
-        "levels": levels,
+    return {
+        "assessments": measure(label, judged.score, judged.weight, customer, seed),
+        "customers": measure(customer_label, peak, np.ones(len(peak)), everyone, seed),
     }
-    return thresholds, metrics
 
 
 def _check_finite(use_case: UseCase, vectors: NDArray[np.float32]) -> None:
@@ -116,13 +209,9 @@ def _check_finite(use_case: UseCase, vectors: NDArray[np.float32]) -> None:
         )
 
 
-def _facts(
-    vectors: NDArray[np.float32],
-    label: NDArray[np.integer],
-    customers: NDArray[Any],
-    times_us: NDArray[np.int64],
-) -> dict[str, Any]:
+def _facts(history: History) -> dict[str, Any]:
     """What was learned from."""
+    vectors, label, customers, times_us = history.vectors, history.label, history.customers, history.times_us
     names = "\n".join(str(name) for name in customers).encode()
     parts = (vectors.tobytes(), label.astype(np.int8).tobytes(), names, times_us.astype(np.int64).tobytes())
     return {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from features.intake import decode_all
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import csvfile, jsonl, parquet
-from pipeline.files.source import BadFile, BadRow, Place, Rows, Table, needed_columns
+from pipeline.files.source import BadFile, BadRow, Named, Place, Rows, Table, needed_columns
 
 MAX_BODY_BYTES = 9_000_000  # Pub/Sub takes requests of 10 MB, attributes and names included
 FORMATS: dict[str, ModuleType] = {
@@ -63,9 +64,10 @@ def read(
     """
     event_time = rfc3339(now_us if published_us is None else published_us)
     reader = Reader(use_case, known_codec(use_case, event_type), now_us, event_time)
-    module = _format(place)
+    where = place.place if isinstance(place, Named) else place
+    module = _format(where)
     try:
-        for rows in module.rows(use_case, reader.codec.event_type, place):
+        for rows in module.rows(use_case, reader.codec.event_type, where):
             yield _chunk(reader, rows)
     except UNREADABLE as error:
         raise BadFile(f"{place}: cannot be read: {error}") from error
@@ -74,6 +76,8 @@ def read(
 def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> str:
     """The event type named, or the only one whose required fields the file has. Raises BadFile."""
     types = use_case.event_types
+    if isinstance(place, Named):
+        named, place = place.event_type, place.place
     if named is not None:
         if named not in types:
             raise BadFile(f"event type {named!r} is not one of {', '.join(types)} ({use_case.file})")
@@ -85,12 +89,14 @@ def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> 
     fitting = [name for name, t in types.items() if set(needed_columns(t)) <= set(columns)]
     if len(fitting) != 1:
         found = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
-        expected = f"expected those of one of {', '.join(types)} (`riskstream publish --type` names one)"
+        expected = (
+            f"expected those of one of {', '.join(types)} (TYPE=FILE names one; so does `publish --type`)"
+        )
         raise BadFile(f"{place}: {found} its columns ({', '.join(columns)}); {expected}")
     return fitting[0]
 
 
-def _format(place: Place) -> Any:
+def _format(place: Path | Table) -> Any:
     """The module that reads it."""
     if isinstance(place, Table):
         from pipeline.files import warehouse  # BigQuery's clients take a second to import

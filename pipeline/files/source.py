@@ -32,13 +32,31 @@ class Table:
         return f"projects/{self.project}/datasets/{self.dataset}/tables/{self.name}"
 
 
-Place = Path | Table  # where rows are
+@dataclass(frozen=True)
+class Named:
+    """A file or table whose event type is told and not found by its columns, shown as TYPE=PLACE."""
+
+    event_type: str
+    place: Path | Table
+
+    def __str__(self) -> str:
+        return f"{self.event_type}={self.place}"
+
+
+Place = Path | Table | Named  # where rows are
 
 
 def place(text: str | Place) -> Place:
-    """The file or table that is meant. Raises BadFile for a table without its three names."""
+    """The file or table that is meant, TYPE= before it or not. Raises BadFile for a table without its three names."""
     if not isinstance(text, str):
         return text
+    named = re.fullmatch(r"([A-Za-z]\w*)=(.+)", text)
+    if named and not Path(text).exists():
+        return Named(named[1], _unnamed(named[2]))
+    return _unnamed(text)
+
+
+def _unnamed(text: str) -> Path | Table:
     if not text.startswith(TABLE):
         return Path(text)
     found = re.fullmatch(

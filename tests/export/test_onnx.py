@@ -8,7 +8,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from export.bundle import BundleMismatch
-from export.onnx import ParityError, Scorer, convert, extremes, parity
+from export.onnx import ParityError, Scorer, convert, parity
+from export.probes import extremes
 
 FEATURES = 16
 

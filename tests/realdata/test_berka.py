@@ -26,8 +26,9 @@ from tests.realdata import bank, figures, streaming
 from tests.realdata.figures import Floats, Line
 from tests.realdata.history import replayed
 from tests.realdata.streaming import ROOT, Streamed
-from training.fit import Parameters, fit
 from training.history import History, collect
+from training.models.choice import choose
+from training.models.parameters import Parameters
 from training.train import train
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
@@ -126,7 +127,7 @@ def compared(run: Run, folder: Path) -> tuple[list[Line], list[Line]]:
     score[places_of(run)] = run.streamed.score
     parameters = Parameters.of(run.use_case.model)
     ours = [
-        fit(history.vectors, history.label, history.customers, parameters, seed).held_out
+        choose(history.vectors, history.label, history.customers, parameters, seed).held_out
         for seed in figures.SEEDS
     ]
     later, all_loans = "after the split", "all, replayed, in 5 folds"

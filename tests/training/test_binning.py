@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from training.binning import MAX_BINS, codes, edges, restore
+from training.models.binning import MAX_BINS, codes, edges, restore
 
 
 def learner():

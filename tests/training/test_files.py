@@ -11,6 +11,7 @@ import pytest
 
 from features.replay import replay
 from features.usecase import load
+from pipeline.files import BadFile
 from training.files import batches, read_all
 from training.generate import Dirt, generate
 
@@ -87,3 +88,17 @@ def test_the_command_line_trains_and_promotes(files: list[Path], tmp_path: Path)
     manifest = json.loads(ended.stdout)
     assert manifest["fingerprint"] == OFFBOARDING.fingerprint
     assert (tmp_path / "current").read_text().strip() == manifest["id"]
+
+
+def test_one_file_may_hold_events_of_two_types(tmp_path):
+    use_case, file = load("usecases/card_fraud.yaml"), tmp_path / "cards.csv"
+    file.write_text(
+        "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n"
+        "0,2018-04-01 00:00:31,596,3156,57.16,0\n1,2018-04-09 00:02:10,4961,3412,81.51,1\n"
+    )
+    with pytest.raises(BadFile, match=r"payment and verdict fit its columns .*TYPE=FILE names one"):
+        read_all(use_case, [file], NOW_US)
+    rows = read_all(use_case, [f"payment={file}", f"verdict={file}"], NOW_US)
+    assert rows.types == ["payment", "verdict", "payment", "verdict"]
+    days = ((rows.time_us - rows.time_us[0]) // 86_400_000_000).tolist()
+    assert days == [0, 7, 8, 15], "a verdict comes seven days after its payment"

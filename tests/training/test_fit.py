@@ -5,9 +5,10 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from export.terms import Target, Terms
-from features.document import BadUseCase
-from training.fit import BadHistory, Parameters, fit
+from training.fit import BadHistory
 from training.metrics import Ranking, average_precision, brier, measure, roc_auc
+from training.models.choice import choose as choose_model
+from training.models.parameters import Parameters
 from training.thresholds import choose
 
 QUICK = Parameters(trees=40, leaves=7, rows_per_leaf=10, learning_rate=0.1)
@@ -32,24 +33,24 @@ def test_noise_is_called_noise():
     """Every customer can be told by feature 0: a split that shares customers would score near 1."""
     vectors, label, customers = history(1, signal=0.0)
     by_heart = Parameters(trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
-    fitted = fit(vectors, label, customers, by_heart, seed=0)
+    fitted = choose_model(vectors, label, customers, by_heart, seed=0)
     assert roc_auc_score(label, fitted.model.predict_proba(vectors)[:, 1]) > 0.9, "it can be learned by heart"
-    found = measure(label, fitted.held_out, fitted.weight, fitted.customer, seed=0)
+    found = measure(label, fitted.held_out, fitted.rows.weight, fitted.rows.customer, seed=0)
     assert 0.4 < found["roc_auc"]["value"] < 0.6
     assert found["roc_auc"]["low"] < 0.5 < found["roc_auc"]["high"]
 
 
 def test_signal_is_found():
     vectors, label, customers = history(2, signal=2.0)
-    fitted = fit(vectors, label, customers, QUICK, seed=0)
-    found = measure(label, fitted.held_out, fitted.weight, fitted.customer, seed=0)
+    fitted = choose_model(vectors, label, customers, QUICK, seed=0)
+    found = measure(label, fitted.held_out, fitted.rows.weight, fitted.rows.customer, seed=0)
     assert found["roc_auc"]["low"] > 0.8
     assert found["brier"]["value"] < 0.12 < 0.2 * 0.8, "better than always saying the base rate"
 
 
 def test_the_same_seed_gives_the_same_model():
     data = history(3)
-    first, second, other = (fit(*data, QUICK, seed) for seed in (5, 5, 6))
+    first, second, other = (choose_model(*data, QUICK, seed) for seed in (5, 5, 6))
     assert first.held_out.tobytes() == second.held_out.tobytes()
     assert first.held_out.tobytes() != other.held_out.tobytes()
 
@@ -63,21 +64,21 @@ def test_a_busy_customer_weighs_no_more_than_a_quiet_one():
     )
     label = np.concatenate([np.zeros(quiet), np.ones(quiet), np.ones(1000)]).astype(np.int64)
     customers = np.concatenate([np.arange(2 * quiet), np.full(1000, 999)])
-    fitted = fit(vectors.astype(np.float32), label, customers, QUICK, seed=0)
-    assert fitted.model.predict_proba(np.zeros((1, 1)))[0, 1] < 0.5
-    assert fitted.weight[customers == 999].sum() == pytest.approx(1)
+    fitted = choose_model(vectors.astype(np.float32), label, customers, QUICK, seed=0)
+    assert fitted.model.predict_proba(np.zeros((1, 1), np.float32))[0, 1] < 0.5
+    assert fitted.rows.weight[customers == 999].sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("label", [np.zeros(20, np.int64), np.ones(20, np.int64), np.arange(20) == 3])
 def test_one_class_cannot_be_learned(label):
     with pytest.raises(BadHistory, match=r"found \d customers with a (positive|negative) label"):
-        fit(np.zeros((20, 2), np.float32), label.astype(np.int64), np.arange(20), QUICK, seed=0)
+        choose_model(np.zeros((20, 2), np.float32), label.astype(np.int64), np.arange(20), QUICK, seed=0)
 
 
 def test_a_column_without_values_is_no_obstacle():
     vectors, label, customers = history(5)
     vectors[:, 3] = np.nan
-    assert np.isfinite(fit(vectors, label, customers, QUICK, seed=0).held_out).all()
+    assert np.isfinite(choose_model(vectors, label, customers, QUICK, seed=0).held_out).all()
 
 
 def test_metrics_equal_scikit_learn_s():
@@ -133,26 +134,3 @@ def test_thresholds_do_what_the_policy_asks(target, threshold, is_reached):
 def test_medium_never_lies_above_high():
     thresholds, _ = choose(Terms(medium=Target("recall", 0.5), high=Target("recall", 1.0)), BAD, PEAK)
     assert thresholds == {"medium": 0.4, "high": 0.4}
-
-
-def test_parameters_are_read_and_checked():
-    assert Parameters.of({}) == Parameters()
-    assert Parameters.of({"trees": 30, "balanced": True, "l2": 0}) == Parameters(
-        trees=30, balanced=True, l2=0.0
-    )
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({"tree": 3}, "model.*: 'tree' is not one of .*did you mean trees"),
-        ({"trees": 0}, "model.trees: 0 is not a whole number of at least 1"),
-        ({"folds": 1}, "model.folds: 1 is not a whole number of at least 2"),
-        ({"learning_rate": 0}, "model.learning_rate: 0 is not a number above 0"),
-        ({"l2": -1}, "model.l2: -1 is not a number of at least 0"),
-        ({"balanced": "yes"}, "model.balanced: 'yes' is not true or false"),
-    ],
-)
-def test_wrong_parameters_are_named(section, message):
-    with pytest.raises(BadUseCase, match=message):
-        Parameters.of(section)

@@ -170,4 +170,90 @@ def test_generated_customers_are_learned_from(tmp_path):
     bundles.check(bundle, use_case)
     assert bundle.manifest.metrics["assessments"]["roc_auc"]["value"] > 0.7
     assert bundle.manifest.metrics["parity"] < 1e-6
-    assert said[0] == "replaying the history" and said[-1] == "converting to ONNX"
+    assert said[0] == "replaying the history" and said[-2] == "converting to ONNX"
+
+
+CARDS = """
+use_case: cards
+subject: customer
+events:
+  payment:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: user_id, shop: shop_id}
+    fields: {id: string, user_id: string, shop_id: string, at: time, amount: number}
+  verdict:
+    id: [payment_id]
+    time: [at]
+    after: 7d
+    entities: {customer: user_id, shop: shop_id}
+    fields: {payment_id: string, user_id: string, shop_id: string, at: time, fraud: boolean}
+features:
+  customer:
+    aggregates:
+      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+  shop:
+    aggregates:
+      frauds: {of: verdict, where: {fraud: true}, statistics: [count], windows: [30d]}
+label: {from: verdict.fraud, positive: [true], of: payment, by: payment_id}
+"""
+DAY_S = 86_400
+
+
+def verdict(number, user, fraud, second):
+    body = {"payment_id": str(number), "user_id": user, "shop_id": "s", "fraud": fraud}
+    return "verdict", body | {"at": payment(number, user, 0, second)[1]["at"]}
+
+
+def bought(number, user, second):
+    return "payment", payment(number, user, 5.0, second)[1] | {"shop_id": "s"}
+
+
+def rows_of_cards(events, text=CARDS, size=10**9):
+    use_case = parse(text)
+    decoded = [(name, decode(use_case, name, json.dumps(body).encode())) for name, body in events]
+    return collect(use_case, replayed(use_case, decoded, [NOW_US + 99 * DAY_US] * len(events), size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_label_may_be_an_event_of_its_own_that_names_the_scored_one(size):
+    events = [
+        bought(1, "a", 0),
+        bought(2, "b", 1),
+        bought(3, "a", 3 * DAY_S),  # no verdict yet
+        verdict(1, "a", True, 0),
+        bought(4, "b", 8 * DAY_S),
+        verdict(2, "b", False, 1),
+        verdict(4, "b", False, 8 * DAY_S),
+    ]
+    found = rows_of_cards(events, size=size)
+    assert found.event_ids.tolist() == ["1", "2", "4"] and found.label.tolist() == [1, 0, 0]
+    assert ((found.known_us - found.times_us) / DAY_US).tolist() == [7, 7, 7]
+    frauds = found.vectors[:, load_features(CARDS).index("frauds_count_30d")].tolist()
+    assert frauds == [0, 0, 1], "a verdict counts at the shop from the day on which it came"
+
+
+def load_features(text):
+    return parse(text).features
+
+
+def test_a_label_dated_before_its_event_is_refused():
+    events = [
+        verdict(1, "a", True, -8 * DAY_S),
+        bought(1, "a", 0),
+        bought(2, "b", 1),
+        verdict(2, "b", False, 1),
+    ]
+    with pytest.raises(BadHistory, match="1 labels are dated before their events, the first by verdict at"):
+        rows_of_cards(events)
+
+
+def test_protected_fields_are_kept_by_customer_for_the_report():
+    text = TEXT.replace("label:", "protected: [customer.state]\nlabel:")
+    use_case = parse(text)
+    decoded = [
+        (name, decode(use_case, name, json.dumps(body).encode(), NOW_US + DAY_US)) for name, body in EVENTS
+    ]
+    found = collect(use_case, replayed(use_case, decoded, [NOW_US + DAY_US] * len(EVENTS)))
+    assert found.protected["customer.state"].tolist() == ["ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDED"]

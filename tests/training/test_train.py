@@ -1,5 +1,6 @@
 """From vectors to a bundle that serving accepts, the same bytes for the same seed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +11,8 @@ from export.onnx import Scorer
 from export.policy import Policy
 from features.usecase import parse
 from training.fit import BadHistory
+from training.history import History
+from training.splits import Way
 from training.train import train_on
 
 TEXT = """
@@ -46,11 +49,13 @@ def rows():
     customer = rng.integers(0, 200, 4_000)
     label = (customer % 5 == 0).astype(np.int64)
     vectors = (rng.lognormal(0, 1, (4_000, 3)) + 2 * label[:, None]).astype(np.float32)
-    return vectors, label, np.array([f"c{i}" for i in customer]), rng.integers(0, 30 * DAY_US, 4_000)
+    times_us = rng.integers(0, 30 * DAY_US, 4_000)
+    customers = np.array([f"c{i}" for i in customer])
+    return History(vectors, label, customers, times_us, times_us, np.arange(4_000).astype(str), {})
 
 
 def trained():
-    return train_on(parse(TEXT), *rows(), seed=4, created_at=WHEN)
+    return train_on(parse(TEXT), rows(), seed=4, created_at=WHEN).bundle
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +77,9 @@ def test_serving_accepts_what_training_wrote(bundle, tmp_path):
     bundles.check(loaded, parse(TEXT))
     policy = Policy.of(parse(TEXT).policy, loaded.manifest.thresholds)
     assert 0 < policy.medium <= policy.high < 1
-    vectors, label, _, _ = rows()
-    score = Scorer(loaded.model).score(vectors)
-    assert score[label == 1].mean() > score[label == 0].mean() + 0.3
+    history = rows()
+    score = Scorer(loaded.model).score(history.vectors)
+    assert score[history.label == 1].mean() > score[history.label == 0].mean() + 0.3
 
 
 def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
@@ -84,7 +89,7 @@ def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
     assert manifest.training["rows"] == 4_000 and manifest.training["customers"] == 200
     assert manifest.training["positive_customers"] == 40
     assert (manifest.training["from"], manifest.training["to"]) == ("1970-01-01", "1970-01-30")
-    assert manifest.training["parameters"]["trees"] == 30
+    assert manifest.training["model"]["parameters"]["trees"] == 30
     for about in ("assessments", "customers"):
         figures = manifest.metrics[about]["roc_auc"]
         assert 0.8 < figures["low"] <= figures["value"] <= figures["high"] <= 1
@@ -98,9 +103,33 @@ def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
 
 
 def test_infinite_features_and_empty_histories_are_refused():
-    vectors, label, customers, times_us = rows()
-    vectors[7, 1] = np.inf
+    history = rows()
+    history.vectors[7, 1] = np.inf
     with pytest.raises(BadHistory, match="feature paid_sum_24h is infinite"):
-        train_on(parse(TEXT), vectors, label, customers, times_us, seed=1, created_at=WHEN)
+        train_on(parse(TEXT), history, seed=1, created_at=WHEN)
     with pytest.raises(BadHistory, match="found no scored event"):
-        train_on(parse(TEXT), vectors[:0], label[:0], customers[:0], times_us[:0], seed=1, created_at=WHEN)
+        train_on(parse(TEXT), history[:0], seed=1, created_at=WHEN)
+
+
+@pytest.mark.parametrize("way", ["time", "both"])
+def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
+    history = rows()
+    made = train_on(parse(TEXT), history, seed=4, created_at=WHEN, way=Way(way, 0.25))
+    assert made.bundle.manifest.training["rows"] == 4_000
+    assert made.bundle.manifest.training["split"] == made.split.words
+    assert made.judged.rows.times_us.min() >= made.split.cut_us
+    assert made.judged.model != made.bundle.model
+    assert made.chosen.rows.label.sum() == history.label[made.split.learn].sum()
+    again = Scorer(made.judged.model).score(made.judged.rows.vectors)
+    assert np.array_equal(again, made.judged.score.astype(np.float32))
+    assert made.bundle.manifest.metrics["customers"]["roc_auc"]["value"] > 0.8
+
+
+def test_noise_and_shuffled_labels_give_an_auc_of_one_half_within_its_interval():
+    history = rows()
+    labels = np.random.default_rng(8).permutation(200) < 40
+    shuffled = labels[np.unique(history.customers, return_inverse=True)[1]].astype(np.int64)
+    made = train_on(parse(TEXT), replace(history, label=shuffled), seed=4, created_at=WHEN)
+    for about in ("assessments", "customers"):
+        figures = made.bundle.manifest.metrics[about]["roc_auc"]
+        assert figures["low"] < 0.5 < figures["high"]

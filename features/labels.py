@@ -1,0 +1,68 @@
+"""The `label` section: the field that says what became of a customer, or of one event.
+
+label: {from: customer.state, positive: [SUSPENDED]}                    the customer's, for all events
+label: {from: loan.label, positive: ["1"], delay: 90d}                  the scored event's own, known later
+label: {from: verdict.fraud, positive: [true], of: transaction, by: transaction_id}
+                                  of the scored event whose id the field names; known when the verdict came
+"""
+
+from collections.abc import Mapping
+
+from features.document import Node, one_of
+from features.schema import EventType, Kind, Label
+
+
+def label(node: Node, types: Mapping[str, EventType]) -> Label:
+    """Raises BadUseCase."""
+    parts = node.record(("from", "positive"), ("of", "by", "delay", "description"))
+    event_type, name = field_path(parts["from"], types)
+    if ("of" in parts) != ("by" in parts):
+        node.blame("of and by go together: the scored event type, and the field that names its id")
+    of = _of(parts["of"], types, event_type) if "of" in parts else ""
+    return Label(
+        event_type=event_type,
+        field=name,
+        positive=tuple(
+            _value(item, parts["from"], types[event_type], name) for item in parts["positive"].items()
+        ),
+        of=of,
+        by=_by(parts["by"], types[event_type], types[of]) if of else (),
+        delay_us=parts["delay"].duration_us() if "delay" in parts else 0,
+    )
+
+
+def field_path(node: Node, types: Mapping[str, EventType]) -> tuple[str, str]:
+    """event_type.field"""
+    event_type, _, name = node.text().partition(".")
+    one_of(node.child_of_key(event_type), types)
+    return event_type, one_of(node.child_of_key(name), types[event_type].fields)
+
+
+def _value(item: Node, origin: Node, event_type: EventType, name: str) -> str | bool:
+    field = event_type.fields[name]
+    if field.kind is Kind.BOOLEAN:
+        return item.flag()
+    if not field.values:
+        origin.blame(f"{name} is {field.words}; a label needs declared values, or true and false")
+    return one_of(item, field.values)
+
+
+def _of(node: Node, types: Mapping[str, EventType], origin: str) -> str:
+    of = one_of(node, types)
+    if not types[of].scored:
+        node.blame(f"{of} is not scored, so there is nothing to learn from its label")
+    if of == origin:
+        node.blame(f"a label of {of} itself needs neither of nor by")
+    if types[of].whole:
+        node.blame(f"the id of {of} is its whole content, so no field can name it")
+    return of
+
+
+def _by(node: Node, origin: EventType, of: EventType) -> tuple[str, ...]:
+    names = tuple(one_of(item, origin.fields) for item in node.items())
+    if len(names) != len(of.id):
+        node.fail(f"as many fields as the id of {of.name} has: {', '.join(of.id)}")
+    for name, id in zip(names, of.id, strict=True):
+        if origin.fields[name].kind is not of.fields[id].kind:
+            node.blame(f"{name} is {origin.fields[name].words}, but {of.name}.{id} is {of.fields[id].words}")
+    return names

@@ -1,0 +1,104 @@
+"""The model chosen, from rows to bytes: the same for the same seed, honest about customers it saw and about noise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from export.onnx import Scorer, convert, parity
+from tests.training.test_calibrate import calibration_error
+from tests.training.test_fit import history
+from training.models.candidates import CANDIDATES
+from training.models.choice import choose
+from training.models.parameters import Parameters
+
+QUICK = Parameters(folds=3, trees=30, leaves=15, rows_per_leaf=10, learning_rate=0.1)
+
+
+def quick(candidate, **changes):
+    return replace(QUICK, candidates=(candidate,), **changes)
+
+
+@pytest.fixture(scope="module", params=CANDIDATES)
+def chosen(request):
+    vectors, label, customers = history(2, customers=600)
+    return (
+        request.param,
+        choose(vectors, label, customers, quick(request.param), seed=4),
+        (vectors, label, customers),
+    )
+
+
+def test_the_same_seed_gives_the_same_scores_and_bytes(chosen):
+    candidate, first, data = chosen
+    again = choose(*data, quick(candidate), seed=4)
+    assert again.held_out.tobytes() == first.held_out.tobytes()
+    assert again.facts == first.facts
+    assert convert(again.model, 5) == convert(first.model, 5)
+    assert choose(*data, quick(candidate), seed=5).held_out.tobytes() != first.held_out.tobytes()
+
+
+def test_it_is_exported_as_it_is(chosen):
+    candidate, found, (vectors, *_) = chosen
+    converted = convert(found.model, 5)
+    assert parity(found.model, converted, vectors) < 3e-6
+    assert Scorer(converted).score(vectors) == pytest.approx(
+        found.model.predict_proba(vectors)[:, 1], abs=1e-5
+    )
+    assert found.candidate == candidate and found.facts["trials"] == [] and found.facts["folds"] == 3
+    assert found.facts["parameters"] == quick(candidate).start(candidate)
+
+
+def test_held_out_scores_are_signal_and_probabilities(chosen):
+    """Each by learner and sigmoid of other customers; the share of bad customers is what they say it is."""
+    _, found, (_, label, _) = chosen
+    weight = found.rows.weight
+    assert found.calibration.rises
+    assert roc_auc_score(label, found.held_out, sample_weight=weight) > 0.7
+    assert np.average(found.held_out, weights=weight) == pytest.approx(
+        np.average(label, weights=weight), abs=0.02
+    )
+    assert calibration_error(found.held_out, label, weight, bins=5) < 0.05
+    for fold in range(3):
+        rows = found.rows.fold == fold
+        order = np.argsort(found.raw[rows], kind="stable")
+        assert (np.diff(found.held_out[rows][order]) >= 0).all(), "calibrating changes no order"
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_noise_gives_scores_near_the_base_rate(candidate):
+    vectors, label, customers = history(6, customers=600, signal=0.0)
+    found = choose(vectors, label, customers, quick(candidate, trees=100, leaves=31), seed=0)
+    weight = found.rows.weight
+    base = np.average(label, weights=weight)
+    assert np.sqrt(np.average((found.held_out - base) ** 2, weights=weight)) < 0.05
+    assert 0.4 < roc_auc_score(label, found.held_out, sample_weight=weight) < 0.6
+
+
+def test_weights_of_classes_are_undone_by_calibration():
+    data = history(2, customers=600)
+    plain, balanced = (
+        choose(*data, quick("hist_gradient_boosting", balanced=b), seed=4) for b in (False, True)
+    )
+    weight = plain.rows.weight
+    base = np.average(data[1], weights=weight)
+    assert np.average(balanced.raw, weights=weight) > base + 0.08, "no probabilities of the population"
+    assert np.average(balanced.held_out, weights=weight) == pytest.approx(base, abs=0.02)
+    assert plain.calibration.intercept > balanced.calibration.intercept + 0.5
+
+
+def test_tuning_chooses_among_candidates_on_some_of_the_customers():
+    data = history(3, customers=1_500)
+    asked = replace(QUICK, candidates=("logistic_regression", "xgboost"), trials=2, tuning_rows=1_000)
+    said = []
+    found = choose(*data, asked, seed=1, progress=said.append)
+    assert [trial.candidate for trial in found.trials] == ["logistic_regression"] * 2 + ["xgboost"] * 2
+    top = max(found.trials, key=lambda trial: trial.mean)
+    assert (found.candidate, found.parameters) == (top.candidate, top.parameters)
+    assert 500 < found.tuned_on["rows"] < 1_500 < len(data[1]), "few customers have most rows"
+    assert found.tuned_on["customers"] < len(found.rows.customer_label) == 1_500
+    assert said[0] == f"tuning on {found.tuned_on['rows']} rows of {found.tuned_on['customers']} customers"
+    assert sum(each.startswith("trial ") for each in said) == 4
+    assert "seconds" not in found.facts["trials"][0]
+    assert len(found.held_out) == len(data[1]), "scores are of all rows"

@@ -1,0 +1,103 @@
+"""What keeps a challenger from becoming the champion, and how it is compared."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from export.reference import freeze
+from features.document import BadUseCase
+from training.comparison import difference, psi
+from training.gates import Evidence, Gates, Interval, Verdict, judge, verdict
+
+GOOD = Evidence(
+    customers=500,
+    positives=80,
+    roc_auc=Interval(0.9, 0.85, 0.94),
+    metric="average precision",
+    better=Interval(0.03, 0.01, 0.05),
+    calibration_error=0.02,
+    false_positive_rates={"customer.gender": {"F": 0.04, "M": 0.05}},
+    drifted={"amount": 0.02, "hour": 0.01},
+)
+
+
+def test_what_passes_all_gates_is_promoted() -> None:
+    judged = judge(Gates(), GOOD)
+    assert all(gate.passed for gate in judged) and verdict(Gates(), judged) is Verdict.PROMOTED
+
+
+def test_a_human_may_have_the_last_word() -> None:
+    gates = Gates(approval=True)
+    assert verdict(gates, judge(gates, GOOD)) is Verdict.WAITING
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected", "found"),
+    [
+        ("customers", {"customers": 99}, "rejected", "99 customers to judge by"),
+        ("positives", {"positives": 3}, "rejected", "3 positive customers"),
+        ("leaks", {"suspects": ["kyc alone tells"]}, "rejected", "kyc alone tells"),
+        ("signal", {"roc_auc": Interval(0.52, 0.47, 0.57)}, "rejected", "ROC AUC 0.520 [0.470, 0.570]"),
+        ("better", {"better": Interval(-0.01, -0.015, 0.0)}, "rejected", "-0.010 [-0.015, 0.000]"),
+        ("better", {"better": Interval(0.01, -0.05, 0.06)}, "rejected", "0.010 [-0.050, 0.060]"),
+        ("calibration", {"calibration_error": 0.2}, "rejected", "0.200"),
+        ("fairness", {"false_positive_rates": {"sex": {"F": 0.01, "M": 0.05}}}, "waiting", "sex 0.20"),
+        ("drift", {"drifted": {"a": 0.3, "b": 0.01}}, "waiting", "1 of 2 features have drifted (a 0.30)"),
+    ],
+)
+def test_a_gate_that_fails_says_why(name: str, change: dict[str, object], expected: str, found: str) -> None:
+    judged = judge(Gates(), replace(GOOD, **change))
+    (failed,) = [gate for gate in judged if not gate.passed]
+    assert failed.name == name and found in failed.found
+    assert verdict(Gates(), judged) == expected
+
+
+def test_rejection_comes_before_waiting() -> None:
+    found = replace(GOOD, calibration_error=0.5, drifted={"a": 1.0})
+    assert verdict(Gates(), judge(Gates(), found)) is Verdict.REJECTED
+
+
+def test_without_a_champion_nobody_has_to_be_beaten() -> None:
+    assert verdict(Gates(), judge(Gates(), replace(GOOD, better=None))) is Verdict.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("section", "error"),
+    [
+        ({"margin": -1}, "model.gates.margin: -1 is not a number of at least 0"),
+        ({"drifted": 2}, "model.gates.drifted: 2 is not a share from 0 to 1"),
+        ({"approval": 1}, "model.gates.approval: 1 is not true or false"),
+        ({"luck": 1}, "model.gates.luck: 'luck' is not one of margin"),
+    ],
+)
+def test_errors_name_file_path_value_and_expectation(section: dict[str, object], error: str) -> None:
+    with pytest.raises(BadUseCase) as told:
+        Gates.of(section, "x.yaml")
+    assert str(told.value).startswith("x.yaml: ") and error in str(told.value)
+
+
+def average_precision(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
+    return float(average_precision_score(label, score, sample_weight=weight))
+
+
+def test_a_better_challenger_is_better_beyond_chance_and_an_equal_one_is_not() -> None:
+    rng = np.random.default_rng(3)
+    customer = rng.integers(0, 200, 1_500)
+    label = (rng.random(200) < 0.2).astype(np.int64)[customer]
+    weight = 1 / np.bincount(customer)[customer]
+    good, poor = label + rng.normal(0, 0.5, 1_500), label + rng.normal(0, 2, 1_500)
+    better = difference(average_precision, label, good, poor, customer, weight, 1)
+    assert 0 < better.low < better.value < better.high
+    same = difference(average_precision, label, good, good.copy(), customer, weight, 1)
+    assert same == Interval(0.0, 0.0, 0.0)
+
+
+def test_drift_is_seen_in_heavy_tails_and_in_missing_values() -> None:
+    rng = np.random.default_rng(4)
+    then = rng.lognormal(3, 1, 20_000)
+    bins = freeze(then)
+    assert psi(bins, rng.lognormal(3, 1, 20_000)) < 0.01
+    assert psi(bins, 2 * rng.lognormal(3, 1, 20_000)) > 0.15
+    assert psi(bins, np.where(rng.random(20_000) < 0.3, np.nan, then)) > 0.25

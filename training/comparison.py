@@ -1,0 +1,56 @@
+"""Champion and challenger on the same events: a metric's difference with its interval, and how inputs have drifted.
+
+The interval is a paired bootstrap that draws customers: both scores of a customer's rows are drawn together, so what
+the two models have in common cancels out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.reference import Bins, Reference, shares
+from training.gates import Interval
+
+REPLICATES = 500
+PERCENTILES = (2.5, 97.5)
+LEAST_SHARE = 1e-4  # of a bin in which nothing lies, so that its logarithm is finite
+
+Floats = NDArray[np.float64]
+Metric = Callable[[NDArray[np.int64], Floats, Floats], float]  # label, score, weight -> the larger the better
+
+
+def difference(
+    metric: Metric,
+    label: NDArray[np.int64],
+    challenger: Floats,
+    champion: Floats,
+    customer: NDArray[np.intp],
+    weight: Floats,
+    seed: int,
+) -> Interval:
+    """metric(challenger) - metric(champion) over n rows; `customer` [n] numbers their customers from 0."""
+    rng, customers = np.random.default_rng(seed), int(customer.max()) + 1
+    found = []
+    while len(found) < REPLICATES:
+        times = np.bincount(rng.integers(0, customers, customers), minlength=customers)
+        drawn = weight * times[customer]
+        if 0 < drawn @ label < drawn.sum():  # a draw of only one class says nothing
+            found.append(metric(label, challenger, drawn) - metric(label, champion, drawn))
+    low, high = np.percentile(found, PERCENTILES)
+    value = metric(label, challenger, weight) - metric(label, champion, weight)
+    return Interval(value, float(low), float(high))
+
+
+def drift(reference: Reference, names: tuple[str, ...], vectors: NDArray[np.float32]) -> dict[str, float]:
+    """The population stability index (PSI) of each column of `vectors` [n, F] against training's frozen bins."""
+    return {
+        name: psi(reference.features[name], column) for name, column in zip(names, vectors.T, strict=True)
+    }
+
+
+def psi(bins: Bins, values: NDArray[np.floating]) -> float:
+    """Sum over bins of (now - then) * ln(now / then), the missing as a bin of their own."""
+    now, missing = shares(bins.edges, values)
+    then, now = (np.maximum(each, LEAST_SHARE) for each in ([*bins.shares, bins.missing], [*now, missing]))
+    return float(((now - then) * np.log(now / then)).sum())

@@ -1,0 +1,172 @@
+"""What a challenger must show before it may become the champion: a table of gates, and what follows from them.
+
+Every gate says what was found and what was expected. A gate that fails rejects the challenger, or, where only a
+human can tell whether it matters, makes it wait for approval.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from export.terms import whole
+from features.document import Node
+
+
+class Verdict(StrEnum):
+    PROMOTED = "promoted"
+    WAITING = "waiting"  # for `riskstream approve`
+    REJECTED = "rejected"
+
+
+class Gate(NamedTuple):
+    """One gate, passed or not. `failing` is what follows when it is not."""
+
+    name: str
+    passed: bool
+    found: str
+    expected: str
+    failing: Verdict = Verdict.REJECTED
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.passed else 'FAILED'} {self.name}: {self.found} (expected {self.expected})"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The `gates` of a use case's `model` section."""
+
+    margin: float = 0.0  # by how much the metric must be better than the champion's
+    tolerance: float = 0.02  # how far below the champion's the interval of the difference may reach
+    min_customers: int = 100  # to judge by
+    min_positives: int = 10  # customers among them
+    calibration: float = 0.1  # expected calibration error, at most
+    fairness: float = 0.5  # lowest over highest false-positive rate of a protected field's groups, at least
+    drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
+    drifted: float = 0.3  # share of features that may have drifted before a human looks
+    approval: bool = False  # whether a human must approve even when all is well
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
+        """Raises BadUseCase."""
+        if section is None:
+            return cls()
+        parts = Node(file, "model.gates", section).record((), [field.name for field in fields(cls)])
+        return cls(**{name: _READ.get(name, _not_negative)(node) for name, node in parts.items()})
+
+
+def _not_negative(node: Node) -> float:
+    if node.number() < 0:
+        node.fail("a number of at least 0")
+    return node.number()
+
+
+def _share(node: Node) -> float:
+    if not 0 <= node.number() <= 1:
+        node.fail("a share from 0 to 1")
+    return node.number()
+
+
+def _count(node: Node) -> int:
+    return whole(node, 1)
+
+
+_READ: dict[str, Any] = {
+    "approval": Node.flag, "min_customers": _count, "min_positives": _count, "calibration": _share,
+    "fairness": _share, "drifted": _share,
+}  # fmt: skip
+
+
+class Interval(NamedTuple):
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a challenger, all of it from events after the cut and customers it never saw."""
+
+    customers: int
+    positives: int
+    roc_auc: Interval
+    metric: str
+    better: Interval | None  # the metric's difference to the champion's; None: there is no champion
+    calibration_error: float
+    false_positive_rates: Mapping[str, Mapping[str, float]]  # by protected field, by group
+    drifted: Mapping[str, float]  # PSI by feature
+    suspects: Sequence[str] = ()  # of leaks, in words
+
+
+def judge(gates: Gates, found: Evidence) -> list[Gate]:
+    """All gates, in the order in which a reader asks for them."""
+    return [
+        Gate("customers", *_enough(found.customers, gates.min_customers, "customers to judge by")),
+        Gate("positives", *_enough(found.positives, gates.min_positives, "positive customers to judge by")),
+        Gate(
+            "leaks",
+            not found.suspects,
+            "; ".join(found.suspects) or "no feature tells the label alone",
+            "none",
+        ),
+        Gate("signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5"),
+        _better(gates, found),
+        _calibrated(gates, found),
+        _fair(gates, found),
+        _steady(gates, found),
+    ]
+
+
+def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
+    return count >= least, f"{count:,} {of}", f"at least {least:,}"
+
+
+def _calibrated(gates: Gates, found: Evidence) -> Gate:
+    told = f"expected calibration error {found.calibration_error:.3f}"
+    return Gate(
+        "calibration", found.calibration_error <= gates.calibration, told, f"at most {gates.calibration:g}"
+    )
+
+
+def _better(gates: Gates, found: Evidence) -> Gate:
+    if found.better is None:
+        return Gate("better", True, "there is no champion yet", "no worse than the champion")
+    passed = found.better.value >= gates.margin and found.better.low >= -gates.tolerance
+    expected = f"at least {gates.margin:g}, its interval not below {-gates.tolerance:g}"
+    return Gate("better", passed, f"{found.metric} differs from the champion's by {found.better}", expected)
+
+
+def _fair(gates: Gates, found: Evidence) -> Gate:
+    ratios = {
+        name: min(rates.values()) / max(rates.values())
+        for name, rates in found.false_positive_rates.items()
+        if len(rates) > 1 and max(rates.values()) > 0
+    }
+    told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()) or "no two groups to compare"
+    passed = all(ratio >= gates.fairness for ratio in ratios.values())
+    expected = f"at least {gates.fairness:g}"
+    return Gate(
+        "fairness", passed, f"lowest over highest false-positive rate: {told}", expected, Verdict.WAITING
+    )
+
+
+def _steady(gates: Gates, found: Evidence) -> Gate:
+    drifted = {name: psi for name, psi in found.drifted.items() if psi >= gates.drift}
+    share = len(drifted) / max(len(found.drifted), 1)
+    worst = ", ".join(f"{n} {psi:.2f}" for n, psi in sorted(drifted.items(), key=lambda each: -each[1])[:3])
+    told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
+    expected = f"PSI of {gates.drift:g} or more in at most {gates.drifted:.0%} of them"
+    return Gate("drift", share <= gates.drifted, told, expected, Verdict.WAITING)
+
+
+def verdict(gates: Gates, judged: Sequence[Gate]) -> Verdict:
+    """Rejected by one gate is rejected; waiting comes before promoted."""
+    failing = {gate.failing for gate in judged if not gate.passed}
+    if Verdict.REJECTED in failing:
+        return Verdict.REJECTED
+    return Verdict.WAITING if failing or gates.approval else Verdict.PROMOTED

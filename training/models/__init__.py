@@ -1,0 +1,1 @@
+"""Which learner with which hyper-parameters: candidates, tuning over folds of customers, calibration, the choice."""

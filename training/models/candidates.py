@@ -1,0 +1,170 @@
+"""The learners that can be chosen from: how each is fitted, its usual hyper-parameters and where to search for better.
+
+A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing, weights
+have mean 1. Same rows and seed, same model: threads never change a sum's order.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
+
+from training.models.binning import codes, edges, restore
+
+# rows; below, threads wait for each other longer than they work, the model is the same
+WORTH_THREADS = 100_000
+LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
+ROWS_PER_TREE = (
+    20_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
+)
+FOREST_WORTH_THREADS = 20_000  # rows; a tree is then a tenth of a second
+BOOSTER_LARGEST = np.float32(
+    1e38
+)  # XGBoost doubles the largest value for a last bin: beyond, that is infinite
+BOOSTER_THREADS = 2  # fixed, since the order in which XGBoost adds gradients depends on it
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.integer]
+Floats = NDArray[np.float64]
+Values = Mapping[str, Any]  # hyper-parameters by name
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a number is searched for. By orders of magnitude, unless it is a share."""
+
+    low: float
+    high: float
+    is_whole: bool = False
+    is_log: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`fit` gives a learner that export.calibration knows. `balanced` is everybody's: see training.fit.
+
+    What `space` leaves out is not searched for: more trees of a forest are only slower, never worse.
+    """
+
+    fit: Callable[[Vectors, Labels, Floats, Values, int], Any]
+    defaults: Values
+    space: Mapping[str, Range]
+
+
+def _logistic(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
+    """The solver is exact and draws nothing; `l2` is in rows, as for the others."""
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped,unused-ignore]
+
+    from export.linear import Linear, scales, standardized
+
+    center, inverse_spread = scales(vectors)
+    inputs = standardized(vectors, center, inverse_spread).astype(np.float64)
+    learner = LogisticRegression(C=1 / max(values["l2"], LEAST_L2), solver="newton-cholesky", max_iter=100)
+    with threadpool_limits(1, "blas"):
+        learner.fit(inputs, label, weight)
+    return Linear(center, inverse_spread, learner.coef_[0], float(learner.intercept_[0]))
+
+
+def _forest(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped,unused-ignore]
+
+    learner = RandomForestClassifier(
+        n_estimators=values["trees"],
+        max_leaf_nodes=values["leaves"],
+        min_samples_leaf=values["rows_per_leaf"],
+        max_features=values["columns"],
+        max_samples=min(ROWS_PER_TREE, len(vectors)),
+        n_jobs=-1 if len(vectors) >= FOREST_WORTH_THREADS else 1,
+        random_state=seed,
+    ).fit(vectors, label, weight)
+    return learner.set_params(n_jobs=1)  # threads would add votes in any order
+
+
+def _boosting(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
+    """Early stopping is not offered: its split would share customers."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped,unused-ignore]
+
+    learner = HistGradientBoostingClassifier(
+        max_iter=values["trees"],
+        max_leaf_nodes=values["leaves"],
+        min_samples_leaf=values["rows_per_leaf"],
+        learning_rate=values["learning_rate"],
+        l2_regularization=values["l2"],
+        early_stopping=False,
+        random_state=seed,
+    )
+    by_column = [edges(column) for column in vectors.T]
+    with threadpool_limits(1 if len(vectors) < WORTH_THREADS else None, "openmp"):
+        learner.fit(codes(vectors, by_column), label, weight)
+    restore(learner, by_column)
+    return learner
+
+
+def _xgboost(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
+    from xgboost import XGBClassifier  # type: ignore[import-untyped,unused-ignore]
+
+    learner = XGBClassifier(
+        n_estimators=values["trees"],
+        max_leaves=values["leaves"],
+        max_depth=0,  # as deep as leaves go
+        grow_policy="lossguide",
+        tree_method="hist",
+        min_child_weight=values["child_weight"],
+        learning_rate=values["learning_rate"],
+        reg_lambda=values["l2"],
+        colsample_bytree=values["columns"],
+        n_jobs=BOOSTER_THREADS if len(vectors) >= WORTH_THREADS else 1,
+        random_state=seed,
+    )
+    bounded = np.clip(vectors, -BOOSTER_LARGEST, BOOSTER_LARGEST)
+    return learner.fit(bounded, label, sample_weight=weight)
+
+
+_TREES, _LEAVES, _ROWS = Range(50, 400, True), Range(4, 63, True), Range(5, 200, True)
+_RATE, _COLUMNS = Range(0.02, 0.3), Range(0.1, 1.0, is_log=False)
+
+CANDIDATES: Mapping[str, Candidate] = {
+    "logistic_regression": Candidate(_logistic, {"l2": 1.0}, {"l2": Range(1e-2, 1e4)}),
+    "random_forest": Candidate(
+        _forest,
+        {"trees": 100, "leaves": 128, "rows_per_leaf": 10, "columns": 0.15},
+        {
+            "leaves": Range(16, 512, True),
+            "rows_per_leaf": _ROWS,
+            "columns": _COLUMNS,
+        },
+    ),
+    "hist_gradient_boosting": Candidate(
+        _boosting,
+        {"trees": 150, "leaves": 15, "rows_per_leaf": 40, "learning_rate": 0.05, "l2": 1.0},
+        {
+            "trees": _TREES,
+            "leaves": _LEAVES,
+            "rows_per_leaf": _ROWS,
+            "learning_rate": _RATE,
+            "l2": Range(0.1, 100),
+        },
+    ),
+    "xgboost": Candidate(
+        _xgboost,
+        {
+            "trees": 150,
+            "leaves": 15,
+            "child_weight": 5.0,
+            "learning_rate": 0.05,
+            "l2": 1.0,
+            "columns": 0.8,
+        },
+        {
+            "trees": _TREES,
+            "leaves": _LEAVES,
+            "child_weight": Range(0.5, 100),
+            "learning_rate": _RATE,
+            "l2": Range(0.1, 100),
+            "columns": _COLUMNS,
+        },
+    ),
+}

@@ -1,0 +1,91 @@
+"""The model that is chosen: candidate and hyper-parameters by cross-validation, then fitted to all and calibrated.
+
+Held-out scores are by models, and sigmoids, that never saw the customer. The hyper-parameters did, if they were tuned:
+that flatters held-out scores a little, so compare models on customers that were not given here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.calibration import Calibrated, Sigmoid
+from training.fit import Floats, Progress, Rows, fit, held_out, rows_of
+from training.models.calibrate import crossfitted, fit_sigmoid
+from training.models.parameters import Parameters
+from training.models.tuning import Trial, best, part, tune
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The model of all rows, how it was chosen, and for each row [n] the score by a model without its customer."""
+
+    model: Calibrated
+    candidate: str
+    parameters: Mapping[str, Any]  # hyper-parameters by name
+    held_out: Floats  # [n] probabilities, calibrated on the other folds
+    raw: Floats  # [n] the same before calibration
+    rows: Rows  # as given, with customers numbered and dealt out to folds
+    trials: tuple[Trial, ...]  # none if there was nothing to choose from
+    tuned_on: Mapping[str, int]  # rows and customers of the trials
+
+    @property
+    def calibration(self) -> Sigmoid:
+        return self.model.calibration
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says about it: plain values, the same for the same seed."""
+        sigmoid = self.calibration
+        return {
+            "candidate": self.candidate,
+            "parameters": dict(self.parameters),
+            "calibration": {"slope": sigmoid.slope, "intercept": sigmoid.intercept, "rises": sigmoid.rises},
+            "folds": self.rows.folds,
+            "trials": [trial.facts for trial in self.trials],
+            "tuned_on": dict(self.tuned_on),
+        }
+
+
+def choose(
+    vectors: NDArray[np.float32],
+    label: NDArray[np.integer],
+    customers: NDArray[Any],
+    parameters: Parameters,
+    seed: int,
+    progress: Progress = lambda _: None,
+) -> Chosen:
+    """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n].
+
+    One candidate and no trials: it is fitted as declared. Raises BadHistory if nothing can be told apart.
+    """
+    rows = rows_of(vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed)
+    trials, tuned_on = _trials(rows, parameters, seed, progress)
+    candidate = best(trials, parameters).candidate if trials else parameters.candidates[0]
+    values = best(trials, parameters).parameters if trials else parameters.start(candidate)
+    margins = held_out(rows, candidate, values, seed, progress)
+    progress("fitting on all customers")
+    learner = fit(rows, np.ones(len(label), np.bool_), candidate, values, seed)
+    return Chosen(
+        model=Calibrated(learner, fit_sigmoid(margins, label, rows.weight)),
+        candidate=candidate,
+        parameters=values,
+        held_out=crossfitted(margins, label, rows.weight, rows.fold),
+        raw=Sigmoid()(margins),
+        rows=rows,
+        trials=trials,
+        tuned_on=tuned_on,
+    )
+
+
+def _trials(
+    rows: Rows, parameters: Parameters, seed: int, progress: Progress
+) -> tuple[tuple[Trial, ...], dict[str, int]]:
+    if not parameters.trials and len(parameters.candidates) == 1:
+        return (), {}
+    few = part(rows, parameters.tuning_rows, seed)
+    facts = {"rows": len(few.label), "customers": len(few.customer_label)}
+    progress(f"tuning on {facts['rows']} rows of {facts['customers']} customers")
+    return tuple(tune(few, parameters, seed, progress)), facts

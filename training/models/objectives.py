@@ -1,0 +1,109 @@
+"""What tuning optimizes: the use case's metric of scores, rows weighted so that every customer weighs 1.
+
+    metric: average_precision
+    metric: {recall_at_fpr: 0.01}                        # at most this share of negatives is flagged
+    metric: {expected_cost: {miss: 100, false_alarm: 5}} # a customer, in any one unit; lower is better
+    metric: {f_beta: 2}                                  # recall counts beta times as much as precision
+
+The last three are taken at the threshold that is best on the scores measured, no threshold (nobody flagged) included.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.document import Node
+from training.metrics import Ranking, average_precision
+
+Floats = NDArray[np.float64]
+
+
+def _average_precision(ranking: Ranking, weight: Floats) -> float:
+    return average_precision(ranking, weight)
+
+
+def _recall_at_fpr(ranking: Ranking, weight: Floats, rate: float) -> float:
+    true, false = ranking.flagged(weight)
+    return float(np.max(true / true[-1], where=false <= rate * false[-1], initial=0.0))
+
+
+def _expected_cost(ranking: Ranking, weight: Floats, miss: float, false_alarm: float) -> float:
+    true, false = (np.insert(each, 0, 0.0) for each in ranking.flagged(weight))
+    return float((miss * (true[-1] - true) + false_alarm * false).min() / (true[-1] + false[-1]))
+
+
+def _f_beta(ranking: Ranking, weight: Floats, beta: float) -> float:
+    true, false = ranking.flagged(weight)
+    return float(((1 + beta**2) * true / (true + false + beta**2 * true[-1])).max())
+
+
+# by name: (ranking, weight, the numbers of the metric in order) -> value
+OBJECTIVES: Mapping[str, Callable[..., float]] = {
+    "average_precision": _average_precision,
+    "recall_at_fpr": _recall_at_fpr,
+    "expected_cost": _expected_cost,
+    "f_beta": _f_beta,
+}
+LOWER_IS_BETTER = {"expected_cost"}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric with its numbers: a rate, (cost of a miss, cost of a false alarm), or beta."""
+
+    name: str = "average_precision"
+    numbers: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, node: Node) -> "Objective":
+        """Reads `model.metric`. Raises BadUseCase."""
+        if not isinstance(node.value, dict):
+            if node.choice(OBJECTIVES) in READ:
+                node.blame(f"{node.value} needs its number: {node.value}: {READ[node.value][1]}")
+            return cls(node.value)
+        parts = node.record((), READ)
+        if len(parts) != 1:
+            node.fail(f"average_precision, or one of {', '.join(READ)} with its number")
+        ((name, value),) = parts.items()
+        return cls(name, READ[name][0](value))
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.name in LOWER_IS_BETTER
+
+    def __call__(self, label: NDArray[np.integer], score: Floats, weight: Floats) -> float:
+        """`label` 0 or 1, both there, with their scores and weights, all [n]."""
+        return OBJECTIVES[self.name](Ranking.of(label, score), weight, *self.numbers)
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{number:g}" for number in self.numbers)])
+
+
+AVERAGE_PRECISION = Objective()
+
+
+def _rate(node: Node) -> tuple[float]:
+    if not 0 < node.number() < 1:
+        node.fail("a rate above 0 and below 1")
+    return (node.number(),)
+
+
+def _costs(node: Node) -> tuple[float, float]:
+    parts = node.record(("miss", "false_alarm"))
+    return positive(parts["miss"]), positive(parts["false_alarm"])
+
+
+def positive(node: Node) -> float:
+    if not node.number() > 0:
+        node.fail("a number above 0")
+    return node.number()
+
+
+# metrics with numbers: how they are read, and an example for messages
+READ: Mapping[str, tuple[Callable[[Node], tuple[float, ...]], str]] = {
+    "recall_at_fpr": (_rate, "0.01"),
+    "expected_cost": (_costs, "{miss: 100, false_alarm: 5}"),
+    "f_beta": (lambda node: (positive(node),), "2"),
+}

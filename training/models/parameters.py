@@ -1,0 +1,106 @@
+"""The `model` section of a use case: which learners are tried, by what metric, how often, and where they start.
+
+    model: {candidates: [xgboost, random_forest], metric: {recall_at_fpr: 0.01}, trials: 20, folds: 3, trees: 200}
+
+Hyper-parameters that are declared hold for every candidate that has them. Tuning starts from them: they are the first
+trial, so what is chosen is no worse by the metric.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from export.terms import whole
+from features.document import Node
+from training.models.candidates import CANDIDATES
+from training.models.objectives import AVERAGE_PRECISION, Objective, positive
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Hyper-parameters that are None are the candidate's own defaults."""
+
+    candidates: tuple[str, ...] = ("hist_gradient_boosting",)
+    metric: Objective = AVERAGE_PRECISION
+    trials: int = 0  # of each candidate; 0: no tuning, several candidates are compared as declared
+    tuning_rows: int = 100_000  # learned from while tuning: customers are drawn until they have as many
+    folds: int = 5
+    rows_per_customer: int = 200  # learned from; of a busier one they are drawn
+    balanced: bool = False  # weigh both classes alike while learning; calibration undoes it
+    trees: int | None = None
+    leaves: int | None = None
+    rows_per_leaf: int | None = None
+    child_weight: float | None = None  # least sum of p (1 - p) in a leaf
+    learning_rate: float | None = None
+    l2: float | None = None
+    columns: float | None = None  # share of the features looked at for a tree or a split
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any], file: str = "use case") -> "Parameters":
+        """Raises BadUseCase."""
+        node = Node(file, "model", section)
+        parts = node.record((), [*(field.name for field in fields(cls)), *OTHERS])
+        found = cls(**{name: READ[name](part) for name, part in parts.items() if name not in OTHERS})
+        for name in set(parts) & set(HYPER):
+            if not any(name in CANDIDATES[each].defaults for each in found.candidates):
+                owners = [each for each, candidate in CANDIDATES.items() if name in candidate.defaults]
+                parts[name].blame(
+                    f"{' and '.join(found.candidates)} has no {name}; leave it out, or add one of "
+                    f"{', '.join(owners)} to candidates"
+                )
+        return found
+
+    def start(self, candidate: str) -> dict[str, Any]:
+        """The candidate's hyper-parameters as declared, else its defaults."""
+        defaults = CANDIDATES[candidate].defaults
+        declared = {name: getattr(self, name) for name in defaults if getattr(self, name) is not None}
+        return {**defaults, **declared, "balanced": self.balanced}
+
+
+OTHERS = ("split", "gates")  # read by training.splits and training.gates
+HYPER = ("trees", "leaves", "rows_per_leaf", "child_weight", "learning_rate", "l2", "columns")
+
+
+def _candidates(node: Node) -> tuple[str, ...]:
+    items = node.items()
+    if not items:
+        node.fail(f"a list of at least one of {', '.join(CANDIDATES)}")
+    names = [item.choice(CANDIDATES) for item in items]
+    for item in items:
+        if names.count(item.value) > 1:
+            item.blame(f"{item.value} is there twice")
+    return tuple(names)
+
+
+def _whole(least: int) -> Callable[[Node], int]:
+    return lambda node: whole(node, least)
+
+
+def _not_negative(node: Node) -> float:
+    if node.number() < 0:
+        node.fail("a number of at least 0")
+    return node.number()
+
+
+def _share(node: Node) -> float:
+    if not 0 < node.number() <= 1:
+        node.fail("above 0 and at most 1")
+    return node.number()
+
+
+READ: Mapping[str, Callable[[Node], Any]] = {
+    "candidates": _candidates,
+    "metric": Objective.of,
+    "trials": _whole(0),
+    "tuning_rows": _whole(1_000),  # fewer say nothing about hyper-parameters
+    "folds": _whole(2),
+    "rows_per_customer": _whole(1),
+    "balanced": Node.flag,
+    "trees": _whole(1),
+    "leaves": _whole(2),
+    "rows_per_leaf": _whole(1),
+    "child_weight": _not_negative,
+    "learning_rate": positive,
+    "l2": _not_negative,
+    "columns": _share,
+}
