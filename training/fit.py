@@ -4,8 +4,9 @@ Customers, not rows, are split and weighted: each has weight 1 spread over its r
 sample of rows is learned from. Missing values (NaN) are values like any other. Same seed, same model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.calibration import margin
 from training.models.candidates import CANDIDATES
+from training.parallel import beside
 
 Progress = Callable[[str], None]
 Floats = NDArray[np.float64]
@@ -70,14 +72,16 @@ def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[s
     return CANDIDATES[candidate].fit(rows.vectors[learned], label, weight / weight.mean(), values, seed)
 
 
-def held_out(rows: Rows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress) -> Floats:
-    """For each row [n] the margin by a model fitted without its fold."""
-    margins = np.empty(len(rows.label))
-    for fold in range(rows.folds):
-        progress(f"fitting without fold {fold + 1} of {rows.folds}")
-        out = rows.fold == fold
-        margins[out] = margin(fit(rows, ~out, candidate, values, seed), rows.vectors[out])
-    return margins
+def held_out(
+    rows: Rows, folds: Iterable[int], candidate: str, values: Mapping[str, Any], seed: int
+) -> Iterator[Floats]:
+    """For each of the folds the margins of its rows by a model fitted without it."""
+    return beside([partial(_without, rows, fold, candidate, values, seed) for fold in folds])
+
+
+def _without(rows: Rows, fold: int, candidate: str, values: Mapping[str, Any], seed: int) -> Floats:
+    out = rows.fold == fold
+    return margin(fit(rows, ~out, candidate, values, seed), rows.vectors[out])
 
 
 def _numbered(

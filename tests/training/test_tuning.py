@@ -95,6 +95,12 @@ def test_what_is_behind_the_median_is_given_up():
     assert best(trials, asked).is_complete
 
 
+def test_two_folds_are_enough():
+    rows = rows_of(crossed().vectors, crossed().label, crossed().customer, 2, 200, 0)
+    trials, _ = tried(Parameters(candidates=("logistic_regression",), trials=6), rows)
+    assert all(trial.is_complete and len(trial.values) == 2 for trial in trials)
+
+
 def test_costs_are_made_small():
     asked = Parameters(
         candidates=("logistic_regression", "hist_gradient_boosting"), trees=30, rows_per_leaf=10,

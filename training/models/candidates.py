@@ -1,7 +1,7 @@
 """The learners that can be chosen from: how each is fitted, its usual hyper-parameters and where to search for better.
 
 A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing, weights
-have mean 1. Same rows and seed, same model: threads never change a sum's order.
+have mean 1. Each fit has one thread (training.parallel): same rows and seed, same model.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,21 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 from training.models.binning import codes, edges, restore
 
-# rows; below, threads wait for each other longer than they work, the model is the same
-WORTH_THREADS = 100_000
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
 ROWS_PER_TREE = (
     20_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
 )
-FOREST_WORTH_THREADS = 20_000  # rows; a tree is then a tenth of a second
 BOOSTER_LARGEST = np.float32(
     1e38
 )  # XGBoost doubles the largest value for a last bin: beyond, that is infinite
-BOOSTER_THREADS = 2  # fixed, since the order in which XGBoost adds gradients depends on it
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.integer]
@@ -63,8 +58,7 @@ def _logistic(vectors: Vectors, label: Labels, weight: Floats, values: Values, s
     center, inverse_spread = scales(vectors)
     inputs = standardized(vectors, center, inverse_spread).astype(np.float64)
     learner = LogisticRegression(C=1 / max(values["l2"], LEAST_L2), solver="newton-cholesky", max_iter=100)
-    with threadpool_limits(1, "blas"):
-        learner.fit(inputs, label, weight)
+    learner.fit(inputs, label, weight)
     return Linear(center, inverse_spread, learner.coef_[0], float(learner.intercept_[0]))
 
 
@@ -77,10 +71,10 @@ def _forest(vectors: Vectors, label: Labels, weight: Floats, values: Values, see
         min_samples_leaf=values["rows_per_leaf"],
         max_features=values["columns"],
         max_samples=min(ROWS_PER_TREE, len(vectors)),
-        n_jobs=-1 if len(vectors) >= FOREST_WORTH_THREADS else 1,
+        n_jobs=1,
         random_state=seed,
-    ).fit(vectors, label, weight)
-    return learner.set_params(n_jobs=1)  # threads would add votes in any order
+    )
+    return learner.fit(vectors, label, weight)
 
 
 def _boosting(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
@@ -97,8 +91,7 @@ def _boosting(vectors: Vectors, label: Labels, weight: Floats, values: Values, s
         random_state=seed,
     )
     by_column = [edges(column) for column in vectors.T]
-    with threadpool_limits(1 if len(vectors) < WORTH_THREADS else None, "openmp"):
-        learner.fit(codes(vectors, by_column), label, weight)
+    learner.fit(codes(vectors, by_column), label, weight)
     restore(learner, by_column)
     return learner
 
@@ -116,7 +109,7 @@ def _xgboost(vectors: Vectors, label: Labels, weight: Floats, values: Values, se
         learning_rate=values["learning_rate"],
         reg_lambda=values["l2"],
         colsample_bytree=values["columns"],
-        n_jobs=BOOSTER_THREADS if len(vectors) >= WORTH_THREADS else 1,
+        n_jobs=1,
         random_state=seed,
     )
     bounded = np.clip(vectors, -BOOSTER_LARGEST, BOOSTER_LARGEST)

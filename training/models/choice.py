@@ -6,6 +6,7 @@ that flatters held-out scores a little, so compare models on customers that were
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.fit import Floats, Progress, Rows, fit, held_out, rows_of
 from training.models.calibrate import crossfitted, fit_sigmoid
 from training.models.parameters import Parameters
 from training.models.tuning import Trial, best, part, tune
+from training.parallel import beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,12 @@ def choose(
     trials, tuned_on = _trials(rows, parameters, seed, progress)
     candidate = best(trials, parameters).candidate if trials else parameters.candidates[0]
     values = best(trials, parameters).parameters if trials else parameters.start(candidate)
-    margins = held_out(rows, candidate, values, seed, progress)
+    margins = np.empty(len(label))
+    for fold, found in enumerate(held_out(rows, range(rows.folds), candidate, values, seed)):
+        margins[rows.fold == fold] = found
+        progress(f"fitted without fold {fold + 1} of {rows.folds}")
     progress("fitting on all customers")
-    learner = fit(rows, np.ones(len(label), np.bool_), candidate, values, seed)
+    (learner,) = beside([partial(fit, rows, np.ones(len(label), np.bool_), candidate, values, seed)])
     return Chosen(
         model=Calibrated(learner, fit_sigmoid(margins, label, rows.weight)),
         candidate=candidate,

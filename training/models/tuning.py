@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import margin
-from training.fit import Progress, Rows, fit
+from training.fit import Progress, Rows, held_out
 from training.models.candidates import CANDIDATES, Range
 from training.models.parameters import Parameters
 
+FIRST_FOLDS = 2  # that every trial is measured on, side by side
 PATIENCE = 4  # trials of a candidate that are never given up: a median of fewer says nothing
 
 
@@ -80,7 +80,7 @@ def _searched(rows: Rows, candidate: str, asked: Parameters, seed: int) -> Itera
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is told by us
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=PATIENCE, n_warmup_steps=1),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=PATIENCE),
         direction="minimize" if asked.metric.lower_is_better else "maximize",
     )
     space = _distributions(CANDIDATES[candidate].space)
@@ -113,18 +113,17 @@ def _tried(
     seed: int,
     asking: Any = None,
 ) -> Trial:
-    """Fold by fold; `asking` is Optuna's trial, which may say that going on is not worth it."""
+    """The first folds, then the others; `asking` is Optuna's trial, which may say that these are not worth it."""
     start, found, weight = time.perf_counter(), [], rows.weight
-    for fold in range(rows.folds):
-        out = rows.fold == fold
-        score = margin(fit(rows, ~out, candidate, values, seed), rows.vectors[out])
-        found.append(asked.metric(rows.label[out], score, weight[out]))
+    for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
+        if found and asking is not None and asking.should_prune():
+            break
+        for fold, score in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
+            out = rows.fold == fold
+            found.append(asked.metric(rows.label[out], score, weight[out]))
         if asking is not None:
-            asking.report(float(np.mean(found)), fold)
-            if fold + 1 < rows.folds and asking.should_prune():
-                break
-    seconds = time.perf_counter() - start
-    mean = float(np.mean(found))
+            asking.report(float(np.mean(found)), len(found))
+    seconds, mean = time.perf_counter() - start, float(np.mean(found))
     return Trial(candidate, dict(values), tuple(found), mean, len(found) == rows.folds, seconds)
 
 
