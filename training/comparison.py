@@ -14,6 +14,7 @@ from training.gates import Interval
 
 REPLICATES = 500
 PERCENTILES = (2.5, 97.5)
+LEAST_GROUP = 30  # negative customers; the rate of fewer says nothing
 LEAST_SHARE = 1e-4  # of a bin in which nothing lies, so that its logarithm is finite
 
 Floats = NDArray[np.float64]
@@ -54,3 +55,34 @@ def psi(bins: Bins, values: NDArray[np.floating]) -> float:
     now, missing = shares(bins.edges, values)
     then, now = (np.maximum(each, LEAST_SHARE) for each in ([*bins.shares, bins.missing], [*now, missing]))
     return float(((now - then) * np.log(now / then)).sum())
+
+
+def calibration_error(label: NDArray[np.integer], score: Floats, weight: Floats, bins: int = 10) -> float:
+    """Expected calibration error: mean distance of share and mean score in bins of equal weight (Naeini, 2015)."""
+    order = np.argsort(score, kind="stable")
+    place = np.minimum((np.cumsum(weight[order]) - weight[order] / 2) * bins / weight.sum(), bins - 1).astype(
+        int
+    )
+    apart = np.bincount(place, (weight * (label - score))[order], minlength=bins)
+    return float(np.abs(apart).sum() / weight.sum())
+
+
+def false_positive_rates(
+    group: NDArray[np.str_],
+    label: NDArray[np.integer],
+    score: Floats,
+    customer: NDArray[np.intp],
+    threshold: float,
+) -> dict[str, float]:
+    """By group, the share of its negative customers that ever reach the threshold; small groups are left out."""
+    peak, positive = np.zeros(customer.max() + 1), np.zeros(customer.max() + 1, np.bool_)
+    np.maximum.at(peak, customer, score)
+    np.logical_or.at(positive, customer, label == 1)
+    of_customer = np.empty(len(peak), group.dtype)
+    of_customer[customer] = group
+    found = {}
+    for name in np.unique(of_customer).tolist():
+        own = (of_customer == name) & ~positive
+        if name and own.sum() >= LEAST_GROUP:
+            found[name] = float((peak[own] >= threshold).mean())
+    return found

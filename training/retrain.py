@@ -1,0 +1,210 @@
+"""Retraining: a challenger from newer history, compared with the champion on what neither was to see, and a verdict.
+
+The challenger is judged by the last part of the period and customers it never saw; so is the champion, which may have
+learned from some of these customers earlier, and that favours it. Nothing is promoted that has not passed the gates.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from export.registry import Registry
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from export import bundle as bundles
+from export import promotion
+from export.bundle import Bundle, BundleMismatch
+from export.onnx import Scorer
+from features.replay import replay
+from features.usecase import UseCase, parse
+from training.cleaning import Cleaned
+from training.comparison import calibration_error, difference, drift, false_positive_rates
+from training.files import Rows, batches
+from training.fit import BadHistory, Progress
+from training.gates import Evidence, Gate, Gates, Interval, Verdict, judge, verdict
+from training.history import History, collect
+from training.leaks import suspects
+from training.models.parameters import Parameters
+from training.splits import Way, of_event
+from training.train import Floats, Judged, Trained, peaks, train_on
+
+
+class Retrained(Struct, frozen=True):
+    """How it ended, and why."""
+
+    verdict: str
+    challenger: str  # bundle id
+    version: int  # in the registry
+    champion: str | None  # bundle id of the one that was in use
+    split: str
+    gates: tuple[dict[str, Any], ...]  # name, passed, found, expected
+    notes: tuple[str, ...]
+
+
+def retrain(
+    use_case: UseCase,
+    rows: Rows,
+    registry: Registry,
+    *,
+    seed: int,
+    now: datetime,
+    cleaning: Sequence[Cleaned] = (),
+    cut_us: int | None = None,
+    artifacts: Callable[[Trained], Mapping[str, bytes]] = lambda _: {},
+    progress: Progress = lambda _: None,
+) -> tuple[Retrained, Trained]:
+    """Trains, saves, registers and judges a challenger, and acts on the verdict.
+
+    `cut_us`: where the period that judges begins; by default the last part that the use case's split asks for.
+    `artifacts` are kept with the version. Raises what `train_on` raises, BundleMismatch for a damaged champion,
+    RegistryUnavailable.
+    """
+    gates = Gates.of(use_case.model.get("gates"), use_case.file)
+    champion = in_use(registry.root)
+    progress("replaying the history")
+    history = collect(use_case, replay(batches(use_case, rows)))
+    made = train_on(
+        use_case, history, seed=seed, created_at=now, way=_way(use_case), cut_us=cut_us, cleaning=cleaning,
+        progress=progress,
+    )  # fmt: skip
+    bundles.save(made.bundle, registry.root)
+    progress("comparing with the champion" if champion else "there is no champion to compare with")
+    scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
+    found = evidence(use_case, made, champion, scored, seed)
+    judged = judge(gates, found)
+    decided = verdict(gates, judged)
+    version = registry.record(made.bundle, metrics={"better": found.better}, artifacts=artifacts(made))
+    act(registry, decided, made.bundle.manifest.id, judged, now)
+    return Retrained(
+        verdict=decided.value,
+        challenger=made.bundle.manifest.id,
+        version=version.number,
+        champion=champion.manifest.id if champion else None,
+        split=made.split.words,
+        gates=tuple(_told(gate) for gate in judged),
+        notes=_notes(champion, made),
+    ), made
+
+
+def in_use(root: str) -> Bundle | None:
+    """The bundle that jobs use; None if none was promoted yet. Raises BundleMismatch if it is damaged."""
+    return None if bundles.read_pointer(root) is None else bundles.load(root)
+
+
+def act(registry: Registry, decided: Verdict, bundle_id: str, judged: Sequence[Gate], now: datetime) -> None:
+    """Promotes, lets wait in shadow, or rejects with the reasons."""
+    if decided is Verdict.PROMOTED:
+        promotion.promote(registry, bundle_id, now)
+    elif decided is Verdict.WAITING:
+        promotion.challenge(registry, bundle_id, now)
+    else:
+        because = "; ".join(f"{gate.name}: {gate.found}" for gate in judged if not gate.passed)
+        promotion.reject(registry, bundle_id, because, now)
+
+
+def scores_of(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
+    """The champion's scores of the rows that judge, NaN where it has none: by its own features if they are others."""
+    scorer = Scorer(champion.model)
+    if champion.manifest.fingerprint == use_case.fingerprint:
+        return scorer.score(judged.rows.vectors).astype(np.float64)
+    own = parse(champion.use_case_text, f"the use case of {champion.manifest.id}")
+    try:
+        theirs = collect(own, replay(batches(own, rows)))
+    except AssertionError:
+        raise BundleMismatch(
+            f"champion {champion.manifest.id} was made for events of another schema, so it cannot be asked about "
+            "these; promote the new bundle by hand with `riskstream promote`"
+        ) from None
+    place = {key: i for i, key in enumerate(_keys(theirs))}
+    found = np.array([place.get(key, -1) for key in _keys(judged.rows)])
+    score = np.full(len(found), np.nan)
+    score[found >= 0] = scorer.score(theirs.vectors[found[found >= 0]])
+    return score
+
+
+def _keys(history: History) -> list[tuple[str, str]]:
+    return list(zip(history.customers.tolist(), history.event_ids.tolist(), strict=True))
+
+
+def evidence(
+    use_case: UseCase, made: Trained, champion: Bundle | None, scored: Floats | None, seed: int
+) -> Evidence:
+    """What the gates ask for, about customers or, when the label is an event's, about events."""
+    judged, parameters = made.judged, Parameters.of(use_case.model, use_case.file)
+    metrics = made.bundle.manifest.metrics["assessments" if of_event(use_case) else "customers"]
+    customers, positive = _counts(judged)
+    return Evidence(
+        customers=customers,
+        positives=positive,
+        roc_auc=Interval(**metrics["roc_auc"]),
+        metric=str(parameters.metric),
+        better=None if scored is None else _better(use_case, parameters, judged, scored, seed),
+        calibration_error=calibration_error(judged.rows.label, judged.score, judged.weight),
+        false_positive_rates=_rates(judged),
+        drifted=_drifted(use_case, made, champion),
+        suspects=[str(suspect) for suspect in suspects(judged.rows, use_case.features)],
+    )  # fmt: skip
+
+
+def _rates(judged: Judged) -> dict[str, dict[str, float]]:
+    label, customer, high = judged.rows.label, judged.customer, judged.thresholds["high"]
+    return {
+        name: false_positive_rates(values, label, judged.score, customer, high)
+        for name, values in judged.rows.protected.items()
+    }
+
+
+def _counts(judged: Judged) -> tuple[int, int]:
+    customer, label = judged.customer, judged.rows.label
+    return len(np.unique(customer)), len(np.unique(customer[label == 1]))
+
+
+def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:
+    """The metric's difference over what both have scored, larger for better."""
+    both = ~np.isnan(scored)
+    if not both.any():
+        raise BadHistory("the champion has no score for any event that judges; it was made for other events")
+    sign = -1.0 if parameters.metric.lower_is_better else 1.0
+
+    def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
+        return sign * parameters.metric(label, score, weight)
+
+    label, challenger, champion = judged.rows.label[both], judged.score[both], scored[both]
+    customer = np.unique(judged.customer[both], return_inverse=True)[1]
+    weight = judged.weight[both]
+    if not of_event(use_case):
+        challenger, champion = peaks(customer, challenger), peaks(customer, champion)
+        label = peaks(customer, label.astype(np.float64)).astype(np.int64)
+        customer, weight = np.arange(len(label)), np.ones(len(label))
+    return difference(metric, label, challenger, champion, customer, weight, seed)
+
+
+def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
+    """PSI by feature of what judges against what the champion learned from, of the features both have."""
+    if champion is None:
+        return {}
+    known = [name for name in use_case.features if name in champion.reference.features]
+    columns = [use_case.features.index(name) for name in known]
+    return drift(champion.reference, tuple(known), made.judged.rows.vectors[:, columns])
+
+
+def _way(use_case: UseCase) -> Way:
+    """A split with a period to compare in: by group there is none, so customers and time are split."""
+    asked = Way.of(use_case, use_case.model.get("split"))
+    return asked if asked.way != "group" else Way("both", asked.test)
+
+
+def _told(gate: Gate) -> dict[str, Any]:
+    return {"name": gate.name, "passed": bool(gate.passed), "found": gate.found, "expected": gate.expected}
+
+
+def _notes(champion: Bundle | None, made: Trained) -> tuple[str, ...]:
+    if champion is None or made.split.cut_us is None:
+        return ()
+    until, cut = str(champion.manifest.training["to"]), np.datetime64(made.split.cut_us, "us").astype("M8[D]")
+    if until < str(cut):
+        return ()
+    return (f"the champion learned from events until {until}, and the period that judges begins on {cut}: "
+            "its figures are flattered",)  # fmt: skip
