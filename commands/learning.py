@@ -81,6 +81,20 @@ def rates(words: Sequence[str]) -> Any:
         ) from None
 
 
+def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
+    """The rows of files and tables, cleaned, and the rules' counts; what was wrong is told on stderr."""
+    from training.cleaning import clean
+    from training.files import read_all
+
+    rows = read_all(use_case, files, time.time_ns() // 1000)
+    for file, row in rows.bad[:SHOWN_BAD_ROWS]:
+        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    rows, cleaned = clean(use_case, rows)
+    for each in cleaned:
+        typer.echo(str(each), err=True)
+    return rows, cleaned
+
+
 @app.command(
     epilog=examples(
         "riskstream train build/history/users.csv build/history/transactions.csv",
@@ -107,16 +121,10 @@ def train(
     from features.replay import replay
     from features.usecase import load
     from training import files as history
-    from training.cleaning import clean
     from training.train import train
 
     found, now = load(use_case), datetime.now(UTC)
-    rows = history.read_all(found, files, time.time_ns() // 1000)
-    for file, row in rows.bad[:SHOWN_BAD_ROWS]:
-        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
-    rows, cleaned = clean(found, rows)
-    for each in cleaned:
-        typer.echo(str(each), err=True)
+    rows, cleaned = told_history(found, files)
     path = train(
         found, replay(history.batches(found, rows)), bundle, seed=seed, created_at=now, cleaning=cleaned,
         progress=lambda stage: typer.echo(stage, err=True),
