@@ -193,6 +193,59 @@ def test_events_that_are_the_same_but_for_their_label_conflict(key: str, by_key:
     assert "texts that were read in a wrong encoding: kind 'FÃ" in text
 
 
+VERDICTS = (
+    PURCHASES.replace("ID", "[id]")
+    .replace(
+        "features:",
+        """
+  verdict:
+    id: ["*"]
+    time: published
+    entities: {customer: who}
+    fields: {purchase: string, who: string, bad: boolean}
+features:""",
+    )
+    .replace(
+        '{from: purchase.fraud, positive: ["1"]}',
+        "{from: verdict.bad, positive: [true], of: purchase, by: purchase}",
+    )
+)
+
+
+def test_the_label_of_an_event_may_be_said_by_another(tmp_path: Path) -> None:
+    use_case = parse(VERDICTS)
+    paths = [tmp_path / "purchases.csv", tmp_path / "verdicts.csv"]
+    purchases = [f"{i},{'ab'[i % 2]},2024-01-0{1 + i % 5}T10:00:00Z,k{i % 3}," for i in range(8)]
+    verdicts = [
+        "1,b,true",
+        "1,b,true",
+        "2,a,false",
+        "3,b,false",
+        "3,b,true",
+        "4,b,true",
+        "9,b,true",
+    ]  # 4 is a's
+    paths[0].write_text("\n".join(["id,who,at,kind,fraud", *purchases]))
+    paths[1].write_text("\n".join(["purchase,who,bad", *verdicts]))
+    facts, _, outcomes = measure.profile(use_case, paths, read_all(use_case, paths, NOW_US))
+    assert facts.labels is not None
+    assert (facts.labels.positive, facts.labels.positive_owners, facts.labels.negative_owners) == (
+        ("true",),
+        4,
+        1,
+    )
+    conflicts = facts.labels.conflicts
+    assert (conflicts.owner, conflicts.conflicting, conflicts.rows, conflicts.examples) == (
+        "purchase",
+        1,
+        2,
+        ("b: 3",),
+    )
+    in_time_order = sorted(range(8), key=lambda i: (i % 5, i))
+    by_id = dict(zip(in_time_order, outcomes["purchase"].tolist(), strict=True))
+    assert by_id == {0: -1, 1: 1, 2: 0, 3: 1, 4: -1, 5: -1, 6: -1, 7: -1}
+
+
 def test_missing_and_distinct_values_are_counted(
     customer: EventTypeFacts, transaction: EventTypeFacts, users: list[Row], transactions: list[Row]
 ) -> None:

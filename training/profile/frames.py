@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.decoding import event_ids
+from features.decoding import event_ids, named_ids
 from features.masks import Columns
 from features.schema import EventType, Field, Kind
 from features.times import NOT_READ
@@ -43,6 +43,7 @@ class Frame:
     texts: Mapping[str, Texts]
     subject: Texts
     ids: Texts
+    named: Texts | None  # the ids of the events that these rows are the labels of, if they are
     time_us: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -64,7 +65,9 @@ def frames(use_case: UseCase, rows: Rows) -> list[Frame]:
 
 
 def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
-    parts = [_part(fields) for _, fields in columns(use_case, event_type.name, rows)]
+    label = use_case.label
+    names_events = label is not None and label.event_type == event_type.name and bool(label.of)
+    parts = [_part(use_case, fields, names_events) for _, fields in columns(use_case, event_type.name, rows)]
     whole = {name: [part[name] for part in parts] for name in parts[0]}
     measured = {name for name, f in event_type.fields.items() if f.kind in MEASURED}
     return Frame(
@@ -73,14 +76,18 @@ def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
         texts={name: _coded(whole[name]) for name in event_type.fields if name not in measured},
         subject=_coded(whole["@subject"]),
         ids=_coded(whole["@id"]),
+        named=_coded(whole["@named"]) if names_events else None,
         time_us=np.concatenate(whole["@time"]),
     )
 
 
-def _part(fields: Columns) -> dict[str, Any]:
+def _part(use_case: UseCase, fields: Columns, names_events: bool) -> dict[str, Any]:
     """Arrays by field, and what is made of the whole event under names that no field can have."""
     event_type = fields.codec.event_type
     found: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
+    if names_events and (label := use_case.label):
+        of = use_case.event_types[label.of]
+        found["@named"] = pa.array(named_ids(fields.codec, fields.events, label.by, of))
     return found | {
         "@subject": pa.array(fields.texts(event_type.subject)),
         "@id": pa.array(event_ids(fields.codec, fields.events)),

@@ -1,9 +1,10 @@
-"""Outcomes of rows: a scored event's own label, or else that of its customer, as training has it (history.py).
+"""Outcomes of rows: a scored event's own label, that of the event that names it, or that of its customer (history.py).
 
 1 is positive, 0 negative, -1 unknown.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
@@ -12,10 +13,18 @@ from numpy.typing import NDArray
 from features.schema import Label
 from features.usecase import UseCase
 from training.profile.facts import Conflicts, Labels
-from training.profile.frames import Frame
+from training.profile.frames import Frame, Texts
 
 SHOWN_OWNERS = 5
 Outcome = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Whose label each of n rows has: a number, and by number the customer, or the customer and the event's id."""
+
+    number: NDArray[np.int64]
+    names: list[tuple[str, ...]]
 
 
 def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None, dict[str, Outcome]]:
@@ -25,64 +34,69 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
     source = next((f for f in frames if label and f.event_type.name == label.event_type), None)
     if label is None or source is None:
         return None, unknown
-    of_event = source.event_type.scored
-    owner, names = _owners(source, of_event)
-    said = _said(source, label, owner)
-    by_owner = np.full(len(names), -1, np.int8)
-    by_owner[said.index] = said["positive"]
-    if of_event:
-        found = unknown | {label.event_type: by_owner[owner]}
-    else:
-        known = dict(zip(names, by_owner.tolist(), strict=True))
-        found = {frame.event_type.name: _of_customers(frame, known) for frame in frames}
-    if of_event and source.event_type.whole:  # there the label is part of the key
-        owner, names = _alike(source, label)
-        said = _said(source, label, owner)
-    return _facts(label, label.event_type if of_event else use_case.subject, said, names), found
+    of = label.of or (label.event_type if source.event_type.scored else "")
+    owners = _events(source, source.named or source.ids) if of else _customers(source)
+    said = _said(source, label, owners)
+    known = {owners.names[i]: positive for i, positive in said["positive"].items()}
+    found = {
+        frame.event_type.name: _looked_up(_events(frame, frame.ids) if of else _customers(frame), known)
+        for frame in frames
+        if of in ("", frame.event_type.name)
+    }
+    if of == label.event_type and source.event_type.whole:  # there the label is part of the key
+        owners = _alike(source, label)
+        said = _said(source, label, owners)
+    return _facts(label, of or use_case.subject, said, owners), unknown | found
 
 
-def _owners(source: Frame, of_event: bool) -> tuple[NDArray[np.int64], list[str]]:
-    """Whose label each row has, as a number, and the names by number."""
-    if not of_event:
-        return source.subject.codes, source.subject.words
-    pairs = pd.DataFrame({"subject": source.subject.codes, "id": source.ids.codes})
-    number = pairs.groupby(["subject", "id"], sort=False).ngroup().to_numpy()
-    first = pairs.drop_duplicates()
-    subjects, ids = source.subject.words, source.ids.words
-    names = zip(first["subject"].tolist(), first["id"].tolist(), strict=True)
-    return number, [f"{subjects[s]}: {ids[i]}" for s, i in names]
+def _customers(frame: Frame) -> Owners:
+    return Owners(frame.subject.codes, [(word,) for word in frame.subject.words])
 
 
-def _alike(source: Frame, label: Label) -> tuple[NDArray[np.int64], list[str]]:
-    """As `_owners`, with events as one that have the same content but for the label."""
+def _events(frame: Frame, ids: Texts) -> Owners:
+    pair = frame.subject.codes * len(ids.words) + ids.codes
+    different, number = np.unique(pair, return_inverse=True)
+    subject, id = np.divmod(different, len(ids.words))
+    subjects, words = frame.subject.words, ids.words
+    names = zip(subject.tolist(), id.tolist(), strict=True)
+    return Owners(number, [(subjects[s], words[i]) for s, i in names])
+
+
+def _alike(source: Frame, label: Label) -> Owners:
+    """As `_events`, with events as one that have the same content but for the label."""
     content = source.plain().drop(columns=label.field)
     number = content.groupby(list(content), dropna=False, sort=False).ngroup().to_numpy()
-    first = np.unique(number, return_index=True)[1]
-    subjects, ids = source.subject.words, source.ids.words
-    return number, [
-        f"{subjects[source.subject.codes[row]]}: {ids[source.ids.codes[row]]}" for row in first.tolist()
-    ]
+    first = np.unique(number, return_index=True)[1].tolist()
+    subject, id = source.subject, source.ids
+    return Owners(number, [(subject.words[subject.codes[i]], id.words[id.codes[i]]) for i in first])
 
 
-def _said(source: Frame, label: Label, owner: NDArray[np.int64]) -> pd.DataFrame:
+def _looked_up(owners: Owners, known: Mapping[tuple[str, ...], int]) -> Outcome:
+    return np.array([known.get(name, -1) for name in owners.names], np.int8)[owners.number]
+
+
+def _said(source: Frame, label: Label, owners: Owners) -> pd.DataFrame:
     """By owner with any label: how many rows and different values, and whether one is positive."""
     codes, words = source.texts[label.field].codes, source.texts[label.field].words
-    is_positive = np.array([word in label.positive for word in words] + [False])
-    rows = pd.DataFrame({"owner": owner, "value": codes, "positive": is_positive[codes].astype(np.int8)})
+    is_positive = np.array([word in _positive(label) for word in words] + [False])
+    rows = pd.DataFrame(
+        {"owner": owners.number, "value": codes, "positive": is_positive[codes].astype(np.int8)}
+    )
     by_owner = rows[codes >= 0].groupby("owner")
     return by_owner.agg(values=("value", "nunique"), rows=("value", "size"), positive=("positive", "max"))
 
 
-def _of_customers(frame: Frame, known: Mapping[str, int]) -> Outcome:
-    return np.array([known.get(word, -1) for word in frame.subject.words], np.int8)[frame.subject.codes]
+def _positive(label: Label) -> tuple[str, ...]:
+    """As texts."""
+    return tuple(str(value).lower() if isinstance(value, bool) else value for value in label.positive)
 
 
-def _facts(label: Label, owner: str, said: pd.DataFrame, names: list[str]) -> Labels:
+def _facts(label: Label, owner: str, said: pd.DataFrame, owners: Owners) -> Labels:
     conflicting = said[said["values"] > 1]
     positive = int(said["positive"].sum())
     return Labels(
         field=f"{label.event_type}.{label.field}",
-        positive=label.positive,
+        positive=_positive(label),
         positive_owners=positive,
         negative_owners=len(said) - positive,
         conflicts=Conflicts(
@@ -90,6 +104,6 @@ def _facts(label: Label, owner: str, said: pd.DataFrame, names: list[str]) -> La
             owners=len(said),
             conflicting=len(conflicting),
             rows=int(conflicting["rows"].sum()),
-            examples=tuple(names[i] for i in conflicting.index[:SHOWN_OWNERS].tolist()),
+            examples=tuple(": ".join(owners.names[i]) for i in conflicting.index[:SHOWN_OWNERS].tolist()),
         ),
     )
