@@ -71,6 +71,7 @@ setup(
     packages=find_packages(
         include=["commands*", "features*", "export*", "pipeline*", "training*", "deploy*"]
     ),
+    package_data={"training": ["**/*.jinja"]},
     py_modules=["riskstream"],
     install_requires=WORKER,
     extras_require=EXTRAS,
