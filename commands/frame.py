@@ -18,13 +18,14 @@ class Exit(NamedTuple):
 EXITS = (
     Exit(0, "done"),
     Exit(1, "done, but something is wrong: rows that cannot be used, figures that do not reconcile"),
-    Exit(2, "wrong flags or arguments, or a file that does not fit the use case", ("BadFile",)),
+    Exit(2, "wrong flags or arguments, or a file that does not fit the use case", ("BadFile", "UnknownVersion")),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
     Exit(
         5,
-        "Redis, Pub/Sub or BigQuery cannot be reached",
-        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "ServiceUnavailable", "RetryError"),
+        "Redis, Pub/Sub, BigQuery or the registry cannot be reached",
+        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "RegistryUnavailable", "ServiceUnavailable",
+         "RetryError"),
     ),
     Exit(
         6,
@@ -35,6 +36,8 @@ EXITS = (
     Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),
     Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "DemoFailed")),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
+    Exit(10, "retrain: the challenger waits for approval"),
+    Exit(11, "retrain: the challenger is rejected"),
     Exit(130, "interrupted"),
 )  # fmt: skip
 

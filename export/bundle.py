@@ -1,6 +1,7 @@
 """The bundle: what training hands to serving, one folder that is never changed once it is there.
 
     ROOT/current                      the id of the bundle in use, one line
+    ROOT/challenger                   the id of the one that is scored in shadow, if any
     ROOT/BUNDLE_ID/model.onnx         and usecase.yaml, reference.json, manifest.json
 
 The manifest has the sha256 of the other files. Paths are local or anything Beam's FileSystems know (`gs://`).
@@ -18,7 +19,7 @@ from export import storage
 from export.reference import Reference
 
 FORMAT = 1
-POINTER, MANIFEST = "current", "manifest.json"
+POINTER, SHADOW, MANIFEST = "current", "challenger", "manifest.json"
 MODEL, USE_CASE, REFERENCE = "model.onnx", "usecase.yaml", "reference.json"
 
 
@@ -92,26 +93,35 @@ def bundle(
 def save(bundle: Bundle, root: str) -> str:
     """Writes the bundle's folder below `root`, whole or not at all; returns its path. Promotes nothing."""
     folder = storage.join(root, bundle.manifest.id)
-    files = {
+    storage.write_folder(folder, files_of(bundle))
+    return folder
+
+
+def files_of(bundle: Bundle) -> dict[str, bytes]:
+    """The files of a bundle's folder, the manifest last."""
+    return {
         MODEL: bundle.model,
         USE_CASE: bundle.use_case_text.encode(),
         REFERENCE: msgspec.json.encode(bundle.reference),
         MANIFEST: msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2),
     }
-    storage.write_folder(folder, files)
-    return folder
 
 
-def promote(root: str, bundle_id: str) -> None:
-    """Makes the bundle the one in use: running jobs see the pointer change and load it."""
+def promote(root: str, bundle_id: str, pointer: str = POINTER) -> None:
+    """Makes the bundle the one in use (or in SHADOW): running jobs see the pointer change and load it."""
     load(storage.join(root, bundle_id))
-    storage.write(storage.join(root, POINTER), f"{bundle_id}\n".encode())
+    storage.write(storage.join(root, pointer), f"{bundle_id}\n".encode())
 
 
-def read_pointer(root: str) -> str | None:
-    """The id of the bundle in use; None if none was promoted. One small read."""
+def withdraw(root: str) -> None:
+    """No bundle is scored in shadow any more."""
+    storage.remove(storage.join(root, SHADOW))
+
+
+def read_pointer(root: str, pointer: str = POINTER) -> str | None:
+    """The id of the bundle in use (or in SHADOW); None if there is none. One small read."""
     try:
-        return storage.read(storage.join(root, POINTER)).decode().strip()
+        return storage.read(storage.join(root, pointer)).decode().strip()
     except FileNotFoundError:
         return None
 

@@ -38,6 +38,19 @@ def write(path: str, data: bytes) -> None:
     os.replace(temporary, path)
 
 
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return bool(_beam().exists(path)) if _is_remote(path) else Path(path).exists()
+
+
+def remove(path: str) -> None:
+    """Takes a file away; it need not be there."""
+    if not _is_remote(path):
+        Path(path).unlink(missing_ok=True)
+    elif _beam().exists(path):
+        _beam().delete([path])
+
+
 def write_folder(folder: str, files: Mapping[str, bytes]) -> None:
     """Writes a folder of files, the one readers look for last. A folder already there is left as it is."""
     if _is_remote(folder):

@@ -1,0 +1,227 @@
+"""Which models there are and which one is used: models, promote, approve, rollback, bundle show."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.output import show_json, table
+
+app = typer.Typer()
+bundle_app = typer.Typer(help="Look at a bundle.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle", epilog=examples("riskstream bundle show build/bundles"))
+MAIN_METRICS = ("average_precision", "roc_auc")  # in the table, each with its interval; --json has all
+LEVEL_FIRST = ("customers", "assessments")  # whose of these figures is shown, the first that is there
+
+Wanted = Annotated[str, typer.Argument(metavar="BUNDLE_OR_VERSION", help="A bundle's id, or a version.")]
+
+
+class Role(StrEnum):
+    champion = "champion"
+    challenger = "challenger"
+
+
+As = Annotated[
+    Role, typer.Option("--as", help="In use, or scored in shadow and waiting for `riskstream approve`.")
+]
+
+
+@app.command(
+    epilog=examples(
+        "riskstream models",
+        "riskstream models --bundle gs://bucket/bundles --json | jq -r '.versions[] | .bundle'",
+    )
+)
+def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_json: AsJson = False) -> None:
+    """Show every registered model of a use case: figures, champion and challenger, who approved it.
+
+    The exit code is 1 if the registry and the pointers that jobs follow disagree; what to do is on stderr.
+    """
+    from export.promotion import standing
+
+    registry = registry_of(use_case, bundle)
+    found = standing(registry)
+    rows = [facts(version, registry.metrics(version)) for version in found.versions]
+    if as_json:
+        pointers = {"current": found.current, "challenger": found.challenger}
+        show_json({"use_case": registry.name, "registry": registry.uri, "pointers": pointers, "versions": rows,
+                   "disagreements": found.disagreements})  # fmt: skip
+    else:
+        typer.echo(listed(rows) if rows else f"{registry.name}: no model is registered in {registry.uri}")
+    for line in found.disagreements:
+        typer.echo(f"riskstream: {line}", err=True)
+    raise typer.Exit(1 if found.disagreements else 0)
+
+
+@app.command(
+    epilog=examples(
+        "riskstream promote 3",
+        "riskstream promote offboarding-20260301T000000Z-1a2b3c4d --as challenger",
+    )
+)
+def promote(
+    wanted: Wanted,
+    role: As = Role.champion,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion, which running jobs load within seconds, or the challenger.
+
+    A bundle that is not registered yet is registered first.
+    """
+    from export import promotion
+
+    registry, now = registry_of(use_case, bundle), datetime.now(UTC)
+    act = promotion.promote if role is Role.champion else promotion.challenge
+    told(act(registry, wanted, now), as_json)
+
+
+@app.command(
+    epilog=examples('riskstream approve 4 --by "Ann Author" --because "Committee of 2026-11-24, minute 7"')
+)
+def approve(
+    wanted: Wanted,
+    by: Annotated[str, typer.Option(help="Who approves.")],
+    because: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    as_json: AsJson = False,
+) -> None:
+    """Make the challenger that waits for approval the champion; who said so and why is kept."""
+    from export import promotion
+
+    registry = registry_of(use_case, bundle)
+    approval = promotion.Approval(said("--by", by), said("--because", because))
+    told(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
+
+
+def said(option: str, text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("found nothing, expected some words", param_hint=option)
+    return text.strip()
+
+
+@app.command(
+    epilog=examples("riskstream rollback", "riskstream rollback --bundle gs://bucket/bundles --json")
+)
+def rollback(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_json: AsJson = False) -> None:
+    """Go back to the champion before the present one; once more, and it goes further back."""
+    from export import promotion
+
+    before, version = promotion.rollback(registry_of(use_case, bundle), datetime.now(UTC))
+    if as_json:
+        show_json({"from": before, "to": version.bundle_id, "version": version.number})
+        return
+    typer.echo(f"rolled back from {before} to {version.bundle_id}, version {version.number}")
+
+
+@bundle_app.command(
+    epilog=examples(
+        "riskstream bundle show build/bundles",
+        "riskstream bundle show offboarding-20260301T000000Z-1a2b3c4d --json | jq .thresholds",
+    )
+)
+def show(
+    wanted: Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A bundle's folder or id, or a root.")],
+    bundle: BundleRoot = BUNDLES,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a bundle says of its model: origin, thresholds, metrics, features, reference distributions.
+
+    Of a root it shows the bundle in use. All files are verified against the manifest's sha256.
+    """
+    import msgspec
+
+    from export import bundle as bundles
+    from export import storage
+    from export.registry import numbers
+
+    of_root = storage.join(bundle, wanted)
+    is_id = storage.exists(storage.join(of_root, bundles.MANIFEST))
+    found = bundles.load(of_root if is_id else wanted)
+    if as_json:
+        reference = msgspec.to_builtins(found.reference)
+        show_json(msgspec.structs.asdict(found.manifest) | {"reference": reference})
+        return
+    manifest = found.manifest
+    origin = {"use case": manifest.use_case, "fingerprint": manifest.fingerprint, "created": manifest.created_at,
+              "seed": manifest.seed, **manifest.training}  # fmt: skip
+    figures = {name: f"{value:.4g}" for name, value in numbers(manifest.metrics).items()}
+    bins = [("score", found.reference.score), *found.reference.features.items()]
+    parts = (
+        table(("bundle", manifest.id), [(name, str(value)) for name, value in origin.items()]),
+        table(("level", "from"), [(name, f"{value:.4f}") for name, value in manifest.thresholds.items()]),
+        table(("metric", "value"), list(figures.items())),
+        table(("column", "missing", "least", "median", "most"), [spread(name, one) for name, one in bins]),
+        table(("library", "version"), list(manifest.versions.items())),
+        table(("file", "sha256"), list(manifest.files.items())),
+    )
+    typer.echo("\n\n".join(parts))
+
+
+def spread(name: str, bins: Any) -> tuple[str, ...]:
+    """A column of the training data: the share missing, and the least, middle and greatest edge of its bins."""
+    edges = bins.edges
+    shown = (edges[0], edges[len(edges) // 2], edges[-1]) if edges else ()
+    return (name, f"{bins.missing:.1%}", *(f"{edge:.4g}" for edge in shown), *("-",) * (3 - len(shown)))
+
+
+def registry_of(use_case: Path, root: str) -> Any:
+    from export.registry import Registry
+    from features.usecase import load
+
+    return Registry(root, load(use_case).name)
+
+
+def told(version: Any, as_json: bool) -> None:
+    """Which version is now what."""
+    if as_json:
+        show_json(facts(version, {}))
+        return
+    typer.echo(f"version {version.number}, {version.bundle_id}: {version.status}")
+
+
+def facts(version: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
+    found = {
+        "version": version.number,
+        "bundle": version.bundle_id,
+        "created_at": version.created_at,
+        "aliases": version.aliases,
+        "status": version.status,
+        "approved_by": version.tags.get("approved_by"),
+        "approved_because": version.tags.get("approved_because"),
+        "fingerprint": version.fingerprint,
+        "data_sha256": version.data_sha256,
+        "run": version.run_id,
+    }
+    return found | ({"metrics": metrics} if metrics else {})
+
+
+def listed(rows: list[dict[str, Any]]) -> str:
+    titles = ("version", "bundle", "created", *MAIN_METRICS, "alias", "status", "approved by")
+    return table(
+        titles,
+        [
+            (
+                str(row["version"]), row["bundle"], row["created_at"],
+                *(with_interval(row.get("metrics", {}), name) for name in MAIN_METRICS),
+                ", ".join(row["aliases"]) or "-", row["status"], row["approved_by"] or "-",
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def with_interval(metrics: Mapping[str, float], name: str) -> str:
+    """`0.71 [0.62, 0.80]`, of customers if there is such a figure."""
+    for level in LEVEL_FIRST:
+        parts = [metrics.get(f"{level}.{name}.{part}") for part in ("value", "low", "high")]
+        if all(part is not None for part in parts):
+            value, low, high = parts
+            return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return "-"

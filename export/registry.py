@@ -1,0 +1,299 @@
+"""The registry: every bundle of a use case as a version of one MLflow model, with what is known about it.
+
+    run                  parameters, metrics (an interval's ends too), plots and report, the bundle's files
+    version              its source is the run's copy of the bundle; tags say which bundle, and what became of it
+    alias champion       the version in use; challenger: the one in shadow, waiting for approval
+
+Kept in ROOT/mlflow.db and ROOT/mlruns, or where MLFLOW_TRACKING_URI says. It is a book about bundles: a
+running job reads ROOT's pointers and never asks here. MLflow is part of the training installation only.
+"""
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import storage
+from export.bundle import Bundle, files_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+URI = "MLFLOW_TRACKING_URI"
+CHAMPION, CHALLENGER = "champion", "challenger"
+SETTINGS = {  # nobody is told, nothing is printed, and who is away is not waited for for minutes
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+BATCH = 100  # the most parameters, and here metrics too, that MLflow takes at once
+KEPT_CHAMPIONS = 100  # how far back rollbacks reach; a tag has room for many more
+NOT_IN_NAMES = re.compile(r"[^\w\-. /]")  # of metrics and parameters
+LINE = "champions"  # tag of the registered model: ids of bundles, the latest last
+
+
+class RegistryUnavailable(Exception):
+    """The registry cannot be asked (infrastructure). Nothing was promoted."""
+
+
+class UnknownVersion(LookupError):
+    """There is no version with which this could be done; says which there are."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One bundle in the registry. `outcome` is what became of it: retired, rolled back, rejected, superseded."""
+
+    number: int
+    bundle_id: str
+    fingerprint: str
+    data_sha256: str
+    created_at: str  # of the bundle, RFC 3339, UTC
+    run_id: str
+    aliases: tuple[str, ...] = ()
+    outcome: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """champion, waiting (as challenger), what became of it, or just registered."""
+        if CHAMPION in self.aliases:
+            return CHAMPION
+        return "waiting" if CHALLENGER in self.aliases else self.outcome or "registered"
+
+
+class Registry:
+    """The versions of one use case's models. Raises RegistryUnavailable, in every method."""
+
+    def __init__(self, root: str, use_case: str) -> None:
+        self.root, self.name, self.uri = root, use_case, tracking_uri(root)
+        _quieten()
+        with self._asking():
+            self._client = _client(self.uri)
+
+    def record(
+        self,
+        bundle: Bundle,
+        facts: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, bytes] | None = None,
+    ) -> Version:
+        """Registers a bundle, promoting nothing; one that is registered already stays as it is.
+
+        `facts` are parameters and `metrics` figures beside those of the manifest, nested as they may be;
+        `artifacts` are files by their path in the run (`report.html`, `plots/lift.png`).
+        """
+        manifest = bundle.manifest
+        known = next((one for one in self.versions() if one.bundle_id == manifest.id), None)
+        if known:
+            return known
+        tags = {
+            "use_case": manifest.use_case,
+            "fingerprint": manifest.fingerprint,
+            "bundle": manifest.id,
+            "folder": storage.join(self.root, manifest.id),
+            "created_at": manifest.created_at,
+            "data_sha256": str(manifest.training.get("sha256", "")),
+        }
+        said = {"seed": manifest.seed, "versions": manifest.versions, "training": manifest.training}
+        parameters = {name: str(value) for name, value in flat({**said, **(facts or {})}).items()}
+        figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds, **(metrics or {})})
+        with self._asking():
+            run_id, source = self._run(manifest.id, tags, parameters, figures, bundle, artifacts or {})
+            self._model()
+            self._client.create_model_version(self.name, source, run_id, tags=tags)
+        return self.find(manifest.id)
+
+    def versions(self) -> list[Version]:
+        """All of them, the latest first."""
+        with self._asking():
+            found = self._client.search_model_versions(f"name='{self.name}'", max_results=10_000)
+            aliases = dict(self._model().aliases) if found else {}
+        of_number: dict[int, list[str]] = {}
+        for alias, number in aliases.items():
+            of_number.setdefault(int(number), []).append(alias)
+        versions = [_version(one, tuple(of_number.get(int(one.version), ()))) for one in found]
+        return sorted(versions, key=lambda one: one.number, reverse=True)
+
+    def find(self, wanted: str) -> Version:
+        """A version by its number or its bundle's id. Raises UnknownVersion."""
+        versions = self.versions()
+        found = next((one for one in versions if wanted in (str(one.number), one.bundle_id)), None)
+        if found:
+            return found
+        there = ", ".join(f"{one.number} ({one.bundle_id})" for one in versions) or "none"
+        raise UnknownVersion(
+            f"{self.name}: found no version {wanted!r}, expected one of those registered: {there}"
+        )
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that has the alias."""
+        return next((one for one in self.versions() if alias in one.aliases), None)
+
+    def metrics(self, version: Version) -> dict[str, float]:
+        """Figures of a version's run, by flat names: `customers.roc_auc.value`, `customers.roc_auc.low` ..."""
+        with self._asking():
+            return dict(self._client.get_run(version.run_id).data.metrics)
+
+    def give(self, alias: str, version: Version) -> None:
+        """The alias is this version's from now on."""
+        with self._asking():
+            self._client.set_registered_model_alias(self.name, alias, str(version.number))
+
+    def take(self, alias: str) -> None:
+        """The alias is nobody's from now on."""
+        with self._asking():
+            self._client.delete_registered_model_alias(self.name, alias)
+
+    def tag(self, version: Version, **tags: str) -> None:
+        with self._asking():
+            for name, value in tags.items():
+                self._client.set_model_version_tag(self.name, str(version.number), name, value)
+
+    def line(self) -> list[str]:
+        """The ids of all champions, the latest last; one that was rolled back is no longer among them."""
+        with self._asking():
+            return str(self._model().tags.get(LINE, "")).split()
+
+    def set_line(self, bundle_ids: list[str]) -> None:
+        with self._asking():
+            line = " ".join(bundle_ids[-KEPT_CHAMPIONS:])
+            self._client.set_registered_model_tag(self.name, LINE, line)
+
+    def _model(self) -> Any:
+        """The registered model; it is made when first asked for."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return self._client.create_registered_model(self.name)
+
+    def _run(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        parameters: Mapping[str, str],
+        figures: Mapping[str, float],
+        bundle: Bundle,
+        artifacts: Mapping[str, bytes],
+    ) -> tuple[str, str]:
+        """Writes all that is known about a bundle. Returns the run's id and where its copy of the bundle is."""
+        from mlflow.entities import Metric, Param
+
+        run = self._client.create_run(self._experiment(), tags=dict(tags), run_name=name)
+        run_id, now_ms = run.info.run_id, run.info.start_time
+        for part in _parts(parameters):
+            self._client.log_batch(run_id, params=[Param(*one) for one in part])
+        for part in _parts(figures):
+            self._client.log_batch(run_id, metrics=[Metric(*one, now_ms, 0) for one in part])
+        files = {f"bundle/{file}": data for file, data in files_of(bundle).items()}
+        with tempfile.TemporaryDirectory() as folder:
+            for path, data in {**artifacts, **files}.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+            self._client.log_artifacts(run_id, folder)
+        self._client.set_terminated(run_id)
+        return run_id, f"{run.info.artifact_uri}/bundle"
+
+    def _experiment(self) -> str:
+        """The experiment of the use case's runs; beside an embedded registry it keeps its files there too."""
+        found = self._client.get_experiment_by_name(self.name)
+        if found:
+            return str(found.experiment_id)
+        files = None if os.environ.get(URI) else Path(self.root, "mlruns").absolute().as_uri()
+        return str(self._client.create_experiment(self.name, artifact_location=files))
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise RegistryUnavailable(f"registry {self.uri}: {reason}; nothing was promoted") from error
+
+
+def tracking_uri(root: str) -> str:
+    """Where the registry of a root is. Raises RegistryUnavailable if that is nowhere."""
+    told = os.environ.get(URI)
+    if told:
+        return told
+    if "://" in root:
+        raise RegistryUnavailable(
+            f"bundles in {root} are for many machines, and so must their registry be: set {URI} to an MLflow "
+            f"server, or to sqlite:///FILE for this machine alone"
+        )
+    return f"sqlite:///{Path(root, 'mlflow.db').absolute()}"
+
+
+def _quieten() -> None:
+    """Before MLflow is imported, which reads its settings then."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def _client(uri: str) -> "MlflowClient":
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # making the tables is told at length
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _version(found: Any, aliases: tuple[str, ...]) -> Version:
+    tags = dict(found.tags)
+    return Version(
+        number=int(found.version),
+        bundle_id=tags.get("bundle", ""),
+        fingerprint=tags.get("fingerprint", ""),
+        data_sha256=tags.get("data_sha256", ""),
+        created_at=tags.get("created_at", ""),
+        run_id=found.run_id,
+        aliases=aliases,
+        outcome=tags.get("outcome"),
+        tags=tags,
+    )
+
+
+def _parts(values: Mapping[str, Any]) -> Iterator[list[tuple[str, Any]]]:
+    rows = list(values.items())
+    yield from (rows[at : at + BATCH] for at in range(0, len(rows), BATCH))
+
+
+def flat(nested: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
+    """Mappings in mappings as one, with names joined by dots; [low, high] has two such names."""
+    found: dict[str, Any] = {}
+    for name, value in nested.items():
+        full = NOT_IN_NAMES.sub("_", f"{parent}{name}")
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{full}.")
+        elif isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
+            found |= {f"{full}.low": value[0], f"{full}.high": value[1]}
+        else:
+            found[full] = value
+    return found
+
+
+def numbers(nested: Mapping[str, Any]) -> dict[str, float]:
+    """The figures among nested metrics, flat. What is no number (curves, texts) is not among them."""
+    return {name: float(value) for name, value in flat(nested).items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,351 @@
+"""The registry and promotion on a real MLflow store: versions, aliases, pointers that agree, crashes in between."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from export import bundle as bundles
+from export import promotion
+from export.bundle import SHADOW, BundleMismatch
+from export.promotion import Approval, approve, challenge, champions, promote, reject, rollback, standing
+from export.registry import Registry, RegistryUnavailable, UnknownVersion, flat, numbers
+from tests.export.small import Declared, made
+
+NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
+ANN = Approval("Ann", "minute 7")
+START_S = 60.0  # a busy machine takes its time to import MLflow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all tests here: making its tables takes two seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture
+def root(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.chdir(tmp_path)
+    return str(tmp_path / "bundles")
+
+
+@pytest.fixture
+def registry(root: str, request: pytest.FixtureRequest) -> Registry:
+    return Registry(root, request.node.name)
+
+
+def saved(registry: Registry, *models: bytes) -> list[str]:
+    """Bundles in the root, registered in this order; their ids."""
+    found = [made(model) for model in models]
+    for one in found:
+        bundles.save(one, registry.root)
+        registry.record(one)
+    return [one.manifest.id for one in found]
+
+
+def agreed(registry: Registry) -> tuple[str | None, str | None]:
+    """Bundles in use and in shadow, of which registry and pointers say the same."""
+    found = standing(registry)
+    assert found.disagreements == ()
+    return found.current, found.challenger
+
+
+def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, tmp_path: Path) -> None:
+    bundle = made()
+    metrics = {"customers": {"roc_auc": {"value": 0.8, "interval": [0.7, 0.9]}}, "note": "none", "ok": True}
+    many = {f"p{k}": k for k in range(150)}
+    artifacts = {"report.html": b"<html>", "plots/lift.png": b"\x89PNG"}
+    version = registry.record(bundle, {"learner": {"depth": 3}, **many}, metrics, artifacts)
+    assert (version.number, version.bundle_id, version.status) == (1, bundle.manifest.id, "registered")
+    assert version.fingerprint == Declared.fingerprint
+    assert registry.metrics(version) == {
+        "roc_auc": 0.5, "thresholds.medium": 0.25, "thresholds.high": 0.5,
+        "customers.roc_auc.value": 0.8, "customers.roc_auc.interval.low": 0.7, "customers.roc_auc.interval.high": 0.9,
+    }  # fmt: skip
+    run = registry._client.get_run(version.run_id)
+    assert run.info.status == "FINISHED" and run.data.tags["bundle"] == bundle.manifest.id
+    assert (
+        run.data.params.items()
+        >= {"learner.depth": "3", "p149": "149", "seed": "1", "training.rows": "50"}.items()
+    )
+    files = registry._client.download_artifacts(run.info.run_id, "", str(tmp_path))
+    assert Path(files, "report.html").read_bytes() == artifacts["report.html"]
+    assert bundles.load(f"{files}/bundle") == bundle
+    assert registry._client.get_model_version(registry.name, "1").source.endswith("/bundle")
+    assert bundles.read_pointer(registry.root) is None, "registered is not promoted"
+    assert registry.record(bundle) == version, "once"
+
+
+def test_names_are_flat_and_such_as_mlflow_takes() -> None:
+    nested = {"recall@1%": {"value": 1, "low": None}, "curve": [1, 2, 3], "range": (0, 1)}
+    assert flat(nested) == {
+        "recall_1_.value": 1, "recall_1_.low": None, "curve": [1, 2, 3], "range.low": 0, "range.high": 1,
+    }  # fmt: skip
+    assert numbers(nested) == {"recall_1_.value": 1.0, "range.low": 0.0, "range.high": 1.0}
+
+
+def test_registry_and_pointer_agree_after_every_promotion(registry: Registry) -> None:
+    old, new = saved(registry, b"old", b"new")
+    assert promote(registry, "1", NOW).status == "champion"
+    assert agreed(registry) == (old, None)
+    assert promote(registry, new, NOW).bundle_id == new
+    assert agreed(registry) == (new, None)
+    assert [one.status for one in registry.versions()] == ["champion", "retired"]
+    promote(registry, new, NOW)
+    assert champions(registry) == [old, new], "promoting what is in use is no step"
+
+
+def test_a_bundle_that_nobody_registered_is_registered_first(registry: Registry) -> None:
+    """As those of roots from before there was a registry."""
+    bundles.save(made(b"ancient"), registry.root)
+    bundles.promote(registry.root, made(b"ancient").manifest.id)
+    ancient = made(b"ancient").manifest.id
+    (said,) = standing(registry).disagreements
+    assert f"`riskstream promote {ancient}`" in said
+    (new,) = saved(registry, b"new")
+    promote(registry, new, NOW)
+    assert rollback(registry, NOW)[0] == new
+    assert agreed(registry) == (ancient, None)
+
+
+def test_rollbacks_go_further_back_each_time(registry: Registry) -> None:
+    a, b, c = saved(registry, b"a", b"b", b"c")
+    for one in (a, b, a, c):
+        promote(registry, one, NOW)
+    for before, after in ((c, a), (a, b), (b, a)):
+        found = rollback(registry, NOW)
+        assert (found[0], found[1].bundle_id) == (before, after)
+        assert agreed(registry) == (after, None)
+    with pytest.raises(UnknownVersion, match=f"champion is {a} and there was none before it"):
+        rollback(registry, NOW)
+    assert registry.find(c).status == "rolled back"
+    promote(registry, c, NOW)
+    assert rollback(registry, NOW)[1].bundle_id == a
+
+
+def test_a_challenger_waits_for_approval(registry: Registry) -> None:
+    a, b, c = saved(registry, b"a", b"b", b"c")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    assert challenge(registry, c, NOW).status == "waiting"
+    assert agreed(registry) == (a, c)
+    assert registry.find(b).status == "superseded"
+    with pytest.raises(UnknownVersion, match=rf"version 2 .* is superseded, expected .*: 3 \({c}\)"):
+        approve(registry, b, ANN, NOW)
+    version = approve(registry, "3", ANN, NOW)
+    assert agreed(registry) == (c, None)
+    expected = {"approved_by": "Ann", "approved_because": "minute 7", "approved_at": "2026-11-24T09:00:00Z"}
+    assert version.tags.items() >= expected.items()
+    with pytest.raises(UnknownVersion, match="is the champion"):
+        challenge(registry, c, NOW)
+    with pytest.raises(UnknownVersion, match=r"expected one that waits for approval: none"):
+        approve(registry, a, ANN, NOW)
+
+
+def test_what_is_rejected_no_longer_runs_in_shadow(registry: Registry) -> None:
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    version = reject(registry, b, "worse by 0.02", NOW)
+    assert (version.status, version.tags["rejected_because"]) == ("rejected", "worse by 0.02")
+    assert agreed(registry) == (a, None)
+    with pytest.raises(UnknownVersion, match="is in use"):
+        reject(registry, a, "it is old", NOW)
+
+
+def test_what_is_not_there_says_what_is(registry: Registry) -> None:
+    with pytest.raises(UnknownVersion, match="expected one of those registered: none"):
+        promote(registry, "7", NOW)
+    (a,) = saved(registry, b"a")
+    with pytest.raises(UnknownVersion, match=rf"found no version '7', .*: 1 \({a}\)"):
+        promote(registry, "7", NOW)
+
+
+def test_a_damaged_bundle_changes_nothing(registry: Registry) -> None:
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    Path(registry.root, b, bundles.MODEL).write_bytes(b"x")
+    for act in (promote, challenge):
+        with pytest.raises(BundleMismatch, match="damaged"):
+            act(registry, b, NOW)
+    assert agreed(registry) == (a, None)
+    assert champions(registry) == [a]
+
+
+class Crash(Exception):
+    """What kill -9 does between two writes."""
+
+
+@dataclass
+class Dying:
+    """A registry, and pointers, of a process that dies before its nth write."""
+
+    registry: Registry
+    at: int
+    patch: pytest.MonkeyPatch
+    writes: int = 0
+
+    def __post_init__(self) -> None:
+        for owner, name in (
+            (self.registry, "tag"), (self.registry, "set_line"), (self.registry, "give"), (self.registry, "take"),
+            (promotion.bundles, "promote"), (promotion.bundles, "withdraw"),
+        ):  # fmt: skip
+            self.patch.setattr(owner, name, self.counted(getattr(owner, name)))
+
+    def counted(self, write):
+        def counting(*arguments, **named):
+            self.writes += 1
+            if self.writes == self.at:
+                raise Crash
+            return write(*arguments, **named)
+
+        return counting
+
+
+# (what is done with bundles a, b, c of which a is champion and b challenger; before which write it dies)
+CRASHES = [
+    ("promote", 4), ("promote", 5), ("challenge", 3), ("challenge", 4), ("approve", 5), ("approve", 6),
+    ("approve", 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("act", "at"), CRASHES)
+def test_a_crash_between_two_writes_is_seen_and_mended(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, act: str, at: int
+) -> None:
+    """Jobs have the old model or the new one; where the book says else, doing it again is all it takes."""
+    a, b, c = saved(registry, b"a", b"b", b"c")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    do, expected = {
+        "promote": (lambda: promote(registry, c, NOW), (c, b)),
+        "challenge": (lambda: challenge(registry, c, NOW), (a, c)),
+        "approve": (lambda: approve(registry, b, ANN, NOW), (b, None)),
+    }[act]
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        Dying(registry, at, patch)
+        do()
+    found = standing(registry)
+    assert found.current == (b if act == "approve" and at > 5 else a), "the pointer is written after the book"
+    in_book = {alias: one.bundle_id for one in found.versions for alias in one.aliases}
+    in_pointers = (found.current, found.challenger)
+    is_ahead = (in_book.get("champion"), in_book.get("challenger")) != in_pointers
+    is_both = found.challenger == found.current
+    assert bool(found.disagreements) == (is_ahead or is_both)
+    assert champions(registry)[-1] == found.current
+    for line in found.disagreements:
+        assert f"`riskstream promote {expected[act == 'challenge']}" in line, "what to do"
+    promote(registry, b, NOW) if act == "approve" else do()
+    assert agreed(registry) == expected
+    assert champions(registry) == ([a] if act == "challenge" else [a, expected[0]])
+
+
+def test_a_rollback_that_died_is_done_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    promote(registry, b, NOW)
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        Dying(registry, 5, patch)
+        rollback(registry, NOW)
+    found = standing(registry)
+    assert found.current == b and len(found.disagreements) == 1
+    assert rollback(registry, NOW)[1].bundle_id == a
+    assert agreed(registry) == (a, None) and champions(registry) == [a]
+
+
+def test_a_registry_that_is_away_promotes_nothing(
+    root: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    bundles.save(made(), root)
+    away = Registry(root, "away")
+    began_s = time.monotonic()
+    with pytest.raises(RegistryUnavailable, match=r"registry http://127.0.0.1:1: .*nothing was promoted"):
+        promote(away, made().manifest.id, NOW)
+    assert time.monotonic() - began_s < 30
+    assert bundles.read_pointer(root) is None
+
+
+def test_without_a_word_it_is_kept_beside_the_bundles(
+    tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quietly: nothing on stdout or stderr, no file elsewhere."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    code = (
+        "import sys; from datetime import UTC, datetime; from tests.export.small import made\n"
+        "from export import bundle, promotion; from export.registry import Registry\n"
+        "registry = Registry('bundles', 'offboarding'); bundle.save(made(), 'bundles')\n"
+        "promotion.promote(registry, made().manifest.id, datetime.now(UTC))"
+    )
+    path = str(Path(__file__).parents[2])
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert (ended.stdout, ended.stderr) == ("", "")
+    assert {file.name for file in tmp_path.iterdir()} == {"bundles"}
+    names = {file.name for file in Path(root).iterdir()}
+    assert names == {"current", "mlflow.db", "mlruns", made().manifest.id}
+
+
+def test_bundles_in_a_bucket_need_a_registry_that_all_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(
+        RegistryUnavailable, match="gs://b/bundles are for many machines.*MLFLOW_TRACKING_URI"
+    ):
+        Registry("gs://b/bundles", "x")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A real MLflow server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+             "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "store")]  # fmt: skip
+    quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(words, cwd=tmp_path, stdout=log, stderr=log, env=quiet)
+    try:
+        answers(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    until_s = time.monotonic() + START_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None and time.monotonic() < until_s, "the server does not start"
+            time.sleep(0.2)
+
+
+@pytest.mark.slow  # a server takes 10 seconds to start and as many to end
+def test_on_a_server(server: str, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    registry = Registry(root, "offboarding")
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    assert agreed(registry) == (a, b)
+    approve(registry, b, ANN, NOW)
+    assert rollback(registry, NOW)[1].bundle_id == a
+    assert agreed(registry) == (a, None)
+    assert [one.status for one in registry.versions()] == ["rolled back", "champion"]
+    assert registry.metrics(registry.find(a))["roc_auc"] == 0.5
+    assert bundles.read_pointer(root, SHADOW) is None
