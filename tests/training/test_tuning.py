@@ -95,6 +95,7 @@ def test_what_is_behind_the_median_is_given_up():
     assert best(trials, asked).is_complete
 
 
+@pytest.mark.filterwarnings("error")
 def test_two_folds_are_enough():
     rows = rows_of(crossed().vectors, crossed().label, crossed().customer, 2, 200, 0)
     trials, _ = tried(Parameters(candidates=("logistic_regression",), trials=6), rows)

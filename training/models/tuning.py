@@ -116,7 +116,7 @@ def _tried(
     """The first folds, then the others; `asking` is Optuna's trial, which may say that these are not worth it."""
     start, found, weight = time.perf_counter(), [], rows.weight
     for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
-        if found and asking is not None and asking.should_prune():
+        if not folds or (found and asking is not None and asking.should_prune()):
             break
         for fold, score in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
             out = rows.fold == fold
