@@ -117,6 +117,7 @@ def train(
     """
     import msgspec
 
+    from commands.models import registry_of
     from export import bundle as bundles
     from features.replay import replay
     from features.usecase import load
@@ -124,10 +125,11 @@ def train(
     from training.train import train
 
     found, now = load(use_case), datetime.now(UTC)
+    registry = registry_of(use_case, bundle)
     rows, cleaned = told_history(found, files)
     path = train(
         found, replay(history.batches(found, rows)), bundle, seed=seed, created_at=now, cleaning=cleaned,
-        progress=lambda stage: typer.echo(stage, err=True),
+        registry=registry, progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     manifest = bundles.load(path).manifest
     show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")

@@ -37,7 +37,7 @@ class Gates:
     """The `gates` of a use case's `model` section."""
 
     margin: float = 0.0  # by how much the metric must be better than the champion's
-    tolerance: float = 0.02  # how far below the champion's the interval of the difference may reach
+    tolerance: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
     calibration: float = 0.1  # expected calibration error, at most
@@ -136,9 +136,12 @@ def _calibrated(gates: Gates, found: Evidence) -> Gate:
 def _better(gates: Gates, found: Evidence) -> Gate:
     if found.better is None:
         return Gate("better", True, "there is no champion yet", "no worse than the champion")
-    passed = found.better.value >= gates.margin and found.better.low >= -gates.tolerance
+    is_better, is_sure = found.better.value >= gates.margin, found.better.low >= -gates.tolerance
     expected = f"at least {gates.margin:g}, its interval not below {-gates.tolerance:g}"
-    return Gate("better", passed, f"{found.metric} differs from the champion's by {found.better}", expected)
+    told = f"{found.metric} differs from the champion's by {found.better}"
+    return Gate(
+        "better", is_better and is_sure, told, expected, Verdict.WAITING if is_better else Verdict.REJECTED
+    )
 
 
 def _fair(gates: Gates, found: Evidence) -> Gate:

@@ -1,7 +1,8 @@
 """Retraining: a challenger from newer history, compared with the champion on what neither was to see, and a verdict.
 
-The challenger is judged by the last part of the period and customers it never saw; so is the champion, which may have
-learned from some of these customers earlier, and that favours it. Nothing is promoted that has not passed the gates.
+Both are judged by the last part of the period, which neither has learned from if history is newer than the champion,
+and by customers that the challenger never saw; the champion may have, earlier, and that favours it. Nothing is promoted
+that has not passed the gates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from export.registry import Registry
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from export import bundle as bundles
 from export import promotion
 from export.bundle import Bundle, BundleMismatch
 from export.onnx import Scorer
+from export.registry import Registry
 from features.replay import replay
 from features.usecase import UseCase, parse
 from training.cleaning import Cleaned
@@ -29,6 +30,8 @@ from training.leaks import suspects
 from training.models.parameters import Parameters
 from training.splits import Way, of_event
 from training.train import Floats, Judged, Trained, peaks, train_on
+
+LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
 
 
 class Retrained(Struct, frozen=True):
@@ -57,7 +60,8 @@ def retrain(
 ) -> tuple[Retrained, Trained]:
     """Trains, saves, registers and judges a challenger, and acts on the verdict.
 
-    `cut_us`: where the period that judges begins; by default the last part that the use case's split asks for.
+    `cut_us`: where the period that judges begins; by default after what the champion has learned from, or, if too
+    little has happened since, the last part that the use case's split asks for.
     `artifacts` are kept with the version. Raises what `train_on` raises, BundleMismatch for a damaged champion,
     RegistryUnavailable.
     """
@@ -66,8 +70,8 @@ def retrain(
     progress("replaying the history")
     history = collect(use_case, replay(batches(use_case, rows)))
     made = train_on(
-        use_case, history, seed=seed, created_at=now, way=_way(use_case), cut_us=cut_us, cleaning=cleaning,
-        progress=progress,
+        use_case, history, seed=seed, created_at=now, way=_way(use_case), cut_us=cut_us or unseen_us(champion, history),
+        cleaning=cleaning, progress=progress,
     )  # fmt: skip
     bundles.save(made.bundle, registry.root)
     progress("comparing with the champion" if champion else "there is no champion to compare with")
@@ -91,6 +95,15 @@ def retrain(
 def in_use(root: str) -> Bundle | None:
     """The bundle that jobs use; None if none was promoted yet. Raises BundleMismatch if it is damaged."""
     return None if bundles.read_pointer(root) is None else bundles.load(root)
+
+
+def unseen_us(champion: Bundle | None, history: History) -> int | None:
+    """When the period begins that the champion has not learned from; None if it has hardly begun."""
+    if champion is None:
+        return None
+    day = np.datetime64(str(champion.manifest.training["to"])) + 1
+    begins_us = int(day.astype("M8[us]").astype(np.int64))
+    return begins_us if (history.times_us >= begins_us).mean() >= LEAST_UNSEEN else None
 
 
 def act(registry: Registry, decided: Verdict, bundle_id: str, judged: Sequence[Gate], now: datetime) -> None:

@@ -12,9 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from export import promotion
 from export.bundle import Bundle, bundle, promote, save
 from export.onnx import Scorer, convert, parity
 from export.reference import reference
+from export.registry import Registry
 from export.terms import Terms, terms
 from features.usecase import UseCase
 from training import thresholds as levels
@@ -79,12 +81,13 @@ def train(
     seed: int,
     created_at: datetime,
     cleaning: Sequence[Cleaned] = (),
+    registry: Registry | None = None,
     progress: Progress = lambda _: None,
 ) -> str:
     """Learns from a replayed history, saves the bundle below `root`, promotes it and returns its path.
 
-    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Raises
-    what `train_on` raises.
+    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Without
+    a `registry` only the pointer that jobs follow is written. Raises what `train_on` raises.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
     terms(use_case.policy, use_case.file)
@@ -92,7 +95,11 @@ def train(
     history = collect(use_case, replayed)
     made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)
     path = save(made.bundle, root)
-    promote(root, made.bundle.manifest.id)
+    if registry is None:
+        promote(root, made.bundle.manifest.id)
+    else:
+        registry.record(made.bundle)
+        promotion.promote(registry, made.bundle.manifest.id, created_at)
     return path
 
 

@@ -300,7 +300,7 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
 def test_bundles_in_a_bucket_need_a_registry_that_all_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(
-        RegistryUnavailable, match="gs://b/bundles are for many machines.*MLFLOW_TRACKING_URI"
+        RegistryUnavailable, match=r"gs://b/bundles are for many machines.*MLFLOW_TRACKING_URI"
     ):
         Registry("gs://b/bundles", "x")
 
@@ -312,7 +312,8 @@ def server(tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "store")]  # fmt: skip
+             "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination",
+             str(tmp_path / "store")]  # fmt: skip
     quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     with (tmp_path / "server.log").open("wb") as log:
         process = subprocess.Popen(words, cwd=tmp_path, stdout=log, stderr=log, env=quiet)

@@ -41,7 +41,7 @@ def test_a_human_may_have_the_last_word() -> None:
         ("leaks", {"suspects": ["kyc alone tells"]}, "rejected", "kyc alone tells"),
         ("signal", {"roc_auc": Interval(0.52, 0.47, 0.57)}, "rejected", "ROC AUC 0.520 [0.470, 0.570]"),
         ("better", {"better": Interval(-0.01, -0.015, 0.0)}, "rejected", "-0.010 [-0.015, 0.000]"),
-        ("better", {"better": Interval(0.01, -0.05, 0.06)}, "rejected", "0.010 [-0.050, 0.060]"),
+        ("better", {"better": Interval(0.01, -0.05, 0.06)}, "waiting", "0.010 [-0.050, 0.060]"),
         ("calibration", {"calibration_error": 0.2}, "rejected", "0.200"),
         ("fairness", {"false_positive_rates": {"sex": {"F": 0.01, "M": 0.05}}}, "waiting", "sex 0.20"),
         ("drift", {"drifted": {"a": 0.3, "b": 0.01}}, "waiting", "1 of 2 features have drifted (a 0.30)"),

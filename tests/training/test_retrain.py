@@ -1,0 +1,154 @@
+"""Retraining on generated customers, with the real registry: promoted, waiting, rejected, and why."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import bundle as bundles
+from export.onnx import Scorer
+from export.promotion import standing
+from export.registry import Registry
+from features.replay import replay
+from features.usecase import UseCase, parse
+from training.files import Rows, batches, read_all
+from training.generate import generate
+from training.history import collect
+from training.retrain import Retrained, in_use, retrain, scores_of, unseen_us
+from training.train import train
+
+TEXT = Path("usecases/offboarding.yaml").read_text()
+WHEN = datetime(2026, 11, 22, tzinfo=UTC)
+NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+LENIENT = (
+    "gates: {min_customers: 20, min_positives: 3, calibration: 0.5, fairness: 0, drifted: 1, tolerance: 1"
+)
+
+
+def use_case(gates: str = LENIENT, trees: int = 40) -> UseCase:
+    """The off-boarding use case with a quick model."""
+    model = f"model: {{folds: 2, trees: {trees}, split: {{test: 0.4}}, {gates}}}}}\n\n"
+    text, changed = re.subn(r"(?ms)^model:.*?\n\n", model, TEXT)
+    assert changed == 1
+    return parse(text, "offboarding.yaml")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("newer")
+    generate(500, 60, 4, folder)
+    return [folder / "users.csv", folder / "transactions.csv"]
+
+
+@pytest.fixture(scope="module")
+def rows(files: list[Path]) -> Rows:
+    return read_all(use_case(), files, NOW_US)
+
+
+def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, trees: int = 40) -> Retrained:
+    found = use_case(gates, trees)
+    ended, _ = retrain(
+        found, rows, Registry(str(root), found.name), seed=1, now=WHEN + timedelta(minutes=minutes)
+    )
+    return ended
+
+
+def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejected(
+    tmp_path: Path, rows: Rows
+) -> None:
+    first = retrained(tmp_path, rows, trees=1)
+    assert (first.verdict, first.champion) == ("promoted", None)
+    assert bundles.read_pointer(str(tmp_path)) == first.challenger
+    second = retrained(tmp_path, rows, f"{LENIENT}, approval: true", minutes=1)
+    assert (second.verdict, second.champion) == ("waiting", first.challenger)
+    assert bundles.read_pointer(str(tmp_path)) == first.challenger
+    assert bundles.read_pointer(str(tmp_path), bundles.SHADOW) == second.challenger
+    third = retrained(tmp_path, rows, f"{LENIENT}, margin: 0.5", minutes=2)
+    assert third.verdict == "rejected"
+    assert [gate["name"] for gate in third.gates if not gate["passed"]] == ["better"]
+    assert bundles.read_pointer(str(tmp_path)) == first.challenger
+    known = standing(Registry(str(tmp_path), "offboarding"))
+    assert [version.status for version in known.versions] == ["rejected", "waiting", "champion"]
+    assert known.disagreements == ()
+
+
+def test_a_label_that_is_noise_is_refused(tmp_path: Path, files: list[Path], rows: Rows) -> None:
+    rng = np.random.default_rng(2)
+    states = rng.permutation(["SUSPENDED"] * 100 + ["ACTIVE"] * 400)
+    bodies = list(rows.bodies)
+    for place, state in zip(
+        (i for i, name in enumerate(rows.types) if name == "customer"), states, strict=False
+    ):
+        body = json.loads(bodies[place])
+        bodies[place] = json.dumps(body | {"user_current_state": str(state)}).encode()
+    ended = retrained(tmp_path, replace(rows, bodies=bodies))
+    assert ended.verdict == "rejected"
+    assert "signal" in [gate["name"] for gate in ended.gates if not gate["passed"]]
+    assert bundles.read_pointer(str(tmp_path)) is None
+
+
+def test_a_champion_of_other_features_is_asked_by_its_own(tmp_path: Path, rows: Rows) -> None:
+    older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
+    train(older, replay(batches(older, rows)), str(tmp_path), seed=1, created_at=WHEN)
+    champion = bundles.load(str(tmp_path))
+    found, _ = retrain(
+        use_case(), rows, Registry(str(tmp_path), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
+    )
+    assert found.champion == champion.manifest.id
+    assert found.notes and "flattered" in found.notes[0], "it has seen the period that judges"
+    _, made = retrain(
+        use_case(), rows, Registry(str(tmp_path), "offboarding"), seed=1, now=WHEN + timedelta(minutes=2)
+    )
+    theirs = collect(older, replay(batches(older, rows)))
+    own = dict(
+        zip(theirs.event_ids.tolist(), Scorer(champion.model).score(theirs.vectors).tolist(), strict=True)
+    )
+    asked = scores_of(champion, use_case(), made.judged, rows)
+    assert asked.tolist() == [own[id] for id in made.judged.rows.event_ids.tolist()]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "riskstream", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_line_says_how_it_ended(tmp_path: Path, files: Sequence[Path]) -> None:
+    file = tmp_path / "offboarding.yaml"
+    file.write_text(use_case(f"{LENIENT}, approval: true").text)
+    told = run(
+        "retrain", *files, "--use-case", file, "--bundle", tmp_path / "b", "--since", "2024-07-25", "--json"
+    )
+    assert told.returncode == 10, told.stderr
+    facts = json.loads(told.stdout)
+    assert facts["verdict"] == "waiting" and "known before 2024-07-25T00:00:00" in facts["split"]
+    approved = run("approve", facts["version"], "--by", "Ada", "--because", "checked", "--use-case", file, "--bundle",
+                   tmp_path / "b")  # fmt: skip
+    assert approved.returncode == 0, approved.stderr
+    assert bundles.read_pointer(str(tmp_path / "b")) == facts["challenger"]
+    wrong = run("retrain", *files, "--notify", "file:///x")
+    assert wrong.returncode == 2 and "is not a URL" in wrong.stderr
+
+
+def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
+    tmp_path: Path, rows: Rows
+) -> None:
+    days = rows.time_us.min() + np.array([40, 58]) * 86_400_000_000
+    for until_us, is_enough in zip(days, (True, False), strict=True):
+        older = replace(rows, types=[], bodies=[], time_us=rows.time_us[rows.time_us < until_us])
+        older.types.extend(rows.types[: len(older.time_us)])
+        older.bodies.extend(rows.bodies[: len(older.time_us)])
+        root = tmp_path / str(is_enough)
+        train(use_case(trees=1), replay(batches(use_case(), older)), str(root), seed=1, created_at=WHEN)
+        champion, history = in_use(str(root)), collect(use_case(), replay(batches(use_case(), rows)))
+        begins_us = unseen_us(champion, history)
+        assert (begins_us is not None) == is_enough
+        if begins_us:
+            assert 0 <= begins_us - older.time_us.max() <= 86_400_000_000
