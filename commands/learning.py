@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_j
 
     found = load(file)
     terms(found.policy, found.file)
+    _check_model(found)
     titles = ("feature", "entity", "window", "fields", "meaning")
     rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
     if as_json:
@@ -39,6 +41,19 @@ def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_j
         return
     typer.echo(table(titles, rows))
     typer.echo(f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}")
+
+
+def _check_model(use_case: Any) -> None:
+    """Raises BadUseCase. Where the training packages are not installed, nobody can use the section either."""
+    if find_spec("sklearn") is None:
+        return
+    from training.gates import Gates
+    from training.models.parameters import Parameters
+    from training.splits import Way
+
+    Parameters.of(use_case.model, use_case.file)
+    Gates.of(use_case.model.get("gates"), use_case.file)
+    Way.of(use_case, use_case.model.get("split"))
 
 
 @app.command(

@@ -9,11 +9,11 @@ import pytest
 from export import bundle as bundles
 from export.onnx import Scorer
 from export.policy import Policy
-from features.usecase import parse
+from features.usecase import BadUseCase, parse
 from training.fit import BadHistory
 from training.history import History
 from training.splits import Way
-from training.train import train_on
+from training.train import train, train_on
 
 TEXT = """
 use_case: tiny
@@ -133,3 +133,39 @@ def test_noise_and_shuffled_labels_give_an_auc_of_one_half_within_its_interval()
     for about in ("assessments", "customers"):
         figures = made.bundle.manifest.metrics[about]["roc_auc"]
         assert figures["low"] < 0.5 < figures["high"]
+
+
+TUNED = """
+  candidates: [logistic_regression, random_forest, xgboost]
+  metric: {recall_at_fpr: 0.1}
+  trials: 2
+  tuning_rows: 1000
+  folds: 3
+  trees: 20
+"""
+
+
+def test_what_was_tried_is_in_the_manifest_and_again_the_same():
+    use_case = parse(TEXT.replace("{trees: 30, folds: 3}", TUNED))
+    first, again = (train_on(use_case, rows(), seed=4, created_at=WHEN).bundle for _ in range(2))
+    assert again == first
+    told = first.manifest.training["model"]
+    assert [trial["candidate"] for trial in told["trials"]] == [
+        "logistic_regression", "logistic_regression", "random_forest", "random_forest", "xgboost", "xgboost",
+    ]  # fmt: skip
+    top = max(told["trials"], key=lambda trial: trial["mean"])
+    assert (told["candidate"], told["parameters"]) == (top["candidate"], top["parameters"])
+    assert told["tuned_on"]["rows"] < 1_200 and told["calibration"]["rises"]
+    assert first.manifest.metrics["parity"] < 3e-6
+    assert first.manifest.metrics["assessments"]["brier"]["value"] < 0.16, "better than always the base rate"
+
+
+def test_a_wrong_model_section_is_told_before_anything_is_replayed(tmp_path):
+    def replayed():
+        pytest.fail("nothing is replayed")
+        yield
+
+    with pytest.raises(BadUseCase, match=r"model\.metric: 'auc' is not one of"):
+        train(
+            parse(TEXT.replace("folds: 3", "metric: auc")), replayed(), str(tmp_path), seed=1, created_at=WHEN
+        )
