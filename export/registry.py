@@ -16,13 +16,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export import storage
 from export.bundle import Bundle, files_of
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 URI = "MLFLOW_TRACKING_URI"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -246,7 +243,7 @@ def _quieten() -> None:
         os.environ.setdefault(name, value)
 
 
-def _client(uri: str) -> "MlflowClient":
+def _client(uri: str) -> Any:
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
