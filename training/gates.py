@@ -36,7 +36,7 @@ class Gate(NamedTuple):
 class Gates:
     """The `gates` of a use case's `model` section."""
 
-    margin: float = 0.0  # by how much the metric must be better than the champion's
+    margin: float = 0.0  # by how much the metric must be better than the champion's; below 0: may be worse
     tolerance: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
@@ -72,7 +72,7 @@ def _count(node: Node) -> int:
 
 
 _READ: dict[str, Any] = {
-    "approval": Node.flag, "min_customers": _count, "min_positives": _count, "calibration": _share,
+    "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count, "calibration": _share,
     "fairness": _share, "drifted": _share,
 }  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_without_a_champion_nobody_has_to_be_beaten() -> None:
 @pytest.mark.parametrize(
     ("section", "error"),
     [
-        ({"margin": -1}, "model.gates.margin: -1 is not a number of at least 0"),
+        ({"tolerance": -1}, "model.gates.tolerance: -1 is not a number of at least 0"),
         ({"drifted": 2}, "model.gates.drifted: 2 is not a share from 0 to 1"),
         ({"approval": 1}, "model.gates.approval: 1 is not true or false"),
         ({"luck": 1}, "model.gates.luck: 'luck' is not one of margin"),
