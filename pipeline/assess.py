@@ -5,6 +5,7 @@ assessed again at any time, after a lost race or a crash: what a record has alre
 duplicate, with the vector as of itself.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
 from export import bundle as bundles
 from export.bundle import Bundle
@@ -29,6 +31,29 @@ from pipeline import records
 from pipeline.store import RecordStore
 
 Mask = NDArray[np.bool_]
+NO_SCORE = (
+    bundles.BundleMismatch,
+    onnx.Fail,
+    onnx.InvalidArgument,
+    onnx.NotImplemented,
+    onnx.RuntimeException,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A model in shadow: its scores are noted and nothing follows from them."""
+
+    scorer: Scorer
+    model_version: str
+
+    @classmethod
+    def of(cls, use_case: UseCase, bundle: Bundle) -> Self:
+        """Raises BundleMismatch when it was trained for other features."""
+        bundles.check(bundle, use_case)
+        return cls(Scorer(bundle.model), bundle.manifest.id)
 
 
 @dataclass
@@ -45,6 +70,7 @@ class Engine:
     store: RecordStore
     prefix: str = "riskstream"
     breaker: Breaker = field(default_factory=Breaker)
+    challenger: Challenger | None = None
 
     @classmethod
     def of(cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream") -> Self:
@@ -75,6 +101,8 @@ class Assessments:
     model_version: str
     fingerprint: str
     seconds: Mapping[str, float]  # spent in each stage
+    challenger_score: NDArray[np.float32] | None = None  # [n] NaN: not scored just now
+    challenger_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +149,8 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         again = _attempt(engine, _part(batch, open_rows), watch)
         whole.copy_rows(open_rows, again, np.arange(len(open_rows)))
         open_rows = open_rows[~again.settled]
+    with watch("shadow"):
+        challenger_score = _in_shadow(engine.challenger, batch, whole)
     return Assessments(
         batch=batch,
         **{name: column for name, column in vars(whole).items() if name != "settled"},
@@ -128,7 +158,22 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         model_version=engine.model_version,
         fingerprint=engine.use_case.fingerprint,
         seconds=watch,
+        challenger_score=challenger_score,
+        challenger_version=engine.challenger and engine.challenger.model_version,
     )
+
+
+def _in_shadow(challenger: Challenger | None, batch: Batch, whole: _Attempt) -> NDArray[np.float32] | None:
+    """The challenger's scores of what was scored just now. All is stored already: it can do no harm but take time."""
+    if challenger is None:
+        return None
+    try:
+        return _score(
+            challenger.scorer, whole.vectors, batch.scored & (whole.disposition == Disposition.APPLIED)
+        )
+    except NO_SCORE as error:
+        logger.error("challenger %s cannot score, going on without it: %s", challenger.model_version, error)
+        return None
 
 
 def _part(batch: Batch, rows: NDArray[np.intp]) -> Batch:

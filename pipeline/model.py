@@ -1,4 +1,4 @@
-"""The engine in use, exchanged for that of a newly promoted bundle while the job runs."""
+"""The engine in use, exchanged for that of a newly promoted bundle while the job runs; and the one in shadow."""
 
 import logging
 import threading
@@ -8,9 +8,10 @@ import numpy as np
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
 from export import bundle as bundles
+from export import storage
 from export.bundle import BundleMismatch
 from features.usecase import UseCase
-from pipeline.assess import Engine
+from pipeline.assess import Challenger, Engine
 from pipeline.progress import progress
 from pipeline.store import RecordStore
 
@@ -31,6 +32,7 @@ class Model:
         self._lock = threading.Lock()
         self._looked_s = float("-inf")
         self._seen = bundles.read_pointer(root)
+        self._shadow: str | None = None
         self._engine = self._load()
 
     def current(self, now_s: float) -> Engine:
@@ -39,6 +41,7 @@ class Model:
             try:
                 self._looked_s = now_s
                 self._look()
+                self._look_for_challenger()
             finally:
                 self._lock.release()
         return self._engine
@@ -64,6 +67,28 @@ class Model:
             logger.warning("model %s takes over from %s", self._engine.model_version, before.model_version)
         self._seen = pointer
 
+    def _look_for_challenger(self) -> None:
+        """Takes on or lets go the model in shadow. One that cannot be used is told once and ignored."""
+        try:
+            pointer = bundles.read_pointer(self._root, bundles.SHADOW)
+            if pointer == self._shadow:
+                return
+            challenger = None if pointer is None else self._challenger(pointer)
+        except OSError as error:
+            logger.warning("cannot look for a challenger in %s: %s", self._root, error)
+            return
+        except (BundleMismatch, ValueError, *NO_MODEL) as error:
+            logger.error("challenger %s is refused: %s", pointer, error)
+            challenger = None
+        else:
+            logger.warning("challenger in shadow: %s", pointer)
+        self._engine.challenger, self._shadow = challenger, pointer
+
+    def _challenger(self, bundle_id: str) -> Challenger:
+        found = Challenger.of(self._use_case, bundles.load(storage.join(self._root, bundle_id)))
+        found.scorer.score(np.zeros((1, len(self._use_case.features)), np.float32))
+        return found
+
     def _load(self, before: Engine | None = None) -> Engine:
         loaded = bundles.load(self._root)
         engine = Engine.of(self._use_case, loaded, self._store, self._prefix)
@@ -72,4 +97,4 @@ class Model:
         )  # or say now what is wrong
         progress.model = engine.model_version
         # What was recommended within the last hour was, whatever model said so.
-        return replace(engine, breaker=before.breaker) if before else engine
+        return replace(engine, breaker=before.breaker, challenger=before.challenger) if before else engine

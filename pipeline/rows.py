@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export import policy
@@ -97,10 +98,20 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "model": pa.repeat(said.model_version, n),
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
+        **_in_shadow(said, rows),
     }
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in ASSESSMENTS.rows.names], schema=ASSESSMENTS.rows
     )
+
+
+def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
+    """Which challenger said what, of the events that it scored."""
+    score = pa.nulls(len(rows), pa.float64())
+    if said.challenger_score is not None:
+        score = _score(said.challenger_score[rows])
+    version = pa.repeat(pa.scalar(said.challenger_version, pa.string()), len(rows))
+    return {"challenger": pc.if_else(score.is_valid(), version, None), "challenger_score": score}
 
 
 def _at(values: Sequence[str], rows: Indices) -> list[str]:

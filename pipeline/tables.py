@@ -91,6 +91,8 @@ ASSESSMENTS = Table(
             required("model", pa.string(), "version of the bundle"),
             required("fingerprint", pa.string(), "of the features, 16 hexadecimal digits"),
             required("body", pa.string(), "the event as received"),
+            optional("challenger", pa.string(), "version of the bundle in shadow; null when there was none"),
+            optional("challenger_score", pa.float64(), "its probability; nothing follows from it"),
         ]
     ),
     day_of="event_time",

@@ -72,8 +72,8 @@ def _count(node: Node) -> int:
 
 
 _READ: dict[str, Any] = {
-    "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count, "calibration": _share,
-    "fairness": _share, "drifted": _share,
+    "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
+    "calibration": _share, "fairness": _share, "drifted": _share,
 }  # fmt: skip
 
 

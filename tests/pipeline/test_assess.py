@@ -12,13 +12,14 @@ import pytest
 
 from export.bundle import BundleMismatch
 from export.levels import Change, Level
+from export.onnx import Scorer
 from export.policy import Breaker, change, level_after, level_before
 from features.events import from_row
 from features.kernel import Disposition
 from features.record import loads
 from features.times import rfc3339
 from features.usecase import UseCase, load
-from pipeline.assess import Engine, assess
+from pipeline.assess import Challenger, Engine, assess
 from pipeline.redis_store import RedisStore
 from pipeline.store import MemoryStore, RecordStore, StoreUnavailable, record_keys
 from tests.pipeline.market import (
@@ -411,3 +412,26 @@ def test_a_store_that_is_away_is_the_callers_business(tmp_path: Path) -> None:
     calm = columns(run(MemoryStore(), events, [100]))
     server.stop()
     assert_same({name: np.concatenate([first[name], found[name]]) for name in first}, calm)
+
+
+def test_a_challenger_is_asked_and_changes_nothing() -> None:
+    events = history(MARKET, 400, seed=21)
+    alone, watched = engine(MARKET, MemoryStore()), engine(MARKET, MemoryStore())
+    watched.challenger = Challenger.of(MARKET, trained(MARKET))
+    plain, shadowed = assess_in(alone, events, [100] * 4), assess_in(watched, events, [100] * 4)
+    for before, after in zip(plain, shadowed, strict=True):
+        assert before.challenger_score is None and after.challenger_version == trained(MARKET).manifest.id
+        for name in ("vectors", "score", "outcome", "seq", "disposition"):
+            assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
+        fresh = after.disposition == Disposition.APPLIED
+        assert np.array_equal(after.challenger_score[fresh], after.score[fresh], equal_nan=True)
+        assert np.isnan(after.challenger_score[~fresh]).all()
+
+
+def test_a_challenger_that_breaks_is_told_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    watched = engine(MARKET, MemoryStore())
+    other = load("usecases/berka.yaml")
+    watched.challenger = Challenger(Scorer(trained(other).model), "broken")  # of another width
+    (said,) = assess_in(watched, history(MARKET, 50, seed=22), [50])
+    assert said.challenger_score is None and (said.disposition == Disposition.APPLIED).any()
+    assert "challenger broken cannot score, going on without it" in caplog.text

@@ -81,6 +81,8 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
         "model": said.model_version,
         "fingerprint": said.fingerprint,
         "body": message.data.decode(),
+        "challenger": None,
+        "challenger_score": None,
     }
 
 

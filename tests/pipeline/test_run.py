@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 import riskstream
 from deploy.local import stack
-from export.bundle import bundle, promote, save
+from export.bundle import SHADOW, bundle, promote, save, withdraw
 from features.events import to_json
 from features.times import rfc3339
 from features.usecase import parse
@@ -193,15 +193,29 @@ def test_a_promoted_model_is_used_without_a_restart(cloud: bigquery.Client, brok
     save(new, job.bundle)
     events = history(market(), 200, seed=11)
     with running(job):
-        published(broker, events[:100])
+        published(broker, events[:60])
         until(lambda: left(broker) == 0, "the old model's")
+        promote(job.bundle, new.manifest.id, SHADOW)
+        time.sleep(1.1)
+        published(broker, events[60:100])
+        until(lambda: left(broker) == 0, "the old model's, with the new one in shadow")
         promote(job.bundle, new.manifest.id)
+        withdraw(job.bundle)
         time.sleep(1.1)
         published(broker, events[100:])
         until(lambda: left(broker) == 0, "the new model's")
         until(lambda: said(job).model == new.manifest.id, "the status says so")
     found = dict(rows(cloud, job, "SELECT model, COUNT(*) FROM assessments GROUP BY model"))
     assert found.keys() == {old.manifest.id, new.manifest.id} and sum(found.values()) == 200
+    shadow = list(
+        rows(
+            cloud, job, "SELECT model, score, challenger_score FROM assessments WHERE challenger IS NOT NULL"
+        )
+    )
+    assert 0 < len(shadow) <= 40, "scored events while the new one was in shadow"
+    assert all(row[0] == old.manifest.id and row[1] == row[2] for row in shadow), (
+        "the same model under two names"
+    )
     adds_up = reconciled(job)
     assert adds_up.exit_code == 0 and json.loads(adds_up.stdout)["holds"]
     redis = Redis.from_url(job.redis_url)
