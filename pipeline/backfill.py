@@ -13,7 +13,7 @@ lie under other keys and are not touched.
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,10 @@ from pathlib import Path
 
 from redis import Redis, RedisCluster
 
+from features.events import Batch
+from features.events import batch as make_batch
 from features.kernel import Disposition
+from features.kernel.tables import RING_KEEP, RING_LIMIT
 from pipeline.assess import Assessments, Engine, assess
 from pipeline.files import BadRow
 from pipeline.history import History, Progress, quiet
@@ -100,13 +103,55 @@ def backfill(
 
 def _assessed(engine: Engine, history: History, size: int, done: int) -> Iterator[Assessments]:
     """Batch after batch, in order; the next is decoded while one is assessed."""
-    batches = history.batches(size, done)
+    batches = (part for batch in history.batches(size, done) for part in recoverable(batch))
     with ThreadPoolExecutor(1, "assess") as thread:
         waiting = next(batches, None)
         while waiting is not None:
             under_way = thread.submit(assess, engine, waiting)
             waiting = next(batches, None)
             yield under_way.result()
+
+
+def recoverable(batch: Batch) -> Iterator[Batch]:
+    """Parts of a batch, each of which can be done again after a crash in its middle.
+
+    Other entities are written before the subject. If that is as far as it comes, their rings must still hold all
+    events of the part, or they would count them twice. A stream's batch lies within seconds; history's may span
+    days, so it is cut where an entity has more events than a ring surely holds.
+    """
+    subject = batch.use_case.subject
+    others = [arrivals.record.tolist() for entity, arrivals in batch.arrivals.items() if entity != subject]
+    start = 0
+    for end in _cuts(others, batch.time_us.tolist(), batch.use_case.lateness_us) if others else ():
+        yield _rows(batch, slice(start, end))
+        start = end
+    yield _rows(batch, slice(start, len(batch))) if start else batch
+
+
+def _cuts(others: Sequence[Sequence[int]], time_us: Sequence[int], lateness_us: int) -> Iterator[int]:
+    """Rows at which a new part begins. Times never fall."""
+    began: list[dict[int, tuple[int, int]]] = [
+        {} for _ in others
+    ]  # by record: events so far, time of the first
+    for row, at_us in enumerate(time_us):
+        records = [entity[row] for entity in others]
+        states = [own.get(r, (0, at_us)) for own, r in zip(began, records, strict=True)]
+        if any(_is_full(n, at_us - first_us > lateness_us) for n, first_us in states):
+            yield row
+            began = [{} for _ in others]
+            states = [(0, at_us) for _ in others]
+        for own, record, (n, first_us) in zip(began, records, states, strict=True):
+            if record >= 0:
+                own[record] = (n + 1, first_us)
+
+
+def _is_full(events: int, is_long: bool) -> bool:
+    return events >= (RING_KEEP if is_long else RING_LIMIT)
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    events = list(zip(batch.types[rows], batch.events[rows], strict=True))
+    return make_batch(batch.use_case, events, batch.published_us[rows])
 
 
 def _after(at: Checkpoint, said: Assessments) -> Checkpoint:
@@ -124,20 +169,17 @@ def _after(at: Checkpoint, said: Assessments) -> Checkpoint:
 
 
 def drop(
-    url: str,
-    ca_file: str | None,
-    cluster: bool,
-    stem: str,
-    progress: Progress = quiet,
+    url: str, ca_file: str | None, cluster: bool, warmth: Warmth, fingerprint: str, progress: Progress = quiet
 ) -> int:
-    """Delete all records whose keys begin with `stem`; returns how many. Raises StoreUnavailable.
+    """Delete the records of one fingerprint and its mark; returns how many. Raises StoreUnavailable.
 
     Redis frees their memory beside its other work. Keys are looked for with SCAN, which takes as long as there
     are keys in Redis, whosever they are.
     """
+    warmth.forget(fingerprint)  # first: what is half deleted is not warm
     deleted = 0
     with connected(url, ca_file, cluster) as client:
-        keys = client.scan_iter(match=stem.translate(GLOB) + "*", count=GROUP)
+        keys = client.scan_iter(match=warmth.stem_of(fingerprint).translate(GLOB) + "*", count=GROUP)
         while group := list(islice(keys, GROUP)):
             deleted += _unlink(client, group)
             progress("dropping", deleted, None)

@@ -38,6 +38,10 @@ class Warmth:
     def __init__(self, store: RedisStore, prefix: str, use_case: str) -> None:
         self._store, self._stem = store, f"{prefix}:{use_case}"
 
+    def stem_of(self, fingerprint: str) -> str:
+        """What the keys of its records begin with."""
+        return f"{self._stem}:{fingerprint}:"
+
     def markers(self) -> dict[str, Marker]:
         """By fingerprint."""
         found = self._store.call("HGETALL", self._stem)

@@ -1,20 +1,32 @@
 """Backfill: the records that a stream would have left, once and only once, whoever writes beside it or dies."""
 
+import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from export.bundle import promote, save
 from features.events import to_json
+from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.backfill import Backfilled, backfill
+from pipeline.backfill import Backfilled, backfill, drop
 from pipeline.history import history
 from pipeline.redis_store import RedisStore
-from pipeline.store import MemoryStore
+from pipeline.store import SEQ, MemoryStore, StoreUnavailable, record_keys
 from pipeline.warmth import Warmth
-from tests.pipeline.market import START_US, Sent, assess_in, market
+from tests.pipeline.market import MARKET, START_US, Sent, assess_in, market
 from tests.pipeline.market import history as events_of
-from tests.pipeline.models import engine
+from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
+from tests.pipeline.small_records import TTL
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_US = START_US + 400 * 86_400_000_000
@@ -58,3 +70,146 @@ def test_records_equal_those_of_a_stream(
     assert done.duplicates > 0 and done.bad == 0 and done.resumed_at == 0
     marker = Warmth(redis_store, "riskstream", USE_CASE.name).markers()[USE_CASE.fingerprint]
     assert (marker.how, marker.events) == ("backfill", done.applied)
+
+
+@pytest.mark.parametrize("fails_at", range(1, 14, 3))
+def test_a_crash_between_any_two_writes_is_made_good(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path, fails_at: int
+) -> None:
+    """A merchant has hundreds of events over days: more than a ring holds, and yet none is counted twice."""
+    use_case = market("1m")
+    events = sorted_events(2_000, 2, use_case)
+    file = written(events, tmp_path)
+    expected = MemoryStore()
+    assess_in(engine(use_case, expected), events, [200] * 10)
+    with history(use_case, [file], NOW_US) as found, pytest.raises(StoreUnavailable, match="pulled"):
+        warmth = Warmth(redis_store, "riskstream", use_case.name)
+        backfill(engine(use_case, Plug(redis_store, fails_at)), found, warmth, NOW, batch=1_500)
+    assert records(redis_server, use_case) != expected.records
+    done = filled(redis_store, [file], use_case, batch=900)
+    assert records(redis_server, use_case) == expected.records
+    assert done.events == len(events) and done.applied + done.duplicates + done.too_late == len(events)
+
+
+@dataclass
+class Plug:
+    """A store that is pulled after so many writes; the last of them has been done, and nobody is told."""
+
+    store: RedisStore
+    writes: int
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.store.read(keys)
+
+    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        found = self.store.commit(keys, before, blobs)
+        self.writes -= 1
+        if self.writes <= 0:
+            raise StoreUnavailable("pulled")
+        return found
+
+
+def test_a_second_run_adds_nothing(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    file = written(sorted_events(1_000, seed=3), tmp_path)
+    first = filled(redis_store, [file])
+    before = records(redis_server)
+    second = filled(redis_store, [file])
+    assert records(redis_server) == before
+    assert second.applied == 0 and second.duplicates + second.too_late == first.events
+
+
+def test_it_goes_on_where_it_was_killed(redis_server: RedisServer, tmp_path: Path) -> None:
+    """kill -9 of a process of its own."""
+    redis_server.client.flushall()
+    events = sorted_events(12_000, seed=4)
+    file, root = written(events, tmp_path), str(tmp_path / "bundles")
+    save(trained(USE_CASE), root)
+    promote(root, trained(USE_CASE).manifest.id)
+    command = [
+        sys.executable, "-m", "riskstream", "backfill", str(file), "--use-case", str(MARKET), "--bundle", root,
+        "--redis-url", redis_server.url, "--batch", "300", "--json",
+    ]  # fmt: skip
+    place = f"riskstream:{USE_CASE.name}:{USE_CASE.fingerprint}"
+
+    def noted() -> int:
+        found = redis_server.client.get(place)
+        return int(json.loads(found)["done"]) if found else 0
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    while noted() == 0 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was done before it could be killed"
+    done = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert 0 < done["resumed_at"] < done["events"] == len(events)
+    stream = MemoryStore()
+    assess_in(engine(USE_CASE, stream), events, [500] * 30)
+    assert records(redis_server) == stream.records
+    assert redis_server.client.get(place) is None
+
+
+def test_beside_a_stream_each_event_is_counted_once(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Both take the same events of the same customers at the same time; all lie within what is remembered."""
+    use_case = market("365d")
+    events = sorted_events(1_000, 5, use_case)[:900]
+    file = written(events, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        other = RedisStore(redis_server.url, TTL)
+        streaming = pool.submit(assess_in, engine(use_case, other), events, [23] * 50)
+        done = filled(redis_store, [file], use_case, batch=31)
+        said = streaming.result()
+        other.close()
+    applied = sum(int((each.disposition == Disposition.APPLIED).sum()) for each in said)
+    distinct = len({e.event.id for e in events})
+    assert applied + done.applied == distinct
+    assert done.applied > 0 and applied > 0
+    seqs = [int.from_bytes(blob[SEQ], "little") for key, blob in records(redis_server, use_case).items()
+            if b":customer:" in key]  # fmt: skip
+    assert sum(seqs) == distinct
+
+
+def test_history_behind_the_stream_is_refused_and_told_and_new_features_take_it(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    events = sorted_events(3_000, 6, market("1m"))
+    file = written(events[:1_500], tmp_path)
+    assess_in(engine(market("1m"), redis_store), events[1_500:], [500] * 3)
+    streamed = records(redis_server, market("1m"))
+    late = filled(redis_store, [file], market("1m"))
+    assert late.too_late > 0
+    fresh = market("2m")  # other features: another fingerprint
+    done = filled(redis_store, [file], fresh)
+    assert done.too_late < late.too_late and done.applied > late.applied
+    assert fresh.fingerprint != market("1m").fingerprint
+    expected = MemoryStore()
+    assess_in(engine(fresh, expected), events[:1_500], [500] * 3)
+    assert records(redis_server, fresh) == expected.records
+    assert set(streamed) <= set(records(redis_server, market("1m"))), "those in use are still there"
+
+
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_dropping_takes_one_fingerprint_and_no_other(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    store = request.getfixturevalue("redis_store" if kind == "server" else "cluster_store")
+    server = request.getfixturevalue(f"redis_{kind}")
+    file = written(sorted_events(300, seed=7), tmp_path)
+    old, new = market("1m"), market("2m")
+    filled(store, [file], old)
+    filled(store, [file], new)
+    warmth = Warmth(store, "riskstream", old.name)
+    assert warmth.markers().keys() == {old.fingerprint, new.fingerprint}
+    kept = record_keys("riskstream", new.name, new.fingerprint, "customer", ["c1", "c2"])
+    before = store.read(kept)
+    dropped = drop(server.url, None, kind == "cluster", warmth, old.fingerprint)
+    assert dropped > 10
+    assert warmth.markers().keys() == {new.fingerprint}
+    assert store.read(kept) == before and None not in before
+    gone = record_keys("riskstream", old.name, old.fingerprint, "customer", ["c1", "c2"])
+    assert store.read(gone) == [None, None]
+    assert drop(server.url, None, kind == "cluster", warmth, old.fingerprint) == 0
