@@ -32,6 +32,10 @@ class Checkpoint(Struct, frozen=True):
     too_late: int = 0
 
 
+class ColdStore(Exception):
+    """The store has no records of these features, and a job would score every customer as a new one."""
+
+
 class Warmth:
     """Markers and checkpoints of one use case. Every method raises StoreUnavailable."""
 
@@ -47,6 +51,25 @@ class Warmth:
         found = self._store.call("HGETALL", self._stem)
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         return {key.decode(): msgspec.json.decode(text, type=Marker) for key, text in pairs}
+
+    def demand(self, fingerprint: str) -> None:
+        """Raises ColdStore unless the records of these features were filled, or begun with nothing on purpose."""
+        found = self.markers()
+        if fingerprint in found:
+            return
+        begun = self.checkpoint(fingerprint)
+        if begun:
+            raise ColdStore(
+                f"{self._store.address}: found a backfill of {fingerprint} that has done {begun.done:,} events and "
+                "has not ended, expected one that has; wait for it, or run the same `riskstream backfill` again"
+            )
+        others = ", ".join(f"{name} ({marker.how}, {marker.at})" for name, marker in sorted(found.items()))
+        raise ColdStore(
+            f"{self._store.address}: found no records of {self._stem} with fingerprint {fingerprint}"
+            + (f", only those of {others}" if others else "")
+            + "; every customer would be scored as a new one. Fill them with `riskstream backfill`, "
+            "or start with nothing: `riskstream run --cold`"
+        )
 
     def mark(self, fingerprint: str, how: str, now: datetime, events: int = 0) -> None:
         """The store has what these features need; a backfill under way has ended."""

@@ -16,13 +16,17 @@ import pytest
 from export.bundle import promote, save
 from features.events import to_json
 from features.kernel import Disposition
+from features.times import rfc3339
 from features.usecase import UseCase
+from pipeline.assess import assess
 from pipeline.backfill import Backfilled, backfill, drop
 from pipeline.history import history
+from pipeline.message import Message
 from pipeline.redis_store import RedisStore
+from pipeline.steps import decode
 from pipeline.store import SEQ, MemoryStore, StoreUnavailable, record_keys
-from pipeline.warmth import Warmth
-from tests.pipeline.market import MARKET, START_US, Sent, assess_in, market
+from pipeline.warmth import Checkpoint, ColdStore, Warmth
+from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, sent
 from tests.pipeline.market import history as events_of
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
@@ -213,3 +217,67 @@ def test_dropping_takes_one_fingerprint_and_no_other(
     gone = record_keys("riskstream", old.name, old.fingerprint, "customer", ["c1", "c2"])
     assert store.read(gone) == [None, None]
     assert drop(server.url, None, kind == "cluster", warmth, old.fingerprint) == 0
+
+
+def test_a_store_is_cold_until_filled_or_begun_with_nothing_on_purpose(
+    redis_store: RedisStore, tmp_path: Path
+) -> None:
+    warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
+    with pytest.raises(ColdStore, match=r"no records of .*market with .*; every.*riskstream backfill"):
+        warmth.demand(USE_CASE.fingerprint)
+    old = market("1m")
+    warmth.mark(old.fingerprint, "cold", NOW)
+    with pytest.raises(ColdStore, match=rf"only those of {old.fingerprint} \(cold, 2026-01-01T00:00:00Z\)"):
+        warmth.demand(USE_CASE.fingerprint)
+    warmth.note(USE_CASE.fingerprint, Checkpoint("0", 1_234))
+    with pytest.raises(ColdStore, match=r"a backfill of .* that has done 1,234 events and has not ended"):
+        warmth.demand(USE_CASE.fingerprint)
+    filled(redis_store, [written(sorted_events(100, seed=8), tmp_path)])
+    warmth.demand(USE_CASE.fingerprint)
+    warmth.demand(old.fingerprint)
+
+
+def test_a_file_and_a_message_are_the_same_event(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Both kinds: payments with a time of their own, profiles with that of publishing, in CSV and in messages."""
+    dated_us = START_US - MINUTE_US
+    payments = sorted_events(200, seed=9)
+    profiles = [sent(USE_CASE, "profile", dated_us, customer=f"c{i}", vip=i % 2 == 0, born="1980-01-02")
+                for i in range(5)]  # fmt: skip
+    rows = [to_json(each.event) for each in profiles]
+    files = [written(payments, tmp_path), tmp_path / "profiles.csv"]
+    columns = ["customer", "vip", "born"]
+    decoded = [json.loads(row) for row in rows]
+    lines = [",".join(columns), *(",".join(str(row[c]).lower() for c in columns) for row in decoded)]
+    files[1].write_text("\n".join(lines))
+    messages = [
+        Message(
+            to_json(e.event), {"event_type": e.event_type, "event_time": rfc3339(dated_us)}, str(i), NOW_US
+        )
+        for i, e in enumerate([*profiles, *payments])
+    ]
+    stream = decode(USE_CASE, messages)
+    assert stream.events is not None and not stream.rejects
+    said = assess(engine(USE_CASE, redis_store), stream.events)
+    before = records(redis_server)
+    with history(USE_CASE, files, NOW_US, dated_us) as found:
+        warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
+        done = backfill(engine(USE_CASE, redis_store), found, warmth, NOW)
+    assert (done.applied, done.duplicates, done.too_late) == (0, len(said.batch), 0)
+    assert records(redis_server) == before
+
+
+def test_history_is_in_event_time_order_whatever_the_files(tmp_path: Path) -> None:
+    events = sorted_events(9_000, seed=10)
+    files = [written(events[i::2][::-1], tmp_path, f"{i}.jsonl") for i in range(2)]
+    with history(USE_CASE, files, NOW_US) as found:
+        batches = list(found.batches(2_500))
+        assert [len(b) for b in batches] == [2_500] * (len(events) // 2_500) + [len(events) % 2_500]
+        times = [time_us for b in batches for time_us in b.time_us.tolist()]
+        assert times == [e.event._time_us for e in events]
+        rest = [b.event_id for b in found.batches(2_500, done=2_500)]
+        assert rest == [b.event_id for b in batches[1:]]
+        assert list(found.batches(2_500, done=len(events))) == []
+    with history(USE_CASE, [files[0]], NOW_US) as other:
+        assert other.digest != found.digest
