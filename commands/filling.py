@@ -84,6 +84,62 @@ def backfill(
     raise typer.Exit(1 if done.bad else 0)
 
 
+@app.command(
+    epilog=examples(
+        "riskstream score --customers new/users.csv --transactions new/transactions.csv --out scores.csv",
+        "riskstream score new/users.csv new/transactions.csv --out scores.parquet --report scores.html --json",
+    )
+)
+def score(
+    out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
+    files: Files = None,
+    customers: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="One of the files: who they are.")
+    ] = None,
+    transactions: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="One of the files: what they did.")
+    ] = None,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    dated: Dated = None,
+    report: Annotated[Path | None, typer.Option(help="Also write a page for people: .html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score customers in files at once, without Redis: a row for each, with level, recommendation and reasons.
+
+    Events go through the stream's own assessment and policy in event-time order, so scores and levels are those
+    that the stream would have come to. Which events a file has is told by its columns; no label is needed. The
+    report has the segments and the customers to part with. Bad rows are told; the exit code is then 1.
+    """
+    from export import bundle as bundles
+    from features.usecase import load
+    from pipeline import standings
+    from pipeline.history import history
+    from pipeline.scoring import score
+
+    given = [*(files or []), *(each for each in (customers, transactions) if each)]
+    if not given:
+        raise typer.BadParameter("give files, or --customers and --transactions", param_hint="FILES")
+    standings.check(out)
+    if report:
+        standings.check(report, (".html",))
+    started_s, use, loaded = time.monotonic(), load(use_case), bundles.load(bundle)
+    with staged() as progress, history(use, given, now_us(), microseconds(dated) if dated else None,
+                                       progress) as found:  # fmt: skip
+        scored = score(use, loaded, found, progress)
+    rows = standings.table(scored)
+    standings.write(rows, out)
+    if report:
+        from training import segments
+
+        segments.write(scored, rows, report)
+    tell_bad_rows(found.bad_rows, found.bad)
+    facts = standings.summary(scored) | {"events": len(found), "bad": found.bad, "out": str(out)}
+    facts |= {"report": str(report) if report else None, "seconds": round(time.monotonic() - started_s, 3)}
+    show_json(facts) if as_json else typer.echo("\n".join(standings.told(facts)))
+    raise typer.Exit(1 if found.bad else 0)
+
+
 def filled(
     use_case: Any, files: list[Path], root: str, store: Any, warmth: Any, prefix: str, dated: datetime | None,
     batch: int,

@@ -127,7 +127,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
     has_score = np.flatnonzero(seen.scored)
     typical = medians(bundle.reference, use_case.features, seen.vectors[has_score])
     told: list[list[Reason]] = [[] for _ in customers]
-    words = [feature.words for feature in use_case.table]
+    words = [f"{each.words}{f' in {each.window}' if each.window else ''}" for each in use_case.table]
     found = reasons(
         engine.scorer, seen.vectors[has_score], seen.highest[has_score], typical, use_case.features, words
     )

@@ -1,8 +1,9 @@
 """Scored customers as a table, and the table as a file: CSV or Parquet, one row a customer, highest score first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,8 +57,33 @@ def table(found: Scored) -> pa.Table:
 def texts(found: Scored) -> list[str]:
     """What speaks for the highest score, in words."""
     return [
-        "; ".join(map(str, own)) or (NO_REASON if scored else NO_SCORE)
+        " | ".join(map(str, own)) or (NO_REASON if scored else NO_SCORE)
         for own, scored in zip(found.reasons, found.scored.tolist(), strict=True)
+    ]
+
+
+def summary(found: Scored) -> dict[str, Any]:
+    """How many customers there are, on each level, and to be parted with."""
+    levels = np.bincount(found.status["level"], minlength=len(Level)).tolist()
+    return {
+        "use_case": found.use_case.name,
+        "fingerprint": found.use_case.fingerprint,
+        "model": found.model,
+        "customers": len(found),
+        "levels": {level.name: n for level, n in zip(Level, levels, strict=True)},
+        "recommended": int((found.status["recommendation"] == Recommendation.OPEN).sum()),
+        "without_score": int((found.scored == 0).sum()),
+    }
+
+
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """The summary for a person."""
+    levels = ", ".join(f"{n:,} {name}" for name, n in facts["levels"].items())
+    return [
+        f"{facts['customers']:,} customers: {levels}; {facts['recommended']:,} to part with, "
+        f"{facts['without_score']:,} without a scored event",
+        f"{facts['events']:,} events, {facts['bad']:,} bad rows, {facts['seconds']:.1f} s; model {facts['model']}",
+        *(str(facts[name]) for name in ("out", "report") if facts[name]),
     ]
 
 
