@@ -132,7 +132,7 @@ def score(
     if report:
         from training import segments
 
-        segments.write(scored, rows, report)
+        segments.write(scored, report)
     tell_bad_rows(found.bad_rows, found.bad)
     facts = standings.summary(scored) | {"events": len(found), "bad": found.bad, "out": str(out)}
     facts |= {"report": str(report) if report else None, "seconds": round(time.monotonic() - started_s, 3)}
