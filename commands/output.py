@@ -48,3 +48,30 @@ def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(unit, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def staged() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar whose unit changes with the stage; told (stage, done, total if known). With the pace."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as progress:  # fmt: skip
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, pace="")
+            elapsed_s = progress.tasks[tasks[stage]].elapsed or 0.0
+            pace = f"{done / elapsed_s:,.0f}/s" if elapsed_s else ""
+            progress.update(tasks[stage], completed=done, total=total, pace=pace)
+
+        yield tell

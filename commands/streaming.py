@@ -56,6 +56,7 @@ def tables(
 @app.command(
     epilog=examples(
         "riskstream run",
+        "riskstream run --cold",
         "riskstream run --workers 2 --redis-url rediss://:secret@10.0.0.3:6378",
         "riskstream run -- --runner PrismRunner",
     )
@@ -78,12 +79,16 @@ def run(
         float, typer.Option(help="Seconds until the local pipeline is built anew.")
     ] = 300,
     state: State = STACK,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Start although nothing has filled the records of these features.")
+    ] = False,
     beam: Annotated[list[str], typer.Argument(metavar="[-- BEAM_FLAGS]", help="Beam's own flags.")] = [],  # noqa: B006
 ) -> None:
     """Run the streaming job until SIGTERM or Ctrl-C.
 
     Reads events, assesses them, writes assessments, alerts and dead letters. Looks first whether everything
-    it needs is there. A bundle that is promoted meanwhile is taken over without a restart.
+    it needs is there. A bundle that is promoted meanwhile is taken over without a restart. A store that neither
+    `riskstream backfill` nor an earlier job has filled with these features is refused, unless --cold is given.
     """
     from features.usecase import load
     from pipeline import options, run, topics
@@ -93,7 +98,7 @@ def run(
         use_case, bundle=bundle, redis_url=redis_url, project=project, dataset=dataset, prefix=prefix, batch=batch,
         subscription=subscription or names.reader(names.events), alerts_topic=alerts_topic or names.alerts,
         dead_letters_topic=dead_letters_topic or names.dead_letters, redis_ca_file=redis_ca_file,
-        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=str(state),
+        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=str(state), cold=cold,
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
 

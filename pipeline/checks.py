@@ -7,6 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
@@ -20,6 +22,7 @@ from pipeline.options import Job, record_ttl
 from pipeline.pubsub import Publisher, PubSubRefused, PubSubUnavailable, Subscription
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
+from pipeline.warmth import ColdStore, Warmth
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
@@ -27,6 +30,7 @@ FAULTS = (
     BadUseCase,
     BundleMismatch,
     StoreUnavailable,
+    ColdStore,
     PubSubUnavailable,
     PubSubRefused,
     tables.TableMismatch,
@@ -69,16 +73,36 @@ def check(job: Job) -> None:
 
 def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
     """What to try, by what to call it."""
-    ttl = record_ttl(use_case)
     parts: dict[str, Callable[[], object]] = {
         "bundle": lambda: bundles.check(bundles.load(job.bundle), use_case),
-        "Redis": lambda: RedisStore(job.redis_url, ttl, job.redis_ca_file, job.redis_cluster).check(),
+        "Redis": lambda: _check_store(job, use_case),
         "subscription": lambda: Subscription(job.subscription).check(),
         "tables": lambda: tables.check(query_client(job.project), job.dataset),
     }
     for topic in (job.alerts_topic, job.dead_letters_topic):
         parts[f"topic {topic}"] = lambda topic=topic: Publisher().check(topic)
     return parts
+
+
+def _check_store(job: Job, use_case: UseCase) -> None:
+    """It can be reached, and it is not empty by mistake."""
+    with closing(store_of(job, use_case)) as store:
+        store.check()
+        if not job.cold:
+            Warmth(store, job.prefix, use_case.name).demand(use_case.fingerprint)
+
+
+def note_start(job: Job) -> None:
+    """A job that was told to start cold may later start again: by then there are records. Raises StoreUnavailable."""
+    use_case = job.use_case
+    with closing(store_of(job, use_case)) as store:
+        warmth = Warmth(store, job.prefix, use_case.name)
+        if use_case.fingerprint not in warmth.markers():
+            warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))
+
+
+def store_of(job: Job, use_case: UseCase) -> RedisStore:
+    return RedisStore(job.redis_url, record_ttl(use_case), job.redis_ca_file, job.redis_cluster)
 
 
 def _failures(parts: dict[str, Callable[[], object]]) -> Iterator[str]:

@@ -35,6 +35,7 @@ class Job:
     workers: int = 1  # processes on this machine
     generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
     state: str = ".riskstream"  # folder for job.json
+    cold: bool = False  # it may start on a store that nothing has filled
 
     @classmethod
     def load(cls, use_case: str | Path, **settings: Any) -> Self:

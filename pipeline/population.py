@@ -6,7 +6,7 @@ in an order that has nothing to do with what records hold.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -44,9 +44,16 @@ class Population:
 
 def population(url: str, ca_file: str | None, cluster: bool, stem: str) -> Population:
     """The records whose keys begin with `stem`. Raises StoreUnavailable."""
+    with connected(url, ca_file, cluster) as client:
+        return _looked_at(client, stem)
+
+
+@contextmanager
+def connected(url: str, ca_file: str | None, cluster: bool) -> Iterator[Client]:
+    """A client for work on many keys. What it raises is StoreUnavailable."""
     try:
         with closing(_client(url, ca_file, cluster)) as client:
-            return _looked_at(client, stem)
+            yield client
     except (RedisError, RedisClusterException, OSError, ValueError) as error:
         raise StoreUnavailable(f"Redis: {error}") from error
 

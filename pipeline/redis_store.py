@@ -65,7 +65,10 @@ ADVICE = (
     ("NOAUTH", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
     ("Authentication required", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
     ("without any password configured", "The server has no password: take it out of the URL."),
-    ("NOPERM", "The user needs MGET, GETRANGE, PSETEX, EVAL, EVALSHA and INFO on the records' keys."),
+    (
+        "NOPERM",
+        "The user needs MGET, GETRANGE, PSETEX, EVAL, EVALSHA, INFO, GET, SET, DEL, HGETALL, HSET and HDEL.",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "Name the file with the server's certificate authority."),
     ("a certificate authority is given", "Write rediss:// to use TLS, or leave the file out."),
     ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
@@ -141,6 +144,11 @@ class RedisStore:
             return ["EVALSHA", COMMIT_SHA, len(named), *named, self._ttl_ms, seqs[rows].tobytes(), *new]
 
         return [flag == WRITTEN for flag in self._exchange(keys, command)]
+
+    def call(self, *words: bytes | str | int) -> Any:
+        """One command and its answer, for what lies beside the records."""
+        with _explained(self.address), self._noticing_loss():
+            return _call(self._ready(), list(words))
 
     def close(self) -> None:
         """Close the connections; the store can be used again and then connects anew."""

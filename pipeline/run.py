@@ -19,7 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline import crew, worker
 from pipeline.bigquery import SinkUnavailable
-from pipeline.checks import CannotStart, check
+from pipeline.checks import CannotStart, check, note_start
 from pipeline.graph import stream
 from pipeline.options import LOCAL, Job, beam_options, runner_of
 from pipeline.progress import reporting, stop
@@ -40,6 +40,7 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     SinkRefused or PubSubRefused.
     """
     check(job)
+    note_start(job)
     job, options = job.with_paths(), beam_options(beam_args)
     if runner_of(options) != LOCAL:
         return submit(job, options)

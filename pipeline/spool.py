@@ -40,12 +40,12 @@ class Spool:
         self._sizes.append(np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, 3))
         self._times.append(chunk.time_us)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All events in event-time order."""
+    def chunks(self, order: NDArray[np.intp] | None = None) -> Iterator[Chunk]:
+        """All events in event-time order, or in the given order of those that were added."""
         times, sizes = np.concatenate(self._times), np.concatenate(self._sizes)
         if not len(times):
             return
-        order = np.argsort(times, kind="stable")
+        order = np.argsort(times, kind="stable") if order is None else order
         ends = np.cumsum(sizes).reshape(-1, 3)
         self._file.flush()
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as texts:

@@ -112,7 +112,17 @@ def publish(publisher: Publisher, place: Place, messages: Sequence[Publication])
 @contextmanager
 def job(place: Place) -> Iterator[None]:
     """`riskstream run` as a process of its own."""
-    command = [sys.executable, "-m", "riskstream", "run", "--project", PROJECT, "--dataset", DATASET]
+    command = [
+        sys.executable,
+        "-m",
+        "riskstream",
+        "run",
+        "--cold",
+        "--project",
+        PROJECT,
+        "--dataset",
+        DATASET,
+    ]
     command += ["--use-case", str(place.use_case), "--bundle", place.bundle, "--state", str(place.state)]
     with subprocess.Popen(command) as process:
         try:

@@ -124,7 +124,7 @@ class Job:
         words = [word for flag in flags.items() for word in flag]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "riskstream", "run", *words],
+                [sys.executable, "-m", "riskstream", "run", "--cold", *words],
                 cwd=ROOT, env=os.environ, stdout=output, stderr=output,
             )  # fmt: skip
 

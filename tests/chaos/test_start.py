@@ -25,8 +25,10 @@ FAULTS = {
     "subscription": (["--subscription", "nowhere"], CANNOT_START, "subscriptions/nowhere: NOT_FOUND"),
     "table": (["--dataset", "nowhere"], CANNOT_START, "nowhere.assessments: run `riskstream tables`"),
     "bundle": (["--bundle", "nowhere"], CANNOT_START, "bundle: nowhere: found no manifest.json"),
+    "cold store": ([], CANNOT_START, "Fill them with `riskstream backfill`"),
     "fingerprint": (["--use-case", "other.yaml"], CANNOT_START, "train a new bundle"),
 }
+COLD: dict[str, list[str]] = {"cold store": []}  # all others are told to start with nothing
 
 
 @pytest.fixture
@@ -54,7 +56,9 @@ def test_what_is_missing_is_said_before_anything_runs(
         furnished.use_case.file,
     ]
     state = ["--state", str(tmp_path / "state")]
-    monkeypatch.setattr(sys, "argv", ["riskstream", "run", *own, *state, *flags])
+    monkeypatch.setattr(
+        sys, "argv", ["riskstream", "run", *own, *state, *COLD.get(fault, ["--cold"]), *flags]
+    )
     began_s = time.monotonic()
     with pytest.raises(SystemExit) as ended:
         riskstream.main()

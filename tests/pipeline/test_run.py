@@ -73,7 +73,7 @@ def job(
     return Job.load(
         MARKET, bundle=root, redis_url=redis_server.url, project=PROJECT, dataset=dataset, state=str(tmp_path),
         subscription=names.reader(names.events), alerts_topic=names.alerts,
-        dead_letters_topic=names.dead_letters, generation_s=3.0,
+        dead_letters_topic=names.dead_letters, generation_s=3.0, cold=True,
     )  # fmt: skip
 
 

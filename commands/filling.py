@@ -1,0 +1,187 @@
+"""History into the store and out of it again: backfill, drop; and unlabelled customers scored at once: score."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.output import show_json, staged
+from commands.streaming import REDIS, TIMES, Prefix, RedisCaFile, RedisCluster, microseconds
+
+app = typer.Typer()
+RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)]
+Files = Annotated[
+    list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")
+]
+Dated = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=TIMES,
+        metavar="TIME",
+        help="When events without a time happened; default: with the earliest of the others.",
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "riskstream backfill build/history/users.csv build/history/transactions.csv --dated 2024-07-01T00:00:00Z",
+        "riskstream backfill build/history/*.csv --use-case usecases/next.yaml --bundle gs://bucket/next",
+        "riskstream backfill --drop 0123456789abcdef",
+    )
+)
+def backfill(
+    redis_url: RedisUrl,
+    files: Files = None,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    redis_ca_file: RedisCaFile = None,
+    redis_cluster: RedisCluster = False,
+    prefix: Prefix = "riskstream",
+    dated: Dated = None,
+    batch: Annotated[int, typer.Option(min=1, max=20_000, help="Events assessed at once.")] = 16_000,
+    dropped: Annotated[
+        str | None,
+        typer.Option("--drop", metavar="FINGERPRINT", help="Delete the records of these features instead."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fill Redis from history, so that a new version of a use case, or an empty store, starts warm.
+
+    Events are assessed as the stream assesses them, in event-time order, and nothing is published: the records
+    are those that the stream would have left. Killed, it goes on where it was when it is run again. An event
+    that also comes through the stream is counted once, if --dated says what `riskstream publish --dated` said.
+    Fill the records of new features before a job uses them: history that comes behind the stream is refused as
+    too late. Bad rows are told; the exit code is then 1.
+    """
+    from contextlib import closing
+
+    from features.usecase import load
+    from pipeline.options import record_ttl
+    from pipeline.redis_store import RedisStore
+    from pipeline.warmth import Warmth
+
+    if bool(files) == bool(dropped):
+        raise typer.BadParameter("give files of history, or --drop, not both", param_hint="FILES")
+    found = load(use_case)
+    with closing(RedisStore(redis_url, record_ttl(found), redis_ca_file, redis_cluster)) as store:
+        warmth = Warmth(store, prefix, found.name)
+        if dropped:
+            from pipeline.backfill import drop
+
+            with staged() as progress:
+                n = drop(redis_url, redis_ca_file, redis_cluster, warmth, dropped, progress)
+            show_json({"dropped": dropped, "records": n}) if as_json else typer.echo(f"{n:,} records deleted")
+            return
+        done = filled(found, files or [], bundle, store, warmth, prefix, dated, batch)
+    tell_bad_rows(done.bad_rows, done.bad)
+    show_json(summary(done)) if as_json else typer.echo(told(done))
+    raise typer.Exit(1 if done.bad else 0)
+
+
+@app.command(
+    epilog=examples(
+        "riskstream score --customers new/users.csv --transactions new/transactions.csv --out scores.csv",
+        "riskstream score new/users.csv new/transactions.csv --out scores.parquet --report scores.html --json",
+    )
+)
+def score(
+    out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
+    files: Files = None,
+    customers: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="One of the files: who they are.")
+    ] = None,
+    transactions: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="One of the files: what they did.")
+    ] = None,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    dated: Dated = None,
+    report: Annotated[Path | None, typer.Option(help="Also write a page for people: .html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score customers in files at once, without Redis: a row for each, with level, recommendation and reasons.
+
+    Events go through the stream's own assessment and policy in event-time order, so scores and levels are those
+    that the stream would have come to. Which events a file has is told by its columns; no label is needed. The
+    report has the segments and the customers to part with. Bad rows are told; the exit code is then 1.
+    """
+    from export import bundle as bundles
+    from features.usecase import load
+    from pipeline import standings
+    from pipeline.history import history
+    from pipeline.scoring import score
+
+    given = [*(files or []), *(each for each in (customers, transactions) if each)]
+    if not given:
+        raise typer.BadParameter("give files, or --customers and --transactions", param_hint="FILES")
+    standings.check(out)
+    if report:
+        standings.check(report, (".html",))
+    started_s, use, loaded = time.monotonic(), load(use_case), bundles.load(bundle)
+    with staged() as progress, history(use, given, now_us(), microseconds(dated) if dated else None,
+                                       progress) as found:  # fmt: skip
+        scored = score(use, loaded, found, progress)
+    rows = standings.table(scored)
+    standings.write(rows, out)
+    if report:
+        from training import segments
+
+        segments.write(scored, report)
+    tell_bad_rows(found.bad_rows, found.bad)
+    facts = standings.summary(scored) | {"events": len(found), "bad": found.bad, "out": str(out)}
+    facts |= {"report": str(report) if report else None, "seconds": round(time.monotonic() - started_s, 3)}
+    show_json(facts) if as_json else typer.echo("\n".join(standings.told(facts)))
+    raise typer.Exit(1 if found.bad else 0)
+
+
+def filled(
+    use_case: Any, files: list[Path], root: str, store: Any, warmth: Any, prefix: str, dated: datetime | None,
+    batch: int,
+) -> Any:  # fmt: skip
+    from export import bundle as bundles
+    from pipeline.assess import Engine
+    from pipeline.backfill import backfill
+    from pipeline.history import history
+
+    engine = Engine.of(use_case, bundles.load(root), store, prefix)
+    store.check()
+    with staged() as progress, history(use_case, files, now_us(), microseconds(dated) if dated else None,
+                                       progress) as found:  # fmt: skip
+        return backfill(engine, found, warmth, datetime.now(UTC), progress, batch)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def tell_bad_rows(rows: Sequence[tuple[Path, Any]], bad: int) -> None:
+    for file, row in rows:
+        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    if bad > len(rows):
+        typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)
+
+
+def summary(done: Any) -> dict[str, Any]:
+    bad_rows = [{"file": str(file), **asdict(row)} for file, row in done.bad_rows]
+    return asdict(done) | {"bad_rows": bad_rows, "events_per_s": round(done.events_per_s, 1)}
+
+
+def told(done: Any) -> str:
+    lines = [
+        f"{done.use_case} {done.fingerprint}: {done.events:,} events, {done.applied:,} applied, "
+        f"{done.duplicates:,} duplicates, {done.too_late:,} too late, {done.bad:,} bad rows; "
+        f"{done.seconds:.1f} s, {done.events_per_s:,.0f} events/s"
+    ]
+    if done.resumed_at:
+        lines.append(f"an earlier run had done the first {done.resumed_at:,} of them")
+    if done.too_late:
+        lines.append(
+            "too late: the records already hold later events; fill the records of new features before a job uses them"
+        )
+    return "\n".join(lines)
