@@ -9,15 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.frame import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.output import show_json, staged
 from commands.streaming import REDIS, TIMES, Prefix, RedisCaFile, RedisCluster, microseconds
 
 app = typer.Typer()
 RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)]
-Files = Annotated[
-    list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")
-]
+Files = Annotated[list[str] | None, FILES]
 Dated = Annotated[
     datetime | None,
     typer.Option(
@@ -114,10 +112,11 @@ def score(
     from export import bundle as bundles
     from features.usecase import load
     from pipeline import standings
+    from pipeline.files import place
     from pipeline.history import history
     from pipeline.scoring import score
 
-    given = [*(files or []), *(each for each in (customers, transactions) if each)]
+    given = [*map(place, files or []), *(each for each in (customers, transactions) if each)]
     if not given:
         raise typer.BadParameter("give files, or --customers and --transactions", param_hint="FILES")
     standings.check(out)
@@ -141,18 +140,19 @@ def score(
 
 
 def filled(
-    use_case: Any, files: list[Path], root: str, store: Any, warmth: Any, prefix: str, dated: datetime | None,
+    use_case: Any, files: list[str], root: str, store: Any, warmth: Any, prefix: str, dated: datetime | None,
     batch: int,
 ) -> Any:  # fmt: skip
     from export import bundle as bundles
     from pipeline.assess import Engine
     from pipeline.backfill import backfill
+    from pipeline.files import place
     from pipeline.history import history
 
     engine = Engine.of(use_case, bundles.load(root), store, prefix)
     store.check()
-    with staged() as progress, history(use_case, files, now_us(), microseconds(dated) if dated else None,
-                                       progress) as found:  # fmt: skip
+    places, dated_us = list(map(place, files)), microseconds(dated) if dated else None
+    with staged() as progress, history(use_case, places, now_us(), dated_us, progress) as found:
         return backfill(engine, found, warmth, datetime.now(UTC), progress, batch)
 
 

@@ -65,15 +65,13 @@ def place(text: str) -> str:
     return text
 
 
-Files = Annotated[
-    list[str],
-    typer.Argument(
-        parser=place,
-        metavar="FILE",
-        help="CSV, JSONL or Parquet files, or bq://PROJECT.DATASET.TABLE; "
-        "TYPE=FILE where the columns fit several event types.",
-    ),
-]
+FILES: Any = typer.Argument(
+    parser=place,
+    metavar="FILE",
+    help="CSV, JSONL or Parquet files, or bq://PROJECT.DATASET.TABLE; TYPE=FILE where the columns fit several "
+    "event types.",
+)
+Files = Annotated[list[str], FILES]
 UseCase = Annotated[
     Path, typer.Option("--use-case", envvar="RISKSTREAM_USE_CASE", metavar="FILE", help="The use case file.")
 ]

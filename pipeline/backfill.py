@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 
 from redis import Redis, RedisCluster
 
@@ -27,7 +26,7 @@ from features.events import batch as make_batch
 from features.kernel import Disposition
 from features.kernel.tables import RING_KEEP, RING_LIMIT
 from pipeline.assess import Assessments, Engine, assess
-from pipeline.files import BadRow
+from pipeline.files import BadRow, Place
 from pipeline.history import History, Progress, quiet
 from pipeline.population import GLOB, connected
 from pipeline.warmth import Checkpoint, Warmth
@@ -51,7 +50,7 @@ class Backfilled:
     duplicates: int
     too_late: int
     bad: int
-    bad_rows: tuple[tuple[Path, BadRow], ...]
+    bad_rows: tuple[tuple[Place, BadRow], ...]
     resumed_at: int  # events that an earlier run had done
     conflicts: int  # events done again because another worker had written first
     seconds: float

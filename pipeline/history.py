@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import xxhash
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from features.events import BadEvent, Batch, batch
 from features.intake import decode_all
 from features.usecase import UseCase
-from pipeline.files import BadRow, Chunk, event_type_of, read
+from pipeline.files import BadRow, Chunk, Place, event_type_of, read
 from pipeline.spool import Spool
 
 SHOWN_BAD_ROWS = 100
@@ -36,7 +35,7 @@ class History:
     types: NDArray[np.object_]  # [n] event types, in that order
     time_us: NDArray[np.int64]  # [n] in that order
     bad: int
-    bad_rows: tuple[tuple[Path, BadRow], ...]  # the first of them
+    bad_rows: tuple[tuple[Place, BadRow], ...]  # the first of them
     digest: str
 
     def __len__(self) -> int:
@@ -70,7 +69,7 @@ def quiet(stage: str, done: int, total: int | None) -> None:
 @contextmanager
 def history(
     use_case: UseCase,
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     now_us: int,
     dated_us: int | None = None,
     progress: Progress = quiet,
@@ -96,12 +95,12 @@ class _Intake:
     def __init__(self, spool: Spool, digest: xxhash.xxh3_128) -> None:
         self.spool, self.digest = spool, digest
         self.rows = self.bad = 0
-        self.bad_rows: list[tuple[Path, BadRow]] = []
+        self.bad_rows: list[tuple[Place, BadRow]] = []
         self.kinds: dict[str, int] = {}
         self.kind: list[NDArray[np.int8]] = [np.empty(0, np.int8)]
         self.times: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
 
-    def add(self, path: Path, kind: str, chunk: Chunk) -> None:
+    def add(self, path: Place, kind: str, chunk: Chunk) -> None:
         self.spool.add(chunk)
         for body in chunk.bodies:
             self.digest.update(body)
