@@ -4,7 +4,7 @@ One pass over the sorted scores gives every figure of one weighting, so a bootst
 weighted by what the caller says; what is counted in rows (precision at k) takes each row as one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,28 +31,37 @@ class Sample:
     weight: Floats
     customer: NDArray[np.intp]
 
+    def sorted(self) -> "Sample":
+        """By falling score, so that a replicate needs no other order."""
+        order = np.argsort(-self.score, kind="stable")
+        return Sample(self.label[order], self.score[order], self.weight[order], self.customer[order])
+
+    @property
+    def ends(self) -> NDArray[np.intp]:
+        """Last places of equal scores, once sorted."""
+        return np.flatnonzero(np.append(np.diff(self.score) != 0, True))
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Weights at or above each distinct score, scores falling: of positives, of negatives, and how many rows."""
+    """What lies at or above each distinct score, scores falling."""
 
-    true: Floats
-    false: Floats
-    rows: Floats  # drawn rows
+    true: Floats  # weight of positives
+    false: Floats  # and of negatives
+    rows: Floats
     true_rows: Floats
     error: float  # weighted sum of squared errors
 
     @classmethod
-    def of(cls, ranking: Ranking, weight: Floats, times: Floats) -> "Curve":
+    def of(cls, by_score: Sample, ends: NDArray[np.intp], times: Floats) -> "Curve":
         """`times` [n]: how often each row was drawn."""
-        weighted = weight * times
-        true, false = ranking.flagged(weighted)
-        true_rows, false_rows = ranking.flagged(times)
-        error = weighted @ (ranking.score - ranking.label) ** 2
-        return cls(true, false, true_rows + false_rows, true_rows, float(error))
+        label, weighted = by_score.label, by_score.weight * times
+        sums = [np.cumsum(each)[ends] for each in (weighted, weighted * label, times, times * label)]
+        error = weighted @ (by_score.score - label) ** 2
+        return cls(sums[1], sums[0] - sums[1], sums[2], sums[3], float(error))
 
 
-def figures(curve: Curve, flagged_at: Mapping[str, int]) -> dict[str, float]:
+def figures(curve: Curve, k_of: Mapping[str, int], flagged_at: Mapping[str, int]) -> dict[str, float]:
     """All figures of one weighting by name; `flagged_at`: how many distinct scores reach a threshold, by its name."""
     true, false = curve.true, curve.false
     positives, negatives = true[-1], false[-1]
@@ -65,7 +74,7 @@ def figures(curve: Curve, flagged_at: Mapping[str, int]) -> dict[str, float]:
     }
     for name, rate in RATES.items():
         found[f"recall at {name}"] = np.max(true, where=false <= rate * negatives, initial=0.0) / positives
-    for name, k in tops(int(curve.rows[-1])).items():
+    for name, k in k_of.items():
         found[f"precision at {name}"] = _precision_at(curve, k)
     for name, reached in flagged_at.items():
         found |= {f"{name} {each}": value for each, value in _at(curve, reached).items()}
@@ -92,21 +101,24 @@ def _at(curve: Curve, reached: int) -> dict[str, float]:
 
 def intervals(sample: Sample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:
     """Every figure with its 95 % interval, from drawing customers with replacement."""
-    ranking = Ranking.of(sample.label, sample.score)
-    distinct = ranking.score[ranking.order][ranking.ends]
-    reached = {name: int((distinct >= value).sum()) for name, value in thresholds.items()}
-    value = figures(Curve.of(ranking, sample.weight, np.ones(len(sample.label))), reached)
-    drawn: dict[str, list[float]] = {name: [] for name in value}
+    by_score = sample.sorted()
+    ends = by_score.ends
+    reached = {name: int((by_score.score[ends] >= value).sum()) for name, value in thresholds.items()}
+    k_of = tops(len(sample.label))
+    value = figures(Curve.of(by_score, ends, np.ones(len(sample.label))), k_of, reached)
+    drawn = [figures(Curve.of(by_score, ends, times), k_of, reached) for times in draws(by_score, seed)]
+    return {name: Interval(each, *bounds([one[name] for one in drawn])) for name, each in value.items()}
+
+
+def draws(sample: Sample, seed: int) -> Iterator[Floats]:
+    """REPLICATES times, how often each row [n] is there when customers are drawn with replacement."""
     rng, customers = np.random.default_rng(seed), int(sample.customer.max()) + 1
-    replicates = 0
-    while replicates < REPLICATES:
+    made = 0
+    while made < REPLICATES:
         times = draw(rng, customers)[sample.customer]
-        if not 0 < times @ ranking.label < times.sum():  # a draw of only one class says nothing
-            continue
-        for name, each in figures(Curve.of(ranking, sample.weight, times), reached).items():
-            drawn.setdefault(name, []).append(each)
-        replicates += 1
-    return {name: Interval(each, *bounds(drawn[name])) for name, each in value.items()}
+        if 0 < times @ sample.label < times.sum():  # a draw of only one class says nothing
+            made += 1
+            yield times
 
 
 def draw(rng: np.random.Generator, customers: int) -> Floats:
