@@ -1,4 +1,4 @@
-"""Whether a score of 0.3 means that three of ten are positive: bins of neighbouring scores, and what is true of them."""
+"""Whether a score of 0.3 means that three of ten are positive: bins of neighbouring scores, and their shares."""
 
 import numpy as np
 from numpy.typing import NDArray
