@@ -369,3 +369,21 @@ def test_one_label_alone_is_refused(found):
     rows = replace(found.rows, label=np.zeros_like(found.rows.label))
     with pytest.raises(BadHistory, match="all negative"):
         evaluate(USE_CASE, replace(found, rows=rows), 3)
+
+
+def test_notes_tell_scores_of_folds_from_the_models_own(evaluated, found):
+    own = Scorer(found.model).score(found.rows.vectors).astype(np.float64)
+    notes = evaluate(USE_CASE, replace(found, score=own), 3).notes
+    assert not any(note.startswith("The scores are those of folds") for note in notes)
+    assert any(note.startswith("The scores are those of folds") for note in evaluated.notes)
+
+
+def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(found):
+    of_event = parse(TEXT.replace("at: time}", "at: time, bad: boolean}").replace(
+        "{from: customer.state, positive: [SUSPENDED]}", "{from: payment.bad, positive: [true]}"))  # fmt: skip
+    told = evaluate(of_event, replace(found, thresholds={"medium": 0.5, "high": 2.0}), 3)
+    assert told.decides == "events" and told.words.endswith("none reaches HIGH.")
+    assert told.events.at["high"].flagged == 0 and np.isnan(told.events.at["high"].precision.value)
+    assert told.segments[2].customers == 0 and told.segments[2].medians["amount"] is None
+    assert b'"precision":{"value":null' in msgspec.json.encode(told)
+    assert any(note.startswith("The label is of single events") for note in told.notes)

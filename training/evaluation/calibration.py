@@ -32,4 +32,4 @@ def _places(score: Floats, weight: Floats) -> NDArray[np.intp]:
     _, tie = np.unique(score, return_inverse=True)
     own = np.bincount(tie, weight)
     middle = (np.cumsum(own) - own / 2) / own.sum()
-    return np.minimum((middle * BINS).astype(np.intp), BINS - 1)[tie]
+    return np.asarray(np.minimum((middle * BINS).astype(np.intp), BINS - 1)[tie])

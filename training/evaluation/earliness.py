@@ -11,9 +11,13 @@ DAY_US = 86_400_000_000
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
-def quantiles(values: NDArray[np.generic]) -> Quantiles:
+def quantiles(values: NDArray[np.number]) -> Quantiles:
     """NaN if there are no values."""
-    found = np.quantile(values, SHARES).tolist() if len(values) else [float("nan")] * len(SHARES)
+    found = (
+        np.quantile(values.astype(np.float64), SHARES).tolist()
+        if len(values)
+        else [float("nan")] * len(SHARES)
+    )
     return Quantiles(*found)
 
 

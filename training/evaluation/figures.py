@@ -64,7 +64,7 @@ class LevelFigures(Struct, frozen=True):
     average_precision: Interval
     brier: Interval
     recall_at_fpr: dict[str, Interval]  # 0.1%, 1%, 5%
-    precision_at_k: dict[str, Interval]  # 10, 50, 100, 500, 1%
+    precision_at_k: dict[str, Interval]  # 10, 50, 100, 500, 1%, as far as there are so many
     roc: tuple[Point, ...]  # x false positive rate, y recall
     precision_recall: tuple[Point, ...]  # x recall, y precision
     calibration: tuple[CalibrationBin, ...]

@@ -115,7 +115,7 @@ def _drops(
 
 def _dealt(rows: _Rows, columns: list[int], order: NDArray[np.intp], draws: Sequence[Floats]) -> Floats:
     vectors = rows.vectors.copy()
-    vectors[:, columns] = rows.vectors[np.ix_(order, columns)]
+    vectors[:, columns] = rows.vectors[np.ix_(order, np.array(columns))]
     return np.array(rows.precision(vectors, draws))
 
 
