@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.reference import Bins, Reference, shares
+from training.evaluation.calibration import calibration
 from training.gates import Interval
 
 REPLICATES = 500
@@ -57,14 +58,9 @@ def psi(bins: Bins, values: NDArray[np.floating]) -> float:
     return float(((now - then) * np.log(now / then)).sum())
 
 
-def calibration_error(label: NDArray[np.integer], score: Floats, weight: Floats, bins: int = 10) -> float:
-    """Expected calibration error: mean distance of share and mean score in bins of equal weight (Naeini, 2015)."""
-    order = np.argsort(score, kind="stable")
-    place = np.minimum((np.cumsum(weight[order]) - weight[order] / 2) * bins / weight.sum(), bins - 1).astype(
-        int
-    )
-    apart = np.bincount(place, (weight * (label - score))[order], minlength=bins)
-    return float(np.abs(apart).sum() / weight.sum())
+def calibration_error(label: NDArray[np.integer], score: Floats, weight: Floats) -> float:
+    """Expected calibration error over rows [n]; rows with equal scores count together, in whatever order they come."""
+    return calibration(label, score, weight)[1]
 
 
 def false_positive_rates(

@@ -1,0 +1,389 @@
+"""Evaluation's figures against scikit-learn and naive loops, on scores with ties and customers of unequal size."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+
+from export.onnx import Scorer, convert
+from features.usecase import parse
+from training.evaluation.baselines import baselines
+from training.evaluation.calibration import calibration
+from training.evaluation.curves import Sample, intervals
+from training.evaluation.customers import Customers
+from training.evaluation.earliness import earliness
+from training.evaluation.evaluate import evaluate
+from training.evaluation.fairness import fairness, rate
+from training.evaluation.figures import Evaluation, Interval
+from training.evaluation.importance import group_of, importance
+from training.evaluation.level import gain, level_figures, of_customers, of_events
+from training.evaluation.segments import segments
+from training.evaluation.weeks import weeks
+from training.fit import BadHistory
+from training.history import History
+from training.train import Judged
+
+TEXT = """
+use_case: tiny
+subject: customer
+events:
+  customer:
+    scored: false
+    id: ["*"]
+    time: published
+    entities: {customer: user_id}
+    fields: {user_id: string, state: [ACTIVE, SUSPENDED], sex: [F, M], plan: [FREE, PAID]}
+  payment:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: user_id}
+    fields: {id: string, user_id: string, amount: number, at: time}
+features:
+  customer:
+    aggregates:
+      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}
+    ratios:
+      mean: {of: paid.sum.24h, over: paid.count.24h}
+      share: {of: event.amount, over: paid.sum.24h}
+    attributes:
+      plan: {from: customer.plan}
+  event: [amount]
+label: {from: customer.state, positive: [SUSPENDED]}
+protected: [customer.sex]
+"""
+USE_CASE = parse(TEXT)
+FEATURES = ("paid_count_24h", "paid_sum_24h", "mean", "share", "plan_FREE", "plan_PAID", "amount")
+DAY_US = 86_400_000_000
+FROM_US = int(datetime(2026, 3, 4, tzinfo=UTC).timestamp()) * 1_000_000  # a Wednesday
+THRESHOLDS = {"medium": 0.3, "high": 0.6}
+STRICT = 0.97
+
+
+def history(seed=5, n=4_000, customers=300, signal=1.5) -> History:
+    """Some customers have many events, a fifth are positive; the first two columns tell, the others do not."""
+    rng = np.random.default_rng(seed)
+    customer = (customers * rng.random(n) ** 2).astype(np.int64)
+    label = (rng.permutation(customers) < customers // 5)[customer].astype(np.int64)
+    vectors = rng.normal(0, 1, (n, len(FEATURES))).astype(np.float32).round(1)
+    vectors[:, :2] += signal * label[:, None]
+    times_us = FROM_US + rng.integers(0, 40 * DAY_US, n)
+    sex = np.array(["F", "M", ""])[rng.choice(3, customers, p=[0.5, 0.3, 0.2])]
+    names = np.array([f"c{k}" for k in customer])
+    ids = np.arange(n).astype(str)
+    return History(vectors, label, names, times_us, times_us, ids, {"customer.sex": sex[customer]})
+
+
+def judged(rows: History, seed=9) -> Judged:
+    """Judged by a linear model of other rows of the same make; scores have ties."""
+    other = history(seed)
+    learner = LogisticRegression(C=1.0).fit(other.vectors, other.label)
+    model = convert(learner, len(FEATURES))
+    score = Scorer(model).score(rows.vectors).astype(np.float64).round(2)
+    return Judged(rows, score, THRESHOLDS, model)
+
+
+@pytest.fixture(scope="module")
+def found() -> Judged:
+    return judged(history())
+
+
+@pytest.fixture(scope="module")
+def strict(found) -> Judged:
+    """At a threshold that some positive customers never reach."""
+    return replace(found, thresholds={"medium": 0.3, "high": STRICT})
+
+
+@pytest.fixture(scope="module")
+def evaluated(found) -> Evaluation:
+    return evaluate(USE_CASE, found, 3, costs=(100.0, 5.0))
+
+
+def test_the_areas_and_the_brier_score_are_scikit_learns(found):
+    customers = Customers.of(found)
+    for sample in (of_events(found, customers), of_customers(customers)):
+        level = level_figures("events", sample, THRESHOLDS, None, 1)
+        given = (sample.label, sample.score, sample.weight)
+        for value, theirs in (
+            (level.roc_auc, metrics.roc_auc_score),
+            (level.average_precision, metrics.average_precision_score),
+            (level.brier, metrics.brier_score_loss),
+        ):
+            expected = theirs(given[0], given[1], sample_weight=given[2])
+            assert value.value == pytest.approx(expected, abs=1e-12)
+            assert value.low < expected < value.high
+        for name, threshold in THRESHOLDS.items():
+            flagged = sample.score >= threshold
+            precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+                sample.label, flagged, sample_weight=sample.weight, average="binary"
+            )
+            at = level.at[name]
+            told = (at.precision.value, at.recall.value, at.f1.value)
+            assert told == pytest.approx((precision, recall, f1))
+            negative = sample.weight * (1 - sample.label)
+            assert at.false_positive_rate.value == pytest.approx(negative[flagged].sum() / negative.sum())
+            assert at.flagged == flagged.sum() and at.threshold == threshold
+
+
+def test_recall_at_a_false_positive_rate_is_the_best_of_all_thresholds_that_keep_it(found):
+    customers = Customers.of(found)
+    sample = of_customers(customers)
+    level = level_figures("customers", sample, THRESHOLDS, None, 1)
+    negatives, positives = sample.score[sample.label == 0], sample.score[sample.label == 1]
+    for name, most in (("0.1%", 0.001), ("1%", 0.01), ("5%", 0.05)):
+        kept = [t for t in set(sample.score.tolist()) if (negatives >= t).mean() <= most]
+        expected = max([(positives >= t).mean() for t in kept], default=0.0)
+        assert level.recall_at_fpr[name].value == pytest.approx(expected)
+
+
+def test_precision_at_k_and_gain_take_of_equal_scores_what_chance_would(found):
+    customers = Customers.of(found)
+    sample = of_events(found, customers)
+    level = level_figures("events", sample, THRESHOLDS, None, 1)
+    rng = np.random.default_rng(2)
+    hits = np.zeros((2_000, len(sample.label)))
+    for row in hits:  # equal scores in an order of chance
+        row[:] = np.cumsum(sample.label[np.lexsort((rng.random(len(sample.label)), -sample.score))])
+    expected = hits.mean(axis=0)
+    assert list(level.precision_at_k) == ["10", "50", "100", "500", "1%"]
+    for name, k in (("10", 10), ("50", 50), ("100", 100), ("500", 500), ("1%", 40)):
+        assert level.precision_at_k[name].value == pytest.approx(expected[k - 1] / k, abs=0.02)
+    for decile in gain(sample):
+        k = round(decile.share_of_rows * len(sample.label))
+        assert decile.share_of_positives == pytest.approx(expected[k - 1] / sample.label.sum(), abs=0.01)
+        assert decile.lift == pytest.approx(decile.share_of_positives / decile.share_of_rows)
+    few = Sample(*(each[:60] for each in (sample.label, sample.score, sample.weight, sample.customer)))
+    assert "100" not in level_figures("events", few, THRESHOLDS, None, 1).precision_at_k
+
+
+def test_curves_run_through_scikit_learns_points(found):
+    customers = Customers.of(found)
+    sample = of_events(found, customers)
+    level = level_figures("events", sample, THRESHOLDS, (100.0, 5.0), 1)
+    x, y, _ = metrics.roc_curve(
+        sample.label, sample.score, sample_weight=sample.weight, drop_intermediate=False
+    )
+    assert [(p.x, p.y) for p in level.roc] == [pytest.approx(each) for each in zip(x, y, strict=True)]
+    precision, recall, _ = metrics.precision_recall_curve(
+        sample.label, sample.score, sample_weight=sample.weight
+    )
+    expected = list(zip(recall[:-1], precision[:-1], strict=True))[::-1]
+    assert [(p.x, p.y) for p in level.precision_recall] == [pytest.approx(each) for each in expected]
+    for point in level.cost:
+        each = np.where(sample.label == 1, 100.0 * (sample.score < point.x), 5.0 * (sample.score >= point.x))
+        assert point.y == pytest.approx(np.average(each, weights=sample.weight))
+    assert level_figures("events", sample, THRESHOLDS, None, 1).cost == ()
+
+
+def test_a_curve_of_many_points_keeps_its_ends_and_its_area():
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 2, 5_000)
+    score = rng.normal(0, 1, 5_000) + label
+    level = level_figures(
+        "events", Sample(label, score, np.ones(5_000), np.arange(5_000)), THRESHOLDS, None, 1
+    )
+    assert len(level.roc) <= 200 and (level.roc[0].y, level.roc[-1].x) == (0.0, 1.0)
+    area = np.trapezoid([p.y for p in level.roc], [p.x for p in level.roc])
+    assert area == pytest.approx(level.roc_auc.value, abs=0.002)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    """Scores of positives and negatives are normal and sqrt(2) apart, so the ROC AUC is known: 0.8413."""
+    inside = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        customer = rng.integers(0, 150, 400)
+        label = (np.arange(150) % 3 == 0)[customer].astype(np.int64)
+        score = rng.normal(0, 1, 400) + np.sqrt(2) * label
+        auc = intervals(Sample(label, score, np.ones(400), customer), {}, seed)["roc_auc"]
+        inside += auc.low <= 0.8413 <= auc.high
+    assert inside >= 34  # 38 are expected; fewer than 34 has a chance of about one in a hundred
+
+
+def test_calibration_bins_hold_neighbours_and_a_true_probability_has_no_error():
+    rng = np.random.default_rng(4)
+    score = rng.random(50_000)
+    label = (rng.random(50_000) < score).astype(np.int64)
+    bins, error = calibration(label, score, np.ones(50_000))
+    assert len(bins) == 10 and sum(each.n for each in bins) == 50_000 and error < 0.01
+    assert [each.mean_score for each in bins] == pytest.approx(np.arange(0.05, 1, 0.1).tolist(), abs=0.01)
+    assert all(each.share == pytest.approx(each.mean_score, abs=0.03) for each in bins)
+    (only,), apart = calibration(np.array([1, 0, 0, 0]), np.full(4, 0.5), np.array([3.0, 1, 1, 1]))
+    assert (only.share, only.n, apart) == (0.5, 4, 0.0)
+
+
+def test_earliness_is_that_of_a_loop_over_customers(strict):
+    events, days, positives = [], [], 0
+    for name in sorted(set(strict.rows.customers.tolist())):
+        own = [k for k, each in enumerate(strict.rows.customers) if each == name]
+        own.sort(key=lambda k: strict.rows.times_us[k])
+        if not any(strict.rows.label[k] for k in own):
+            continue
+        positives += 1
+        flagged = [place for place, k in enumerate(own) if strict.score[k] >= STRICT]
+        if flagged:
+            events.append(len(own) - 1 - flagged[0])
+            days.append((strict.rows.times_us[own[-1]] - strict.rows.times_us[own[flagged[0]]]) / DAY_US)
+    told = earliness(strict, Customers.of(strict))
+    assert (told.positives, told.caught) == (positives, len(events)) and 0 < len(events) < positives
+    assert told.share_never_caught == pytest.approx(1 - len(events) / positives)
+    assert told.events_before_last.median == np.median(events)
+    assert told.days_before_last.q90 == pytest.approx(np.quantile(days, 0.9))
+
+
+def test_nobody_caught_has_no_quantiles(found):
+    told = earliness(replace(found, thresholds={"medium": 0.5, "high": 2.0}), Customers.of(found))
+    assert (told.caught, told.share_never_caught) == (0, 1.0) and np.isnan(told.events_before_last.median)
+
+
+def test_fairness_is_that_of_a_loop_over_customers(strict):
+    people: dict[str, list[object]] = {}
+    for k, name in enumerate(strict.rows.customers.tolist()):
+        _, label, flagged = people.get(name, ["", False, False])
+        people[name] = [
+            str(strict.rows.protected["customer.sex"][k]) or "unknown",
+            label or strict.rows.label[k] == 1,
+            flagged or strict.score[k] >= STRICT,
+        ]
+    (told,), notes = fairness(strict, Customers.of(strict))
+    assert told.field == "customer.sex" and notes == ()
+    assert {group.group for group in told.groups} == {"F", "M", "unknown"}
+    shares = {}
+    for group in told.groups:
+        own = [(label, flagged) for own_sex, label, flagged in people.values() if own_sex == group.group]
+        shares[group.group] = np.mean([flagged for _, flagged in own])
+        assert (group.n, group.positives) == (len(own), sum(label for label, _ in own))
+        assert group.flagged.value == pytest.approx(shares[group.group])
+        for rates, wanted, what in (
+            (group.false_positive_rate, False, True),
+            (group.false_negative_rate, True, False),
+        ):
+            assert rates.value == pytest.approx(np.mean([f == what for label, f in own if label == wanted]))
+        assert group.precision.value == pytest.approx(np.mean([label for label, f in own if f]))
+        assert group.flagged.low < group.flagged.value < group.flagged.high
+    assert told.lowest_ratio == pytest.approx(min(shares.values()) / max(shares.values()))
+
+
+def test_small_groups_are_left_out_and_said_to_be(found):
+    sex = found.rows.protected["customer.sex"].copy()
+    sex[np.isin(found.rows.customers, ["c3", "c4"])] = "X"
+    rows = replace(found.rows, protected={"customer.sex": sex})
+    (told,), (note,) = fairness(replace(found, rows=rows), Customers.of(replace(found, rows=rows)))
+    assert "X" not in {group.group for group in told.groups}
+    assert note.startswith("customer.sex: 1 groups with 2 customers in all are left out")
+
+
+def test_wilsons_interval():
+    """Figures of Newcombe (1998), table I."""
+    assert (rate(81, 263).low, rate(81, 263).high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert (rate(0, 20).low, rate(0, 20).high) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert np.isnan(rate(0, 0).value)
+
+
+def test_weeks_begin_on_monday_and_a_shift_is_seen(found):
+    told = weeks(found, Customers.of(found))
+    assert [week.start for week in told][:2] == ["2026-03-02", "2026-03-09"]
+    assert sum(week.n for week in told) == 4_000 and all(week.roc_auc > 0.7 for week in told)
+    assert max(week.psi for week in told) < 0.1
+    late = found.rows.times_us >= FROM_US + 33 * DAY_US
+    shifted = replace(found, score=np.where(late, np.minimum(found.score + 0.2, 1.0), found.score))
+    assert weeks(shifted, Customers.of(shifted))[-1].psi > 0.25
+    label = np.where(late, 0, found.rows.label)
+    ended = replace(found, rows=replace(found.rows, label=label))
+    last = weeks(ended, Customers.of(ended))[-1]
+    assert (last.positives, last.roc_auc, last.average_precision) == (0, None, None)
+
+
+def test_groups_are_what_features_are_made_of():
+    assert USE_CASE.features == FEATURES
+    assert [group_of(USE_CASE, feature) for feature in USE_CASE.table] == [
+        "customer.paid", "customer.paid", "customer.paid", "event.amount", "customer.plan", "customer.plan",
+        "event.amount",
+    ]  # fmt: skip
+
+
+def test_importance_is_of_what_tells(found):
+    features, groups = importance(USE_CASE, found, Customers.of(found), False, 1, lambda _: None)
+    assert {each.feature for each in features[:2]} == {"paid_count_24h", "paid_sum_24h"}
+    assert features[1].drop.low > 0.01 and all(abs(each.drop.value) < 0.02 for each in features[2:])
+    assert all(each.drop.low <= each.drop.value <= each.drop.high for each in features)
+    assert groups[0].group == "customer.paid" and len(groups) == 3
+    assert groups[0].drop.value > features[0].drop.value + features[1].drop.value / 2
+
+
+def test_baselines_are_made_and_measured_on_different_customers(found):
+    told, notes = baselines(USE_CASE, found, Customers.of(found), True, 1)
+    names = [each.name for each in told]
+    assert notes == () and names[0] == "base rate" and names[2:] == ["a rule of 3 questions", "the model"]
+    assert names[1].endswith("_24h alone, the higher the worse")
+    assert told[0].roc_auc == Interval(0.5, 0.5, 0.5)
+    assert told[0].average_precision.value == pytest.approx(0.2, abs=0.08)
+    assert told[1].roc_auc.low > 0.5 and told[1].average_precision.value < told[3].average_precision.value
+
+
+def test_a_feature_that_is_low_for_the_bad_is_found_in_its_direction_and_the_missing_are_good():
+    rows = history(signal=0.0)
+    found = judged(rows)
+    rows.vectors[:, 6] = np.where(rows.label == 1, -1, np.where(np.arange(len(rows)) % 2, 1, np.nan))
+    told, _ = baselines(USE_CASE, found, Customers.of(found), False, 1)
+    assert told[1].name == "amount alone, the lower the worse" and told[1].average_precision.value == 1.0
+
+
+def test_segments_are_levels_by_the_highest_score(found):
+    customers = Customers.of(found)
+    told, everyone = segments(USE_CASE, found, customers)
+    assert [each.level for each in told] == ["LOW", "MEDIUM", "HIGH"]
+    assert sum(each.customers for each in told) == len(customers) == len(set(found.rows.customers.tolist()))
+    assert told[2].customers == (customers.peak >= 0.6).sum() and told[0].bad_rate < told[2].bad_rate
+    last = [np.flatnonzero(customers.of_row == k) for k in range(len(customers))]
+    last = [own[np.argmax(found.rows.times_us[own])] for own in last]
+    assert everyone["amount"] == np.median(found.rows.vectors[last, 6])
+
+
+def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):
+    assert evaluated.decides == "customers" and evaluated.has_signal
+    assert evaluated.words.startswith(
+        "The scores tell positive customers from others (ROC AUC of customers 0."
+    )
+    assert "At HIGH, " in evaluated.words
+    assert len(evaluated.customers.cost) > 2 and len(evaluated.events.cost) > 2
+    assert msgspec.json.decode(msgspec.json.encode(evaluated), type=Evaluation) == evaluated
+    assert evaluate(USE_CASE, found, 3, costs=(100.0, 5.0)) == evaluated
+
+
+def test_shuffled_labels_have_no_signal_and_the_first_words_say_so(found):
+    customers = Customers.of(found)
+    label = np.random.default_rng(8).permutation(customers.label)[customers.of_row]
+    noise = replace(found, rows=replace(found.rows, label=label))
+    told = evaluate(USE_CASE, noise, 3)
+    for level in (told.customers, told.events):
+        assert level.roc_auc.low < 0.5 < level.roc_auc.high
+    assert not told.has_signal and told.words.startswith("No signal: the scores tell positive customers")
+
+
+def test_one_label_alone_is_refused(found):
+    rows = replace(found.rows, label=np.zeros_like(found.rows.label))
+    with pytest.raises(BadHistory, match="all negative"):
+        evaluate(USE_CASE, replace(found, rows=rows), 3)
+
+
+def test_notes_tell_scores_of_folds_from_the_models_own(evaluated, found):
+    own = Scorer(found.model).score(found.rows.vectors).astype(np.float64)
+    notes = evaluate(USE_CASE, replace(found, score=own), 3).notes
+    assert not any(note.startswith("The scores are those of folds") for note in notes)
+    assert any(note.startswith("The scores are those of folds") for note in evaluated.notes)
+
+
+def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(found):
+    of_event = parse(TEXT.replace("at: time}", "at: time, bad: boolean}").replace(
+        "{from: customer.state, positive: [SUSPENDED]}", "{from: payment.bad, positive: [true]}"))  # fmt: skip
+    told = evaluate(of_event, replace(found, thresholds={"medium": 0.5, "high": 2.0}), 3)
+    assert told.decides == "events" and told.words.endswith("none reaches HIGH.")
+    assert told.events.at["high"].flagged == 0 and np.isnan(told.events.at["high"].precision.value)
+    assert told.segments[2].customers == 0 and told.segments[2].medians["amount"] is None
+    assert b'"precision":{"value":null' in msgspec.json.encode(told)
+    assert any(note.startswith("The label is of single events") for note in told.notes)

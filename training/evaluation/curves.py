@@ -1,0 +1,167 @@
+"""Curves over all thresholds, and figures read off them with bootstrap intervals.
+
+One pass over the sorted scores gives every figure of one weighting, so a bootstrap is one pass a replicate. Rows are
+weighted by what the caller says; what is counted in rows (precision at k) takes each row as one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.figures import Interval, Point
+from training.metrics import INTERVAL, REPLICATES, Ranking
+
+RATES = {"0.1%": 0.001, "1%": 0.01, "5%": 0.05}  # false-positive rates at which recall is told
+TOPS = (10, 50, 100, 500)  # rows that a team can look at
+TOP_SHARE = 0.01  # of rows, beside TOPS
+POINTS = 200  # of a curve; more cannot be seen
+
+Floats = NDArray[np.float64]
+AT = ("precision", "recall", "f1", "false_positive_rate")
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows [n] to measure: `customer` numbers whose they are from 0, `weight` is what each counts."""
+
+    label: NDArray[np.int64]
+    score: Floats
+    weight: Floats
+    customer: NDArray[np.intp]
+
+    def sorted(self) -> "Sample":
+        """By falling score, so that a replicate needs no other order."""
+        order = np.argsort(-self.score, kind="stable")
+        return Sample(self.label[order], self.score[order], self.weight[order], self.customer[order])
+
+    @property
+    def ends(self) -> NDArray[np.intp]:
+        """Last places of equal scores, once sorted."""
+        return np.flatnonzero(np.append(np.diff(self.score) != 0, True))
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What lies at or above each distinct score, scores falling."""
+
+    true: Floats  # weight of positives
+    false: Floats  # and of negatives
+    rows: Floats
+    true_rows: Floats
+    error: float  # weighted sum of squared errors
+
+    @classmethod
+    def of(cls, by_score: Sample, ends: NDArray[np.intp], times: Floats) -> "Curve":
+        """`times` [n]: how often each row was drawn."""
+        label, weighted = by_score.label, by_score.weight * times
+        sums = [np.cumsum(each)[ends] for each in (weighted, weighted * label, times, times * label)]
+        error = weighted @ (by_score.score - label) ** 2
+        return cls(sums[1], sums[0] - sums[1], sums[2], sums[3], float(error))
+
+
+def figures(curve: Curve, k_of: Mapping[str, int], flagged_at: Mapping[str, int]) -> dict[str, float]:
+    """All figures of one weighting by name; `flagged_at`: how many distinct scores reach a threshold, by its name."""
+    true, false = curve.true, curve.false
+    positives, negatives = true[-1], false[-1]
+    precision = true / np.maximum(true + false, np.finfo(np.float64).tiny)
+    area = np.diff(false, prepend=0) @ (true + np.concatenate([[0.0], true[:-1]])) / 2
+    found = {
+        "roc_auc": area / (positives * negatives),
+        "average_precision": np.diff(true, prepend=0) @ precision / positives,
+        "brier": curve.error / (positives + negatives),
+    }
+    for name, rate in RATES.items():
+        found[f"recall at {name}"] = np.max(true, where=false <= rate * negatives, initial=0.0) / positives
+    for name, k in k_of.items():
+        found[f"precision at {name}"] = _precision_at(curve, k)
+    for name, reached in flagged_at.items():
+        found |= {f"{name} {each}": value for each, value in _at(curve, reached).items()}
+    return {name: float(value) for name, value in found.items()}
+
+
+def tops(rows: int) -> dict[str, int]:
+    """By name, the numbers of rows at the top that there are."""
+    return {str(k): k for k in TOPS if k <= rows} | {f"{TOP_SHARE:.0%}": max(round(TOP_SHARE * rows), 1)}
+
+
+def _precision_at(curve: Curve, k: int) -> float:
+    """Share of positives in the k highest scores; of equal scores at the end, as many as chance would take."""
+    return float(np.interp(k, np.insert(curve.rows, 0, 0.0), np.insert(curve.true_rows, 0, 0.0))) / k
+
+
+def _at(curve: Curve, reached: int) -> dict[str, float]:
+    """Figures of flagging the first `reached` distinct scores; precision of nothing flagged is NaN."""
+    true, false = (curve.true[reached - 1], curve.false[reached - 1]) if reached else (0.0, 0.0)
+    precision = true / (true + false) if true + false else np.nan
+    f1 = 2 * true / (true + false + curve.true[-1])
+    return dict(zip(AT, (precision, true / curve.true[-1], f1, false / curve.false[-1]), strict=True))
+
+
+def intervals(sample: Sample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:
+    """Every figure with its 95 % interval, from drawing customers with replacement."""
+    by_score = sample.sorted()
+    ends = by_score.ends
+    reached = {name: int((by_score.score[ends] >= value).sum()) for name, value in thresholds.items()}
+    k_of = tops(len(sample.label))
+    value = figures(Curve.of(by_score, ends, np.ones(len(sample.label))), k_of, reached)
+    drawn = [figures(Curve.of(by_score, ends, times), k_of, reached) for times in draws(by_score, seed)]
+    return {name: Interval(each, *bounds([one[name] for one in drawn])) for name, each in value.items()}
+
+
+def draws(sample: Sample, seed: int) -> Iterator[Floats]:
+    """REPLICATES times, how often each row [n] is there when customers are drawn with replacement."""
+    rng, customers = np.random.default_rng(seed), int(sample.customer.max()) + 1
+    made = 0
+    while made < REPLICATES:
+        times = draw(rng, customers)[sample.customer]
+        if 0 < times @ sample.label < times.sum():  # a draw of only one class says nothing
+            made += 1
+            yield times
+
+
+def draw(rng: np.random.Generator, customers: int) -> Floats:
+    """How often each customer is drawn, with replacement."""
+    return np.bincount(rng.integers(0, customers, customers), minlength=customers).astype(np.float64)
+
+
+def bounds(values: list[float]) -> tuple[float, float]:
+    """The ends of the interval, of the values that there are."""
+    there = np.array(values)[~np.isnan(values)]
+    if len(there) == 0:
+        return float("nan"), float("nan")
+    low, high = np.percentile(there, INTERVAL)
+    return float(low), float(high)
+
+
+def roc(ranking: Ranking, weight: Floats) -> tuple[Point, ...]:
+    """x false-positive rate, y recall, from (0, 0) to (1, 1)."""
+    true, false = ranking.flagged(weight)
+    return thinned(np.insert(false / false[-1], 0, 0.0), np.insert(true / true[-1], 0, 0.0))
+
+
+def precision_recall(ranking: Ranking, weight: Floats) -> tuple[Point, ...]:
+    """x recall, y precision."""
+    true, false = ranking.flagged(weight)
+    return thinned(true / true[-1], true / np.maximum(true + false, np.finfo(np.float64).tiny))
+
+
+def cost(ranking: Ranking, weight: Floats, miss: float, false_alarm: float) -> tuple[Point, ...]:
+    """x threshold, y what it costs on average; above the highest score nobody is flagged."""
+    true, false = (np.insert(each, 0, 0.0) for each in ranking.flagged(weight))
+    each = (miss * (true[-1] - true) + false_alarm * false) / (true[-1] + false[-1])
+    distinct = ranking.score[ranking.order][ranking.ends]
+    threshold = np.insert(distinct, 0, np.nextafter(distinct[0], np.inf))
+    return thinned(threshold[::-1], each[::-1])
+
+
+def thinned(x: Floats, y: Floats) -> tuple[Point, ...]:
+    """At most POINTS of a curve, at equal distances along it when both axes are as long as each other."""
+    if len(x) > POINTS:
+        steps = sum(np.abs(np.diff(each)) / max(np.ptp(each), 1e-300) for each in (x, y))
+        way = np.insert(np.cumsum(steps), 0, 0.0)
+        places = np.searchsorted(way, np.linspace(0, way[-1], POINTS - 1))
+        places = np.unique(np.append(np.minimum(places, len(x) - 1), len(x) - 1))
+        x, y = x[places], y[places]
+    return tuple(Point(float(a), float(b)) for a, b in zip(x, y, strict=True))

@@ -1,0 +1,38 @@
+"""The customers of judged rows: each with its label, its highest score and its last row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.fit import BadHistory
+from training.train import Floats, Judged, peaks
+
+CLASSES = "the customers judged are all {}, expected some of each label: judge by more history"
+
+
+@dataclass(frozen=True, eq=False)
+class Customers:
+    """`of_row` [n] numbers them from 0; the other arrays [customers] are in that order."""
+
+    of_row: NDArray[np.intp]
+    weight: Floats  # [n] of rows: one a customer
+    label: NDArray[np.int64]  # 1 if any of its rows is positive
+    peak: Floats
+    last: NDArray[np.intp]  # its latest row
+    order: NDArray[np.intp]  # [n] rows by customer, then by time, then as they arrived
+
+    def __len__(self) -> int:
+        return len(self.peak)
+
+    @classmethod
+    def of(cls, judged: Judged) -> "Customers":
+        """Raises BadHistory if all have one label: nothing can be measured then."""
+        of_row = judged.customer
+        count = np.bincount(of_row)
+        label = peaks(of_row, judged.rows.label.astype(np.float64)).astype(np.int64)
+        if len(set(label.tolist())) < 2:
+            raise BadHistory(CLASSES.format("positive" if label[0] else "negative"))
+        order = np.lexsort((judged.rows.times_us, of_row))
+        last = order[np.cumsum(count) - 1]
+        return cls(of_row, 1.0 / count[of_row], label, peaks(of_row, judged.score), last, order)

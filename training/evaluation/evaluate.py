@@ -1,0 +1,127 @@
+"""All figures of a trained model from the rows that judge it, and in its first words whether there is any signal.
+
+There is none unless chance is outside both intervals of the level that decides: customers when the label is a
+customer's, events when it is an event's.
+"""
+
+import numpy as np
+
+from export.onnx import Scorer
+from features.usecase import UseCase
+from training.evaluation.baselines import baselines
+from training.evaluation.customers import Customers
+from training.evaluation.earliness import earliness
+from training.evaluation.fairness import fairness
+from training.evaluation.figures import Evaluation, Interval, LevelFigures
+from training.evaluation.importance import MOST_ROWS, importance
+from training.evaluation.level import Costs, level_figures, of_customers, of_events
+from training.evaluation.segments import segments
+from training.evaluation.weeks import weeks
+from training.fit import Progress
+from training.splits import of_event
+from training.train import Judged
+
+FEW_POSITIVES = 30  # below, intervals are wide and the bootstrap's are too narrow
+WEIGHED = (
+    "In figures of events all events of a customer together weigh as much as one customer; counts, precision at k, "
+    "the gain and the PSI take events one by one."
+)
+ONE_EVENT_IS_BAD = (
+    "The label is of single events: in figures of customers, a customer with at least one positive event is positive, "
+    "and earliness counts from the first event flagged, whichever it is."
+)
+LEARNED_FROM_THESE = (
+    "The scores are those of folds, by models that had not seen the customer; importance is of the final model, which "
+    "has learned from these rows, so its drops are larger than on new customers. The thresholds were chosen on the "
+    "same scores, which flatters the figures at them a little."
+)
+SAME_MODEL = 1e-4  # by how much scores of one model may differ, as float32 or rounded
+ASKED_ROWS = 1_000  # to tell whether it is the same
+
+
+def evaluate(
+    use_case: UseCase,
+    judged: Judged,
+    seed: int,
+    costs: Costs | None = None,
+    progress: Progress = lambda _: None,
+) -> Evaluation:
+    """`costs` are those of a miss and of a false alarm. Raises BadHistory if all customers judged have one label."""
+    customers = Customers.of(judged)
+    decides = "events" if of_event(use_case) else "customers"
+    progress("evaluating: figures with intervals")
+    samples = {"customers": of_customers(customers), "events": of_events(judged, customers)}
+    levels = {
+        about: level_figures(about, sample, judged.thresholds, costs, seed)
+        for about, sample in samples.items()
+    }
+    features, groups = importance(use_case, judged, customers, decides == "customers", seed, progress)
+    progress("evaluating: fairness, baselines and segments")
+    fair, left_out = fairness(judged, customers)
+    compared, unmeasured = baselines(use_case, judged, customers, decides == "customers", seed)
+    found, everyone = segments(use_case, judged, customers)
+    deciding = levels[decides]
+    return Evaluation(
+        decides=decides,
+        has_signal=has_signal(deciding),
+        words=words(deciding),
+        customers=levels["customers"],
+        events=levels["events"],
+        earliness=earliness(judged, customers),
+        weeks=weeks(judged, customers),
+        importance=features,
+        group_importance=groups,
+        fairness=fair,
+        baselines=compared,
+        segments=found,
+        everyone=everyone,
+        notes=(*_notes(judged, customers, decides), *left_out, *unmeasured),
+    )
+
+
+def has_signal(level: LevelFigures) -> bool:
+    """Chance is outside both intervals."""
+    return level.roc_auc.low > 0.5 and level.average_precision.low > level.base_rate
+
+
+def words(level: LevelFigures) -> str:
+    """The first line of a report."""
+    measured = (
+        f"ROC AUC of {level.about} {_told(level.roc_auc)}, where chance gives 0.5; average precision "
+        f"{_told(level.average_precision)}, where chance gives {level.base_rate:.3f}"
+    )
+    if not has_signal(level):
+        return f"No signal: the scores tell positive {level.about} from others no better than chance may ({measured})."
+    high = level.at["high"]
+    if not high.flagged:
+        return f"The scores tell positive {level.about} from others ({measured}); none reaches HIGH."
+    return (
+        f"The scores tell positive {level.about} from others ({measured}). At HIGH, {high.precision.value:.0%} of "
+        f"those flagged are positive, and {high.recall.value:.0%} of the positive are flagged."
+    )
+
+
+def _told(found: Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
+    positives = int(customers.label.sum())
+    found = [WEIGHED]
+    if decides == "events":
+        found.append(ONE_EVENT_IS_BAD)
+    if not _is_by_its_model(judged):
+        found.append(LEARNED_FROM_THESE)
+    if len(judged.score) > MOST_ROWS:
+        found.append(
+            f"Importance is measured on the rows of customers drawn by chance, {MOST_ROWS:,} at most."
+        )
+    if positives < FEW_POSITIVES:
+        found.append(f"Only {positives} customers are positive, so all figures are rough.")
+    return found
+
+
+def _is_by_its_model(judged: Judged) -> bool:
+    """The scores are the model's own, not those of folds."""
+    score = Scorer(judged.model).score(judged.rows.vectors[:ASKED_ROWS])
+    return bool(np.abs(score - judged.score[:ASKED_ROWS]).max() <= SAME_MODEL)

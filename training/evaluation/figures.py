@@ -1,0 +1,159 @@
+"""What an evaluation finds, as frozen values: its JSON, and what a report reads.
+
+Shares, rates and probabilities are in 0..1. Intervals are 95 % ones over customers. A figure that cannot be had (the
+ROC AUC of a week with one class) is None; the value of an Interval that cannot be had is NaN, which JSON shows as null.
+"""
+
+from msgspec import Struct
+
+
+class Interval(Struct, frozen=True):
+    value: float
+    low: float
+    high: float
+
+
+class Point(Struct, frozen=True):
+    x: float
+    y: float
+
+
+class Quantiles(Struct, frozen=True):
+    q10: float
+    q25: float
+    median: float
+    q75: float
+    q90: float
+
+
+class ThresholdFigures(Struct, frozen=True):
+    """What happens at one threshold: everything that scores it or more is flagged."""
+
+    threshold: float
+    flagged: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+    false_positive_rate: Interval
+
+
+class CalibrationBin(Struct, frozen=True):
+    """Rows of neighbouring scores: what the model says of them on average, and what is true."""
+
+    mean_score: float
+    share: float
+    n: int
+
+
+class Decile(Struct, frozen=True):
+    """The highest scores down to a share of the rows: which share of the positives they hold."""
+
+    share_of_rows: float
+    share_of_positives: float
+    lift: float  # share_of_positives / share_of_rows
+
+
+class LevelFigures(Struct, frozen=True):
+    """How good the scores of events are, or the highest scores of customers."""
+
+    about: str  # customers, events
+    n: int
+    positives: int
+    base_rate: float
+    roc_auc: Interval
+    average_precision: Interval
+    brier: Interval
+    recall_at_fpr: dict[str, Interval]  # 0.1%, 1%, 5%
+    precision_at_k: dict[str, Interval]  # 10, 50, 100, 500, 1%, as far as there are so many
+    roc: tuple[Point, ...]  # x false positive rate, y recall
+    precision_recall: tuple[Point, ...]  # x recall, y precision
+    calibration: tuple[CalibrationBin, ...]
+    calibration_error: float
+    cost: tuple[Point, ...]  # x threshold, y cost a customer or event; empty without costs
+    gain: tuple[Decile, ...]
+    at: dict[str, ThresholdFigures]  # medium, high
+
+
+class Earliness(Struct, frozen=True):
+    """How long before their last event the positive customers are flagged first, at the threshold of HIGH."""
+
+    positives: int
+    caught: int
+    events_before_last: Quantiles
+    days_before_last: Quantiles
+    share_never_caught: float
+
+
+class Week(Struct, frozen=True):
+    """The scores of one week (UTC, from Monday), set against those of the first half of the period by their PSI."""
+
+    start: str  # YYYY-MM-DD
+    n: int
+    positives: int
+    quantiles: Quantiles
+    psi: float
+    roc_auc: float | None
+    average_precision: float | None
+
+
+class Importance(Struct, frozen=True):
+    """How much average precision falls when a feature's values, or a group's together, are dealt to other rows."""
+
+    feature: str  # empty for a group
+    group: str
+    drop: Interval
+
+
+class GroupFigures(Struct, frozen=True):
+    """Customers with one value of a protected field. `ratio`: flagged, against the group flagged most often."""
+
+    group: str
+    n: int
+    positives: int
+    flagged: Interval
+    false_positive_rate: Interval
+    false_negative_rate: Interval
+    precision: Interval
+    ratio: float | None
+
+
+class Fairness(Struct, frozen=True):
+    field: str  # event_type.field
+    groups: tuple[GroupFigures, ...]
+    lowest_ratio: float | None
+
+
+class Baseline(Struct, frozen=True):
+    """What one has without a model."""
+
+    name: str
+    roc_auc: Interval
+    average_precision: Interval
+
+
+class Segment(Struct, frozen=True):
+    """The customers of one level."""
+
+    level: str  # LOW, MEDIUM, HIGH
+    customers: int
+    share: float
+    positives: int
+    bad_rate: float
+    medians: dict[str, float | None]  # by feature
+
+
+class Evaluation(Struct, frozen=True):
+    decides: str  # customers, events: of which the label is
+    has_signal: bool
+    words: str  # the first line of a report
+    customers: LevelFigures
+    events: LevelFigures
+    earliness: Earliness
+    weeks: tuple[Week, ...]
+    importance: tuple[Importance, ...]  # the largest first
+    group_importance: tuple[Importance, ...]
+    fairness: tuple[Fairness, ...]
+    baselines: tuple[Baseline, ...]
+    segments: tuple[Segment, ...]
+    everyone: dict[str, float | None]  # medians of all customers
+    notes: tuple[str, ...]

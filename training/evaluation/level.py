@@ -1,0 +1,74 @@
+"""How good the scores of events are, and the highest scores of customers: one table of figures for each.
+
+In figures of events all rows of a customer together count as one, as in training; precision at k and the gain take
+events as they come, because that is how they are worked through.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from training.evaluation import curves
+from training.evaluation.calibration import calibration
+from training.evaluation.curves import AT, Sample
+from training.evaluation.customers import Customers
+from training.evaluation.figures import Decile, Interval, LevelFigures, ThresholdFigures
+from training.metrics import Ranking
+from training.train import Judged
+
+Costs = tuple[float, float]  # of a miss and of a false alarm, in any one unit
+
+
+def of_events(judged: Judged, customers: Customers) -> Sample:
+    return Sample(judged.rows.label, judged.score, customers.weight, customers.of_row)
+
+
+def of_customers(customers: Customers) -> Sample:
+    everyone = np.arange(len(customers))
+    return Sample(customers.label, customers.peak, np.ones(len(customers)), everyone)
+
+
+def level_figures(
+    about: str, sample: Sample, thresholds: Mapping[str, float], costs: Costs | None, seed: int
+) -> LevelFigures:
+    """All that is said of one level. `sample` holds both labels."""
+    found = curves.intervals(sample, thresholds, seed)
+    ranking, weight = Ranking.of(sample.label, sample.score), sample.weight
+    bins, error = calibration(sample.label, sample.score, weight)
+    return LevelFigures(
+        about=about,
+        n=len(sample.label),
+        positives=int(sample.label.sum()),
+        base_rate=float(weight @ sample.label / weight.sum()),
+        roc_auc=found["roc_auc"],
+        average_precision=found["average_precision"],
+        brier=found["brier"],
+        recall_at_fpr=_named(found, "recall at "),
+        precision_at_k=_named(found, "precision at "),
+        roc=curves.roc(ranking, weight),
+        precision_recall=curves.precision_recall(ranking, weight),
+        calibration=bins,
+        calibration_error=error,
+        cost=curves.cost(ranking, weight, *costs) if costs else (),
+        gain=gain(sample),
+        at={name: _at(found, sample, name, value) for name, value in thresholds.items()},
+    )
+
+
+def _named(found: Mapping[str, Interval], start: str) -> dict[str, Interval]:
+    return {name.removeprefix(start): each for name, each in found.items() if name.startswith(start)}
+
+
+def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: float) -> ThresholdFigures:
+    flagged = int((sample.score >= threshold).sum())
+    return ThresholdFigures(threshold, flagged, **{each: found[f"{name} {each}"] for each in AT})
+
+
+def gain(sample: Sample) -> tuple[Decile, ...]:
+    """Tenths of the rows by falling score; of equal scores at an end, as many positives as chance would take."""
+    ranking = Ranking.of(sample.label, sample.score)
+    true, false = ranking.flagged(np.ones(len(sample.label)))
+    rows, true = np.insert(true + false, 0, 0.0), np.insert(true, 0, 0.0)
+    tenths = np.arange(1, 11) / 10
+    held = np.interp(tenths * rows[-1], rows, true) / true[-1]
+    return tuple(Decile(float(t), float(h), float(h / t)) for t, h in zip(tenths, held, strict=True))
