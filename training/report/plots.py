@@ -192,11 +192,8 @@ def fairness(found: Fairness) -> str:
         drawn = figure(7, 1 + 0.36 * len(groups))
         axes, places = drawn.add_subplot(), np.arange(len(groups))
         for i, (name, color, mark, rate) in enumerate(RATES):
-            known = [
-                (p + 0.22 * (1 - i), rate(g))
-                for p, g in zip(places, groups, strict=True)
-                if isfinite(rate(g).value)
-            ]
+            rates = [(place + 0.22 * (1 - i), rate(g)) for place, g in zip(places, groups, strict=True)]
+            known = [(place, r) for place, r in rates if isfinite(r.value)]
             axes.errorbar(
                 [r.value for _, r in known], [p for p, _ in known], xerr=_reach([r for _, r in known]),
                 fmt=mark, color=color, markersize=4, capsize=2, linewidth=1, label=name,
