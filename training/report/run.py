@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from features.usecase import UseCase
+from features.usecase import UseCase, feature_rows
 from training.evaluation.figures import Evaluation
 from training.gates import Gate
 from training.models.parameters import Parameters
@@ -42,6 +42,7 @@ class Run(Struct, frozen=True, kw_only=True):
     policy: dict[str, Any]  # the use case's, as written
     parity: float  # the most by which a score of the bundle differs from the learner's
     features: tuple[str, ...]
+    meanings: dict[str, str]  # by feature
     label: str  # the field that says it
     positive: tuple[str, ...]  # its values that mean positive
     label_delay_days: float  # how long after the event the label is known
@@ -80,6 +81,7 @@ class Run(Struct, frozen=True, kw_only=True):
             policy=_plain(use_case.policy),
             parity=float(manifest.metrics["parity"]),
             features=manifest.features,
+            meanings={row.feature: row.meaning for row in feature_rows(use_case)},
             label=f"{label.event_type}.{label.field}" if label else "",
             positive=tuple(str(value) for value in label.positive) if label else (),
             label_delay_days=label.delay_us / DAY_US if label else 0.0,
