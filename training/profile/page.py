@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from features.schema import Kind
+from training.pages import environment, number
 from training.profile import plots
 from training.profile.columns import MOST_VALUES
 from training.profile.facts import Column, Drift, EventTypeFacts, Profile
@@ -37,33 +37,14 @@ def page(
     progress: Progress = lambda _: None,
 ) -> str:
     """The HTML. `frames` and `outcomes` are what `profile` returns beside the facts."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": percent, "value": value}
     parts = []
     for each, frame in zip(facts.event_types, frames, strict=True):
         progress(f"{each.name}: drawing")
         parts.append(_section(each, frame, outcomes[each.name], progress))
-    template = environment.get_template("page.html.jinja")
+    template = environment(Path(__file__).parent, value=value).get_template("page.html.jinja")
     return template.render(
         facts=facts, findings=findings(facts), parts=parts, drifted=DRIFTED, drifting=DRIFTING
     )
-
-
-def number(found: float | None) -> str:
-    """Four significant digits; whole numbers whole."""
-    if found is None:
-        return "-"
-    return f"{found:,.0f}" if abs(found) >= 1e4 or found == round(found) else f"{found:,.4g}"
-
-
-def percent(found: float | None) -> str:
-    return "-" if found is None else f"{found:.1%}"
 
 
 def value(found: float | None, kind: str) -> str:

@@ -1,49 +1,24 @@
-"""Plots as SVG texts to be put into a page: no scripts, no fonts, nothing loaded."""
+"""The plots of a profile's page, as SVG texts."""
 
 from collections.abc import Sequence
-from html import escape
-from io import StringIO
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
 from training.profile.facts import Column, Correlation, Drift, EventTypeFacts
 from training.profile.findings import DRIFTED
 
-POSITIVE, NEGATIVE, PLAIN = "#c2410c", "#2563eb", "#64748b"
-STYLE = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "profile",  # the same data give the same bytes
-    "text.parse_math": False,  # a dollar is a dollar
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # they would name addresses
 BINS = 30
 INNER = (0.01, 0.99)  # of histograms: beyond these quantiles values are put into the last bins
 LABELLED_WEEKS = 12
 MOST_FIELDS = 25  # of a matrix of correlations
 
 
-def svg(figure: Figure, title: str) -> str:
-    text = StringIO()
-    figure.savefig(text, format="svg", metadata=NO_METADATA, bbox_inches="tight")
-    drawn = text.getvalue()
-    return drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-
-
-def figure(width: float, height: float) -> Figure:
-    """In inches."""
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def histogram(column: Column, values: NDArray[np.float64], outcome: NDArray[np.int8]) -> str:
     """Densities, one for each outcome if there are two."""
-    with mpl.rc_context(STYLE):
+    with style():
         drawn = figure(3.1, 1.7)
         axes = drawn.add_subplot()
         present = ~np.isnan(values)
@@ -68,7 +43,7 @@ def _sides(column: Column, outcome: NDArray[np.int8]) -> Sequence[tuple[NDArray[
 
 def bars(column: Column, rows: int) -> str:
     """Shares of the most frequent values, by outcome if there are two."""
-    with mpl.rc_context(STYLE):
+    with style():
         values = column.values[:8][::-1]
         drawn = figure(3.1, 0.5 + 0.17 * len(values))
         axes, places = drawn.add_subplot(), np.arange(len(values))
@@ -81,21 +56,17 @@ def bars(column: Column, rows: int) -> str:
                 )
         else:
             axes.barh(places, [value.rows / rows for value in values], 0.8, color=PLAIN, alpha=0.7)
-        axes.set_yticks(places, [_short(value.value) for value in values])
+        axes.set_yticks(places, [short(value.value) for value in values])
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         return svg(drawn, f"values of {column.field}")
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 22 else text[:21] + "…"
-
-
 def weeks(facts: EventTypeFacts) -> str:
     """Rows a week, the reference weeks paler, and the share of positive ones as a line."""
-    with mpl.rc_context(STYLE):
+    with style():
         drawn = figure(9, 2)
         axes, places = drawn.add_subplot(), np.arange(len(facts.weeks))
-        colors = [PLAIN if w >= facts.reference_weeks else "#cbd5e1" for w in places]
+        colors = [PLAIN if w >= facts.reference_weeks else PALE for w in places]
         axes.bar(places, [week.rows for week in facts.weeks], color=colors)
         axes.set_ylabel("rows")
         _week_ticks(axes, facts)
@@ -111,20 +82,20 @@ def weeks(facts: EventTypeFacts) -> str:
 
 def drift(facts: EventTypeFacts, moving: Sequence[Drift]) -> str:
     """PSI, a line a field and a column a week."""
-    with mpl.rc_context(STYLE):
+    with style():
         drawn = figure(9, 0.7 + 0.2 * len(moving))
         axes = drawn.add_subplot()
         table = np.array([[np.nan if p is None else p for p in each.psi] for each in moving])
         shown = axes.imshow(
             table, aspect="auto", cmap="YlOrRd", vmin=0, vmax=2 * DRIFTED, interpolation="none"
         )
-        axes.set_yticks(np.arange(len(moving)), [_short(each.field) for each in moving])
+        axes.set_yticks(np.arange(len(moving)), [short(each.field) for each in moving])
         _week_ticks(axes, facts)
         drawn.colorbar(shown, ax=axes, label="PSI", shrink=0.9)
         return svg(drawn, f"drift of {facts.name} by week")
 
 
-def _week_ticks(axes: "mpl.axes.Axes", facts: EventTypeFacts) -> None:
+def _week_ticks(axes: Axes, facts: EventTypeFacts) -> None:
     step = -(-len(facts.weeks) // LABELLED_WEEKS)
     places = np.arange(0, len(facts.weeks), step)
     axes.set_xticks(places, [facts.weeks[w].start for w in places], rotation=30, ha="right")
@@ -132,7 +103,7 @@ def _week_ticks(axes: "mpl.axes.Axes", facts: EventTypeFacts) -> None:
 
 def correlations(found: Sequence[Correlation]) -> str:
     """The matrix of the fields that are in any pair, the most strongly correlated first."""
-    with mpl.rc_context(STYLE):
+    with style():
         names = list(dict.fromkeys(name for pair in found for name in (pair.one, pair.other)))[:MOST_FIELDS]
         place = {name: i for i, name in enumerate(names)}
         table = np.full((len(names), len(names)), np.nan)
@@ -144,7 +115,7 @@ def correlations(found: Sequence[Correlation]) -> str:
         drawn = figure(size + 0.8, size)
         axes = drawn.add_subplot()
         shown = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
-        axes.set_xticks(range(len(names)), [_short(name) for name in names], rotation=90)
-        axes.set_yticks(range(len(names)), [_short(name) for name in names])
+        axes.set_xticks(range(len(names)), [short(name) for name in names], rotation=90)
+        axes.set_yticks(range(len(names)), [short(name) for name in names])
         drawn.colorbar(shown, ax=axes, label="rank correlation", shrink=0.8)
         return svg(drawn, "rank correlations")

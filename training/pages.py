@@ -1,0 +1,31 @@
+"""Pages that need nothing else: one look (base.html.jinja), one way to write numbers. Templates lie by their module."""
+
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def environment(folder: Path, **filters: Any) -> Environment:
+    """Of the templates in `folder`, which may extend base.html.jinja. Names and values are escaped."""
+    found = Environment(
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"number": number, "percent": percent, **filters}
+    return found
+
+
+def number(found: float | None) -> str:
+    """Four significant digits; whole numbers whole; a dash for what cannot be had."""
+    if found is None or not isfinite(found):
+        return "-"
+    return f"{found:,.0f}" if abs(found) >= 1e4 or found == round(found) else f"{found:,.4g}"
+
+
+def percent(found: float | None) -> str:
+    return "-" if found is None or not isfinite(found) else f"{found:.1%}"

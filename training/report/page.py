@@ -1,0 +1,140 @@
+"""A training run as one HTML file that needs nothing else, its JSON twin, and both as files."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from export.storage import join
+from export.storage import write as write_file
+from training.evaluation.figures import Evaluation, Importance, Interval, LevelFigures
+from training.pages import environment
+from training.report import plots, words
+from training.report.run import Run, encoded
+
+SECTIONS: Mapping[str, str] = {  # in the page's order
+    "summary": "Summary",
+    "data": "Data",
+    "model": "Model, and why it was chosen",
+    "tuning": "Hyper-parameters, and how they were tuned",
+    "performance": "Performance",
+    "thresholds": "Thresholds, and what they cost",
+    "importance": "What the model looks at",
+    "segments": "Segments: Low, Medium, High",
+    "earliness": "How early",
+    "fairness": "Fairness",
+    "stability": "Stability by week",
+    "assumptions": "Assumptions",
+    "limitations": "Limitations",
+    "environment": "Environment",
+    "terms": "Terms",
+}
+SHOWN_MEDIANS = 15  # features of segments, the most important ones; the others are folded away
+SMALL_GROUP = 30  # customers; the rate of fewer says little
+
+
+def page(run: Run) -> str:
+    """The HTML."""
+    found = run.evaluation
+    template = environment(Path(__file__).parent, interval=interval, rates=rates, decimals=decimals)
+    return template.get_template("page.html.jinja").render(
+        run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
+        deciding=plots.deciding(found), levels=sorted(run.thresholds, key=run.thresholds.__getitem__, reverse=True),
+        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
+        shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP,
+    )  # fmt: skip
+
+
+def artifacts(run: Run) -> dict[str, bytes]:
+    """By file name, what a registry keeps of the run."""
+    return {"report.html": page(run).encode(), "report.json": encoded(run)}
+
+
+def write(run: Run, folder: str) -> list[str]:
+    """Writes the page and its JSON into a folder, replacing those of an earlier run; returns their paths."""
+    paths = []
+    for name, data in artifacts(run).items():
+        paths.append(join(folder, name))
+        write_file(paths[-1], data)
+    return paths
+
+
+def drawn(found: Evaluation) -> dict[str, Any]:
+    """The figures by name; empty where there is nothing to draw."""
+    has_importance = any(_is_told(each.drop) for each in found.importance)
+    has_groups = any(_is_told(each.drop) for each in found.group_importance)
+    figures = {
+        "roc": plots.roc(found),
+        "precision_recall": plots.precision_recall(found),
+        "calibration": plots.calibration(found),
+        "gain": plots.gain(found),
+        "cost": plots.cost(found) if plots.deciding(found).cost else "",
+        "weeks": plots.weeks(found.weeks) if found.weeks else "",
+        "importance": plots.importance(found.importance, "Importance of features") if has_importance else "",
+        "groups": plots.importance(found.group_importance, "Importance of groups") if has_groups else "",
+    }
+    fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if each.groups}
+    return {name: Markup(text) for name, text in figures.items()} | {"fairness": fairness}
+
+
+class Measure(NamedTuple):
+    """A line of the table of figures: of customers and of events, an interval, a number or nothing."""
+
+    name: str
+    customers: Interval | float | None
+    events: Interval | float | None
+
+
+def measures(found: Evaluation) -> Iterator[Measure]:
+    both = found.customers, found.events
+    yield Measure("counted", *(float(each.n) for each in both))
+    yield Measure("positive among them", *(float(each.positives) for each in both))
+    yield Measure("share that is positive", *(each.base_rate for each in both))
+    yield Measure("ROC AUC", *(each.roc_auc for each in both))
+    yield Measure("average precision", *(each.average_precision for each in both))
+    yield Measure("Brier score (lower is better)", *(each.brier for each in both))
+    yield Measure("calibration error (lower is better)", *(each.calibration_error for each in both))
+    for rate in _names(*(each.recall_at_fpr for each in both)):
+        name = f"recall where {rate} of the negatives are flagged"
+        yield Measure(name, *(each.recall_at_fpr.get(rate) for each in both))
+    for k in _names(*(each.precision_at_k for each in both)):
+        yield Measure(f"precision of the {k} highest scores", *(each.precision_at_k.get(k) for each in both))
+
+
+def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return list(one | other)
+
+
+def medians(found: Evaluation) -> list[str]:
+    """Features of which segments have medians, the most important ones first."""
+    ranked = [each.feature for each in found.importance if each.feature in found.everyone]
+    return list(dict.fromkeys([*ranked, *found.everyone]))
+
+
+def interval(found: Interval | float | None) -> str:
+    if isinstance(found, Interval):
+        return plots.interval(found)
+    return decimals(found)
+
+
+def decimals(found: float | None) -> str:
+    """Counts whole, shares with three decimals."""
+    if found is None or found != found:
+        return "-"
+    return f"{found:,.0f}" if found == round(found) else f"{found:.3f}"
+
+
+def rates(found: Interval) -> str:
+    """As percentages."""
+    if not _is_told(found):
+        return "-"
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+def _is_told(found: Interval) -> bool:
+    return found.value == found.value
+
+
+def largest(found: tuple[Importance, ...]) -> list[Importance]:
+    return [each for each in found if _is_told(each.drop)]

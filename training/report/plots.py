@@ -1,0 +1,264 @@
+"""The plots of a run's report, as SVG texts. Customers are orange, events blue, in all of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
+from training.evaluation.figures import (
+    Evaluation,
+    Fairness,
+    GroupFigures,
+    Importance,
+    Interval,
+    LevelFigures,
+    Week,
+)
+from training.profile.findings import DRIFTED, DRIFTING
+
+COLORS = {"customers": POSITIVE, "events": NEGATIVE}
+MARKS = {"medium": "o", "high": "s"}
+SIDE = 3.4  # inches, of a square figure
+MOST_FEATURES = 20
+LABELLED_WEEKS = 12
+RATES: Sequence[tuple[str, str, str, Callable[[GroupFigures], Interval]]] = (
+    ("flagged", PLAIN, "D", lambda group: group.flagged),
+    ("false positive rate", POSITIVE, "o", lambda group: group.false_positive_rate),
+    ("false negative rate", NEGATIVE, "s", lambda group: group.false_negative_rate),
+)
+Placed = Callable[[LevelFigures, str], tuple[float, float]]
+
+
+def roc(found: Evaluation) -> str:
+    with style():
+        drawn = figure(SIDE, SIDE)
+        axes = drawn.add_subplot()
+        axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle="--", label="chance")
+        for level in _levels(found):
+            _line(axes, level, [(p.x, p.y) for p in level.roc], level.roc_auc)
+            _marks(axes, level, _roc_place)
+        _finish(axes, "false positive rate", "recall")
+        words = "; ".join(f"{level.about}: area {interval(level.roc_auc)}" for level in _levels(found))
+        return svg(drawn, "ROC curve: recall by false positive rate", words)
+
+
+def precision_recall(found: Evaluation) -> str:
+    with style():
+        drawn = figure(SIDE, SIDE)
+        axes = drawn.add_subplot()
+        for level in _levels(found):
+            axes.axhline(level.base_rate, color=COLORS[level.about], linewidth=0.8, linestyle=":")
+            _line(axes, level, [(p.x, p.y) for p in level.precision_recall], level.average_precision)
+            _marks(axes, level, _precision_recall_place)
+        _finish(axes, "recall", "precision")
+        words = "; ".join(
+            f"{level.about}: average precision {interval(level.average_precision)}, by chance {level.base_rate:.3f}"
+            for level in _levels(found)
+        )
+        return svg(drawn, "Precision by recall", words)
+
+
+def calibration(found: Evaluation) -> str:
+    """The larger a point, the more rows it is of."""
+    with style():
+        drawn = figure(SIDE, SIDE)
+        axes = drawn.add_subplot()
+        most = max(
+            (max(b.mean_score, b.share) for each in _levels(found) for b in each.calibration), default=1
+        )
+        axes.plot([0, most], [0, most], color=PALE, linewidth=1, linestyle="--", label="what is said is true")
+        for level in _levels(found):
+            bins, color = level.calibration, COLORS[level.about]
+            said, true = [b.mean_score for b in bins], [b.share for b in bins]
+            largest = max((b.n for b in bins), default=1)
+            axes.plot(said, true, color=color, linewidth=1, label=level.about)
+            axes.scatter(said, true, [6 + 24 * b.n / largest for b in bins], color=color)
+        axes.set_xlabel("mean score")
+        axes.set_ylabel("share that is positive")
+        axes.legend(frameon=False)
+        words = "; ".join(
+            f"{each.about}: mean distance {each.calibration_error:.3f}" for each in _levels(found)
+        )
+        return svg(drawn, "Calibration: what scores say and what is true", words)
+
+
+def cost(found: Evaluation) -> str:
+    """By threshold, those of the levels as lines. Only where the use case gives costs."""
+    level = deciding(found)
+    with style():
+        drawn = figure(SIDE, SIDE)
+        axes = drawn.add_subplot()
+        points = [p for p in level.cost if isfinite(p.x) and isfinite(p.y)]
+        axes.plot([p.x for p in points], [p.y for p in points], color=COLORS[level.about], linewidth=1.4)
+        for name, at in level.at.items():
+            axes.axvline(at.threshold, color=PLAIN, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                name,
+                (at.threshold, 0.97),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                ha="right",
+                va="top",
+            )
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("threshold")
+        axes.set_ylabel(f"mean cost of one of the {level.about}")
+        best = min(points, key=lambda p: p.y)
+        return svg(
+            drawn, "Expected cost by threshold", f"least at threshold {best.x:.3f}, where it is {best.y:.4g}"
+        )
+
+
+def gain(found: Evaluation) -> str:
+    with style():
+        drawn = figure(SIDE, SIDE)
+        axes = drawn.add_subplot()
+        axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle="--", label="chance")
+        for level in _levels(found):
+            points = [(0.0, 0.0), *((d.share_of_rows, d.share_of_positives) for d in level.gain)]
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=COLORS[level.about], linewidth=1.4, marker=".", label=level.about)
+        _finish(axes, "share looked at, highest scores first", "share of the positives found")
+        first = [(level.about, level.gain[0]) for level in _levels(found) if level.gain]
+        words = "; ".join(
+            f"{about}: the first {d.share_of_rows:.0%} hold {d.share_of_positives:.0%} of the positives"
+            for about, d in first
+        )
+        return svg(drawn, "Gain: positives found by share looked at", words)
+
+
+def weeks(found: Sequence[Week]) -> str:
+    """Percentiles of scores above, the population stability index below."""
+    with style():
+        drawn = figure(9, 3.6)
+        above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        places = np.arange(len(found))
+        q = {
+            name: [getattr(w.quantiles, name) for w in found]
+            for name in ("q10", "q25", "median", "q75", "q90")
+        }
+        above.fill_between(places, q["q10"], q["q90"], color=PALE, alpha=0.6, label="10th to 90th percentile")
+        above.fill_between(places, q["q25"], q["q75"], color=PLAIN, alpha=0.5, label="25th to 75th")
+        above.plot(places, q["median"], color=POSITIVE, linewidth=1.4, marker=".", label="median")
+        above.set_ylabel("score")
+        above.set_ylim(bottom=0)
+        above.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+        below.bar(places, [w.psi for w in found], color=[_psi_color(w.psi) for w in found])
+        for limit in (DRIFTING, DRIFTED):
+            below.axhline(limit, color=PLAIN, linewidth=0.8, linestyle=":")
+        below.set_ylabel("PSI")
+        below.set_ylim(0, max(1.2 * DRIFTED, *(1.05 * w.psi for w in found if isfinite(w.psi)), 0))
+        shown = places[:: -(-len(found) // LABELLED_WEEKS)]
+        below.set_xticks(shown, [found[w].start for w in shown], rotation=30, ha="right")
+        worst = max(found, key=lambda week: week.psi)
+        words = f"{len(found)} weeks; the largest PSI is {worst.psi:.3f}, in the week of {worst.start}"
+        return svg(drawn, "Scores by week", words)
+
+
+def _psi_color(psi: float) -> str:
+    return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
+
+
+def importance(found: Sequence[Importance], title: str) -> str:
+    """Bars with their intervals, the largest on top."""
+    shown = [each for each in found if isfinite(each.drop.value)][:MOST_FEATURES][::-1]
+    with style():
+        drawn = figure(7, 0.7 + 0.2 * len(shown))
+        axes, places = drawn.add_subplot(), np.arange(len(shown))
+        values = [each.drop.value for each in shown]
+        axes.barh(places, values, 0.7, color=PLAIN, alpha=0.7)
+        axes.errorbar(
+            values,
+            places,
+            xerr=_reach([each.drop for each in shown]),
+            fmt="none",
+            ecolor="#1e293b",
+            capsize=2,
+        )
+        axes.axvline(0, color="#1e293b", linewidth=0.8)
+        axes.set_yticks(places, [short(each.feature or each.group, 46) for each in shown])
+        axes.set_xlabel("fall of average precision")
+        words = "; ".join(f"{each.feature or each.group} {each.drop.value:.4f}" for each in shown[::-1][:5])
+        return svg(drawn, title, f"the largest: {words}")
+
+
+def fairness(found: Fairness) -> str:
+    """Rates of each group as points with their intervals."""
+    groups = found.groups[::-1]
+    with style():
+        drawn = figure(7, 1 + 0.36 * len(groups))
+        axes, places = drawn.add_subplot(), np.arange(len(groups))
+        for i, (name, color, mark, rate) in enumerate(RATES):
+            rates = [(place + 0.22 * (1 - i), rate(g)) for place, g in zip(places, groups, strict=True)]
+            known = [(place, r) for place, r in rates if isfinite(r.value)]
+            axes.errorbar(
+                [r.value for _, r in known], [p for p, _ in known], xerr=_reach([r for _, r in known]),
+                fmt=mark, color=color, markersize=4, capsize=2, linewidth=1, label=name,
+            )  # fmt: skip
+        axes.set_yticks(places, [f"{short(g.group, 30)} ({g.n:,})" for g in groups])
+        axes.set_ylim(-0.6, len(groups) - 0.4)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+        words = "; ".join(
+            f"{g.group}: false positive rate {interval(g.false_positive_rate)}" for g in found.groups
+        )
+        return svg(drawn, f"Rates by {found.field}", words)
+
+
+def interval(found: Interval) -> str:
+    """A figure with its interval; what cannot be had is a dash."""
+    if not isfinite(found.value):
+        return "-"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def deciding(found: Evaluation) -> LevelFigures:
+    """The figures of what has the label."""
+    return found.events if found.decides == "events" else found.customers
+
+
+def _levels(found: Evaluation) -> Iterator[LevelFigures]:
+    yield found.customers
+    yield found.events
+
+
+def _line(axes: Axes, level: LevelFigures, points: Sequence[tuple[float, float]], area: Interval) -> None:
+    x, y = zip(*points, strict=True) if points else ((), ())
+    axes.plot(x, y, color=COLORS[level.about], linewidth=1.4, label=f"{level.about}: {area.value:.3f}")
+
+
+def _marks(axes: Axes, level: LevelFigures, place: Placed) -> None:
+    """Where the levels' thresholds are on the curve."""
+    for name in level.at:
+        x, y = place(level, name)
+        axes.plot(
+            [x], [y], MARKS.get(name, "^"), color=COLORS[level.about], markersize=5, markeredgecolor="white"
+        )
+        axes.annotate(
+            name, (x, y), (4, -9), textcoords="offset points", color=COLORS[level.about], fontsize=7
+        )
+
+
+def _roc_place(level: LevelFigures, name: str) -> tuple[float, float]:
+    return level.at[name].false_positive_rate.value, level.at[name].recall.value
+
+
+def _precision_recall_place(level: LevelFigures, name: str) -> tuple[float, float]:
+    return level.at[name].recall.value, level.at[name].precision.value
+
+
+def _finish(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(frameon=False, loc="best")
+
+
+def _reach(found: Sequence[Interval]) -> list[list[float]]:
+    """Lengths of the error bars to the left and to the right; none below 0."""
+    return [[max(i.value - i.low, 0) for i in found], [max(i.high - i.value, 0) for i in found]]

@@ -1,0 +1,105 @@
+"""What a report is about: one training run, whole, as a frozen value that is also the report's JSON.
+
+Shares and probabilities are in 0..1, times are texts in RFC 3339 (UTC). What cannot be had is null in the JSON.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from features.usecase import UseCase, feature_rows
+from training.evaluation.figures import Evaluation
+from training.gates import Gate
+from training.models.parameters import Parameters
+from training.train import Trained
+
+DAY_US = 86_400_000_000
+
+
+class GateResult(Struct, frozen=True):
+    """What a run had to show before it may be used."""
+
+    name: str
+    passed: bool
+    found: str
+    expected: str
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A bundle, what it was made of and how good it is."""
+
+    use_case: str
+    subject: str  # whose risk is scored
+    bundle_id: str
+    created_at: str
+    seed: int
+    versions: dict[str, str]
+    training: dict[str, Any]  # the manifest's: rows, customers, from, to, split, cleaning, model ...
+    thresholds: dict[str, float]  # that the bundle carries, by level
+    targets: dict[str, Any]  # by level: what the policy asked of its threshold, and whether it was reached
+    policy: dict[str, Any]  # the use case's, as written
+    parity: float  # the most by which a score of the bundle differs from the learner's
+    features: tuple[str, ...]
+    meanings: dict[str, str]  # by feature
+    label: str  # the field that says it
+    positive: tuple[str, ...]  # its values that mean positive
+    label_delay_days: float  # how long after the event the label is known
+    protected: tuple[str, ...]  # fields that no feature may use
+    evaluation: Evaluation
+    metric: str
+    lower_is_better: bool
+    gates: tuple[GateResult, ...] = ()
+    verdict: str = ""  # promoted, waiting, rejected; empty if nobody has judged it
+    champion: str = ""  # the bundle it was compared with
+
+    @classmethod
+    def of(
+        cls,
+        trained: Trained,
+        use_case: UseCase,
+        evaluation: Evaluation,
+        *,
+        gates: Iterable[Gate] = (),
+        verdict: str = "",
+        champion: str = "",
+    ) -> "Run":
+        """Raises BadUseCase (`model`)."""
+        manifest, label = trained.bundle.manifest, use_case.label
+        metric = Parameters.of(use_case.model, use_case.file).metric
+        return cls(
+            use_case=use_case.name,
+            subject=use_case.subject,
+            bundle_id=manifest.id,
+            created_at=manifest.created_at,
+            seed=manifest.seed,
+            versions=dict(manifest.versions),
+            training=_plain(manifest.training),
+            thresholds=dict(manifest.thresholds),
+            targets=_plain(manifest.metrics["levels"]),
+            policy=_plain(use_case.policy),
+            parity=float(manifest.metrics["parity"]),
+            features=manifest.features,
+            meanings={row.feature: row.meaning for row in feature_rows(use_case)},
+            label=f"{label.event_type}.{label.field}" if label else "",
+            positive=tuple(str(value) for value in label.positive) if label else (),
+            label_delay_days=label.delay_us / DAY_US if label else 0.0,
+            protected=tuple(sorted(".".join(each) for each in use_case.protected)),
+            evaluation=evaluation,
+            metric=str(metric),
+            lower_is_better=metric.lower_is_better,
+            gates=tuple(GateResult(gate.name, gate.passed, gate.found, gate.expected) for gate in gates),
+            verdict=str(verdict),
+            champion=champion,
+        )
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(dict(found))
+    return plain
+
+
+def encoded(run: Run) -> bytes:
+    """The JSON, with NaN as null."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=1)
