@@ -37,7 +37,7 @@ EXITS = (
     Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "DemoFailed")),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(10, "retrain: the challenger waits for approval"),
-    Exit(11, "retrain: the challenger is rejected"),
+    Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
     Exit(130, "interrupted"),
 )  # fmt: skip
 

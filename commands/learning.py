@@ -15,6 +15,7 @@ from commands.output import bar, show_json, table
 
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
+REJECTED = 11  # the exit code: see EXITS
 usecase = typer.Typer(help="Look at a use case file.", no_args_is_help=True)
 app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
 
@@ -122,9 +123,14 @@ def train(
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
+    even_without_signal: Annotated[
+        bool, typer.Option("--even-without-signal", help="Promote a model that is no better than chance.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from history and promote the bundle: running jobs take it over.
+    """Learn from history, write a report and promote the bundle: running jobs take it over.
+
+    A model that is no better than chance is registered and not promoted; the exit code is then 11.
 
     The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told
     by its columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean`
@@ -137,15 +143,27 @@ def train(
     from features.replay import replay
     from features.usecase import load
     from training import files as history
-    from training.train import train
+    from training.report.page import write
+    from training.reported import train_reported
 
     found, now = load(use_case), datetime.now(UTC)
     registry = registry_of(use_case, bundle)
     rows, cleaned = told_history(found, files)
-    path = train(
-        found, replay(history.batches(found, rows)), bundle, seed=seed, created_at=now, cleaning=cleaned,
-        registry=registry, progress=lambda stage: typer.echo(stage, err=True),
+    path, run = train_reported(
+        found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
+        even_without_signal=even_without_signal, progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     manifest = bundles.load(path).manifest
+    pages = write(run, report_folder(bundle, manifest.id))
+    typer.echo(f"{run.evaluation.words}\nreport: {pages[0]}", err=True)
     show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
+    if run.verdict == "rejected":
+        raise typer.Exit(REJECTED)
     raise typer.Exit(1 if rows.bad else 0)
+
+
+def report_folder(root: str, bundle_id: str) -> str:
+    """Where the report of a bundle is, beside the bundles."""
+    from export.storage import join
+
+    return join(root, "reports", bundle_id)

@@ -37,10 +37,11 @@ def retrain(
     """
     import msgspec
 
-    from commands.learning import told_history
+    from commands.learning import report_folder, told_history
     from commands.models import registry_of
     from features.usecase import load
     from training import notify as webhook
+    from training.report.page import write
     from training.retrain import retrain as run
 
     if notify:
@@ -48,11 +49,14 @@ def retrain(
     found, now = load(use_case), datetime.now(UTC)
     cut_us = None if since is None else _day_us(since)
     rows, cleaned = told_history(found, files)
-    ended, _ = run(
+    ended, told = run(
         found, rows, registry_of(use_case, bundle), seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
         progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)
+    pages = write(told, report_folder(bundle, ended.challenger))
+    typer.echo(f"{told.evaluation.words}\nreport: {pages[0]}", err=True)
+    facts["report"] = pages[0]
     show_json(facts) if as_json else typer.echo(_words(facts))
     if notify:
         try:

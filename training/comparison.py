@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.reference import Bins, Reference, shares
-from training.evaluation.calibration import calibration
 from training.gates import Interval
 
 REPLICATES = 500
 PERCENTILES = (2.5, 97.5)
-LEAST_GROUP = 30  # negative customers; the rate of fewer says nothing
 LEAST_SHARE = 1e-4  # of a bin in which nothing lies, so that its logarithm is finite
 
 Floats = NDArray[np.float64]
@@ -56,29 +54,3 @@ def psi(bins: Bins, values: NDArray[np.floating]) -> float:
     now, missing = shares(bins.edges, values)
     then, now = (np.maximum(each, LEAST_SHARE) for each in ([*bins.shares, bins.missing], [*now, missing]))
     return float(((now - then) * np.log(now / then)).sum())
-
-
-def calibration_error(label: NDArray[np.integer], score: Floats, weight: Floats) -> float:
-    """Expected calibration error over rows [n]; rows with equal scores count together, in whatever order they come."""
-    return calibration(label, score, weight)[1]
-
-
-def false_positive_rates(
-    group: NDArray[np.str_],
-    label: NDArray[np.integer],
-    score: Floats,
-    customer: NDArray[np.intp],
-    threshold: float,
-) -> dict[str, float]:
-    """By group, the share of its negative customers that ever reach the threshold; small groups are left out."""
-    peak, positive = np.zeros(customer.max() + 1), np.zeros(customer.max() + 1, np.bool_)
-    np.maximum.at(peak, customer, score)
-    np.logical_or.at(positive, customer, label == 1)
-    of_customer = np.empty(len(peak), group.dtype)
-    of_customer[customer] = group
-    found = {}
-    for name in np.unique(of_customer).tolist():
-        own = (of_customer == name) & ~positive
-        if name and own.sum() >= LEAST_GROUP:
-            found[name] = float((peak[own] >= threshold).mean())
-    return found

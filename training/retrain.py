@@ -5,7 +5,7 @@ and by customers that the challenger never saw; the champion may have, earlier, 
 that has not passed the gates.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,13 +21,18 @@ from export.registry import Registry
 from features.replay import replay
 from features.usecase import UseCase, parse
 from training.cleaning import Cleaned
-from training.comparison import calibration_error, difference, drift, false_positive_rates
+from training.comparison import difference, drift
+from training.evaluation.evaluate import evaluate
+from training.evaluation.figures import Evaluation
 from training.files import Rows, batches
 from training.fit import BadHistory, Progress
 from training.gates import Evidence, Gate, Gates, Interval, Verdict, judge, verdict
 from training.history import History, collect
 from training.leaks import suspects
 from training.models.parameters import Parameters
+from training.report import page
+from training.report.run import Run
+from training.reported import costs_of
 from training.splits import Way, of_event
 from training.train import Floats, Judged, Trained, peaks, train_on
 
@@ -55,14 +60,13 @@ def retrain(
     now: datetime,
     cleaning: Sequence[Cleaned] = (),
     cut_us: int | None = None,
-    artifacts: Callable[[Trained], Mapping[str, bytes]] = lambda _: {},
     progress: Progress = lambda _: None,
-) -> tuple[Retrained, Trained]:
+) -> tuple[Retrained, Run]:
     """Trains, saves, registers and judges a challenger, and acts on the verdict.
 
     `cut_us`: where the period that judges begins; by default after what the champion has learned from, or, if too
     little has happened since, the last part that the use case's split asks for.
-    `artifacts` are kept with the version. Raises what `train_on` raises, BundleMismatch for a damaged champion,
+    The report is kept with the version. Raises what `train_on` raises, BundleMismatch for a damaged champion,
     RegistryUnavailable.
     """
     gates = Gates.of(use_case.model.get("gates"), use_case.file)
@@ -76,20 +80,23 @@ def retrain(
     bundles.save(made.bundle, registry.root)
     progress("comparing with the champion" if champion else "there is no champion to compare with")
     scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
-    found = evidence(use_case, made, champion, scored, seed)
+    figures = evaluate(use_case, made.judged, seed, costs_of(use_case), progress)
+    found = evidence(use_case, made, figures, champion, scored, seed)
     judged = judge(gates, found)
     decided = verdict(gates, judged)
-    version = registry.record(made.bundle, metrics={"better": found.better}, artifacts=artifacts(made))
+    before = champion.manifest.id if champion else None
+    run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
+    version = registry.record(made.bundle, metrics={"better": found.better}, artifacts=page.artifacts(run))
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
         verdict=decided.value,
         challenger=made.bundle.manifest.id,
         version=version.number,
-        champion=champion.manifest.id if champion else None,
+        champion=before,
         split=made.split.words,
         gates=tuple(_told(gate) for gate in judged),
         notes=_notes(champion, made),
-    ), made
+    ), run
 
 
 def in_use(root: str) -> Bundle | None:
@@ -142,36 +149,35 @@ def _keys(history: History) -> list[tuple[str, str]]:
 
 
 def evidence(
-    use_case: UseCase, made: Trained, champion: Bundle | None, scored: Floats | None, seed: int
+    use_case: UseCase,
+    made: Trained,
+    figures: Evaluation,
+    champion: Bundle | None,
+    scored: Floats | None,
+    seed: int,
 ) -> Evidence:
     """What the gates ask for, about customers or, when the label is an event's, about events."""
-    judged, parameters = made.judged, Parameters.of(use_case.model, use_case.file)
-    metrics = made.bundle.manifest.metrics["assessments" if of_event(use_case) else "customers"]
-    customers, positive = _counts(judged)
+    parameters = Parameters.of(use_case.model, use_case.file)
+    level = figures.customers if figures.decides == "customers" else figures.events
     return Evidence(
-        customers=customers,
-        positives=positive,
-        roc_auc=Interval(**metrics["roc_auc"]),
+        customers=figures.customers.n,
+        positives=figures.customers.positives,
+        roc_auc=Interval(level.roc_auc.value, level.roc_auc.low, level.roc_auc.high),
         metric=str(parameters.metric),
-        better=None if scored is None else _better(use_case, parameters, judged, scored, seed),
-        calibration_error=calibration_error(judged.rows.label, judged.score, judged.weight),
-        false_positive_rates=_rates(judged),
+        better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
+        calibration_error=figures.events.calibration_error,
+        false_positive_rates=_rates(figures),
         drifted=_drifted(use_case, made, champion),
-        suspects=[str(suspect) for suspect in suspects(judged.rows, use_case.features)],
-    )  # fmt: skip
+        suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
+    )
 
 
-def _rates(judged: Judged) -> dict[str, dict[str, float]]:
-    label, customer, high = judged.rows.label, judged.customer, judged.thresholds["high"]
+def _rates(figures: Evaluation) -> dict[str, dict[str, float]]:
+    """By protected field and group, the false-positive rate."""
     return {
-        name: false_positive_rates(values, label, judged.score, customer, high)
-        for name, values in judged.rows.protected.items()
+        field.field: {group.group: group.false_positive_rate.value for group in field.groups}
+        for field in figures.fairness
     }
-
-
-def _counts(judged: Judged) -> tuple[int, int]:
-    customer, label = judged.customer, judged.rows.label
-    return len(np.unique(customer)), len(np.unique(customer[label == 1]))
 
 
 def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:

@@ -12,11 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from export import promotion
 from export.bundle import Bundle, bundle, promote, save
 from export.onnx import Scorer, convert, parity
 from export.reference import reference
-from export.registry import Registry
 from export.terms import Terms, terms
 from features.usecase import UseCase
 from training import thresholds as levels
@@ -81,13 +79,12 @@ def train(
     seed: int,
     created_at: datetime,
     cleaning: Sequence[Cleaned] = (),
-    registry: Registry | None = None,
     progress: Progress = lambda _: None,
 ) -> str:
     """Learns from a replayed history, saves the bundle below `root`, promotes it and returns its path.
 
-    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. Without
-    a `registry` only the pointer that jobs follow is written. Raises what `train_on` raises.
+    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. No
+    registry is told and no report is written: training.reported does both. Raises what `train_on` raises.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
     terms(use_case.policy, use_case.file)
@@ -95,11 +92,7 @@ def train(
     history = collect(use_case, replayed)
     made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)
     path = save(made.bundle, root)
-    if registry is None:
-        promote(root, made.bundle.manifest.id)
-    else:
-        registry.record(made.bundle)
-        promotion.promote(registry, made.bundle.manifest.id, created_at)
+    promote(root, made.bundle.manifest.id)
     return path
 
 

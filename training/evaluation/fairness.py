@@ -9,13 +9,13 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from training.comparison import LEAST_GROUP
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Fairness, GroupFigures, Interval
 from training.train import Judged
 
 Z = 1.959964  # of a 95 % interval
 UNKNOWN = "unknown"  # customers who never said
+LEAST_GROUP = 30  # customers; the rates of fewer say little
 
 
 def rate(count: int, of: int) -> Interval:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from export.storage import join
 from export.storage import write as write_file
-from training.evaluation.figures import Evaluation, Importance, Interval, LevelFigures
+from training.evaluation.figures import Evaluation, Importance, Interval
 from training.pages import environment
 from training.report import plots, words
 from training.report.run import Run, encoded
