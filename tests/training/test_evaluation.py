@@ -16,7 +16,7 @@ from training.evaluation.calibration import calibration
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
-from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluate import declared_costs, evaluate
 from training.evaluation.fairness import fairness, rate
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
@@ -25,7 +25,7 @@ from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
 from training.fit import BadHistory
 from training.history import History
-from training.train import Judged
+from training.train import Judged, figures
 
 TEXT = """
 use_case: tiny
@@ -387,3 +387,18 @@ def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(
     assert told.segments[2].customers == 0 and told.segments[2].medians["amount"] is None
     assert b'"precision":{"value":null' in msgspec.json.encode(told)
     assert any(note.startswith("The label is of single events") for note in told.notes)
+
+
+def test_figures_and_intervals_are_those_of_the_manifest(evaluated, found):
+    manifest = figures(found, 3)
+    for level, theirs in (
+        (evaluated.customers, manifest["customers"]),
+        (evaluated.events, manifest["assessments"]),
+    ):
+        for name in ("roc_auc", "average_precision", "brier"):
+            assert msgspec.structs.asdict(getattr(level, name)) == pytest.approx(theirs[name])
+
+
+def test_costs_of_the_use_case_are_used_when_no_others_are_given():
+    costly = parse(TEXT + "model: {metric: {expected_cost: {miss: 100, false_alarm: 5}}}\n")
+    assert declared_costs(costly) == (100.0, 5.0) and declared_costs(USE_CASE) is None

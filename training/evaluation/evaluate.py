@@ -18,6 +18,7 @@ from training.evaluation.level import Costs, level_figures, of_customers, of_eve
 from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
 from training.fit import Progress
+from training.models.parameters import Parameters
 from training.splits import of_event
 from training.train import Judged
 
@@ -46,7 +47,11 @@ def evaluate(
     costs: Costs | None = None,
     progress: Progress = lambda _: None,
 ) -> Evaluation:
-    """`costs` are those of a miss and of a false alarm. Raises BadHistory if all customers judged have one label."""
+    """`costs` are those of a miss and of a false alarm; by default those of the use case's metric, if it has any.
+
+    Raises BadHistory if all customers judged have one label, BadUseCase (`model`).
+    """
+    costs = costs or declared_costs(use_case)
     customers = Customers.of(judged)
     decides = "events" if of_event(use_case) else "customers"
     progress("evaluating: figures with intervals")
@@ -77,6 +82,15 @@ def evaluate(
         everyone=everyone,
         notes=(*_notes(judged, customers, decides), *left_out, *unmeasured),
     )
+
+
+def declared_costs(use_case: UseCase) -> Costs | None:
+    """Of `metric: {expected_cost: {miss: ..., false_alarm: ...}}`."""
+    metric = Parameters.of(use_case.model, use_case.file).metric
+    if metric.name != "expected_cost":
+        return None
+    miss, false_alarm = metric.numbers
+    return miss, false_alarm
 
 
 def has_signal(level: LevelFigures) -> bool:
