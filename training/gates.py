@@ -41,7 +41,9 @@ class Gates:
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
     calibration: float = 0.1  # expected calibration error, at most
-    fairness: float = 0.5  # lowest over highest false-positive rate of a protected field's groups, at least
+    fairness: float = (
+        0.5  # lowest over highest false-positive rate of groups, as far as their intervals allow
+    )
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
     drifted: float = 0.3  # share of features that may have drifted before a human looks
     approval: bool = False  # whether a human must approve even when all is well
@@ -98,7 +100,7 @@ class Evidence:
     metric: str
     better: Interval | None  # the metric's difference to the champion's; None: there is no champion
     calibration_error: float
-    false_positive_rates: Mapping[str, Mapping[str, float]]  # by protected field, by group
+    false_positive_rates: Mapping[str, Mapping[str, Interval]]  # by protected field, by group
     drifted: Mapping[str, float]  # PSI by feature
     suspects: Sequence[str] = ()  # of leaks, in words
 
@@ -146,15 +148,22 @@ def _better(gates: Gates, found: Evidence) -> Gate:
 
 def _fair(gates: Gates, found: Evidence) -> Gate:
     ratios = {
-        name: min(rates.values()) / max(rates.values())
+        name: min(rate.high for rate in rates.values()) / max(rate.low for rate in rates.values())
         for name, rates in found.false_positive_rates.items()
-        if len(rates) > 1 and max(rates.values()) > 0
+        if len(rates) > 1 and max(rate.low for rate in rates.values()) > 0
     }
-    told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()) or "no two groups to compare"
+    told = (
+        ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        or "no two groups that can be told apart"
+    )
     passed = all(ratio >= gates.fairness for ratio in ratios.values())
     expected = f"at least {gates.fairness:g}"
     return Gate(
-        "fairness", passed, f"lowest over highest false-positive rate: {told}", expected, Verdict.WAITING
+        "fairness",
+        passed,
+        f"lowest over highest false-positive rate, at most: {told}",
+        expected,
+        Verdict.WAITING,
     )
 
 

@@ -10,7 +10,6 @@ from export.terms import terms
 from features.usecase import UseCase
 from training.cleaning import Cleaned
 from training.evaluation.evaluate import evaluate
-from training.evaluation.level import Costs
 from training.fit import Progress
 from training.history import Replayed, collect
 from training.models.parameters import Parameters
@@ -47,7 +46,7 @@ def train_reported(
     made = train_on(
         use_case, history, seed=seed, created_at=created_at, way=way, cleaning=cleaning, progress=progress
     )
-    found = evaluate(use_case, made.judged, seed, costs_of(use_case), progress)
+    found = evaluate(use_case, made.judged, seed, progress=progress)
     is_used = found.has_signal or even_without_signal
     run = Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected")
     path = save(made.bundle, registry.root)
@@ -58,9 +57,3 @@ def train_reported(
     else:
         promotion.reject(registry, made.bundle.manifest.id, NO_SIGNAL, created_at)
     return path, run
-
-
-def costs_of(use_case: UseCase) -> Costs | None:
-    """What a miss and a false alarm cost, if the use case's metric says so."""
-    metric = Parameters.of(use_case.model, use_case.file).metric
-    return (metric.numbers[0], metric.numbers[1]) if metric.name == "expected_cost" else None

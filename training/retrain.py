@@ -7,6 +7,7 @@ that has not passed the gates.
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.cleaning import Cleaned
 from training.comparison import difference, drift
 from training.evaluation.evaluate import evaluate
 from training.evaluation.figures import Evaluation
+from training.evaluation.figures import Interval as Figure
 from training.files import Rows, batches
 from training.fit import BadHistory, Progress
 from training.gates import Evidence, Gate, Gates, Interval, Verdict, judge, verdict
@@ -32,7 +34,6 @@ from training.leaks import suspects
 from training.models.parameters import Parameters
 from training.report import page
 from training.report.run import Run
-from training.reported import costs_of
 from training.splits import Way, of_event
 from training.train import Floats, Judged, Trained, peaks, train_on
 
@@ -80,7 +81,7 @@ def retrain(
     bundles.save(made.bundle, registry.root)
     progress("comparing with the champion" if champion else "there is no champion to compare with")
     scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
-    figures = evaluate(use_case, made.judged, seed, costs_of(use_case), progress)
+    figures = evaluate(use_case, made.judged, seed, progress=progress)
     found = evidence(use_case, made, figures, champion, scored, seed)
     judged = judge(gates, found)
     decided = verdict(gates, judged)
@@ -162,7 +163,7 @@ def evidence(
     return Evidence(
         customers=figures.customers.n,
         positives=figures.customers.positives,
-        roc_auc=Interval(level.roc_auc.value, level.roc_auc.low, level.roc_auc.high),
+        roc_auc=_interval(level.roc_auc),
         metric=str(parameters.metric),
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
         calibration_error=figures.events.calibration_error,
@@ -172,12 +173,20 @@ def evidence(
     )
 
 
-def _rates(figures: Evaluation) -> dict[str, dict[str, float]]:
-    """By protected field and group, the false-positive rate."""
+def _rates(figures: Evaluation) -> dict[str, dict[str, Interval]]:
+    """By protected field and group, the false-positive rate, as far as there are negatives."""
     return {
-        field.field: {group.group: group.false_positive_rate.value for group in field.groups}
+        field.field: {
+            group.group: _interval(group.false_positive_rate)
+            for group in field.groups
+            if not isnan(group.false_positive_rate.value)
+        }
         for field in figures.fairness
     }
+
+
+def _interval(found: Figure) -> Interval:
+    return Interval(found.value, found.low, found.high)
 
 
 def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:

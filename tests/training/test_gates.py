@@ -18,9 +18,21 @@ GOOD = Evidence(
     metric="average precision",
     better=Interval(0.03, 0.01, 0.05),
     calibration_error=0.02,
-    false_positive_rates={"customer.gender": {"F": 0.04, "M": 0.05}},
+    false_positive_rates={
+        "customer.gender": {"F": Interval(0.04, 0.02, 0.06), "M": Interval(0.05, 0.03, 0.07)}
+    },
     drifted={"amount": 0.02, "hour": 0.01},
 )
+
+
+APART = {"F": Interval(0.005, 0.001, 0.01), "M": Interval(0.05, 0.04, 0.06)}
+
+
+def test_groups_that_chance_may_have_set_apart_are_no_reason_to_wait() -> None:
+    few = {"F": Interval(0.0, 0.0, 0.1), "M": Interval(0.05, 0.01, 0.2)}
+    assert (
+        verdict(Gates(), judge(Gates(), replace(GOOD, false_positive_rates={"sex": few}))) is Verdict.PROMOTED
+    )
 
 
 def test_what_passes_all_gates_is_promoted() -> None:
@@ -43,7 +55,7 @@ def test_a_human_may_have_the_last_word() -> None:
         ("better", {"better": Interval(-0.01, -0.015, 0.0)}, "rejected", "-0.010 [-0.015, 0.000]"),
         ("better", {"better": Interval(0.01, -0.05, 0.06)}, "waiting", "0.010 [-0.050, 0.060]"),
         ("calibration", {"calibration_error": 0.2}, "rejected", "0.200"),
-        ("fairness", {"false_positive_rates": {"sex": {"F": 0.01, "M": 0.05}}}, "waiting", "sex 0.20"),
+        ("fairness", {"false_positive_rates": {"sex": APART}}, "waiting", "sex 0.25"),
         ("drift", {"drifted": {"a": 0.3, "b": 0.01}}, "waiting", "1 of 2 features have drifted (a 0.30)"),
     ],
 )
