@@ -52,6 +52,8 @@ class Scored(Protocol):
     def typical(self) -> NDArray[np.float32]: ...
     @property
     def reasons(self) -> Sequence[Sequence[Any]]: ...
+    @property
+    def flat(self) -> tuple[str, ...]: ...
 
 
 def write(found: Scored, file: Path) -> None:
@@ -198,6 +200,10 @@ To part with are recommended: <strong>{{ parted | length }}</strong>.</p>
 A customer is on Medium from a score of {{ "%.3f" | format(found.thresholds.medium) }}, on High from
 {{ "%.3f" | format(found.thresholds.high) }}; how a level is left and when parting is recommended is the use case's
 policy, and a person decides.</p>
+{% if found.flat %}
+<p><strong>Not as in training:</strong> {{ found.flat | join(", ") }} are the same for everybody here. If these files
+lack a column that the model has learned from, scores are less sure than in training.</p>
+{% endif %}
 
 <h2>Segments</h2>
 <table>
