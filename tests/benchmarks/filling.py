@@ -20,7 +20,9 @@ from tests.benchmarks.assessing import server
 from tests.benchmarks.report import Row
 
 TRAINED_ON = 100_000
+FEW = 2_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW_US = int(NOW.timestamp()) * 1_000_000
 
 
 def filling(events: int) -> list[Row]:
@@ -32,9 +34,11 @@ def filling(events: int) -> list[Row]:
             process.submit(make, events, file, root).result()
         store = RedisStore(redis.url, record_ttl(use_case))
         engine, warmth = Engine.of(use_case, bundles.load(root), store), Warmth(store, "bench", use_case.name)
+        with history(use_case, [file.with_name("few.jsonl")], NOW_US) as few:  # compiled code is loaded
+            backfill(Engine.of(use_case, bundles.load(root), store, "warming"), few, warmth, NOW)
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began = datetime.now(UTC)
-        with history(use_case, [file], int(NOW.timestamp()) * 1_000_000) as found:
+        with history(use_case, [file], NOW_US) as found:
             read_s = (datetime.now(UTC) - began).total_seconds()
             done = backfill(engine, found, warmth, NOW)
         more_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1_024
@@ -49,7 +53,8 @@ def filling(events: int) -> list[Row]:
 
 
 def make(events: int, file: Path, root: str) -> None:
-    """The file, and the model."""
+    """The files, and the model."""
     made = workloads.sixteen(load(workloads.SIXTEEN), workloads.payments(events))
     workloads.train(made[:TRAINED_ON], root)
     file.write_bytes(b"\n".join(made.bodies) + b"\n")
+    file.with_name("few.jsonl").write_bytes(b"\n".join(made.bodies[:FEW]) + b"\n")
