@@ -162,14 +162,16 @@ def distribution(found: Scored) -> str:
         has_score = found.scored > 0
         parts = [found.highest[has_score & (found.status["level"] == level)] for level in Level]
         colors, labels = list(COLORS.values()), [level.name.capitalize() for level in Level]
-        axes.hist(parts, np.linspace(0, 1, BINS + 1).tolist(), stacked=True, color=colors, label=labels)
+        bins = np.linspace(0, 1, BINS + 1).tolist()
+        for own, color, label in zip(parts, colors, labels, strict=True):
+            axes.hist(own, bins, color=color, label=label, alpha=0.7)  # not stacked: the axis is logarithmic
         for name, at in found.thresholds.items():
             axes.axvline(at, color="#333333", linestyle="--", linewidth=1)
             axes.annotate(
                 f" {name} {at:.2f}", (at, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=8
             )
-        axes.set(xlabel="highest score", ylabel="customers", yscale="symlog", xlim=(0, 1))
-        axes.legend(loc="upper center", fontsize=8)
+        axes.set(xlabel="highest score", ylabel="customers (log)", yscale="symlog", xlim=(0, 1))
+        figure.legend(loc="outside right upper", fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
