@@ -84,8 +84,8 @@ def backfill(
 
 @app.command(
     epilog=examples(
-        "riskstream score --customers new/users.csv --transactions new/transactions.csv --out scores.csv",
-        "riskstream score new/users.csv new/transactions.csv --out scores.parquet --report scores.html --json",
+        "riskstream score --customers build/users.csv --transactions build/transactions.csv --out scores.csv",
+        "riskstream score build/users.csv build/transactions.csv --out scores.parquet --report scores.html --json",
     )
 )
 def score(

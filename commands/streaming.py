@@ -249,7 +249,8 @@ def reconcile(
     """Rebuild every record, vector, score and level from the log and compare them, bit for bit.
 
     Reads all assessments of the use case's present features; the models they name must be in the bundles' folder.
-    Ask when nothing is under way. The exit code is 1 if anything differs.
+    Ask when nothing is under way. The exit code is 1 if anything differs. What `riskstream backfill` put into
+    the records is not in the log: customers with such events differ, and that is said.
     """
     from contextlib import closing
 
@@ -258,9 +259,16 @@ def reconcile(
     from pipeline.options import record_ttl
     from pipeline.reconcile import reconcile
     from pipeline.redis_store import RedisStore
+    from pipeline.warmth import Warmth
 
     found = load(use_case)
     with closing(RedisStore(redis_url, record_ttl(found), redis_ca_file, redis_cluster)) as store:
+        marker = Warmth(store, prefix, found.name).markers().get(found.fingerprint)
+        if marker and marker.events:
+            typer.echo(
+                f"these records also hold {marker.events:,} events of a backfill ({marker.at}), not in the log",
+                err=True,
+            )
         done = reconcile(found, project=project, dataset=dataset, bundle=bundle, store=store, prefix=prefix)
     show_json(asdict(done)) if as_json else echo_each(lines(done.checks))
     raise typer.Exit(0 if done.holds else 1)

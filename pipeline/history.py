@@ -1,6 +1,6 @@
 """History out of files as batches in event-time order, for what assesses it: backfill and batch scoring.
 
-The events' texts wait on disk; what stays in memory is some 64 bytes an event and one batch. Events of equal time
+The events' texts wait on disk; what stays in memory is some 100 bytes an event and one batch. Events of equal time
 keep the order of the files, those without a time of their own come first. Times are int64 microseconds since
 1970 UTC.
 """

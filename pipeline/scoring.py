@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.reference import Reference
 from features.kernel import Disposition
 from features.kernel.codec import HEADER_BYTES, STATUS
 from features.usecase import UseCase
@@ -20,6 +21,7 @@ from pipeline.reasons import Reason, medians, reasons
 from pipeline.store import MemoryStore, record_keys
 
 BATCH = 100_000  # events: in memory, records are packed less often
+FEW = 20  # customers, who may well be alike in something
 NEVER_US = np.iinfo(np.int64).min
 
 
@@ -106,6 +108,9 @@ class Scored:
     vectors: NDArray[np.float32]
     typical: NDArray[np.float32]  # [F] the medians that reasons are told against
     reasons: list[list[Reason]]
+    flat: tuple[
+        str, ...
+    ]  # features that vary in training and not here: the files may lack what they are made of
 
     def __len__(self) -> int:
         return len(self.customers)
@@ -149,6 +154,20 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         vectors=seen.vectors,
         typical=typical,
         reasons=told,
+        flat=flat_features(bundle.reference, use_case.features, seen.vectors[has_score]),
+    )
+
+
+def flat_features(
+    reference: Reference, names: Sequence[str], vectors: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Features with one value (or none) in all of `vectors` [c, F] that had several in training."""
+    if len(vectors) < FEW:
+        return ()
+    is_flat = ((vectors == vectors[0]) | np.isnan(vectors) & np.isnan(vectors[0])).all(axis=0)
+    bins = [reference.features[name] for name in names]
+    return tuple(
+        name for name, own, flat in zip(names, bins, is_flat.tolist(), strict=True) if flat and own.edges
     )
 
 

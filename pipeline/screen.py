@@ -28,6 +28,7 @@ from pipeline.alerts import Alert, Followed
 from pipeline.population import Population
 from pipeline.publish import Progress, Published
 from pipeline.status import Backlog, Job, Status, Unknown
+from pipeline.warmth import Marker
 
 SHOWN_ALERTS = 20  # the latest, while following
 REFRESHES_PER_S = 4.0
@@ -126,6 +127,7 @@ def status(found: Status) -> RenderableType:
     table.add_row("backlog", _known(found.backlog, _backlog))
     table.add_row("job", _known(found.job, _job))
     table.add_row("customers", _known(found.customers, _customers))
+    table.add_row("filled", _known(found.filled, lambda markers: _filled(markers, found.fingerprint)))
     table.add_row("dead letters", _known(found.dead_letters, _counts))
     return table
 
@@ -163,6 +165,17 @@ def _customers(found: Population) -> str:
     limit = f" of {found.redis_limit_bytes:,}" if found.redis_limit_bytes else ""
     levels = _counts(found.levels)
     return f"{levels} ({found.looked_at:,} looked at, {of}{weight})\nRedis uses {found.redis_bytes:,} bytes{limit}"
+
+
+def _filled(markers: Mapping[str, Marker], fingerprint: str) -> str:
+    return (
+        "\n".join(
+            f"{name}{' (these features)' if name == fingerprint else ''}: {marker.how}, {marker.at}"
+            + (f", {marker.events:,} events" if marker.events else "")
+            for name, marker in sorted(markers.items(), key=lambda pair: pair[1].at)
+        )
+        or "nothing"
+    )
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -73,6 +73,7 @@ def summary(found: Scored) -> dict[str, Any]:
         "levels": {level.name: n for level, n in zip(Level, levels, strict=True)},
         "recommended": int((found.status["recommendation"] == Recommendation.OPEN).sum()),
         "without_score": int((found.scored == 0).sum()),
+        "flat_features": list(found.flat),
     }
 
 
@@ -83,6 +84,11 @@ def told(facts: Mapping[str, Any]) -> list[str]:
         f"{facts['customers']:,} customers: {levels}; {facts['recommended']:,} to part with, "
         f"{facts['without_score']:,} without a scored event",
         f"{facts['events']:,} events, {facts['bad']:,} bad rows, {facts['seconds']:.1f} s; model {facts['model']}",
+        *(
+            [f"the same for all here, but not in training: {', '.join(facts['flat_features'])}"]
+            if facts["flat_features"]
+            else []
+        ),
         *(str(facts[name]) for name in ("out", "report") if facts[name]),
     ]
 

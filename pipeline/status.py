@@ -7,8 +7,9 @@ parts are asked at once, so the answer takes as long as the slowest of them, som
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,15 @@ from features.usecase import UseCase
 from pipeline import progress
 from pipeline.population import Population, population
 from pipeline.pubsub import EMULATOR
+from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
 from pipeline.tables import DEAD_LETTERS
+from pipeline.warmth import Marker, Warmth
 
 STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
 TIMEOUT_S = 5.0
 QUERY_TIMEOUT_S = 10.0  # BigQuery takes a second or two
+NO_RECORDS = timedelta(0)  # the time to live of what is written here: nothing
 SILENT_S = 5.0  # a job that runs writes every second
 COUNT_DEAD_LETTERS = """
 SELECT reason, COUNT(*) AS letters FROM `{view}` WHERE use_case = @use_case GROUP BY reason ORDER BY reason
@@ -80,6 +84,7 @@ class Status:
     backlog: tuple[Backlog, ...] | Unknown
     job: Job | Unknown
     customers: Population | Unknown
+    filled: Mapping[str, Marker] | Unknown  # by fingerprint: for which features Redis has records, and whence
     dead_letters: Mapping[str, int] | Unknown  # by reason
 
     def to_json(self) -> bytes:
@@ -97,6 +102,7 @@ def status(use_case: UseCase, places: Places) -> Status:
         lambda: backlog(places.project, use_case.name),
         lambda: job(places.state, now),
         lambda: customers(use_case, places),
+        lambda: filled(use_case, places),
         lambda: dead_letters(use_case.name, places),
     )
     with ThreadPoolExecutor(len(asked)) as pool:
@@ -150,6 +156,18 @@ def customers(use_case: UseCase, places: Places) -> Population:
     stem = f"{places.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
     try:
         return population(places.redis_url, places.redis_ca_file, places.redis_cluster, stem)
+    except StoreUnavailable as error:
+        raise Away(str(error)) from error
+
+
+def filled(use_case: UseCase, places: Places) -> Mapping[str, Marker]:
+    """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
+    if not places.redis_url:
+        raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
+    store = RedisStore(places.redis_url, NO_RECORDS, places.redis_ca_file, places.redis_cluster)
+    try:
+        with closing(store):
+            return Warmth(store, places.prefix, use_case.name).markers()
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 

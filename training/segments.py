@@ -52,6 +52,8 @@ class Scored(Protocol):
     def typical(self) -> NDArray[np.float32]: ...
     @property
     def reasons(self) -> Sequence[Sequence[Any]]: ...
+    @property
+    def flat(self) -> tuple[str, ...]: ...
 
 
 def write(found: Scored, file: Path) -> None:
@@ -160,14 +162,16 @@ def distribution(found: Scored) -> str:
         has_score = found.scored > 0
         parts = [found.highest[has_score & (found.status["level"] == level)] for level in Level]
         colors, labels = list(COLORS.values()), [level.name.capitalize() for level in Level]
-        axes.hist(parts, np.linspace(0, 1, BINS + 1).tolist(), stacked=True, color=colors, label=labels)
+        bins = np.linspace(0, 1, BINS + 1).tolist()
+        for own, color, label in zip(parts, colors, labels, strict=True):
+            axes.hist(own, bins, color=color, label=label, alpha=0.7)  # not stacked: the axis is logarithmic
         for name, at in found.thresholds.items():
             axes.axvline(at, color="#333333", linestyle="--", linewidth=1)
             axes.annotate(
                 f" {name} {at:.2f}", (at, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=8
             )
-        axes.set(xlabel="highest score", ylabel="customers", yscale="symlog", xlim=(0, 1))
-        axes.legend(loc="upper center", fontsize=8)
+        axes.set(xlabel="highest score", ylabel="customers (log)", yscale="symlog", xlim=(0, 1))
+        figure.legend(loc="outside right upper", fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
@@ -198,6 +202,10 @@ To part with are recommended: <strong>{{ parted | length }}</strong>.</p>
 A customer is on Medium from a score of {{ "%.3f" | format(found.thresholds.medium) }}, on High from
 {{ "%.3f" | format(found.thresholds.high) }}; how a level is left and when parting is recommended is the use case's
 policy, and a person decides.</p>
+{% if found.flat %}
+<p><strong>Not as in training:</strong> {{ found.flat | join(", ") }} are the same for everybody here. If these files
+lack a column that the model has learned from, scores are less sure than in training.</p>
+{% endif %}
 
 <h2>Segments</h2>
 <table>

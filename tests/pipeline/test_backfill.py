@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
 from features.usecase import UseCase
-from pipeline.assess import assess
+from pipeline.assess import Assessments, assess
 from pipeline.backfill import Backfilled, backfill, drop
 from pipeline.history import history
 from pipeline.message import Message
@@ -31,6 +32,7 @@ from tests.pipeline.market import history as events_of
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
 from tests.pipeline.small_records import TTL
+from tests.test_cli import Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_US = START_US + 400 * 86_400_000_000
@@ -158,16 +160,28 @@ def test_it_goes_on_where_it_was_killed(redis_server: RedisServer, tmp_path: Pat
 def test_beside_a_stream_each_event_is_counted_once(
     redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """Both take the same events of the same customers at the same time; all lie within what is remembered."""
-    use_case = market("365d")
+    """Both take the same events of the same customers at the same time, the stream from the other end."""
+    use_case = market("365d")  # all lie within what is remembered
     events = sorted_events(1_000, 5, use_case)[:900]
-    file = written(events, tmp_path)
-    with ThreadPoolExecutor(1) as pool:
-        other = RedisStore(redis_server.url, TTL)
-        streaming = pool.submit(assess_in, engine(use_case, other), events, [23] * 50)
-        done = filled(redis_store, [file], use_case, batch=31)
+    file, other = written(events, tmp_path), RedisStore(redis_server.url, TTL)
+    backfill_is_on, stream_is_on = threading.Event(), threading.Event()
+
+    def stream() -> list[Assessments]:
+        backfill_is_on.wait()
+        first = assess_in(engine(use_case, other), events[:-24:-1], [23])
+        stream_is_on.set()
+        return first + assess_in(engine(use_case, other), events[-24::-1], [23] * 50)
+
+    def together(*_: object) -> None:
+        backfill_is_on.set()
+        stream_is_on.wait()
+
+    with ThreadPoolExecutor(1) as pool, history(use_case, [file], NOW_US) as found:
+        streaming = pool.submit(stream)
+        warmth = Warmth(redis_store, "riskstream", use_case.name)
+        done = backfill(engine(use_case, redis_store), found, warmth, NOW, together, batch=31)
         said = streaming.result()
-        other.close()
+    other.close()
     applied = sum(int((each.disposition == Disposition.APPLIED).sum()) for each in said)
     distinct = len({e.event.id for e in events})
     assert applied + done.applied == distinct
@@ -281,3 +295,33 @@ def test_history_is_in_event_time_order_whatever_the_files(tmp_path: Path) -> No
         assert list(found.batches(2_500, done=len(events))) == []
     with history(USE_CASE, [files[0]], NOW_US) as other:
         assert other.digest != found.digest
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
+def test_the_command_tells_what_it_did_and_what_was_wrong(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path, run: Run
+) -> None:
+    root, file = str(tmp_path / "bundles"), written(sorted_events(300, seed=12), tmp_path)
+    save(trained(USE_CASE), root)
+    promote(root, trained(USE_CASE).manifest.id)
+    where = ("--use-case", str(MARKET), "--redis-url", redis_server.url)
+    good = run("backfill", str(file), *where, "--bundle", root)
+    assert good.code == 0 and good.err == ""
+    assert f"market {USE_CASE.fingerprint}: " in good.out and " 0 bad rows; " in good.out
+    with file.open("a") as more:
+        more.write('{"id": "no more"}\n')
+    bad = run("backfill", str(file), *where, "--bundle", root, "--json")
+    told = json.loads(bad.out)
+    assert bad.code == 1 and f"{file}:" in bad.err
+    assert told["bad"] == 1 and told["applied"] == 0 and told["bad_rows"][0]["file"] == str(file)
+    dropped = run("backfill", "--drop", USE_CASE.fingerprint, *where)
+    assert dropped.code == 0 and dropped.out.endswith("records deleted\n")
+    assert records(redis_server) == {}
+    assert run("backfill", *where).code == 2
+    assert run("backfill", str(file), "--drop", "0123", *where).code == 2
+    away = run("backfill", str(file), *where[:3], "redis://127.0.0.1:1", "--bundle", root)
+    assert away.code == 5 and "127.0.0.1:1" in away.err

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from pipeline.reasons import median, number, without_each
 from pipeline.scoring import Scored, score
 from pipeline.standings import table, write
 from pipeline.store import MemoryStore, record_keys
-from tests.pipeline.market import MARKET, assess_in, market
+from tests.pipeline.market import MARKET, assess_in, market, offboarding
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
 from tests.test_cli import Run
+from training.generate.dataset import generate
 
 USE_CASE = market()
 
@@ -156,3 +158,22 @@ def test_the_command_writes_and_tells(
     monkeypatch.chdir(tmp_path)
     assert run("score", "--out", "scores.csv").code == 2
     assert run("score", str(file), "--out", "scores.txt").code == 2
+
+
+def test_files_without_label_and_optional_columns_are_scored(tmp_path: Path) -> None:
+    """As the unlabelled files of off-boarding are: no date of birth, no state, no category."""
+    use_case = offboarding()
+    generate(40, 20, 3, tmp_path)
+    dropped = {"users.csv": {"date_of_birth", "user_current_state"}, "transactions.csv": {"category_id"}}
+    for name, columns in dropped.items():
+        with (tmp_path / name).open() as lines:
+            rows = list(csv.DictReader(lines))
+        kept = [column for column in rows[0] if column not in columns]
+        with (tmp_path / name).open("w", newline="") as lines:
+            writer = csv.DictWriter(lines, kept, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+    with history(use_case, [tmp_path / name for name in dropped], time.time_ns() // 1_000) as events:
+        found = score(use_case, trained(use_case), events)
+        assert events.bad == 0
+    assert len(found) == 40 and "age_years" in found.flat

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.pubsub import Publication
 from pipeline.redis_store import RedisStore
 from pipeline.status import Job, Places, Unknown, status
 from pipeline.store import StoreUnavailable, record_keys
+from pipeline.warmth import Warmth
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.servers import RedisCluster, RedisServer, free_port
 from tests.pipeline.shop import SHOP
@@ -136,6 +138,7 @@ def test_what_is_away_is_told_part_by_part_and_soon(tmp_path: Path, monkeypatch:
         (found.backlog, "UNAVAILABLE"),
         (found.job, "riskstream run"),
         (found.customers, "refused"),
+        (found.filled, "refused"),
         (found.dead_letters, "BigQuery cannot be reached"),
     ):
         assert isinstance(part, Unknown) and expected in part.unknown
@@ -169,6 +172,9 @@ def test_everything_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(redis_store, LEVELS)
+    warmth = Warmth(redis_store, "riskstream", SHOP.name)
+    warmth.mark(SHOP.fingerprint, "backfill", datetime(2026, 1, 2, tzinfo=UTC), 1_234)
+    warmth.mark("0123", "cold", datetime(2026, 1, 1, tzinfo=UTC))
     monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
     with stack.running(tmp_path / "stack", ["bigquery"]) as up, progress.reporting(tmp_path, SHOP.name):
         for name, value in up.environment.items():
@@ -190,4 +196,6 @@ def test_everything_together(
     text = shown(screen.status(found))
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text
+    assert f"{SHOP.fingerprint} (these features): backfill, 2026-01-02T00:00:00Z, 1,234 events" in text
+    assert said["filled"]["0123"] == {"how": "cold", "at": "2026-01-01T00:00:00Z", "events": 0}
     assert "running, 0 events/s" in text
