@@ -1,6 +1,7 @@
 """A training run as one HTML file that needs nothing else, its JSON twin, and both as files."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,9 @@ SMALL_GROUP = 30  # customers; the rate of fewer says little
 def page(run: Run) -> str:
     """The HTML."""
     found = run.evaluation
-    template = environment(Path(__file__).parent, interval=interval, rates=rates, decimals=decimals)
+    template = environment(
+        Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits
+    )
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=sorted(run.thresholds, key=run.thresholds.__getitem__, reverse=True),
@@ -120,9 +123,13 @@ def interval(found: Interval | float | None) -> str:
 
 def decimals(found: float | None) -> str:
     """Counts whole, shares with three decimals."""
-    if found is None or found != found:
+    if found is None or not isfinite(found):
         return "-"
     return f"{found:,.0f}" if found == round(found) else f"{found:.3f}"
+
+
+def digits(found: float, after_point: int) -> str:
+    return f"{found:.{after_point}f}" if isfinite(found) else "-"
 
 
 def rates(found: Interval) -> str:
@@ -133,7 +140,7 @@ def rates(found: Interval) -> str:
 
 
 def _is_told(found: Interval) -> bool:
-    return found.value == found.value
+    return isfinite(found.value)
 
 
 def largest(found: tuple[Importance, ...]) -> list[Importance]:
