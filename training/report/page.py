@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from export.storage import join
 from export.storage import write as write_file
-from training.evaluation.figures import Evaluation, Importance, Interval
+from training.evaluation.figures import Evaluation, Interval
 from training.pages import environment
 from training.report import plots, words
 from training.report.run import Run, encoded
@@ -141,7 +141,3 @@ def rates(found: Interval) -> str:
 
 def _is_told(found: Interval) -> bool:
     return isfinite(found.value)
-
-
-def largest(found: tuple[Importance, ...]) -> list[Importance]:
-    return [each for each in found if _is_told(each.drop)]
