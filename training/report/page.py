@@ -106,7 +106,7 @@ def measures(found: Evaluation) -> Iterator[Measure]:
 
 
 def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return list(one | other)
+    return list(max(one, other, key=len) | one | other)  # the longer one has them all, in their order
 
 
 def medians(found: Evaluation) -> list[str]:
