@@ -82,7 +82,7 @@ def promote(
 
 
 @app.command(
-    epilog=examples('riskstream approve 4 --by "Ann Author" --because "Committee of 2026-11-24, minute 7"')
+    epilog=examples("riskstream approve 4 --by 'Ann Author' --because 'Committee of 2026-11-24, minute 7'")
 )
 def approve(
     wanted: Wanted,

@@ -16,7 +16,7 @@ CODES = {"promoted": 0, "waiting": 10, "rejected": 11}  # beside those of errors
     epilog=examples(
         "riskstream retrain build/history/users.csv build/history/transactions.csv",
         "riskstream retrain bq://project.bank.users bq://project.bank.transactions --since 2026-06-01",
-        "riskstream retrain history.parquet --notify https://example.com/hooks/models --json",
+        "riskstream retrain bq://project.bank.events --notify https://example.com/hooks/models --json",
     )
 )
 def retrain(

@@ -149,8 +149,10 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         again = _attempt(engine, _part(batch, open_rows), watch)
         whole.copy_rows(open_rows, again, np.arange(len(open_rows)))
         open_rows = open_rows[~again.settled]
-    with watch("shadow"):
-        challenger_score = _in_shadow(engine.challenger, batch, whole)
+    challenger_score = None
+    if engine.challenger:
+        with watch("shadow"):
+            challenger_score = _in_shadow(engine.challenger, batch, whole)
     return Assessments(
         batch=batch,
         **{name: column for name, column in vars(whole).items() if name != "settled"},
@@ -163,10 +165,8 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
     )
 
 
-def _in_shadow(challenger: Challenger | None, batch: Batch, whole: _Attempt) -> NDArray[np.float32] | None:
+def _in_shadow(challenger: Challenger, batch: Batch, whole: _Attempt) -> NDArray[np.float32] | None:
     """The challenger's scores of what was scored just now. All is stored already: it can do no harm but take time."""
-    if challenger is None:
-        return None
     try:
         return _score(
             challenger.scorer, whole.vectors, batch.scored & (whole.disposition == Disposition.APPLIED)

@@ -122,7 +122,7 @@ def test_without_rules_nothing_is_touched(files: list[Path]) -> None:
 def test_the_command_line_tells_and_records_what_was_left_out(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "cleaning.yaml").write_text(TEXT.replace("model: {folds: 3}", "model: {folds: 2, trees: 5}"))
     words = ["--use-case", str(tmp_path / "cleaning.yaml"), "--bundle", str(tmp_path / "bundles")]
-    command = [sys.executable, "-m", "riskstream", "train", *map(str, files), *words]
+    command = [sys.executable, "-m", "riskstream", "train", "--even-without-signal", *map(str, files), *words]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     _, counts = clean(CLEANING, read_all(CLEANING, files, NOW_US))
     assert [str(each) in ended.stderr for each in counts] == [True] * 3

@@ -79,6 +79,7 @@ def test_the_command_line_trains_and_promotes(files: list[Path], tmp_path: Path)
         "-m",
         "riskstream",
         "train",
+        "--even-without-signal",
         *map(str, files),
         "--bundle",
         str(tmp_path),

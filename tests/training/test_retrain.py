@@ -22,7 +22,8 @@ from training.files import Rows, batches, read_all
 from training.generate import generate
 from training.history import collect
 from training.retrain import Retrained, in_use, retrain, scores_of, unseen_us
-from training.train import train
+from training.splits import Way
+from training.train import train, train_on
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -103,9 +104,8 @@ def test_a_champion_of_other_features_is_asked_by_its_own(tmp_path: Path, rows: 
     )
     assert found.champion == champion.manifest.id
     assert found.notes and "flattered" in found.notes[0], "it has seen the period that judges"
-    _, made = retrain(
-        use_case(), rows, Registry(str(tmp_path), "offboarding"), seed=1, now=WHEN + timedelta(minutes=2)
-    )
+    history = collect(use_case(), replay(batches(use_case(), rows)))
+    made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
     theirs = collect(older, replay(batches(older, rows)))
     own = dict(
         zip(theirs.event_ids.tolist(), Scorer(champion.model).score(theirs.vectors).tolist(), strict=True)
