@@ -21,6 +21,7 @@ from itertools import islice
 
 from redis import Redis, RedisCluster
 
+from export.policy import Breaker
 from features.events import Batch
 from features.events import batch as make_batch
 from features.kernel import Disposition
@@ -76,10 +77,12 @@ def backfill(
     """
     fingerprint, began_s, conflicts = engine.use_case.fingerprint, time.monotonic(), 0
     noted = warmth.checkpoint(fingerprint)
-    at = noted if noted and noted.digest == history.digest else Checkpoint(history.digest, 0)
+    at = Checkpoint(history.digest, 0)
+    if noted and noted.digest == history.digest:
+        at, engine.breaker = noted, Breaker(noted.recommended_us)
     resumed_at = at.done
     for said in _assessed(engine, history, batch, at.done):
-        at, conflicts = _after(at, said), conflicts + said.conflicts
+        at, conflicts = _after(at, said, engine.breaker), conflicts + said.conflicts
         warmth.note(fingerprint, at)
         progress("filling", at.done, len(history))
     warmth.mark(fingerprint, "backfill", now, at.applied)
@@ -108,7 +111,7 @@ def _assessed(engine: Engine, history: History, size: int, done: int) -> Iterato
         while waiting is not None:
             under_way = thread.submit(assess, engine, waiting)
             waiting = next(batches, None)
-            yield under_way.result()
+            yield under_way.result()  # before the next is begun: the engine's breaker is that after this one
 
 
 def recoverable(batch: Batch) -> Iterator[Batch]:
@@ -153,7 +156,7 @@ def _rows(batch: Batch, rows: slice) -> Batch:
     return make_batch(batch.use_case, events, batch.published_us[rows])
 
 
-def _after(at: Checkpoint, said: Assessments) -> Checkpoint:
+def _after(at: Checkpoint, said: Assessments, breaker: Breaker) -> Checkpoint:
     counts = Counter(said.disposition.tolist())
     late = counts[Disposition.TOO_LATE]
     repeated = counts[Disposition.DUPLICATE]
@@ -164,6 +167,7 @@ def _after(at: Checkpoint, said: Assessments) -> Checkpoint:
         applied=at.applied + n - late - repeated,
         duplicates=at.duplicates + repeated,
         too_late=at.too_late + late,
+        recommended_us=breaker.recent_us,
     )
 
 

@@ -30,6 +30,7 @@ class Checkpoint(Struct, frozen=True):
     applied: int = 0
     duplicates: int = 0
     too_late: int = 0
+    recommended_us: tuple[int, ...] = ()  # what the policy's breaker counts: the latest recommendations
 
 
 class ColdStore(Exception):

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from export.bundle import promote, save
+from export.levels import Change
+from export.policy import change
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
-from features.usecase import UseCase
+from features.usecase import UseCase, parse
 from pipeline.assess import Assessments, assess
 from pipeline.backfill import Backfilled, backfill, drop
 from pipeline.history import history
@@ -325,3 +327,29 @@ def test_the_command_tells_what_it_did_and_what_was_wrong(
     assert run("backfill", str(file), "--drop", "0123", *where).code == 2
     away = run("backfill", str(file), *where[:3], "redis://127.0.0.1:1", "--bundle", root)
     assert away.code == 5 and "127.0.0.1:1" in away.err
+
+
+def test_what_the_breaker_has_counted_is_known_after_a_stop(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Recommendations are limited by everybody's of the last hour, also of those before the stop."""
+    use_case = parse(
+        MARKET.read_text().replace("cooldown: 2h,", "cooldown: 2h, max_per_hour: 1,"), str(MARKET)
+    )
+    events = sorted_events(2_000, 16, use_case)
+    file, expected = written(events, tmp_path), MemoryStore()
+    said = assess_in(engine(use_case, expected), events, [400] * 5)
+    held = sum(int((change(each.outcome) == Change.HELD).sum()) for each in said)
+    assert held > 0, "the test needs a breaker that opens"
+    warmth = Warmth(redis_store, "riskstream", use_case.name)
+    for stop_at in (140, 280, 420, 560, 700):
+
+        def stop(_stage: str, done: int, _total: int | None, stop_at: int = stop_at) -> None:
+            if done >= stop_at:
+                raise KeyboardInterrupt
+
+        with history(use_case, [file], NOW_US) as found, pytest.raises(KeyboardInterrupt):
+            backfill(engine(use_case, redis_store), found, warmth, NOW, stop, batch=70)
+    done = filled(redis_store, [file], use_case, batch=500)
+    assert done.resumed_at >= 700
+    assert records(redis_server, use_case) == expected.records

@@ -1,6 +1,7 @@
 """A training run as one HTML file that needs nothing else, its JSON twin, and both as files."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from markupsafe import Markup
 
 from export.storage import join
 from export.storage import write as write_file
-from training.evaluation.figures import Evaluation, Importance, Interval
+from training.evaluation.figures import Evaluation, Interval
 from training.pages import environment
 from training.report import plots, words
 from training.report.run import Run, encoded
@@ -37,7 +38,9 @@ SMALL_GROUP = 30  # customers; the rate of fewer says little
 def page(run: Run) -> str:
     """The HTML."""
     found = run.evaluation
-    template = environment(Path(__file__).parent, interval=interval, rates=rates, decimals=decimals)
+    template = environment(
+        Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits
+    )
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=sorted(run.thresholds, key=run.thresholds.__getitem__, reverse=True),
@@ -103,7 +106,7 @@ def measures(found: Evaluation) -> Iterator[Measure]:
 
 
 def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return list(one | other)
+    return list(max(one, other, key=len) | one | other)  # the longer one has them all, in their order
 
 
 def medians(found: Evaluation) -> list[str]:
@@ -120,9 +123,13 @@ def interval(found: Interval | float | None) -> str:
 
 def decimals(found: float | None) -> str:
     """Counts whole, shares with three decimals."""
-    if found is None or found != found:
+    if found is None or not isfinite(found):
         return "-"
     return f"{found:,.0f}" if found == round(found) else f"{found:.3f}"
+
+
+def digits(found: float, after_point: int) -> str:
+    return f"{found:.{after_point}f}" if isfinite(found) else "-"
 
 
 def rates(found: Interval) -> str:
@@ -133,8 +140,4 @@ def rates(found: Interval) -> str:
 
 
 def _is_told(found: Interval) -> bool:
-    return found.value == found.value
-
-
-def largest(found: tuple[Importance, ...]) -> list[Importance]:
-    return [each for each in found if _is_told(each.drop)]
+    return isfinite(found.value)

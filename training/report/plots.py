@@ -92,11 +92,11 @@ def cost(found: Evaluation) -> str:
         axes = drawn.add_subplot()
         points = [p for p in level.cost if isfinite(p.x) and isfinite(p.y)]
         axes.plot([p.x for p in points], [p.y for p in points], color=COLORS[level.about], linewidth=1.4)
-        for name, at in level.at.items():
+        for place, (name, at) in enumerate(level.at.items()):
             axes.axvline(at.threshold, color=PLAIN, linewidth=0.8, linestyle=":")
             axes.annotate(
                 name,
-                (at.threshold, 0.97),
+                (at.threshold, 0.97 - 0.25 * place),
                 xycoords=("data", "axes fraction"),
                 rotation=90,
                 ha="right",

@@ -10,7 +10,7 @@ from training.report.run import Run
 
 PER = 1_000  # customers or events that a sentence speaks of
 VERDICTS = {
-    "promoted": "All gates are passed: the model is in use.",
+    "promoted": "The model is in use.",
     "waiting": "The model is not in use. It waits for a person to approve it.",
     "rejected": "The model is rejected. It is not in use.",
     "": "Nobody has judged this model by gates yet.",

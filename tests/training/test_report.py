@@ -1,0 +1,280 @@
+"""A run's report: a page that needs nothing else, says first what matters most, and its JSON twin."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from features.usecase import parse
+from tests.training.test_train import TEXT, WHEN, rows
+from training.evaluation.figures import (
+    Baseline,
+    CalibrationBin,
+    Decile,
+    Earliness,
+    Evaluation,
+    Fairness,
+    GroupFigures,
+    Importance,
+    Interval,
+    LevelFigures,
+    Point,
+    Quantiles,
+    Segment,
+    ThresholdFigures,
+    Week,
+)
+from training.gates import Gate, Verdict
+from training.report import words
+from training.report.page import SECTIONS, page, write
+from training.report.run import Run, encoded
+from training.train import train_on
+
+NAN = float("nan")
+NONE = Interval(NAN, NAN, NAN)
+VOID = {"area", "base", "br", "col", "hr", "img", "input", "meta", "source", "track", "wbr"}
+SIGNAL = "The model ranks customers better than chance: ROC AUC 0.912 [0.880, 0.940]."
+NO_SIGNAL = "No signal: the ROC AUC of customers, 0.503 [0.470, 0.540], may be that of chance."
+NASTY = "<script>alert('x')</script> & \"Söhne\""
+FEATURES = ("paid_count_24h", "paid_sum_24h", "amount")
+
+
+def around(value):
+    return Interval(value, max(value - 0.03, 0), value + 0.03)
+
+
+def at(threshold, flagged, precision, recall):
+    return ThresholdFigures(threshold, flagged, around(precision), around(recall), around(0.6), around(0.05))
+
+
+def level(about, n, cost=()):
+    return LevelFigures(
+        about=about, n=n, positives=n // 5, base_rate=0.2,
+        roc_auc=around(0.91), average_precision=around(0.7), brier=around(0.1),
+        recall_at_fpr={"0.1%": around(0.2), "1%": around(0.4)}, precision_at_k={"10": around(0.9)},
+        roc=tuple(Point(x / 10, (x / 10) ** 0.3) for x in range(11)),
+        precision_recall=tuple(Point(x / 10, 1 - 0.8 * x / 10) for x in range(11)),
+        calibration=tuple(CalibrationBin(x / 10, x / 12, n // 10) for x in range(10)), calibration_error=0.02,
+        cost=cost, gain=tuple(Decile(x / 10, (x / 10) ** 0.5, (x / 10) ** -0.5) for x in range(1, 11)),
+        at={"medium": at(0.1, n // 4, 0.6, 0.75), "high": at(0.4, n // 10, 0.8, 0.4)},
+    )  # fmt: skip
+
+
+def group(name, n, rate=0.1):
+    return GroupFigures(name, n, n // 5, around(rate), around(rate / 2), around(0.3), NONE, 0.5)
+
+
+def evaluation(**changes):
+    spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
+    medians = {"paid_count_24h": 3.0, "paid_sum_24h": None, "amount": 12.5}
+    found = Evaluation(
+        decides="customers", has_signal=True, words=SIGNAL,
+        customers=level("customers", 200), events=level("events", 4_000),
+        earliness=Earliness(40, 30, spread, spread, 0.25),
+        weeks=tuple(Week(f"2026-01-{5 + 7 * w:02}", 900, 90, spread, 0.09 * w, 0.9, None) for w in range(4)),
+        importance=tuple(Importance(name, "payments", around(0.1)) for name in FEATURES),
+        group_importance=(Importance("", "payments", around(0.3)),),
+        fairness=(Fairness("customer.gender", (group("F", 90), group("M", 100, 0.2), group("", 10)), 0.5),),
+        baselines=(Baseline("the largest amount", around(0.6), around(0.3)),),
+        segments=tuple(Segment(name, 60, 0.3, 20, 1 / 3, medians) for name in ("LOW", "MEDIUM", "HIGH")),
+        everyone=dict.fromkeys(FEATURES, 2.0), notes=("One note.",),
+    )  # fmt: skip
+    return msgspec.structs.replace(found, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    text = TEXT.replace("{trees: 30,", "{candidates: [logistic_regression, xgboost], trees: 20,")
+    text = text.replace("state: [ACTIVE, SUSPENDED]", "state: [ACTIVE, SUSPENDED], gender: string")
+    use_case = parse(text + "protected: [customer.gender]\n")
+    return train_on(use_case, rows(), seed=4, created_at=WHEN), use_case
+
+
+@pytest.fixture(scope="module")
+def run(trained):
+    return Run.of(*trained, evaluation())
+
+
+class Reader(HTMLParser):
+    """Tags must be balanced; what a page would load, its texts in order, and the places its links lead to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loads, self.texts, self.ids, self.links = [], [], [], [], []
+        self.headings, self.figures = [], 0
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        self.loads += re.findall(r"@import|url\((?!#)[^)]*\)", text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.handle_startendtag(tag, attributes)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag not in ("script", "iframe", "object", "embed", "link")
+        self.figures += tag == "svg"
+        for name, value in attributes:
+            assert not name.startswith("on"), "no code in attributes"
+            self.ids += [value] if name == "id" and tag == "h2" else []
+            if tag == "a" and name == "href":
+                self.links.append(value)
+            elif name in ("src", "srcset", "data", "poster") or name.endswith("href"):
+                self.loads += [] if value.startswith("#") else [value]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        text = " ".join(data.split())
+        if text and "style" not in self.open and "svg" not in self.open:
+            self.texts.append(text)
+        if "h2" in self.open:
+            self.headings.append(text)
+
+
+def test_the_page_is_well_formed_loads_nothing_and_has_every_section(run, tmp_path):
+    paths = write(run, str(tmp_path / "new"))
+    text = Path(paths[0]).read_text()
+    assert [Path(path).name for path in paths] == ["report.html", "report.json"]
+    assert Path(paths[1]).read_bytes() == encoded(run)
+    assert text == page(run), "the same run gives the same page"
+    found = Reader(text)
+    assert found.loads == [] and "default-src 'none'" in text
+    assert found.figures == 8, "four curves, weeks, two of importance, fairness"
+    assert found.headings == list(SECTIONS.values())
+    assert found.ids == list(SECTIONS) and found.links == [f"#{name}" for name in SECTIONS]
+
+
+def test_gates_and_the_verdict_come_after_whether_there_is_a_signal(trained):
+    gates = [
+        Gate("customers", True, "200 customers to judge by", "at least 100"),
+        Gate("signal", False, "ROC AUC 0.503", "an interval above 0.5"),
+    ]
+    found = evaluation(words=NO_SIGNAL, has_signal=False)
+    run = Run.of(*trained, found, gates=gates, verdict=Verdict.REJECTED, champion="tiny-1")
+    text = page(run)
+    texts = Reader(text).texts
+    first = texts.index(NO_SIGNAL)
+    assert texts[first - 1].endswith("UTC."), "nothing but the title is above"
+    assert texts[first : first + 4] == [
+        NO_SIGNAL,
+        "The model is rejected. It is not in use.",
+        "Gates that failed: signal.",
+        "It was compared with the champion tiny-1.",
+    ]
+    assert '<p class="problem">No signal' in text
+    assert "FAILED" in texts and "an interval above 0.5" in texts
+
+
+def test_names_are_escaped(run):
+    fair = (Fairness("customer.gender", (group(NASTY, 90), group("M", 100)), 0.5),)
+    found = evaluation(
+        fairness=fair, importance=(Importance(NASTY, NASTY, around(0.1)),), words=NASTY, notes=(NASTY,)
+    )
+    nasty = {"use_case": NASTY, "positive": (NASTY,), "policy": {"high": NASTY}}
+    text = page(msgspec.structs.replace(run, evaluation=found, **nasty))
+    assert "<script" not in text
+    assert f"Training run of {NASTY}" in Reader(text).texts
+
+
+def test_the_json_is_the_run(run):
+    told = msgspec.structs.replace(run, evaluation=evaluation(fairness=()))
+    assert msgspec.json.decode(encoded(told), type=Run) == told
+    groups = msgspec.json.decode(encoded(run))["evaluation"]["fairness"][0]["groups"]
+    assert groups[0]["precision"]["value"] is None, "what cannot be had is null"
+
+
+def test_the_run_says_what_was_trained(run, trained):
+    manifest = trained[0].bundle.manifest
+    assert (run.bundle_id, run.thresholds) == (manifest.id, dict(manifest.thresholds))
+    assert run.training["model"] == manifest.training["model"]
+    assert (run.label, run.positive) == ("customer.state", ("SUSPENDED",))
+    assert run.protected == ("customer.gender",) and set(run.meanings) == set(run.features)
+
+
+def test_it_is_said_why_the_model_was_chosen(run):
+    first, second = words.tried(run)
+    assert {first.candidate, second.candidate} == {"logistic_regression", "xgboost"}
+    assert first.candidate == run.training["model"]["candidate"]
+    assert first.best["mean"] >= second.best["mean"]
+    assert words.why(run).startswith(f"{first.candidate} has the highest mean average_precision over 3 folds")
+    assert "nothing was compared" in words.why(with_trials(run, []))
+
+
+def with_trials(run, trials, **changes):
+    model = run.training["model"] | {"trials": trials}
+    return msgspec.structs.replace(run, training=run.training | {"model": model}, **changes)
+
+
+def trial(candidate, values, is_complete=True):
+    mean = sum(values) / len(values)
+    return {
+        "candidate": candidate, "parameters": {}, "values": values, "mean": mean, "is_complete": is_complete
+    }  # fmt: skip
+
+
+def test_of_costs_the_lowest_is_the_best(run):
+    trials = [
+        trial("xgboost", [3.0, 3.2]),
+        trial("random_forest", [1.0, 1.1]),
+        trial("xgboost", [9.0], False),
+    ]
+    cheap = with_trials(run, trials, metric="expected_cost 100 5", lower_is_better=True)
+    first, second = words.tried(cheap)
+    assert (first.candidate, second.candidate) == ("random_forest", "xgboost")
+    assert (second.trials, second.given_up) == (2, 1)
+    assert "lowest mean expected_cost 100 5" in words.why(cheap)
+    assert "may be chance" not in words.why(cheap), "2.0 apart, folds 0.1"
+
+
+def test_thresholds_are_told_in_people_and_costs(run):
+    found = (
+        run.evaluation.customers
+    )  # 200, 40 of them positive; HIGH flags 20 and finds 40 % of the positives
+    assert words.meaning(found, found.at["high"]) == (
+        "Of 1,000 customers like these, about 100 are flagged: 80 rightly, 20 wrongly. "
+        "200 of the 1,000 are positive, so 120 are missed."
+    )
+    assert list(words.costs(run, found)) == []
+    found = level("customers", 200, tuple(Point(x / 10, 3 + 10 * abs(x / 10 - 0.3)) for x in range(11)))
+    assert list(words.costs(run, found)) == [
+        "At the threshold of MEDIUM, one customer costs 5 on average.",
+        "At the threshold of HIGH, one customer costs 4 on average.",
+        "The least is 3, with a threshold of 0.300.",
+    ]
+    missed = {"high": run.targets["high"] | {"reached": False}}
+    changed = msgspec.structs.replace(
+        run, evaluation=evaluation(customers=found), targets=run.targets | missed
+    )
+    text = page(changed)
+    assert Reader(text).figures == 9, "the costs too"
+    assert "NO THRESHOLD REACHES THIS" in text
+
+
+def test_a_page_can_be_made_of_almost_nothing(run):
+    nobody = {name: ThresholdFigures(0.5, 0, NONE, NONE, NONE, NONE) for name in ("medium", "high")}
+    unknown = Quantiles(NAN, NAN, NAN, NAN, NAN)
+    void = {
+        "n": 0,
+        "positives": 0,
+        "base_rate": NAN,
+        "roc_auc": NONE,
+        "average_precision": NONE,
+        "brier": NONE,
+    }
+    void |= {"recall_at_fpr": {}, "precision_at_k": {}, "calibration_error": NAN, "at": nobody}
+    void |= dict.fromkeys(("roc", "precision_recall", "calibration", "cost", "gain"), ())
+    poor = evaluation(
+        has_signal=False, words=NO_SIGNAL,
+        customers=LevelFigures(about="customers", **void), events=LevelFigures(about="events", **void),
+        earliness=Earliness(0, 0, unknown, unknown, NAN), weeks=(Week("2026-01-05", 0, 0, unknown, NAN, None, None),),
+        importance=(), group_importance=(), fairness=(Fairness("customer.gender", (group("", 0),), None),),
+        baselines=(), segments=(), everyone={}, notes=(),
+    )  # fmt: skip
+    found = Reader(page(msgspec.structs.replace(run, evaluation=poor)))
+    assert found.headings == list(SECTIONS.values())
+    assert "nan" not in re.split(r"\W+", " ".join(found.texts).lower())
