@@ -18,7 +18,11 @@ class Exit(NamedTuple):
 EXITS = (
     Exit(0, "done"),
     Exit(1, "done, but something is wrong: rows that cannot be used, figures that do not reconcile"),
-    Exit(2, "wrong flags or arguments, or a file that does not fit the use case", ("BadFile", "UnknownVersion")),
+    Exit(
+        2,
+        "wrong flags or arguments, or a file that does not fit the use case",
+        ("BadFile", "UnknownVersion", "UnknownBundle"),
+    ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
     Exit(

@@ -138,19 +138,16 @@ def show(
     import msgspec
 
     from export import bundle as bundles
-    from export import storage
-    from export.registry import numbers
+    from export.registry import flat, numbers
 
-    of_root = storage.join(bundle, wanted)
-    is_id = storage.exists(storage.join(of_root, bundles.MANIFEST))
-    found = bundles.load(of_root if is_id else wanted)
+    found = bundles.load(bundles.found(bundle, wanted))
     if as_json:
         reference = msgspec.to_builtins(found.reference)
         show_json(msgspec.structs.asdict(found.manifest) | {"reference": reference})
         return
     manifest = found.manifest
     origin = {"use case": manifest.use_case, "fingerprint": manifest.fingerprint, "created": manifest.created_at,
-              "seed": manifest.seed, **manifest.training}  # fmt: skip
+              "seed": manifest.seed, **flat(manifest.training)}  # fmt: skip
     figures = {name: f"{value:.4g}" for name, value in numbers(manifest.metrics).items()}
     bins = [("score", found.reference.score), *found.reference.features.items()]
     parts = (

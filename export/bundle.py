@@ -27,6 +27,10 @@ class BundleMismatch(RuntimeError):
     """The deployed bundle is damaged, or is not for this use case. Deploy one that is."""
 
 
+class UnknownBundle(LookupError):
+    """There is no such bundle (of who asks)."""
+
+
 class Manifest(Struct, frozen=True):
     """What is true of the model. `features` are the vector's columns in order."""
 
@@ -124,6 +128,20 @@ def read_pointer(root: str, pointer: str = POINTER) -> str | None:
         return storage.read(storage.join(root, pointer)).decode().strip()
     except FileNotFoundError:
         return None
+
+
+def found(root: str, wanted: str) -> str:
+    """The path of a bundle by its id in this root, or by its own path. Raises UnknownBundle, saying which there are."""
+    if is_bundle(storage.join(root, wanted)):
+        return storage.join(root, wanted)
+    if is_bundle(wanted) or read_pointer(wanted):
+        return wanted
+    there = ", ".join(storage.folders_with(root, MANIFEST)) or "none"
+    raise UnknownBundle(f"found no bundle {wanted!r}, expected a folder or one of those in {root}: {there}")
+
+
+def is_bundle(folder: str) -> bool:
+    return storage.exists(storage.join(folder, MANIFEST))
 
 
 def load(path: str) -> Bundle:

@@ -76,6 +76,10 @@ class Policy:
         """The least scores of the zones above LOW. HIGH is never kept by a score below MEDIUM."""
         return self.medium * self.fall, self.medium, max(self.high * self.fall, self.medium), self.high
 
+    def reached(self, score: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The level that each score reaches by itself, whatever came before it. For NaN it means nothing."""
+        return np.searchsorted([self.medium, self.high], score, side="right").astype(np.uint8)
+
 
 @dataclass(frozen=True)
 class Breaker:

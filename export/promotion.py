@@ -120,7 +120,7 @@ def registered(registry: Registry, wanted: str) -> Version:
     try:
         version = registry.find(wanted)
     except UnknownVersion:
-        if not storage.exists(storage.join(registry.root, wanted, bundles.MANIFEST)):
+        if not bundles.is_bundle(storage.join(registry.root, wanted)):
             raise
         return registry.record(bundles.load(storage.join(registry.root, wanted)))
     bundles.load(storage.join(registry.root, version.bundle_id))

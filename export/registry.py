@@ -210,7 +210,7 @@ class Registry:
         found = self._client.get_experiment_by_name(self.name)
         if found:
             return str(found.experiment_id)
-        files = None if os.environ.get(URI) else Path(self.root, "mlruns").absolute().as_uri()
+        files = _beside(self.uri)
         return str(self._client.create_experiment(self.name, artifact_location=files))
 
     @contextmanager
@@ -235,6 +235,13 @@ def tracking_uri(root: str) -> str:
             f"server, or to sqlite:///FILE for this machine alone"
         )
     return f"sqlite:///{Path(root, 'mlflow.db').absolute()}"
+
+
+def _beside(uri: str) -> str | None:
+    """Where the files of an SQLite registry are: in its folder, not where the program happens to run."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns").as_uri()
 
 
 def _quieten() -> None:

@@ -43,6 +43,14 @@ def exists(path: str) -> bool:
     return bool(_beam().exists(path)) if _is_remote(path) else Path(path).exists()
 
 
+def folders_with(root: str, name: str) -> list[str]:
+    """The names of the folders right below `root` that have a file of this name, in order."""
+    if not _is_remote(root):
+        return sorted(file.parent.name for file in Path(root).glob(f"*/{name}"))
+    (matches,) = _beam().match([join(root, "*", name)])
+    return sorted(str(match.path).split("/")[-2] for match in matches.metadata_list)
+
+
 def remove(path: str) -> None:
     """Takes a file away; it need not be there."""
     if not _is_remote(path):

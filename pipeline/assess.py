@@ -5,7 +5,6 @@ assessed again at any time, after a lost race or a crash: what a record has alre
 duplicate, with the vector as of itself.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
 from export import bundle as bundles
 from export.bundle import Bundle
@@ -28,32 +26,10 @@ from features.together import advance_all
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline import records
+from pipeline.shadow import Challenger, Shadow
 from pipeline.store import RecordStore
 
 Mask = NDArray[np.bool_]
-NO_SCORE = (
-    bundles.BundleMismatch,
-    onnx.Fail,
-    onnx.InvalidArgument,
-    onnx.NotImplemented,
-    onnx.RuntimeException,
-)
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Challenger:
-    """A model in shadow: its scores are noted and nothing follows from them."""
-
-    scorer: Scorer
-    model_version: str
-
-    @classmethod
-    def of(cls, use_case: UseCase, bundle: Bundle) -> Self:
-        """Raises BundleMismatch when it was trained for other features."""
-        bundles.check(bundle, use_case)
-        return cls(Scorer(bundle.model), bundle.manifest.id)
 
 
 @dataclass
@@ -101,8 +77,7 @@ class Assessments:
     model_version: str
     fingerprint: str
     seconds: Mapping[str, float]  # spent in each stage
-    challenger_score: NDArray[np.float32] | None = None  # [n] NaN: not scored just now
-    challenger_version: str | None = None
+    shadow: Shadow | None = None  # what the challenger says, if there is one
 
 
 @dataclass(frozen=True)
@@ -149,10 +124,7 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         again = _attempt(engine, _part(batch, open_rows), watch)
         whole.copy_rows(open_rows, again, np.arange(len(open_rows)))
         open_rows = open_rows[~again.settled]
-    challenger_score = None
-    if engine.challenger:
-        with watch("shadow"):
-            challenger_score = _in_shadow(engine.challenger, batch, whole)
+    shadow = _in_shadow(engine, batch, whole, watch)
     return Assessments(
         batch=batch,
         **{name: column for name, column in vars(whole).items() if name != "settled"},
@@ -160,20 +132,18 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         model_version=engine.model_version,
         fingerprint=engine.use_case.fingerprint,
         seconds=watch,
-        challenger_score=challenger_score,
-        challenger_version=engine.challenger and engine.challenger.model_version,
+        shadow=shadow,
     )
 
 
-def _in_shadow(challenger: Challenger, batch: Batch, whole: _Attempt) -> NDArray[np.float32] | None:
-    """The challenger's scores of what was scored just now. All is stored already: it can do no harm but take time."""
-    try:
-        return _score(
-            challenger.scorer, whole.vectors, batch.scored & (whole.disposition == Disposition.APPLIED)
-        )
-    except NO_SCORE as error:
-        logger.error("challenger %s cannot score, going on without it: %s", challenger.model_version, error)
+def _in_shadow(engine: Engine, batch: Batch, whole: _Attempt, watch: _Stopwatch) -> Shadow | None:
+    """The challenger on what was scored just now. All is stored already: it can do no harm but take time."""
+    challenger = engine.challenger  # read once: another thread may exchange it
+    if challenger is None:
         return None
+    with watch("shadow"):
+        fresh = batch.scored & (whole.disposition == Disposition.APPLIED)
+        return challenger.asked(whole.vectors, fresh, engine.policy, whole.score)
 
 
 def _part(batch: Batch, rows: NDArray[np.intp]) -> Batch:

@@ -5,19 +5,17 @@ import threading
 from dataclasses import replace
 
 import numpy as np
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
 from export import bundle as bundles
-from export import storage
 from export.bundle import BundleMismatch
 from features.usecase import UseCase
-from pipeline.assess import Challenger, Engine
+from pipeline.assess import Engine
 from pipeline.progress import progress
+from pipeline.shadow import NO_MODEL, Watch
 from pipeline.store import RecordStore
 
 LOOK_S = 1.0  # between two looks at the pointer: how long the old model stays in use
 REMOTE_LOOK_S = 15.0  # the same where a look costs a request
-NO_MODEL = (onnx.Fail, onnx.InvalidGraph, onnx.InvalidProtobuf, onnx.NotImplemented, onnx.RuntimeException)
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +30,9 @@ class Model:
         self._lock = threading.Lock()
         self._looked_s = float("-inf")
         self._seen = bundles.read_pointer(root)
-        self._shadow: str | None = None
         self._engine = self._load()
+        self._watch = Watch(use_case, root)
+        self._watch.look()
 
     def current(self, now_s: float) -> Engine:
         """The engine; `now_s` never goes back."""
@@ -41,10 +40,12 @@ class Model:
             try:
                 self._looked_s = now_s
                 self._look()
-                self._look_for_challenger()
+                self._watch.look()
             finally:
                 self._lock.release()
-        return self._engine
+        engine = self._engine
+        engine.challenger = self._watch.current(engine.model_version)
+        return engine
 
     def _look(self) -> None:
         """Exchanges the engine if the pointer has changed. A bundle that cannot be used changes nothing."""
@@ -56,38 +57,12 @@ class Model:
         except OSError as error:
             logger.warning("cannot look at bundle %s, going on with the model in use: %s", self._root, error)
             return
-        except (
-            BundleMismatch,
-            ValueError,
-            *NO_MODEL,
-        ) as error:  # damaged, of other features, no model at all
+        except (BundleMismatch, ValueError, *NO_MODEL) as error:  # damaged, of other features, no model
             progress.models_refused += 1
             logger.error("bundle %s is refused, going on with the model in use: %s", pointer, error)
         else:
             logger.warning("model %s takes over from %s", self._engine.model_version, before.model_version)
         self._seen = pointer
-
-    def _look_for_challenger(self) -> None:
-        """Takes on or lets go the model in shadow. One that cannot be used is told once and ignored."""
-        try:
-            pointer = bundles.read_pointer(self._root, bundles.SHADOW)
-            if pointer == self._shadow:
-                return
-            challenger = None if pointer is None else self._challenger(pointer)
-        except OSError as error:
-            logger.warning("cannot look for a challenger in %s: %s", self._root, error)
-            return
-        except (BundleMismatch, ValueError, *NO_MODEL) as error:
-            logger.error("challenger %s is refused: %s", pointer, error)
-            challenger = None
-        else:
-            logger.warning("challenger in shadow: %s", pointer)
-        self._engine.challenger, self._shadow = challenger, pointer
-
-    def _challenger(self, bundle_id: str) -> Challenger:
-        found = Challenger.of(self._use_case, bundles.load(storage.join(self._root, bundle_id)))
-        found.scorer.score(np.zeros((1, len(self._use_case.features)), np.float32))
-        return found
 
     def _load(self, before: Engine | None = None) -> Engine:
         loaded = bundles.load(self._root)
@@ -97,4 +72,4 @@ class Model:
         )  # or say now what is wrong
         progress.model = engine.model_version
         # What was recommended within the last hour was, whatever model said so.
-        return replace(engine, breaker=before.breaker, challenger=before.challenger) if before else engine
+        return replace(engine, breaker=before.breaker) if before else engine

@@ -60,6 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     models_refused: int
     sent_us: int | None  # what the latest batch to leave was waited for
     last_batch: LastBatch | None
+    challenger: str | None = None  # the model in shadow
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Progress:
     models_refused: int = 0
     sent_us: int | None = None
     last_batch: LastBatch | None = None
+    challenger: str | None = None
 
 
 progress = Progress()
@@ -155,6 +157,7 @@ class _Report:
             models_refused=progress.models_refused,
             sent_us=progress.sent_us,
             last_batch=last,
+            challenger=progress.challenger,
         )
 
 

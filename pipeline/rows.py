@@ -107,11 +107,19 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
 
 def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
     """Which challenger said what, of the events that it scored."""
-    score = pa.nulls(len(rows), pa.float64())
-    if said.challenger_score is not None:
-        score = _score(said.challenger_score[rows])
-    version = pa.repeat(pa.scalar(said.challenger_version, pa.string()), len(rows))
-    return {"challenger": pc.if_else(score.is_valid(), version, None), "challenger_score": score}
+    found, n = said.shadow, len(rows)
+    if found is None:
+        texts = dict.fromkeys(("challenger", "challenger_level", "score_level"), pa.nulls(n, pa.string()))
+        return texts | {"challenger_score": pa.nulls(n, pa.float64())}
+    score = _score(found.score[rows])
+    texts = {
+        "challenger": pa.repeat(found.version, n),
+        "challenger_level": LEVELS.take(pa.array(found.level[rows])),
+        "score_level": LEVELS.take(pa.array(found.level_in_use[rows])),
+    }
+    unsaid = pa.scalar(None, pa.string())
+    of_scored = {name: pc.if_else(score.is_valid(), text, unsaid) for name, text in texts.items()}
+    return of_scored | {"challenger_score": score}
 
 
 def _at(values: Sequence[str], rows: Indices) -> list[str]:

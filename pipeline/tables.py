@@ -93,6 +93,8 @@ ASSESSMENTS = Table(
             required("body", pa.string(), "the event as received"),
             optional("challenger", pa.string(), "version of the bundle in shadow; null when there was none"),
             optional("challenger_score", pa.float64(), "its probability; nothing follows from it"),
+            optional("challenger_level", pa.string(), "what that reaches alone, by its own thresholds"),
+            optional("score_level", pa.string(), "what score reaches alone; null without a challenger"),
         ]
     ),
     day_of="event_time",
@@ -125,6 +127,22 @@ DEAD_LETTERS = Table(
     first="rejected_at",
 )
 
+SHADOW_VIEW = "shadow"
+# What a challenger would have said, by day: the levels are those of the scores alone, as it has no memory.
+SHADOW_QUERY = """
+SELECT use_case, fingerprint, model, challenger, DATE(event_time) AS day,
+  COUNT(*) AS events,
+  COUNT(DISTINCT customer) AS customers,
+  AVG(score) AS mean_score,
+  AVG(challenger_score) AS mean_challenger_score,
+  AVG(ABS(challenger_score - score)) AS mean_difference,
+  MAX(ABS(challenger_score - score)) AS max_difference,
+  COUNTIF(challenger_level != score_level) AS other_level,
+  COUNTIF(challenger_level = 'HIGH' AND score_level != 'HIGH') AS only_challenger_high,
+  COUNTIF(score_level = 'HIGH' AND challenger_level != 'HIGH') AS only_model_high
+FROM `{}` WHERE challenger_score IS NOT NULL
+GROUP BY use_case, fingerprint, model, challenger, day
+""".strip()
 TABLES: Mapping[str, Table] = {table.name: table for table in (ASSESSMENTS, DEAD_LETTERS)}
 
 
@@ -138,7 +156,8 @@ def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[
     for table in TABLES.values():
         of_table = create_table(client, dataset, table)
         outcomes += [of_table, create_view(client, dataset, table, stale=of_table.action == "extended")]
-    return outcomes
+    path = f"{client.project}.{dataset}.{ASSESSMENTS.view}"
+    return [*outcomes, make_view(client, f"{dataset}.{SHADOW_VIEW}", SHADOW_QUERY.format(path), stale=False)]
 
 
 def check(client: bigquery.Client, dataset: str) -> None:
@@ -181,15 +200,19 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
 
 def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Outcome:
     """A view holds no data: it is replaced when its text is another or its table has new columns (stale)."""
-    name = f"{dataset}.{table.view}"
+    query = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
+    return make_view(client, f"{dataset}.{table.view}", query, stale)
+
+
+def make_view(client: bigquery.Client, name: str, query: str, stale: bool) -> Outcome:
     declared = bigquery.Table(f"{client.project}.{name}")
-    declared.view_query = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
+    declared.view_query = query
     try:
         client.create_table(declared)
     except Conflict:
-        if client.get_table(declared.reference).view_query == declared.view_query and not stale:
+        if client.get_table(declared.reference).view_query == query and not stale:
             return Outcome("view", name, "kept")
-        client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {declared.view_query}")
+        client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {query}")
         return Outcome("view", name, "replaced")
     return Outcome("view", name, "created")
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from export import bundle as bundles
@@ -28,6 +29,13 @@ class DiskFileSystem(LocalFileSystem):
 
     def exists(self, path):
         return super().exists(self._path(path))
+
+    def delete(self, paths):
+        return super().delete([self._path(path) for path in paths])
+
+    def _list(self, dir_or_prefix):
+        for found in super()._list(self._path(dir_or_prefix)):
+            yield FileMetadata(f"disk://{found.path}", found.size_in_bytes, found.last_updated_in_seconds)
 
     def _path(self, path):
         return path.removeprefix("disk://")
@@ -55,6 +63,31 @@ def test_the_pointer_says_which_bundle_is_in_use(root):
         assert bundles.read_pointer(root) == bundle.manifest.id
         assert bundles.load(root) == bundle
     assert bundles.load(f"{root}/{old.manifest.id}") == old
+
+
+def test_the_challenger_has_a_pointer_of_its_own_that_can_be_withdrawn(root):
+    old, new = made(), made(b"better")
+    for bundle in (old, new):
+        bundles.save(bundle, root)
+    bundles.promote(root, old.manifest.id)
+    bundles.promote(root, new.manifest.id, bundles.SHADOW)
+    assert bundles.read_pointer(root) == old.manifest.id
+    assert bundles.read_pointer(root, bundles.SHADOW) == new.manifest.id
+    for _ in range(2):
+        bundles.withdraw(root)
+        assert bundles.read_pointer(root, bundles.SHADOW) is None
+    assert bundles.load(root) == old
+
+
+def test_a_bundle_is_found_by_path_or_id(root):
+    old, new = (bundles.save(made(model), root) for model in (b"old", b"new"))
+    name = made(b"new").manifest.id
+    assert bundles.found("nowhere", new) == bundles.found(root, name) == new
+    with pytest.raises(bundles.UnknownBundle, match="no bundle 'lost', expected") as error:
+        bundles.found(root, "lost")
+    assert all(path.rpartition("/")[2] in str(error.value) for path in (old, new))
+    bundles.promote(root, name)
+    assert bundles.found("nowhere", root) == root
 
 
 def test_saving_again_changes_nothing(root):

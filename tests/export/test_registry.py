@@ -297,6 +297,22 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
     assert names == {"current", "mlflow.db", "mlruns", made().manifest.id}
 
 
+def test_bundles_elsewhere_are_promoted_as_those_on_disk(root: str, request: pytest.FixtureRequest) -> None:
+    """Through Beam's FileSystems, as in a bucket."""
+    from tests.export.test_bundle import DiskFileSystem
+
+    registry = Registry(f"{DiskFileSystem.scheme()}://{root}", request.node.name)
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    assert agreed(registry) == (a, b)
+    approve(registry, b, ANN, NOW)
+    assert agreed(registry) == (b, None)
+    assert rollback(registry, NOW)[1].bundle_id == a
+    assert bundles.load(registry.root) == made(b"a")
+    assert Path(root, "current").read_text() == f"{a}\n"
+
+
 def test_bundles_in_a_bucket_need_a_registry_that_all_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(

@@ -13,14 +13,15 @@ import pytest
 from export.bundle import BundleMismatch
 from export.levels import Change, Level
 from export.onnx import Scorer
-from export.policy import Breaker, change, level_after, level_before
+from export.policy import Breaker, Policy, change, level_after, level_before
 from features.events import from_row
 from features.kernel import Disposition
 from features.record import loads
 from features.times import rfc3339
 from features.usecase import UseCase, load
-from pipeline.assess import Challenger, Engine, assess
+from pipeline.assess import Engine, assess
 from pipeline.redis_store import RedisStore
+from pipeline.shadow import Challenger
 from pipeline.store import MemoryStore, RecordStore, StoreUnavailable, record_keys
 from tests.pipeline.market import (
     MINUTE_US,
@@ -414,24 +415,35 @@ def test_a_store_that_is_away_is_the_callers_business(tmp_path: Path) -> None:
     assert_same({name: np.concatenate([first[name], found[name]]) for name in first}, calm)
 
 
+def challenger(policy: Policy) -> Challenger:
+    """The same model with other thresholds and under another name."""
+    return Challenger(Scorer(trained(MARKET).model), policy, "challenger")
+
+
 def test_a_challenger_is_asked_and_changes_nothing() -> None:
     events = history(MARKET, 400, seed=21)
     alone, watched = engine(MARKET, MemoryStore()), engine(MARKET, MemoryStore())
-    watched.challenger = Challenger.of(MARKET, trained(MARKET))
+    watched.challenger = challenger(replace(watched.policy, medium=0.2, high=0.4))
     plain, shadowed = assess_in(alone, events, [100] * 4), assess_in(watched, events, [100] * 4)
-    for before, after in zip(plain, shadowed, strict=True):
-        assert before.challenger_score is None and after.challenger_version == trained(MARKET).manifest.id
-        for name in ("vectors", "score", "outcome", "seq", "disposition"):
-            assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
-        fresh = after.disposition == Disposition.APPLIED
-        assert np.array_equal(after.challenger_score[fresh], after.score[fresh], equal_nan=True)
-        assert np.isnan(after.challenger_score[~fresh]).all()
+    assert_same(columns(shadowed), columns(plain))
+    assert alone.store.records == watched.store.records
+    assert all(one.shadow is None and "shadow" not in one.seconds for one in plain)
+    for said in shadowed:
+        assert said.shadow.version == "challenger"
+        fresh = said.batch.scored & (said.disposition == Disposition.APPLIED)
+        assert said.shadow.score[fresh].tobytes() == said.score[fresh].tobytes()
+        assert np.isnan(said.shadow.score[~fresh]).all()
+        for level, bounds in ((said.shadow.level, (0.2, 0.4)), (said.shadow.level_in_use, (0.4, 0.6))):
+            expected = sum(said.score[fresh].astype(np.float64) >= bound for bound in bounds)
+            assert level[fresh].tolist() == expected.tolist()
 
 
-def test_a_challenger_that_breaks_is_told_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_challenger_that_breaks_is_told_once_and_let_go(caplog: pytest.LogCaptureFixture) -> None:
     watched = engine(MARKET, MemoryStore())
-    other = load("usecases/berka.yaml")
-    watched.challenger = Challenger(Scorer(trained(other).model), "broken")  # of another width
-    (said,) = assess_in(watched, history(MARKET, 50, seed=22), [50])
-    assert said.challenger_score is None and (said.disposition == Disposition.APPLIED).any()
-    assert "challenger broken cannot score, going on without it" in caplog.text
+    of_another_width = trained(load("usecases/berka.yaml")).model
+    watched.challenger = Challenger(Scorer(of_another_width), watched.policy, "broken")
+    first, second = assess_in(watched, history(MARKET, 50, seed=22), [25, 25])
+    assert first.shadow is None and (first.disposition == Disposition.APPLIED).any()
+    assert caplog.text.count("challenger broken cannot score, going on without it") == 1
+    assert watched.challenger.broken
+    assert second.shadow is None

@@ -66,7 +66,7 @@ def assessments(count: int, first: int = 0, features: int = 60) -> pa.RecordBatc
         "customer": [f"customer-{i % 50}" for i in numbers],
         "entities": [[{"entity": "counterparty", "id": f"shop-{i}", "seq": i}] * (i % 3) for i in numbers],
         "score": [None if i % 5 == 0 else i / count for i in numbers],
-        "challenger_score": [None if i % 4 == 0 else i / count for i in numbers],
+        "challenger_score": [None if i % 5 else i / count for i in numbers],
         "change": [None if i % 10 else "RECOMMENDED" for i in numbers],
         "vector": [values] * count,
         "body": [json.dumps({"id": i, "note": "Füße 🦊"}, ensure_ascii=False) for i in numbers],

@@ -2,9 +2,10 @@
 
 import dataclasses
 import pickle
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import apache_beam as beam
@@ -13,7 +14,7 @@ import pytest
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from export.bundle import Bundle, bundle, promote, save
+from export.bundle import SHADOW, Bundle, bundle, promote, save, withdraw
 from features.events import to_json
 from pipeline import graph, model, worker
 from pipeline.assess import assess
@@ -21,6 +22,7 @@ from pipeline.message import Message
 from pipeline.model import Model
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, record_ttl
 from pipeline.progress import progress
+from pipeline.shadow import Watch
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
 from pipeline.steps import MAX_EVENT_BYTES, Decoded, decode, encode
@@ -220,6 +222,66 @@ def test_a_bundle_that_cannot_be_used_changes_nothing(bundles: str, fault: str) 
     assert progress.models_refused == refused + 1, "refused once, not every second"
     promote(bundles, later_model(bundles, days=3).manifest.id)
     assert own.current(30.0).model_version == later_model(bundles, days=3).manifest.id
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.01)
+
+
+def test_a_challenger_comes_and_goes_with_its_pointer(bundles: str) -> None:
+    """It is loaded by a thread of its own, so it is there some time after the look."""
+    own, moment = Model(market(), bundles, MemoryStore(), "p"), count(100, 2)
+
+    def in_shadow() -> str | None:
+        found = own.current(next(moment)).challenger
+        return found and found.model_version
+
+    assert in_shadow() is None
+    for days in (4, 5):
+        other = later_model(bundles, days).manifest.id
+        promote(bundles, other, SHADOW)
+        until(lambda other=other: in_shadow() == other == progress.challenger, "hot-swapped")
+    promote(bundles, other)
+    engine = own.current(next(moment))
+    assert (engine.model_version, engine.challenger) == (other, None), "a model is not compared with itself"
+    promote(bundles, trained(market()).manifest.id)
+    until(lambda: in_shadow() == other, "it is another again")
+    withdraw(bundles)
+    until(lambda: in_shadow() is progress.challenger is None, "gone with its pointer")
+
+
+@pytest.mark.parametrize("fault", ["features", "damaged", "missing", "no model", "no text", "empty"])
+def test_a_challenger_that_cannot_be_used_is_ignored(
+    bundles: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = {
+        "features": lambda: save(trained(offboarding()), bundles).rpartition("/")[2],
+        "damaged": lambda: later_model(bundles, days=6).manifest.id,
+        "missing": lambda: "nowhere",
+        "no model": lambda: no_model(trained(market()), bundles).manifest.id,
+        "no text": lambda: "",
+        "empty": lambda: "",
+    }[fault]()
+    if fault == "damaged":
+        (Path(bundles) / bad / "model.onnx").write_bytes(b"x")
+    (Path(bundles) / SHADOW).write_bytes(b"\xff" if fault == "no text" else bad.encode())
+    watch = Watch(market(), bundles)
+    for _ in range(3):
+        watch.look()
+        until(lambda: not watch._looking.locked(), "the look ends")
+    assert watch.current("m") is None
+    told = {"no text": ("cannot look", 3), "empty": ("", 1)}.get(fault, (f"challenger {bad} is refused", 1))
+    assert told[0] == "" or caplog.text.count(told[0]) == told[1], "once, where it was read"
+    good = later_model(bundles, days=7).manifest.id
+    promote(bundles, good, SHADOW)
+    watch.look()
+    until(lambda: watch.current("m") is not None, "the next one")
+    withdraw(bundles)
+    watch.look()
+    until(lambda: progress.challenger is None, "as it was")
 
 
 def no_model(old: Bundle, root: str) -> Bundle:

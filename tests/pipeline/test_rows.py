@@ -1,6 +1,7 @@
 """What leaves the job says exactly what was found, whatever became of an event."""
 
 import json
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.assess import Assessments, assess
 from pipeline.message import Message
 from pipeline.pubsub import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
 from pipeline.rows import Reject
+from pipeline.shadow import Shadow
 from pipeline.store import MemoryStore
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS
 from tests.pipeline.market import MINUTE_US, START_US, Sent, batched, history, market, payment, sent
@@ -83,6 +85,8 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
         "body": message.data.decode(),
         "challenger": None,
         "challenger_score": None,
+        "challenger_level": None,
+        "score_level": None,
     }
 
 
@@ -99,6 +103,25 @@ def test_a_row_says_what_was_found(mixed: tuple[list[Message], Assessments]) -> 
     assert batch.schema == ASSESSMENTS.rows
     batch.validate(full=True)
     np.testing.assert_equal(plain(batch), [expected_row(of[i], said, i) for i in kept])
+
+
+def test_a_row_says_what_the_challenger_said(mixed: tuple[list[Message], Assessments]) -> None:
+    """Of what it scored; nothing of the rest."""
+    of, said = mixed
+    score = np.full(len(of), np.nan, np.float32)
+    score[::2] = np.float32(0.7)
+    high, low = np.full(len(of), Level.HIGH, np.uint8), np.zeros(len(of), np.uint8)
+    found = plain(rows.assessment_rows(of, replace(said, shadow=Shadow("new", score, high, low)), NOW_US))
+    kept = np.flatnonzero(said.disposition != Disposition.TOO_LATE)
+    names = ("challenger", "challenger_score", "challenger_level", "score_level")
+    for row, i in zip(found, kept.tolist(), strict=True):
+        expected = (None,) * 4 if i % 2 else ("new", float(np.float32(0.7)), "HIGH", "LOW")
+        assert tuple(row[name] for name in names) == expected
+    assert {name: value for name, value in found[0].items() if name not in names} == {
+        name: value
+        for name, value in plain(rows.assessment_rows(of, said, NOW_US))[0].items()
+        if name not in names
+    }
 
 
 def test_the_mixed_batch_has_everything_in_it(mixed: tuple[list[Message], Assessments]) -> None:

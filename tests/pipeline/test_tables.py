@@ -33,6 +33,7 @@ def test_created_then_kept(client: bigquery.Client) -> None:
         "risk.assessments_unique",
         "risk.dead_letters",
         "risk.dead_letters_unique",
+        "risk.shadow",
     ]
     assert actions(tables.create(client, "risk")) == dict.fromkeys(names, "created")
     assert actions(tables.create(client, "risk")) == dict.fromkeys(names, "kept")
@@ -79,6 +80,35 @@ def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client
     assert tables.create_table(client, "growing", tables.DEAD_LETTERS).action == "kept"
     rows = client.query_and_wait("SELECT shadow_score, reasons FROM growing.dead_letters_unique")
     assert rows.total_rows == 0
+
+
+def test_the_view_of_the_shadow_compares_by_day(client: bigquery.Client) -> None:
+    tables.create(client, "shady")
+    values = {
+        "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",
+        "assessed_at": "CURRENT_TIMESTAMP()", "use_case": "'u'", "seq": "1", "disposition": "'applied'",
+        "level_before": "'LOW'", "level": "'LOW'", "model": "'old'", "fingerprint": "'f'", "body": "'{}'",
+    }  # fmt: skip
+    said = [
+        ("a", 0.2, 0.3, "LOW", "LOW"), ("b", 0.2, 0.7, "LOW", "HIGH"), ("c", 0.9, 0.6, "HIGH", "MEDIUM"),
+        ("c", 0.9, 0.6, "HIGH", "MEDIUM"),
+    ]  # fmt: skip
+    names = "event_id, customer, score, challenger_score, score_level, challenger_level, challenger"
+    for event, score, own, level, own_level in said:
+        client.query_and_wait(
+            f"INSERT INTO shady.assessments ({', '.join(values)}, {names}) VALUES ({', '.join(values.values())}, "
+            f"'{event}', '{event}', {score}, {own}, '{level}', '{own_level}', 'new')"
+        )
+    client.query_and_wait(
+        f"INSERT INTO shady.assessments ({', '.join(values)}, event_id, customer, score) "
+        f"VALUES ({', '.join(values.values())}, 'd', 'd', 0.5)"
+    )
+    (found,) = client.query_and_wait("SELECT * FROM shady.shadow")
+    assert (found["model"], found["challenger"], str(found["day"])) == ("old", "new", "2026-03-01")
+    assert (found["events"], found["customers"]) == (3, 3), "copies once, and only what was in shadow"
+    assert found["mean_difference"] == pytest.approx(0.3) and found["max_difference"] == pytest.approx(0.5)
+    assert found["mean_challenger_score"] - found["mean_score"] == pytest.approx(0.1)
+    assert [found[n] for n in ("other_level", "only_challenger_high", "only_model_high")] == [2, 1, 1]
 
 
 def test_a_missing_table_is_named_with_what_to_do(client: bigquery.Client) -> None:

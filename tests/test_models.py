@@ -1,0 +1,85 @@
+"""models, promote, approve, rollback and bundle show as a person meets them, on a real registry."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from export import bundle as bundles
+from features.usecase import load
+from tests.export.small import made
+from tests.pipeline.models import trained
+from tests.test_cli import Ended, Run, run  # noqa: F401 - run is a fixture
+
+USE_CASE = str(Path(__file__).parent / "pipeline/market.yaml")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+def test_from_the_first_model_to_a_rollback(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    store: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    root, use_case = str(tmp_path / "bundles"), load(USE_CASE)
+    old, new = trained(use_case), made(b"new")
+    bundles.save(old, root)
+    bundles.save(new, root)
+    a, b = old.manifest.id, new.manifest.id
+
+    def said(*words: str) -> Ended:
+        return run(*words, "--bundle", root, "--use-case", USE_CASE)
+
+    empty = said("models")
+    assert empty.code == 0 and "no model is registered" in empty.out
+    assert said("promote", a).out == f"version 1, {a}: champion\n"
+    waiting = json.loads(said("promote", b, "--as", "challenger", "--json").out)
+    assert (waiting["version"], waiting["status"]) == (2, "waiting")
+    refused = said("approve", "1", "--by", "Ann", "--because", "it is better")
+    assert refused.code == 2 and f"expected one that waits for approval: 2 ({b})" in refused.err
+    assert said("approve", "2", "--by", " ", "--because", "x").code == 2
+    assert (
+        said("approve", "2", "--by", "Ann", "--because", "it is better").out == f"version 2, {b}: champion\n"
+    )
+    table = said("models").out.splitlines()
+    assert table[0].split()[:3] == ["version", "bundle", "created"]
+    assert table[1].split()[:2] == ["2", b] and table[1].endswith("champion  champion  Ann")
+    assert table[2].split()[:2] == ["1", a] and "retired" in table[2]
+    back = said("rollback")
+    assert back.out == f"rolled back from {b} to {a}, version 1\n"
+    assert bundles.read_pointer(root) == a
+    further = said("rollback")
+    assert further.code == 2 and f"the champion is {a} and there was none before it" in further.err
+    unknown = said("promote", "9")
+    assert unknown.code == 2 and f"1 ({a})" in unknown.err and f"2 ({b})" in unknown.err
+    bundles.promote(root, b)  # by hand, past the registry
+    crooked = said("models", "--json")
+    assert crooked.code == 1 and f"`riskstream promote {b}` or `riskstream promote {a}`" in crooked.err
+    facts = json.loads(crooked.out)
+    assert facts["pointers"] == {"current": b, "challenger": None} and len(facts["disagreements"]) == 1
+    assert facts["versions"][0]["metrics"]["roc_auc"] == 0.5
+    said("promote", b)
+    assert said("models").code == 0
+
+
+def test_a_bundle_shows_what_it_is(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    root, bundle = str(tmp_path), made()
+    folder, id = bundles.save(bundle, root), bundle.manifest.id
+    bundles.promote(root, id)
+    by_path, by_id, by_root = (
+        run("bundle", "show", *words) for words in ([folder], [id, "--bundle", root], [root])
+    )
+    assert by_path.code == by_id.code == by_root.code == 0
+    assert by_path.out == by_id.out == by_root.out
+    for part in (id, "00c0ffee00c0ffee", "medium  0.2500", "roc_auc  0.5", "out_count_24h", "model.onnx"):
+        assert part in by_path.out
+    facts = json.loads(run("bundle", "show", folder, "--json").out)
+    assert facts["thresholds"] == {"medium": 0.25, "high": 0.5}
+    assert facts["reference"]["score"]["shares"] and facts["features"] == ["amount", "out_count_24h"]
+    nothing = run("bundle", "show", "nothing", "--bundle", root)
+    assert nothing.code == 2 and id in nothing.err
