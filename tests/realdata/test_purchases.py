@@ -1,0 +1,49 @@
+"""The fraud challenge's own file: read with all its dirt, and found to hold nothing that tells fraud.
+
+`make realdata` runs it if the file is there (`RISKSTREAM_DATA` names the folder).
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from export.registry import Registry
+from features.replay import replay
+from features.usecase import load
+from tests.realdata.streaming import ROOT
+from training.files import batches, read_all
+from training.report.page import page
+from training.reported import train_reported
+
+pytestmark = [pytest.mark.realdata, pytest.mark.timeout(600)]
+USE_CASE = Path(__file__).parent / "purchases.yaml"
+WHEN = datetime(2026, 11, 22, tzinfo=UTC)
+ROWS, FRAUDS = 26_975, 810  # as a spreadsheet counts them
+
+
+@pytest.fixture
+def file() -> Path:
+    folder = Path(os.environ.get("RISKSTREAM_DATA", ROOT.parent / "shared" / "data"))
+    found = folder / "rappi_fraud" / "DS_Challenge.csv"
+    if not found.is_file():
+        pytest.skip(f"{found} is not there: set RISKSTREAM_DATA to the folder that has it")
+    return found
+
+
+def test_every_row_is_read_and_the_report_says_that_there_is_no_signal(file: Path, tmp_path: Path) -> None:
+    use_case = load(USE_CASE)
+    rows = read_all(use_case, [file], int(WHEN.timestamp()) * 1_000_000)
+    assert (len(rows), rows.bad) == (ROWS, [])
+    registry = Registry(str(tmp_path), use_case.name)
+    _, run = train_reported(
+        use_case, replay(batches(use_case, rows)), registry, seed=1, created_at=WHEN, progress=print
+    )
+    print(run.evaluation.words)
+    assert run.training["positive_rows"] == FRAUDS
+    assert not run.evaluation.has_signal and run.verdict == "rejected"
+    assert "No signal" in page(run)
+    assert not (tmp_path / "current").exists(), "nothing is promoted"
+    (version,) = registry.versions()
+    assert version.status == "rejected"
