@@ -19,6 +19,8 @@ class Bins(Struct, frozen=True):
     edges: tuple[float, ...]
     shares: tuple[float, ...]  # one more than edges
     missing: float
+    # the least known value with half of those up to it; None: no value, or a bundle from before it was kept
+    median: float | None = None
 
 
 class Reference(Struct, frozen=True):
@@ -42,7 +44,8 @@ def freeze(values: NDArray[np.floating]) -> Bins:
     edges = np.unique(present[ranks]) if len(present) else present
     edges = edges[edges < present.max(initial=-np.inf)]  # a last bin that nothing was in cannot be compared
     found, missing = shares(edges.tolist(), values)
-    return Bins(tuple(edges.tolist()), tuple(found.tolist()), missing)
+    median = float(present[-(-len(present) // 2) - 1]) if len(present) else None
+    return Bins(tuple(edges.tolist()), tuple(found.tolist()), missing, median)
 
 
 def reference(names: Sequence[str], vectors: NDArray[np.float32], score: NDArray[np.floating]) -> Reference:

@@ -38,25 +38,23 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
-def median(bins: Bins, otherwise: float) -> float:
-    """The least known value with half of the column up to it; `otherwise` where the bins do not say.
+def median(bins: Bins) -> float:
+    """The least known value with half of the column up to it; NaN where most values were missing.
 
-    NaN where most values were missing. A column whose upper half is one value has no edge there.
+    Bundles from before it was kept have it as an edge, unless the upper half of the column is one value: then NaN.
     """
     if bins.missing > 0.5:
         return float("nan")
+    if bins.median is not None:
+        return bins.median
     below = np.cumsum(bins.shares)[:-1]
     half = np.flatnonzero(below >= 0.5 * (1 - bins.missing) - 1e-9)
-    return bins.edges[half[0]] if len(half) else otherwise
+    return bins.edges[half[0]] if len(half) else float("nan")
 
 
-def medians(reference: Reference, names: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[F]: of the training data; where its bins do not say, of `vectors` [c, F]."""
-    found = np.full(len(names), np.nan, np.float32)
-    for k, name in enumerate(names):
-        own = vectors[:, k][~np.isnan(vectors[:, k])]
-        found[k] = median(reference.features[name], float(np.median(own)) if len(own) else float("nan"))
-    return found
+def medians(reference: Reference, names: Sequence[str]) -> NDArray[np.float32]:
+    """float32[F] of the training data alone: a customer's reasons do not depend on who else is scored."""
+    return np.array([median(reference.features[name]) for name in names], np.float32)
 
 
 def reasons(

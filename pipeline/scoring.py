@@ -130,7 +130,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         store, record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
     )
     has_score = np.flatnonzero(seen.scored)
-    typical = medians(bundle.reference, use_case.features, seen.vectors[has_score])
+    typical = medians(bundle.reference, use_case.features)
     told: list[list[Reason]] = [[] for _ in customers]
     words = [f"{each.words}{f' in {each.window}' if each.window else ''}" for each in use_case.table]
     found = reasons(

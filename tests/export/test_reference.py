@@ -32,12 +32,14 @@ def test_shares_add_up_and_no_bin_is_empty(values):
     assert list(bins.edges) == sorted(set(bins.edges))
     if not np.isnan(column).all():
         assert min(bins.shares) > 0
+        assert bins.median == np.nanquantile(column.astype(float), 0.5, method="inverted_cdf")
     assert bins.missing == pytest.approx(np.isnan(column).mean())
 
 
 def test_a_column_without_values_has_no_edges():
-    assert freeze(np.full(3, np.nan)).missing == 1
-    assert freeze(np.zeros(5)).shares == (1.0,)
+    nothing, equal = freeze(np.full(3, np.nan)), freeze(np.zeros(5))
+    assert nothing.missing == 1 and nothing.median is None
+    assert equal.shares == (1.0,) and equal.median == 0
     with pytest.raises(ValueError, match="no values"):
         shares([], np.zeros(0))
 

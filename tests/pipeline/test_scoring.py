@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from msgspec.structs import replace
+from sklearn.linear_model import LogisticRegression
 
-from export.bundle import promote, save
+from export.bundle import Bundle, bundle, promote, save
 from export.levels import Level, Recommendation
-from export.onnx import Scorer
+from export.onnx import Scorer, convert
 from export.policy import level_after
-from export.reference import freeze
+from export.reference import freeze, reference
 from features.record import STATUS, loads
+from features.usecase import parse
 from pipeline.history import history
 from pipeline.reasons import median, number, without_each
 from pipeline.scoring import Scored, score
@@ -79,10 +83,12 @@ def test_the_median_of_bins_is_that_of_the_column() -> None:
     for column in (rng.normal(size=1_000), rng.poisson(2, 999), rng.random(500) < 0.3):
         values = np.asarray(column, np.float32)
         expected = float(np.quantile(values, 0.5, method="inverted_cdf"))
-        assert median(freeze(values), -1.0) == expected
+        assert median(freeze(values)) == expected
+        assert median(replace(freeze(values), median=None)) == expected, "a bundle from before it was kept"
     mostly_one = np.array([0] * 2 + [1] * 98, np.float32)
-    assert median(freeze(mostly_one), 1.0) == 1.0, "the bins do not say"
-    assert np.isnan(median(freeze(np.array([1, np.nan, np.nan], np.float32)), 1.0))
+    assert median(freeze(mostly_one)) == 1.0, "no edge says so"
+    assert np.isnan(median(replace(freeze(mostly_one), median=None))), "nor does anything in such a bundle"
+    assert np.isnan(median(freeze(np.array([1, np.nan, np.nan], np.float32))))
     assert [number(v) for v in (12345.6, 0.25, float("nan"))] == ["12,346", "0.25", "unknown"]
 
 
@@ -177,3 +183,56 @@ def test_files_without_label_and_optional_columns_are_scored(tmp_path: Path) -> 
         found = score(use_case, trained(use_case), events)
         assert events.bad == 0
     assert len(found) == 40 and "age_years" in found.flat
+
+
+DECIDED = parse(
+    """
+use_case: decided
+subject: customer
+events:
+  payment:
+    scored: true
+    id: [id]
+    time: [at]
+    entities: {customer: who}
+    fields: {id: string, who: string, amount: number, known_device: boolean, at: time}
+features:
+  customer:
+    aggregates:
+      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+  event: [amount, known_device]
+policy: {medium: {score: 0.4}, high: {score: 0.6}}
+"""
+)
+
+
+def decided_by_device() -> Bundle:
+    """A model of the one feature that, in training, had its upper value nearly everywhere."""
+    rng = np.random.default_rng(1)
+    vectors = np.column_stack(
+        [rng.integers(1, 4, 2_000), rng.lognormal(2, 1, 2_000), rng.random(2_000) < 0.95]
+    )
+    vectors = vectors.astype(np.float32)
+    model = LogisticRegression(C=10, max_iter=500).fit(vectors, vectors[:, 2] == 0)
+    bins = reference(DECIDED.features, vectors, model.predict_proba(vectors)[:, 1])
+    onnx, levels = convert(model, vectors.shape[1]), {"medium": 0.4, "high": 0.6}
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    return bundle(
+        DECIDED, DECIDED.text, onnx, bins, levels, when, seed=1, versions={}, metrics={}, training={}
+    )
+
+
+@pytest.mark.parametrize("others", [0, 1, 30])
+def test_reasons_do_not_depend_on_who_else_is_scored(others: int, tmp_path: Path) -> None:
+    """Half of the others are as strange as the customer, so the file's own median says nothing."""
+    at = "2026-01-02T10:00:00Z"
+    rows = [("strange", False)] + [(f"c{i}", i % 2 == 1) for i in range(others)]
+    body = [{"id": who, "who": who, "amount": 8.0, "known_device": known, "at": at} for who, known in rows]
+    (tmp_path / "payments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in body))
+    with history(DECIDED, [tmp_path / "payments.jsonl"], time.time_ns() // 1_000) as events:
+        found = score(DECIDED, decided_by_device(), events)
+    own = found.customers.index("strange")
+    assert found.status["level"][own] == Level.HIGH
+    first = found.reasons[own][0]
+    assert (first.feature, first.value, first.median) == ("known_device", 0, 1)
+    assert first.effect > 0.9
