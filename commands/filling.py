@@ -1,7 +1,6 @@
 """History into the store and out of it again: backfill, drop; and unlabelled customers scored at once: score."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.frame import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
-from commands.output import show_json, staged
+from commands.output import show_json, staged, tell_bad_rows
 from commands.streaming import REDIS, TIMES, Prefix, RedisCaFile, RedisCluster, microseconds
 
 app = typer.Typer()
@@ -158,13 +157,6 @@ def filled(
 
 def now_us() -> int:
     return time.time_ns() // 1_000
-
-
-def tell_bad_rows(rows: Sequence[tuple[Path, Any]], bad: int) -> None:
-    for file, row in rows:
-        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
-    if bad > len(rows):
-        typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)
 
 
 def summary(done: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
-from commands.output import bar, show_json, table
+from commands.output import bar, show_json, table, tell_bad_rows
 
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
@@ -103,8 +103,7 @@ def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
     from training.files import read_all
 
     rows = read_all(use_case, files, time.time_ns() // 1000)
-    for file, row in rows.bad[:SHOWN_BAD_ROWS]:
-        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
     rows, cleaned = clean(use_case, rows)
     for each in cleaned:
         typer.echo(str(each), err=True)

@@ -75,3 +75,11 @@ def staged() -> Iterator[Callable[[str, int, int | None], None]]:
             progress.update(tasks[stage], completed=done, total=total, pace=pace)
 
         yield tell
+
+
+def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
+    """The first of the bad rows, by file and line, and how many more there are; to stderr."""
+    for file, row in rows:
+        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+    if bad > len(rows):
+        typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)

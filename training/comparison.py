@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.reference import Bins, Reference, shares
-from training.gates import Interval
+from training.evaluation.figures import Interval
 
 REPLICATES = 500
 PERCENTILES = (2.5, 97.5)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from export.terms import whole
 from features.document import Node
+from training.evaluation.figures import Interval
 
 
 class Verdict(StrEnum):
@@ -77,17 +78,6 @@ _READ: dict[str, Any] = {
     "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
     "calibration": _share, "fairness": _share, "drifted": _share,
 }  # fmt: skip
-
-
-class Interval(NamedTuple):
-    """A figure and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from export import bundle as bundles
@@ -24,11 +25,10 @@ from features.usecase import UseCase, parse
 from training.cleaning import Cleaned
 from training.comparison import difference, drift
 from training.evaluation.evaluate import evaluate
-from training.evaluation.figures import Evaluation
-from training.evaluation.figures import Interval as Figure
+from training.evaluation.figures import Evaluation, Interval
 from training.files import Rows, batches
 from training.fit import BadHistory, Progress
-from training.gates import Evidence, Gate, Gates, Interval, Verdict, judge, verdict
+from training.gates import Evidence, Gate, Gates, Verdict, judge, verdict
 from training.history import History, collect
 from training.leaks import suspects
 from training.models.parameters import Parameters
@@ -87,7 +87,8 @@ def retrain(
     decided = verdict(gates, judged)
     before = champion.manifest.id if champion else None
     run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
-    version = registry.record(made.bundle, metrics={"better": found.better}, artifacts=page.artifacts(run))
+    compared = {"better": asdict(found.better)} if found.better else {}
+    version = registry.record(made.bundle, metrics=compared, artifacts=page.artifacts(run))
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
         verdict=decided.value,
@@ -163,7 +164,7 @@ def evidence(
     return Evidence(
         customers=figures.customers.n,
         positives=figures.customers.positives,
-        roc_auc=_interval(level.roc_auc),
+        roc_auc=level.roc_auc,
         metric=str(parameters.metric),
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
         calibration_error=figures.events.calibration_error,
@@ -177,16 +178,12 @@ def _rates(figures: Evaluation) -> dict[str, dict[str, Interval]]:
     """By protected field and group, the false-positive rate, as far as there are negatives."""
     return {
         field.field: {
-            group.group: _interval(group.false_positive_rate)
+            group.group: group.false_positive_rate
             for group in field.groups
             if not isnan(group.false_positive_rate.value)
         }
         for field in figures.fairness
     }
-
-
-def _interval(found: Figure) -> Interval:
-    return Interval(found.value, found.low, found.high)
 
 
 def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:

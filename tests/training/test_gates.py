@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score
 from export.reference import freeze
 from features.document import BadUseCase
 from training.comparison import difference, psi
-from training.gates import Evidence, Gates, Interval, Verdict, judge, verdict
+from training.evaluation.figures import Interval
+from training.gates import Evidence, Gates, Verdict, judge, verdict
 
 GOOD = Evidence(
     customers=500,

@@ -75,6 +75,9 @@ def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejec
     assert third.verdict == "rejected"
     assert [gate["name"] for gate in third.gates if not gate["passed"]] == ["better"]
     assert bundles.read_pointer(str(tmp_path)) == first.challenger
+    registry = Registry(str(tmp_path), "offboarding")
+    compared = registry.metrics(registry.find(second.challenger))
+    assert compared["better.low"] <= compared["better.value"] <= compared["better.high"]
     known = standing(Registry(str(tmp_path), "offboarding"))
     assert [version.status for version in known.versions] == ["rejected", "waiting", "champion"]
     assert known.disagreements == ()

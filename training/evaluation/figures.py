@@ -12,6 +12,9 @@ class Interval(Struct, frozen=True):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 class Point(Struct, frozen=True):
     x: float
