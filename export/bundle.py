@@ -3,8 +3,10 @@
     ROOT/current                      the id of the bundle in use, one line
     ROOT/challenger                   the id of the one that is scored in shadow, if any
     ROOT/BUNDLE_ID/model.onnx         and usecase.yaml, reference.json, manifest.json
+    ROOT/BUNDLE_ID/stand_in.onnx      the same model, but for the customers that were set apart, if any were
 
-The manifest has the sha256 of the other files. Paths are local or anything Beam's FileSystems know (`gs://`).
+The stand-in serves nobody: it lets a later challenger be compared with this model on customers neither has learned
+from. The manifest has the sha256 of the other files. Paths are local or anything Beam's FileSystems know (`gs://`).
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from export.reference import Reference
 FORMAT = 1
 POINTER, SHADOW, MANIFEST = "current", "challenger", "manifest.json"
 MODEL, USE_CASE, REFERENCE = "model.onnx", "usecase.yaml", "reference.json"
+STAND_IN = "stand_in.onnx"
 
 
 class BundleMismatch(RuntimeError):
@@ -53,6 +56,7 @@ class Bundle(Struct, frozen=True):
     model: bytes  # ONNX: vector float32 [n, F] -> probabilities float32 [n, 2]
     use_case_text: str
     reference: Reference
+    stand_in: bytes | None = None  # as the model
 
 
 class HasFeatures(Protocol):
@@ -73,10 +77,11 @@ def bundle(
     reference: Reference,
     thresholds: Mapping[str, float],
     created_at: datetime,
+    stand_in: bytes | None = None,
     **facts: Any,
 ) -> Bundle:
     """Puts a bundle together; `facts` are the manifest's seed, versions, metrics and training."""
-    files = {MODEL: model, USE_CASE: use_case_text.encode(), REFERENCE: msgspec.json.encode(reference)}
+    files = _contents(model, use_case_text, reference, stand_in)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     content = hashlib.sha256(msgspec.json.encode([hashes, thresholds], order="sorted")).hexdigest()
     moment = created_at.astimezone(UTC)
@@ -91,7 +96,14 @@ def bundle(
         files=hashes,
         **facts,
     )
-    return Bundle(manifest, model, use_case_text, reference)
+    return Bundle(manifest, model, use_case_text, reference, stand_in)
+
+
+def _contents(
+    model: bytes, use_case_text: str, reference: Reference, stand_in: bytes | None
+) -> dict[str, bytes]:
+    always = {MODEL: model, USE_CASE: use_case_text.encode(), REFERENCE: msgspec.json.encode(reference)}
+    return always if stand_in is None else always | {STAND_IN: stand_in}
 
 
 def save(bundle: Bundle, root: str) -> str:
@@ -103,12 +115,9 @@ def save(bundle: Bundle, root: str) -> str:
 
 def files_of(bundle: Bundle) -> dict[str, bytes]:
     """The files of a bundle's folder, the manifest last."""
-    return {
-        MODEL: bundle.model,
-        USE_CASE: bundle.use_case_text.encode(),
-        REFERENCE: msgspec.json.encode(bundle.reference),
-        MANIFEST: msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2),
-    }
+    manifest = msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2)
+    contents = _contents(bundle.model, bundle.use_case_text, bundle.reference, bundle.stand_in)
+    return contents | {MANIFEST: manifest}
 
 
 def promote(root: str, bundle_id: str, pointer: str = POINTER) -> None:
@@ -149,9 +158,10 @@ def load(path: str) -> Bundle:
     current = read_pointer(path)
     folder = path if current is None else storage.join(path, current)
     manifest = _manifest(folder)
-    files = {name: _verified(folder, name, manifest.files.get(name)) for name in (MODEL, USE_CASE, REFERENCE)}
+    named = (MODEL, USE_CASE, REFERENCE, *({STAND_IN} & manifest.files.keys()))
+    files = {name: _verified(folder, name, manifest.files.get(name)) for name in named}
     reference = msgspec.json.decode(files[REFERENCE], type=Reference)
-    return Bundle(manifest, files[MODEL], files[USE_CASE].decode(), reference)
+    return Bundle(manifest, files[MODEL], files[USE_CASE].decode(), reference, files.get(STAND_IN))
 
 
 def _manifest(folder: str) -> Manifest:

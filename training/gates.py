@@ -120,25 +120,29 @@ def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
 
 def _calibrated(gates: Gates, found: Evidence) -> Gate:
     told = f"expected calibration error {found.calibration_error:.3f}"
-    return Gate(
-        "calibration", found.calibration_error <= gates.calibration, told, f"at most {gates.calibration:g}"
-    )
+    passed, expected = found.calibration_error <= gates.calibration, f"at most {gates.calibration:g}"
+    return Gate("calibration", passed, told, expected, Verdict.WAITING)
 
 
 def _better(gates: Gates, found: Evidence) -> Gate:
     if found.better is None:
         return Gate("better", True, "there is no champion yet", "no worse than the champion")
     is_better, is_sure = found.better.value >= gates.margin, found.better.low >= -gates.tolerance
+    may_be_better = found.better.high >= gates.margin
     expected = f"at least {gates.margin:g}, its interval not below {-gates.tolerance:g}"
     told = f"{found.metric} differs from the champion's by {found.better}"
     return Gate(
-        "better", is_better and is_sure, told, expected, Verdict.WAITING if is_better else Verdict.REJECTED
+        "better",
+        is_better and is_sure,
+        told,
+        expected,
+        Verdict.WAITING if may_be_better else Verdict.REJECTED,
     )
 
 
 def _fair(gates: Gates, found: Evidence) -> Gate:
     ratios = {
-        name: min(rate.high for rate in rates.values()) / max(rate.low for rate in rates.values())
+        name: min(1.0, min(rate.high for rate in rates.values()) / max(rate.low for rate in rates.values()))
         for name, rates in found.false_positive_rates.items()
         if len(rates) > 1 and max(rate.low for rate in rates.values()) > 0
     }

@@ -1,8 +1,8 @@
 """Retraining: a challenger from newer history, compared with the champion on what neither was to see, and a verdict.
 
 Both are judged by the last part of the period, which neither has learned from if history is newer than the champion,
-and by customers that the challenger never saw; the champion may have, earlier, and that favours it. Nothing is promoted
-that has not passed the gates.
+and by the customers that are set apart in every training: twins judge for both, the challenger's of before that
+period, and the champion's stand-in. Nothing is promoted that has not passed the gates.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from training.leaks import suspects
 from training.models.parameters import Parameters
 from training.report import page
 from training.report.run import Run
-from training.splits import Way, of_event
+from training.splits import Way, of_event, set_apart
 from training.train import Floats, Judged, Trained, peaks, train_on
 
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
@@ -127,8 +127,18 @@ def act(registry: Registry, decided: Verdict, bundle_id: str, judged: Sequence[G
 
 
 def scores_of(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
-    """The champion's scores of the rows that judge, NaN where it has none: by its own features if they are others."""
-    scorer = Scorer(champion.model)
+    """The champion's scores [n] of the rows that judge, by its stand-in if it has one.
+
+    NaN where it has none, and of customers that the stand-in has learned from. Its own features, if they are others.
+    """
+    score = _scores(champion, use_case, judged, rows)
+    if champion.stand_in is not None:
+        score[~set_apart(judged.rows.customers, float(champion.manifest.training["set_apart"]))] = np.nan
+    return score
+
+
+def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
+    scorer = Scorer(champion.stand_in or champion.model)
     if champion.manifest.fingerprint == use_case.fingerprint:
         return scorer.score(judged.rows.vectors).astype(np.float64)
     own = parse(champion.use_case_text, f"the use case of {champion.manifest.id}")
@@ -190,7 +200,10 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
     """The metric's difference over what both have scored, larger for better."""
     both = ~np.isnan(scored)
     if not both.any():
-        raise BadHistory("the champion has no score for any event that judges; it was made for other events")
+        raise BadHistory(
+            "the champion has no score for any event that judges: it was made for other events, or has learned from "
+            "all these customers"
+        )
     sign = -1.0 if parameters.metric.lower_is_better else 1.0
 
     def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
@@ -226,10 +239,15 @@ def _told(gate: Gate) -> dict[str, Any]:
 
 
 def _notes(champion: Bundle | None, made: Trained) -> tuple[str, ...]:
+    """What flatters the champion."""
     if champion is None or made.split.cut_us is None:
         return ()
-    until, cut = str(champion.manifest.training["to"]), np.datetime64(made.split.cut_us, "us").astype("M8[D]")
-    if until < str(cut):
-        return ()
-    return (f"the champion learned from events until {until}, and the period that judges begins on {cut}: "
-            "its figures are flattered",)  # fmt: skip
+    notes, until = [], str(champion.manifest.training["to"])
+    cut = str(np.datetime64(made.split.cut_us, "us").astype("M8[D]"))
+    if until >= cut:
+        notes.append(f"the champion learned from events until {until}, and the period that judges begins on {cut}: "
+                     "its figures are flattered")  # fmt: skip
+    if champion.stand_in is None and made.split.apart:
+        notes.append("the champion has no stand-in and may have learned from the customers that judge: "
+                     "its figures are flattered")  # fmt: skip
+    return tuple(notes)

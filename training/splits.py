@@ -6,6 +6,9 @@
 
 Whatever the way, figures are of models that had not seen what judges them; the final model then learns from all rows
 in the same manner. `time` shares customers between both sides, so it must be asked for.
+
+The customers that are set apart are the same in every training: a hash of their ids chooses them. So a later
+challenger can be compared with a champion (its stand-in, to be exact) on customers that neither has learned from.
 """
 
 from collections.abc import Mapping
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from features.document import Node
@@ -22,17 +26,22 @@ from training.fit import BadHistory
 from training.history import History
 
 WAYS = ("group", "time", "both")
-TEST_SHARE = 0.25  # of the period, and for `both` of the customers too
+TEST_SHARE = 0.25  # of the period, and of the customers too
+HASHES = 2.0**64
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows [n] to learn from and to be judged by. `cut_us` None: all of both, by folds of customers."""
+    """Rows [n] to learn from and to be judged by. `cut_us` None: all of both, by folds of customers.
+
+    `apart` is the share of customers that are set apart, 0 if all customers are on both sides.
+    """
 
     way: str
     learn: NDArray[np.bool_]
     judge: NDArray[np.bool_]
     cut_us: int | None
+    apart: float
 
     @property
     def words(self) -> str:
@@ -70,7 +79,7 @@ def of_event(use_case: UseCase) -> bool:
     return label is not None and (bool(label.of) or use_case.event_types[label.event_type].scored)
 
 
-def split(history: History, asked: Way, seed: int, cut_us: int | None = None) -> Split:
+def split(history: History, asked: Way, cut_us: int | None = None) -> Split:
     """The rows of each side; `cut_us` overrides where the last part of the period begins.
 
     Rows before the cut whose label was known only after it are on no side. Raises BadHistory when a side has only
@@ -78,23 +87,23 @@ def split(history: History, asked: Way, seed: int, cut_us: int | None = None) ->
     """
     everything = np.ones(len(history), np.bool_)
     if asked.way == "group" and cut_us is None:
-        return Split("group", everything, everything, None)
+        return Split("group", everything, everything, None, asked.test)
     if cut_us is None:
         cut_us = int(np.quantile(history.times_us, 1 - asked.test, method="higher"))
     learn, judge = history.known_us < cut_us, history.times_us >= cut_us
     if asked.way == "both":
-        is_other = _others(history.customers, asked.test, seed)
-        learn, judge = learn & ~is_other, judge & is_other
-    found = Split(asked.way, learn, judge, cut_us)
+        apart = set_apart(history.customers, asked.test)
+        learn, judge = learn & ~apart, judge & apart
+    found = Split(asked.way, learn, judge, cut_us, 0.0 if asked.way == "time" else asked.test)
     _check(history, found)
     return found
 
 
-def _others(customers: NDArray[Any], share: float, seed: int) -> NDArray[np.bool_]:
-    """The rows of a part of the customers, drawn evenly."""
+def set_apart(customers: NDArray[Any], share: float) -> NDArray[np.bool_]:
+    """[n] the rows of about that share of the customers, whoever else is there; a smaller share is part of a larger."""
     names, customer = np.unique(customers, return_inverse=True)
-    chosen = np.random.default_rng(seed).permutation(len(names)) < round(share * len(names))
-    return np.asarray(chosen[customer])
+    place = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in names.tolist()], np.float64)
+    return np.asarray((place < share * HASHES)[customer])
 
 
 def _check(history: History, found: Split) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle, bundle, promote, save
+from export.calibration import Calibrated
 from export.onnx import Scorer, convert, parity
 from export.reference import reference
 from export.terms import Terms, terms
@@ -24,7 +25,7 @@ from training.history import History, Replayed, collect
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
-from training.splits import Split, Way, split
+from training.splits import Split, Way, set_apart, split
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
 LIBRARIES = (
@@ -117,13 +118,15 @@ def train_on(
     _check_finite(use_case, history.vectors)
     parameters = Parameters.of(use_case.model, use_case.file)
     policy = terms(use_case.policy, use_case.file)
-    sides = split(history, way or Way.of(use_case, use_case.model.get("split")), seed, cut_us)
+    sides = split(history, way or Way.of(use_case, use_case.model.get("split")), cut_us)
     progress(sides.words)
     twin = _twin(history, sides, parameters, seed, progress)
     asked = parameters if twin is None else _as_chosen(parameters, twin)
-    chosen = choose(history.vectors, history.label, history.customers, asked, seed, progress)
+    apart = _apart(history, sides.apart)
+    chosen = choose(history.vectors, history.label, history.customers, asked, seed, progress, apart)
     progress("converting to ONNX")
-    model, apart = converted(chosen, seed)
+    model, difference = converted(chosen.model, chosen, seed)
+    stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
     thresholds, report = _thresholds(chosen, policy)
     judged = (
         Judged(history, chosen.held_out, thresholds, model)
@@ -131,12 +134,13 @@ def train_on(
         else _judged(history[sides.judge], twin, policy, seed)
     )
     progress("measuring on what the model had not seen")
-    metrics = figures(judged, seed) | {"levels": report, "parity": apart}
+    metrics = figures(judged, seed) | {"levels": report, "parity": difference}
     facts = _facts(history) | {"split": sides.words, "model": (twin or chosen).facts}
+    facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
         use_case, use_case.text, model, reference(use_case.features, history.vectors, chosen.held_out), thresholds,
-        created_at, seed=seed, versions=_versions(), metrics=metrics, training=facts,
+        created_at, stand_in, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
     return Trained(made, twin or chosen, judged, sides)
 
@@ -151,6 +155,13 @@ def _twin(
     return choose(learned.vectors, learned.label, learned.customers, parameters, seed, progress)
 
 
+def _apart(history: History, share: float) -> NDArray[np.bool_] | None:
+    """The rows that the stand-in does not learn from; None if nothing is set apart, or too little would be left."""
+    apart = set_apart(history.customers, share)
+    left = history.label[~apart]
+    return apart if apart.any() and left.any() and not left.all() else None
+
+
 def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
     """The twin's candidate with its hyper-parameters, and nothing left to choose."""
     values = {name: value for name, value in twin.parameters.items() if name in HYPER}
@@ -159,17 +170,17 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
 
 
 def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:
-    model, _ = converted(twin, seed)
+    model, _ = converted(twin.model, twin, seed)
     score = Scorer(model).score(rows.vectors).astype(np.float64)
     return Judged(rows, score, _thresholds(twin, policy)[0], model)
 
 
-def converted(chosen: Chosen, seed: int) -> tuple[bytes, float]:
+def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, float]:
     """The model in ONNX, and how far its scores are from scikit-learn's at most. Raises ParityError."""
     vectors = chosen.rows.vectors
-    model = convert(chosen.model, vectors.shape[1])
+    made = convert(model, vectors.shape[1])
     rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
-    return model, parity(chosen.model, model, vectors[np.sort(rows)])
+    return made, parity(model, made, vectors[np.sort(rows)])
 
 
 def _thresholds(chosen: Chosen, policy: Terms) -> tuple[dict[str, float], dict[str, Any]]:

@@ -12,6 +12,7 @@ from tests.training.test_fit import history
 from training.models.candidates import CANDIDATES
 from training.models.choice import choose
 from training.models.parameters import Parameters
+from training.splits import set_apart
 
 QUICK = Parameters(folds=3, trees=30, leaves=15, rows_per_leaf=10, learning_rate=0.1)
 
@@ -74,6 +75,20 @@ def test_noise_gives_scores_near_the_base_rate(candidate):
     base = np.average(label, weights=weight)
     assert np.sqrt(np.average((found.held_out - base) ** 2, weights=weight)) < 0.05
     assert 0.4 < roc_auc_score(label, found.held_out, sample_weight=weight) < 0.6
+
+
+def test_the_stand_in_has_learned_nothing_of_customers_set_apart():
+    """The model itself knows all by heart, each by the fingerprint in feature 0."""
+    vectors, label, customers = history(1, signal=0.0)
+    apart = set_apart(customers, 0.3)
+    by_heart = Parameters(trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
+    found = choose(vectors, label, customers, by_heart, seed=0, apart=apart)
+
+    def auc(model, rows):
+        return roc_auc_score(label[rows], model.predict_proba(vectors[rows])[:, 1])
+
+    assert auc(found.model, apart) > 0.9 and auc(found.stand_in, ~apart) > 0.9
+    assert 0.3 < auc(found.stand_in, apart) < 0.7
 
 
 def test_weights_of_classes_are_undone_by_calibration():

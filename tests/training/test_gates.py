@@ -53,9 +53,10 @@ def test_a_human_may_have_the_last_word() -> None:
         ("positives", {"positives": 3}, "rejected", "3 positive customers"),
         ("leaks", {"suspects": ["kyc alone tells"]}, "rejected", "kyc alone tells"),
         ("signal", {"roc_auc": Interval(0.52, 0.47, 0.57)}, "rejected", "ROC AUC 0.520 [0.470, 0.570]"),
-        ("better", {"better": Interval(-0.01, -0.015, 0.0)}, "rejected", "-0.010 [-0.015, 0.000]"),
+        ("better", {"better": Interval(-0.01, -0.015, -0.005)}, "rejected", "-0.010 [-0.015, -0.005]"),
+        ("better", {"better": Interval(-0.01, -0.015, 0.004)}, "waiting", "-0.010 [-0.015, 0.004]"),
         ("better", {"better": Interval(0.01, -0.05, 0.06)}, "waiting", "0.010 [-0.050, 0.060]"),
-        ("calibration", {"calibration_error": 0.2}, "rejected", "0.200"),
+        ("calibration", {"calibration_error": 0.2}, "waiting", "0.200"),
         ("fairness", {"false_positive_rates": {"sex": APART}}, "waiting", "sex 0.25"),
         ("drift", {"drifted": {"a": 0.3, "b": 0.01}}, "waiting", "1 of 2 features have drifted (a 0.30)"),
     ],
@@ -68,7 +69,7 @@ def test_a_gate_that_fails_says_why(name: str, change: dict[str, object], expect
 
 
 def test_rejection_comes_before_waiting() -> None:
-    found = replace(GOOD, calibration_error=0.5, drifted={"a": 1.0})
+    found = replace(GOOD, customers=3, drifted={"a": 1.0})
     assert verdict(Gates(), judge(Gates(), found)) is Verdict.REJECTED
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from export import bundle as bundles
 from export.onnx import Scorer
@@ -22,7 +23,7 @@ from training.files import Rows, batches, read_all
 from training.generate import generate
 from training.history import collect
 from training.retrain import Retrained, in_use, retrain, scores_of, unseen_us
-from training.splits import Way
+from training.splits import Way, set_apart
 from training.train import train, train_on
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
@@ -111,10 +112,47 @@ def test_a_champion_of_other_features_is_asked_by_its_own(tmp_path: Path, rows: 
     made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
     theirs = collect(older, replay(batches(older, rows)))
     own = dict(
-        zip(theirs.event_ids.tolist(), Scorer(champion.model).score(theirs.vectors).tolist(), strict=True)
+        zip(theirs.event_ids.tolist(), Scorer(champion.stand_in).score(theirs.vectors).tolist(), strict=True)
     )
     asked = scores_of(champion, use_case(), made.judged, rows)
     assert asked.tolist() == [own[id] for id in made.judged.rows.event_ids.tolist()]
+
+
+def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
+    tmp_path: Path, rows: Rows
+) -> None:
+    """Or a challenger could never win with customers who are labelled once and for all."""
+    until = int(np.searchsorted(rows.time_us, rows.time_us.min() + 40 * 86_400_000_000))
+    older = replace(rows, types=rows.types[:until], bodies=rows.bodies[:until], time_us=rows.time_us[:until])
+    train(use_case(), replay(batches(use_case(), older)), str(tmp_path), seed=1, created_at=WHEN)
+    champion = bundles.load(str(tmp_path))
+    ended = retrained(tmp_path, rows, minutes=1)
+    assert (ended.champion, ended.notes) == (champion.manifest.id, ())
+    assert ended.verdict in ("promoted", "waiting"), (
+        "made in the same manner, of more: it is not worse for sure"
+    )
+    history = collect(use_case(), replay(batches(use_case(), rows)))
+    made = train_on(
+        use_case(),
+        history,
+        seed=1,
+        created_at=WHEN,
+        way=Way("both", 0.4),
+        cut_us=unseen_us(champion, history),
+    )
+    label = made.judged.rows.label
+    flattered = average_precision_score(label, Scorer(champion.model).score(made.judged.rows.vectors))
+    honest = average_precision_score(label, scores_of(champion, use_case(), made.judged, rows))
+    assert honest + 0.05 < flattered
+
+
+def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path: Path, rows: Rows) -> None:
+    less = parse(use_case().text.replace("test: 0.4", "test: 0.2"), "less.yaml")
+    train(less, replay(batches(less, rows)), str(tmp_path), seed=1, created_at=WHEN)
+    history = collect(use_case(), replay(batches(use_case(), rows)))
+    made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
+    unknown = np.isnan(scores_of(bundles.load(str(tmp_path)), use_case(), made.judged, rows))
+    assert (unknown == ~set_apart(made.judged.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,7 @@ class Chosen:
     """The model of all rows, how it was chosen, and for each row [n] the score by a model without its customer."""
 
     model: Calibrated
+    stand_in: Calibrated | None  # the same without the customers that were set apart
     candidate: str
     parameters: Mapping[str, Any]  # hyper-parameters by name
     held_out: Floats  # [n] probabilities, calibrated on the other folds
@@ -58,8 +59,9 @@ def choose(
     parameters: Parameters,
     seed: int,
     progress: Progress = lambda _: None,
+    apart: NDArray[np.bool_] | None = None,
 ) -> Chosen:
-    """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n].
+    """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n], rows a stand-in does not learn [n].
 
     One candidate and no trials: it is fitted as declared. Raises BadHistory if nothing can be told apart.
     """
@@ -72,9 +74,15 @@ def choose(
         margins[rows.fold == fold] = found
         progress(f"fitted without fold {fold + 1} of {rows.folds}")
     progress("fitting on all customers")
-    (learner,) = beside([partial(fit, rows, np.ones(len(label), np.bool_), candidate, values, seed)])
+    learned = [np.ones(len(label), np.bool_)] + ([] if apart is None else [~apart])
+    learners = beside([partial(fit, rows, each, candidate, values, seed) for each in learned])
+    model, *stand_in = (
+        Calibrated(learner, fit_sigmoid(margins[each], label[each], rows.weight[each]))
+        for learner, each in zip(learners, learned, strict=True)
+    )
     return Chosen(
-        model=Calibrated(learner, fit_sigmoid(margins, label, rows.weight)),
+        model=model,
+        stand_in=stand_in[0] if stand_in else None,
         candidate=candidate,
         parameters=values,
         held_out=crossfitted(margins, label, rows.weight, rows.fold),
