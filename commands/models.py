@@ -148,17 +148,25 @@ def show(
     manifest = found.manifest
     origin = {"use case": manifest.use_case, "fingerprint": manifest.fingerprint, "created": manifest.created_at,
               "seed": manifest.seed, **flat(manifest.training)}  # fmt: skip
-    figures = {name: f"{value:.4g}" for name, value in numbers(manifest.metrics).items()}
     bins = [("score", found.reference.score), *found.reference.features.items()]
     parts = (
         table(("bundle", manifest.id), [(name, str(value)) for name, value in origin.items()]),
         table(("level", "from"), [(name, f"{value:.4f}") for name, value in manifest.thresholds.items()]),
-        table(("metric", "value"), list(figures.items())),
+        table(("metric", "value [95 % interval]"), figures(numbers(manifest.metrics))),
         table(("column", "missing", "least", "median", "most"), [spread(name, one) for name, one in bins]),
         table(("library", "version"), list(manifest.versions.items())),
         table(("file", "sha256"), list(manifest.files.items())),
     )
     typer.echo("\n\n".join(parts))
+
+
+def figures(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Each by its name, those with an interval as one."""
+    whole = {
+        name.removesuffix(".value") for name in metrics if f"{name.removesuffix('.value')}.low" in metrics
+    }
+    rows = {name: f"{value:.4g}" for name, value in metrics.items() if name.rpartition(".")[0] not in whole}
+    return [(name, interval(metrics, name)) for name in sorted(whole)] + list(rows.items())
 
 
 def spread(name: str, bins: Any) -> tuple[str, ...]:
@@ -217,8 +225,11 @@ def listed(rows: list[dict[str, Any]]) -> str:
 def with_interval(metrics: Mapping[str, float], name: str) -> str:
     """`0.71 [0.62, 0.80]`, of customers if there is such a figure."""
     for level in LEVEL_FIRST:
-        parts = [metrics.get(f"{level}.{name}.{part}") for part in ("value", "low", "high")]
-        if all(part is not None for part in parts):
-            value, low, high = parts
-            return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        if f"{level}.{name}.low" in metrics:
+            return interval(metrics, f"{level}.{name}")
     return "-"
+
+
+def interval(metrics: Mapping[str, float], name: str) -> str:
+    value, low, high = (metrics[f"{name}.{part}"] for part in ("value", "low", "high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
