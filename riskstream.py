@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from commands import filling, learning, local, models, profiling, retraining, streaming
+from commands import filling, launching, learning, local, models, profiling, retraining, streaming
 from commands.frame import EXITS, exit_code
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (local, learning, models, profiling, retraining, streaming, filling):
+for part in (local, learning, models, profiling, retraining, streaming, filling, launching):
     app.add_typer(part.app)
 
 

@@ -21,7 +21,7 @@ EXITS = (
     Exit(
         2,
         "wrong flags or arguments, or a file that does not fit the use case",
-        ("BadFile", "UnknownVersion", "UnknownBundle"),
+        ("BadFile", "UnknownVersion", "UnknownBundle", "BadSettings"),
     ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
@@ -33,8 +33,8 @@ EXITS = (
     ),
     Exit(
         6,
-        "topics, tables or the local stack are missing or are others, or they may not be used",
-        ("TableMismatch", "SinkRefused", "PubSubRefused", "StackError", "GoogleAPICallError",
+        "topics, tables, jobs or the local stack are missing or are others, or they may not be used",
+        ("NoSuchJob", "TableMismatch", "SinkRefused", "PubSubRefused", "StackError", "GoogleAPICallError",
          "DefaultCredentialsError"),
     ),
     Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),

@@ -6,8 +6,9 @@ All at once, so that it takes seconds whatever is wrong; `CannotStart` then says
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from google.api_core.exceptions import GoogleAPIError
@@ -18,9 +19,9 @@ from export.bundle import BundleMismatch
 from features.usecase import BadUseCase, UseCase
 from pipeline import tables
 from pipeline.bigquery import query_client
-from pipeline.options import Job, record_ttl
+from pipeline.connect import store_of
+from pipeline.options import Job
 from pipeline.pubsub import Publisher, PubSubRefused, PubSubUnavailable, Subscription
-from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
 from pipeline.warmth import ColdStore, Warmth
 
@@ -54,6 +55,15 @@ class CannotStart(Exception):
     """The job as told cannot run: one line for each thing that is wrong."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a part said of itself when all is well; else what is at fault."""
+
+    name: str
+    detail: str = ""
+    fault: str = ""
+
+
 def check(job: Job) -> None:
     """Raises CannotStart within seconds unless the job could run now."""
     wrong = [
@@ -66,7 +76,8 @@ def check(job: Job) -> None:
     except BadUseCase as error:
         wrong.append(str(error))
     if not wrong:
-        wrong = list(_failures(_parts(job.with_paths(), use_case)))
+        found = outcomes(_parts(job.with_paths(), use_case), TIMEOUT_S)
+        wrong = [f"{each.name}: {each.fault}" for each in found if each.fault]
     if wrong:
         raise CannotStart("\n".join(wrong))
 
@@ -101,31 +112,25 @@ def note_start(job: Job) -> None:
             warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))
 
 
-def store_of(job: Job, use_case: UseCase) -> RedisStore:
-    return RedisStore(job.redis_url, record_ttl(use_case), job.redis_ca_file, job.redis_cluster)
-
-
-def _failures(parts: dict[str, Callable[[], object]]) -> Iterator[str]:
-    """What fails, or does not answer in time. The clients' own retries may go on in their threads."""
-    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+def outcomes(parts: Mapping[str, Callable[[], object]], timeout_s: float) -> list[Outcome]:
+    """What comes of each part, tried all at once. The clients' own retries may go on in their threads."""
+    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
     def attempt(name: str, part: Callable[[], object]) -> None:
         try:
-            part()
-            answers.put((name, None))
+            answers.put(Outcome(name, str(part() or "")))
         except FAULTS as error:
-            answers.put((name, str(error)))
+            answers.put(Outcome(name, fault=str(error)))
 
     for name, part in parts.items():
         threading.Thread(target=attempt, args=(name, part), daemon=True).start()
-    until_s, open_parts = time.monotonic() + TIMEOUT_S, dict(parts)
-    while open_parts:
+    until_s = time.monotonic() + timeout_s
+    silent = f"no answer within {timeout_s:g} s; is it running, and can it be reached from here?"
+    found = {name: Outcome(name, fault=silent) for name in parts}
+    for _ in parts:
         try:
-            name, error = answers.get(timeout=max(0.0, until_s - time.monotonic()))
+            answer = answers.get(timeout=max(0.0, until_s - time.monotonic()))
         except queue.Empty:
             break
-        del open_parts[name]
-        if error:
-            yield f"{name}: {error}"
-    for name in open_parts:
-        yield f"{name}: no answer within {TIMEOUT_S:g} s; is it running, and can it be reached from here?"
+        found[answer.name] = answer
+    return list(found.values())

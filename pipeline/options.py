@@ -28,7 +28,8 @@ class Job:
     alerts_topic: str = "alerts"
     dead_letters_topic: str = "dead-letters"
     dataset: str = "riskstream"
-    redis_ca_file: str | None = None
+    redis_secret: str = ""  # name in Secret Manager; the password itself is never in the job
+    redis_ca_file: str | None = None  # local or gs://
     redis_cluster: bool = False
     prefix: str = "riskstream"  # of keys in Redis
     batch: int = 16_000  # messages at most; the more, the more share the reading and writing of a record

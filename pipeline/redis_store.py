@@ -29,6 +29,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from export import storage
 from pipeline.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ Command = list[Any]  # the name, then bytes, str or int
 class RedisStore:
     """Records under their keys, each kept for `ttl` after its latest event. Connects when first used.
 
-    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file` names the certificate
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file`, local or gs://, names the certificate
     authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
     """
 
@@ -195,7 +196,9 @@ class RedisStore:
         }
         if self._ca_file and not self._url.startswith("rediss:"):
             raise RedisError("a certificate authority is given, but the URL does not begin with rediss://")
-        if self._ca_file:
+        if self._ca_file and "://" in self._ca_file:
+            options["ssl_ca_data"] = storage.read(self._ca_file).decode()
+        elif self._ca_file:
             options["ssl_ca_certs"] = self._ca_file
         try:
             return (RedisCluster if self._cluster else Redis).from_url(self._url, **options)

@@ -69,7 +69,7 @@ class Warmth:
             f"{self._store.address}: found no records of {self._stem} with fingerprint {fingerprint}"
             + (f", only those of {others}" if others else "")
             + "; every customer would be scored as a new one. Fill them with `riskstream backfill`, "
-            "or start with nothing: `riskstream run --cold`"
+            "or start with nothing: --cold"
         )
 
     def mark(self, fingerprint: str, how: str, now: datetime, events: int = 0) -> None:

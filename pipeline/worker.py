@@ -8,8 +8,9 @@ import sys
 import threading
 from functools import cached_property
 
+from pipeline.connect import store_of
 from pipeline.model import Model
-from pipeline.options import Job, record_ttl
+from pipeline.options import Job
 from pipeline.pubsub import Subscription
 from pipeline.puller import Puller
 from pipeline.redis_store import RedisStore
@@ -33,8 +34,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RedisStore:
-        job = self.job
-        return RedisStore(job.redis_url, record_ttl(self.use_case), job.redis_ca_file, job.redis_cluster)
+        return store_of(self.job, self.use_case)
 
     @cached_property
     def _model(self) -> Model:

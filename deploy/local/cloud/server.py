@@ -1,0 +1,46 @@
+"""All of it behind one port."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
+
+from deploy.local.cloud.dataflow import Dataflow
+from deploy.local.cloud.secrets import Secrets
+from deploy.local.cloud.storage import Storage
+from deploy.local.cloud.web import handler_of
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A server and what it holds."""
+
+    port: int
+    storage: Storage
+    dataflow: Dataflow
+    secrets: Secrets
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What clients must have in their environment. Beam knows a local Dataflow by the word localhost."""
+        url = f"http://localhost:{self.port}"
+        names = ("STORAGE_EMULATOR_HOST", "DATAFLOW_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
+        return dict.fromkeys(names, url)
+
+
+@contextmanager
+def serve(port: int = 0) -> Iterator[Cloud]:
+    """A server on a free port, or that one, for as long as the block lasts."""
+    storage, secrets = Storage(), Secrets()
+    jobs = Dataflow(storage.read)
+    routes = [*storage.routes, *jobs.routes, *secrets.routes]
+    with ThreadingHTTPServer(("127.0.0.1", port), handler_of(routes)) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield Cloud(server.server_address[1], storage, jobs, secrets)
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,51 @@
+"""The store of a job, opened with a password out of Secret Manager where there is one.
+
+The password is never part of the job, which is stored with the pipeline: only the secret's name is.
+"""
+
+import os
+from urllib.parse import quote, urlsplit
+
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.secretmanager_v1 import SecretManagerServiceClient
+
+from features.usecase import UseCase
+from pipeline.options import Job, record_ttl
+from pipeline.redis_store import RedisStore
+from pipeline.store import StoreUnavailable
+
+EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
+TIMEOUT_S = 5.0
+
+
+def store_of(job: Job, use_case: UseCase) -> RedisStore:
+    """Raises StoreUnavailable when the password cannot be had."""
+    url = with_password(job.redis_url, password(job.redis_secret)) if job.redis_secret else job.redis_url
+    return RedisStore(url, record_ttl(use_case), job.redis_ca_file, job.redis_cluster)
+
+
+def with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def password(secret: str) -> str:
+    """The secret's latest version, or the one it names. Raises StoreUnavailable."""
+    name = secret if "/versions/" in secret else f"{secret}/versions/latest"
+    try:
+        with _client() as client:
+            found = client.access_secret_version(name=name, retry=None, timeout=TIMEOUT_S)
+    except (GoogleAPIError, GoogleAuthError) as error:
+        raise StoreUnavailable(f"the password of Redis, {name}: {error}") from error
+    return found.payload.data.decode().strip()
+
+
+def _client() -> SecretManagerServiceClient:
+    url = os.environ.get(EMULATOR)
+    if not url:
+        return SecretManagerServiceClient()
+    return SecretManagerServiceClient(
+        credentials=AnonymousCredentials(), transport="rest", client_options={"api_endpoint": url}
+    )

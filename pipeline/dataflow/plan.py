@@ -1,0 +1,140 @@
+"""From settings to a job: what Beam is told, labels, and the whole of it as a plan to read before anything happens."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam
+
+from export import storage
+from features.usecase import UseCase
+from pipeline import topics
+from pipeline.dataflow import checks, jobs
+from pipeline.dataflow.checks import Launch, Looked
+from pipeline.dataflow.jobs import Facts
+from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, Settings
+from pipeline.options import DATAFLOW, Job, record_ttl
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch that has been looked at."""
+
+    launch: Launch
+    looked: Looked
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        settings, built = self.launch.settings, self.looked.built
+        return {
+            "job_name": settings.name,
+            "replaces": self.launch.old and asdict(self.launch.old),
+            "use_case": self.launch.use_case.name,
+            "fingerprint": self.launch.use_case.fingerprint,
+            "model": self.looked.model,
+            "settings": asdict(settings),
+            "resources": {
+                name: getattr(self.launch.job, name)
+                for name in ("subscription", "alerts_topic", "dead_letters_topic")
+            },
+            "steps": sorted(built.steps) if built else [],
+            "beam": list(self.launch.beam_args),
+            "notes": self.notes(),
+            "checks": [asdict(each) for each in self.looked.checks],
+        }
+
+    def notes(self) -> dict[str, str]:
+        """What follows from the settings, without a price."""
+        settings = self.launch.settings
+        return {
+            "mode": f"{settings.mode}: {MODES[settings.mode]}",
+            "workers": f"{settings.min_workers} to {settings.max_workers} of {settings.machine_type}, "
+            + ("public addresses" if settings.public_ips else "private addresses only"),
+            "records": f"kept for {record_ttl(self.launch.use_case).days} days after a customer's latest event",
+            "image": f"must have Python {'.'.join(platform.python_version_tuple()[:2])} and Beam "
+            f"{apache_beam.__version__}, as here",
+        }
+
+
+def launch_of(settings: Settings, old: Facts | None = None, mapping: Mapping[str, str] | None = None) -> Launch:
+    """What is to be launched, or to replace `old`. Raises BadUseCase, OSError."""
+    job = job_of(settings)
+    use_case = job.use_case
+    names = topics.Names(settings.project, use_case.name)
+    job = replace(
+        job,
+        subscription=job.subscription or names.reader(names.events),
+        alerts_topic=job.alerts_topic or names.alerts,
+        dead_letters_topic=job.dead_letters_topic or names.dead_letters,
+    ).with_paths()
+    args = beam_args(settings, use_case, old, mapping or {})
+    return Launch(settings, job, use_case, args, old, mapping)
+
+
+def job_of(settings: Settings) -> Job:
+    """What travels to the workers. Raises OSError."""
+    try:
+        text = storage.read(settings.use_case).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(f"{settings.use_case}: {error}") from None
+    return Job(
+        text, Path(settings.use_case).name, bundle=settings.bundle, redis_url=settings.redis_url,
+        project=settings.project, subscription=settings.subscription, alerts_topic=settings.alerts_topic,
+        dead_letters_topic=settings.dead_letters_topic, dataset=settings.dataset, redis_secret=settings.redis_secret,
+        redis_ca_file=settings.redis_ca_file or None, redis_cluster=settings.redis_cluster, prefix=settings.prefix,
+        batch=settings.batch, cold=settings.cold,
+    )  # fmt: skip
+
+
+def plan(launch: Launch) -> Plan:
+    """The launch, looked at, with the model's label."""
+    looked = checks.look(launch)
+    label = f"--labels=model={looked.model.lower()}"
+    return Plan(replace(launch, beam_args=(*launch.beam_args, label)), looked)
+
+
+def beam_args(
+    settings: Settings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Beam's own options. Every streaming job in Python has Streaming Engine; it is said all the same."""
+    import json
+
+    staging = settings.staging.rstrip("/")
+    flags = {
+        "runner": DATAFLOW, "project": settings.project, "region": settings.region, "job_name": settings.name,
+        "staging_location": f"{staging}/staging", "temp_location": f"{staging}/temp",
+        "service_account_email": settings.service_account, "network": settings.network,
+        "subnetwork": _subnetwork(settings), "machine_type": settings.machine_type,
+        "num_workers": settings.min_workers, "max_num_workers": settings.max_workers,
+        "autoscaling_algorithm": "THROUGHPUT_BASED", "sdk_container_image": settings.image,
+        "sdk_location": "container",
+        "transform_name_mapping": json.dumps(dict(mapping)) if mapping else "",
+    }  # fmt: skip
+    service = [f"min_num_workers={settings.min_workers}"]
+    if settings.mode == AT_LEAST_ONCE:
+        service.append("streaming_mode_at_least_once")
+    own = {"riskstream": "job", "use_case": use_case.name.lower(), "fingerprint": use_case.fingerprint}
+    labels = {**settings.labels, **own}
+    return (
+        *(f"--{name}={value}" for name, value in flags.items() if value),
+        *(f"--dataflow_service_options={each}" for each in service),
+        *(f"--labels={key}={value}" for key, value in sorted(labels.items())),
+        "--use_public_ips" if settings.public_ips else "--no_use_public_ips",
+        "--enable_streaming_engine",
+        *(["--update"] if old else []),
+        *_local(),
+    )
+
+
+def _subnetwork(settings: Settings) -> str:
+    name = settings.subnetwork
+    return name if "/" in name else f"regions/{settings.region}/subnetworks/{name}"
+
+
+def _local() -> list[str]:
+    """For a local Dataflow, which asks for no credentials."""
+    url = os.environ.get(jobs.EMULATOR)
+    return [f"--dataflow_endpoint={url}", "--no_auth"] if url else []

@@ -1,0 +1,51 @@
+"""A job to Dataflow: submitted, or in place of the one that runs; and what the service makes of it."""
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+from google.api_core.exceptions import AlreadyExists
+
+from export import storage
+from pipeline.checks import CannotStart, note_start
+from pipeline.dataflow import jobs
+from pipeline.dataflow.jobs import Facts, Place
+from pipeline.dataflow.plan import Plan
+from pipeline.graph import stream
+from pipeline.options import DATAFLOW, beam_options
+
+START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that Dataflow has taken."""
+
+    job: Facts
+    console: str
+
+
+def submit(plan: Plan, *, wait: bool) -> Submitted:
+    """The job; once it runs, with `wait`. Raises CannotStart when a check has failed, or when it does not run."""
+    plan.looked.demand()
+    launch = plan.launch
+    if not launch.settings.skip_redis_check:
+        note_start(launch.job)
+    storage.without_credentials()
+    pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
+    stream(pipeline, launch.job, DATAFLOW)
+    try:
+        job_id = pipeline.run().job_id()
+    except AlreadyExists as error:  # between the check and now
+        raise CannotStart(f"job name: {error.message}") from error
+    found = started(launch.place, job_id) if wait else Facts.of(jobs.whole(launch.place, job_id))
+    return Submitted(found, launch.place.console(job_id))
+
+
+def started(place: Place, job_id: str) -> Facts:
+    """The job, running. Raises CannotStart with what Dataflow says if it is not."""
+    found = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S)
+    if found.state != "RUNNING":
+        said = jobs.errors(place, job_id) or ["it says nothing; look at its page"]
+        reasons = "\n".join(f"Dataflow: {line}" for line in said)
+        raise CannotStart(f"{found.name} ({job_id}) is {found.state}\n{reasons}\n{place.console(job_id)}")
+    return found
