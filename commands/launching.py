@@ -22,7 +22,9 @@ OnlyPlan = Annotated[bool, typer.Option("--plan", help="Print the plan with its 
 Wait = Annotated[bool, typer.Option("--wait", help="Until Dataflow has done it.")]
 Project = Annotated[str | None, typer.Option(envvar="GOOGLE_CLOUD_PROJECT", help="The Google Cloud project.")]
 Region = Annotated[str | None, typer.Option(help="Where the job runs.")]
-JobName = Annotated[str | None, typer.Argument(metavar="[JOB]", help="Its name or id; default: that of --env.")]
+JobName = Annotated[
+    str | None, typer.Argument(metavar="[JOB]", help="Its name or id; default: that of --env.")
+]
 FAILED = 8  # the exit code: see EXITS
 END_TIMEOUT_S = 3_600.0  # a drain works off what it has pulled, some minutes at most
 
@@ -45,12 +47,16 @@ def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
 def _flag(each: Any) -> inspect.Parameter:
     """The flag of a setting; None if it is not given, so that the file may say it."""
     kind = list[str] if each.name == "labels" else each.type
-    shown = {"show_default": str(each.default)} if isinstance(each.default, int | str) and each.default else {}
+    shown = (
+        {"show_default": str(each.default)} if isinstance(each.default, int | str) and each.default else {}
+    )
     name = told.flag(each.name)
     names = (f"{name}/--no-{name[2:]}",) if each.type is bool else (name,)
     option = typer.Option(*names, help=each.metadata["help"], metavar=_metavar(each), **shown)
     kinds = Annotated[kind | None, option]
-    return inspect.Parameter(each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kinds)
+    return inspect.Parameter(
+        each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kinds
+    )
 
 
 def _metavar(each: Any) -> str | None:
@@ -93,7 +99,9 @@ def update(
     env: Env = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="What a step of the running job is called now; OLD=: gone."),
+        typer.Option(
+            "--map", metavar="OLD=NEW", help="What a step of the running job is called now; OLD=: gone."
+        ),
     ] = None,
     only_plan: OnlyPlan = False,
     wait: Wait = False,
@@ -108,7 +116,9 @@ def update(
 
 
 @app.command(
-    epilog=examples("riskstream jobs --region europe-west1", "riskstream jobs --env deploy/env/production.yaml --all")
+    epilog=examples(
+        "riskstream jobs --region europe-west1", "riskstream jobs --env deploy/env/production.yaml --all"
+    )
 )
 def jobs(
     env: Env = None,
@@ -195,14 +205,18 @@ def _words(facts: dict[str, Any], whole: bool) -> str:
     )
     if not whole:
         return checks
-    settings = [(name, _plainly(value)) for name, value in {**facts["settings"], **facts["resources"]}.items()]
+    settings = [
+        (name, _plainly(value)) for name, value in {**facts["settings"], **facts["resources"]}.items()
+    ]
     notes = table(("note", ""), list(facts["notes"].items()))
     steps = table(("step",), [(each,) for each in facts["steps"]])
     beam = "\n".join(facts["beam"])
     head = f"{facts['job_name']}: use case {facts['use_case']}, fingerprint {facts['fingerprint']}, " + (
         f"model {facts['model'] or 'unknown'}"
     )
-    return "\n\n".join((head, table(("setting", "value"), settings), notes, steps, f"options for Beam\n{beam}", checks))
+    return "\n\n".join(
+        (head, table(("setting", "value"), settings), notes, steps, f"options for Beam\n{beam}", checks)
+    )
 
 
 def _plainly(value: Any) -> str:
@@ -232,7 +246,13 @@ def _where(env: Path | None, project: str | None, region: str | None, name: str 
 
 
 def _end(
-    how: str, job: str | None, env: Path | None, project: str | None, region: str | None, wait: bool, as_json: bool
+    how: str,
+    job: str | None,
+    env: Path | None,
+    project: str | None,
+    region: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     place, name = _where(env, project, region, job)
     if not name:

@@ -26,7 +26,10 @@ from pipeline.warmth import Warmth
 
 TIMEOUT_S = 20.0  # for all together; BigQuery and Dataflow take a second or two
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
-OF_UPDATE = ("--update", "--transform_name_mapping")  # Beam looks for the job to replace, for ever if it has ended
+OF_UPDATE = (
+    "--update",
+    "--transform_name_mapping",
+)  # Beam looks for the job to replace, for ever if it has ended
 Part = Callable[[], object]
 
 
@@ -153,7 +156,11 @@ def _of_job(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
         wrong = list(graph.differences(old, built.steps, launch.mapping or {}))
         if wrong:
             raise ValueError("; ".join(wrong))
-        unknown = "" if all(old.values()) else "; coders not compared: the running job's pipeline is gone from staging"
+        unknown = (
+            ""
+            if all(old.values())
+            else "; coders not compared: the running job's pipeline is gone from staging"
+        )
         return f"{len(built.steps)}, as in the running job{unknown}"
 
     if launch.old is None:

@@ -52,7 +52,13 @@ def steps_of(pipeline: beam_runner_api_pb2.Pipeline) -> Steps:
         outputs = sorted(transform.outputs.items())
         return " ".join(f"{tag}:{_coder(parts, parts.pcollections[id].coder_id)}" for tag, id in outputs)
 
-    return {each.unique_name: coders(each) for each in parts.transforms.values() if each.unique_name}
+    labelled = [each for each in parts.transforms.values() if is_label(each.unique_name)]
+    return {each.unique_name: coders(each) for each in labelled}
+
+
+def is_label(unique_name: str) -> bool:
+    """Whether it is a step; Beam also writes down the whole pipeline as one, with a name that counts up."""
+    return bool(unique_name) and not unique_name.startswith("ref_")
 
 
 def _coder(parts: beam_runner_api_pb2.Components, id: str) -> str:

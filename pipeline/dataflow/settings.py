@@ -48,7 +48,9 @@ def google(help: str, expected: str = "", pattern: str = "", default: Any = MISS
 class Settings:
     """A job on Dataflow. Topics and the subscription may be short names or whole paths."""
 
-    project: str = google("The Google Cloud project.", "the id of a project", r"[a-z0-9.:-]{4,}")
+    project: str = google(
+        "The Google Cloud project.", "the id of a project", r"[a-z][-a-z0-9:.]{4,61}[a-z0-9]"
+    )
     region: str = google("Where the job runs.", "a region such as europe-west1", r"[a-z]+-[a-z]+\d+")
     job_name: str = google(
         "The job's name, one a region; default: riskstream-USE_CASE.",
@@ -62,9 +64,7 @@ class Settings:
     subscription: str = setting(
         "Where events come from; default: USE_CASE-events-riskstream.", "a subscription", default=""
     )
-    alerts_topic: str = setting(
-        "Where changes of level go; default: USE_CASE-alerts.", "a topic", default=""
-    )
+    alerts_topic: str = setting("Where changes of level go; default: USE_CASE-alerts.", "a topic", default="")
     dead_letters_topic: str = setting(
         "Where unusable messages go; default: USE_CASE-dead-letters.", "a topic", default=""
     )
@@ -78,10 +78,15 @@ class Settings:
         r"projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?", default="",
     )  # fmt: skip
     redis_ca_file: str = setting(
-        "Trust this certificate authority.", "gs://BUCKET/FILE, or a file of the image", r"(gs:/)?/.+", default=""
+        "Trust this certificate authority.",
+        "gs://BUCKET/FILE, or a file of the image",
+        r"(gs:/)?/.+",
+        default="",
     )
     redis_cluster: bool = setting("Redis is a cluster.", default=False)
-    prefix: str = setting("Of all keys in Redis.", "some text without a colon", r"[^:\s]+", default="riskstream")
+    prefix: str = setting(
+        "Of all keys in Redis.", "some text without a colon", r"[^:\s]+", default="riskstream"
+    )
     batch: int = setting("Messages assessed at once, at most.", "1 to 20000", default=16_000)
     image: str = google(
         "The worker image (deploy/images, target worker).", "REGISTRY/.../NAME:TAG or ...@sha256:DIGEST",
@@ -98,7 +103,9 @@ class Settings:
         "NAME, regions/REGION/subnetworks/NAME or its URL",
         rf"{SHORT_NAME}|(https://\S+/)?regions/[^/]+/subnetworks/{SHORT_NAME}",
     )  # fmt: skip
-    network: str = google("The subnetwork's network, if it is a shared one.", "a name", SHORT_NAME, default="")
+    network: str = google(
+        "The subnetwork's network, if it is a shared one.", "a name", SHORT_NAME, default=""
+    )
     public_ips: bool = google("Give workers public addresses. They need none.", default=False)
     machine_type: str = google("Of a worker.", "a type such as n2-standard-4", r"[a-z][a-z0-9]*-[a-z0-9-]+",
                                default="n2-standard-4")  # fmt: skip
@@ -135,7 +142,9 @@ class Settings:
         if missing:
             where = f" and not in {file}" if file else "; --env names a file with them"
             raise BadSettings(
-                "\n".join(f"{flag(e.name)}: not given{where}, expected {e.metadata['expected']}" for e in missing)
+                "\n".join(
+                    f"{flag(e.name)}: not given{where}, expected {e.metadata['expected']}" for e in missing
+                )
             )
         try:
             return cls(**both)
@@ -211,6 +220,8 @@ def _read(file: Path) -> dict[str, Any]:
     known = [each.name for each in fields(Settings)]
     if unknown := [str(key) for key in found if key not in known]:
         raise BadSettings(
-            "\n".join(f"{file}: {key}: no such setting; expected one of {', '.join(known)}" for key in unknown)
+            "\n".join(
+                f"{file}: {key}: no such setting; expected one of {', '.join(known)}" for key in unknown
+            )
         )
     return found

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import apache_beam as beam
-from google.api_core.exceptions import AlreadyExists
 
 from export import storage
 from pipeline.checks import CannotStart, note_start
@@ -33,10 +32,7 @@ def submit(plan: Plan, *, wait: bool) -> Submitted:
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
     stream(pipeline, launch.job, DATAFLOW)
-    try:
-        job_id = pipeline.run().job_id()
-    except AlreadyExists as error:  # between the check and now
-        raise CannotStart(f"job name: {error.message}") from error
+    job_id = pipeline.run().job_id()
     found = started(launch.place, job_id) if wait else Facts.of(jobs.whole(launch.place, job_id))
     return Submitted(found, launch.place.console(job_id))
 

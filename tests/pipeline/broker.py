@@ -48,10 +48,10 @@ class Broker:
 
 
 @contextmanager
-def broker_of(use_case: str) -> Iterator[Broker]:
+def broker_of(use_case: str, project: str = PROJECT) -> Iterator[Broker]:
     with serve() as server, pytest.MonkeyPatch.context() as environment:
         environment.setenv("PUBSUB_EMULATOR_HOST", server.address)
-        names = Names(PROJECT, use_case)
+        names = Names(project, use_case)
         create(names)
         yield Broker(server, names)
 

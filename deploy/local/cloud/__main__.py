@@ -11,7 +11,9 @@ from deploy.local.stack import exports
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deploy.local.cloud", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--bucket", action="append", default=[], help="A bucket that is there from the start.")
+    parser.add_argument(
+        "--bucket", action="append", default=[], help="A bucket that is there from the start."
+    )
     told, ended = parser.parse_args(), Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -60,7 +60,9 @@ class Dataflow:
                 if job.client_request_id and other.client_request_id == job.client_request_id:
                     return _answer(other)
                 if other.current_state in ACTIVE and other.id != job.replace_job_id:
-                    raise Refused("ALREADY_EXISTS", f"There is already an active job named {job.name}: {other.id}")
+                    raise Refused(
+                        "ALREADY_EXISTS", f"There is already an active job named {job.name}: {other.id}"
+                    )
             self._check(job)
             now = datetime.now(UTC)
             job.id = f"{now:%Y-%m-%d_%H_%M_%S}-{len(self.jobs) + 1:019d}"
@@ -94,7 +96,8 @@ class Dataflow:
         except (KeyError, Refused) as error:
             raise Refused("INVALID_ARGUMENT", f"the staged pipeline cannot be read: {error}") from None
         components = beam_runner_api_pb2.Pipeline.FromString(staged).components
-        return {id: each.unique_name for id, each in components.transforms.items() if each.unique_name}
+        names = {id: each.unique_name for id, each in components.transforms.items()}
+        return {id: name for id, name in names.items() if name and not name.startswith("ref_")}
 
     def _moved(self, job: dataflow.Job) -> dataflow.Job:
         """The job, one state on."""
@@ -137,7 +140,9 @@ class Dataflow:
             found = [each for each in found if each.current_state not in ACTIVE]
         token = str(first + size) if first + size < len(found) else ""
         listed = dataflow.ListJobsResponse(jobs=found[first : first + size], next_page_token=token)
-        return Answer(dataflow.ListJobsResponse.to_json(listed).encode(), 200, {"Content-Type": "application/json"})
+        return Answer(
+            dataflow.ListJobsResponse.to_json(listed).encode(), 200, {"Content-Type": "application/json"}
+        )
 
     def _found(self, request: Request) -> dataflow.Job:
         found = self.jobs.get(request.path["id"])

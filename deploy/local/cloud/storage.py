@@ -146,9 +146,7 @@ class Storage:
             return Answer(b"", 308, {"Range": f"bytes=0-{len(upload.data) - 1}"})
         return self._store(upload.bucket, upload.name, bytes(upload.data), upload.content_type, upload.query)
 
-    def _store(
-        self, bucket: str, name: str, data: bytes, content_type: str, query: dict[str, str]
-    ) -> Answer:
+    def _store(self, bucket: str, name: str, data: bytes, content_type: str, query: dict[str, str]) -> Answer:
         with self._lock:
             own = self._bucket(bucket)
             found = own[name].generation if name in own else 0
@@ -172,7 +170,12 @@ class Storage:
         query = dict(request.query)
         stored = self._store(path["to"], path["to_name"], source.data, source.content_type, query)
         size = len(source.data)
-        told = {"kind": "storage#rewriteResponse", "done": True, "objectSize": size, "totalBytesRewritten": size}
+        told = {
+            "kind": "storage#rewriteResponse",
+            "done": True,
+            "objectSize": size,
+            "totalBytesRewritten": size,
+        }
         return Answer(as_json(told).body, stored.code, stored.headers)
 
 
