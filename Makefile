@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker lock clean
+.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,9 @@ worker: setup ## show that a worker starts with nothing but its own packages (bu
 	$(BIN)/uv pip install --quiet --python build/worker/bin/python --no-deps .
 	cd build && worker/bin/python -c 'import pipeline.graph' && worker/bin/riskstream --help >/dev/null
 	$(BIN)/uv pip check --quiet --python build/worker/bin/python
+
+template: setup ## metadata of the Dataflow Flex Template, and the commands that build and run it
+	$(BIN)/python -m deploy.dataflow.template
 
 lock: setup ## resolve setup.py again; keeps versions that still fit (UPGRADE=--upgrade for new ones)
 	$(COMPILE) $(UPGRADE) --all-extras setup.py -o requirements.lock

@@ -98,8 +98,8 @@ Command = list[Any]  # the name, then bytes, str or int
 class RedisStore:
     """Records under their keys, each kept for `ttl` after its latest event. Connects when first used.
 
-    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file`, local or gs://, names the certificate
-    authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file`, local or gs://, names the
+    certificate authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
     """
 
     def __init__(self, url: str, ttl: timedelta, ca_file: str | None = None, cluster: bool = False) -> None:

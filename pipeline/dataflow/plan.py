@@ -1,21 +1,21 @@
 """From settings to a job: what Beam is told, labels, and the whole of it as a plan to read before anything happens."""
 
+import json
 import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import apache_beam
 
 from export import storage
-from features.usecase import UseCase
+from features.usecase import BadUseCase, UseCase, parse
 from pipeline import topics
 from pipeline.dataflow import checks, jobs
 from pipeline.dataflow.checks import Launch, Looked
 from pipeline.dataflow.jobs import Facts
-from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, Settings
+from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, JobSettings, Settings
 from pipeline.options import DATAFLOW, Job, record_ttl
 
 
@@ -62,33 +62,28 @@ class Plan:
 def launch_of(
     settings: Settings, old: Facts | None = None, mapping: Mapping[str, str] | None = None
 ) -> Launch:
-    """What is to be launched, or to replace `old`. Raises BadUseCase, OSError."""
+    """What is to be launched, or to replace `old`. Raises BadUseCase."""
     job = job_of(settings)
     use_case = job.use_case
-    names = topics.Names(settings.project, use_case.name)
-    job = replace(
-        job,
-        subscription=job.subscription or names.reader(names.events),
-        alerts_topic=job.alerts_topic or names.alerts,
-        dead_letters_topic=job.dead_letters_topic or names.dead_letters,
-    ).with_paths()
     args = beam_args(settings, use_case, old, mapping or {})
     return Launch(settings, job, use_case, args, old, mapping)
 
 
-def job_of(settings: Settings) -> Job:
-    """What travels to the workers. Raises OSError."""
+def job_of(settings: JobSettings) -> Job:
+    """What travels to the workers, with whole paths. Raises BadUseCase."""
     try:
         text = storage.read(settings.use_case).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise OSError(f"{settings.use_case}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUseCase(f"{settings.use_case}: {error}") from None
+    names = topics.Names(settings.project, parse(text, settings.use_case).name)
     return Job(
-        text, Path(settings.use_case).name, bundle=settings.bundle, redis_url=settings.redis_url,
-        project=settings.project, subscription=settings.subscription, alerts_topic=settings.alerts_topic,
-        dead_letters_topic=settings.dead_letters_topic, dataset=settings.dataset, redis_secret=settings.redis_secret,
-        redis_ca_file=settings.redis_ca_file or None, redis_cluster=settings.redis_cluster, prefix=settings.prefix,
-        batch=settings.batch, cold=settings.cold,
-    )  # fmt: skip
+        text, settings.use_case, bundle=settings.bundle, redis_url=settings.redis_url, project=settings.project,
+        subscription=settings.subscription or names.reader(names.events),
+        alerts_topic=settings.alerts_topic or names.alerts,
+        dead_letters_topic=settings.dead_letters_topic or names.dead_letters,
+        dataset=settings.dataset, redis_secret=settings.redis_secret, redis_ca_file=settings.redis_ca_file or None,
+        redis_cluster=settings.redis_cluster, prefix=settings.prefix, batch=settings.batch, cold=settings.cold,
+    ).with_paths()  # fmt: skip
 
 
 def plan(launch: Launch) -> Plan:
@@ -102,8 +97,6 @@ def beam_args(
     settings: Settings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Beam's own options. Every streaming job in Python has Streaming Engine; it is said all the same."""
-    import json
-
     staging = settings.staging.rstrip("/")
     flags = {
         "runner": DATAFLOW, "project": settings.project, "region": settings.region, "job_name": settings.name,
@@ -118,8 +111,7 @@ def beam_args(
     service = [f"min_num_workers={settings.min_workers}"]
     if settings.mode == AT_LEAST_ONCE:
         service.append("streaming_mode_at_least_once")
-    own = {"riskstream": "job", "use_case": use_case.name.lower(), "fingerprint": use_case.fingerprint}
-    labels = {**settings.labels, **own}
+    labels = {**settings.labels, **own_labels(use_case)}
     return (
         *(f"--{name}={value}" for name, value in flags.items() if value),
         *(f"--dataflow_service_options={each}" for each in service),
@@ -130,6 +122,11 @@ def beam_args(
         *(["--update"] if old else []),
         *_local(),
     )
+
+
+def own_labels(use_case: UseCase) -> dict[str, str]:
+    """By which `riskstream jobs` knows a job."""
+    return {"riskstream": "job", "use_case": use_case.name.lower(), "fingerprint": use_case.fingerprint}
 
 
 def _subnetwork(settings: Settings) -> str:

@@ -204,7 +204,8 @@ def test_a_plan_tells_all_and_submits_nothing(world: World, run: Run, env: Path)
     assert facts["resources"]["alerts_topic"] == world.broker.names.alerts
     assert facts["steps"] == LABELS.read_text().split("---\n")[1].split("\n")[:-1]
     assert {each["name"] for each in facts["checks"]} == {
-        "use case", "bundle", "subscription", "alerts", "dead letters", "tables", "Redis", "staging", "job name", "steps",
+        "use case", "bundle", "subscription", "alerts", "dead letters", "tables", "Redis", "staging",
+        "job name", "steps",
     }  # fmt: skip
 
 

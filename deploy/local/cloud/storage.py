@@ -55,7 +55,7 @@ class Storage:
             Route("POST", "/upload" + objects, self._upload),
             Route("PUT", "/upload" + objects, self._part),
             Route("DELETE", objects + "/{name*}", self._delete),
-            Route("POST", objects + "/{name*}/rewriteTo/b/{to}/o/{to_name*}", self._copy),
+            Route("POST", objects + "/{name*}/copyTo/b/{to}/o/{to_name*}", self._copy),
         ]
 
     def read(self, url: str) -> bytes:
@@ -153,7 +153,7 @@ class Storage:
             if int(query.get("ifGenerationMatch", found)) != found:
                 raise Refused("CONDITION_NOT_MET", f"{name} is of generation {found}")
             self._generation += 1
-            now = datetime.now(UTC).isoformat()
+            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
             own[name] = Stored(data, self._generation, content_type or "application/octet-stream", now)
             return as_json(_facts(bucket, name, own[name]))
 
@@ -167,16 +167,7 @@ class Storage:
     def _copy(self, request: Request) -> Answer:
         path = request.path
         source = self._object(path["bucket"], path["name"])
-        query = dict(request.query)
-        stored = self._store(path["to"], path["to_name"], source.data, source.content_type, query)
-        size = len(source.data)
-        told = {
-            "kind": "storage#rewriteResponse",
-            "done": True,
-            "objectSize": size,
-            "totalBytesRewritten": size,
-        }
-        return Answer(as_json(told).body, stored.code, stored.headers)
+        return self._store(path["to"], path["to_name"], source.data, source.content_type, dict(request.query))
 
 
 def _bucket_facts(name: str) -> dict[str, Any]:
