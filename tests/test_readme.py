@@ -25,8 +25,8 @@ SOURCES = [
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(
-    r"(?:^|[(\s/])(riskstream|make)((?: [^#|)>&`]+)?)"
-)  # also in eval "$(...)", before a pipe
+    r"(?:^|[(\s/])(riskstream|make)(?![\w/-])((?: [^#|)>&`]+)?)"
+)  # also in eval "$(...)", before a pipe; not as a part of a path or a name
 LINK = re.compile(r"\]\(([^)#]+)\)")
 PATH = re.compile(r"^(?:[\w.-]+/)+(?:[\w.-]+)?$")
 ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT": "p", "REDIS_URL": "redis://localhost"}

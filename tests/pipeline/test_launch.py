@@ -14,13 +14,16 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
+from deploy.dataflow import launcher
 from deploy.local import stack
 from deploy.local.cloud.server import Cloud, serve
 from export.bundle import promote, save
 from features.usecase import parse
 from pipeline import tables
 from pipeline.bigquery import query_client
+from pipeline.checks import CannotStart
 from pipeline.dataflow import graph
+from pipeline.dataflow.settings import BadSettings
 from pipeline.steps import Assess, Decode, Send
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, market
@@ -34,6 +37,7 @@ REGION = "europe-west1"
 IMAGE = "europe-west1-docker.pkg.dev/bank/riskstream/worker:0.1.0"
 ACCOUNT = "riskstream-worker@bank-tests.iam.gserviceaccount.com"
 LABELS = Path(__file__).with_name("step_labels.txt")
+CODERS = Path(__file__).with_name("step_coders.txt")  # digests, as `riskstream update` compares them
 
 
 class World(NamedTuple):
@@ -149,6 +153,8 @@ def test_the_staged_pipeline_holds_the_graph(world: World, run: Run, env: Path) 
     pipeline = staged(world, only_job(world))
     steps = steps_by_name(pipeline)
     assert sorted(steps) == LABELS.read_text().split("---\n")[1].split("\n")[:-1]
+    coders = sorted(f"{name} {coders}" for name, coders in graph.steps_of(pipeline).items())
+    assert coders == CODERS.read_text().splitlines(), "a running job could not be updated in place"
     read = steps["Messages/ReadFromPubSub/Read"].spec
     assert read.urn == "beam:transform:pubsub_read:v1"
     told = beam_runner_api_pb2.PubSubReadPayload.FromString(read.payload)
@@ -398,3 +404,35 @@ def test_jobs_are_listed_by_label(world: World, run: Run, env: Path) -> None:
     assert lines[0].split()[:2] == ["name", "state"]
     assert {line.split()[0] for line in lines[1:]} == {"riskstream-market", "other"}
     assert json.loads(run("jobs", "--project", PROJECT, "--region", "us-east1", "--json").out) == []
+
+
+def test_a_flex_template_builds_the_same_job(world: World) -> None:
+    """The launcher is told everything as text and writes the job where Dataflow wants to find it."""
+    place = "gs://bank/template_launches/1/job_object"
+    google = [
+        f"--project={PROJECT}", f"--region={REGION}", "--job_name=from-template", f"--sdk_container_image={IMAGE}",
+        "--staging_location=gs://bank/dataflow/staging", "--temp_location=gs://bank/dataflow/temp",
+        f"--service_account_email={ACCOUNT}", f"--template_location={place}", "--no_auth", "--labels=team=risk",
+        "--experiments=disable_logging_submission_environment",
+    ]  # fmt: skip
+    own = [f"--use_case={MARKET}", f"--bundle={BUNDLES}", "--dataset=risk", f"--redis_url={world.redis.url}",
+           "--batch=5000"]  # fmt: skip
+    with pytest.raises(CannotStart, match="riskstream backfill"):
+        launcher.launch([*google, *own])
+    launcher.launch([*google, *own, "--cold=true"])
+    assert world.cloud.dataflow.jobs == {}, "Dataflow starts it"
+    told = json.loads(world.cloud.storage.read(place))
+    assert told["name"] == "from-template"
+    assert told["labels"]["team"] == "risk" and told["labels"]["fingerprint"] == market().fingerprint
+    url = told["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
+    pipeline = beam_runner_api_pb2.Pipeline.FromString(world.cloud.storage.read(url))
+    step = step_of(pipeline, steps_by_name(pipeline)["Assess"])
+    assert (step.job.bundle, step.job.batch, step.job.cold) == (BUNDLES, 5_000, True)
+    coders = sorted(f"{name} {coders}" for name, coders in graph.steps_of(pipeline).items())
+    assert coders == CODERS.read_text().splitlines(), "so an update may go either way"
+
+
+@pytest.mark.parametrize(("word", "said"), [("--batch=many", "a number"), ("--cold=maybe", "true or false")])
+def test_a_templates_parameters_are_typed(word: str, said: str) -> None:
+    with pytest.raises(BadSettings, match=f"expected {said}"):
+        launcher.launch([f"--project={PROJECT}", word])

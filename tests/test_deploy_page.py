@@ -1,0 +1,66 @@
+"""docs/deploy.md: every command can be read by a shell, is of a known program, and says where it was not run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs/deploy.md").read_text()
+BLOCKS = re.findall(r"(?:^\*([^*\n]+)\*\n\n)?^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+RUN_HERE = {"riskstream", "make", "eval", "export", "source", "python"}
+CLOUD = {"gcloud", "terraform", "docker"}
+GCLOUD_GROUPS = {"auth", "config", "services", "redis", "secrets", "storage", "pubsub", "dataflow"}
+OUTPUTS = {
+    "project", "region", "subscription", "topics", "dataset", "bucket", "redis_url", "worker_service_account",
+    "network", "subnetwork",
+}  # fmt: skip
+
+
+def commands(block: str) -> list[list[str]]:
+    lines = [part for line in block.splitlines() for part in line.split(" | ")]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.parametrize(("note", "block"), BLOCKS, ids=lambda text: text[:40])
+def test_every_command_can_be_read(note: str, block: str) -> None:
+    for words in commands(block):
+        assert words[0] in RUN_HERE | CLOUD | {"jq"}
+        flags = [word for word in words if word.startswith("-")]
+        assert all(re.fullmatch(r"--?[a-z]+(-[a-z]+)*(=.*)?|-", flag) for flag in flags), flags
+        if words[0] == "gcloud":
+            assert words[1] in GCLOUD_GROUPS and len(words) > 2
+        if words[0] == "terraform":
+            assert words[1] == "-chdir=deploy/terraform" and words[2] in {"init", "apply", "output"}
+
+
+@pytest.mark.parametrize(("note", "block"), BLOCKS, ids=lambda text: text[:40])
+def test_what_could_not_be_run_says_so(note: str, block: str) -> None:
+    programs = {words[0] for words in commands(block)}
+    is_remote = bool(programs & CLOUD) or "bank-production" in block or "deploy/env/production.yaml" in block
+    assert bool(note) == is_remote
+    assert not note or re.search(r"[Nn]ot run", note)
+
+
+def test_the_page_tells_where_each_output_of_terraform_goes() -> None:
+    told = TEXT.partition("| output |")[2].partition("\n\n")[0]
+    first = [line.split("|")[1] for line in told.splitlines()[2:]]
+    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == OUTPUTS
+
+
+def test_the_page_goes_from_nothing_to_a_running_job_and_on() -> None:
+    verbs = re.findall(r"^riskstream (\w+)", "\n".join(block for _, block in BLOCKS), re.MULTILINE)
+    wanted = [
+        "topics",
+        "tables",
+        "train",
+        "backfill",
+        "launch",
+        "jobs",
+        "publish",
+        "update",
+        "drain",
+        "cancel",
+    ]
+    assert sorted(wanted, key=verbs.index) == wanted
