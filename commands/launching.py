@@ -170,6 +170,10 @@ def cancel(
 def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | None = None) -> Any:
     """The plan of a launch; with a mapping, though empty, of an update."""
     settings = Settings.resolved(flags, env)
+    if "://" not in settings.use_case:
+        from features.usecase import load
+
+        load(settings.use_case)  # what is wrong with it is told before Beam is imported, which takes seconds
     from pipeline.dataflow import jobs, plan
 
     old = None
@@ -222,7 +226,9 @@ def _words(facts: dict[str, Any], whole: bool) -> str:
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={each}" for key, each in value.items()) or "-"
-    return {True: "yes", False: "no", "": "-"}[value] if value in (True, False, "") else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) or "-"
 
 
 def _pairs(mapping: list[str]) -> dict[str, str]:

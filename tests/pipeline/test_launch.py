@@ -196,11 +196,13 @@ def test_modes_and_addresses(world: World, run: Run, env: Path) -> None:
 
 
 def test_a_plan_tells_all_and_submits_nothing(world: World, run: Run, env: Path) -> None:
-    ended = run("launch", "--env", str(env), "--plan")
+    ended = run("launch", "--env", str(env), "--min-workers", "1", "--plan")
     assert ended.code == 0, ended.err
+    shown = dict(line.split(maxsplit=1) for line in ended.out.splitlines() if " " in line)
+    assert (shown["min_workers"], shown["public_ips"], shown["network"]) == ("1", "no", "-")
     assert world.cloud.dataflow.jobs == {}
     assert not [url for url in world.cloud.storage.urls() if "/dataflow/" in url and "plan" in url]
-    for expected in ("riskstream-market", IMAGE, "2 to 7 of n2d-standard-2", "private addresses only",
+    for expected in ("riskstream-market", IMAGE, "1 to 7 of n2d-standard-2", "private addresses only",
                      "Messages/ReadFromPubSub/Read", "--sdk_container_image=", "nothing is counted twice",
                      f"fingerprint {market().fingerprint}", "free in europe-west1", "team=risk"):  # fmt: skip
         assert expected in ended.out

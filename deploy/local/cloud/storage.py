@@ -5,6 +5,7 @@ Versions of an object are not kept; its generation counts up, so that writers wi
 
 import base64
 import hashlib
+import json
 import re
 import threading
 from dataclasses import dataclass, field
@@ -193,8 +194,6 @@ def _crc32c(data: bytes) -> str:
 
 def _parts(request: Request) -> tuple[dict[str, Any], str, bytes]:
     """The facts, the content type and the data of an upload in one go."""
-    import json
-
     boundary = re.search(r'boundary="?([^";]+)', request.headers["Content-Type"])
     assert boundary is not None
     _, facts, data, _ = request.body.split(b"--" + boundary[1].encode())
