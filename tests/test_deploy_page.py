@@ -2,9 +2,13 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipeline.dataflow.settings import Settings, is_required
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/deploy.md").read_text()
@@ -12,10 +16,6 @@ BLOCKS = re.findall(r"(?:^\*([^*\n]+)\*\n\n)?^```sh\n(.*?)^```", TEXT, re.MULTIL
 RUN_HERE = {"riskstream", "make", "eval", "export", "source", "python"}
 CLOUD = {"gcloud", "terraform", "docker"}
 GCLOUD_GROUPS = {"auth", "config", "services", "redis", "secrets", "storage", "pubsub", "dataflow"}
-OUTPUTS = {
-    "project", "region", "subscription", "topics", "dataset", "bucket", "redis_url", "worker_service_account",
-    "network", "subnetwork",
-}  # fmt: skip
 
 
 def commands(block: str) -> list[list[str]]:
@@ -43,10 +43,13 @@ def test_what_could_not_be_run_says_so(note: str, block: str) -> None:
     assert not note or re.search(r"[Nn]ot run", note)
 
 
-def test_the_page_tells_where_each_output_of_terraform_goes() -> None:
-    told = TEXT.partition("| output |")[2].partition("\n\n")[0]
-    first = [line.split("|")[1] for line in told.splitlines()[2:]]
-    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == OUTPUTS
+def test_the_page_tells_where_each_setting_comes_from() -> None:
+    table = TEXT.partition("| settings | from |")[2].partition("\n\n")[0]
+    told = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert told <= {each.name for each in fields(Settings)}
+    assert {each.name for each in fields(Settings) if is_required(each)} <= told
+    written = yaml.safe_load((ROOT / "deploy/env/production.yaml").read_text())
+    assert written.keys() - told == {"redis_cluster"}, "its comment says what it is"
 
 
 def test_the_page_goes_from_nothing_to_a_running_job_and_on() -> None:
