@@ -36,10 +36,14 @@ kernel: setup ## compile the feature kernel ahead of its first use
 	@echo "Compiling the feature kernel, unless it is (takes a minute)"
 	@$(BIN)/python -m features.kernel
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, hadolint, the schemas of pipelines, no secret anywhere
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint deploy/images/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows deploy/ci/github/*.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild deploy/ci/cloudbuild.yaml
+	git ls-files -z -- ':!*.lock' | xargs -0 -n 200 -P $(WORKERS) $(BIN)/detect-secrets-hook --no-verify
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
