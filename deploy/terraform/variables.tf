@@ -85,18 +85,30 @@ variable "kubernetes_namespace" {
   default     = null
 }
 
+variable "training_image" {
+  description = "Target training of deploy/images/Dockerfile, by tag or digest; null: no batch jobs on Cloud Run."
+  type        = string
+  default     = null
+}
+
+variable "mlflow_uri" {
+  description = "The registry of models: a bundle root in a bucket cannot hold its SQLite file."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.training_image == null || var.mlflow_uri != null
+    error_message = "mlflow_uri: batch jobs on Cloud Run need a registry, expected a URI such as https://mlflow.example.com."
+  }
+}
+
 variable "retrain" {
-  description = "Retraining on Cloud Run by a schedule; null: the CronJob or the Airflow DAG does it."
+  description = "Retraining by a schedule on Cloud Run; null: the CronJob or the Airflow DAG does it."
   type = object({
-    image        = string # target training of deploy/images/Dockerfile
-    history      = list(string)
-    use_case     = optional(string, "offboarding")
-    schedule     = optional(string, "0 3 * * 1")
-    mlflow_uri   = string # a bundle root in a bucket cannot hold the registry's SQLite file
-    notify_url   = optional(string)
-    cpu          = optional(string, "4")
-    memory       = optional(string, "16Gi")
-    time_limit_s = optional(number, 21600)
+    history    = list(string) # files as `riskstream retrain` takes them: bq://PROJECT.DATASET.TABLE
+    use_case   = optional(string, "offboarding")
+    schedule   = optional(string, "0 3 * * 1")
+    notify_url = optional(string)
   })
   default = null
 }

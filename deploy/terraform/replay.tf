@@ -1,0 +1,33 @@
+# What a release is tried on before production: recorded traffic without personal data, published in dev and staging only.
+
+locals {
+  replays = var.environment == "production" ? toset([]) : toset(["replay"])
+}
+
+resource "google_storage_bucket" "replay" {
+  for_each = local.replays
+
+  name                        = "${var.project}-riskstream-replay"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = false
+
+  depends_on = [google_project_service.used]
+}
+
+resource "google_storage_bucket_iam_member" "replay" {
+  for_each = google_storage_bucket.replay
+
+  bucket = each.value.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.accounts["training"].member
+}
+
+resource "google_pubsub_topic_iam_member" "replay" {
+  for_each = length(local.replays) == 0 ? {} : local.of_role["events"]
+
+  topic  = google_pubsub_topic.streams[each.key].id
+  role   = "roles/pubsub.publisher"
+  member = google_service_account.accounts["training"].member
+}
