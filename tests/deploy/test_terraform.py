@@ -115,7 +115,6 @@ def test_subscriptions_keep_what_nobody_has_read() -> None:
 def test_only_alerts_are_given_up_after_too_many_deliveries() -> None:
     """Events wait for Redis as long as it takes."""
     policies = RESOURCES["google_pubsub_subscription.streams"]["dynamic"]
-    del policy
     found = next(each["dead_letter_policy"] for each in policies if "dead_letter_policy" in each)
     assert 'each.value.role == "alerts"' in found["for_each"]
 
