@@ -16,7 +16,7 @@ output "job_environments" {
       redis_url          = local.redis_address
       redis_secret       = google_secret_manager_secret.redis_password.id
       redis_ca_file      = local.redis_ca
-      staging            = "gs://${google_storage_bucket.staging.name}"
+      staging            = "gs://${google_storage_bucket.staging.name}/dataflow"
       service_account    = google_service_account.accounts["worker"].email
       subnetwork         = "regions/${var.region}/subnetworks/${google_compute_subnetwork.workers.name}"
     }

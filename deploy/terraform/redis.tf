@@ -39,7 +39,7 @@ resource "google_redis_instance" "records" {
 }
 
 resource "google_secret_manager_secret" "redis_password" {
-  secret_id = "riskstream-redis-password"
+  secret_id = "riskstream-redis-auth"
 
   replication {
     user_managed {

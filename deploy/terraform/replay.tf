@@ -31,3 +31,20 @@ resource "google_pubsub_topic_iam_member" "replay" {
   role   = "roles/pubsub.publisher"
   member = google_service_account.accounts["training"].member
 }
+
+# A release waits until everything that it replayed is accounted for, and asks the log for it.
+resource "google_bigquery_dataset_iam_member" "replay" {
+  for_each = local.replays
+
+  dataset_id = google_bigquery_dataset.riskstream.dataset_id
+  role       = "roles/bigquery.dataViewer"
+  member     = google_service_account.accounts["launcher"].member
+}
+
+resource "google_project_iam_member" "replay" {
+  for_each = local.replays
+
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.accounts["launcher"].member
+}

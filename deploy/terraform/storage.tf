@@ -2,7 +2,7 @@
 
 # Every decision names its model: bundles are kept, also those that were replaced.
 resource "google_storage_bucket" "bundles" {
-  name                        = "${var.project}-riskstream-bundles"
+  name                        = "${var.project}-riskstream"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
@@ -30,7 +30,7 @@ resource "google_storage_bucket" "staging" {
 
     condition {
       age            = 30
-      matches_prefix = ["temp/"]
+      matches_prefix = ["dataflow/temp/"]
     }
   }
 

@@ -25,6 +25,12 @@ variable "use_cases" {
   default     = ["offboarding"]
 }
 
+variable "parallel_runs" {
+  description = "Use cases whose next job runs beside the present one for a while: it gets a subscription and alerts of its own."
+  type        = set(string)
+  default     = []
+}
+
 variable "subnet_range" {
   description = "Addresses of Dataflow workers and of batch jobs."
   type        = string
