@@ -1,8 +1,8 @@
 """Retraining in Airflow 3, instead of the CronJob: a pod trains, and its exit code says what comes next.
 
-Exit codes of `riskstream retrain`: 0 promoted, 10 waits for approval, 11 rejected. The last two are no failures and trying
-again would end the same, so the pod gives them on as its result; every other code fails the task. Copy this file into the
-folder of DAGs and set the variables of CONFIGURATION.
+Exit codes of `riskstream retrain`: 0 promoted, 10 waits for approval, 11 rejected. The last two are no failures and
+trying again would end the same, so the pod hands them on as its result; every other code fails the task. Copy this file
+into the folder of DAGs and set the variables that it names.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -79,8 +79,8 @@ def retrain() -> None:
         task_id="ask_for_approval",
         to="{{ var.value.riskstream_approvers }}",
         subject="riskstream: a challenger waits for approval",
-        html_content="It runs in shadow. <code>riskstream models</code> shows it, <code>riskstream approve</code> makes it "
-        "the champion.",
+        html_content="It runs in shadow. <code>riskstream models</code> shows it, "
+        "<code>riskstream approve</code> makes it the champion.",
     )
     decided = what_next(train.output)
     decided >> [EmptyOperator(task_id="promoted"), ask, EmptyOperator(task_id="rejected")]

@@ -43,7 +43,9 @@ def main(words: list[str]) -> None:
     if words == ["--check"]:
         without = [name for name, digest in bases(text).items() if digest is None]
         if without:
-            raise NoDigest(f"no digest of {', '.join(without)}: run `make digests` and commit {DOCKERFILE.name}")
+            raise NoDigest(
+                f"no digest of {', '.join(without)}: run `make digests` and commit {DOCKERFILE.name}"
+            )
         return
     DOCKERFILE.write_text(pinned(text, {name: digest_of(name) for name in bases(text)}), encoding="utf-8")
 

@@ -40,7 +40,9 @@ def table_declarations() -> dict[str, Any]:
         "views": {
             table.view: tables.unique_rows(f"{DATASET_PATH}.{table.name}", table) for table in declared
         },
-        "reports": {tables.SHADOW_VIEW: tables.SHADOW_QUERY.format(f"{DATASET_PATH}.{tables.ASSESSMENTS.view}")},
+        "reports": {
+            tables.SHADOW_VIEW: tables.SHADOW_QUERY.format(f"{DATASET_PATH}.{tables.ASSESSMENTS.view}")
+        },
     }
 
 

@@ -200,3 +200,12 @@ resource "google_bigquery_dataset_iam_member" "readers" {
   role       = "roles/bigquery.dataViewer"
   member     = each.key
 }
+
+resource "google_artifact_registry_repository_iam_member" "others" {
+  for_each = var.image_readers
+
+  repository = google_artifact_registry_repository.images.name
+  location   = google_artifact_registry_repository.images.location
+  role       = "roles/artifactregistry.reader"
+  member     = each.key
+}

@@ -64,6 +64,12 @@ variable "readers" {
   default     = []
 }
 
+variable "image_readers" {
+  description = "Accounts of other environments that pull this one's images: images are built once."
+  type        = set(string)
+  default     = []
+}
+
 variable "alert_channels" {
   description = "Names of notification channels of Cloud Monitoring."
   type        = list(string)

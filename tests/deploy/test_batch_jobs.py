@@ -1,4 +1,4 @@
-"""Retraining in Kubernetes and in Airflow: manifests fit their schemas, pods may do little, commands and exit codes exist."""
+"""Retraining in Kubernetes and in Airflow: pods may do little, commands and exit codes exist."""
 
 import ast
 import re
@@ -84,7 +84,9 @@ def test_a_pod_may_do_little() -> None:
 
 
 def test_the_user_is_the_image_s() -> None:
-    (user,) = re.findall(r"^ARG USER_ID=(\d+)$", (ROOT / "deploy/images/Dockerfile").read_text(), re.MULTILINE)
+    (user,) = re.findall(
+        r"^ARG USER_ID=(\d+)$", (ROOT / "deploy/images/Dockerfile").read_text(), re.MULTILINE
+    )
     assert {pod["securityContext"]["runAsUser"] for _, pod in pods(base())} == {int(user)}
     assert f"run_as_user={user}" in DAG
 
@@ -111,8 +113,7 @@ def test_what_a_pod_runs_is_understood(overlay: str, monkeypatch: pytest.MonkeyP
             values = settings[source["configMapRef"]["name"]]
             for name, value in values.items():
                 monkeypatch.setenv(name, value)
-            words = [re.sub(r"\$\((\w+)\)", lambda name: values[name[1]], word) for word in container["args"]]
-            parse(words)
+            parse([values[word[2:-1]] if word.startswith("$(") else word for word in container["args"]])
 
 
 def test_the_network_namespace_and_account_of_terraform_are_these() -> None:
@@ -162,7 +163,9 @@ def test_airflow_s_pod_hands_on_only_codes_that_are_no_failures(tmp_path: Path, 
     start.write_text(f"#!/bin/sh\nexit {code}\n")
     start.chmod(0o755)
     script = constants()["KEEP_CODE"].replace("/airflow/xcom", str(tmp_path))
-    ran = subprocess.run(["sh", "-c", script, "retrain", "retrain"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    ran = subprocess.run(
+        ["sh", "-c", script, "retrain", "retrain"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
     assert ran.returncode == ends
     result = tmp_path / "return.json"
     assert (result.read_text() if result.exists() else None) == (f"{code}\n" if ends == 0 else None)

@@ -74,14 +74,17 @@ def test_nothing_is_sent_to_docker_that_no_stage_copies() -> None:
 
 
 def test_stages_that_are_copied_from_exist() -> None:
-    named = {name for name in re.findall(r"--from=(\S+)", TEXT)}
-    assert named <= set(STAGES)
+    assert set(re.findall(r"--from=(\S+)", TEXT)) <= set(STAGES)
 
 
 @pytest.mark.parametrize("stage", SHIPPED)
 def test_packages_are_installed_as_make_images_does(stage: str) -> None:
     made = subprocess.run(
-        ["make", "--dry-run", "--assume-old=setup", "images"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--assume-old=setup", "images"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     in_make = [plain(line) for line in INSTALL.findall(made) if f"build/{stage}/" in line]
     (packages,) = {s.words.split()[0].partition("=")[2] for s in STAGES[stage] if "-packages" in s.words}
@@ -92,7 +95,9 @@ def test_packages_are_installed_as_make_images_does(stage: str) -> None:
 
 def test_all_that_the_package_is_made_of_is_in_the_builder() -> None:
     setup = (ROOT / "setup.py").read_text()
-    rooms = set(re.findall(r'"(\w+)\*"', setup)) | {f"{m}.py" for m in re.findall(r'py_modules=\["(\w+)"\]', setup)}
+    rooms = set(re.findall(r'"(\w+)\*"', setup)) | {
+        f"{m}.py" for m in re.findall(r'py_modules=\["(\w+)"\]', setup)
+    }
     assert rooms
     assert rooms <= {source for stage, source in copied() if stage == "builder"}
 
@@ -110,7 +115,9 @@ def test_nobody_is_root_and_nothing_compiles(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", SHIPPED)
 def test_only_the_temporary_folder_is_written_to(stage: str) -> None:
-    environment = dict(re.findall(r"(\w+)=(\S+)", " ".join(s.words for s in lineage(stage) if s.verb == "ENV")))
+    environment = dict(
+        re.findall(r"(\w+)=(\S+)", " ".join(s.words for s in lineage(stage) if s.verb == "ENV"))
+    )
     folders = {name: environment[name] for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")}
     assert all(Path(path).is_relative_to("/tmp") for path in folders.values())
     assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
@@ -142,7 +149,11 @@ def test_the_start_script_copies_the_kernel_once_and_starts_what_it_is_told(tmp_
     ready = tmp_path / "ready"
     ready.mkdir()
     (ready / "code").write_text("machine code")
-    environment = {"PATH": "/usr/bin:/bin", "RISKSTREAM_KERNEL": str(ready), "NUMBA_CACHE_DIR": str(tmp_path / "n")}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "RISKSTREAM_KERNEL": str(ready),
+        "NUMBA_CACHE_DIR": str(tmp_path / "n"),
+    }
     for _ in range(2):
         told = subprocess.run(
             [ROOT / "deploy/images/start", "sh", "-c", 'echo "$1"', "-", "two words"],

@@ -19,7 +19,7 @@ from pipeline import tables, topics
 ROOT = Path(__file__).parent.parent.parent
 PLAIN = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
-ROLE_ROW = re.compile(r"^\| `(\w+)` \| [^|]* \| `([\w./]+)` \|", re.MULTILINE)
+ROLE_ROW = re.compile(r"^\| `(\w+)` \| [^|]* \| `([\w.]+)` \|", re.MULTILINE)
 needs_terraform = pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed")
 
 
@@ -88,7 +88,9 @@ def test_topics_and_subscriptions_have_the_names_of_the_code(tmp_path: Path) -> 
     use_cases = ["offboarding", "card_fraud"]
     for name in ("variables.tf", "topics.json", "tables.json"):
         shutil.copy(FOLDER / name, tmp_path)
-    found = [text for name in ("versions.tf", "pubsub.tf") for text in LOCALS.findall((FOLDER / name).read_text())]
+    found = [
+        text for name in ("versions.tf", "pubsub.tf") for text in LOCALS.findall((FOLDER / name).read_text())
+    ]
     output = 'output "streams" {\n  value = local.streams\n}\n'
     (tmp_path / "main.tf").write_text("\n".join([*found, output]))
     given = ["-var=project=p", "-var=environment=dev", f"-var=use_cases={json.dumps(use_cases)}"]
@@ -162,7 +164,7 @@ def read_locals(file: str) -> dict[str, Any]:
 
 def test_the_documents_say_who_may_do_what() -> None:
     text = (ROOT / "docs/infrastructure.md").read_text()
-    assert {(account, role) for account, role in ROLE_ROW.findall(text)} == granted()
+    assert {(account, f"roles/{role}") for account, role in ROLE_ROW.findall(text)} == granted()
 
 
 def test_nobody_has_a_key_or_a_whole_project() -> None:
