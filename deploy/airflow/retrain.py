@@ -27,6 +27,11 @@ KEEP_CODE = """
 start riskstream "$@"; code=$?
 case $code in 0|10|11) echo $code > /airflow/xcom/return.json; exit 0;; *) exit $code;; esac
 """
+CAREFUL = k8s.V1SecurityContext(
+    allow_privilege_escalation=False,
+    read_only_root_filesystem=True,
+    capabilities=k8s.V1Capabilities(drop=["ALL"]),
+)
 TEMPORARY = k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit="4Gi"))
 
 
@@ -58,10 +63,8 @@ def retrain() -> None:
             run_as_non_root=True, run_as_user=10001, run_as_group=10001, fs_group=10001,
             seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
         ),
-        container_security_context=k8s.V1SecurityContext(
-            allow_privilege_escalation=False, read_only_root_filesystem=True,
-            capabilities=k8s.V1Capabilities(drop=["ALL"]),
-        ),
+        container_security_context=CAREFUL,
+        xcom_sidecar_container_security_context=CAREFUL,  # the namespace refuses pods without
         volumes=[TEMPORARY],
         volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],
         do_xcom_push=True,

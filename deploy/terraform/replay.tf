@@ -25,7 +25,7 @@ resource "google_storage_bucket_iam_member" "replay" {
 }
 
 resource "google_pubsub_topic_iam_member" "replay" {
-  for_each = length(local.replays) == 0 ? {} : local.of_role["events"]
+  for_each = { for topic, stream in local.of_role["events"] : topic => stream if length(local.replays) > 0 }
 
   topic  = google_pubsub_topic.streams[each.key].id
   role   = "roles/pubsub.publisher"

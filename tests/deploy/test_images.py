@@ -123,6 +123,12 @@ def test_only_the_temporary_folder_is_written_to(stage: str) -> None:
     assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
+@pytest.mark.skipif(not (ROOT / "deploy/dataflow").exists(), reason="there is no Flex Template yet")
+def test_the_launcher_of_the_flex_template_finds_its_file() -> None:
+    (installed,) = re.findall(r"FLEX_TEMPLATE_PYTHON_PY_FILE=\S+/site-packages/(\S+)", TEXT)
+    assert (ROOT / installed).exists()
+
+
 def test_bases_are_those_of_the_lock() -> None:
     beam = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements-worker.lock").read_text(), re.MULTILINE)
     assert beam
