@@ -87,7 +87,11 @@ def test_packages_are_installed_as_make_images_does(stage: str) -> None:
         check=True,
     ).stdout
     in_make = [plain(line) for line in INSTALL.findall(made) if f"build/{stage}/" in line]
-    (packages,) = {s.words.split()[0].partition("=")[2] for s in STAGES[stage] if "-packages" in s.words}
+    (packages,) = {
+        s.words.split()[0].partition("=")[2]
+        for s in STAGES[stage]
+        if s.words.startswith("--from=") and "-packages" in s.words
+    }
     in_image = [plain(line) for step in STAGES[packages] for line in INSTALL.findall(step.words)]
     assert len(in_image) == 3
     assert in_image == in_make
