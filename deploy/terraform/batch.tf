@@ -210,7 +210,12 @@ resource "google_secret_manager_secret" "redis_url" {
 
 resource "google_secret_manager_secret_version" "redis_url" {
   secret      = google_secret_manager_secret.redis_url.id
-  secret_data = "rediss://:${urlencode(google_redis_instance.records.auth_string)}@${google_redis_instance.records.host}:${google_redis_instance.records.port}"
+  secret_data = format(
+    "rediss://:%s@%s:%d",
+    urlencode(google_redis_instance.records.auth_string),
+    google_redis_instance.records.host,
+    google_redis_instance.records.port,
+  )
 }
 
 resource "google_secret_manager_secret_iam_member" "url" {
