@@ -209,7 +209,7 @@ resource "google_secret_manager_secret" "redis_url" {
 }
 
 resource "google_secret_manager_secret_version" "redis_url" {
-  secret      = google_secret_manager_secret.redis_url.id
+  secret = google_secret_manager_secret.redis_url.id
   secret_data = format(
     "rediss://:%s@%s:%d",
     urlencode(google_redis_instance.records.auth_string),
