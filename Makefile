@@ -1,7 +1,8 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker template lock clean
+.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker images digests \
+	declarations template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,12 +10,21 @@ INSTALLED := $(VENV)/installed
 WORKERS := 2
 UV_OF_LOCK = $$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+# The packages of an image, and nothing else, in build/. The Dockerfile has the same lines.
+define INSTALL
+rm -rf build/lib build/bdist.*
+$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1)
+$(BIN)/uv pip sync --quiet --python build/$(1)/bin/python --require-hashes requirements-$(1).lock
+$(BIN)/uv pip install --quiet --python build/$(1)/bin/python --no-deps .
+cd build && $(1)/bin/riskstream --help >/dev/null
+$(BIN)/uv pip check --quiet --python build/$(1)/bin/python
+endef
 IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(shell for each in python3.11 python3.12 python3 python; do \
 	$$each -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$each && break; done)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv from requirements.lock (Python 3.11 or 3.12)
 
@@ -36,10 +46,14 @@ kernel: setup ## compile the feature kernel ahead of its first use
 	@echo "Compiling the feature kernel, unless it is (takes a minute)"
 	@$(BIN)/python -m features.kernel
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, hadolint, the schemas of pipelines, no secret anywhere
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint deploy/images/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows deploy/ci/github/*.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild deploy/ci/cloudbuild.yaml
+	git ls-files -z -- ':!*.lock' | xargs -0 -n 200 -P $(WORKERS) $(BIN)/detect-secrets-hook --no-verify
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
@@ -58,12 +72,28 @@ soak: setup ## two million events through the job
 	$(BIN)/python -m pytest -m soak -s
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
-	rm -rf build/lib build/bdist.*
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/worker
-	$(BIN)/uv pip sync --quiet --python build/worker/bin/python --require-hashes requirements-worker.lock
-	$(BIN)/uv pip install --quiet --python build/worker/bin/python --no-deps .
-	cd build && worker/bin/python -c 'import pipeline.graph' && worker/bin/riskstream --help >/dev/null
-	$(BIN)/uv pip check --quiet --python build/worker/bin/python
+	$(call INSTALL,worker)
+	cd build && worker/bin/python -c 'import pipeline.graph'
+
+images: worker ## what can be shown of the images without Docker: packages, entry points, no rights, no compiling
+	$(call INSTALL,training)
+	@for each in worker training; do \
+		echo "Compiling the kernel of $$each for any processor"; \
+		NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=build/$$each/numba build/$$each/bin/python -P -m features.kernel || exit 1; \
+		deploy/images/check build/$$each riskstream usecase check usecases/offboarding.yaml >/dev/null || exit 1; \
+		deploy/images/check build/$$each python -m features.kernel > build/$$each/kernel.log || exit 1; \
+		grep -q 'data loaded' build/$$each/kernel.log || exit 1; \
+		! grep 'data saved' build/$$each/kernel.log || { echo "the kernel was compiled again" >&2; exit 1; }; \
+	done
+	deploy/images/check build/worker python -c 'import apache_beam.runners.worker.sdk_worker_main, pipeline.graph' >/dev/null
+	deploy/images/check build/training python -c 'import mlflow, training.retrain, pipeline.backfill, pipeline.scoring' >/dev/null
+	deploy/images/check build/training riskstream retrain --help >/dev/null
+
+digests: ## write the digests of the images' bases into deploy/images/Dockerfile (needs Docker and the network)
+	python3 -m deploy.images.digests
+
+declarations: setup ## write what Terraform reads of the code: topics and tables
+	$(BIN)/python -m deploy.terraform
 
 template: setup ## metadata of the Dataflow Flex Template, and the commands that build and run it
 	$(BIN)/python -m deploy.dataflow.template
@@ -71,6 +101,7 @@ template: setup ## metadata of the Dataflow Flex Template, and the commands that
 lock: setup ## resolve setup.py again; keeps versions that still fit (UPGRADE=--upgrade for new ones)
 	$(COMPILE) $(UPGRADE) --all-extras setup.py -o requirements.lock
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock setup.py -o requirements-worker.lock
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --extra training setup.py -o requirements-training.lock
 
 clean: ## remove what was made, except .venv
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

