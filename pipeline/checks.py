@@ -46,6 +46,7 @@ LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
     ("prefix", lambda job: bool(job.prefix), "some text before keys in Redis"),
     ("batch", lambda job: 1 <= job.batch <= 20_000, "1 to 20000 messages"),
     ("workers", lambda job: 1 <= job.workers <= 64, "1 to 64 processes"),
+    ("metrics_port", lambda job: job.metrics_port is None or 1 <= job.metrics_port <= 65_000, "1 to 65000"),
     ("generation_s", lambda job: job.generation_s >= 1, "at least 1 second"),
 )
 

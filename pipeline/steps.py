@@ -22,8 +22,9 @@ from features.usecase import UseCase
 from pipeline import counters, rows, worker
 from pipeline.assess import Assessments, assess
 from pipeline.message import Message
+from pipeline.metrics import BREAKER, key
 from pipeline.options import Job
-from pipeline.progress import LastBatch, waiting_out
+from pipeline.progress import LastBatch, progress, waiting_out
 from pipeline.rows import Reject
 from pipeline.sinks import Outgoing, wait
 from pipeline.source import FULL_BATCH, Messages
@@ -101,14 +102,19 @@ def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
 
 
 def count(
-    decoded: Decoded, said: Assessments | None, outgoing: Outgoing, encode_s: float, now_us: int
+    decoded: Decoded,
+    said: Assessments | None,
+    outgoing: Outgoing,
+    encode_s: float,
+    now_us: int,
+    drifted: Counter[str],
 ) -> None:
     """Adds the batch to the counters."""
     n = len(decoded.messages) + len(decoded.rejects)
     seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
     stages_us = {stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()}
     counters.count(
-        counters.counts(n, said, outgoing),
+        counters.counts(decoded.rejects, said, outgoing, now_us) + drifted,
         LastBatch(
             events=n,
             lag_ms=(now_us - decoded.oldest_us) // 1_000,
@@ -167,7 +173,9 @@ class Assess(beam.DoFn):
         if events is None:
             return None
         engine = self.model.current(time.monotonic())
-        return waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        said = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(events.time_us.max()))
+        return said
 
     def finished(self) -> Outgoing:
         """What leaves of the oldest batch under way."""
@@ -175,7 +183,9 @@ class Assess(beam.DoFn):
         said = assessing.result()
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
         outgoing = encode(decoded, said, now_us)
-        count(decoded, said, outgoing, time.perf_counter() - began_s, now_us)
+        encode_s = time.perf_counter() - began_s
+        drifted = self.model.drift.seen(said, time.monotonic()) if said else Counter[str]()
+        count(decoded, said, outgoing, encode_s, now_us, drifted)
         return outgoing
 
 

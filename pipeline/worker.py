@@ -8,6 +8,7 @@ import sys
 import threading
 from functools import cached_property
 
+from pipeline.exposition import Endpoint
 from pipeline.model import Model
 from pipeline.options import Job, record_ttl
 from pipeline.pubsub import Subscription
@@ -37,6 +38,10 @@ class Worker:
         return RedisStore(job.redis_url, record_ttl(self.use_case), job.redis_ca_file, job.redis_cluster)
 
     @cached_property
+    def _endpoint(self) -> Endpoint | None:
+        return Endpoint(self.job, self._store) if self.job.metrics_port else None
+
+    @cached_property
     def _model(self) -> Model:
         return Model(self.use_case, self.job.bundle, self._store, self.job.prefix)
 
@@ -51,6 +56,7 @@ class Worker:
     @property
     def model(self) -> Model:
         with _lock:
+            _ = self._endpoint  # a process that assesses tells how it does
             return self._model
 
     @property
@@ -65,8 +71,8 @@ class Worker:
 
     def close(self) -> None:
         """Closes what was built."""
-        for part in ("_puller", "_sinks", "_store"):
-            if part in vars(self):
+        for part in ("_endpoint", "_puller", "_sinks", "_store"):
+            if vars(self).get(part):
                 vars(self).pop(part).close()
 
 

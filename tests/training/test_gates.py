@@ -8,7 +8,8 @@ from sklearn.metrics import average_precision_score
 
 from export.reference import freeze
 from features.document import BadUseCase
-from training.comparison import difference, psi
+from export.drift import psi
+from training.comparison import difference
 from training.evaluation.figures import Interval
 from training.gates import Evidence, Gates, Verdict, judge, verdict
 
