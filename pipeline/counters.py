@@ -15,23 +15,34 @@ from export.levels import Change
 from features.kernel import Disposition
 from pipeline import metrics
 from pipeline.assess import Assessments
-from pipeline.metrics import BANDS, NAMESPACE, STEM, Metric, key
+from pipeline.metrics import BANDS, NAMESPACE, STEM, Kind, Metric, key
 from pipeline.progress import LastBatch, Tally, progress
 from pipeline.rows import Reject
 from pipeline.sinks import Outgoing
 
 IN_TIME_US = metrics.IN_TIME_S * 1_000_000
 BAND_KEYS = [key(metrics.SCORES, value) for value in metrics.SCORES.values]
+# Told from the first batch on: a series that begins with its first increase seems not to increase.
+FROM_ZERO = [
+    key(metric, value)
+    for metric in metrics.METRICS
+    if metric.kind is Kind.COUNTER
+    for value in (metric.values if metric.label else ("",))
+]
 ENDS = np.array(BANDS[:-1], np.float32)
 
 
-def counts(rejects: list[Reject], said: Assessments | None, outgoing: Outgoing, now_us: int) -> Counter[str]:
+def counts(
+    rejects: list[Reject], said: Assessments | None, outgoing: Outgoing, drifted: Counter[str], now_us: int
+) -> Counter[str]:
     """What became of a batch; `rejects` gave no event. Changes are counted when they happen, not again."""
-    found = Counter({key(metrics.EVENTS): len(rejects), key(metrics.ALERTS): len(outgoing.alerts)})
+    found = Counter(dict.fromkeys(FROM_ZERO, 0))
+    found.update({key(metrics.EVENTS): len(rejects), key(metrics.ALERTS): len(outgoing.alerts)})
     found.update({key(metrics.REJECTS, reason): number for reason, number in outgoing.reasons.items()})
     found[key(metrics.LATE)] = sum(now_us - each.message.publish_us > IN_TIME_US for each in rejects)
     if said:
-        found += _of_events(said, now_us)
+        found.update(_of_events(said, now_us))
+    found.update(drifted)
     found[key(metrics.MODELS_REFUSED)] = (
         progress.models_refused - progress.counts[key(metrics.MODELS_REFUSED)]
     )
@@ -70,8 +81,7 @@ def in_bands(score: Any) -> dict[str, int]:
 def count(counted: Counter[str], last: LastBatch) -> None:
     """Adds a batch to Beam's metrics of the current step, and to the process's tally."""
     for name, number in counted.items():
-        if number:
-            _beam_counter(STEM + name).inc(number)
+        _beam_counter(STEM + name).inc(number)
     distribute(metrics.BATCH, last.events)
     distribute(metrics.LAG, last.lag_ms / 1e3)
     if last.event_lag_ms is not None:

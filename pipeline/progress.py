@@ -167,7 +167,7 @@ class _Report:
             alerts=counts["alerts"],
             level_changes=counts["level-changes"],
             recommendations=counts["recommendations"],
-            rejects=dict(labelled(counts, key(REJECTS))),
+            rejects={reason: n for reason, n in labelled(counts, key(REJECTS)) if n},
             models_refused=progress.models_refused,
             sent_us=progress.sent_us,
             last_batch=last,

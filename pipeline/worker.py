@@ -8,6 +8,7 @@ import sys
 import threading
 from functools import cached_property
 
+from pipeline import tracing
 from pipeline.exposition import Endpoint
 from pipeline.model import Model
 from pipeline.options import Job, record_ttl
@@ -29,6 +30,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.use_case = job.use_case
+        tracing.start()
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
 
