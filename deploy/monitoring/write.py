@@ -201,11 +201,11 @@ REFERENCE = """# Metrics
 Written by `make monitoring` from `pipeline/metrics.py`, the one place where metrics are named; dashboards and alerts in
 `deploy/monitoring/` are made from the same table. What to do about an alert is in the [runbook](runbook.md).
 
-On Dataflow these are Beam's own metrics, which Cloud Monitoring has as `dataflow.googleapis.com/job/user_counter`, the
-name in its label `metric_name`. There are no gauges there, and of a distribution only count, mean, least and greatest
-since the job began, so what an alert needs is a counter. Elsewhere `riskstream run --metrics-port 9464` serves them to
-Prometheus, each worker process at a port of its own, counted from that one. Other runners also have Beam's metrics in
-their own way.
+On Dataflow these are Beam's own metrics, which Cloud Monitoring has as `dataflow_googleapis_com:job_user_counter` (as
+PromQL spells it), the name in its label `metric_name`. There are no gauges there, and of a distribution only count,
+mean, least and greatest since the job began, so what an alert needs is a counter. Elsewhere
+`riskstream run --metrics-port 9464` serves them to Prometheus, each worker process at a port of its own, counted from that
+one. Other runners also have Beam's metrics in their own way.
 
 No metric has a label that says who: no customer, no event.
 
