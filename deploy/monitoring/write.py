@@ -204,8 +204,8 @@ Written by `make monitoring` from `pipeline/metrics.py`, the one place where met
 On Dataflow these are Beam's own metrics, which Cloud Monitoring has as `dataflow_googleapis_com:job_user_counter` (as
 PromQL spells it), the name in its label `metric_name`. There are no gauges there, and of a distribution only count,
 mean, least and greatest since the job began, so what an alert needs is a counter. Elsewhere
-`riskstream run --metrics-port 9464` serves them to Prometheus, each worker process at a port of its own, counted from that
-one. Other runners also have Beam's metrics in their own way.
+`riskstream run --metrics-port 9464` serves them to Prometheus, each worker process at a port of its own, counted from
+that one. Other runners also have Beam's metrics in their own way.
 
 No metric has a label that says who: no customer, no event.
 
