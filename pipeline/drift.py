@@ -43,7 +43,8 @@ class Drift:
         rows = np.flatnonzero((said.disposition == Disposition.APPLIED) & ~np.isnan(said.score))
         if len(rows) == 0 or said.model_version != self.model:
             return Counter()
-        rows = rows[:: -(-len(rows) // SAMPLE)]
+        if len(rows) > SAMPLE:
+            rows = rows[np.arange(SAMPLE) * len(rows) // SAMPLE]
         self._weights += self._binned(np.column_stack((said.vectors[rows], said.score[rows])))
         is_due = now_s - self._checked_s >= CHECK_S and self._weights[-1].sum() >= LEAST_ROWS
         return self._check(now_s) if is_due else Counter()

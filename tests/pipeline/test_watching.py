@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -76,7 +77,7 @@ def scraped(port: int) -> dict[str, dict[tuple[str, ...], float]]:
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+            found.setdefault(sample.name, {})[tuple(of for _, of in sorted(sample.labels.items()))] = sample.value
     return found
 
 
@@ -110,7 +111,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     values = scraped(job.metrics_port or 0)
     assert values["riskstream_events_total"][()] == progress.counts["events"]
     assert values["riskstream_score_psi"][()] == progress.gauges["score-psi"]
-    assert values["riskstream_stage_seconds_bucket"]["read", "+Inf"] == sum(
+    assert values["riskstream_stage_seconds_bucket"]["+Inf", "read"] == sum(
         progress.seen["stage-read"].counts
     )
 
@@ -122,10 +123,7 @@ def test_bands_hold_the_scores_up_to_their_end() -> None:
     score = np.concatenate([rng.random(500), metrics.BANDS, [0.0]]).astype(np.float32)
     found = in_bands(score)
     below = [-1.0, *(float(np.float32(end)) for end in metrics.BANDS)]
-    expected = [
-        int(np.count_nonzero((score > low) & (score <= high)))
-        for low, high in zip(below, below[1:], strict=False)
-    ]
+    expected = [int(np.count_nonzero((score > low) & (score <= high))) for low, high in pairwise(below)]
     assert list(found.values()) == expected and list(found) == [f"scores-{end:g}" for end in metrics.BANDS]
 
 
