@@ -16,7 +16,7 @@ from google.auth.exceptions import GoogleAuthError
 from export import bundle as bundles
 from export.bundle import BundleMismatch
 from features.usecase import BadUseCase, UseCase
-from pipeline import tables
+from pipeline import exposition, tables
 from pipeline.bigquery import query_client
 from pipeline.options import Job, record_ttl
 from pipeline.pubsub import Publisher, PubSubRefused, PubSubUnavailable, Subscription
@@ -80,6 +80,9 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
         "subscription": lambda: Subscription(job.subscription).check(),
         "tables": lambda: tables.check(query_client(job.project), job.dataset),
     }
+    if job.metrics_port:
+        host, port = job.metrics_host, job.metrics_port
+        parts["metrics"] = lambda: exposition.check(host, port)
     for topic in (job.alerts_topic, job.dead_letters_topic):
         parts[f"topic {topic}"] = lambda topic=topic: Publisher().check(topic)
     return parts

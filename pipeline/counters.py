@@ -81,7 +81,8 @@ def in_bands(score: Any) -> dict[str, int]:
 def count(counted: Counter[str], last: LastBatch) -> None:
     """Adds a batch to Beam's metrics of the current step, and to the process's tally."""
     for name, number in counted.items():
-        _beam_counter(STEM + name).inc(number)
+        if number or name not in progress.counts:
+            _beam_counter(STEM + name).inc(number)
     distribute(metrics.BATCH, last.events)
     distribute(metrics.LAG, last.lag_ms / 1e3)
     if last.event_lag_ms is not None:

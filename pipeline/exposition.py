@@ -6,6 +6,7 @@ scraped at four ports in a row.
 
 import errno
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -26,6 +27,7 @@ from pipeline.store import StoreUnavailable
 
 PORTS = 64  # as many as a crew has processes
 ASK_S = 15.0  # Prometheus's own habit
+CLOSE_S = 1.0  # a frozen Redis is waited for longer, but not when the process ends
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Endpoint:
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
 
     def _ask_until_ended(self) -> None:
         while True:
@@ -76,6 +78,12 @@ class Endpoint:
         if found:
             progress.gauges[key(metrics.BACKLOG)] = found.messages
             progress.gauges[key(metrics.OLDEST)] = found.oldest_s
+
+
+def check(host: str, port: int) -> None:
+    """Raises OSError unless the first port is free: what is found there should be this job."""
+    with socket.create_server((host, port)):
+        pass
 
 
 def _serve(host: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:

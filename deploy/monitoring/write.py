@@ -210,6 +210,30 @@ that one. Other runners also have Beam's metrics in their own way.
 No metric has a label that says who: no customer, no event.
 
 {table}
+
+## How they are put to use
+
+Prometheus scrapes each worker process and loads the rules; Grafana imports the dashboard and asks which Prometheus it is for:
+
+```yaml
+scrape_configs:
+  - job_name: riskstream
+    static_configs:
+      - targets: ["10.0.0.5:9464", "10.0.0.5:9465"]
+rule_files: [deploy/monitoring/prometheus/rules.yaml]
+```
+
+Cloud Monitoring takes the same questions in PromQL (not run for this page; channels are the project's own):
+
+```sh
+gcloud monitoring dashboards create --config-from-file deploy/monitoring/cloud/dashboard.json
+for policy in deploy/monitoring/cloud/alerts/*.json; do
+  gcloud monitoring policies create --policy-from-file "$policy" --notification-channels "$CHANNEL"
+done
+```
+
+They find jobs by name (`riskstream-...`), the subscription of events (`...-events-riskstream`) and Redis
+(`...riskstream...`). LateCreeping looks back three days, which alert policies in PromQL could not do before 2026.
 """
 
 

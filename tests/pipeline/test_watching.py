@@ -29,7 +29,7 @@ from features.events import to_json
 from pipeline import graph, metrics, tracing, worker
 from pipeline.assess import Assessments, assess
 from pipeline.drift import LEAST_ROWS, SAMPLE, Drift
-from pipeline.exposition import Endpoint
+from pipeline.exposition import Endpoint, check
 from pipeline.logs import JsonLines
 from pipeline.message import Message
 from pipeline.metrics import METRICS, Kind, key
@@ -77,13 +77,15 @@ def scraped(port: int) -> dict[str, dict[tuple[str, ...], float]]:
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(of for _, of in sorted(sample.labels.items()))] = sample.value
+            found.setdefault(sample.name, {})[tuple(of for _, of in sorted(sample.labels.items()))] = (
+                sample.value
+            )
     return found
 
 
 def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     """Beam's metrics are what Dataflow hands to Cloud Monitoring."""
-    before = progress.counts.copy()
+    progress.counts.clear()
     events = history(market(), 900, seed=21)
     batches = [messages(events[i : i + 150]) for i in range(0, 900, 150)]
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
@@ -97,7 +99,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     for name, number in counted.items():
         own = name.removeprefix(metrics.STEM)
         assert own in told or own == key(metrics.MODEL, trained(market()).manifest.id)
-        assert number == progress.counts[own] - before[own], name
+        assert number == progress.counts[own], name
     distributed = {one.key.metric.name for one in found["distributions"]}
     for metric in METRICS:
         if metric.beam and metric.label:
@@ -140,6 +142,8 @@ def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) 
     second = Endpoint(job, RedisStore("redis://127.0.0.1:1", timedelta(1)))
     with closing(second):
         with closing(first):
+            with pytest.raises(OSError, match="in use"):
+                check("127.0.0.1", first.port)
             assert first.port == job.metrics_port < second.port
             first._ask()
             assert scraped(second.port)["riskstream_redis_used_bytes"][()] > 100_000
