@@ -213,7 +213,7 @@ No metric has a label that says who: no customer, no event.
 
 ## How they are put to use
 
-Prometheus scrapes each worker process and loads the rules; Grafana imports the dashboard and asks which Prometheus it is for:
+Prometheus scrapes each worker process and loads the rules; Grafana imports the dashboard and asks for the Prometheus:
 
 ```yaml
 scrape_configs:
