@@ -19,6 +19,7 @@ RUNBOOK = "docs/runbook.md"
 TITLE = "riskstream"
 CLOUD_SEVERITY = {Severity.PAGE: "CRITICAL", Severity.TICKET: "WARNING"}
 GRAFANA_WIDTH, CLOUD_WIDTH = 24, 48  # columns of their grids
+SOURCE = {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
 HEADER = "# Written by `make monitoring`; change deploy/monitoring/alerts.py instead.\n"
 
 
@@ -58,34 +59,6 @@ def charts(place: Place) -> Iterator[tuple[Panel, list[tuple[str, str]]]]:
 
 def grafana(place: Place) -> dict[str, Any]:
     """The dashboard of a place that speaks PromQL; the data source is chosen when it is looked at."""
-    source = {"type": "prometheus", "uid": "${source}"}
-    panels = []
-    for number, (panel, found) in enumerate(charts(place)):
-        where = {
-            "h": 8,
-            "w": GRAFANA_WIDTH // 2,
-            "x": GRAFANA_WIDTH // 2 * (number % 2),
-            "y": 8 * (number // 2),
-        }
-        targets = [
-            {
-                "refId": chr(ord("A") + i),
-                "expr": query,
-                "legendFormat": re.sub(r"\{(\w+)\}", r"{{\1}}", legend),
-            }
-            for i, (legend, query) in enumerate(found)
-        ]
-        panels.append(
-            {
-                "id": number + 1,
-                "type": "timeseries",
-                "title": panel.title,
-                "datasource": source,
-                "gridPos": where,
-                "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-                "targets": targets,
-            }
-        )
     return {
         "uid": TITLE,
         "title": TITLE,
@@ -93,10 +66,28 @@ def grafana(place: Place) -> dict[str, Any]:
         "editable": True,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {
-            "list": [{"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"}]
-        },
-        "panels": panels,
+        "templating": {"list": [SOURCE]},
+        "panels": [_grafana_panel(number, *chart) for number, chart in enumerate(charts(place))],
+    }
+
+
+def _grafana_panel(number: int, panel: Panel, found: list[tuple[str, str]]) -> dict[str, Any]:
+    half = GRAFANA_WIDTH // 2
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "datasource": {"type": "prometheus", "uid": "${source}"},
+        "gridPos": {"h": 8, "w": half, "x": half * (number % 2), "y": 8 * (number // 2)},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [
+            {
+                "refId": chr(ord("A") + i),
+                "expr": query,
+                "legendFormat": re.sub(r"\{(\w+)\}", r"{{\1}}", legend),
+            }
+            for i, (legend, query) in enumerate(found)
+        ],
     }
 
 
@@ -145,32 +136,27 @@ def rules(place: Place) -> dict[str, Any]:
 
 def policies(place: Place) -> dict[str, dict[str, Any]]:
     """Alert policies as the API of Cloud Monitoring takes them, by name. Channels are added where they are made."""
+    return {alert.name: _policy(alert, query) for alert, query in asked(place)}
+
+
+def _policy(alert: Alert, query: str) -> dict[str, Any]:
+    content = f"{alert.says} See {RUNBOOK}#{alert.name.lower()}."
+    asks = {
+        "query": query,
+        "duration": f"{60 * alert.minutes}s",
+        "evaluationInterval": "60s",
+        "ruleGroup": TITLE,
+        "alertRule": alert.name,
+    }
     return {
-        alert.name: {
-            "displayName": f"{TITLE}: {alert.name}",
-            "severity": CLOUD_SEVERITY[alert.severity],
-            "documentation": {
-                "mimeType": "text/markdown",
-                "content": f"{alert.says} See {RUNBOOK}#{alert.name.lower()}.",
-            },
-            "combiner": "OR",
-            "conditions": [
-                {
-                    "displayName": alert.name,
-                    "conditionPrometheusQueryLanguage": {
-                        "query": query,
-                        "duration": f"{60 * alert.minutes}s",
-                        "evaluationInterval": "60s",
-                        "ruleGroup": TITLE,
-                        "alertRule": alert.name,
-                    },
-                }
-            ],
-            "alertStrategy": {"autoClose": "1800s"},
-            "userLabels": {"severity": alert.severity.value},
-            "enabled": True,
-        }
-        for alert, query in asked(place)
+        "displayName": f"{TITLE}: {alert.name}",
+        "severity": CLOUD_SEVERITY[alert.severity],
+        "documentation": {"mimeType": "text/markdown", "content": content},
+        "combiner": "OR",
+        "conditions": [{"displayName": alert.name, "conditionPrometheusQueryLanguage": asks}],
+        "alertStrategy": {"autoClose": "1800s"},
+        "userLabels": {"severity": alert.severity.value},
+        "enabled": True,
     }
 
 
@@ -233,7 +219,9 @@ done
 ```
 
 They find jobs by name (`riskstream-...`), the subscription of events (`...-events-riskstream`) and Redis
-(`...riskstream...`). LateCreeping looks back three days, which alert policies in PromQL could not do before 2026.
+(`...riskstream...`). What they say of Pub/Sub holds wherever the job runs: Prometheus has backlog and age of the oldest
+event from the local server only, so with Pub/Sub itself take the policies Stalled and EventsAtRisk on every runner.
+LateCreeping looks back three days, which alert policies in PromQL could not do before 2026.
 """
 
 
