@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker images digests \
+.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak worker images digests \
 	declarations template lock clean
 
 VENV := .venv
@@ -58,6 +58,9 @@ lint: setup ## ruff, mypy, hadolint, the schemas of pipelines, no secret anywher
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+monitoring: setup ## write dashboards, alerts and docs/metrics.md from the table of metrics
+	$(BIN)/python -m deploy.monitoring
 
 bench: setup kernel ## measure; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks

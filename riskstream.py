@@ -4,14 +4,13 @@ Results go to stdout (as JSON with --json), everything else to stderr. An error 
 and the exit code of the table EXITS; anything else is a defect and keeps its traceback.
 """
 
-import logging
 import sys
 from typing import Annotated
 
 import typer
 
 from commands import filling, launching, learning, local, models, profiling, retraining, streaming
-from commands.frame import EXITS, exit_code
+from commands.frame import EXITS, Log, exit_code, set_log
 
 app = typer.Typer(
     name="riskstream",
@@ -30,10 +29,12 @@ for part in (local, learning, models, profiling, retraining, streaming, filling,
 @app.callback()
 def settings(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to stderr.")] = False,
+    log: Annotated[
+        Log, typer.Option(envvar="RISKSTREAM_LOG", help="Log as text, or as one JSON object a line.")
+    ] = Log.TEXT,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
 ) -> None:
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=form)
+    set_log(log, verbose)
 
 
 def main() -> None:

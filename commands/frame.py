@@ -1,6 +1,8 @@
 """What all verbs share: exit codes, options that mean the same everywhere, examples in help texts."""
 
+import os
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -44,6 +46,23 @@ EXITS = (
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
     Exit(130, "interrupted"),
 )  # fmt: skip
+
+
+class Log(StrEnum):
+    """How the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def set_log(form: Log, verbose: bool) -> None:
+    """For this process and those that it starts."""
+    from pipeline import logs
+
+    os.environ[logs.FORM] = form.value
+    if verbose:
+        os.environ[logs.LEVEL] = "INFO"
+    logs.configure()
 
 
 def examples(*lines: str) -> str:

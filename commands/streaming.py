@@ -57,6 +57,7 @@ def tables(
     epilog=examples(
         "riskstream run",
         "riskstream run --cold",
+        "riskstream run --workers 2 --metrics-port 9464",
         "riskstream run --workers 2 --redis-url rediss://:secret@10.0.0.3:6378",
         "riskstream run -- --runner PrismRunner",
     )
@@ -78,6 +79,13 @@ def run(
     generation_s: Annotated[
         float, typer.Option(help="Seconds until the local pipeline is built anew.")
     ] = 300,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve metrics for Prometheus; each process takes the first free port from here on."
+        ),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Where the metrics' port is opened.")] = "127.0.0.1",
     state: State = STACK,
     cold: Annotated[
         bool, typer.Option("--cold", help="Start although nothing has filled the records of these features.")
@@ -98,7 +106,8 @@ def run(
         use_case, bundle=bundle, redis_url=redis_url, project=project, dataset=dataset, prefix=prefix, batch=batch,
         subscription=subscription or names.reader(names.events), alerts_topic=alerts_topic or names.alerts,
         dead_letters_topic=dead_letters_topic or names.dead_letters, redis_ca_file=redis_ca_file,
-        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, state=str(state), cold=cold,
+        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, metrics_port=metrics_port,
+        metrics_host=metrics_host, state=str(state), cold=cold,
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
 

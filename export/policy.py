@@ -96,6 +96,10 @@ class Breaker:
         times = sorted((*self.recent_us, *(int(time) for time in recommended_us)))
         return type(self)(tuple(times[len(times) - len(self.recent_us) :]))
 
+    def is_open(self, now_us: int) -> bool:
+        """Whether it would hold back a recommendation now."""
+        return len(self.recent_us) > 0 and min(self.recent_us) > now_us - HOUR_US
+
 
 NO_BREAKER = Breaker()
 

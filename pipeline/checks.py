@@ -17,7 +17,7 @@ from google.auth.exceptions import GoogleAuthError
 from export import bundle as bundles
 from export.bundle import BundleMismatch
 from features.usecase import BadUseCase, UseCase
-from pipeline import tables
+from pipeline import exposition, tables
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.options import Job
@@ -47,6 +47,7 @@ LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
     ("prefix", lambda job: bool(job.prefix), "some text before keys in Redis"),
     ("batch", lambda job: 1 <= job.batch <= 20_000, "1 to 20000 messages"),
     ("workers", lambda job: 1 <= job.workers <= 64, "1 to 64 processes"),
+    ("metrics_port", lambda job: job.metrics_port is None or 1 <= job.metrics_port <= 65_000, "1 to 65000"),
     ("generation_s", lambda job: job.generation_s >= 1, "at least 1 second"),
 )
 
@@ -90,6 +91,9 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
         "subscription": lambda: Subscription(job.subscription).check(),
         "tables": lambda: tables.check(query_client(job.project), job.dataset),
     }
+    if job.metrics_port:
+        host, port = job.metrics_host, job.metrics_port
+        parts["metrics"] = lambda: exposition.check(host, port)
     for topic in (job.alerts_topic, job.dead_letters_topic):
         parts[f"topic {topic}"] = lambda topic=topic: Publisher().check(topic)
     return parts

@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pipeline import progress
+from pipeline import logs, progress
 from pipeline.options import Job
 from pipeline.progress import LastBatch, Status, stop
 
@@ -47,6 +47,7 @@ def run_all(job: Job, beam_args: Sequence[str], run_one: RunOne) -> int:
 
 def _work(job: Job, beam_args: Sequence[str], run_one: RunOne) -> None:
     """In the worker process."""
+    logs.configure()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -10,6 +10,7 @@ from export import bundle as bundles
 from export.bundle import BundleMismatch
 from features.usecase import UseCase
 from pipeline.assess import Engine
+from pipeline.drift import Drift
 from pipeline.progress import progress
 from pipeline.shadow import NO_MODEL, Watch
 from pipeline.store import RecordStore
@@ -71,5 +72,6 @@ class Model:
             np.zeros((1, len(self._use_case.features)), np.float32)
         )  # or say now what is wrong
         progress.model = engine.model_version
+        self.drift = Drift(loaded)
         # What was recommended within the last hour was, whatever model said so.
         return replace(engine, breaker=before.breaker) if before else engine

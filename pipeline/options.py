@@ -36,6 +36,8 @@ class Job:
     workers: int = 1  # processes on this machine
     generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
     state: str = ".riskstream"  # folder for job.json
+    metrics_port: int | None = None  # for Prometheus; each process takes the first free port from there on
+    metrics_host: str = "127.0.0.1"  # where the port is opened
     cold: bool = False  # it may start on a store that nothing has filled
 
     @classmethod

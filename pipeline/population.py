@@ -72,7 +72,7 @@ def _looked_at(client: Client, stem: str) -> Population:
     while group := list(islice(keys, min(GROUP, MOST_CUSTOMERS - levels.total()))):
         levels.update(_levels(client, group))
         sizes += _sizes(client, group[: WEIGHED - len(sizes)])
-    used, limit = _memory(client)
+    used, limit = memory(client)
     return Population(
         looked_at=levels.total(),
         complete=next(keys, None) is None,
@@ -107,7 +107,7 @@ def _sizes(client: Client, keys: list[bytes]) -> list[int]:
     return [size for size in pipe.execute() if size]
 
 
-def _memory(client: Client) -> tuple[int, int]:
+def memory(client: Client) -> tuple[int, int]:
     """Bytes used and bytes allowed, over all primaries."""
     if isinstance(client, RedisCluster):
         servers = list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())

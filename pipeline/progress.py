@@ -1,15 +1,16 @@
 """How the job in this process is doing: counted by its steps, written once a second as `job.json`.
 
-Beam's own counters are read where its runner shows them; this is the same for a job on one's own machine. Also
-here is the one wish that a process has: to stop.
+Beam's own counters are read where its runner shows them; this is the same for a job on one's own machine and for
+Prometheus. Also here is the one wish that a process has: to stop.
 """
 
 import logging
 import os
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,11 +19,11 @@ from typing import TypeVar
 
 import msgspec
 
+from pipeline.metrics import REJECTS, key
 from pipeline.retry import retrying
 
 FILE = "job.json"
 WRITE_S = 1.0
-REJECTS = "rejects-"
 RATE_S = 10  # events_per_s is the mean over this time
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,20 @@ class Status(msgspec.Struct, frozen=True):
     challenger: str | None = None  # the model in shadow
 
 
+class Tally:
+    """The values of a distribution so far; bucket i holds those above `bounds[i - 1]` up to `bounds[i]`."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds, self.counts, self.total = bounds, [0] * (len(bounds) + 1), 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
 @dataclass
 class Progress:
-    """What happened in this process since it started; its steps count here. Counts as in `counters`."""
+    """What happened in this process since it started; its steps count here, under the keys of `metrics`."""
 
     model: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -74,6 +86,8 @@ class Progress:
     sent_us: int | None = None
     last_batch: LastBatch | None = None
     challenger: str | None = None
+    seen: dict[str, Tally] = field(default_factory=dict)  # distributions
+    gauges: dict[str, float] = field(default_factory=dict)
 
 
 progress = Progress()
@@ -153,12 +167,17 @@ class _Report:
             alerts=counts["alerts"],
             level_changes=counts["level-changes"],
             recommendations=counts["recommendations"],
-            rejects={name.removeprefix(REJECTS): n for name, n in counts.items() if name.startswith(REJECTS)},
+            rejects={reason: n for reason, n in labelled(counts, key(REJECTS)) if n},
             models_refused=progress.models_refused,
             sent_us=progress.sent_us,
             last_batch=last,
             challenger=progress.challenger,
         )
+
+
+def labelled(counts: Mapping[str, Result], stem: str) -> Iterator[tuple[str, Result]]:
+    """The series of a metric whose names differ in a label, by that label."""
+    return ((name.removeprefix(stem), n) for name, n in counts.items() if name.startswith(stem))
 
 
 def write(folder: Path, status: Status) -> None:

@@ -30,6 +30,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from export import storage
+from pipeline.population import memory
 from pipeline.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,11 @@ class RedisStore:
         """One command and its answer, for what lies beside the records."""
         with _explained(self.address), self._noticing_loss():
             return _call(self._ready(), list(words))
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes used and bytes allowed (0: no limit), over all primaries."""
+        with _explained(self.address), self._noticing_loss():
+            return memory(self._ready())
 
     def close(self) -> None:
         """Close the connections; the store can be used again and then connects anew."""

@@ -18,6 +18,7 @@ from export import policy
 from export.levels import Change, Level
 from features.kernel import Disposition
 from features.times import rfc3339
+from pipeline import tracing
 from pipeline.assess import Assessments
 from pipeline.message import Message
 from pipeline.pubsub import Publication
@@ -169,7 +170,7 @@ def _structs(parts: Sequence[tuple[Indices, pa.Array, pa.Array, pa.Array]]) -> p
     return pa.StructArray.from_arrays(columns, fields=list(ENTITY))
 
 
-def alerts(said: Assessments, now_us: int) -> list[Publication]:
+def alerts(messages: Sequence[Message], said: Assessments, now_us: int) -> list[Publication]:
     """One for each event that changed its customer's level or recommendation, also when it comes again."""
     outcome = said.outcome & OUTCOME_BITS
     is_change = policy.level_before(outcome) != policy.level_after(outcome)
@@ -180,7 +181,8 @@ def alerts(said: Assessments, now_us: int) -> list[Publication]:
     event_times = _rfc3339(said.batch.time_us[rows])
     outcomes, scores, seqs = (column[rows].tolist() for column in (outcome, said.score, said.seq))
     common = (rfc3339(now_us), said.model_version, said.batch.use_case.name)
-    columns = (rows, event_times, outcomes, scores, seqs, said.batch.published_us[rows].tolist())
+    parents = [tracing.parent_of(messages[i].attributes) for i in rows]
+    columns = (rows, event_times, outcomes, scores, seqs, said.batch.published_us[rows].tolist(), parents)
     return [_alert(said, common, *of_row) for of_row in zip(*columns, strict=True)]
 
 
@@ -193,6 +195,7 @@ def _alert(
     score: float,
     seq: int,
     published_us: int,
+    parent: str,
 ) -> Publication:
     assessed_at, model, use_case = common
     before, after, change = WORDS[outcome]
@@ -218,6 +221,8 @@ def _alert(
         "change": change,
         "published_us": str(published_us),
     }
+    if parent:
+        attributes["traceparent"] = parent
     return Publication(msgspec.json.encode(alert), attributes)
 
 

@@ -25,6 +25,7 @@ class Outgoing:
     alerts: list[Publication] = field(default_factory=list)
     dead_letters: list[Publication] = field(default_factory=list)
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the dead letters
+    traceparent: str = ""  # of the batch's span, if it is recorded
 
 
 class Sinks:

@@ -120,6 +120,13 @@ def _answer(ask: Callable[[], Value]) -> Value | Unknown:
 
 def backlog(project: str, use_case: str) -> tuple[Backlog, ...]:
     """What waits in the subscriptions of the use case's topics. Raises Away."""
+    stem = f"projects/{project}/subscriptions/"
+    found = {path.removeprefix(stem): one for path, one in backlogs().items() if path.startswith(stem)}
+    return tuple(found[name] for name in sorted(found) if name.startswith(f"{use_case}-"))
+
+
+def backlogs() -> dict[str, Backlog]:
+    """What waits in every subscription of the local server, by path. Raises Away."""
     address = os.environ.get(EMULATOR)
     if not address:
         raise Away("Pub/Sub itself does not say; Cloud Monitoring does: num_undelivered_messages")
@@ -128,13 +135,14 @@ def backlog(project: str, use_case: str) -> tuple[Backlog, ...]:
             found = msgspec.json.decode(channel.unary_unary(STATS_METHOD)(b"", timeout=TIMEOUT_S))
     except grpc.RpcError as error:
         raise Away(f"Pub/Sub at {address}: {error.code().name}: {error.details()}") from error
-    stem = f"projects/{project}/subscriptions/"
-    own = {path.removeprefix(stem): figures for path, figures in found.items() if path.startswith(stem)}
-    return tuple(
-        Backlog(name, int(figures["num_undelivered_messages"]), round(figures["oldest_unacked_age_s"], 3))
-        for name, figures in sorted(own.items())
-        if name.startswith(f"{use_case}-")
-    )
+    return {
+        path: Backlog(
+            path.rpartition("/")[2],
+            int(figures["num_undelivered_messages"]),
+            round(figures["oldest_unacked_age_s"], 3),
+        )
+        for path, figures in found.items()
+    }
 
 
 def job(state: Path, now: datetime) -> Job:

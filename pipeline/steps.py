@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -19,15 +19,18 @@ from features.events import BadEvent, Batch, Event
 from features.events import batch as make_batch
 from features.intake import decode_all
 from features.usecase import UseCase
-from pipeline import counters, rows, worker
+from pipeline import counters, rows, tracing, worker
 from pipeline.assess import Assessments, assess
 from pipeline.message import Message
+from pipeline.metrics import BREAKER, key
 from pipeline.options import Job
-from pipeline.progress import LastBatch, waiting_out
+from pipeline.progress import LastBatch, progress, waiting_out
+from pipeline.rejects import tell_rejects
 from pipeline.rows import Reject
 from pipeline.sinks import Outgoing, wait
 from pipeline.source import FULL_BATCH, Messages
 from pipeline.store import StoreUnavailable
+from pipeline.tracing import parent_of
 
 MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
 UNDELIVERED_BATCHES = (
@@ -44,6 +47,7 @@ class Decoded:
     events: Batch | None  # None: not one
     rejects: list[Reject]
     seconds: float
+    began_ns: int
 
     @property
     def oldest_us(self) -> int:
@@ -59,7 +63,7 @@ class Decoded:
 
 def decode(use_case: UseCase, messages: Sequence[Message]) -> Decoded:
     """Events out of messages; those that give none are rejects."""
-    began_s = time.perf_counter()
+    began_s, began_ns = time.perf_counter(), time.time_ns()
     bodies, attributes, _, published_us = zip(*messages, strict=True) if messages else ((),) * 4
     types = [of_message.get("event_type", "") for of_message in attributes]
     times = [of_message.get("event_time") for of_message in attributes]
@@ -76,7 +80,7 @@ def decode(use_case: UseCase, messages: Sequence[Message]) -> Decoded:
         messages, good = [messages[i] for i in kept], [good[i] for i in kept]
         published_us = tuple(published_us[i] for i in kept)
     events = make_batch(use_case, good, published_us) if good else None
-    return Decoded(use_case, messages, events, rejects, time.perf_counter() - began_s)
+    return Decoded(use_case, messages, events, rejects, time.perf_counter() - began_s, began_ns)
 
 
 def _reject(message: Message, event_type: str, error: BadEvent) -> Reject:
@@ -86,13 +90,17 @@ def _reject(message: Message, event_type: str, error: BadEvent) -> Reject:
     return Reject(message, reason, detail, event_type or None, message.attributes.get("event_id"))
 
 
+def rejected(decoded: Decoded, said: Assessments | None) -> list[Reject]:
+    """All messages of a batch that cannot be used."""
+    return decoded.rejects + (rows.too_late(decoded.messages, said) if said else [])
+
+
 def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
     """What leaves the job of a batch: rows, alerts, dead letters."""
-    name, rejects = decoded.use_case.name, decoded.rejects
+    name, rejects = decoded.use_case.name, rejected(decoded, said)
     tables, alerts = {}, []
     if said:
-        rejects = rejects + rows.too_late(decoded.messages, said)
-        alerts = rows.alerts(said, now_us)
+        alerts = rows.alerts(decoded.messages, said, now_us)
         tables["assessments"] = rows.assessment_rows(decoded.messages, said, now_us)
     if rejects:
         tables["dead_letters"] = rows.dead_letter_rows(name, rejects, now_us)
@@ -101,20 +109,43 @@ def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
 
 
 def count(
-    decoded: Decoded, said: Assessments | None, outgoing: Outgoing, encode_s: float, now_us: int
+    decoded: Decoded,
+    said: Assessments | None,
+    outgoing: Outgoing,
+    encode_s: float,
+    now_us: int,
+    drifted: Counter[str],
 ) -> None:
     """Adds the batch to the counters."""
     n = len(decoded.messages) + len(decoded.rejects)
     seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
     stages_us = {stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()}
     counters.count(
-        counters.counts(n, said, outgoing),
+        counters.counts(decoded.rejects, said, outgoing, drifted, now_us),
         LastBatch(
             events=n,
             lag_ms=(now_us - decoded.oldest_us) // 1_000,
             event_lag_ms=(now_us - int(said.batch.time_us.max())) // 1_000 if said else None,
             stages_us=stages_us,
         ),
+    )
+
+
+def traced(decoded: Decoded, said: Assessments | None, outgoing: Outgoing, assessed_ns: int) -> str:
+    """Records the batch, if it is one of those that are; the traceparent of its span."""
+    stages, from_ns = {"decode": (decoded.began_ns, decoded.seconds)}, assessed_ns
+    for stage, spent_s in (said.seconds if said else {}).items():  # one after the other, repeats added up
+        stages[stage] = (from_ns, spent_s)
+        from_ns += round(spent_s * 1e9)
+    parents = filter(
+        None, (parent_of(each.attributes) for each in (*outgoing.alerts, *outgoing.dead_letters))
+    )
+    return tracing.batch(
+        decoded.began_ns,
+        stages,
+        parents,
+        messages=len(decoded.messages) + len(decoded.rejects),
+        model=said.model_version if said else "",
     )
 
 
@@ -146,7 +177,7 @@ class Assess(beam.DoFn):
         self.thread = ThreadPoolExecutor(1, "assess")
 
     def start_bundle(self) -> None:
-        self.under_way: deque[tuple[Decoded, Future[Assessments | None]]] = deque()
+        self.under_way: deque[tuple[Decoded, Future[tuple[int, Assessments | None]]]] = deque()
 
     def process(self, element: Decoded) -> Iterator[Outgoing]:
         if element.messages or element.rejects:
@@ -162,21 +193,31 @@ class Assess(beam.DoFn):
     def teardown(self) -> None:
         self.thread.shutdown()
 
-    def assess(self, events: Batch | None) -> Assessments | None:
-        """Returns once it is stored, however long Redis is away; raises StoreUnavailable if told to stop."""
+    def assess(self, events: Batch | None) -> tuple[int, Assessments | None]:
+        """Returns when it began, and what is said once it is stored, however long Redis is away.
+
+        Raises StoreUnavailable if told to stop.
+        """
+        began_ns = time.time_ns()
         if events is None:
-            return None
+            return began_ns, None
         engine = self.model.current(time.monotonic())
-        return waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        said = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
+        progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(events.time_us.max()))
+        return began_ns, said
 
     def finished(self) -> Outgoing:
         """What leaves of the oldest batch under way."""
         decoded, assessing = self.under_way.popleft()
-        said = assessing.result()
+        assessed_ns, said = assessing.result()
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
         outgoing = encode(decoded, said, now_us)
-        count(decoded, said, outgoing, time.perf_counter() - began_s, now_us)
-        return outgoing
+        encode_s = time.perf_counter() - began_s
+        drifted = self.model.drift.seen(said, time.monotonic()) if said else Counter[str]()
+        count(decoded, said, outgoing, encode_s, now_us, drifted)
+        if outgoing.dead_letters:
+            tell_rejects(rejected(decoded, said))
+        return replace(outgoing, traceparent=traced(decoded, said, outgoing, assessed_ns))
 
 
 class Send(beam.DoFn):
@@ -189,10 +230,10 @@ class Send(beam.DoFn):
         self.sinks = worker.of(self.job).sinks
 
     def start_bundle(self) -> None:
-        self.sending: list[list[Future[None]]] = []
+        self.sending: list[tuple[str, int, list[Future[None]]]] = []
 
     def process(self, element: Outgoing) -> None:
-        self.sending.append(self.sinks.send(element))
+        self.sending.append((element.traceparent, time.time_ns(), self.sinks.send(element)))
         if len(self.sending) > UNDELIVERED_BATCHES:
             self.wait()
 
@@ -203,5 +244,7 @@ class Send(beam.DoFn):
     def wait(self) -> None:
         """For the oldest batch under way."""
         began_s = time.perf_counter()
-        wait(self.sending.pop(0))
+        traceparent, began_ns, sending = self.sending.pop(0)
+        wait(sending)
+        tracing.emitted(traceparent, began_ns)
         counters.count_sent(time.perf_counter() - began_s)

@@ -8,7 +8,9 @@ import sys
 import threading
 from functools import cached_property
 
+from pipeline import tracing
 from pipeline.connect import store_of
+from pipeline.exposition import Endpoint
 from pipeline.model import Model
 from pipeline.options import Job
 from pipeline.pubsub import Subscription
@@ -29,12 +31,17 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.use_case = job.use_case
+        tracing.start()
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
 
     @cached_property
     def _store(self) -> RedisStore:
         return store_of(self.job, self.use_case)
+
+    @cached_property
+    def _endpoint(self) -> Endpoint | None:
+        return Endpoint(self.job, self._store) if self.job.metrics_port else None
 
     @cached_property
     def _model(self) -> Model:
@@ -51,6 +58,7 @@ class Worker:
     @property
     def model(self) -> Model:
         with _lock:
+            _ = self._endpoint  # a process that assesses tells how it does
             return self._model
 
     @property
@@ -65,8 +73,8 @@ class Worker:
 
     def close(self) -> None:
         """Closes what was built."""
-        for part in ("_puller", "_sinks", "_store"):
-            if part in vars(self):
+        for part in ("_endpoint", "_puller", "_sinks", "_store"):
+            if vars(self).get(part):
                 vars(self).pop(part).close()
 
 

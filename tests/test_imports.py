@@ -24,7 +24,8 @@ ROOMS = set(BELOW) | {"tests"}
 PURE_PACKAGES = {"msgspec", "numba", "numpy", "xxhash", "yaml"}
 PURE_MODULES = ("export/levels.py", "export/policy.py", "export/terms.py")  # as pure as features/
 WORKER_PACKAGES = PURE_PACKAGES | {
-    "apache_beam", "google", "grpc", "onnxruntime", "pyarrow", "redis", "rich", "typer",
+    "apache_beam", "google", "grpc", "onnxruntime", "opentelemetry", "prometheus_client", "pyarrow", "redis", "rich",
+    "typer",
 }  # fmt: skip
 # The standard library's ways to the clock, to chance, to the machine and to the network.
 IMPURE = {

@@ -25,7 +25,7 @@ SOURCES = [
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(
-    r"(?:^|[(\s/])(riskstream|make)(?![\w/-])((?: [^#|)>&`]+)?)"
+    r"(?:^|[(\s/])(riskstream|make)(?![-.\w/])((?: [^#|)>&`]+)?)"
 )  # also in eval "$(...)", before a pipe; not as a part of a path or a name
 LINK = re.compile(r"\]\(([^)#]+)\)")
 PATH = re.compile(r"^(?:[\w.-]+/)+(?:[\w.-]+)?$")

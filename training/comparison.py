@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from export.reference import Bins, Reference, shares
+from export.drift import psi
+from export.reference import Reference
 from training.evaluation.figures import Interval
 
 REPLICATES = 500
 PERCENTILES = (2.5, 97.5)
-LEAST_SHARE = 1e-4  # of a bin in which nothing lies, so that its logarithm is finite
 
 Floats = NDArray[np.float64]
 Metric = Callable[[NDArray[np.int64], Floats, Floats], float]  # label, score, weight -> the larger the better
@@ -47,10 +47,3 @@ def drift(reference: Reference, names: tuple[str, ...], vectors: NDArray[np.floa
     return {
         name: psi(reference.features[name], column) for name, column in zip(names, vectors.T, strict=True)
     }
-
-
-def psi(bins: Bins, values: NDArray[np.floating]) -> float:
-    """Sum over bins of (now - then) * ln(now / then), the missing as a bin of their own."""
-    now, missing = shares(bins.edges, values)
-    then, now = (np.maximum(each, LEAST_SHARE) for each in ([*bins.shares, bins.missing], [*now, missing]))
-    return float(((now - then) * np.log(now / then)).sum())

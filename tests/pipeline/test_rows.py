@@ -138,7 +138,7 @@ def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Ass
     of, said = mixed
     found = plain(rows.assessment_rows(of, said, NOW_US))
     changed = [row for row in found if row["level_before"] != row["level"] or row["change"]]
-    alerts = rows.alerts(said, NOW_US)
+    alerts = rows.alerts(of, said, NOW_US)
     assert [json.loads(alert.data)["event_id"] for alert in alerts] == [row["event_id"] for row in changed]
     for alert, row in zip(alerts, changed, strict=True):
         body = json.loads(alert.data)
@@ -156,9 +156,10 @@ def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Ass
 
 def test_nothing_changed_is_no_alert() -> None:
     use_case = market()
-    said = assess(engine(use_case, MemoryStore()), batched(use_case, history(use_case, 1, seed=1)))
+    events = history(use_case, 1, seed=1)
+    said = assess(engine(use_case, MemoryStore()), batched(use_case, events))
     assert policy.level_after(said.outcome).tolist() == [Level.LOW]
-    assert rows.alerts(said, NOW_US) == []
+    assert rows.alerts(messages(events), said, NOW_US) == []
 
 
 def letter(message: Message, detail: str = "why") -> Publication:

@@ -12,19 +12,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from google.cloud import bigquery
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from typer.testing import CliRunner, Result
 
 import riskstream
 from deploy.local import stack
+from deploy.monitoring.language import Prometheus
+from deploy.monitoring.write import asked, charts
 from export.bundle import SHADOW, bundle, promote, save, withdraw
 from features.events import to_json
 from features.times import rfc3339
 from features.usecase import parse
-from pipeline import progress, tables
+from pipeline import metrics, progress, tables
 from pipeline.bigquery import query_client
 from pipeline.options import Job
 from pipeline.pubsub import Publication
@@ -32,7 +36,7 @@ from pipeline.run import CannotStart, check, run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market
 from tests.pipeline.models import THRESHOLDS, trained
-from tests.pipeline.servers import RedisServer
+from tests.pipeline.servers import RedisServer, free_port
 
 PROJECT = "local-project"
 PATIENCE_S = 150.0
@@ -124,7 +128,9 @@ def count(cloud: bigquery.Client, job: Job, table: str) -> int:
 def test_every_message_is_one_assessment_or_one_dead_letter(
     cloud: bigquery.Client, broker: Broker, job: Job
 ) -> None:
-    """Over several generations, with duplicates, and with a Redis that stands still for a while."""
+    """Over several generations, with duplicates; and every metric of a dashboard or an alert is told."""
+    progress.progress.gauges.clear()
+    job = replace(job, batch=500, metrics_port=free_port())
     events = history(market(), 6_000, seed=8, customers=400)
     bad = [
         Publication(b"\xff\x00", {"event_type": "payment", "trace": "a"}),
@@ -139,6 +145,7 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
         time.sleep(job.generation_s)
         published(broker, events[-10:])
         until(lambda: left(broker) == 0, "again, in another generation")
+        tell_everything(job.metrics_port)
         status = progress.read(Path(job.state))
         assert status is not None and status.pid == os.getpid() and status.waiting_for is None
     assert codes == [0]
@@ -160,6 +167,27 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
     )
     alerts = broker.messages(broker.names.alerts, len(changed))
     assert sorted(a.attributes["id"] for a in alerts) == sorted(f"market:{c}:{s}" for c, s in changed)
+
+
+MOVED = (
+    metrics.EVENTS, metrics.DUPLICATES, metrics.ALERTS, metrics.LEVEL_CHANGES, metrics.RECOMMENDATIONS, metrics.SCORES,
+    metrics.MODEL, metrics.REJECTS, metrics.DRIFT_CHECKS, metrics.BATCH, metrics.LAG, metrics.EVENT_LAG,
+    metrics.STAGE, metrics.SCORE_PSI, metrics.FEATURE_PSI, metrics.REDIS_USED,
+)  # fmt: skip
+
+
+def tell_everything(port: int | None) -> None:
+    """Each metric of dashboards and alerts has a value, and where something has happened, not nothing."""
+    until(lambda: metrics.key(metrics.BACKLOG) in progress.progress.gauges, "Pub/Sub and Redis are asked")
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        families = {f.name: f for f in text_string_to_metric_families(answer.read().decode())}
+    place = Prometheus()
+    list(charts(place)), list(asked(place))
+    for name in place.used:
+        metric = metrics.BY_NAME[name]
+        family = families[metric.prometheus.removesuffix("_total")]
+        assert family.samples, f"{name}: on a dashboard, but a running job does not tell it"
+        assert metric not in MOVED or max(sample.value for sample in family.samples) > 0, name
 
 
 def test_a_frozen_redis_is_waited_for(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from export.drift import psi
 from export.reference import freeze
 from features.document import BadUseCase
-from training.comparison import difference, psi
+from training.comparison import difference
 from training.evaluation.figures import Interval
 from training.gates import Evidence, Gates, Verdict, judge, verdict
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from export.drift import psi
 from export.reference import Bins, freeze
-from training.comparison import psi
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, quantiles
 from training.evaluation.figures import Week

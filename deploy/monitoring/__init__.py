@@ -1,0 +1,1 @@
+"""Dashboards and alerts, written by `make monitoring` from the table in pipeline/metrics.py and the lists in here."""

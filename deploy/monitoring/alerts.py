@@ -1,0 +1,119 @@
+"""What somebody is woken for (page) or has to look at within a day (ticket); each has its entry in docs/runbook.md.
+
+The objective: 99.9 % of the events are assessed within 5 s of their publishing, over 30 days. Burn rates and windows
+are those of Google's SRE workbook, chapter 5: 2 % of the month's budget in an hour, 5 % in six hours, 10 % in a day
+or in three days.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deploy.monitoring.language import Place
+from pipeline.metrics import (
+    CONFLICTS,
+    DRIFT,
+    DRIFT_CHECKS,
+    DUPLICATES,
+    EVENTS,
+    HELD,
+    IN_TIME_S,
+    LATE,
+    LEVEL_CHANGES,
+    MODEL,
+    MODELS_REFUSED,
+    OLDEST,
+    REDIS_LIMIT,
+    REDIS_USED,
+    REJECTS,
+    STAGE,
+    WAITING,
+)
+
+OBJECTIVE = 0.999
+BUDGET = round(1 - OBJECTIVE, 6)
+STALLED_S = 300
+AT_RISK_S = 86_400  # a subscription keeps messages for seven days (deploy/terraform): six are left
+
+
+class Severity(StrEnum):
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """It is raised when `asks` has an answer for `minutes` on end."""
+
+    name: str
+    severity: Severity
+    says: str
+    minutes: int
+    asks: Callable[[Place], str]
+
+
+def late(q: Place, window: str) -> str:
+    return f"{q.rate(LATE, window)} / {q.rate(EVENTS, window)}"
+
+
+def burns(q: Place, times: float, long: str, short: str) -> str:
+    """The budget is spent so many times too fast, for some time and still."""
+    limit = f"{times * BUDGET:g}"
+    return f"({late(q, long)} > {limit} and {late(q, short)} > {limit})"
+
+
+ALERTS = (
+    Alert("LateFast", Severity.PAGE,
+          f"So many events take longer than {IN_TIME_S} s that a month's budget is gone in two days.", 2,
+          lambda q: burns(q, 14.4, "1h", "5m")),
+    Alert("LateSlow", Severity.PAGE,
+          f"So many events take longer than {IN_TIME_S} s that a month's budget is gone in five days.", 5,
+          lambda q: burns(q, 6, "6h", "30m")),
+    Alert("LateCreeping", Severity.TICKET,
+          f"So many events take longer than {IN_TIME_S} s that a month's budget will not last the month.", 60,
+          lambda q: f"{burns(q, 3, '1d', '2h')} or {burns(q, 1, '3d', '6h')}"),
+    Alert("Stalled", Severity.PAGE,
+          f"The oldest event has waited for more than {STALLED_S // 60} minutes: too little is assessed.", 2,
+          lambda q: f"{q.latest(OLDEST)} > {STALLED_S}"),
+    Alert("EventsAtRisk", Severity.PAGE,
+          "The oldest event has waited for a day. Pub/Sub drops it after seven.", 5,
+          lambda q: f"{q.latest(OLDEST)} > {AT_RISK_S}"),
+    Alert("JobDown", Severity.PAGE, "No job tells anything, or it has failed.", 5, lambda q: q.down(EVENTS)),
+    Alert("Waiting", Severity.PAGE, "The job waits for Redis, Pub/Sub or BigQuery.", 5,
+          lambda q: f"{q.latest(WAITING, by_label=True)} > 0"),
+    Alert("Rejects", Severity.TICKET, "More than 1 % of the messages are dead letters.", 15,
+          lambda q: f"{q.rate(REJECTS, '15m')} / {q.rate(EVENTS, '15m')} > 0.01"),
+    Alert("Duplicates", Severity.TICKET, "More than 10 % of the events come again.", 30,
+          lambda q: f"{q.rate(DUPLICATES, '30m')} / {q.rate(EVENTS, '30m')} > 0.1"),
+    Alert("Conflicts", Severity.TICKET, "More than 10 % of the events are done twice, as workers meet in records.", 30,
+          lambda q: f"{q.rate(CONFLICTS, '30m')} / {q.rate(EVENTS, '30m')} > 0.1"),
+    Alert("RedisSlow", Severity.TICKET, "Reading or committing a batch takes more than half a second.", 15,
+          lambda q: f"{q.mean(STAGE, '15m', 'read')} > 0.5 or {q.mean(STAGE, '15m', 'commit')} > 0.5"),
+    Alert("RedisFull", Severity.PAGE, "Redis uses more than 80 % of its memory; full, it refuses to write.", 5,
+          lambda q: f"{q.latest(REDIS_USED)} / ({q.latest(REDIS_LIMIT)} > 0) > 0.8"),
+    Alert("ModelSlow", Severity.TICKET, "Scoring a batch takes more than half a second.", 15,
+          lambda q: f"{q.mean(STAGE, '15m', 'score')} > 0.5"),
+    Alert("SinksSlow", Severity.TICKET, "Batches wait for more than two seconds until they have left.", 15,
+          lambda q: f"{q.mean(STAGE, '15m', 'send')} > 2"),
+    Alert("BreakerOpen", Severity.PAGE,
+          "More customers than the policy allows in an hour would have been recommended for off-boarding.", 0,
+          lambda q: f"{q.rate(HELD, '10m')} > 0"),
+    Alert("LevelsUnusual", Severity.TICKET,
+          "Three times as many levels change, of as many events, as at the same time yesterday.", 30,
+          lambda q: _against_yesterday(q)),
+    Alert("ModelRefused", Severity.TICKET, "A promoted bundle cannot be used; the one before stays in use.", 0,
+          lambda q: f"{q.rate(MODELS_REFUSED, '10m')} > 0"),
+    Alert("ModelsDiffer", Severity.TICKET, "Workers have been using different models for half an hour.", 30,
+          lambda q: f"count({q.rate(MODEL, by_label=True)} > 0) > 1"),
+    Alert("ScoreDrift", Severity.TICKET, "Scores are distributed differently from training's (PSI above 0.2).", 60,
+          lambda q: f"{q.rate(DRIFT, '6h', value='score')} / {q.rate(DRIFT_CHECKS, '6h')} > 0.5"),
+    Alert("FeatureDrift", Severity.TICKET,
+          "A fifth of the features are distributed differently from training's (PSI above 0.2).", 60,
+          lambda q: f"{q.rate(DRIFT, '6h', value='features')} / {q.rate(DRIFT_CHECKS, '6h')} > 0.5"),
+)  # fmt: skip
+
+
+def _against_yesterday(q: Place) -> str:
+    share = f"{q.rate(LEVEL_CHANGES, '1h')} / {q.rate(EVENTS, '1h')}"
+    yesterday = share.replace("[1h]", "[1h] offset 1d")
+    return f"{share} > 3 * ({yesterday})"

@@ -1,0 +1,98 @@
+"""What is on the dashboards, from the top: is it well, how much, how fast, what comes out, and what it stands on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploy.monitoring import alerts
+from deploy.monitoring.language import JOB, Cloud, NotThere, Place
+from pipeline import metrics as m
+
+Question = Callable[[Place], str]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines by their legend; {label} stands for a label's value. What a place cannot answer is left out there."""
+
+    title: str
+    unit: str  # as Grafana names it
+    lines: tuple[tuple[str, Question], ...]
+
+
+def lines(**of: Question) -> tuple[tuple[str, Question], ...]:
+    return tuple(of.items())
+
+
+def rate(metric: m.Metric, times: int = 1) -> Question:
+    """A second, or in so many seconds."""
+    return lambda q: q.rate(metric) + (f" * {times}" if times > 1 else "")
+
+
+def by_label(metric: m.Metric) -> Question:
+    return lambda q: q.rate(metric, by_label=True)
+
+
+def stage(name: str) -> tuple[tuple[str, Question], ...]:
+    return (
+        (f"{name}, mean", lambda q: q.mean(m.STAGE, value=name)),
+        (f"{name}, 99 %", lambda q: q.quantile(m.STAGE, 0.99, value=name)),
+    )
+
+
+def spread(metric: m.Metric) -> tuple[tuple[str, Question], ...]:
+    return (
+        ("mean", lambda q: q.mean(metric)),
+        ("median", lambda q: q.quantile(metric, 0.5)),
+        ("99 %", lambda q: q.quantile(metric, 0.99)),
+    )
+
+
+def latest(metric: m.Metric, how: str = "max", each: bool = False) -> Question:
+    return lambda q: q.latest(metric, how, each)
+
+
+def of_dataflow(metric: str) -> Question:
+    """What Dataflow itself says of the job."""
+
+    def ask(q: Place) -> str:
+        if not isinstance(q, Cloud):
+            raise NotThere("only Dataflow says so")
+        return f"max(dataflow_googleapis_com:{metric}{{{JOB}}})"
+
+    return ask
+
+
+HOUR_S = 3_600
+PANELS = (
+    Panel("Late events, of the budget (1: just so)", "short", tuple(
+        (window, lambda q, window=window: f"{alerts.late(q, window)} / {alerts.BUDGET}")
+        for window in ("5m", "1h", "6h"))),
+    Panel("Events a second", "short", lines(done=rate(m.EVENTS), late=rate(m.LATE))),
+    Panel("Backlog", "short", lines(messages=latest(m.BACKLOG))),
+    Panel("Oldest event not acknowledged", "s", lines(age=latest(m.OLDEST))),
+    Panel("System lag: publishing to assessed", "s", (*spread(m.LAG), ("Dataflow", of_dataflow("job_system_lag")))),
+    Panel("Event-time lag", "s", (*spread(m.EVENT_LAG), ("watermark", of_dataflow("job_data_watermark_age")))),
+    Panel("Dead letters a second, by reason", "short", (("{reason}", by_label(m.REJECTS)),)),
+    Panel("Duplicates and conflicts a second", "short",
+          lines(duplicates=rate(m.DUPLICATES), conflicts=rate(m.CONFLICTS))),
+    Panel("Changes an hour", "short", lines(
+        levels=rate(m.LEVEL_CHANGES, HOUR_S), alerts=rate(m.ALERTS, HOUR_S),
+        recommendations=rate(m.RECOMMENDATIONS, HOUR_S), held=rate(m.HELD, HOUR_S))),
+    Panel("Breaker (1: open)", "short", lines(open=latest(m.BREAKER))),
+    Panel("Scored events a second, by upper end of the score", "short", (("{band}", by_label(m.SCORES)),)),
+    Panel("Drift of the scores (PSI)", "short", lines(score=latest(m.SCORE_PSI, "avg"))),
+    Panel("Drift of the features (PSI)", "short", (("{feature}", latest(m.FEATURE_PSI, "avg", each=True)),)),
+    Panel("Share of checks that found drift", "percentunit", tuple(
+        (what, lambda q, what=what: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}")
+        for what in m.DRIFTED)),
+    Panel("Events a second, by model", "short", (("{model}", by_label(m.MODEL)),)),
+    Panel("Bundles refused an hour", "short", lines(refused=rate(m.MODELS_REFUSED, HOUR_S))),
+    Panel("Redis: time of a batch", "s", (*stage("read"), *stage("commit"))),
+    Panel("Redis: memory", "bytes", lines(used=latest(m.REDIS_USED), limit=latest(m.REDIS_LIMIT))),
+    Panel("ONNX: time of a batch", "s", (*stage("score"), *stage("shadow"))),
+    Panel("Time of a batch in the other stages, mean", "s", tuple(
+        (name, lambda q, name=name: q.mean(m.STAGE, value=name))
+        for name in m.STAGES if name not in ("read", "commit", "score", "shadow"))),
+    Panel("Messages of a batch", "short", spread(m.BATCH)),
+    Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
+)  # fmt: skip

@@ -1,0 +1,139 @@
+"""Every metric of the job, named once: what is counted, in which unit, and under which name it is found where.
+
+Code, dashboards, alerts and docs/metrics.md take names from here. Dataflow has no gauges and no labels: there a
+label's value ends the name, and what only a gauge can say is said by Google's own metric (`cloud`) or not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+NAMESPACE = "riskstream"  # of Beam's metrics, and what names in Prometheus begin with
+STEM = "assess-"  # what names in Beam begin with
+IN_TIME_S = 5  # from publishing to assessed: the objective is about those that take longer
+
+REASONS = ("undecodable", "invalid", "unknown_type", "from_future", "too_late")
+STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
+PARTS = ("redis", "pubsub", "bigquery")
+DRIFTED = ("score", "features")
+LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, IN_TIME_S, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0)
+STAGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
+BATCHES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 20_000)
+# Upper ends of bands of scores: most scores of a rare risk are small.
+BANDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+CLOUD_REDIS, CLOUD_READER = (
+    'instance_id=~".*riskstream.*"',
+    'subscription_id=~".*-events-riskstream"',
+)
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    DISTRIBUTION = "distribution"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`scale` makes the integers that Beam wants of a distribution's values, `beam_unit` names their unit."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    label: str = ""  # what its series differ in
+    values: tuple[str, ...] = ()  # of the label, if all are known beforehand
+    bounds: tuple[float, ...] = ()  # upper ends of a distribution's buckets in Prometheus
+    scale: float = 1
+    beam_unit: str = ""
+    cloud: str = ""  # Google's own metric that says the same, as PromQL names it, with its labels
+
+    @property
+    def beam(self) -> str:
+        """The name in Beam and Dataflow; empty: not there. A label's value follows after a hyphen."""
+        return "" if self.kind is Kind.GAUGE else "-".join(filter(None, (STEM + self.name, self.beam_unit)))
+
+    @property
+    def prometheus(self) -> str:
+        """The name in Prometheus, of a distribution without _bucket, _sum and _count."""
+        ending = {"seconds": "_seconds", "bytes": "_bytes"}.get(self.unit, "")
+        total = "_total" if self.kind is Kind.COUNTER else ""
+        return f"{NAMESPACE}_{self.name.replace('-', '_')}{ending}{total}"
+
+
+def key(metric: Metric, value: str = "") -> str:
+    """How the process's own tally calls a series."""
+    return f"{metric.name}-{value}" if metric.label else metric.name
+
+
+def _counter(name: str, unit: str, meaning: str, label: str = "", values: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, Kind.COUNTER, unit, meaning, label, values)
+
+
+def _gauge(name: str, unit: str, meaning: str, **rest: str | tuple[str, ...]) -> Metric:
+    return Metric(name, Kind.GAUGE, unit, meaning, **rest)  # type: ignore[arg-type]
+
+
+EVENTS = _counter("events", "messages", "Messages done with, whatever came of them.")
+LATE = _counter(
+    "late", "messages", f"Of these, first seen by us and done more than {IN_TIME_S} s after their publishing."
+)
+REJECTS = _counter("rejects", "messages", "Messages that became dead letters.", "reason", REASONS)
+DUPLICATES = _counter("duplicates", "events", "Events that had been counted before.")
+CONFLICTS = _counter("conflicts", "events", "Events done again because another worker had written first.")
+ALERTS = _counter("alerts", "messages", "Alerts published, repeated ones included.")
+LEVEL_CHANGES = _counter("level-changes", "events", "Events that changed their customer's level.")
+RECOMMENDATIONS = _counter("recommendations", "events", "Events that made the policy recommend off-boarding.")
+HELD = _counter("held", "events", "Recommendations that the breaker held back: it is open while this rises.")
+SCORES = _counter(
+    "scores", "events", "Scored events by band of score.", "band", tuple(f"{end:g}" for end in BANDS)
+)
+MODEL = _counter("model", "events", "Events assessed, by the id of the model that did it.", "model")
+MODELS_REFUSED = _counter("models-refused", "bundles", "Promoted bundles that could not be used.")
+DRIFT_CHECKS = _counter("drift-checks", "checks", "Comparisons of scores and features with training's.")
+DRIFT = _counter(
+    "drifted", "checks", "Of these, where scores, or a fifth of the features, have drifted.", "what", DRIFTED
+)
+BATCH = Metric("batch-size", Kind.DISTRIBUTION, "messages", "Messages of a batch.", bounds=BATCHES)
+LAG = Metric(
+    "lag", Kind.DISTRIBUTION, "seconds", "System lag: from publishing to assessed, of each batch's oldest message.",
+    bounds=LAGS_S, scale=1e3, beam_unit="ms",
+)  # fmt: skip
+EVENT_LAG = Metric(
+    "event-lag", Kind.DISTRIBUTION, "seconds", "Event-time lag: since the latest event of each batch happened.",
+    bounds=LAGS_S, scale=1e3, beam_unit="ms",
+)  # fmt: skip
+STAGE = Metric(
+    "stage", Kind.DISTRIBUTION, "seconds",
+    "Time of a batch in a stage: read and commit are Redis, score is ONNX, send waits for BigQuery and Pub/Sub.",
+    "stage", STAGES, STAGES_S, scale=1e6, beam_unit="us",
+)  # fmt: skip
+SCORE_PSI = _gauge("score-psi", "", "Population stability index (PSI) of the scores against training's.")
+FEATURE_PSI = _gauge("feature-psi", "", "The same of each feature.", label="feature")
+BREAKER = _gauge("breaker-open", "", "1 while the hour's recommendations are used up, else 0.")
+WAITING = _gauge(
+    "waiting", "threads", "Threads that wait for a part that is away.", label="part", values=PARTS
+)
+BACKLOG = _gauge(
+    "backlog", "messages", "Messages not acknowledged yet, in the use case's subscription of events.",
+    cloud=f"pubsub_googleapis_com:subscription_num_undelivered_messages{{{CLOUD_READER}}}",
+)  # fmt: skip
+OLDEST = _gauge(
+    "oldest", "seconds", "Age of the oldest of these.",
+    cloud=f"pubsub_googleapis_com:subscription_oldest_unacked_message_age{{{CLOUD_READER}}}",
+)  # fmt: skip
+REDIS_USED = _gauge(
+    "redis-used", "bytes", "Memory that Redis uses, all primaries together.",
+    cloud=f"redis_googleapis_com:stats_memory_usage{{{CLOUD_REDIS}}}",
+)  # fmt: skip
+REDIS_LIMIT = _gauge(
+    "redis-limit", "bytes", "Memory that Redis may use; 0: no limit is set.",
+    cloud=f"redis_googleapis_com:stats_memory_maxmemory{{{CLOUD_REDIS}}}",
+)  # fmt: skip
+
+METRICS = (
+    EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
+    MODELS_REFUSED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, WAITING,
+    BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT,
+)  # fmt: skip
+BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

@@ -1,0 +1,290 @@
+"""How a job is watched: metrics in Beam and for Prometheus, drift, logs of rejects, traces."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
+from pathlib import Path
+from urllib.request import urlopen
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.parser import text_string_to_metric_families
+
+from export.bundle import promote, save
+from features.events import to_json
+from pipeline import graph, metrics, tracing, worker
+from pipeline.assess import Assessments, assess
+from pipeline.drift import LEAST_ROWS, SAMPLE, Drift
+from pipeline.exposition import Endpoint, check
+from pipeline.logs import JsonLines
+from pipeline.message import Message
+from pipeline.metrics import METRICS, Kind, key
+from pipeline.options import Job, beam_options
+from pipeline.progress import Tally, progress
+from pipeline.redis_store import RedisStore
+from pipeline.rejects import EXAMPLES, tell_rejects
+from pipeline.source import Messages
+from pipeline.steps import decode, encode
+from pipeline.store import MemoryStore
+from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
+from tests.pipeline.models import engine, trained
+from tests.pipeline.servers import RedisServer, free_port
+
+ROOT = Path(__file__).parents[2]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+SEND = {"assess-stage-us-send"}  # of a step that the graph under test does not have
+
+
+@pytest.fixture
+def job(tmp_path: Path, redis_server: RedisServer) -> Iterator[Job]:
+    redis_server.client.flushall()
+    root = str(tmp_path / "bundles")
+    save(trained(market()), root)
+    promote(root, trained(market()).manifest.id)
+    found = Job.load(
+        MARKET, bundle=root, redis_url=redis_server.url, project="project-1", metrics_port=free_port()
+    ).with_paths()
+    yield found
+    worker.close(found)
+
+
+def messages(events: list[Sent], **attributes: str) -> Messages:
+    return Messages(
+        Message(to_json(e.event), {"event_type": e.event_type, **attributes}, str(i), e.published_us)
+        for i, e in enumerate(events)
+    )
+
+
+def scraped(port: int) -> dict[str, dict[tuple[str, ...], float]]:
+    """Values by name and labels' values, of what Prometheus would see."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(of for _, of in sorted(sample.labels.items()))] = (
+                sample.value
+            )
+    return found
+
+
+def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
+    """Beam's metrics are what Dataflow hands to Cloud Monitoring."""
+    progress.counts.clear()
+    events = history(market(), 900, seed=21)
+    batches = [messages(events[i : i + 150]) for i in range(0, 900, 150)]
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
+    source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
+    graph.assessed(source, job)
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(metrics.NAMESPACE))
+    counted = {one.key.metric.name: one.committed for one in found["counters"]}
+    told = {key(metric, value) for metric in METRICS for value in metric.values or ("",)}
+    for name, number in counted.items():
+        own = name.removeprefix(metrics.STEM)
+        assert own in told or own == key(metrics.MODEL, trained(market()).manifest.id)
+        assert number == progress.counts[own], name
+    distributed = {one.key.metric.name for one in found["distributions"]}
+    for metric in METRICS:
+        if metric.beam and metric.label:
+            names = {f"{metric.beam}-{value}" for value in metric.values} - SEND - {"assess-stage-us-shadow"}
+            assert names <= counted.keys() | distributed, metric.name
+        elif metric.beam:
+            assert metric.beam in counted.keys() | distributed, metric.name
+    assert counted["assess-events"] == counted["assess-late"] + counted["assess-duplicates"] == 900
+    assert sum(counted[f"assess-scores-{value}"] for value in metrics.SCORES.values) > 600
+    assert counted["assess-drift-checks"] == 1
+    values = scraped(job.metrics_port or 0)
+    assert values["riskstream_events_total"][()] == progress.counts["events"]
+    assert values["riskstream_score_psi"][()] == progress.gauges["score-psi"]
+    assert values["riskstream_stage_seconds_bucket"]["+Inf", "read"] == sum(
+        progress.seen["stage-read"].counts
+    )
+
+
+def test_bands_hold_the_scores_up_to_their_end() -> None:
+    from pipeline.counters import in_bands
+
+    rng = np.random.default_rng(1)
+    score = np.concatenate([rng.random(500), metrics.BANDS, [0.0]]).astype(np.float32)
+    found = in_bands(score)
+    below = [-1.0, *(float(np.float32(end)) for end in metrics.BANDS)]
+    expected = [int(np.count_nonzero((score > low) & (score <= high))) for low, high in pairwise(below)]
+    assert list(found.values()) == expected and list(found) == [f"scores-{end:g}" for end in metrics.BANDS]
+
+
+def test_a_distribution_is_counted_by_bucket() -> None:
+    tally = Tally((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 9.0):
+        tally.add(value)
+    assert tally.counts == [2, 1, 1] and tally.total == 12.0
+
+
+def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:
+    """Each process of a crew takes the next; and what is away is not told as if it were there."""
+    first = Endpoint(job, RedisStore(redis_server.url, timedelta(1)))
+    second = Endpoint(job, RedisStore("redis://127.0.0.1:1", timedelta(1)))
+    with closing(second):
+        with closing(first):
+            with pytest.raises(OSError, match="in use"):
+                check("127.0.0.1", first.port)
+            assert first.port == job.metrics_port < second.port
+            first._ask()
+            assert scraped(second.port)["riskstream_redis_used_bytes"][()] > 100_000
+        with pytest.raises(OSError):
+            scraped(first.port)
+        second._ask()
+        assert "riskstream_redis_used_bytes" not in scraped(second.port)
+
+
+@lru_cache
+def said_of(n: int) -> Assessments:
+    return assess(engine(market(), MemoryStore()), batched(market(), history(market(), n, seed=3)))
+
+
+def scored(n: int, shift: float, seed: int) -> Assessments:
+    """n events with features and scores as in training, the features times a factor."""
+    rng, said = np.random.default_rng(seed), said_of(n)
+    vectors = np.float32(shift) * rng.lognormal(2, 2, said.vectors.shape).astype(np.float32)
+    vectors[rng.random(vectors.shape) < 0.1] = np.nan
+    found = engine(market(), MemoryStore()).scorer.score(vectors)
+    return replace(
+        said, vectors=vectors, score=np.where(np.isnan(said.score), np.nan, found).astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize(("shift", "is_drift"), [(1.0, 0), (30.0, 1)])
+def test_drift_is_found_where_there_is_some(shift: float, is_drift: int) -> None:
+    drift = Drift(trained(market()))
+    found = [drift.seen(scored(1_000, shift, seed=i), float(i)) for i in range(LEAST_ROWS // SAMPLE + 3)]
+    assert not any(found[: LEAST_ROWS // SAMPLE]), "too few rows to say anything"
+    expected = {"drift-checks": 1, "drifted-score": is_drift, "drifted-features": is_drift}
+    assert [each for each in found if each] == [expected], "once, as a look is due every half minute"
+    assert (progress.gauges["score-psi"] > 0.2) == bool(is_drift)
+    assert drift.seen(scored(1_000, shift, seed=99), 60.0) == expected
+
+
+def test_drift_is_told_of_the_model_in_use_only() -> None:
+    drift, said = Drift(trained(market())), replace(said_of(1_000), model_version="another")
+    assert not any(drift.seen(said, float(i)) for i in range(20))
+
+
+def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixture) -> None:
+    attributes = {"event_type": "payment", "event_id": "e7", "traceparent": PARENT}
+    bad = Message(b'{"customer": "ann@bank.example", "amount": "SECRET"}', attributes, "m7", START_US)
+    decoded = decode(market(), [bad] * (EXAMPLES + 2))
+    with caplog.at_level(logging.WARNING):
+        tell_rejects(decoded.rejects)
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert len(lines) == EXAMPLES + 1 and "2 more" in lines[-1]["message"]
+    expected = {"severity": "WARNING", "event_id": "e7", "event_type": "payment", "message_id": "m7",
+                "reason": "invalid", "trace_id": TRACE}  # fmt: skip
+    assert lines[0].items() >= expected.items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", lines[0]["time"])
+    text = json.dumps(lines)
+    assert "ann@bank" not in text and "SECRET" not in text
+    assert all(word in lines[0]["message"] for word in ("e7", TRACE)), "a log without JSON says it too"
+
+
+def test_the_log_of_a_command_is_json_if_wanted() -> None:
+    code = "import logging, commands.frame as f; f.set_log(f.Log.JSON, True); logging.getLogger('a').info('b %d', 1)"
+    environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": "p"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, env=environment
+    )
+    assert json.loads(done.stderr).items() >= {"severity": "INFO", "logger": "a", "message": "b 1"}.items()
+
+
+@pytest.mark.parametrize("name", tracing.ATTRIBUTES)
+def test_an_alert_and_a_dead_letter_keep_the_trace_of_their_message(name: str) -> None:
+    events = history(market(), 300, seed=6)
+    sent = [*messages(events, **{name: PARENT}), Message(b"", {name: PARENT}, "m", START_US)]
+    decoded = decode(market(), sent)
+    leaves = encode(decoded, assess(engine(market(), MemoryStore()), decoded.events), START_US)
+    assert leaves.alerts and {alert.attributes["traceparent"] for alert in leaves.alerts} == {PARENT}
+    assert leaves.dead_letters[0].attributes[name] == PARENT
+
+
+@pytest.mark.parametrize("found", ["", "00-xyz", PARENT + "0", PARENT.upper()])
+def test_what_is_not_a_traceparent_is_none(found: str) -> None:
+    assert tracing.parent_of({"traceparent": found}) == ""
+    assert tracing.parent_of({}) == "" == tracing.trace_id("")
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes spans as an OpenTelemetry collector does."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            import gzip
+
+            body = gzip.decompress(body)
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+BATCH = f"""
+from pipeline import tracing
+tracing.start()
+stages = {{"decode": (1_000_000_000, 0.5), "read": (1_600_000_000, 0.25)}}
+parent = tracing.batch(1_000_000_000, stages, ["{PARENT}"], messages=3, model="m")
+tracing.emitted(parent, 2_000_000_000)
+print(parent)
+"""
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_batch_is_a_trace_if_a_collector_is_named(is_on: bool) -> None:
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        server.spans = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = {tracing.ENDPOINT: f"http://127.0.0.1:{server.server_port}"} if is_on else {}
+        environment = {**os.environ, tracing.SAMPLER: "always_on", **own}
+        done = subprocess.run(
+            [sys.executable, "-c", BATCH], cwd=ROOT, capture_output=True, check=True, env=environment
+        )
+        server.shutdown()
+        spans = {span.name: span for span in server.spans}  # type: ignore[attr-defined]
+    if not is_on:
+        assert done.stdout.decode().strip() == "" and not spans
+        return
+    assert spans.keys() == {"batch", "decode", "read", "emit"}
+    whole = spans["batch"]
+    assert tracing.parent_of({"traceparent": done.stdout.decode().strip()})[3:35] == whole.trace_id.hex()
+    assert {span.parent_span_id for name, span in spans.items() if name != "batch"} == {whole.span_id}
+    assert [link.trace_id.hex() for link in whole.links] == [TRACE]
+    read = spans["read"]
+    assert (read.start_time_unix_nano, read.end_time_unix_nano) == (1_600_000_000, 1_850_000_000)
+    assert {each.key for each in whole.attributes} == {"messages", "model"}
+
+
+def test_kinds_are_told_as_what_they_are(job: Job, redis_server: RedisServer) -> None:
+    own = Endpoint(job, RedisStore(redis_server.url, timedelta(1)))
+    with closing(own), urlopen(f"http://127.0.0.1:{own.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    kinds = {Kind.DISTRIBUTION: "histogram", Kind.COUNTER: "counter", Kind.GAUGE: "gauge"}
+    for metric in METRICS:
+        assert f"# TYPE {metric.prometheus} {kinds[metric.kind]}\n" in text
+        assert f"# HELP {metric.prometheus} {metric.meaning}" in text
