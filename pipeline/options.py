@@ -13,6 +13,10 @@ from features.usecase import UseCase, parse
 RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
 DATAFLOW = "DataflowRunner"
 LOCAL = "FnApiRunner"
+FLINK = "FlinkRunner"
+# Flink finalizes bundles, that is, acknowledges messages, after a checkpoint and never without. Its state is a
+# position for each puller, so one a second costs nothing and stays far below the acknowledgement deadline of 60 s.
+FLINK_CHECKPOINTS = "--checkpointing_interval=1000"  # ms
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Job:
     redis_cluster: bool = False
     prefix: str = "riskstream"  # of keys in Redis
     batch: int = 16_000  # messages at most; the more, the more share the reading and writing of a record
-    workers: int = 1  # processes on this machine
+    workers: int = 1  # processes on this machine; on another runner, pullers
     generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
     state: str = ".riskstream"  # folder for job.json
     cold: bool = False  # it may start on a store that nothing has filled
@@ -70,11 +74,17 @@ def record_ttl(use_case: UseCase) -> timedelta:
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options: a streaming pipeline, locally unless another runner is named."""
     options = PipelineOptions(list(beam_args))
+    if runner_of(options) == FLINK and not any(map(is_of_checkpoints, beam_args)):
+        options = PipelineOptions([*beam_args, FLINK_CHECKPOINTS])
     standard = options.view_as(StandardOptions)
     standard.streaming = True
     standard.runner = standard.runner or LOCAL
     options.view_as(SetupOptions).save_main_session = False  # steps are in modules
     return options
+
+
+def is_of_checkpoints(argument: str) -> bool:
+    return argument.startswith(FLINK_CHECKPOINTS.partition("=")[0])
 
 
 def runner_of(options: PipelineOptions) -> str:
