@@ -9,14 +9,11 @@ from typing import Any, Self
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from features.usecase import UseCase, parse
+from pipeline.flink import FLINK, with_checkpoints
 
 RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
 DATAFLOW = "DataflowRunner"
 LOCAL = "FnApiRunner"
-FLINK = "FlinkRunner"
-# Flink finalizes bundles, that is, acknowledges messages, after a checkpoint and never without. Its state is a
-# position for each puller, so one a second costs nothing and stays far below the acknowledgement deadline of 60 s.
-FLINK_CHECKPOINTS = "--checkpointing_interval=1000"  # ms
 
 
 @dataclass(frozen=True)
@@ -74,17 +71,13 @@ def record_ttl(use_case: UseCase) -> timedelta:
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options: a streaming pipeline, locally unless another runner is named."""
     options = PipelineOptions(list(beam_args))
-    if runner_of(options) == FLINK and not any(map(is_of_checkpoints, beam_args)):
-        options = PipelineOptions([*beam_args, FLINK_CHECKPOINTS])
+    if runner_of(options) == FLINK:
+        options = PipelineOptions(with_checkpoints(beam_args))
     standard = options.view_as(StandardOptions)
     standard.streaming = True
     standard.runner = standard.runner or LOCAL
     options.view_as(SetupOptions).save_main_session = False  # steps are in modules
     return options
-
-
-def is_of_checkpoints(argument: str) -> bool:
-    return argument.startswith(FLINK_CHECKPOINTS.partition("=")[0])
 
 
 def runner_of(options: PipelineOptions) -> str:

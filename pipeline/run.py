@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline import crew, worker
+from pipeline import crew, flink, worker
 from pipeline.bigquery import SinkUnavailable
 from pipeline.checks import CannotStart, check, note_start
 from pipeline.graph import stream
@@ -79,6 +79,7 @@ def generation(job: Job, options: PipelineOptions) -> None:
 
 def submit(job: Job, options: PipelineOptions) -> int:
     """Hands the pipeline to another runner, which supervises it."""
+    flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
     stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
     result = pipeline.run()

@@ -1,10 +1,21 @@
 """`python -m deploy.flink up` and `down`: what `make flink-up` and `make flink-down` do."""
 
 import argparse
+import os
 import shlex
 import sys
+from collections.abc import Mapping
 
 from deploy.flink import cluster, files
+from deploy.local import stack
+
+
+def stack_environment() -> Mapping[str, str]:
+    """Where the workers find Redis, Pub/Sub and BigQuery; what is in the environment already, if no stack is up."""
+    try:
+        return stack.environment()
+    except stack.StackError:
+        return {}
 
 
 def main() -> int:
@@ -13,8 +24,9 @@ def main() -> int:
     parser.add_argument("--task-managers", type=int, default=2)
     told = parser.parse_args()
     if told.verb == "down":
-        print("stopped" if cluster.down() else f"no Flink was up in {files.FOLDER}")
+        print("stopped" if cluster.down() else f"no Flink was up in {cluster.FOLDER}")
         return 0
+    os.environ.update(stack_environment())
     try:
         found = cluster.up(task_managers=told.task_managers)
     except files.FlinkMissing as error:

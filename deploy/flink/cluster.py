@@ -5,7 +5,6 @@ them. Small on purpose: a task manager here only hands bundles to a Python worke
 """
 
 import json
-import os
 import socket
 import time
 import urllib.error
@@ -22,10 +21,23 @@ from deploy.flink import files
 from deploy.local.processes import Process, last_lines, python_module, start
 from deploy.local.services import ANSWER_TIMEOUT_S, HOST
 
+FOLDER = files.FOLDER / "cluster"  # configuration, logs, checkpoints
 STATE = "cluster.json"
 START_TIMEOUT_S = 120.0  # two virtual machines and Beam's imports, on a busy machine
 POLL_S = 0.2
 SLOTS = 2  # a task manager; one that is left can take over all tasks
+MEMORY = {  # of a task manager; its own scripts would work all of these out
+    "framework.heap.size": "128m",
+    "framework.off-heap.size": "64m",
+    "task.heap.size": "384m",
+    "task.off-heap.size": "64m",
+    "managed.size": "32m",
+    "network.min": "32m",
+    "network.max": "32m",
+    "jvm-metaspace.size": "256m",
+    "jvm-overhead.min": "64m",
+    "jvm-overhead.max": "64m",
+}
 HEAPS = {"job manager": "512m", "task manager": "512m"}
 ENTRY_POINTS = {
     "job manager": "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
@@ -64,7 +76,7 @@ class Cluster:
             "--runner=FlinkRunner",
             f"--flink_master={self.url}",
             "--flink_submit_uber_jar",
-            f"--flink_job_server_jar={files.runner(Path(self.folder))}",
+            f"--flink_job_server_jar={files.runner()}",
             "--environment_type=EXTERNAL",
             f"--environment_config=localhost:{self.pool_port}",
             f"--parallelism={parallelism}",
@@ -76,6 +88,13 @@ class Cluster:
         with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:
             return json.loads(answer.read() or b"{}")
 
+    def kill(self, process: Process) -> None:
+        """kill -9: it can finish nothing. Returns when it has ended."""
+        found = process.found()
+        assert found is not None, f"process {process.pid} has ended before"
+        found.kill()
+        found.wait()
+
     def registered(self) -> int:
         """Task managers that the job manager knows; 0 if it does not answer."""
         try:
@@ -84,37 +103,40 @@ class Cluster:
             return 0
 
 
-def up(folder: Path = files.FOLDER, task_managers: int = 2) -> Cluster:
+def up(folder: Path = FOLDER, task_managers: int = 2) -> Cluster:
     """Starts a cluster and waits until all of it answers. Raises FlinkMissing, RuntimeError."""
+    jars = files.fetch()
+    files.runner()
     down(folder)
     folder = folder.resolve()
-    jars = files.fetch(folder)
-    files.runner(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     rest, pool, rpc = free_ports(3)
     configure(folder, rest, rpc)
     with ExitStack() as undo:
 
-        def started(name: str, command: list[str], **environment: str) -> Process:
-            process = start(command, folder, log_of(folder, name), environment)
+        def started(name: str, command: list[str]) -> Process:
+            process = start(command, folder, log_of(folder, name))
             undo.callback(end, process)
+            processes.append(process)
             return process
+
+        processes: list[Process] = []
 
         cluster = Cluster(
             str(folder), rest, pool,
             started("job-manager", java(jars, folder, "job manager")),
-            started("pool", pool_command(pool), PATH=python_first()),
+            started("pool", python_module("deploy.flink.pool", "--port", str(pool))),
             tuple(
                 started(f"task-manager-{i}", java(jars, folder, "task manager")) for i in range(task_managers)
             ),
         )  # fmt: skip
-        wait_for(lambda: cluster.registered() == task_managers, folder)
-        wait_for(lambda: listens(pool), folder)
+        wait_for(lambda: cluster.registered() == task_managers and listens(pool), processes, folder)
         (folder / STATE).write_text(json.dumps(asdict(cluster), indent=2))
         undo.pop_all()
     return cluster
 
 
-def down(folder: Path = files.FOLDER) -> bool:
+def down(folder: Path = FOLDER) -> bool:
     """Stops the cluster that was started in the folder and waits for its end. False: there was none."""
     file = folder / STATE
     if not file.exists():
@@ -127,7 +149,7 @@ def down(folder: Path = files.FOLDER) -> bool:
 
 
 @contextmanager
-def running(folder: Path = files.FOLDER, task_managers: int = 2) -> Iterator[Cluster]:
+def running(folder: Path = FOLDER, task_managers: int = 2) -> Iterator[Cluster]:
     """A cluster for as long as the block lasts."""
     try:
         yield up(folder, task_managers)
@@ -163,11 +185,7 @@ def configure(folder: Path, rest: int, rpc: int) -> None:
         "taskmanager.numberOfTaskSlots": SLOTS,
         "taskmanager.load-balance.mode": "SLOTS",  # tasks go to all task managers
         "taskmanager.cpu.cores": 1,
-        "taskmanager.memory.task.heap.size": "256m",
-        "taskmanager.memory.task.off-heap.size": "64m",
-        "taskmanager.memory.managed.size": "32m",
-        "taskmanager.memory.network.min": "32m",
-        "taskmanager.memory.network.max": "32m",
+        **{f"taskmanager.memory.{part}": size for part, size in MEMORY.items()},
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "10 s",  # a killed task manager is mostly noticed at once
         "restart-strategy.type": "fixed-delay",
@@ -191,15 +209,6 @@ def java(jars: Path, folder: Path, what: str) -> list[str]:
     ]  # fmt: skip
 
 
-def pool_command(port: int) -> list[str]:
-    return python_module("apache_beam.runners.worker.worker_pool_main", f"--service_port={port}")
-
-
-def python_first() -> str:
-    """A PATH on which `python`, which the pool starts, is this one."""
-    return os.pathsep.join([str(Path(python_module("any")[0]).parent), os.environ.get("PATH", "")])
-
-
 def free_ports(count: int) -> list[int]:
     with ExitStack() as held:  # all are held until the last is chosen: they differ
         sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
@@ -214,10 +223,11 @@ def listens(port: int) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], bool], folder: Path) -> None:
+def wait_for(condition: Callable[[], bool], processes: Sequence[Process], folder: Path) -> None:
+    """Raises RuntimeError when it takes too long, or one of the processes ends."""
     until_s = time.monotonic() + START_TIMEOUT_S
     while not condition():
-        if time.monotonic() > until_s:
+        if time.monotonic() > until_s or not all(process.found() for process in processes):
             logs = "\n".join(f"{log}:\n{last_lines(log)}" for log in sorted(folder.glob("*.log")))
             raise RuntimeError(f"Flink is not up within {START_TIMEOUT_S:g} s. {logs}")
         time.sleep(POLL_S)

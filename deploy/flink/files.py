@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-FOLDER = Path("build/flink")
+FOLDER = Path(__file__).resolve().parents[2] / "build" / "flink"
 PACKAGE = Path(__file__).with_name("requirements.txt")
 SOURCES = Path(__file__).with_name("java")
 WANTED = ("flink-dist-", "log4j-", "flink-python-")  # of some twenty jars
@@ -47,7 +47,9 @@ def download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", *told, "--dest", str(folder), "-r", str(PACKAGE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise FlinkMissing(f"{PACKAGE.read_text().split()[0]} cannot be fetched:\n{done.stderr.strip()[-500:]}")
+        raise FlinkMissing(
+            f"{PACKAGE.read_text().split()[0]} cannot be fetched:\n{done.stderr.strip()[-500:]}"
+        )
     return next(folder.iterdir())
 
 

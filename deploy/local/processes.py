@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +51,7 @@ class Process:
             return
 
 
-def start(
-    command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None
-) -> Process:
+def start(command: Sequence[str], folder: Path, log: Path) -> Process:
     """Starts a process in `folder` that goes on when this one ends; its output is added to `log`."""
     folder.mkdir(parents=True, exist_ok=True)
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -61,7 +59,7 @@ def start(
         child = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **(environment or {}), "PYTHONPATH": python_path},
+            env={**os.environ, "PYTHONPATH": python_path},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
