@@ -32,7 +32,7 @@ from pipeline.run import CannotStart, check, run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market
 from tests.pipeline.models import THRESHOLDS, trained
-from tests.pipeline.servers import RedisServer
+from tests.pipeline.servers import RedisServer, free_port
 
 PROJECT = "local-project"
 PATIENCE_S = 150.0
@@ -87,10 +87,10 @@ def published(broker: Broker, events: list[Sent], *others: Publication) -> None:
 
 
 @contextmanager
-def running(job: Job) -> Iterator[list[int]]:
+def running(job: Job, *beam: str) -> Iterator[list[int]]:
     """The job in a thread of this process; its exit code is there after the block."""
     codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(run(job)))
+    thread = threading.Thread(target=lambda: codes.append(run(job, beam)))
     thread.start()
     try:
         yield codes
@@ -160,6 +160,51 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
     )
     alerts = broker.messages(broker.names.alerts, len(changed))
     assert sorted(a.attributes["id"] for a in alerts) == sorted(f"market:{c}:{s}" for c, s in changed)
+
+
+@pytest.fixture
+def job_server() -> Iterator[str]:
+    """The endpoint of Beam's own job server, in a process that runs what it is given."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "apache_beam.runners.portability.local_job_service_main",
+        "-p",
+        str(port),
+    ]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        yield f"localhost:{port}"
+        process.kill()
+
+
+def test_a_job_elsewhere_is_watched_until_told_to_stop(
+    cloud: bigquery.Client, broker: Broker, job: Job, job_server: str
+) -> None:
+    """It has no generations: there, nothing would begin another one."""
+    events = history(market(), 300, seed=12)
+    flags = (
+        "--runner=PortableRunner",
+        f"--job_endpoint={job_server}",
+        "--environment_type=beam:env:embedded_python:v1",
+    )
+    with running(replace(job, workers=2), *flags) as codes:
+        published(broker, events[:200])
+        until(lambda: left(broker) == 0, "the first part")
+        time.sleep(job.generation_s)
+        published(broker, events[200:])
+        until(lambda: left(broker) == 0, "the second part")
+        assert not codes
+    assert codes == [0]
+    assert count(cloud, job, "assessments") + count(cloud, job, "dead_letters") == 300
+
+
+def test_a_job_elsewhere_that_ends_by_itself_is_a_fault(
+    cloud: bigquery.Client, job: Job, job_server: str
+) -> None:
+    nobody = f"--environment_config=localhost:{free_port()}"
+    flags = ("--runner=PortableRunner", f"--job_endpoint={job_server}", "--environment_type=EXTERNAL", nobody)
+    assert run(job, flags) == 1
 
 
 def test_a_frozen_redis_is_waited_for(

@@ -16,6 +16,7 @@ from tests.chaos.stream import stream
 
 pytestmark = [pytest.mark.flink, pytest.mark.timeout(1_800), pytest.mark.usefixtures("fetched")]
 PULLERS = "4"
+CHECKPOINTS = "--checkpointing_interval=700"  # ms
 BATCH = "500"  # small, so that a kill finds many batches under way
 MESSAGES, DAYS = 30_000, 120
 PUBLISHED_OVER_S = 30.0
@@ -28,12 +29,7 @@ def test_nothing_is_lost_or_doubled_by_killing_a_task_manager(
     own = place(sent.use_case)
     with (
         cluster.running(tmp_path / "flink", task_managers=2) as flink,
-        job_of(
-            own,
-            [*flink.beam_flags(parallelism=2), "--checkpointing_interval=700"],
-            batch=BATCH,
-            workers=PULLERS,
-        ) as job,
+        job_of(own, [*flink.beam_flags(2), CHECKPOINTS], batch=BATCH, workers=PULLERS) as job,
         Lanes(own.names.events, 1) as lanes,
     ):
         job.start()
