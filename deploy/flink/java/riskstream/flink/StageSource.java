@@ -1,5 +1,7 @@
 package riskstream.flink;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.PriorityQueue;
@@ -8,6 +10,7 @@ import org.apache.beam.model.fnexecution.v1.BeamFnApi.DelayedBundleApplication;
 import org.apache.beam.model.fnexecution.v1.BeamFnApi.ProcessBundleResponse;
 import org.apache.beam.model.pipeline.v1.RunnerApi.ExecutableStagePayload;
 import org.apache.beam.runners.core.construction.graph.ExecutableStage;
+import org.apache.beam.runners.core.construction.graph.PipelineNode.PCollectionNode;
 import org.apache.beam.runners.fnexecution.control.BundleFinalizationHandlers;
 import org.apache.beam.runners.fnexecution.control.BundleFinalizationHandlers.InMemoryFinalizer;
 import org.apache.beam.runners.fnexecution.control.BundleProgressHandler;
@@ -22,6 +25,9 @@ import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.fn.data.FnDataReceiver;
 import org.apache.beam.sdk.util.CoderUtils;
 import org.apache.beam.sdk.util.WindowedValue;
+import org.apache.beam.vendor.grpc.v1p48p1.com.google.protobuf.util.Durations;
+import org.apache.flink.api.common.TaskInfo;
+import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.state.CheckpointListener;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
@@ -46,10 +52,12 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
   private final byte[] split;
   private final byte[] process;
   private volatile boolean isRunning = true;
-  private transient volatile InMemoryFinalizer finalizer;
+  private transient InMemoryFinalizer finalizer;
   private transient ListState<byte[]> state;
   private transient boolean isRestored;
-  private transient PriorityQueue<Waiting> waiting; // under the checkpoint lock
+  private transient PriorityQueue<Waiting> waiting; // changed under the checkpoint lock
+  private transient DefaultJobBundleFactory workers;
+  private transient Stage stage;
 
   StageSource(JobInfo job, byte[] split, byte[] process) {
     this.job = job;
@@ -97,9 +105,7 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
 
   @Override
   public void notifyCheckpointComplete(long checkpoint) {
-    if (finalizer != null) {
-      finalizer.finalizeAllOutstandingBundles();
-    }
+    finalizer.finalizeAllOutstandingBundles();
   }
 
   @Override
@@ -107,35 +113,45 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
     isRunning = false;
   }
 
+  /** Starts a worker. What is to be worked on is known before the first checkpoint can be made. */
+  @Override
+  public void open(OpenContext context) throws Exception {
+    workers = DefaultJobBundleFactory.create(job);
+    if (!isRestored) {
+      begin();
+    }
+    stage = new Stage(workers, process);
+    finalizer = BundleFinalizationHandlers.inMemoryFinalizer(stage.bundles.getInstructionRequestHandler());
+  }
+
+  @Override
+  public void close() throws Exception {
+    if (workers != null) {
+      workers.close();
+    }
+  }
+
   @Override
   public void run(SourceContext<Byte> context) throws Exception {
-    try (DefaultJobBundleFactory workers = DefaultJobBundleFactory.create(job)) {
-      if (!isRestored) {
-        begin(context, workers);
-      }
-      Stage stage = new Stage(workers, process);
-      finalizer = BundleFinalizationHandlers.inMemoryFinalizer(stage.bundles.getInstructionRequestHandler());
-      while (isRunning && !waiting.isEmpty()) {
-        work(context, stage);
-      }
+    while (isRunning && !waiting.isEmpty()) {
+      work(context.getCheckpointLock());
     }
   }
 
   /** This task's share of the elements, which every task makes for itself. */
-  private void begin(SourceContext<Byte> context, DefaultJobBundleFactory workers) throws Exception {
-    Stage stage = new Stage(workers, split);
+  private void begin() throws Exception {
+    Stage first = new Stage(workers, split);
+    byte[] impulse = CoderUtils.encodeToByteArray(first.coder, WindowedValue.valueInGlobalWindow(new byte[0]));
     List<byte[]> made = new ArrayList<>();
-    stage.run(CoderUtils.encodeToByteArray(stage.coder, WindowedValue.valueInGlobalWindow(new byte[0])), made::add, null, null);
-    int tasks = getRuntimeContext().getTaskInfo().getNumberOfParallelSubtasks();
-    synchronized (context.getCheckpointLock()) {
-      for (int i = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask(); i < made.size(); i += tasks) {
-        waiting.add(new Waiting(made.get(i), 0));
-      }
+    first.run(impulse, made::add, id -> {}, rest -> {});
+    TaskInfo task = getRuntimeContext().getTaskInfo();
+    for (int i = task.getIndexOfThisSubtask(); i < made.size(); i += task.getNumberOfParallelSubtasks()) {
+      waiting.add(new Waiting(made.get(i), 0));
     }
   }
 
   /** One bundle of the element that is due first; what is left of it takes its place. */
-  private void work(SourceContext<Byte> context, Stage stage) throws Exception {
+  private void work(Object checkpointLock) throws Exception {
     Waiting next = waiting.peek();
     long ms = next.dueMs - System.currentTimeMillis();
     if (ms > 0) {
@@ -143,8 +159,8 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
       return;
     }
     List<Waiting> left = new ArrayList<>();
-    stage.run(next.element, output -> {}, finalizer, left::add);
-    synchronized (context.getCheckpointLock()) {
+    stage.run(next.element, output -> {}, finalizer::requestsFinalization, left::add);
+    synchronized (checkpointLock) {
       waiting.remove(next);
       waiting.addAll(left);
     }
@@ -162,14 +178,16 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
       coder = WireCoders.instantiateRunnerWireCoder(stage.getInputPCollection(), stage.getComponents());
     }
 
-    void run(byte[] element, Consumer<byte[]> outputs, InMemoryFinalizer finalizer, Consumer<Waiting> left)
+    /** One bundle of one element; returns when it is done with. */
+    void run(
+        byte[] element, Consumer<byte[]> outputs, Consumer<String> toFinalize, Consumer<Waiting> left)
         throws Exception {
       try (RemoteBundle bundle =
           bundles.getBundle(
               receivers(outputs),
               StateRequestHandler.unsupported(),
               BundleProgressHandler.ignored(),
-              id -> finalizer.requestsFinalization(id),
+              toFinalize::accept,
               response -> leave(response, left))) {
         onlyReceiver(bundle).accept(CoderUtils.decodeFromByteArray(coder, element));
       }
@@ -182,37 +200,35 @@ public final class StageSource extends RichParallelSourceFunction<Byte>
 
     private static void leave(ProcessBundleResponse response, Consumer<Waiting> left) {
       for (DelayedBundleApplication rest : response.getResidualRootsList()) {
-        long delayMs = rest.getRequestedTimeDelay().getSeconds() * 1_000 + rest.getRequestedTimeDelay().getNanos() / 1_000_000;
-        left.accept(
-            new Waiting(rest.getApplication().getElement().toByteArray(), System.currentTimeMillis() + delayMs));
+        byte[] element = rest.getApplication().getElement().toByteArray();
+        long delayMs = Durations.toMillis(rest.getRequestedTimeDelay());
+        left.accept(new Waiting(element, System.currentTimeMillis() + delayMs));
       }
     }
 
     private OutputReceiverFactory receivers(Consumer<byte[]> outputs) {
       return new OutputReceiverFactory() {
         @Override
+        @SuppressWarnings("unchecked")
         public <OutputT> FnDataReceiver<OutputT> create(String pCollection) {
-          Coder<WindowedValue<OutputT>> coder = coderOf(pCollection);
-          return output -> outputs.accept(CoderUtils.encodeToByteArray(coder, (WindowedValue<OutputT>) output));
+          Coder<WindowedValue<Object>> outputCoder = coderOf(pCollection);
+          return output ->
+              outputs.accept(CoderUtils.encodeToByteArray(outputCoder, (WindowedValue<Object>) output));
         }
       };
     }
 
-    private <T> Coder<WindowedValue<T>> coderOf(String pCollection) {
-      return stage.getOutputPCollections().stream()
-          .filter(node -> node.getId().equals(pCollection))
-          .map(node -> Stage.<T>wireCoder(node, stage))
-          .findFirst()
-          .orElseThrow();
-    }
-
-    private static <T> Coder<WindowedValue<T>> wireCoder(
-        org.apache.beam.runners.core.construction.graph.PipelineNode.PCollectionNode node, ExecutableStage stage) {
+    private Coder<WindowedValue<Object>> coderOf(String pCollection) {
       try {
-        return WireCoders.instantiateRunnerWireCoder(node, stage.getComponents());
-      } catch (java.io.IOException error) {
-        throw new java.io.UncheckedIOException(error);
+        for (PCollectionNode node : stage.getOutputPCollections()) {
+          if (node.getId().equals(pCollection)) {
+            return WireCoders.instantiateRunnerWireCoder(node, stage.getComponents());
+          }
+        }
+      } catch (IOException error) {
+        throw new UncheckedIOException(error);
       }
+      throw new IllegalArgumentException(pCollection + " is not an output of the stage");
     }
   }
 }
