@@ -12,7 +12,9 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-OWN_RUNNER = "FLINK_RUNNER_JAR"  # in the environment: Beam's job server, to be used in place of what is made here
+OWN_RUNNER = (
+    "FLINK_RUNNER_JAR"  # in the environment: Beam's job server, to be used in place of what is made here
+)
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "flink"
 PACKAGE = Path(__file__).with_name("requirements.txt")
 SOURCES = Path(__file__).with_name("java")
@@ -69,7 +71,7 @@ def unpack(archive: Path, into: Path) -> None:
 def runner(folder: Path = FOLDER) -> Path:
     """The jar for Beam's option --flink_job_server_jar. Raises FlinkMissing."""
     if own := os.environ.get(OWN_RUNNER):
-        return Path(own)
+        return Path(own).resolve()
     made = folder / "riskstream-flink.jar"
     sources = sorted(SOURCES.rglob("*.java"))
     if made.exists() and made.stat().st_mtime > max(source.stat().st_mtime for source in sources):

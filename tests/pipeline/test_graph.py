@@ -18,9 +18,9 @@ from export.bundle import SHADOW, Bundle, bundle, promote, save, withdraw
 from features.events import to_json
 from pipeline import graph, model, worker
 from pipeline.assess import assess
+from pipeline.flink import FLINK
 from pipeline.message import Message
 from pipeline.model import Model
-from pipeline.flink import FLINK
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, record_ttl
 from pipeline.progress import progress
 from pipeline.shadow import Watch
