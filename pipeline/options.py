@@ -49,9 +49,11 @@ class Job:
         return parse(self.use_case_text, self.use_case_file)
 
     def with_paths(self) -> Self:
-        """The same job with whole paths."""
+        """The same job with whole paths: a worker elsewhere has another working folder."""
         return replace(
             self,
+            bundle=self.bundle if "://" in self.bundle else str(Path(self.bundle).absolute()),
+            redis_ca_file=self.redis_ca_file and str(Path(self.redis_ca_file).absolute()),
             subscription=_path(self.project, "subscriptions", self.subscription),
             alerts_topic=_path(self.project, "topics", self.alerts_topic),
             dead_letters_topic=_path(self.project, "topics", self.dead_letters_topic),
