@@ -99,6 +99,12 @@ def test_flink_always_makes_checkpoints(flags: tuple[str, ...], expected: str) -
     )
 
 
+def test_a_worker_in_another_folder_finds_the_bundle() -> None:
+    job = Job.load(MARKET, bundle="build/bundles", redis_url="redis://r", project="project-1")
+    assert job.with_paths().bundle == str(Path.cwd() / "build" / "bundles")
+    assert dataclasses.replace(job, bundle="gs://bucket/bundles").with_paths().bundle == "gs://bucket/bundles"
+
+
 def test_decode_parts_events_from_rejects() -> None:
     events = history(market(), 40, seed=1)
     good = messages(events)
