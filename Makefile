@@ -1,8 +1,8 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak worker images digests \
-	declarations template lock clean
+.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak flink-up flink-down flink-test \
+	worker images digests declarations template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3 python; do \
 	$$each -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$each && break; done)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv from requirements.lock (Python 3.11 or 3.12)
 
@@ -73,6 +73,15 @@ chaos: setup ## kill and freeze parts of the system in the middle of streams
 
 soak: setup ## two million events through the job
 	$(BIN)/python -m pytest -m soak -s
+
+flink-up: setup ## a Flink on this machine (needs a JDK), for the stack of riskstream up
+	$(BIN)/python -m deploy.flink up
+
+flink-down: setup ## stop what flink-up has started
+	$(BIN)/python -m deploy.flink down
+
+flink-test: setup kernel ## kill a task manager of Flink in the middle of a stream; throughput beside the local runner's
+	$(BIN)/python -m pytest -m flink -s
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
 	$(call INSTALL,worker)

@@ -59,7 +59,7 @@ def tables(
         "riskstream run --cold",
         "riskstream run --workers 2 --metrics-port 9464",
         "riskstream run --workers 2 --redis-url rediss://:secret@10.0.0.3:6378",
-        "riskstream run -- --runner PrismRunner",
+        "riskstream run --workers 4 -- --runner FlinkRunner --flink_master localhost:8081 --parallelism 2",
     )
 )
 def run(
@@ -75,7 +75,7 @@ def run(
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     batch: Annotated[int, typer.Option(help="Messages assessed at once, at most.")] = 16_000,
-    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine; pullers on another runner.")] = 1,
     generation_s: Annotated[
         float, typer.Option(help="Seconds until the local pipeline is built anew.")
     ] = 300,
@@ -97,6 +97,10 @@ def run(
     Reads events, assesses them, writes assessments, alerts and dead letters. Looks first whether everything
     it needs is there. A bundle that is promoted meanwhile is taken over without a restart. A store that neither
     `riskstream backfill` nor an earlier job has filled with these features is refused, unless --cold is given.
+
+    What follows -- goes to Beam. With --runner FlinkRunner the same job runs on Flink (docs/runners.md): messages are
+    acknowledged after its checkpoints, one a second unless --checkpointing_interval (ms) is given. It is cancelled
+    by SIGTERM and Ctrl-C; what was not acknowledged comes again.
     """
     from features.usecase import load
     from pipeline import options, run, topics

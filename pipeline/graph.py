@@ -7,13 +7,15 @@ breaks the in-place update of a running job.
 import apache_beam as beam
 
 from pipeline import coders, source
-from pipeline.options import DATAFLOW, Job
+from pipeline.options import DATAFLOW, LOCAL, Job
 from pipeline.steps import Assess, Decode, Send
+
+SOURCES = {LOCAL: source.pull, DATAFLOW: source.read}  # another runner: `source.pull_apart`
 
 
 def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> beam.PCollection:
     """Messages in; assessments, alerts and dead letters out."""
-    messages = source.read(job) if runner == DATAFLOW else source.pull(job)
+    messages = SOURCES.get(runner, source.pull_apart)(job)
     return assessed(pipeline | "Messages" >> messages, job) | "Send" >> beam.ParDo(Send(job))
 
 

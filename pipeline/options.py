@@ -9,6 +9,7 @@ from typing import Any, Self
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from features.usecase import UseCase, parse
+from pipeline.flink import FLINK, with_checkpoints
 
 RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
 DATAFLOW = "DataflowRunner"
@@ -33,7 +34,7 @@ class Job:
     redis_cluster: bool = False
     prefix: str = "riskstream"  # of keys in Redis
     batch: int = 16_000  # messages at most; the more, the more share the reading and writing of a record
-    workers: int = 1  # processes on this machine
+    workers: int = 1  # processes on this machine; on another runner, pullers
     generation_s: float = 300.0  # how long one pipeline runs locally: Beam's runner grows with every bundle
     state: str = ".riskstream"  # folder for job.json
     metrics_port: int | None = None  # for Prometheus; each process takes the first free port from there on
@@ -51,9 +52,11 @@ class Job:
         return parse(self.use_case_text, self.use_case_file)
 
     def with_paths(self) -> Self:
-        """The same job with whole paths."""
+        """The same job with whole paths: a worker elsewhere has another working folder."""
         return replace(
             self,
+            bundle=self.bundle if "://" in self.bundle else str(Path(self.bundle).absolute()),
+            redis_ca_file=self.redis_ca_file and str(Path(self.redis_ca_file).absolute()),
             subscription=_path(self.project, "subscriptions", self.subscription),
             alerts_topic=_path(self.project, "topics", self.alerts_topic),
             dead_letters_topic=_path(self.project, "topics", self.dead_letters_topic),
@@ -73,6 +76,8 @@ def record_ttl(use_case: UseCase) -> timedelta:
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options: a streaming pipeline, locally unless another runner is named."""
     options = PipelineOptions(list(beam_args))
+    if runner_of(options) == FLINK:
+        options = PipelineOptions(with_checkpoints(beam_args))
     standard = options.view_as(StandardOptions)
     standard.streaming = True
     standard.runner = standard.runner or LOCAL

@@ -2,26 +2,29 @@
 
 Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
 again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. SIGTERM and SIGINT finish what is
-at hand and acknowledge it.
+at hand and acknowledge it. Another engine's job is watched until it ends, and cancelled by them; Dataflow's goes on.
 """
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline import crew, worker
+from pipeline import crew, flink, worker
 from pipeline.bigquery import SinkUnavailable
 from pipeline.checks import CannotStart, check, note_start
 from pipeline.graph import stream
-from pipeline.options import LOCAL, Job, beam_options, runner_of
+from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, runner_of
 from pipeline.progress import reporting, stop
 from pipeline.pubsub import PubSubUnavailable
 from pipeline.store import StoreUnavailable
@@ -30,11 +33,12 @@ __all__ = ["CannotStart", "check", "run"]
 
 logger = logging.getLogger(__name__)
 AWAY = (StoreUnavailable, SinkUnavailable, PubSubUnavailable)
+POLL_S = 0.5  # how often a job elsewhere is asked for its state
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(job: Job, beam_args: Sequence[str] = ()) -> int:
-    """The exit code, once the job has stopped; with a remote runner, once it is submitted.
+    """The exit code, once the job has stopped; on Dataflow, once it is submitted.
 
     Raises CannotStart before anything is built; later, when a table, topic or permission goes away for good,
     SinkRefused or PubSubRefused.
@@ -74,11 +78,36 @@ def generation(job: Job, options: PipelineOptions) -> None:
 
 
 def submit(job: Job, options: PipelineOptions) -> int:
-    """Hands the pipeline to a remote runner, which supervises it."""
+    """Hands the pipeline to another runner, which supervises it."""
+    flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
-    stream(pipeline, job, runner_of(options))
-    pipeline.run()
+    stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
+    result = pipeline.run()
+    if runner_of(options) == DATAFLOW:
+        return 0
+    with stopping_on_signals():
+        return watch(result)
+
+
+def watch(result: PipelineResult) -> int:
+    """Until the job ends by itself, which is a fault, or is to stop: then it is cancelled.
+
+    What was not acknowledged by then comes again to whoever runs next.
+    """
+    while not stop.wait(POLL_S):
+        if PipelineState.is_terminal(result.state):
+            logger.error("the job ended by itself: %s", last_words(result))
+            return 1
+    result.cancel()
     return 0
+
+
+def last_words(result: PipelineResult) -> str:
+    """Of a job that has ended."""
+    try:
+        return str(result.wait_until_finish())
+    except RuntimeError as error:
+        return str(error)
 
 
 @contextmanager

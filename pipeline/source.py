@@ -50,7 +50,7 @@ class Forever(RestrictionProvider):
         return OffsetRestrictionTracker(restriction)
 
     def split(self, element: object, restriction: OffsetRange) -> Iterator[OffsetRange]:
-        yield restriction  # one puller a process; more processes are more pullers
+        yield restriction  # not to be shared out: more elements are more pullers
 
     def restriction_size(self, element: object, restriction: OffsetRange) -> int:
         return 1
@@ -128,9 +128,25 @@ def message_of(element: PubsubMessage) -> Message:
     return Message(element.data or b"", element.attributes or {}, element.message_id, publish_us)
 
 
+class Pullers(beam.DoFn):
+    """An element for each puller. Flink hands out what is split by its element, so one element stays in one place."""
+
+    def __init__(self, job: Job) -> None:
+        self.pullers = job.workers
+
+    def process(self, element: bytes) -> Iterator[int]:
+        yield from range(self.pullers)
+
+
 def pull(job: Job) -> beam.PTransform:
-    """Batches of messages out of the job's subscription, on any runner with splittable DoFns."""
+    """Batches of messages out of the job's subscription, in this process."""
     return beam.Impulse() | "Pull" >> beam.ParDo(PullMessages(job))
+
+
+def pull_apart(job: Job) -> beam.PTransform:
+    """The same by several pullers, on any runner with splittable DoFns and bundle finalizers."""
+    pullers = beam.Impulse() | "Pullers" >> beam.ParDo(Pullers(job)).with_output_types(int)
+    return pullers | "Pull" >> beam.ParDo(PullMessages(job))
 
 
 def read(job: Job) -> beam.PTransform:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -102,6 +102,7 @@ class Job:
 
     place: Place
     flags: Mapping[str, str] = field(default_factory=dict)
+    beam: Sequence[str] = ()  # Beam's own flags
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -124,7 +125,7 @@ class Job:
         words = [word for flag in flags.items() for word in flag]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "riskstream", "run", "--cold", *words],
+                [sys.executable, "-m", "riskstream", "run", "--cold", *words, "--", *self.beam],
                 cwd=ROOT, env=os.environ, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -169,9 +170,9 @@ class Job:
 
 
 @contextmanager
-def job_of(place: Place, **flags: str) -> Iterator[Job]:
+def job_of(place: Place, beam: Sequence[str] = (), **flags: str) -> Iterator[Job]:
     """A job that does not outlive the test."""
-    job = Job(place, {f"--{name.replace('_', '-')}": value for name, value in flags.items()})
+    job = Job(place, {f"--{name.replace('_', '-')}": value for name, value in flags.items()}, beam)
     try:
         yield job
     finally:

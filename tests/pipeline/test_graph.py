@@ -18,6 +18,7 @@ from export.bundle import SHADOW, Bundle, bundle, promote, save, withdraw
 from features.events import to_json
 from pipeline import graph, model, worker
 from pipeline.assess import assess
+from pipeline.flink import FLINK
 from pipeline.message import Message
 from pipeline.model import Model
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, record_ttl
@@ -71,7 +72,7 @@ def later_model(root: str, days: int = 1) -> Bundle:
     return found
 
 
-@pytest.mark.parametrize(("runner", "place"), [(LOCAL, 0), (DATAFLOW, 1)])
+@pytest.mark.parametrize(("runner", "place"), [(LOCAL, 0), (DATAFLOW, 1), (FLINK, 2)])
 def test_step_labels_are_as_they_were(runner: str, place: int) -> None:
     job = Job.load(MARKET, bundle="b", redis_url="redis://r", project="project-1").with_paths()
     pipeline = beam.Pipeline()
@@ -79,6 +80,29 @@ def test_step_labels_are_as_they_were(runner: str, place: int) -> None:
     names = {transform.unique_name for transform in pipeline.to_runner_api().components.transforms.values()}
     labels = sorted(name for name in names if not name.startswith("ref_"))
     assert labels == LABELS.read_text().split("---\n")[place].split("\n")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), "1000"),
+        (("--checkpointing_interval=5000",), "5000"),
+        (("--checkpointing_interval", "5000"), "5000"),
+    ],
+)
+def test_flink_always_makes_checkpoints(flags: tuple[str, ...], expected: str) -> None:
+    """Without them it would never acknowledge."""
+    options = beam_options(["--runner=FlinkRunner", *flags])
+    assert options.get_all_options(retain_unknown_options=True)["checkpointing_interval"] in (
+        expected,
+        int(expected),
+    )
+
+
+def test_a_worker_in_another_folder_finds_the_bundle() -> None:
+    job = Job.load(MARKET, bundle="build/bundles", redis_url="redis://r", project="project-1")
+    assert job.with_paths().bundle == str(Path.cwd() / "build" / "bundles")
+    assert dataclasses.replace(job, bundle="gs://bucket/bundles").with_paths().bundle == "gs://bucket/bundles"
 
 
 def test_decode_parts_events_from_rejects() -> None:

@@ -91,10 +91,10 @@ def published(broker: Broker, events: list[Sent], *others: Publication) -> None:
 
 
 @contextmanager
-def running(job: Job) -> Iterator[list[int]]:
+def running(job: Job, *beam: str) -> Iterator[list[int]]:
     """The job in a thread of this process; its exit code is there after the block."""
     codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(run(job)))
+    thread = threading.Thread(target=lambda: codes.append(run(job, beam)))
     thread.start()
     try:
         yield codes
@@ -188,6 +188,51 @@ def tell_everything(port: int | None) -> None:
         family = families[metric.prometheus.removesuffix("_total")]
         assert family.samples, f"{name}: on a dashboard, but a running job does not tell it"
         assert metric not in MOVED or max(sample.value for sample in family.samples) > 0, name
+
+
+@pytest.fixture
+def job_server() -> Iterator[str]:
+    """The endpoint of Beam's own job server, in a process that runs what it is given."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "apache_beam.runners.portability.local_job_service_main",
+        "-p",
+        str(port),
+    ]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        yield f"localhost:{port}"
+        process.kill()
+
+
+def test_a_job_elsewhere_is_watched_until_told_to_stop(
+    cloud: bigquery.Client, broker: Broker, job: Job, job_server: str
+) -> None:
+    """It has no generations: there, nothing would begin another one."""
+    events = history(market(), 300, seed=12)
+    flags = (
+        "--runner=PortableRunner",
+        f"--job_endpoint={job_server}",
+        "--environment_type=beam:env:embedded_python:v1",
+    )
+    with running(replace(job, workers=2), *flags) as codes:
+        published(broker, events[:200])
+        until(lambda: left(broker) == 0, "the first part")
+        time.sleep(job.generation_s)
+        published(broker, events[200:])
+        until(lambda: left(broker) == 0, "the second part")
+        assert not codes
+    assert codes == [0]
+    assert count(cloud, job, "assessments") + count(cloud, job, "dead_letters") == 300
+
+
+def test_a_job_elsewhere_that_ends_by_itself_is_a_fault(
+    cloud: bigquery.Client, job: Job, job_server: str
+) -> None:
+    nobody = f"--environment_config=localhost:{free_port()}"
+    flags = ("--runner=PortableRunner", f"--job_endpoint={job_server}", "--environment_type=EXTERNAL", nobody)
+    assert run(job, flags) == 1
 
 
 def test_a_frozen_redis_is_waited_for(
