@@ -55,12 +55,16 @@ class Job:
         """The same job with whole paths: a worker elsewhere has another working folder."""
         return replace(
             self,
-            bundle=self.bundle if "://" in self.bundle else str(Path(self.bundle).absolute()),
-            redis_ca_file=self.redis_ca_file and str(Path(self.redis_ca_file).absolute()),
+            bundle=_whole(self.bundle),
+            redis_ca_file=self.redis_ca_file and _whole(self.redis_ca_file),
             subscription=_path(self.project, "subscriptions", self.subscription),
             alerts_topic=_path(self.project, "topics", self.alerts_topic),
             dead_letters_topic=_path(self.project, "topics", self.dead_letters_topic),
         )
+
+
+def _whole(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def _path(project: str, kind: str, name: str) -> str:
