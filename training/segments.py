@@ -13,12 +13,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
-from export.reasons import duration
 from export.storage import write as write_file
 from features.schema import Feature
 from features.times import rfc3339
 from training.drawing import PLAIN, POSITIVE, figure, style, svg
-from training.pages import environment, number, percent
+from training.pages import environment, quantity
 
 Scored = Any
 SHOWN_FEATURES = 12  # that set the segments apart
@@ -106,20 +105,14 @@ def characteristics(found: Scored) -> list[dict[str, Any]]:
 def usual(feature: Feature, values: NDArray[np.float32]) -> str:
     """The median, or of what is true or not the share of which it is true; unknown values are left out."""
     if feature.choice:
-        return percent(known(np.mean, values))
-    return shown(feature, known(np.median, values))
+        return quantity(known(np.mean, values), "share")
+    return quantity(known(np.median, values), feature.unit)
 
 
 def in_training(feature: Feature, median: float) -> str:
     if not feature.choice or median != median:
-        return shown(feature, median)
+        return quantity(median, feature.unit)
     return "mostly" if median else "mostly not"
-
-
-def shown(feature: Feature, value: float | None) -> str:
-    if feature.unit == "seconds" and value is not None and value == value:
-        return duration(value)
-    return number(value)
 
 
 def known(figure: Callable[..., Any], values: NDArray[np.floating]) -> float | None:

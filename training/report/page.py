@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from export.reasons import duration
 from export.storage import join
 from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.figures import Evaluation, Interval
-from training.pages import environment, number, percent
+from training.pages import environment, percent
 from training.report import plots, words
 from training.report.run import Run, encoded
 
@@ -41,7 +40,7 @@ def page(run: Run) -> str:
     """The HTML."""
     found = run.evaluation
     template = environment(
-        Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits, usual=usual
+        Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits
     )
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
@@ -126,15 +125,6 @@ def notes(found: Evaluation) -> dict[str, list[str]]:
         place = field or ("performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations")
         told.setdefault(place, []).append(note.removeprefix(f"{field}: "))
     return told
-
-
-def usual(found: float | None, unit: str) -> str:
-    """A feature's median (or share) with its unit."""
-    if unit == "share":
-        return percent(found)
-    if unit == "seconds" and found is not None and isfinite(found):
-        return duration(found)
-    return number(found)
 
 
 def interval(found: Interval | float | str | None) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from math import isfinite
+from math import isfinite, log10
 from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
@@ -15,6 +15,7 @@ PER = (
     100_000,
     1_000_000,
 )  # customers or events that a sentence speaks of: the least that serves
+APART = 0.25  # of the larger of two thresholds: more and figures at one say little of the other
 LEAST = 10  # of them flagged and positive, so that whole numbers say enough
 VERDICTS = {
     "promoted": "The model is in use.",
@@ -125,6 +126,25 @@ def target(run: Run, level: str) -> str:
         "this is reached" if found["reached"] else "NO THRESHOLD REACHES THIS; the nearest one was taken"
     )
     return f"The policy asks: {asked}. On customers held out while the threshold was chosen, {reached}."
+
+
+def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
+    """What to think of figures that were measured at a threshold far from the bundle's; empty if they were not."""
+    if level not in found.at:
+        return ""
+    own, judged = run.thresholds[level], found.at[level].threshold
+    if abs(own - judged) <= APART * max(own, judged):
+        return ""
+    return (
+        f"The figures are of a threshold of {judged:.4f}, which was chosen in the same way before the cut in time. "
+        f"The bundle's is {own:.4f}, far from it, so expect other figures: the share of customers that are positive "
+        "changes with the length of a history, and thresholds with it."
+    )
+
+
+def agreed(run: Run) -> int:
+    """Decimals to which the scores of the bundle are those of the learner."""
+    return int(-log10(max(run.parity, 1e-12)))
 
 
 def is_missed(run: Run, level: str) -> bool:
