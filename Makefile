@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format bench realdata chaos soak worker lock clean
+.PHONY: help setup demo kernel test lint format bench realdata chaos soak browser worker lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +56,9 @@ chaos: setup ## kill and freeze parts of the system in the middle of streams
 
 soak: setup ## two million events through the job
 	$(BIN)/python -m pytest -m soak -s
+
+browser: setup kernel ## open the HTML pages in Chromium (the machine's own, or the one that CHROMIUM names)
+	$(BIN)/python -m pytest -m browser -rs
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
 	rm -rf build/lib build/bdist.*

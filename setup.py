@@ -51,6 +51,7 @@ EXTRAS = {
         "cryptography>=50",  # certificates for the tests of TLS
         "hypothesis>=6.170,<7",
         "mypy>=2.4,<3",
+        "playwright>=1.65,<2",  # drives the machine's own Chromium; brings no browser
         "polars>=2.1,<3",  # benchmarks only
         "pytest>=9.2,<10",
         "pytest-timeout>=2.4,<3",
