@@ -155,9 +155,9 @@ def distribution(found: Scored) -> str:
         for name, at in found.thresholds.items():
             side = "right" if name == min(found.thresholds, key=found.thresholds.__getitem__) else "left"
             place = (at, 1.02)
-            words = f" {name.upper()} from {at:.3f} "
+            words = f" {name.upper()} from {at:.3g} "
             rows[0].annotate(words, place, xycoords=("data", "axes fraction"), ha=side, va="bottom")
         rows[0].set_xlim(0, 1)
         rows[-1].set_xlabel("highest score")
-        words = "; ".join(f"{name} from {at:.3f}" for name, at in found.thresholds.items())
+        words = "; ".join(f"{name} from {at:.3g}" for name, at in found.thresholds.items())
         return svg(drawn, "Customers by highest score and level", words)
