@@ -1,8 +1,8 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak flink-up flink-down flink-test \
-	worker images digests declarations template lock clean
+.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak browser flink-up flink-down \
+	flink-test worker images digests declarations template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -82,6 +82,8 @@ flink-down: setup ## stop what flink-up has started
 
 flink-test: setup kernel ## kill a task manager of Flink in the middle of a stream; throughput beside the local runner's
 	$(BIN)/python -m pytest -m flink -s
+browser: setup kernel ## open the HTML pages in Chromium (the machine's own, or the one that CHROMIUM names)
+	$(BIN)/python -m pytest -m browser -rs
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
 	$(call INSTALL,worker)

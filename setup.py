@@ -62,6 +62,7 @@ EXTRAS = {
         "hypothesis>=6.170,<7",
         "kubernetes-validate>=1.37,<1.38",  # ships the schemas of Kubernetes
         "mypy>=2.4,<3",
+        "playwright>=1.65,<2",  # drives the machine's own Chromium; brings no browser
         "polars>=2.1,<3",  # benchmarks only
         "pytest>=9.2,<10",
         "pytest-timeout>=2.4,<3",

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from commands.frame import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
-from commands.output import show_json, staged, tell_bad_rows
+from commands.output import show_json, staged, table, tell_bad_rows
 from commands.streaming import REDIS, TIMES, Prefix, RedisCaFile, RedisCluster, microseconds
 
 app = typer.Typer()
+SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
 RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)]
 Files = Annotated[list[str] | None, FILES]
 Dated = Annotated[
@@ -106,7 +107,8 @@ def score(
 
     Events go through the stream's own assessment and policy in event-time order, so scores and levels are those
     that the stream would have come to. Which events a file has is told by its columns; no label is needed. The
-    report has the segments and the customers to part with. Bad rows are told; the exit code is then 1.
+    report has the segments and the off-boarding list, of which the first are printed. Bad rows are told; the exit
+    code is then 1.
     """
     from export import bundle as bundles
     from features.usecase import load
@@ -134,8 +136,26 @@ def score(
     tell_bad_rows(found.bad_rows, found.bad)
     facts = standings.summary(scored) | {"events": len(found), "bad": found.bad, "out": str(out)}
     facts |= {"report": str(report) if report else None, "seconds": round(time.monotonic() - started_s, 3)}
-    show_json(facts) if as_json else typer.echo("\n".join(standings.told(facts)))
+    if as_json:
+        show_json(facts | {"off_boarding": standings.off_boarding(scored)})
+    else:
+        typer.echo("\n".join([*off_boarding_list(scored, out), "", *standings.told(facts)]))
     raise typer.Exit(1 if found.bad else 0)
+
+
+def off_boarding_list(scored: Any, out: Path) -> list[str]:
+    """The first of it as a table, and how many more there are."""
+    from pipeline import standings
+
+    titles, rows = standings.listing(scored, SHOWN_CUSTOMERS)
+    if not rows:
+        return ["off-boarding recommended: nobody"]
+    more = len(standings.recommended(scored)) - len(rows)
+    return [
+        "off-boarding recommended, the highest score first:",
+        table(titles, rows),
+        *([f"and {more:,} more in {out}"] if more else []),
+    ]
 
 
 def filled(

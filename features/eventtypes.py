@@ -85,15 +85,16 @@ def _field(name: str, node: Node) -> Field:
 def _long_field(name: str, node: Node) -> Field:
     parts = node.record(optional=("type", "values", "optional", "min", "max", "description"))
     optional = parts["optional"].flag() if "optional" in parts else False
+    said = parts["description"].text() if "description" in parts else ""
     if ("type" in parts) == ("values" in parts):
         node.fail("a field: it needs either type or values")
     if "values" in parts:
-        return Field(name, Kind.CATEGORY, optional, _vocabulary(parts["values"]))
+        return Field(name, Kind.CATEGORY, optional, _vocabulary(parts["values"]), description=said)
     kind = Kind(parts["type"].choice(KINDS))
     bounds = {key: parts[key].number() for key in ("min", "max") if key in parts}
     if bounds and kind not in NUMERIC:
         node.blame("min and max are for numbers")
-    return Field(name, kind, optional, (), bounds.get("min"), bounds.get("max"))
+    return Field(name, kind, optional, (), bounds.get("min"), bounds.get("max"), said)
 
 
 def _vocabulary(node: Node) -> tuple[str, ...]:

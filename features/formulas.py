@@ -1,4 +1,4 @@
-"""The `features` section: aggregates, ratios, differences, attributes and values of the event.
+"""The `features` section of an entity: aggregates, ratios, differences, attributes.
 
 An aggregate is a lane; every (statistic, window) asked of it is a raw column, also when only a ratio asks.
 Vector order is file order: per entity aggregates, ratios, differences, attributes, then the event.
@@ -7,11 +7,11 @@ Vector order is file order: per entity aggregates, ratios, differences, attribut
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from features import wording
 from features.document import Node, one_of
 from features.filters import Scope, conditions, window
 from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
 from features.schema import (
-    DERIVED,
     NUMERIC,
     Age,
     Aggregate,
@@ -20,14 +20,13 @@ from features.schema import (
     EntityFeatures,
     Equals,
     Feature,
-    Field,
     Formula,
-    Kind,
     Ratio,
     Raw,
     Source,
     Window,
 )
+from features.values import columns, event_field
 
 STATISTICS = {statistic.name.lower(): statistic for statistic in Statistic}
 WINDOWED = frozenset(Statistic) - {Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
@@ -117,6 +116,7 @@ def _aggregate(draft: _Draft, name: str, node: Node) -> None:
         distinct,
         _column(draft.values, event_type, value),
         _column(draft.distincts, event_type, distinct),
+        parts["description"].text() if "description" in parts else "",
     )
     draft.aggregates[name] = aggregate
     _statistics(draft, aggregate, parts["statistics"], parts["windows"])
@@ -166,11 +166,19 @@ def _statistics(draft: _Draft, aggregate: Aggregate, statistics: Node, windows: 
             item.blame(f"none of the statistics {statistics.value} has a meaning over {span.words}")
     for chosen, span in used:
         raw = draft.output(aggregate.lane, chosen, span)
-        label = chosen.name.lower()
-        name = f"{aggregate.name}_{label}_{span.words}"
-        of = {Statistic.DISTINCT: aggregate.distinct}.get(chosen, aggregate.value)
-        words = f"{label} of {of}" if chosen in (*NEEDS_VALUE, Statistic.DISTINCT) else label
-        draft.features.append(_feature(draft, name, Copy(raw), (aggregate,), words, span.words))
+        name = f"{aggregate.name}_{chosen.name.lower()}_{span.words}"
+        words = wording.during(_words(draft, chosen, aggregate) + _whose(draft), span.words)
+        feature = _feature(draft, name, Copy(raw), (aggregate,), words, span.words)
+        draft.features.append(replace(feature, unit=wording.UNITS.get(chosen, "")))
+
+
+def _words(draft: _Draft, chosen: Statistic, aggregate: Aggregate) -> str:
+    return wording.of_aggregate(chosen, aggregate, draft.scope.event_types[aggregate.event_type].fields)
+
+
+def _whose(draft: _Draft) -> str:
+    """The subject's need not be said: everything is told of the subject."""
+    return "" if draft.entity == draft.scope.subject else f" of the {draft.entity}"
 
 
 def _meaningful(chosen: Statistic, span: Window) -> bool:
@@ -195,22 +203,23 @@ def _combination(
     draft: _Draft, name: str, node: Node, other: str, build: Callable[[Raw, Raw], Formula]
 ) -> None:
     parts = node.record(("of", other), ("description",))
-    left, right = _reference(draft, parts["of"]), _reference(draft, parts[other])
-    aggregates = tuple(a for _, a in (left, right) if a is not None)
-    words = f"{parts['of'].value} {other} {parts[other].value}"
-    spans = dict.fromkeys(
-        part.value.split(".")[2] for part in (parts["of"], parts[other]) if part.value.count(".") == 2
-    )
-    feature = _feature(draft, name, build(left[0], right[0]), aggregates, words, " / ".join(spans))
+    sides = [_reference(draft, parts[key]) for key in ("of", other)]
+    aggregates = tuple(aggregate for _, aggregate, _ in sides if aggregate is not None)
+    description = parts["description"].text() if "description" in parts else ""
+    (left, _, one), (right, _, two) = sides
+    words = wording.of_two(one, other, two, description, _whose(draft))
+    windows = " / ".join(dict.fromkeys(side.window for side in (one, two) if side.window))
+    feature = _feature(draft, name, build(left, right), aggregates, words, windows)
     fields = [part.value for part in (parts["of"], parts[other]) if part.value.startswith("event.")]
-    draft.features.append(replace(feature, words=words, fields=(*feature.fields, *fields)))
+    draft.features.append(replace(feature, fields=(*feature.fields, *fields)))
 
 
-def _reference(draft: _Draft, node: Node) -> tuple[Raw, Aggregate | None]:
+def _reference(draft: _Draft, node: Node) -> tuple[Raw, Aggregate | None, wording.Side]:
     """aggregate.statistic.window, or event.field for a number of the event being scored."""
     parts = node.text().split(".")
     if parts[0] == "event" and len(parts) == 2:
-        return Raw(-1, event_field(node, parts[1], draft.scope, NUMERIC).name), None
+        known = event_field(node, parts[1], draft.scope, NUMERIC)
+        return Raw(-1, known.name), None, wording.Side(f"the event's {wording.field(known)}")
     if len(parts) != 3:
         node.fail("aggregate.statistic.window or event.field")
     aggregate = draft.aggregates[one_of(node.child_of_key(parts[0]), draft.aggregates)]
@@ -218,7 +227,8 @@ def _reference(draft: _Draft, node: Node) -> tuple[Raw, Aggregate | None]:
     span = window(node.child_of_key(parts[2]), draft.scope.hops)
     if not _meaningful(chosen, span):
         node.blame(f"{parts[1]} has no meaning over {parts[2]}: {_where_valid(chosen)}")
-    return draft.output(aggregate.lane, chosen, span), aggregate
+    side = wording.Side(_words(draft, chosen, aggregate), span.words)
+    return draft.output(aggregate.lane, chosen, span), aggregate, side
 
 
 def _feature(
@@ -228,8 +238,6 @@ def _feature(
     for aggregate in aggregates:
         used = [c.field for c in aggregate.where] + [aggregate.value, aggregate.distinct]
         fields.update(dict.fromkeys(f"{aggregate.event_type}.{f}" for f in used if f))
-        filters = "; ".join(c.words for c in aggregate.where)
-        words = f"{words}: {aggregate.event_type}" + (f" where {filters}" if filters else "")
     return Feature(name, draft.entity, formula, words, tuple(fields), span)
 
 
@@ -239,59 +247,8 @@ def _attribute(draft: _Draft, name: str, node: Node) -> None:
     _type_of(draft, parts["from"].child_of_key(event_type))
     known = draft.scope.field_of(parts["from"].child_of_key(field_name), event_type)
     column = draft.attributes.setdefault((event_type, known.name), len(draft.attributes))
-    fields = (f"{event_type}.{known.name}",)
-    for suffix, formula, words in _columns(node, parts, known, Raw(-2 - column)):
-        feature = Feature(name + suffix, draft.entity, formula, f"latest {words}", fields, "")
-        draft.features.append(feature)
-
-
-def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> Field:
-    """A field of the scored event types, the same in all of them that have it; or hour, weekday."""
-    if name in DERIVED:
-        return Field(name, Kind.INTEGER)
-    having = [t for t in scope.event_types.values() if t.scored and name in t.fields]
-    if not having:
-        one_of(node.child_of_key(name), [f for t in scope.event_types.values() if t.scored for f in t.fields])
-    found = [scope.field_of(node.child_of_key(name), t.name) for t in having]
-    if len({(f.kind in NUMERIC or f.kind, f.values) for f in found}) > 1:
-        node.blame(f"{name} is not the same kind of field in {', '.join(t.name for t in having)}")
-    if kinds and found[0].kind not in kinds:
-        node.blame(f"{name} is {found[0].words}; expected a number field")
-    return found[0]
-
-
-def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
-    """Reads `features.event`: names, or name: {as: code} or {values: [...]}."""
-    features: list[Feature] = []
-    for item in node.items():
-        bare = {str(item.value): item.child_of_key("")}
-        children = item.entries() if isinstance(item.value, dict) else bare
-        for name, child in children.items():
-            known = event_field(item, name, scope, frozenset())
-            parts = child.record(optional=("as", "values")) if isinstance(child.value, dict) else {}
-            for suffix, formula, words in _columns(item, parts, known, Raw(-1, name)):
-                fields = (f"event.{name}",)
-                features.append(Feature(name + suffix, "", formula, f"the event's {words}", fields, ""))
-    return tuple(features)
-
-
-def _columns(node: Node, parts: dict[str, Node], known: Field, raw: Raw) -> list[tuple[str, Formula, str]]:
-    """Suffix, formula and words of the vector columns that one attribute or event value becomes."""
-    form = parts["as"].choice(_FORMS.get(known.kind, ())) if "as" in parts else None
-    if "values" in parts and (known.kind is not Kind.CATEGORY or form == "code"):
-        parts["values"].blame("only a category with one column a value takes values")
-    if known.kind is Kind.CATEGORY and form != "code":
-        listed = parts["values"].items() if "values" in parts else []
-        chosen = [one_of(item, known.values) for item in listed] or list(known.values)
-        return [(f"_{v}", Equals(raw, known.values.index(v)), f"{known.name} is {v}") for v in chosen]
-    if known.kind is Kind.DATE and raw.column != -1:
-        return [("", Age(raw), f"{known.name} as age in years")]
-    if known.kind in (Kind.STRING, Kind.TIME, Kind.DATE):
-        node.blame(
-            f"{known.name} is {known.words}, which has no number; declare its values as a list "
-            "(a category), or count it with distinct"
-        )
-    return [("", Copy(raw), known.name + (" as code" if form else ""))]
-
-
-_FORMS: dict[Kind, tuple[str, ...]] = {Kind.CATEGORY: ("columns", "code"), Kind.DATE: ("age",)}
+    words = parts["description"].text() if "description" in parts else wording.field(known)
+    draft.features += [
+        replace(each, name=name + each.name, entity=draft.entity, fields=(f"{event_type}.{known.name}",))
+        for each in columns(node, parts, known, Raw(-2 - column), words + _whose(draft))
+    ]

@@ -38,6 +38,7 @@ class Field:
     values: tuple[str, ...] = ()  # vocabulary of a category, in file order: the codes are positions
     minimum: float | None = None
     maximum: float | None = None
+    description: str = ""  # what people call it, with its unit
 
     @property
     def words(self) -> str:
@@ -93,11 +94,23 @@ class Condition:
 
     @property
     def words(self) -> str:
-        if isinstance(self.operand, tuple):
-            shown = ", ".join(f"{o:g}" if isinstance(o, float) else o for o in self.operand)
-        else:
-            shown = f"{self.operand:g}" if isinstance(self.operand, float) else str(self.operand).lower()
-        return f"{self.field} {self.test.replace('_', ' ')} {shown}"
+        if isinstance(self.operand, bool):
+            return f"{self.field} is {'there' if self.operand else 'missing'}"
+        if isinstance(self.operand, float):
+            return f"{self.field} is {_TESTS[self.test]} {self.operand:g}"
+        shown = [self._shown(each) for each in self.operand]
+        return f"{self.field} is {_TESTS[self.test]}{' or '.join(filter(None, (', '.join(shown[:-1]), *shown[-1:])))}"
+
+    def _shown(self, value: str | float) -> str:
+        if isinstance(value, str):
+            return value
+        return WEEKDAYS[int(value)] if self.field == "weekday" else f"{value:g}"
+
+
+_TESTS = {
+    "in": "", "not": "not ", "min": "at least", "above": "above", "max": "at most", "below": "below",
+    "multiple_of": "a multiple of",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,7 @@ class Aggregate:
     distinct: str | None
     value_column: int = -1
     slot_column: int = -1
+    description: str = ""  # its events, in words
 
 
 @dataclass(frozen=True)
@@ -222,9 +236,18 @@ class Feature:
     name: str
     entity: str
     formula: Formula
-    words: str
+    words: str  # see features.wording
     fields: tuple[str, ...]  # event_type.field, what it is made of
     window: str
+    choice: str = ""  # of what is true or not (1 or 0): "`words` is `choice`"
+    unit: str = ""  # seconds, years
+
+    @property
+    def meaning(self) -> str:
+        """All that its number says."""
+        if self.choice:
+            return f"{self.words} is {self.choice}"
+        return f"{self.words}, in {self.unit}" if self.unit else self.words
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from features.document import BadUseCase, FrozenDict, Node, frozen, read
 from features.eventtypes import Common, event_types
 from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
-from features.formulas import entity_features, event_features
+from features.formulas import entity_features
 from features.labels import field_path
 from features.labels import label as read_label
 from features.plan import EntityPlan, Lane, Output
 from features.schema import EntityFeatures, EventType, Feature, Label
+from features.values import event_features
 
 __all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "parse"]
 
@@ -118,7 +119,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
 def feature_rows(use_case: UseCase) -> list[FeatureRow]:
     """The feature table in vector order."""
     table = use_case.table
-    return [FeatureRow(f.name, f.entity or "event", f.words, ", ".join(f.fields), f.window) for f in table]
+    return [FeatureRow(f.name, f.entity or "event", f.meaning, ", ".join(f.fields), f.window) for f in table]
 
 
 def _duration(parts: dict[str, Node], key: str, default_us: int) -> int:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.reasons import Reason, medians, reasons
 from export.reference import Reference
 from features.kernel import Disposition
 from features.kernel.codec import HEADER_BYTES, STATUS
 from features.usecase import UseCase
 from pipeline.assess import Assessments, Engine, assess
 from pipeline.history import History, Progress, quiet
-from pipeline.reasons import Reason, medians, reasons
 from pipeline.store import MemoryStore, record_keys
 
 BATCH = 100_000  # events: in memory, records are packed less often
@@ -132,10 +132,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
     has_score = np.flatnonzero(seen.scored)
     typical = medians(bundle.reference, use_case.features)
     told: list[list[Reason]] = [[] for _ in customers]
-    words = [f"{each.words}{f' in {each.window}' if each.window else ''}" for each in use_case.table]
-    found = reasons(
-        engine.scorer, seen.vectors[has_score], seen.highest[has_score], typical, use_case.features, words
-    )
+    found = reasons(engine.scorer, seen.vectors[has_score], seen.highest[has_score], typical, use_case.table)
     for at, (row, own) in enumerate(zip(has_score.tolist(), found, strict=True), 1):
         told[row] = own
         progress("reasons", at, len(has_score))

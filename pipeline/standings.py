@@ -12,16 +12,20 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
+from features.times import rfc3339
 from pipeline.files import BadFile
 from pipeline.scoring import NEVER_US, Scored
 
 NO_SCORE = "no scored event"
 NO_REASON = "no single feature raises it"
+FIRST_REASONS = 2  # that fit on a line
 MOMENT = pa.timestamp("us", "UTC")
-LEVELS, RECOMMENDATIONS = (
-    np.array([each.name for each in Level]),
-    np.array([each.name for each in Recommendation]),
-)
+LEVELS = np.array([each.name for each in Level])
+OFF_BOARDING = {  # the words of the column
+    Recommendation.NONE: "NONE",
+    Recommendation.OPEN: "RECOMMENDED",
+    Recommendation.HELD: "HELD",  # it would be recommended, but the breaker is open
+}
 
 
 def order(found: Scored) -> NDArray[np.intp]:
@@ -42,7 +46,7 @@ def table(found: Scored) -> pa.Table:
         "highest_score": _known(found.highest),
         "highest_score_at": _moments(found.highest_us),
         "level": pa.array(LEVELS[status["level"]].tolist()),
-        "recommendation": pa.array(RECOMMENDATIONS[status["recommendation"]].tolist()),
+        "off_boarding": pa.array([OFF_BOARDING[each] for each in status["recommendation"].tolist()]),
         "since": _moments(np.where(status["since_us"] == 0, NEVER_US, status["since_us"])),
         "medium_from": pa.array(np.full(n, found.thresholds["medium"])),
         "high_from": pa.array(np.full(n, found.thresholds["high"])),
@@ -62,8 +66,45 @@ def texts(found: Scored) -> list[str]:
     ]
 
 
+def recommended(found: Scored) -> list[int]:
+    """The rows of those whose off-boarding is recommended, the highest score first."""
+    is_open = found.status["recommendation"] == Recommendation.OPEN
+    return [row for row in order(found).tolist() if is_open[row]]
+
+
+def off_boarding(found: Scored) -> list[dict[str, Any]]:
+    """The off-boarding list, whole."""
+    return [
+        {
+            found.use_case.subject: found.customers[row],
+            "highest_score": float(found.highest[row]),
+            "level": Level(found.status["level"][row]).name,
+            "since": rfc3339(int(found.status["since_us"][row])),
+            "reasons": list(map(str, found.reasons[row])),
+            "reason_features": [reason.feature for reason in found.reasons[row]],
+        }
+        for row in recommended(found)
+    ]
+
+
+def listing(found: Scored, most: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The first of the off-boarding list for a person: titles, and a row for each with its first reasons."""
+    titles = (found.use_case.subject, "highest_score", "level", "since", "first reasons")
+    rows = [
+        (
+            found.customers[row],
+            f"{found.highest[row]:.3f}",
+            Level(found.status["level"][row]).name,
+            rfc3339(int(found.status["since_us"][row]))[:16] + "Z",
+            "; ".join(reason.fact for reason in found.reasons[row][:FIRST_REASONS]) or NO_REASON,
+        )
+        for row in recommended(found)[:most]
+    ]
+    return titles, rows
+
+
 def summary(found: Scored) -> dict[str, Any]:
-    """How many customers there are, on each level, and to be parted with."""
+    """How many customers there are, on each level, and whose off-boarding is recommended."""
     levels = np.bincount(found.status["level"], minlength=len(Level)).tolist()
     return {
         "use_case": found.use_case.name,
@@ -71,7 +112,7 @@ def summary(found: Scored) -> dict[str, Any]:
         "model": found.model,
         "customers": len(found),
         "levels": {level.name: n for level, n in zip(Level, levels, strict=True)},
-        "recommended": int((found.status["recommendation"] == Recommendation.OPEN).sum()),
+        "off_boarding_recommended": len(recommended(found)),
         "without_score": int((found.scored == 0).sum()),
         "flat_features": list(found.flat),
     }
@@ -80,16 +121,14 @@ def summary(found: Scored) -> dict[str, Any]:
 def told(facts: Mapping[str, Any]) -> list[str]:
     """The summary for a person."""
     levels = ", ".join(f"{n:,} {name}" for name, n in facts["levels"].items())
+    flat = ", ".join(facts["flat_features"])
     return [
-        f"{facts['customers']:,} customers: {levels}; {facts['recommended']:,} to part with, "
-        f"{facts['without_score']:,} without a scored event",
+        f"{facts['customers']:,} customers: {levels}; off-boarding recommended for "
+        f"{facts['off_boarding_recommended']:,}; {facts['without_score']:,} without a scored event",
         f"{facts['events']:,} events, {facts['bad']:,} bad rows, {facts['seconds']:.1f} s; model {facts['model']}",
-        *(
-            [f"the same for all here, but not in training: {', '.join(facts['flat_features'])}"]
-            if facts["flat_features"]
-            else []
-        ),
-        *(str(facts[name]) for name in ("out", "report") if facts[name]),
+        *([f"the same for all here, but not in training: {flat}"] if flat else []),
+        f"customers: {facts['out']}",
+        *([f"page: {facts['report']}"] if facts["report"] else []),
     ]
 
 

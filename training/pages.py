@@ -6,6 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from export.reasons import duration
+from export.reasons import number as brief
+
 
 def environment(folder: Path, **filters: Any) -> Environment:
     """Of the templates in `folder`, which may extend base.html.jinja. Names and values are escaped."""
@@ -16,7 +19,7 @@ def environment(folder: Path, **filters: Any) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"number": number, "percent": percent, **filters}
+    found.filters |= {"number": number, "percent": percent, "quantity": quantity, **filters}
     return found
 
 
@@ -25,6 +28,15 @@ def number(found: float | None) -> str:
     if found is None or not isfinite(found):
         return "-"
     return f"{found:,.0f}" if abs(found) >= 1e4 or found == round(found) else f"{found:,.4g}"
+
+
+def quantity(found: float | None, unit: str = "") -> str:
+    """What is usual of a feature, to three digits: seconds as a duration, a share of what is true or not in percent."""
+    if found is None or not isfinite(found):
+        return "-"
+    if unit == "share":
+        return percent(found)
+    return duration(found) if unit == "seconds" else brief(found)
 
 
 def percent(found: float | None) -> str:

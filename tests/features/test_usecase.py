@@ -105,11 +105,66 @@ def test_the_feature_table_names_fields_and_windows() -> None:
     assert rows["paid_sum_24h"] == (
         "paid_sum_24h",
         "customer",
-        "sum of amount: payment where kind in CARD; amount min 5",
+        "total amount of payment events (kind is CARD, amount is at least 5) in 24 hours",
         "payment.kind, payment.amount",
         "24h",
     )
     assert rows["hour"].entity == "event"
+
+
+def meanings(use_case: UseCase) -> dict[str, str]:
+    return {row.feature: row.meaning for row in feature_rows(use_case)}
+
+
+def test_what_a_feature_means_is_a_phrase() -> None:
+    card = "payment events (kind is CARD, amount is at least 5)"
+    assert meanings(parse(SMALL)) == {
+        "paid_count_1h": f"number of {card} in 1 hour",
+        "paid_count_24h": f"number of {card} in 24 hours",
+        "paid_sum_1h": f"total amount of {card} in 1 hour",
+        "paid_sum_24h": f"total amount of {card} in 24 hours",
+        "all_count_7d": "number of payment events in 7 days",
+        "all_count_ever": "number of payment events so far",
+        "all_since_last_ever": "time since the latest of the payment events, in seconds",
+        "card_share": f"number of {card} over number of payment events in 24 hours",
+        "change": f"total amount of {card} in 24 hours minus total amount of {card} in 1 hour",
+        "age": "age by born, in years",
+        "color_RED": "color is RED",
+        "color_BLUE": "color is BLUE",
+        "taken_mean_24h": "mean amount of payment events of the shop in 24 hours",
+        "amount": "the event's amount",
+        "kind_CARD": "the event's kind is CARD",
+        "kind_WIRE": "the event's kind is WIRE",
+        "hour": "the event's hour (UTC)",
+    }
+
+
+def test_descriptions_take_the_place_of_names_and_change_no_fingerprint() -> None:
+    text = SMALL
+    for old, new in (
+        ("amount: {type: number, min: 0}", "amount: {type: number, min: 0, description: amount in euros}"),
+        ("statistics: [count, sum], windows: [1h, 24h]}", "statistics: [count, sum], windows: [1h, 24h],\n"
+         "             description: card payments}"),
+        ("over: all.count.24h}", "over: all.count.24h, description: share of cards}"),
+        ("minus: paid.sum.1h}", "minus: paid.sum.1h, description: euros of the day before the last hour}"),
+        ("{from: profile.born, as: age}", "{from: profile.born, as: age, description: age}"),
+        ("{from: profile.color}", "{from: profile.color, description: favourite color}"),
+    ):  # fmt: skip
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    told = meanings(parse(text))
+    assert {
+        name: told[name] for name in ("paid_sum_24h", "card_share", "change", "age", "color_RED", "amount")
+    } == {
+        "paid_sum_24h": "total amount in euros of card payments in 24 hours",
+        "card_share": "share of cards in 24 hours",
+        "change": "euros of the day before the last hour",
+        "age": "age, in years",
+        "color_RED": "favourite color is RED",
+        "amount": "the event's amount in euros",
+    }
+    assert told["taken_mean_24h"] == "mean amount in euros of payment events of the shop in 24 hours"
+    assert parse(text).fingerprint == parse(SMALL).fingerprint
 
 
 def test_a_use_case_pickles_as_its_text_and_is_one_object_a_process() -> None:
@@ -261,7 +316,7 @@ def test_the_fingerprint_changes_with_what_can_change_a_vector(old: str, new: st
 def test_cleaning_rules_are_read_with_their_reasons() -> None:
     rules = "{drop: {shop: {present: false}, amount: {below: 1}}, because: fees}, {keep: latest, of: '*', because: x}"
     first, second = changed(ID, CLEAN(rules)).event_types["payment"].clean
-    assert (first.words, first.because) == ("drop where shop present false and amount below 1", "fees")
+    assert (first.words, first.because) == ("drop where shop is missing and amount is below 1", "fees")
     assert second.words == "keep the latest of the same content"
     assert parse(SMALL).event_types["payment"].clean == ()
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,25 +13,24 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
 from export.bundle import Bundle, bundle, promote, save
-from export.levels import Level, Recommendation
+from export.levels import Level
 from export.onnx import Scorer, convert
 from export.policy import level_after
-from export.reference import freeze, reference
+from export.reasons import number
+from export.reference import reference
 from features.record import STATUS, loads
 from features.usecase import parse
 from pipeline.history import history
-from pipeline.reasons import median, number, without_each
 from pipeline.scoring import Scored, score
 from pipeline.standings import table, write
 from pipeline.store import MemoryStore, record_keys
 from tests.pipeline.market import MARKET, assess_in, market, offboarding
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
-from tests.test_cli import Run
+from tests.test_cli import Ended, Run
 from training.generate.dataset import generate
 
 USE_CASE = market()
@@ -78,26 +79,6 @@ def test_reasons_name_features_and_their_effects_are_the_models(tmp_path: Path) 
             assert reason.words in str(reason) and number(reason.value) in str(reason)
 
 
-def test_the_median_of_bins_is_that_of_the_column() -> None:
-    rng = np.random.default_rng(5)
-    for column in (rng.normal(size=1_000), rng.poisson(2, 999), rng.random(500) < 0.3):
-        values = np.asarray(column, np.float32)
-        expected = float(np.quantile(values, 0.5, method="inverted_cdf"))
-        assert median(freeze(values)) == expected
-        assert median(replace(freeze(values), median=None)) == expected, "a bundle from before it was kept"
-    mostly_one = np.array([0] * 2 + [1] * 98, np.float32)
-    assert median(freeze(mostly_one)) == 1.0, "no edge says so"
-    assert np.isnan(median(replace(freeze(mostly_one), median=None))), "nor does anything in such a bundle"
-    assert np.isnan(median(freeze(np.array([1, np.nan, np.nan], np.float32))))
-    assert [number(v) for v in (12345.6, 0.25, float("nan"))] == ["12,346", "0.25", "unknown"]
-
-
-def test_a_score_without_changes_stays(tmp_path: Path) -> None:
-    found, model = scored(tmp_path, 300), Scorer(trained(USE_CASE).model)
-    same = without_each(model, found.vectors[:1], found.vectors[0])
-    assert (same == found.highest[0]).all()
-
-
 def test_a_customer_without_a_scored_event_has_a_row_too(tmp_path: Path) -> None:
     payments = written(sorted_events(200, 12), tmp_path)
     (tmp_path / "profiles.csv").write_text("customer,vip,born\nquiet,true,1980-01-02\nc1,false,1981-01-02\n")
@@ -110,7 +91,7 @@ def test_a_customer_without_a_scored_event_has_a_row_too(tmp_path: Path) -> None
         None,
         None,
     )
-    assert (quiet["level"], quiet["recommendation"], quiet["since"]) == ("LOW", "NONE", None)
+    assert (quiet["level"], quiet["off_boarding"], quiet["since"]) == ("LOW", "NONE", None)
     assert quiet["reasons"] == "no scored event" and quiet["reason_features"] == ""
     assert rows[-1] == quiet, "the last of them"
 
@@ -126,44 +107,79 @@ def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
-def test_the_command_writes_and_tells(
+@pytest.fixture
+def scoring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+) -> Callable[..., Ended]:
+    """`riskstream score` of 600 events, each of three customers, and a row that is bad."""
     run, root = Run(monkeypatch, capsys), str(tmp_path / "bundles")
     save(trained(USE_CASE), root)
     promote(root, trained(USE_CASE).manifest.id)
     file = written(sorted_events(600, 13), tmp_path)
-    with file.open("a") as more:
-        more.write('{"id": "no more"}\n')
-    out = tmp_path / "out" / "scores.csv"
-    ended = run(
-        "score",
-        "--transactions",
-        str(file),
-        "--use-case",
-        str(MARKET),
-        "--bundle",
-        root,
-        "--out",
-        str(out),
-        "--json",
-    )
-    assert ended.code == 1 and f"{file}:" in ended.err, "one row is bad"
+    own = file.read_text()
+    for crowd in ("d", "e"):
+        own += re.sub(r'"(c|p)(\d+)"', rf'"\1{crowd}\2"', file.read_text())
+    file.write_text(own + '{"id": "no more"}\n')
+    given = ("--transactions", str(file), "--use-case", str(MARKET), "--bundle", root)
+    return lambda *words: run("score", *given, *words)
+
+
+def test_the_command_writes_and_tells(tmp_path: Path, scoring: Callable[..., Ended]) -> None:
+    payments, out = sorted_events(600, 13) * 3, tmp_path / "out" / "scores.csv"
+    ended = scoring("--out", str(out), "--json")
+    assert ended.code == 1 and f"payments.jsonl:{len(payments) + 1}:" in ended.err, "one row is bad"
     facts = json.loads(ended.out)
     with out.open() as lines:
         rows = list(csv.DictReader(lines))
     assert facts["customers"] == len(rows) == sum(facts["levels"].values())
-    assert facts["bad"] == 1 and facts["recommended"] == sum(row["recommendation"] == "OPEN" for row in rows)
+    recommended = [row for row in rows if row["off_boarding"] == "RECOMMENDED"]
+    assert facts["bad"] == 1 and facts["off_boarding_recommended"] == len(recommended) > 0
+    assert [each["customer"] for each in facts["off_boarding"]] == [row["customer"] for row in recommended]
+    for each, row in zip(facts["off_boarding"], recommended, strict=True):
+        assert " | ".join(each["reasons"]) == row["reasons"]
+        assert " ".join(each["reason_features"]) == row["reason_features"]
+        assert (np.float32(each["highest_score"]), each["level"]) == (
+            np.float32(row["highest_score"]),
+            "HIGH",
+        )
     assert {row["level"] for row in rows} <= {level.name for level in Level}
-    assert {row["recommendation"] for row in rows} <= {each.name for each in Recommendation}
+    assert {row["off_boarding"] for row in rows} <= {"NONE", "RECOMMENDED", "HELD"}
     known = {name for row in rows for name in row["reason_features"].split()}
     assert known and known <= set(USE_CASE.features)
     assert [float(row["highest_score"]) for row in rows if row["level"] == "HIGH"] == sorted(
         (float(row["highest_score"]) for row in rows if row["level"] == "HIGH"), reverse=True
     )
+
+
+def test_the_off_boarding_list_is_printed_first_and_says_how_many_more_there_are(
+    tmp_path: Path, scoring: Callable[..., Ended]
+) -> None:
+    out, page = tmp_path / "scores.csv", tmp_path / "scores.html"
+    lines = scoring("--out", str(out), "--report", str(page)).out.splitlines()
+    with out.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["off_boarding"] == "RECOMMENDED"]
+    assert len(rows) > 20, "the test needs more than are shown"
+    assert lines[0] == "off-boarding recommended, the highest score first:"
+    assert lines[1].split() == ["customer", "highest_score", "level", "since", "first", "reasons"]
+    for line, row in zip(lines[2:22], rows[:20], strict=True):
+        customer, score, level, since, told = line.split(maxsplit=4)
+        assert (customer, score, level) == (row["customer"], f"{float(row['highest_score']):.3f}", "HIGH")
+        assert row["since"].replace(" ", "T").startswith(since.removesuffix("Z"))
+        first, second = row["reasons"].split(" | ")[:2]
+        assert told == "; ".join(each.partition("; ")[0] for each in (first, second))
+    assert lines[22:24] == [f"and {len(rows) - 20} more in {out}", ""]
+    assert f"off-boarding recommended for {len(rows)};" in lines[24]
+    assert lines[-2:] == [f"customers: {out}", f"page: {page}"]
+
+
+def test_wrong_files_to_score_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "payments.jsonl").write_text("")
     assert run("score", "--out", "scores.csv").code == 2
-    assert run("score", str(file), "--out", "scores.txt").code == 2
+    assert run("score", "payments.jsonl", "--out", "scores.txt").code == 2
 
 
 def test_files_without_label_and_optional_columns_are_scored(tmp_path: Path) -> None:

@@ -130,4 +130,4 @@ def test_the_command_line_tells_and_records_what_was_left_out(files: list[Path],
     assert [(each["rule"], each["because"], each["rows"]) for each in recorded] == [
         (each.rule, each.because, each.rows) for each in counts
     ]
-    assert recorded[1]["rule"] == "drop where state in PENDING and amount below 20"
+    assert recorded[1]["rule"] == "drop where state is PENDING and amount is below 20"

@@ -10,6 +10,7 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from export.onnx import Scorer, convert
+from features.schema import Copy, Feature, Raw
 from features.usecase import parse
 from training.evaluation.baselines import baselines
 from training.evaluation.calibration import calibration
@@ -21,7 +22,7 @@ from training.evaluation.fairness import fairness, rate
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
 from training.evaluation.level import gain, level_figures, of_customers, of_events
-from training.evaluation.segments import segments
+from training.evaluation.segments import medians, segments
 from training.evaluation.weeks import weeks
 from training.fit import BadHistory
 from training.history import History
@@ -274,7 +275,7 @@ def test_small_groups_are_left_out_and_said_to_be(found):
     rows = replace(found.rows, protected={"customer.sex": sex})
     (told,), (note,) = fairness(replace(found, rows=rows), Customers.of(replace(found, rows=rows)))
     assert "X" not in {group.group for group in told.groups}
-    assert note.startswith("customer.sex: 1 groups with 2 customers in all are left out")
+    assert note == "customer.sex: 1 group is left out, of fewer than 30 customers; 2 customers in all"
 
 
 def test_wilsons_interval():
@@ -339,9 +340,22 @@ def test_segments_are_levels_by_the_highest_score(found):
     assert [each.level for each in told] == ["LOW", "MEDIUM", "HIGH"]
     assert sum(each.customers for each in told) == len(customers) == len(set(found.rows.customers.tolist()))
     assert told[2].customers == (customers.peak >= 0.6).sum() and told[0].bad_rate < told[2].bad_rate
-    last = [np.flatnonzero(customers.of_row == k) for k in range(len(customers))]
-    last = [own[np.argmax(found.rows.times_us[own])] for own in last]
-    assert everyone["amount"] == np.median(found.rows.vectors[last, 6])
+    own = [np.flatnonzero(customers.of_row == k) for k in range(len(customers))]
+    top = [rows[np.argmax(found.score[rows])] for rows in own]
+    assert everyone["amount"] == np.median(found.rows.vectors[top, 6])
+
+
+def test_of_what_is_true_or_not_segments_have_the_share_of_which_it_is_true(found):
+    vip, amount = Feature("vip", "", Copy(Raw(-1)), "vip", (), "", choice="true"), USE_CASE.table[6]
+    vectors = np.array([[1, 5], [0, 1], [0, 2], [np.nan, np.nan]], np.float32)
+    assert medians((vip, amount), vectors) == {"vip": pytest.approx(1 / 3), "amount": 2}
+    assert medians((vip, amount), vectors[3:]) == {"vip": None, "amount": None}
+
+
+def test_those_flagged_rightly_are_counted(evaluated, found):
+    for name, at in evaluated.events.at.items():
+        is_flagged = found.score >= found.thresholds[name]
+        assert (at.flagged, at.rightly) == (is_flagged.sum(), found.rows.label[is_flagged].sum())
 
 
 def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):

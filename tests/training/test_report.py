@@ -9,6 +9,7 @@ import pytest
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
+from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.figures import (
     Baseline,
     CalibrationBin,
@@ -253,6 +254,54 @@ def test_thresholds_are_told_in_people_and_costs(run):
     text = page(changed)
     assert Reader(text).figures == 9, "the costs too"
     assert "NO THRESHOLD REACHES THIS" in text
+
+
+def test_of_few_as_many_are_spoken_of_as_whole_numbers_need():
+    found = level("events", 20_000)
+    rare = msgspec.structs.replace(found, positives=40)
+    flagged = msgspec.structs.replace(at(0.9, 30, 0.5, 0.4), rightly=12)
+    assert words.meaning(rare, flagged) == (
+        "Of 10,000 events like these, about 15 are flagged: 6 rightly, 9 wrongly. "
+        "20 of the 10,000 are positive, so 14 are missed."
+    )
+    nobody = msgspec.structs.replace(flagged, flagged=0, rightly=0)
+    assert words.meaning(found, nobody).startswith(
+        "Of 1,000 events like these, about 0 are flagged: 0 rightly"
+    )
+
+
+def test_one_threshold_for_two_levels_and_figures_of_another_threshold_are_told(run):
+    assert "the same threshold" not in page(run)
+    same = msgspec.structs.replace(run, thresholds={"medium": 0.02, "high": 0.02})
+    text = page(same)
+    assert words.levels(same) == ["high", "medium"]
+    assert "MEDIUM and HIGH have the same threshold" in text
+    assert "The bundle&#39;s is 0.0200, far from it" in text
+
+
+def test_what_is_said_of_labels_fits_events_too(run):
+    of_events = evaluation(decides="events", notes=(ONE_EVENT_IS_BAD, "customer.gender: 1 group is left out"))
+    told = " ".join(
+        Reader(page(msgspec.structs.replace(run, evaluation=of_events, label_delay_days=7.0))).texts
+    )
+    assert "4,000 events, 800 of the events positive (20.0%)" in told
+    assert "known 7 days after the event. Events whose label has not come yet are left out" in told
+    assert "With 800 positive events of 40 positive customers to judge by" in told
+    performance = told.partition("Everything here is of scores")[2].partition("counted")[0]
+    assert ONE_EVENT_IS_BAD in performance
+    assert "flagged most; below 0.80 (the four-fifths rule) someone should look why. 1 group" not in told
+    assert told.count("1 group is left out.") == 1, "beside its field, not among the limitations"
+
+
+def test_segments_are_told_in_words_and_units(run):
+    medians = {"paid_count_24h": 3.0, "paid_sum_24h": 7_200.0, "amount": 0.125}
+    found = evaluation(segments=(Segment("HIGH", 60, 0.3, 20, 1 / 3, medians),), everyone=medians)
+    units = {"paid_sum_24h": "seconds", "amount": "share"}
+    texts = Reader(page(msgspec.structs.replace(run, evaluation=found, units=units))).texts
+    start = texts.index("What they are like")
+    for name, shown in (("paid_count_24h", "3"), ("paid_sum_24h", "2 hours"), ("amount", "12.5%")):
+        place = texts.index(name, start)
+        assert texts[place - 1 : place + 3] == [run.meanings[name], name, shown, shown]
 
 
 def test_a_page_can_be_made_of_almost_nothing(run):

@@ -1,7 +1,8 @@
-"""The page of scored customers: numbers that are in the table, everybody to part with, nothing from elsewhere."""
+"""The page of scored customers: numbers that are in the table, the whole off-boarding list, nothing from elsewhere."""
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +31,47 @@ def text_of(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", plain)).split())
 
 
-def test_everybody_to_part_with_is_there_with_reasons(found: Scored) -> None:
-    text = text_of(segments.page(found))
-    parted = np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN).tolist()
-    assert parted, "the test needs some"
-    listed = text.partition("To part with ")[2].partition("To part with ")[2]
-    for row in parted:
+def section(page: str, name: str) -> str:
+    """The text below a heading."""
+    return text_of(re.split(r"<h2 id=", page.partition(f'<h2 id="{name}">')[2])[0])
+
+
+def test_the_off_boarding_list_is_whole_and_has_reasons(found: Scored) -> None:
+    page = segments.page(found)
+    recommended = np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN).tolist()
+    assert recommended, "the test needs some"
+    listed = section(page, "off-boarding")
+    assert f"Off-boarding is recommended for {len(recommended)} of {len(found)} customers." in text_of(page)
+    for row in recommended:
         assert f"{found.customers[row]} {found.highest[row]:.3f}" in listed
         assert all(" ".join(str(reason).split()) in listed for reason in found.reasons[row])
+    for row in np.flatnonzero(found.status["recommendation"] != Recommendation.OPEN).tolist():
+        assert f"{found.customers[row]} " not in listed
+
+
+def test_held_recommendations_are_told_among_those_who_are_high(found: Scored) -> None:
+    row = int(np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN)[0])
+    status = found.status.copy()
+    status["recommendation"][row] = Recommendation.HELD
+    page = segments.page(replace(found, status=status))
+    assert f"{found.customers[row]} " not in section(page, "off-boarding")
+    high = section(page, "high")
+    assert f"{found.customers[row]} {found.highest[row]:.3f}" in high and " held " in high
+
+
+def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
+    age, vip = (next(f for f in USE_CASE.table if f.name == name) for name in ("any_since_last_ever", "vip"))
+    values = np.array([3_600 * 30, 3_600 * 30, np.nan], np.float32)
+    assert segments.usual(age, values) == "30 hours"
+    assert segments.usual(vip, np.array([1, 0, 0, np.nan], np.float32)) == "33.3%"
+    assert segments.usual(age, values[2:]) == "-"
+    assert (segments.in_training(vip, 1), segments.in_training(vip, 0)) == ("mostly", "mostly not")
+    assert any(row["levels"] for row in segments.characteristics(found))
 
 
 def test_segments_are_everybody(found: Scored) -> None:
     rows = segments.segments(found)
-    assert [row["name"] for row in rows] == ["Low", "Medium", "High"]
+    assert [row["name"] for row in rows] == ["LOW", "MEDIUM", "HIGH"]
     assert sum(int(str(row["customers"])) for row in rows) == len(found)
     for level, row in zip(Level, rows, strict=True):
         own = found.status["level"] == level

@@ -1,4 +1,4 @@
-"""The customers of judged rows: each with its label, its highest score and its last row."""
+"""The customers of judged rows: each with its label, its highest score and when, and its last row."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ class Customers:
     label: NDArray[np.int64]  # 1 if any of its rows is positive
     peak: Floats
     last: NDArray[np.intp]  # its latest row
+    top: NDArray[np.intp]  # the first of its rows with the highest score
     order: NDArray[np.intp]  # [n] rows by customer, then by time, then as they arrived
 
     def __len__(self) -> int:
@@ -35,4 +36,6 @@ class Customers:
             raise BadHistory(CLASSES.format("positive" if label[0] else "negative"))
         order = np.lexsort((judged.rows.times_us, of_row))
         last = order[np.cumsum(count) - 1]
-        return cls(of_row, 1.0 / count[of_row], label, peaks(of_row, judged.score), last, order)
+        first = np.cumsum(count) - count
+        top = np.lexsort((judged.rows.times_us, -judged.score, of_row))[first]
+        return cls(of_row, 1.0 / count[of_row], label, peaks(of_row, judged.score), last, top, order)

@@ -24,8 +24,8 @@ from training.train import Judged
 
 FEW_POSITIVES = 30  # below, intervals are wide and the bootstrap's are too narrow
 WEIGHED = (
-    "In figures of events all events of a customer together weigh as much as one customer; counts, precision at k, "
-    "the gain and the PSI take events one by one."
+    "In figures of events all events of a customer together weigh as much as one customer; counts, the precision "
+    "of the highest scores, the gain and the PSI take events one by one."
 )
 ONE_EVENT_IS_BAD = (
     "The label is of single events: in figures of customers, a customer with at least one positive event is positive, "

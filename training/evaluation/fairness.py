@@ -45,10 +45,8 @@ def fairness(judged: Judged, customers: Customers) -> tuple[tuple[Fairness, ...]
 
 
 def _left_out(field: str, groups: int, customers: int) -> str:
-    return (
-        f"{field}: {groups} groups with {customers} customers in all are left out, because each has fewer than "
-        f"{LEAST_GROUP} customers"
-    )
+    named = "1 group is" if groups == 1 else f"{groups} groups are"
+    return f"{field}: {named} left out, of fewer than {LEAST_GROUP} customers; {customers} customers in all"
 
 
 def _field(

@@ -13,7 +13,7 @@ class Interval(Struct, frozen=True):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:z.3f} [{self.low:z.3f}, {self.high:z.3f}]"
 
 
 class Point(Struct, frozen=True):
@@ -38,6 +38,7 @@ class ThresholdFigures(Struct, frozen=True):
     recall: Interval
     f1: Interval
     false_positive_rate: Interval
+    rightly: int | None = None  # of those flagged, the positive; None in figures of before this was counted
 
 
 class CalibrationBin(Struct, frozen=True):
@@ -142,7 +143,9 @@ class Segment(Struct, frozen=True):
     share: float
     positives: int
     bad_rate: float
-    medians: dict[str, float | None]  # by feature
+    medians: dict[
+        str, float | None
+    ]  # by feature; of what is true or not (1 or 0), the share of which it is true
 
 
 class Evaluation(Struct, frozen=True):

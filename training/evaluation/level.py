@@ -60,8 +60,10 @@ def _named(found: Mapping[str, Interval], start: str) -> dict[str, Interval]:
 
 
 def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: float) -> ThresholdFigures:
-    flagged = int((sample.score >= threshold).sum())
-    return ThresholdFigures(threshold, flagged, **{each: found[f"{name} {each}"] for each in AT})
+    flagged = sample.score >= threshold
+    figures = {each: found[f"{name} {each}"] for each in AT}
+    rightly = int(sample.label[flagged].sum())
+    return ThresholdFigures(threshold, int(flagged.sum()), **figures, rightly=rightly)
 
 
 def gain(sample: Sample) -> tuple[Decile, ...]:

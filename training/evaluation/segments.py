@@ -1,9 +1,9 @@
-"""Who is on each level: customers by their highest score, and what they look like at their last event."""
+"""Who is on each level: customers by their highest score, and what they look like when they have it."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.schema import LEVELS
+from features.schema import LEVELS, Feature
 from features.usecase import UseCase
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Segment
@@ -16,19 +16,18 @@ def segments(use_case: UseCase, judged: Judged, customers: Customers) -> tuple[t
     """LOW, MEDIUM, HIGH, and the medians of all customers."""
     thresholds = [judged.thresholds["medium"], judged.thresholds["high"]]
     level = np.searchsorted(thresholds, customers.peak, side="right")
-    vectors = judged.rows.vectors[customers.last]
+    vectors = judged.rows.vectors[customers.top]
     found = tuple(
-        _segment(name, level == k, customers.label, use_case.features, vectors)
-        for k, name in enumerate(LEVELS)
+        _segment(name, level == k, customers.label, use_case.table, vectors) for k, name in enumerate(LEVELS)
     )
-    return found, medians(use_case.features, vectors)
+    return found, medians(use_case.table, vectors)
 
 
 def _segment(
     name: str,
     own: NDArray[np.bool_],
     label: NDArray[np.int64],
-    features: tuple[str, ...],
+    features: tuple[Feature, ...],
     vectors: NDArray[np.float32],
 ) -> Segment:
     n, positives = int(own.sum()), int(label[own].sum())
@@ -36,11 +35,16 @@ def _segment(
     return Segment(name, n, n / len(own), positives, bad_rate, medians(features, vectors[own]))
 
 
-def medians(features: tuple[str, ...], vectors: NDArray[np.float32]) -> Medians:
-    """Of each column of `vectors` [n, F], the missing left out; None if nothing is there."""
-    return {name: _median(column) for name, column in zip(features, vectors.T, strict=True)}
+def medians(features: tuple[Feature, ...], vectors: NDArray[np.float32]) -> Medians:
+    """Of each column of `vectors` [n, F], the missing left out; None if nothing is there.
+
+    Of what is true or not the mean, which is the share of which it is true: the median would be the same for most.
+    """
+    return {each.name: _middle(each, column) for each, column in zip(features, vectors.T, strict=True)}
 
 
-def _median(column: NDArray[np.float32]) -> float | None:
-    there = column[~np.isnan(column)]
-    return float(np.median(there)) if len(there) else None
+def _middle(feature: Feature, column: NDArray[np.float32]) -> float | None:
+    there = column[~np.isnan(column)].astype(np.float64)
+    if not len(there):
+        return None
+    return float(np.mean(there) if feature.choice else np.median(there))

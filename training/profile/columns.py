@@ -30,6 +30,7 @@ def column(frame: Frame, f: Field, outcome: Outcome, is_label: bool) -> Column:
         field=f.name,
         kind=f.kind.value,
         words=f.words,
+        description=f.description,
         optional=f.optional,
         missing=int(missing.sum()),
         distinct=len(np.unique(present)),

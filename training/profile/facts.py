@@ -104,6 +104,7 @@ class Column(Struct, frozen=True):
     field: str
     kind: str
     words: str  # what it must hold
+    description: str  # what people call it, with its unit; empty if the use case does not say
     optional: bool
     missing: int
     distinct: int
@@ -175,6 +176,7 @@ class EventTypeFacts(Struct, frozen=True):
 
 class Profile(Struct, frozen=True):
     use_case: str
+    subject: str  # whose risk is decided
     fingerprint: str
     places: tuple[str, ...]
     rows: int

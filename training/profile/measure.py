@@ -36,6 +36,7 @@ def profile(
     _, cleaned = clean(use_case, rows)
     facts = Profile(
         use_case=use_case.name,
+        subject=use_case.subject,
         fingerprint=use_case.fingerprint,
         places=tuple(map(str, places)),
         rows=len(rows),

@@ -65,7 +65,7 @@ def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Pro
         "weeks": Markup(plots.weeks(each)) if each.weeks else "",
         "drift": Markup(plots.drift(each, moving)) if moving else "",
         "drifts": sorted((_worst(d, each) for d in moving), key=lambda worst: -worst.psi),
-        "correlations": Markup(plots.correlations(each.correlations)) if each.correlations else "",
+        "correlations": Markup(plots.correlations(each.correlations)) if len(each.correlations) > 1 else "",
         "pairs": each.correlations[:SHOWN_PAIRS],
         "sample": len(sample),
         "browse": _browsable(each.name, frame, outcome, sample),

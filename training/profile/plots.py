@@ -12,27 +12,41 @@ from training.profile.findings import DRIFTED
 
 BINS = 30
 INNER = (0.01, 0.99)  # of histograms: beyond these quantiles values are put into the last bins
+SKEWED = 20  # how far beyond the median the upper end must be for a logarithmic axis
 LABELLED_WEEKS = 12
 MOST_FIELDS = 25  # of a matrix of correlations
 
 
 def histogram(column: Column, values: NDArray[np.float64], outcome: NDArray[np.int8]) -> str:
-    """Densities, one for each outcome if there are two."""
+    """Shares of the rows, of each outcome's if there are two."""
     with style():
         drawn = figure(3.1, 1.7)
         axes = drawn.add_subplot()
         present = ~np.isnan(values)
-        low, high = np.quantile(values[present], INNER)
-        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        edges, is_skewed = _edges(values[present])
+        if is_skewed:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+            axes.xaxis.set_minor_formatter("")
         for chosen, color, name in _sides(column, outcome):
             part = np.clip(values[chosen & present], edges[0], edges[-1])
             if len(part):
-                axes.hist(part, edges, density=True, color=color, alpha=0.45, label=name)
+                shares = np.full(len(part), 1 / len(part))
+                axes.hist(part, edges, weights=shares, color=color, alpha=0.45, label=name)
         axes.set_yticks([])
         if column.kind == "date":
             axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(int(day), "D"))[:7])
             axes.locator_params(axis="x", nbins=4)
         return svg(drawn, f"distribution of {column.field}")
+
+
+def _edges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Of bins, and whether they grow by the factor, as values do that lie close to 0 and reach far."""
+    low, middle, high = np.quantile(values, [INNER[0], 0.5, INNER[1]])
+    if values.min() >= 0 and high > SKEWED * middle > 0:
+        low = np.quantile(values[values > 0], INNER[0])
+        return np.geomspace(low, high, BINS + 1), True
+    return np.linspace(low, high if high > low else low + 1, BINS + 1), False
 
 
 def _sides(column: Column, outcome: NDArray[np.int8]) -> Sequence[tuple[NDArray[np.bool_], str, str]]:

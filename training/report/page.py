@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from export.storage import join
 from export.storage import write as write_file
+from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.figures import Evaluation, Interval
-from training.pages import environment
+from training.pages import environment, percent
 from training.report import plots, words
 from training.report.run import Run, encoded
 
@@ -23,7 +24,7 @@ SECTIONS: Mapping[str, str] = {  # in the page's order
     "thresholds": "Thresholds, and what they cost",
     "importance": "What the model looks at",
     "segments": "Segments: Low, Medium, High",
-    "earliness": "How early",
+    "earliness": "How early positives are found",
     "fairness": "Fairness",
     "stability": "Stability by week",
     "assumptions": "Assumptions",
@@ -43,8 +44,8 @@ def page(run: Run) -> str:
     )
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
-        deciding=plots.deciding(found), levels=sorted(run.thresholds, key=run.thresholds.__getitem__, reverse=True),
-        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
+        deciding=plots.deciding(found), levels=words.levels(run), notes=notes(found), measures=list(measures(found)),
+         tried=words.tried(run), drawn=drawn(found), medians=medians(found),
         shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP,
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ def drawn(found: Evaluation) -> dict[str, Any]:
         "importance": plots.importance(found.importance, "Importance of features") if has_importance else "",
         "groups": plots.importance(found.group_importance, "Importance of groups") if has_groups else "",
     }
-    fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if each.groups}
+    fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if len(each.groups) > 1}
     return {name: Markup(text) for name, text in figures.items()} | {"fairness": fairness}
 
 
@@ -85,15 +86,15 @@ class Measure(NamedTuple):
     """A line of the table of figures: of customers and of events, an interval, a number or nothing."""
 
     name: str
-    customers: Interval | float | None
-    events: Interval | float | None
+    customers: Interval | float | str | None
+    events: Interval | float | str | None
 
 
 def measures(found: Evaluation) -> Iterator[Measure]:
     both = found.customers, found.events
     yield Measure("counted", *(float(each.n) for each in both))
     yield Measure("positive among them", *(float(each.positives) for each in both))
-    yield Measure("share that is positive", *(each.base_rate for each in both))
+    yield Measure("share that is positive", *(percent(each.base_rate) for each in both))
     yield Measure("ROC AUC", *(each.roc_auc for each in both))
     yield Measure("average precision", *(each.average_precision for each in both))
     yield Measure("Brier score (lower is better)", *(each.brier for each in both))
@@ -102,7 +103,8 @@ def measures(found: Evaluation) -> Iterator[Measure]:
         name = f"recall where {rate} of the negatives are flagged"
         yield Measure(name, *(each.recall_at_fpr.get(rate) for each in both))
     for k in _names(*(each.precision_at_k for each in both)):
-        yield Measure(f"precision of the {k} highest scores", *(each.precision_at_k.get(k) for each in both))
+        which = f"highest {k} of scores" if k.endswith("%") else f"{k} highest scores"
+        yield Measure(f"precision of the {which}", *(each.precision_at_k.get(k) for each in both))
 
 
 def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -115,7 +117,19 @@ def medians(found: Evaluation) -> list[str]:
     return list(dict.fromkeys([*ranked, *found.everyone]))
 
 
-def interval(found: Interval | float | None) -> str:
+def notes(found: Evaluation) -> dict[str, list[str]]:
+    """The evaluation's notes by the section that they belong to; for fairness by field."""
+    told: dict[str, list[str]] = {"performance": [], "limitations": []}
+    for note in found.notes:
+        field = next((each.field for each in found.fairness if note.startswith(f"{each.field}: ")), None)
+        place = field or ("performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations")
+        told.setdefault(place, []).append(note.removeprefix(f"{field}: "))
+    return told
+
+
+def interval(found: Interval | float | str | None) -> str:
+    if isinstance(found, str):
+        return found
     if isinstance(found, Interval):
         return plots.interval(found)
     return decimals(found)

@@ -28,6 +28,12 @@ RATES: Sequence[tuple[str, str, str, Callable[[GroupFigures], Interval]]] = (
     ("false positive rate", POSITIVE, "o", lambda group: group.false_positive_rate),
     ("false negative rate", NEGATIVE, "s", lambda group: group.false_negative_rate),
 )
+BEHIND = {
+    "boxstyle": "square,pad=0.1",
+    "facecolor": "white",
+    "edgecolor": "none",
+    "alpha": 0.75,
+}  # of words on lines
 Placed = Callable[[LevelFigures, str], tuple[float, float]]
 
 
@@ -213,7 +219,7 @@ def interval(found: Interval) -> str:
     """A figure with its interval; what cannot be had is a dash."""
     if not isfinite(found.value):
         return "-"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return str(found)
 
 
 def deciding(found: Evaluation) -> LevelFigures:
@@ -233,13 +239,28 @@ def _line(axes: Axes, level: LevelFigures, points: Sequence[tuple[float, float]]
 
 def _marks(axes: Axes, level: LevelFigures, place: Placed) -> None:
     """Where the levels' thresholds are on the curve."""
+    names: dict[tuple[float, float], list[str]] = {}
     for name in level.at:
-        x, y = place(level, name)
+        names.setdefault(place(level, name), []).append(name)
+    for (x, y), own in names.items():
+        name = ", ".join(own)
         axes.plot(
-            [x], [y], MARKS.get(name, "^"), color=COLORS[level.about], markersize=5, markeredgecolor="white"
+            [x],
+            [y],
+            MARKS.get(own[-1], "^"),
+            color=COLORS[level.about],
+            markersize=5,
+            markeredgecolor="white",
         )
         axes.annotate(
-            name, (x, y), (4, -9), textcoords="offset points", color=COLORS[level.about], fontsize=7
+            name,
+            (x, y),
+            (5, -9) if x < 0.75 else (-5, -10),
+            textcoords="offset points",
+            ha="left" if x < 0.75 else "right",
+            color=COLORS[level.about],
+            fontsize=7,
+            bbox=BEHIND,
         )
 
 

@@ -43,6 +43,7 @@ class Run(Struct, frozen=True, kw_only=True):
     parity: float  # the most by which a score of the bundle differs from the learner's
     features: tuple[str, ...]
     meanings: dict[str, str]  # by feature
+    units: dict[str, str] = {}  # by feature: seconds, years, or share of what is true or not
     label: str  # the field that says it
     positive: tuple[str, ...]  # its values that mean positive
     label_delay_days: float  # how long after the event the label is known
@@ -82,9 +83,10 @@ class Run(Struct, frozen=True, kw_only=True):
             parity=float(manifest.metrics["parity"]),
             features=manifest.features,
             meanings={row.feature: row.meaning for row in feature_rows(use_case)},
+            units={each.name: "share" if each.choice else each.unit for each in use_case.table},
             label=f"{label.event_type}.{label.field}" if label else "",
             positive=tuple(str(value) for value in label.positive) if label else (),
-            label_delay_days=label.delay_us / DAY_US if label else 0.0,
+            label_delay_days=_delay_us(use_case) / DAY_US,
             protected=tuple(sorted(".".join(each) for each in use_case.protected)),
             evaluation=evaluation,
             metric=str(metric),
@@ -93,6 +95,14 @@ class Run(Struct, frozen=True, kw_only=True):
             verdict=str(verdict),
             champion=champion,
         )
+
+
+def _delay_us(use_case: UseCase) -> int:
+    """From an event to its label, whose own event may come later than the time it holds."""
+    label = use_case.label
+    if label is None:
+        return 0
+    return label.delay_us + (use_case.event_types[label.event_type].after_us if label.of else 0)
 
 
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:

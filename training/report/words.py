@@ -1,14 +1,22 @@
 """What a run's numbers say in plain sentences: why this model, and what its thresholds mean for people and costs."""
 
+import re
 from collections.abc import Iterator, Mapping
-from math import isfinite
+from math import isfinite, log10
 from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
 from training.pages import number, percent
 from training.report.run import Run
 
-PER = 1_000  # customers or events that a sentence speaks of
+PER = (
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+)  # customers or events that a sentence speaks of: the least that serves
+APART = 0.25  # of the larger of two thresholds: more and figures at one say little of the other
+LEAST = 10  # of them flagged and positive, so that whole numbers say enough
 VERDICTS = {
     "promoted": "The model is in use.",
     "waiting": "The model is not in use. It waits for a person to approve it.",
@@ -20,6 +28,17 @@ TARGETS: Mapping[str, str] = {
     "recall": "at least {} of the positive customers must reach this level",
     "share": "at most {} of all customers may reach this level",
     "score": "the threshold is fixed at {}, whatever it gives",
+}
+
+PARAMETERS: Mapping[str, str] = {
+    "trees": "how many decision trees there are",
+    "leaves": "how many leaves a tree may have: more can tell finer cases apart, and learn what was only chance",
+    "rows_per_leaf": "how many events a leaf must have at least",
+    "child_weight": "how much must be left to tell apart in a leaf",
+    "learning_rate": "how much each tree adds: with less it takes more of them",
+    "l2": "how strongly weights are held near 0",
+    "columns": "the share of the features that a tree, or a split, may look at",
+    "balanced": "whether positives weigh as much as negatives while learning; scores are calibrated all the same",
 }
 
 
@@ -75,17 +94,57 @@ def why(run: Run) -> str:
     return told
 
 
+def judges(run: Run) -> str:
+    """By what the model is judged, without the name of the way and with times to the minute."""
+    told = run.training["split"].partition(": ")[2] or run.training["split"]
+    return re.sub(r"(\d)T(\d\d:\d\d):[\d.]+Z", r"\1 \2 UTC", told)
+
+
+def levels(run: Run) -> list[str]:
+    """The highest first."""
+    return sorted(run.thresholds, key=lambda level: (run.thresholds[level], level == "high"), reverse=True)
+
+
+def alike(run: Run) -> str:
+    """What it means if levels have one threshold."""
+    if len(set(run.thresholds.values())) == len(run.thresholds):
+        return ""
+    return (
+        "MEDIUM and HIGH have the same threshold: by it what is asked of HIGH is reached as well, so nobody is on "
+        "MEDIUM but those who have come down from HIGH. Look whether the policy asks for enough."
+    )
+
+
 def target(run: Run, level: str) -> str:
     """What the policy asks of a level's threshold, and whether that was reached."""
     found = run.targets[level]
     ((kind, value),) = found["target"].items()
-    asked = TARGETS[kind].format(number(value) if kind == "score" else percent(value))
+    asked = TARGETS[kind].format(number(value) if kind == "score" else percent(value).replace(".0%", "%"))
     if kind == "score":
         return f"The policy says: {asked}."
     reached = (
         "this is reached" if found["reached"] else "NO THRESHOLD REACHES THIS; the nearest one was taken"
     )
     return f"The policy asks: {asked}. On customers held out while the threshold was chosen, {reached}."
+
+
+def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
+    """What to think of figures that were measured at a threshold far from the bundle's; empty if they were not."""
+    if level not in found.at:
+        return ""
+    own, judged = run.thresholds[level], found.at[level].threshold
+    if abs(own - judged) <= APART * max(own, judged):
+        return ""
+    return (
+        f"The figures are of a threshold of {judged:.4f}, which was chosen in the same way before the cut in time. "
+        f"The bundle's is {own:.4f}, far from it, so expect other figures: the share of customers that are positive "
+        "changes with the length of a history, and thresholds with it."
+    )
+
+
+def agreed(run: Run) -> int:
+    """Decimals to which the scores of the bundle are those of the learner."""
+    return int(-log10(max(run.parity, 1e-12)))
 
 
 def is_missed(run: Run, level: str) -> bool:
@@ -96,19 +155,17 @@ def meaning(found: LevelFigures, at: ThresholdFigures) -> str:
     """A threshold in people, or events: how many are flagged, how many of them rightly, who is missed."""
     if not found.n:
         return f"No {found.about} to count."
-    recall = at.recall.value if isfinite(at.recall.value) else 0.0
-    rightly = recall * found.positives
-    flagged, right = PER * at.flagged / found.n, PER * rightly / found.n
-    positives = PER * found.positives / found.n
+    rightly = at.rightly
+    if rightly is None:
+        rightly = (at.recall.value if isfinite(at.recall.value) else 0.0) * found.positives
+    least = min(n for n in (at.flagged or found.n, found.positives or found.n))
+    per = next((each for each in PER if each * least >= LEAST * found.n), PER[-1])
+    flagged, right, positives = (round(per * n / found.n) for n in (at.flagged, rightly, found.positives))
     return (
-        f"Of {PER:,} {found.about} like these, about {_count(flagged)} are flagged: {_count(right)} rightly, "
-        f"{_count(flagged - right)} wrongly. {_count(positives)} of the {PER:,} are positive, so "
-        f"{_count(max(positives - right, 0))} are missed."
+        f"Of {per:,} {found.about} like these, about {flagged:,} are flagged: {right:,} rightly, "
+        f"{flagged - right:,} wrongly. {positives:,} of the {per:,} are positive, so "
+        f"{max(positives - right, 0):,} are missed."
     )
-
-
-def _count(found: float) -> str:
-    return f"{found:.0f}" if found >= 10 or found == 0 else f"{found:.1f}"
 
 
 def costs(run: Run, found: LevelFigures) -> Iterator[str]:

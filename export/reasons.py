@@ -12,30 +12,69 @@ from numpy.typing import NDArray
 
 from export.onnx import Scorer
 from export.reference import Bins, Reference
+from features.schema import Feature
 
 MOST = 5  # reasons told of a score
 LEAST_EFFECT = 0.001  # of a probability; less is told to nobody
 ROWS_AT_ONCE = 50_000  # vectors: some ten megabytes
+DURATIONS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
 class Reason(NamedTuple):
     """`effect` is the part of the score that goes when the feature is at the `median`. NaN: unknown."""
 
     feature: str
-    words: str
+    words: str  # of features.wording
     value: float
     median: float
     effect: float
+    choice: str = ""
+    unit: str = ""
+
+    @property
+    def fact(self) -> str:
+        """What is so, without what is usual."""
+        return f"{self.words} is {self._shown(self.value)}"
 
     def __str__(self) -> str:
-        return f"{self.words}: {number(self.value)}, median {number(self.median)} (+{self.effect:.3f})"
+        return f"{self.fact}; {self._usual()} (+{self.effect:.3f} of the score)"
+
+    def _usual(self) -> str:
+        """True of at least half of the training data, as its lower median is."""
+        if self.median != self.median:
+            return "in most of the training data it is unknown"
+        if self.choice:
+            return f"in most of the training data it is{'' if self.median else ' not'}"
+        if not self.median and self.value > 0:
+            return "in half of the training data it is not above 0"  # "0 or less" would be odd of a count
+        or_what = "or more" if self.value < self.median else "or less"
+        return f"in half of the training data it is {self._shown(self.median)} {or_what}"
+
+    def _shown(self, value: float) -> str:
+        if value != value:
+            return "unknown"
+        if self.choice:
+            return self.choice if value else f"not {self.choice}"
+        if self.unit == "seconds":
+            return duration(value)
+        return f"{number(value)} {self.unit}".rstrip()
 
 
 def number(value: float) -> str:
     """For a person to read."""
     if value != value:
         return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+    if abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 or not value else f"{value:.6f}"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for length, unit in DURATIONS:
+        if abs(seconds) >= 2 * length:
+            return f"{number(round(seconds / length, 1))} {unit}"
+    return f"{number(seconds)} seconds"
 
 
 def median(bins: Bins) -> float:
@@ -62,21 +101,24 @@ def reasons(
     vectors: NDArray[np.float32],
     score: NDArray[np.float32],
     typical: NDArray[np.float32],
-    names: Sequence[str],
-    words: Sequence[str],
+    table: Sequence[Feature],
 ) -> Iterator[list[Reason]]:
     """For each of c vectors [c, F] with its score [c]: what raises it, the largest effect first."""
-    step = max(1, ROWS_AT_ONCE // len(names))
+    step = max(1, ROWS_AT_ONCE // len(table))
     for start in range(0, len(vectors), step):
         some = vectors[start : start + step]
         effects = score[start : start + step, None] - without_each(scorer, some, typical)
         for vector, effect in zip(some, effects, strict=True):
             best = np.argsort(-effect, kind="stable")[:MOST]
             yield [
-                Reason(names[k], words[k], float(vector[k]), float(typical[k]), float(effect[k]))
+                reason(table[k], float(vector[k]), float(typical[k]), float(effect[k]))
                 for k in best.tolist()
                 if effect[k] >= LEAST_EFFECT
             ]
+
+
+def reason(feature: Feature, value: float, median: float, effect: float) -> Reason:
+    return Reason(feature.name, feature.words, value, median, effect, feature.choice, feature.unit)
 
 
 def without_each(
