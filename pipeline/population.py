@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from redis import Redis, RedisCluster
+from redis import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from export.levels import Level
 from features.kernel.codec import HEADER_BYTES
+from pipeline.redis_client import Client, client_of
 from pipeline.store import StoreUnavailable
 
 MOST_CUSTOMERS = 100_000  # some seconds
@@ -24,7 +24,6 @@ GROUP = 1_000  # keys a round trip
 TIMEOUT_S = 5.0
 LEVEL_AT = HEADER_BYTES  # a record's status comes first, and in it the level
 GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\"})
-Client = Redis | RedisCluster
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,10 @@ def population(url: str, ca_file: str | None, cluster: bool, stem: str) -> Popul
 def connected(url: str, ca_file: str | None, cluster: bool) -> Iterator[Client]:
     """A client for work on many keys. What it raises is StoreUnavailable."""
     try:
-        with closing(_client(url, ca_file, cluster)) as client:
+        with closing(client_of(url, ca_file, cluster, TIMEOUT_S)) as client:
             yield client
     except (RedisError, RedisClusterException, OSError, ValueError) as error:
         raise StoreUnavailable(f"Redis: {error}") from error
-
-
-def _client(url: str, ca_file: str | None, cluster: bool) -> Client:
-    options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
-    if ca_file:
-        options["ssl_ca_certs"] = ca_file
-    return (RedisCluster if cluster else Redis).from_url(url, **options)
 
 
 def _looked_at(client: Client, stem: str) -> Population:

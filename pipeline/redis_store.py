@@ -29,8 +29,8 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from export import storage
 from pipeline.population import memory
+from pipeline.redis_client import Client, client_of
 from pipeline.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,6 @@ EVICTS = (
     "wrong without a sign. Use maxmemory-policy noeviction."
 )
 
-Client = Redis | RedisCluster
 Rows = slice | list[int]
 Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
 Command = list[Any]  # the name, then bytes, str or int
@@ -194,22 +193,14 @@ class RedisStore:
             return self._client
 
     def _connect(self, timeout_s: float) -> Client:
-        options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            "protocol": 2,  # no faster than 3, and no messages that nobody asked for
-            "retry": Retry(NoBackoff(), 0),  # waiting is the caller's business
-        }
-        if self._ca_file and not self._url.startswith("rediss:"):
-            raise RedisError("a certificate authority is given, but the URL does not begin with rediss://")
-        if self._ca_file and "://" in self._ca_file:
-            options["ssl_ca_data"] = storage.read(self._ca_file).decode()
-        elif self._ca_file:
-            options["ssl_ca_certs"] = self._ca_file
-        try:
-            return (RedisCluster if self._cluster else Redis).from_url(self._url, **options)
-        except ValueError as error:
-            raise RedisError(str(error)) from error
+        return client_of(
+            self._url,
+            self._ca_file,
+            self._cluster,
+            timeout_s,
+            protocol=2,  # no faster than 3, and no messages that nobody asked for
+            retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
+        )
 
 
 def _routes(client: Client, keys: Sequence[bytes]) -> Routes:
