@@ -94,7 +94,7 @@ def refused(n: int) -> int:
 def rows(workers: int, worked: Worked, said: progress.Status, refused: int) -> list[Row]:
     of_workers_us, of_servers_us = (1e6 * spent / worked.events for spent in worked.cpu_s)
     setting = (
-        f"off-boarding use case, {workers} worker processes, one subscription, one Redis, batches of "
+        f"off-boarding use case, worker processes: {workers}, one subscription, one Redis, batches of "
         f"{BATCH:,} at most, all servers on this machine; "
         f"{worked.events:,} events in {worked.seconds:.1f} s out of a backlog, {said.conflicts:,} conflicts, "
         f"{refused:,} too late; CPU {of_workers_us:.1f} us an event in the workers, {of_servers_us:.1f} in the servers"

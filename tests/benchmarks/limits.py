@@ -34,15 +34,22 @@ SECONDS = 3.0  # of each measurement
 BATCH = Job.batch
 TTL = timedelta(days=1)
 KEYS = 4_000  # records in such a batch
+FEW_KEYS = 1_000  # of off-boarding, in a batch of 2,000
+SIZES_KB = (1, 10)  # of records: a customer with few events, and one with 1,000 in 30 days
 BEAM_ELEMENTS = 1_000_000
 BUNDLE_ELEMENTS = 10_000
 
 
 def limits(events: int) -> list[Row]:
     """All of them, on the 16 features' own messages, records and vectors."""
-    history, keys, blobs, vectors = replayed(events)
+    use_case = load(workloads.SIXTEEN)
+    history = workloads.sixteen(use_case, workloads.payments(events))
+    records: dict[str, dict[str, bytes]] = {}
+    vectors = np.concatenate([replayed.vectors for replayed in replay(history.batches(), records)])
+    found = records[use_case.subject]
+    keys = record_keys("bench", use_case.name, use_case.fingerprint, use_case.subject, list(found))
     return [
-        *redis_rows(keys, blobs),
+        *on_one_node("limit_redis_cas", keys, list(found.values()), KEYS),
         onnx_row(history, vectors),
         decode_row(history),
         beam_row("limit_beam_elements_per_s", 1, "single elements"),
@@ -50,29 +57,18 @@ def limits(events: int) -> list[Row]:
     ]
 
 
-def cluster(events: int) -> list[Row]:
-    """Redis again, as a cluster of three on this machine: a command carries the keys of one slot, mostly one key."""
-    _, keys, blobs, _ = replayed(events)
-    with tempfile.TemporaryDirectory() as folder:
-        nodes = RedisCluster(Path(folder))
-        try:
-            store = RedisStore(nodes.url, TTL, cluster=True)
-            return cas_rows(
-                "limit_redis_cluster_cas", store, [node.client for node in nodes.nodes], keys, blobs
-            )
-        finally:
-            nodes.stop()
+def redis(n: int) -> list[Row]:
+    """Redis by the size of records: one node, and a cluster of three on this machine.
 
-
-def replayed(events: int) -> tuple[History, list[bytes], list[bytes], np.ndarray]:
-    """Messages, and their records and vectors."""
-    use_case = load(workloads.SIXTEEN)
-    history = workloads.sixteen(use_case, workloads.payments(events))
-    records: dict[str, dict[str, bytes]] = {}
-    vectors = np.concatenate([each.vectors for each in replay(history.batches(), records)])
-    found = records[use_case.subject]
-    keys = record_keys("bench", use_case.name, use_case.fingerprint, use_case.subject, list(found))
-    return history, keys, list(found.values()), vectors
+    In the cluster a command carries the keys of one slot, which is mostly one key.
+    """
+    keys = [b"bench:offboarding:0123456789abcdef:customer:%032d" % i for i in range(n)]
+    rows: list[Row] = []
+    for size in SIZES_KB:
+        blobs = [bytes(1_000 * size)] * n
+        rows += on_one_node(f"redis_{size}kb", keys, blobs, FEW_KEYS)
+        rows += on_a_cluster(f"redis_cluster_{size}kb", keys, blobs, FEW_KEYS)
+    return rows
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -84,18 +80,33 @@ def rate(work: Callable[[], int]) -> float:
     return done / (time.perf_counter() - began_s)
 
 
-def redis_rows(keys: list[bytes], blobs: list[bytes]) -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as redis:
-        return cas_rows("limit_redis_cas", RedisStore(redis.url, TTL), [redis.client], keys, blobs)
+def on_one_node(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as node:
+        return cas_rows(name, RedisStore(node.url, TTL), [node.client], keys, blobs, at_once)
+
+
+def on_a_cluster(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = RedisCluster(Path(folder) / "cluster")
+        try:
+            store = RedisStore(nodes.url, TTL, cluster=True)
+            return cas_rows(name, store, [node.client for node in nodes.nodes], keys, blobs, at_once)
+        finally:
+            nodes.stop()
 
 
 def cas_rows(
-    name: str, store: RedisStore, servers: Sequence[Redis], keys: list[bytes], blobs: list[bytes]
+    name: str,
+    store: RedisStore,
+    servers: Sequence[Redis],
+    keys: list[bytes],
+    blobs: list[bytes],
+    at_once: int,
 ) -> list[Row]:
     """Reads and writes of whole records; each has two versions, which replace one another."""
     rng = np.random.default_rng(3)
     versions = [[blob[: SEQ.start] + seq_bytes(v) + blob[SEQ.stop :] for blob in blobs] for v in (1, 2)]
-    batches = cycle([rng.permutation(len(keys))[:KEYS].tolist() for _ in range(20)])
+    batches = cycle([rng.permutation(len(keys))[:at_once].tolist() for _ in range(20)])
     seqs, done = [0] * len(keys), 0
     began_s = (sum(map(cpu_of, servers)), time.process_time())
 
@@ -116,7 +127,7 @@ def cas_rows(
     cpu_us, client_us = (1e6 * (end - begin) / done for begin, end in zip(began_s, ended_s, strict=True))
     store.close()
     size = sum(map(len, blobs)) // len(blobs)
-    setting = f"records of {size:,} bytes on average, read and written in batches of {KEYS:,}, {len(servers)} redis-server"
+    setting = f"records of {size:,} bytes on average, in batches of {at_once:,}, {len(servers)} redis-server"
     return [
         Row(f"{name}_keys_per_s", found, "keys/s", setting),
         Row(f"{name}_cpu_us", cpu_us, "us/key", f"CPU of redis-server for a read and a write; {setting}"),
