@@ -78,16 +78,20 @@ def test_two_workers_go_on_while_a_cluster_changes(
 
 
 def both_at_work(job: Job, lanes: Lanes, sent: Stream) -> int:
-    """Starts the job and publishes little by little until each worker has assessed some; how many messages."""
+    """Starts the job and publishes little by little until each worker has assessed some; how many messages.
+
+    One may be up long before the other: what is published then comes again and again, which harms nobody.
+    """
     job.start()
+    wait_for(lambda: len(job.of_workers()) == int(WORKERS) and bool(job.running()), "both workers start")
     published = 0
 
     def each_has_some() -> bool:
         nonlocal published
         job.running()
-        if job.place.unacknowledged() == 0 and published < len(sent.messages) // 4:
-            publish_over(lanes, sent.messages[published : published + FIRST], 0)
-            published += FIRST
+        if job.place.unacknowledged() == 0:
+            published = min(published + FIRST, len(sent.messages) // 4)
+            publish_over(lanes, sent.messages[published - FIRST : published], 0)
         return sum(each.events > 0 for each in job.of_workers()) == int(WORKERS)
 
     wait_for(each_has_some, "both workers work")
