@@ -119,7 +119,7 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
     )
     yield "### Prices and limits\n\n" + markdown(
         ("name", "USD", "a", "region", "read on", "note"),
-        [(linked(name, each), f"{each.value:g}", each.unit, each.region, each.read, each.note)
+        [(linked(name, each), f"{each.value:.6f}".rstrip("0").rstrip("."), each.unit, each.region, each.read, each.note)
          for name, each in prices.prices.items()],
     ) + "\n\n" + markdown(
         ("limit", "value", "note"),

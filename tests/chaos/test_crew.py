@@ -6,11 +6,14 @@ the same.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.lanes import Lanes
+from pipeline.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of, wait_for
 from tests.chaos.publishing import publish_over
@@ -18,7 +21,11 @@ from tests.chaos.stream import Stream, stream
 from tests.pipeline.servers import RedisCluster, RedisServer
 
 WORKERS = "2"
-BATCH = "200"  # small, so that there are many moments at which two have read the same record
+BATCH = "200"  # most customers are in it: two batches at once meet
+ALL_IN_TIME = (
+    1.0  # workers take a backlog in no order: nothing may be too late for one and in time for the other
+)
+PARTS = 3
 FIRST = 20  # messages a time, until both workers have had some
 MESSAGES, DAYS = 4_000, 60
 
@@ -41,13 +48,11 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 def test_two_workers_count_every_event_once(
     place: Callable[..., Place], tmp_path: Path, messages: int
 ) -> None:
-    sent = stream(tmp_path, messages, DAYS, seed=14)
-    own = place(sent.use_case)
+    sent = stream(tmp_path, messages, DAYS, seed=14, lateness_share=ALL_IN_TIME)
+    own = place(sent.use_case, ACK_DEADLINE_S)
     with job_of(own, batch=BATCH, workers=WORKERS) as job, Lanes(own.names.events, 1) as lanes:
-        begun = both_at_work(job, lanes, sent)
-        publish_over(lanes, sent.messages[begun:], 0)
-        lanes.finish()
-        own.wait_until_drained()
+        for _ in parts(job, lanes, sent):
+            pass
         job.stop()
     shares, conflicts = [each.events for each in job.of_workers()], conflicts_of(job)
     print(f"\n{messages} messages, workers took {shares}, {conflicts} conflicts, {settle(own, sent)}")
@@ -58,23 +63,30 @@ def test_two_workers_go_on_while_a_cluster_changes(
     place: Callable[..., Place], tmp_path: Path, cluster: RedisCluster
 ) -> None:
     """Slots with records in them move to another node, and a node is killed and comes back."""
-    sent = stream(tmp_path, MESSAGES, DAYS, seed=15)
-    own = replace(place(sent.use_case), cluster_url=cluster.url)
+    sent = stream(tmp_path, MESSAGES, DAYS, seed=15, lateness_share=ALL_IN_TIME)
+    own = replace(place(sent.use_case, ACK_DEADLINE_S), cluster_url=cluster.url)
     with job_of(own, batch=BATCH, workers=WORKERS) as job, Lanes(own.names.events, 1) as lanes:
-        begun = both_at_work(job, lanes, sent)
-        third = (len(sent.messages) - begun) // 3
-        publish_over(lanes, sent.messages[begun : begun + third], 0)
-        moved = reshard(cluster, *cluster.nodes[:2])
-        publish_over(lanes, sent.messages[begun + third : begun + 2 * third], 0)
-        restart(cluster, cluster.nodes[2])
-        publish_over(lanes, sent.messages[begun + 2 * third :], 0)
-        lanes.finish()
-        own.wait_until_drained()
+        for part in parts(job, lanes, sent):
+            if part == 0:
+                moved = reshard(cluster, *cluster.nodes[:2])
+            if part == 1:
+                restart(cluster, cluster.nodes[2])
         job.stop()
     sizes = [node.client.dbsize() for node in cluster.nodes]
     print(f"\n{moved} records moved, {sizes} at the end, {conflicts_of(job)} conflicts, {settle(own, sent)}")
     assert moved > 0 and sizes[0] == 0
     assert sizes[1] >= moved and sizes[2] > 0
+
+
+def parts(job: Job, lanes: Lanes, sent: Stream) -> Iterator[int]:
+    """Starts the job and publishes part after part; each is under way when its number is given."""
+    begun = both_at_work(job, lanes, sent)
+    bounds = np.linspace(begun, len(sent.messages), PARTS + 1).astype(int).tolist()
+    for part, (first, last) in enumerate(pairwise(bounds)):
+        publish_over(lanes, sent.messages[first:last], 0)
+        yield part
+    lanes.finish()
+    job.place.wait_until_drained()
 
 
 def both_at_work(job: Job, lanes: Lanes, sent: Stream) -> int:
