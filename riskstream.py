@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from commands import filling, launching, learning, local, models, profiling, retraining, streaming
+from commands import filling, launching, learning, local, models, profiling, retraining, sizing, streaming
 from commands.frame import EXITS, Log, exit_code, set_log
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (local, learning, models, profiling, retraining, streaming, filling, launching):
+for part in (local, learning, models, profiling, retraining, streaming, filling, launching, sizing):
     app.add_typer(part.app)
 
 

@@ -84,7 +84,7 @@ setup(
     packages=find_packages(
         include=["commands*", "features*", "export*", "pipeline*", "training*", "deploy*"]
     ),
-    package_data={"training": ["**/*.jinja"]},
+    package_data={"training": ["**/*.jinja"], "deploy": ["capacity/*.json", "capacity/*.yaml"]},
     py_modules=["riskstream"],
     install_requires=WORKER,
     extras_require=EXTRAS,

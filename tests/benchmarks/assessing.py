@@ -68,8 +68,17 @@ def measured(name: str, history: History, warm: int, use_case: Path, setting: st
         Row(
             f"{stem}_redis_cpu_us", 1e6 * found.redis_cpu_s / found.events, "us/event", "CPU of redis-server"
         ),
+        Row(f"{stem}_message_bytes", message_bytes(history), "bytes", "of a message, attributes included"),
+        Row(f"{stem}_row_bytes", found.row_bytes / found.events, "bytes", "of a row as sent to BigQuery"),
+        Row(f"{stem}_alerts_per_event", found.alerts / found.events, "alerts/event", "changes of level"),
         *(Row(f"{stem}_stage_{stage}_us", spent, "us/event", STAGE_SETTING) for stage, spent in stages),
     ]
+
+
+def message_bytes(history: History) -> float:
+    """Of bodies, and of attributes with their names, on average."""
+    attributes = sum(len(name) + len(value) for said in history.attributes() for name, value in said.items())
+    return (sum(map(len, history.bodies)) + attributes) / len(history)
 
 
 @contextmanager

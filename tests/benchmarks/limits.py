@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from redis import Redis
 
 from export import bundle as bundles
 from export.onnx import Scorer
@@ -23,13 +24,18 @@ from pipeline.source import FOREVER
 from pipeline.store import SEQ, record_keys, seq_bytes
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
+from tests.benchmarks.graph import cpu_of
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History
+from tests.pipeline.servers import RedisCluster
 
 EVENTS = 200_000  # 30 days
 SECONDS = 3.0  # of each measurement
 BATCH = Job.batch
+TTL = timedelta(days=1)
 KEYS = 4_000  # records in such a batch
+FEW_KEYS = 1_000  # of off-boarding, in a batch of 2,000
+SIZES_KB = (1, 10)  # of records: a customer with few events, and one with 1,000 in 30 days
 BEAM_ELEMENTS = 1_000_000
 BUNDLE_ELEMENTS = 10_000
 
@@ -40,15 +46,29 @@ def limits(events: int) -> list[Row]:
     history = workloads.sixteen(use_case, workloads.payments(events))
     records: dict[str, dict[str, bytes]] = {}
     vectors = np.concatenate([replayed.vectors for replayed in replay(history.batches(), records)])
-    blobs = records[use_case.subject]
-    keys = record_keys("bench", use_case.name, use_case.fingerprint, use_case.subject, list(blobs))
+    found = records[use_case.subject]
+    keys = record_keys("bench", use_case.name, use_case.fingerprint, use_case.subject, list(found))
     return [
-        redis_row(keys, list(blobs.values())),
+        *on_one_node("limit_redis_cas", keys, list(found.values()), KEYS),
         onnx_row(history, vectors),
         decode_row(history),
         beam_row("limit_beam_elements_per_s", 1, "single elements"),
         beam_row("limit_beam_batched_events_per_s", BATCH, f"elements are lists of {BATCH:,} events"),
     ]
+
+
+def redis(n: int) -> list[Row]:
+    """Redis by the size of records: one node, and a cluster of three on this machine.
+
+    In the cluster a command carries the keys of one slot, which is mostly one key.
+    """
+    keys = [b"bench:offboarding:0123456789abcdef:customer:%032d" % i for i in range(n)]
+    rows: list[Row] = []
+    for size in SIZES_KB:
+        blobs = [bytes(1_000 * size)] * n
+        rows += on_one_node(f"redis_{size}kb", keys, blobs, FEW_KEYS)
+        rows += on_a_cluster(f"redis_cluster_{size}kb", keys, blobs, FEW_KEYS)
+    return rows
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -60,29 +80,59 @@ def rate(work: Callable[[], int]) -> float:
     return done / (time.perf_counter() - began_s)
 
 
-def redis_row(keys: list[bytes], blobs: list[bytes]) -> Row:
+def on_one_node(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as node:
+        return cas_rows(name, RedisStore(node.url, TTL), [node.client], keys, blobs, at_once)
+
+
+def on_a_cluster(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = RedisCluster(Path(folder) / "cluster")
+        try:
+            store = RedisStore(nodes.url, TTL, cluster=True)
+            return cas_rows(name, store, [node.client for node in nodes.nodes], keys, blobs, at_once)
+        finally:
+            nodes.stop()
+
+
+def cas_rows(
+    name: str,
+    store: RedisStore,
+    servers: Sequence[Redis],
+    keys: list[bytes],
+    blobs: list[bytes],
+    at_once: int,
+) -> list[Row]:
     """Reads and writes of whole records; each has two versions, which replace one another."""
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as redis:
-        store, rng = RedisStore(redis.url, timedelta(days=1)), np.random.default_rng(3)
-        versions = [[blob[: SEQ.start] + seq_bytes(v) + blob[SEQ.stop :] for blob in blobs] for v in (1, 2)]
-        batches = cycle([rng.permutation(len(keys))[:KEYS].tolist() for _ in range(20)])
-        seqs = [0] * len(keys)
+    rng = np.random.default_rng(3)
+    versions = [[blob[: SEQ.start] + seq_bytes(v) + blob[SEQ.stop :] for blob in blobs] for v in (1, 2)]
+    batches = cycle([rng.permutation(len(keys))[:at_once].tolist() for _ in range(20)])
+    seqs, done = [0] * len(keys), 0
+    began_s = (sum(map(cpu_of, servers)), time.process_time())
 
-        def work() -> int:
-            rows = next(batches)
-            names, before = [keys[i] for i in rows], [seqs[i] for i in rows]
-            store.read(names)
-            for i in rows:
-                seqs[i] = 2 if seqs[i] == 1 else 1
-            written = store.commit(names, before, [versions[seqs[i] - 1][i] for i in rows])
-            assert all(written)
-            return len(rows)
+    def work() -> int:
+        nonlocal done
+        rows = next(batches)
+        names, before = [keys[i] for i in rows], [seqs[i] for i in rows]
+        store.read(names)
+        for i in rows:
+            seqs[i] = 2 if seqs[i] == 1 else 1
+        written = store.commit(names, before, [versions[seqs[i] - 1][i] for i in rows])
+        assert all(written)
+        done += len(rows)
+        return len(rows)
 
-        found = rate(work)
-        store.close()
+    found = rate(work)
+    ended_s = (sum(map(cpu_of, servers)), time.process_time())
+    cpu_us, client_us = (1e6 * (end - begin) / done for begin, end in zip(began_s, ended_s, strict=True))
+    store.close()
     size = sum(map(len, blobs)) // len(blobs)
-    setting = f"records of {size:,} bytes on average, read and written in batches of {KEYS:,}"
-    return Row("limit_redis_cas_keys_per_s", found, "keys/s", setting)
+    setting = f"records of {size:,} bytes on average, in batches of {at_once:,}, {len(servers)} redis-server"
+    return [
+        Row(f"{name}_keys_per_s", found, "keys/s", setting),
+        Row(f"{name}_cpu_us", cpu_us, "us/key", f"CPU of redis-server for a read and a write; {setting}"),
+        Row(f"{name}_client_cpu_us", client_us, "us/key", f"CPU of the worker for it; {setting}"),
+    ]
 
 
 def onnx_row(history: History, vectors: np.ndarray) -> Row:

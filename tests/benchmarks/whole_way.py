@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -110,8 +110,8 @@ def publish(publisher: Publisher, place: Place, messages: Sequence[Publication])
 
 
 @contextmanager
-def job(place: Place) -> Iterator[None]:
-    """`riskstream run` as a process of its own."""
+def job(place: Place, *flags: str) -> Iterator[int]:
+    """`riskstream run` as a process of its own; its id."""
     command = [
         sys.executable,
         "-m",
@@ -124,9 +124,9 @@ def job(place: Place) -> Iterator[None]:
         DATASET,
     ]
     command += ["--use-case", str(place.use_case), "--bundle", place.bundle, "--state", str(place.state)]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen([*command, *flags]) as process:
         try:
-            yield
+            yield process.pid
             assert process.poll() is None, f"the job has ended with {process.returncode}"
         finally:
             process.send_signal(signal.SIGTERM)
@@ -156,7 +156,24 @@ def following(place: Place) -> Iterator[dict[str, int]]:
 
 
 def throughput(n: int) -> Row:
-    """From the first acknowledgement after WARM_EVENTS to the last."""
+    worked = worked_off(n)
+    setting = (
+        f"embedded Pub/Sub server, `riskstream run` with one worker, redis-server with append-only file, bqemulator, "
+        f"all on this machine; {worked.events:,} events in {worked.seconds:.1f} s out of a backlog"
+    )
+    return Row("pubsub_events_per_s", worked.events / worked.seconds, "events/s", setting)
+
+
+class Worked(NamedTuple):
+    """What it took to work off a backlog, from the first acknowledgement after WARM_EVENTS to the last."""
+
+    events: int
+    seconds: float
+    cpu_s: list[float]  # of whom one asked
+
+
+def worked_off(n: int, cpu: Callable[[], list[float]] = list) -> Worked:
+    """Waits until all n messages are acknowledged; `cpu` tells processor seconds so far."""
     began = None
     left, until_s = n, time.monotonic() + PATIENCE_S
     while left:
@@ -166,14 +183,10 @@ def throughput(n: int) -> Row:
             left = undelivered()
             print(f"pubsub: {left:,} left", flush=True)
         if began is None and left <= n - WARM_EVENTS:
-            began = (time.perf_counter(), left)
+            began = (time.perf_counter(), left, cpu())
     assert began is not None
-    spent_s, events = time.perf_counter() - began[0], began[1]
-    setting = (
-        f"embedded Pub/Sub server, `riskstream run` with one worker, redis-server with append-only file, bqemulator, "
-        f"all on this machine; {events:,} events in {spent_s:.1f} s out of a backlog"
-    )
-    return Row("pubsub_events_per_s", events / spent_s, "events/s", setting)
+    spent_s = [end - begin for begin, end in zip(began[2], cpu(), strict=True)]
+    return Worked(began[1], time.perf_counter() - began[0], spent_s)
 
 
 def undelivered() -> int:

@@ -4,16 +4,13 @@ Counted here from what a reader of the views and topics sees. `pipeline.reconcil
 result from the log.
 """
 
-import os
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 
 from pipeline.message import Message
-from pipeline.options import record_ttl
 from pipeline.pubsub import Subscription
 from pipeline.reconcile import Reconciliation, reconcile
-from pipeline.redis_store import RedisStore
 from tests.chaos.job import Place
 from tests.chaos.stream import Stream
 
@@ -59,8 +56,7 @@ def settle(place: Place, stream: Stream) -> Account:
 
 
 def reconciled(place: Place) -> Reconciliation:
-    store = RedisStore(os.environ["REDIS_URL"], record_ttl(place.use_case))
-    with closing(store):
+    with closing(place.store()) as store:
         return reconcile(
             place.use_case, project=place.project, dataset=place.dataset, bundle=place.bundles,
             store=store, prefix=place.project,

@@ -19,6 +19,8 @@ from export.bundle import Bundle, promote, save
 from features.usecase import UseCase, parse
 from pipeline import progress, tables
 from pipeline.bigquery import query_client
+from pipeline.options import record_ttl
+from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
 from pipeline.topics import Names, create, short, subscriber_client
 from tests.pipeline.models import trained
@@ -45,13 +47,14 @@ def trained_once(use_case_text: str) -> Bundle:
 class Place:
     """A project of one test's own in the local stack: topics, tables, a promoted bundle, a folder.
 
-    The environment of this process must be the stack's.
+    The environment of this process must be the stack's. `cluster_url`: records are in that cluster, not in the stack.
     """
 
     project: str
     folder: Path
     use_case: UseCase
     dataset: str = "riskstream"
+    cluster_url: str | None = None
 
     @property
     def names(self) -> Names:
@@ -60,6 +63,11 @@ class Place:
     @property
     def bundles(self) -> str:
         return str(self.folder / "bundles")
+
+    def store(self) -> RedisStore:
+        """Where the job's records are."""
+        url, ttl = self.cluster_url or os.environ["REDIS_URL"], record_ttl(self.use_case)
+        return RedisStore(url, ttl, cluster=self.cluster_url is not None)
 
     def furnish(self, ack_deadline_s: int) -> None:
         create(self.names)
@@ -123,6 +131,8 @@ class Job:
             **self.flags,
         }
         words = [word for flag in flags.items() for word in flag]
+        if self.place.cluster_url:
+            words += ["--redis-cluster", "--redis-url", self.place.cluster_url]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "riskstream", "run", "--cold", *words, "--", *self.beam],
@@ -141,6 +151,11 @@ class Job:
         """Messages that this process has assessed."""
         said = self.said()
         return said.events if said else 0
+
+    def of_workers(self) -> list[progress.Status]:
+        """What each worker process of a job with several has said last."""
+        found = [progress.read(folder) for folder in sorted(self.state.glob("worker-*"))]
+        return [status for status in found if status]
 
     def said(self) -> progress.Status | None:
         """What this very process has said last."""

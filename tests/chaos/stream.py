@@ -42,10 +42,10 @@ class Stream:
     event_ids: frozenset[tuple[str, str]]  # by type
 
 
-def stream(folder: Path, n: int, days: int, seed: int) -> Stream:
-    """n messages of `days` days."""
+def stream(folder: Path, n: int, days: int, seed: int, lateness_share: float = LATENESS_SHARE) -> Stream:
+    """n messages of `days` days. With a share of 1 nothing is too late, in whatever order it comes."""
     rng = np.random.default_rng(seed)
-    use_case = forgiving(folder, days)
+    use_case = forgiving(folder, days, lateness_share)
     generate(round(n / days / EVENTS_A_CUSTOMER_AND_DAY), days, seed, folder)
     users, transactions = (events(use_case, folder, name) for name in ("customer", "transaction"))
     once = n - round(n * DUPLICATES)
@@ -55,10 +55,10 @@ def stream(folder: Path, n: int, days: int, seed: int) -> Stream:
     return Stream(use_case, messages, ids)
 
 
-def forgiving(folder: Path, days: int) -> UseCase:
+def forgiving(folder: Path, days: int, share: float = LATENESS_SHARE) -> UseCase:
     """The off-boarding use case, in a file of its own, with a lateness for a stream of so many days."""
     file = folder / "offboarding.yaml"
-    lateness = f"lateness: {round(days * LATENESS_SHARE)}d"
+    lateness = f"lateness: {round(days * share)}d"
     file.write_text(OFFBOARDING.read_text().replace("lateness: 1h", lateness))
     return load(file)
 

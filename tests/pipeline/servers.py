@@ -76,11 +76,12 @@ class RedisServer:
 
 
 class RedisCluster:
-    """Three primaries with a third of the slots each."""
+    """Three primaries with a third of the slots each; `options` as of a server."""
 
-    def __init__(self, directory: Path) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        self.nodes = [RedisServer(directory / str(i), *options) for i in range(3)]
+    def __init__(self, directory: Path, *options: str) -> None:
+        directory.mkdir(exist_ok=True)
+        clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        self.nodes = [RedisServer(directory / str(i), *clustered) for i in range(3)]
         for i, node in enumerate(self.nodes):
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", i + 1)
             node.client.execute_command("CLUSTER ADDSLOTS", *range(*FIRST_SLOTS[i : i + 2]))
@@ -96,7 +97,23 @@ class RedisCluster:
         return self.nodes[0].url
 
     def owner(self, slot: int) -> RedisServer:
+        """Who got the slot at the start."""
         return self.nodes[bisect_right(FIRST_SLOTS, slot) - 1]
+
+    @contextmanager
+    def moving(self, slot: int, source: RedisServer, target: RedisServer) -> Iterator[None]:
+        """The slot is on its way from one node to another for as long as the block lasts."""
+        source_id, target_id = (
+            node.client.execute_command("CLUSTER MYID").decode() for node in (source, target)
+        )
+        target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source_id)
+        source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target_id)
+        yield
+        for node in (target, source):
+            node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target_id)
+
+    def move_key(self, key: bytes, source: RedisServer, target: RedisServer) -> None:
+        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 1_000)
 
     def stop(self) -> None:
         for node in self.nodes:

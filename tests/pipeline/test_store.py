@@ -288,17 +288,12 @@ def test_records_are_found_while_and_after_their_slot_moves(
     slot = key_slot(keys[0])
     source = redis_cluster.owner(slot)
     target = next(node for node in redis_cluster.nodes if node is not source)
-    source_id, target_id = (node.client.execute_command("CLUSTER MYID").decode() for node in (source, target))
-    target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source_id)
-    source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target_id)
-    source.client.execute_command("MIGRATE", "127.0.0.1", target.port, keys[1], 0, 1_000)
+    with redis_cluster.moving(slot, source, target):
+        redis_cluster.move_key(keys[1], source, target)
+        assert cluster_store.read(keys[1:]) == [record(1)] * 51
+        assert all(cluster_store.commit(keys[1:], [1] * 51, [record(2)] * 51))
+        assert cluster_store.commit(keys[:1], [0], [record(1)]) == [True]
 
-    assert cluster_store.read(keys[1:]) == [record(1)] * 51
-    assert all(cluster_store.commit(keys[1:], [1] * 51, [record(2)] * 51))
-    assert cluster_store.commit(keys[:1], [0], [record(1)]) == [True]
-
-    for node in (target, source):
-        node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target_id)
     assert cluster_store.read(keys) == [record(1)] + [record(2)] * 51
     assert all(cluster_store.commit(keys, [1] + [2] * 51, [record(3)] * 52))
     assert target.client.get(keys[0]) == record(3)

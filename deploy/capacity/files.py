@@ -1,0 +1,144 @@
+"""The two files behind an estimate: figures measured by `make bench`, and prices. Both may be one's own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.files.source import BadFile
+
+MEASURED = Path(__file__).parent / "measured.json"
+PRICES = Path(__file__).parent / "prices.yaml"
+EVENTS_A_CUSTOMER = (10, 40, 100, 1_000)  # in 30 days: for these a record's size is measured
+SIZES_KB = (1, 10)  # of records: for these a read and a write are measured
+
+# What is taken from the rows of bench.json, by the name here. The use case is off-boarding, all of it.
+ROWS = {
+    "worker_cpu_us": "workers_1_cpu_us",
+    "message_bytes": "assess_offboarding_message_bytes",
+    "row_bytes": "assess_offboarding_row_bytes",
+    "alerts_per_event": "assess_offboarding_alerts_per_event",
+}
+# The same, where a figure goes by something: the name here, the row with its place, the places, and their factor.
+SERIES = {
+    "record_bytes": ("redis_bytes_per_customer_offboarding_{}", EVENTS_A_CUSTOMER, 1),
+    "redis_cpu_us": ("redis_{}kb_cpu_us", SIZES_KB, 1_000),
+    "redis_client_cpu_us": ("redis_{}kb_client_cpu_us", SIZES_KB, 1_000),
+    "cluster_cpu_us": ("redis_cluster_{}kb_cpu_us", SIZES_KB, 1_000),
+    "cluster_client_cpu_us": ("redis_cluster_{}kb_client_cpu_us", SIZES_KB, 1_000),
+}
+# Also kept, because docs/scaling.md tells of them.
+TOLD = tuple(
+    f"workers_{workers}_{figure}"
+    for workers in (1, 2)
+    for figure in ("events_per_s", "cpu_us", "conflicts_per_event")
+)
+
+
+Points = Mapping[int, float]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Figures of one benchmark; each `_us` is processor time of an event or of a record read and written."""
+
+    date: str
+    commit: str
+    machine: str
+    load: str  # of that machine
+    worker_cpu_us: float  # an event, from Pub/Sub to BigQuery, in the worker process; records of about 1 kB
+    message_bytes: float
+    row_bytes: float
+    alerts_per_event: float
+    record_bytes: Points  # by events in 30 days; with key and Redis's own overhead
+    redis_cpu_us: Points  # by bytes of the record, in redis-server, one node
+    redis_client_cpu_us: Points  # the same in the worker
+    cluster_cpu_us: Points  # in all nodes of a cluster
+    cluster_client_cpu_us: Points
+    told: tuple[tuple[str, float, str], ...] = ()  # rows of TOLD: name, value, setting
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A list price or a limit, where it is published, and when and for which region it was read."""
+
+    value: float
+    unit: str
+    page: str
+    note: str = ""
+    region: str = ""
+    read: str = ""
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    currency: str
+    wanted: str
+    prices: Mapping[str, Price]
+    limits: Mapping[str, Price]
+
+    def price(self, name: str) -> float:
+        return self.prices[name].value
+
+    def limit(self, name: str) -> float:
+        return self.limits[name].value
+
+
+def measured(file: Path = MEASURED) -> Measured:
+    """The figures in a bench.json. Raises BadFile for one without them, OSError."""
+    found = _decoded(file, msgspec.json.decode)
+    try:
+        rows = {row[0]: float(row[1]) for row in found["rows"]}
+        of = found["machine"]
+        machine = f"{of['cpu']}, {of['cores']} cores"
+        head = {"date": found["date"], "commit": found["commit"], "machine": machine, "load": of["load"]}
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise BadFile(f"{file}: found no rows of a benchmark; expected what `make bench` writes") from error
+    missing = [name for name in names() if name not in rows]
+    if missing:
+        raise BadFile(f"{file}: {', '.join(missing)} missing; run `make bench`, all of it")
+    values = {name: rows[row] for name, row in ROWS.items()}
+    series = {
+        name: {at * factor: rows[row.format(at)] for at in places}
+        for name, (row, places, factor) in SERIES.items()
+    }
+    told = tuple((row[0], float(row[1]), row[3]) for row in found["rows"] if row[0] in TOLD)
+    return Measured(**head, **values, **series, told=told)
+
+
+def names() -> list[str]:
+    """The rows of bench.json that are used."""
+    return [*ROWS.values(), *(row.format(at) for row, places, _ in SERIES.values() for at in places)]
+
+
+def kept(bench: Path) -> bytes:
+    """What of a bench.json is kept with the code: where and when, and the rows that are used. Raises as `measured`."""
+    measured(bench)
+    found = msgspec.json.decode(bench.read_bytes())
+    found["machine"] = {name: found["machine"][name] for name in ("cpu", "cores", "python", "load")}
+    found["rows"] = [row for row in found["rows"] if row[0] in (*names(), *TOLD)]
+    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+
+
+def prices(file: Path | None = None) -> Prices:
+    """The prices of this package, those of `file` instead where it has some. Raises BadFile, OSError."""
+    own = msgspec.yaml.decode(PRICES.read_bytes())
+    if file is None:
+        return msgspec.convert(own, Prices)
+    found = _decoded(file, msgspec.yaml.decode)
+    if not isinstance(found, dict):
+        raise BadFile(f"{file}: expected a mapping as in deploy/capacity/prices.yaml")
+    for part in ("prices", "limits"):
+        unknown = sorted(set(found.get(part) or {}) - set(own[part]))
+        if unknown:
+            raise BadFile(f"{file}: {part}.{unknown[0]} is none; expected some of {', '.join(own[part])}")
+    merged = {part: {**own[part], **(found.get(part) or {})} for part in ("prices", "limits")}
+    try:
+        return msgspec.convert({**own, **found, **merged}, Prices)
+    except msgspec.ValidationError as error:
+        raise BadFile(f"{file}: {error}") from error
+
+
+def _decoded(file: Path, decode: Any) -> Any:
+    try:
+        return decode(file.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadFile(f"{file}: {error}") from error
