@@ -25,7 +25,7 @@ from training.history import History, Replayed, collect
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
-from training.splits import Split, Way, of_event, set_apart, split
+from training.splits import DAY_US, Split, Way, of_event, set_apart, split
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
 LIBRARIES = (
@@ -139,6 +139,8 @@ def train_on(
     progress("measuring on what the model had not seen")
     metrics = figures(judged, seed) | {"levels": report, "parity": difference}
     facts = _facts(learned) | {"split": sides.words, "model": (twin or chosen).facts}
+    if by_event:
+        facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
