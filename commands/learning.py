@@ -102,7 +102,9 @@ def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
     from training.cleaning import clean
     from training.files import read_all
 
+    typer.echo(f"reading {', '.join(files)}", err=True)
     rows = read_all(use_case, files, time.time_ns() // 1000)
+    typer.echo(f"{len(rows):,} events, {len(rows.bad):,} bad rows", err=True)
     tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
     rows, cleaned = clean(use_case, rows)
     for each in cleaned:

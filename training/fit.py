@@ -1,7 +1,8 @@
 """Rows to learn from, and scoring every row by a model that never saw its customer.
 
-Customers, not rows, are split and weighted: each has weight 1 spread over its rows, and of a busy one only a
-sample of rows is learned from. Missing values (NaN) are values like any other. Same seed, same model.
+Customers, not rows, are split and weighted in learning: each has weight 1 spread over its rows, and of a busy one only
+a sample of rows is learned from. What is measured weighs the same, unless the label is an event's. Missing values
+(NaN) are values like any other. Same seed, same model.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,6 +35,7 @@ class Rows:
     customer_label: NDArray[np.int64]  # [customers] 1 if any row is
     fold: NDArray[np.int64]  # [n] the same for all rows of a customer
     sampled: NDArray[np.bool_]  # [n] may be learned from
+    by_event: bool = False  # the label is an event's
 
     @property
     def folds(self) -> int:
@@ -41,8 +43,13 @@ class Rows:
 
     @property
     def weight(self) -> Floats:
-        """[n] one a customer"""
-        return np.asarray(1.0 / np.bincount(self.customer)[self.customer])
+        """[n] of what is measured."""
+        return weights(self.customer, self.by_event)
+
+
+def weights(customer: NDArray[np.intp], by_event: bool) -> Floats:
+    """[n] one an event, or one a customer, spread over its rows: its label is one fact, however busy it is."""
+    return np.ones(len(customer)) if by_event else 1.0 / np.bincount(customer)[customer]
 
 
 def rows_of(
@@ -52,6 +59,7 @@ def rows_of(
     folds: int,
     rows_per_customer: int,
     seed: int,
+    by_event: bool = False,
 ) -> Rows:
     """vectors [n, F], label 0 or 1 [n], customer id [n]. Raises BadHistory if nothing can be told apart."""
     customer, customer_label = _numbered(label, customers)
@@ -59,14 +67,14 @@ def rows_of(
     fold = _fold_of_customer(customer_label, folds, rng)[customer]
     sampled = _sample(customer, rows_per_customer, rng)
     _check_folds(label[sampled], fold[sampled])
-    return Rows(vectors, label, customer, customer_label, fold, sampled)
+    return Rows(vectors, label, customer, customer_label, fold, sampled, by_event)
 
 
 def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[str, Any], seed: int) -> Any:
     """A learner fitted to the rows that are `chosen` and sampled; `values` are its hyper-parameters."""
     learned = chosen & rows.sampled
     label = rows.label[learned]
-    weight = 1.0 / np.bincount(rows.customer[learned])[rows.customer[learned]]
+    weight = weights(rows.customer[learned], by_event=False)
     if values["balanced"]:
         weight = weight / np.bincount(label, weight)[label]
     return CANDIDATES[candidate].fit(rows.vectors[learned], label, weight / weight.mean(), values, seed)

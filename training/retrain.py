@@ -6,6 +6,7 @@ period, and the champion's stand-in. Nothing is promoted that has not passed the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from math import isnan
 from typing import Any
@@ -231,7 +232,7 @@ def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[
 def _way(use_case: UseCase) -> Way:
     """A split with a period to compare in: by group there is none, so customers and time are split."""
     asked = Way.of(use_case, use_case.model.get("split"))
-    return asked if asked.way != "group" else Way("both", asked.test)
+    return asked if asked.way != "group" else replace(asked, way="both")
 
 
 def _told(gate: Gate) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Thresholds of the levels, chosen on held-out customers from what the policy asks for.
 
-A customer counts with the highest score it ever had, since a level rises at once. Where no threshold reaches
-a target, the nearest that at least MIN_FLAGGED customers reach is taken and the report says `reached: false`.
+A customer counts with the highest score it ever had, since a level rises at once; where the label is an event's, each
+event counts with its own. Where no threshold reaches a target, the nearest that at least MIN_FLAGGED of them reach is
+taken and the report says `reached: false`.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from export.terms import Target, Terms
 
-MIN_FLAGGED = 5  # customers; the precision of fewer says nothing
+MIN_FLAGGED = 5  # customers or events; the precision of fewer says nothing
 LEAST = 1e-6  # a threshold of 0 would put everybody on the level
 
 Floats = NDArray[np.float64]
@@ -26,12 +27,12 @@ class Curve:
     threshold: Floats
     precision: Floats
     recall: Floats
-    share: Floats  # of customers that reach it
+    share: Floats  # of all, how many reach it
     flagged: NDArray[np.int64]
 
 
 def curve(label: NDArray[np.integer], peak: Floats) -> Curve:
-    """`label` and highest score of each customer."""
+    """`label` and highest score of each customer, or of each event."""
     order = np.argsort(-peak, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(peak[order]) != 0, True))
     true, flagged = np.cumsum(label[order])[ends], ends + 1

@@ -20,12 +20,12 @@ from export.terms import Terms, terms
 from features.usecase import UseCase
 from training import thresholds as levels
 from training.cleaning import Cleaned
-from training.fit import BadHistory, Progress
+from training.fit import BadHistory, Progress, weights
 from training.history import History, Replayed, collect
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
-from training.splits import Split, Way, set_apart, split
+from training.splits import DAY_US, Split, Way, of_event, set_apart, split
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
 LIBRARIES = (
@@ -50,6 +50,7 @@ class Judged:
     score: Floats  # [n] probabilities
     thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
     model: bytes  # ONNX: the one that is judged; by folds it is the final one
+    by_event: bool = False  # the label is an event's, so every event counts as one
 
     @property
     def customer(self) -> NDArray[np.intp]:
@@ -58,8 +59,8 @@ class Judged:
 
     @property
     def weight(self) -> Floats:
-        """[n] one a customer"""
-        return np.asarray(1.0 / np.bincount(self.customer)[self.customer])
+        """[n] one an event, or one a customer."""
+        return weights(self.customer, self.by_event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,39 +121,60 @@ def train_on(
     policy = terms(use_case.policy, use_case.file)
     sides = split(history, way or Way.of(use_case, use_case.model.get("split")), cut_us)
     progress(sides.words)
-    twin = _twin(history, sides, parameters, seed, progress)
+    by_event = of_event(use_case)
+    twin = _twin(history, sides, parameters, by_event, seed, progress)
     asked = parameters if twin is None else _as_chosen(parameters, twin)
-    apart = _apart(history, sides.apart)
-    chosen = choose(history.vectors, history.label, history.customers, asked, seed, progress, apart)
+    learned = history if twin is None else history[sides.final]
+    told = named(progress, "the model that is kept")
+    chosen = _chosen(learned, asked, by_event, seed, told, _apart(learned, sides.apart))
     progress("converting to ONNX")
     model, difference = converted(chosen.model, chosen, seed)
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
     thresholds, report = _thresholds(chosen, policy)
     judged = (
-        Judged(history, chosen.held_out, thresholds, model)
+        Judged(history, chosen.held_out, thresholds, model, by_event)
         if twin is None
         else _judged(history[sides.judge], twin, policy, seed)
     )
     progress("measuring on what the model had not seen")
     metrics = figures(judged, seed) | {"levels": report, "parity": difference}
-    facts = _facts(history) | {"split": sides.words, "model": (twin or chosen).facts}
+    facts = _facts(learned) | {"split": sides.words, "model": (twin or chosen).facts}
+    if by_event:
+        facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
-        use_case, use_case.text, model, reference(use_case.features, history.vectors, chosen.held_out), thresholds,
+        use_case, use_case.text, model, reference(use_case.features, learned.vectors, chosen.held_out), thresholds,
         created_at, stand_in, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
     return Trained(made, twin or chosen, judged, sides)
 
 
+def named(progress: Progress, about: str) -> Progress:
+    """The same, with what it is about before it."""
+    return lambda stage: progress(f"{about}: {stage}")
+
+
 def _twin(
-    history: History, sides: Split, parameters: Parameters, seed: int, progress: Progress
+    history: History, sides: Split, parameters: Parameters, by_event: bool, seed: int, progress: Progress
 ) -> Chosen | None:
     """The model that is judged in the final one's place, made in the same manner; by folds there is none."""
     if sides.cut_us is None:
         return None
-    learned = history[sides.learn]
-    return choose(learned.vectors, learned.label, learned.customers, parameters, seed, progress)
+    told = named(progress, "the model that is judged")
+    return _chosen(history[sides.learn], parameters, by_event, seed, told)
+
+
+def _chosen(
+    learned: History,
+    parameters: Parameters,
+    by_event: bool,
+    seed: int,
+    progress: Progress,
+    apart: NDArray[np.bool_] | None = None,
+) -> Chosen:
+    vectors, label, customers = learned.vectors, learned.label, learned.customers
+    return choose(vectors, label, customers, parameters, seed, progress, apart, by_event)
 
 
 def _apart(history: History, share: float) -> NDArray[np.bool_] | None:
@@ -172,7 +194,7 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
 def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:
     model, _ = converted(twin.model, twin, seed)
     score = Scorer(model).score(rows.vectors).astype(np.float64)
-    return Judged(rows, score, _thresholds(twin, policy)[0], model)
+    return Judged(rows, score, _thresholds(twin, policy)[0], model, twin.rows.by_event)
 
 
 def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, float]:
@@ -184,9 +206,11 @@ def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, floa
 
 
 def _thresholds(chosen: Chosen, policy: Terms) -> tuple[dict[str, float], dict[str, Any]]:
+    """By what is labelled: events, or customers with their highest score."""
     rows = chosen.rows
-    peak = peaks(rows.customer, chosen.held_out)
-    return levels.choose(policy, rows.customer_label, peak)
+    if rows.by_event:
+        return levels.choose(policy, rows.label, chosen.held_out)
+    return levels.choose(policy, rows.customer_label, peaks(rows.customer, chosen.held_out))
 
 
 def peaks(customer: NDArray[np.intp], score: Floats) -> Floats:
@@ -197,7 +221,7 @@ def peaks(customer: NDArray[np.intp], score: Floats) -> Floats:
 
 
 def figures(judged: Judged, seed: int) -> dict[str, Any]:
-    """Metrics of assessments (a customer's share weight 1) and of customers' highest scores."""
+    """Metrics of assessments, weighted as `judged` says, and of customers' highest scores."""
     label, customer = judged.rows.label, judged.customer
     peak = peaks(customer, judged.score)
     customer_label = np.zeros(len(peak), np.int64)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from features.rows import WHOLE_NUMBER
 from features.schema import EventType, Field, Kind
 from features.times import rfc3339
 from features.usecase import UseCase
@@ -48,18 +49,19 @@ def converts(use_case: UseCase, event_type: EventType, place: Place, schema: pa.
         if others:
             raise BadFile(f"{place}: {name} is made of several columns; columns with types need it in one")
         if column in schema.names:
-            found[name] = column, _convert(f, schema.field(column).type, place)
+            found[name] = column, _convert(f, column, schema.field(column).type, place)
     return found
 
 
-def _convert(f: Field, stored: pa.DataType, place: Place) -> Convert:
+def _convert(f: Field, column: str, stored: pa.DataType, place: Place) -> Convert:
     plain = stored.value_type if pt.is_dictionary(stored) else stored
-    for is_type, convert in _CONVERTS[f.kind]:
+    numbered = f.kind is Kind.CATEGORY and any(map(WHOLE_NUMBER.fullmatch, f.values))
+    for is_type, convert in (*_CONVERTS[f.kind], *(_NUMBERED if numbered else ())):
         if is_type(plain):
             return convert if plain is stored else partial(_unpacked, convert, plain)
     if pt.is_null(plain) and f.optional:
         return lambda array, _: [None] * len(array)
-    raise BadFile(f"{place}: column {f.name} holds {stored}, expected {f.words}")
+    raise BadFile(f"{place}: column {column} holds {stored}, expected {f.words}")
 
 
 def _unpacked(convert: Convert, plain: pa.DataType, array: pa.Array, event_type: EventType) -> list[Any]:
@@ -72,7 +74,7 @@ def _texts(array: pa.Array, event_type: EventType) -> list[Any]:
 
 
 def _whole_texts(array: pa.Array, _: EventType) -> list[Any]:
-    """Identifiers kept as whole numbers."""
+    """Identifiers and codes kept as whole numbers."""
     return list(array.cast(pa.string()).to_pylist())
 
 
@@ -97,6 +99,12 @@ def _whole_numbers(array: pa.Array, event_type: EventType) -> list[Any]:
     return [int(value) if isinstance(value, float) and value.is_integer() else value for value in found]
 
 
+def _whole_words(array: pa.Array, event_type: EventType) -> list[Any]:
+    """Codes of a category that became floats because some are missing."""
+    found = _whole_numbers(array, event_type)
+    return [value if value is None else str(value) for value in found]
+
+
 def _dates(array: pa.Array, _: EventType) -> list[Any]:
     return [value if value is None else _day(value) for value in array.to_pylist()]
 
@@ -116,6 +124,7 @@ def _times(array: pa.Array, event_type: EventType) -> list[Any]:
     return [None if value is None else rfc3339(value) for value in micros]
 
 
+_NUMBERED = ((pt.is_integer, _whole_texts), (pt.is_floating, _whole_words))  # of a category such as 0, 1
 _TEXT = ((pt.is_string, _texts), (pt.is_large_string, _texts))
 _CONVERTS: Mapping[Kind, tuple[tuple[Callable[[pa.DataType], bool], Convert], ...]] = {
     Kind.STRING: (*_TEXT, (pt.is_integer, _whole_texts)),

@@ -329,9 +329,35 @@ def test_what_parquet_rows_lack_or_exaggerate_is_told_by_row(tmp_path: Path) -> 
         assert row.detail.startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("stored", "codes", "read", "wrong"),
+    [
+        (pa.int64(), [0, 1, None, 2], ["0", "1"], "'2'"),
+        (pa.float64(), [0.0, 1.0, float("nan"), 0.5], ["0", "1"], "'0.5'"),
+        (pa.dictionary(pa.int8(), pa.int64()), [0, 1, None, 7], ["0", "1"], "'7'"),
+        (pa.string(), ["0", "1", None, "no"], ["0", "1"], "'no'"),
+    ],
+)
+def test_codes_of_a_category_may_be_stored_as_whole_numbers(
+    tmp_path: Path, stored: pa.DataType, codes: list[Any], read: list[str], wrong: str
+) -> None:
+    shop = parse(PARQUET_SHOP.text.replace("[FOOD, TOYS]", '["0", "1", TOYS]'), "shop.yaml")
+    path = tmp_path / "sales.parquet"
+    schema = SALES.set(2, pa.field("price", pa.float64()))
+    usual = pa.Table.from_pylist([sale(price=12.5)] * len(codes), schema=schema)
+    pq.write_table(usual.set_column(5, "kind", pa.array(codes, stored)), path)
+    found = all_of(shop, "sale", path)
+    assert [json.loads(body).get("kind") for body in found.bodies] == [*read, None]
+    (bad,) = found.bad
+    assert bad.line == 4 and bad.detail.startswith(f"kind: {wrong} is not one of")
+
+
 def test_parquet_columns_of_another_type_are_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, [sale(price="1")], SALES.set(2, pa.field("price", pa.string())))
     with pytest.raises(BadFile, match="column price holds string, expected a number"):
+        all_of(PARQUET_SHOP, "sale", path)
+    path = parquet(tmp_path, [], SALES.set(5, pa.field("kind", pa.int64())))
+    with pytest.raises(BadFile, match="column kind holds int64, expected one of FOOD, TOYS"):
         all_of(PARQUET_SHOP, "sale", path)
     path = parquet(tmp_path, [], SALES.remove(0))
     with pytest.raises(BadFile, match="lacks the columns sale_id"):

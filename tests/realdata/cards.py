@@ -1,4 +1,4 @@
-"""The simulated card payments of the field's public benchmark, by its published recipe.
+"""The simulated card payments of the field's public benchmark, by its published recipe, and its published method.
 
 "Reproducible Machine Learning for Credit Card Fraud Detection - Practical Handbook" (Le Borgne, Siblini, Lebichot,
 Bontempi, 2022), chapter 3: customers pay at terminals nearby; fraud is (1) every amount above 220, (2) all payments
@@ -6,11 +6,10 @@ at two new terminals a day for 28 days, (3) a third of the payments of three new
 times as large. The random numbers are our own, so figures agree with the published ones only within chance.
 """
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 CUSTOMERS, TERMINALS, RADIUS = 5_000, 10_000, 5.0
@@ -20,6 +19,9 @@ LIMIT, TIMES_AS_LARGE = 220.0, 5
 TERMINALS_A_DAY, TERMINAL_DAYS = 2, 28
 CUSTOMERS_A_DAY, CUSTOMER_DAYS, SHARE = 3, 14, 1 / 3
 COLUMNS = ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD")
+WINDOWS = (1, 7, 30)  # days, of features
+DELAY = 7  # days until it is known whether a payment was fraudulent
+WEEK = 7  # days to learn from, and to judge by
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Payments:
     terminal: NDArray[np.int64]
     second: NDArray[np.int64]  # since the first day
     amount: NDArray[np.float64]
-    fraud: NDArray[np.int64]
+    scenario: NDArray[np.int64]  # of fraud; 0: genuine
 
     @property
     def day(self) -> NDArray[np.int64]:
@@ -40,18 +42,18 @@ class Payments:
 def payments(days: int, seed: int = 0, customers: int = CUSTOMERS, terminals: int = TERMINALS) -> Payments:
     rng = np.random.default_rng(seed)
     found = _genuine(rng, days, customers, terminals)
-    found.fraud[found.amount > LIMIT] = 1
+    found.scenario[found.amount > LIMIT] = 1
     for day in range(days):
         hit = rng.choice(terminals, TERMINALS_A_DAY, replace=False)
         while_hit = (found.day >= day) & (found.day < day + TERMINAL_DAYS)
-        found.fraud[while_hit & np.isin(found.terminal, hit)] = 1
+        found.scenario[while_hit & np.isin(found.terminal, hit)] = 2
     for day in range(days):
         hit = rng.choice(customers, CUSTOMERS_A_DAY, replace=False)
         while_hit = (found.day >= day) & (found.day < day + CUSTOMER_DAYS)
         rows = np.flatnonzero(while_hit & np.isin(found.customer, hit))
         rows = rng.choice(rows, round(SHARE * len(rows)), replace=False)
         found.amount[rows] *= TIMES_AS_LARGE
-        found.fraud[rows] = 1
+        found.scenario[rows] = 3
     return found
 
 
@@ -81,12 +83,62 @@ def _places(
     return rng.integers(0, sizes[customer])
 
 
-def write(found: Payments, first_day: str, file: Path) -> None:
-    """A CSV file with the columns of the benchmark's own."""
-    times = (np.datetime64(first_day, "s") + found.second).astype(str).tolist()
-    columns = (found.customer, found.terminal, found.amount.round(2), found.fraud)
-    rows = zip(range(len(times)), times, *(column.tolist() for column in columns), strict=True)
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows((i, at.replace("T", " "), *rest) for i, at, *rest in rows)
+def table(found: Payments, first_day: str) -> pd.DataFrame:
+    """With the columns and types of the benchmark's own files."""
+    columns = {
+        "TRANSACTION_ID": np.arange(len(found.second)),
+        "TX_DATETIME": (np.datetime64(first_day, "s") + found.second).astype("M8[ns]"),
+        "CUSTOMER_ID": found.customer,
+        "TERMINAL_ID": found.terminal,
+        "TX_AMOUNT": found.amount.round(2),
+        "TX_TIME_SECONDS": found.second,
+        "TX_TIME_DAYS": found.day,
+        "TX_FRAUD": (found.scenario > 0).astype(np.int64),
+        "TX_FRAUD_SCENARIO": found.scenario,
+    }
+    return pd.DataFrame(columns)
+
+
+def features(payments: pd.DataFrame) -> pd.DataFrame:
+    """The published features, row by row of `payments`; what happened at a terminal is known after DELAY days."""
+    at = payments.TX_DATETIME.dt
+    found = {"amount": payments.TX_AMOUNT, "weekend": at.day_of_week >= 5, "night": at.hour <= 6}
+    for days in WINDOWS:
+        count, total = _rolling(payments, "CUSTOMER_ID", "TX_AMOUNT", days)
+        found |= {f"spent_{days}": count, f"mean_{days}": total / count}
+        count, frauds = _rolling(payments, "TERMINAL_ID", "TX_FRAUD", DELAY + days)
+        unknown, hidden = _rolling(payments, "TERMINAL_ID", "TX_FRAUD", DELAY)
+        found |= {f"taken_{days}": count - unknown}
+        found |= {f"risk_{days}": (frauds - hidden) / (count - unknown).clip(lower=1)}
+    return pd.DataFrame(found).astype(np.float32)
+
+
+def _rolling(payments: pd.DataFrame, by: str, value: str, days: int) -> tuple[pd.Series, pd.Series]:
+    """How many payments by the same customer or at the same terminal in the last days, and the sum of a column."""
+    ordered = payments.sort_values([by, "TX_DATETIME"], kind="stable")
+    window = ordered.groupby(by).rolling(f"{days}D", on="TX_DATETIME")[value]
+    both = (pd.Series(each.to_numpy(), ordered.index) for each in (window.count(), window.sum()))
+    count, total = (each.sort_index() for each in both)
+    return count, total
+
+
+def weeks(payments: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The published split: a week to learn from, DELAY days, and the last week without cards known as compromised."""
+    day, last = payments.TX_TIME_DAYS, payments.TX_TIME_DAYS.max()
+    learn = payments[day.between(last - 2 * WEEK - DELAY + 1, last - WEEK - DELAY)]
+    known, judge = set(learn[learn.TX_FRAUD == 1].CUSTOMER_ID), []
+    for each in range(last - WEEK + 1, last + 1):
+        known |= set(payments[(day == each - DELAY - 1) & (payments.TX_FRAUD == 1)].CUSTOMER_ID)
+        judge.append(payments[(day == each) & ~payments.CUSTOMER_ID.isin(known)])
+    return learn, pd.concat(judge)
+
+
+def card_precision(judge: pd.DataFrame, score: NDArray[np.float64], k: int) -> float:
+    """The published card precision@k: cards found on one day are not looked at again."""
+    is_found, shares = set[int](), []
+    for _, payments in judge.assign(score=score).groupby("TX_TIME_DAYS"):
+        rest = payments[~payments.CUSTOMER_ID.isin(is_found)]
+        cards = rest.groupby("CUSTOMER_ID")[["score", "TX_FRAUD"]].max().nlargest(k, "score")
+        is_found |= set(cards[cards.TX_FRAUD == 1].index)
+        shares.append(cards.TX_FRAUD.sum() / k)
+    return float(np.mean(shares))

@@ -13,6 +13,7 @@ from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.figures import (
     Baseline,
     CalibrationBin,
+    Daily,
     Decile,
     Earliness,
     Evaluation,
@@ -169,6 +170,33 @@ def test_gates_and_the_verdict_come_after_whether_there_is_a_signal(trained):
     ]
     assert '<p class="problem">No signal' in text
     assert "FAILED" in texts and "an interval above 0.5" in texts
+
+
+def test_a_label_of_events_is_told_by_events_by_day_and_with_its_delay(run):
+    lists = {"10": around(0.9), "100": Interval(0.287, 0.26, 0.31)}
+    daily = Daily(7, 3_279.0, 50.6, lists, {"10": 1.0, "100": 0.427})
+    facts = run.training | {"known_after_days": 7.0, "split": "time: learns from what was known"}
+    found = msgspec.structs.replace(
+        run, evaluation=evaluation(decides="events", daily=daily), training=facts, targets=TARGETS
+    )
+    text = " ".join(Reader(page(found)).texts)
+    assert "of the 100 most suspicious customers of a day, 28.7% [26.0%, 31.0%] are there rightly" in text
+    assert "a day's work list" in text and "perfect scores would reach 42.7%" in text
+    assert "100 0.287 [0.260, 0.310] 0.427" in text and "Means over 7 days" in text
+    assert "when that is known 7 days after the event" in text and "known 7 days after the event" in text
+    assert "by models that had not seen these events" in text and "Customers may be on both sides" in text
+    assert "at most 1.0% of all events may reach this level" in text
+    assert "of the events on this level, at least 80.0% must be there rightly" in text
+    few = msgspec.structs.replace(found.evaluation, daily=Daily(7, 4.0, 0.1, {}, {}))
+    text = " ".join(Reader(page(msgspec.structs.replace(found, evaluation=few))).texts)
+    assert "too few customers a day" in text and "a day's work list" not in text
+    assert "card precision@k" not in " ".join(Reader(page(run)).texts)
+
+
+TARGETS = {
+    "high": {"threshold": 0.4, "target": {"precision": 0.8}, "reached": True},
+    "medium": {"threshold": 0.1, "target": {"share": 0.01}, "reached": True},
+}
 
 
 def test_names_are_escaped(run):

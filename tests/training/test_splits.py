@@ -1,5 +1,7 @@
 """Splits share no customer and look at nothing that was not known yet."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +37,42 @@ def test_what_is_learned_was_known_before_what_is_judged(way, test, delay_days):
     assert rows.known_us[found.learn].max() < rows.times_us[found.judge].min()
     if way == "both":
         assert not set(rows.customers[found.learn]) & set(rows.customers[found.judge])
+
+
+@given(st.sampled_from(["time", "both"]), st.integers(5, 20), st.integers(5, 20))
+def test_days_to_learn_from_and_to_judge_by_are_whole_days(way, test, learn):
+    """The last day is whole although its last event is before midnight; what is learned was known in time."""
+    rows = history(delay_days=7)
+    end_us = (int(rows.times_us.max()) // DAY_US + 1) * DAY_US
+    cut_us = end_us - test * DAY_US
+    asked = Way(way, test_us=test * DAY_US, learn_us=learn * DAY_US)
+    found = split(rows, asked)
+    assert found.cut_us == cut_us
+    assert rows.times_us[found.judge].min() >= cut_us
+    learned = (rows.times_us >= cut_us - (7 + learn) * DAY_US) & (rows.times_us < cut_us - 7 * DAY_US)
+    if way == "time":
+        assert (found.learn == learned).all()
+    assert not (found.learn & ~learned).any()
+    assert (found.final == (rows.times_us >= end_us - learn * DAY_US)).all()
+    assert f"in {learn} days before" in found.words
+
+
+def test_customers_known_to_be_positive_are_left_out_from_the_next_day_on():
+    rows = history(n=3_000, customers=400)
+    asked = Way("time", test_us=20 * DAY_US, learn_us=10 * DAY_US)
+    whole = split(rows, asked)
+    found = split(rows, replace(asked, without_known=True))
+    expected = []
+    for i in np.flatnonzero(whole.judge):
+        midnight_us = rows.times_us[i] // DAY_US * DAY_US
+        expected.append(not any(
+            rows.customers[j] == rows.customers[i] and rows.label[j] == 1
+            and whole.cut_us - 10 * DAY_US <= rows.known_us[j] < midnight_us
+            for j in range(len(rows))
+        ))  # fmt: skip
+    assert found.judge[whole.judge].tolist() == expected and 0 < sum(expected) < len(expected)
+    assert not found.judge[~whole.judge].any() and (found.learn == whole.learn).all()
+    assert "without customers already known to be positive" in found.words
 
 
 def test_by_group_all_rows_are_on_both_sides_and_folds_keep_customers_apart():
@@ -76,6 +114,10 @@ def test_the_usual_way_depends_on_whose_label_it_is():
     [
         ({"by": "luck"}, "model.split.by: 'luck' is not one of group, time, both"),
         ({"test": 1.5}, "model.split.test: 1.5 is not a share between 0 and 1"),
+        ({"test": "7"}, "model.split.test: '7' is not a duration such as 5m, 24h or 30d"),
+        ({"learn": 7, "by": "time"}, "model.split.learn: 7 is not a duration"),
+        ({"learn": "7d"}, "model.split.learn: it needs a cut in time; set by: time or both"),
+        ({"by": "group", "without_known": True}, "model.split.without_known: it needs a cut in time"),
         ({"share": 0.1}, "model.split.share: 'share' is not one of by, test"),
     ],
 )

@@ -16,7 +16,7 @@ class Customers:
     """`of_row` [n] numbers them from 0; the other arrays [customers] are in that order."""
 
     of_row: NDArray[np.intp]
-    weight: Floats  # [n] of rows: one a customer
+    weight: Floats  # [n] of rows: one a customer, or one an event where the label is an event's
     label: NDArray[np.int64]  # 1 if any of its rows is positive
     peak: Floats
     last: NDArray[np.intp]  # its latest row
@@ -38,4 +38,4 @@ class Customers:
         last = order[np.cumsum(count) - 1]
         first = np.cumsum(count) - count
         top = np.lexsort((judged.rows.times_us, -judged.score, of_row))[first]
-        return cls(of_row, 1.0 / count[of_row], label, peaks(of_row, judged.score), last, top, order)
+        return cls(of_row, judged.weight, label, peaks(of_row, judged.score), last, top, order)

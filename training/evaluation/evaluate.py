@@ -10,6 +10,7 @@ from export.onnx import Scorer
 from features.usecase import UseCase
 from training.evaluation.baselines import baselines
 from training.evaluation.customers import Customers
+from training.evaluation.daily import daily
 from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, Interval, LevelFigures
@@ -28,8 +29,9 @@ WEIGHED = (
     "of the highest scores, the gain and the PSI take events one by one."
 )
 ONE_EVENT_IS_BAD = (
-    "The label is of single events: in figures of customers, a customer with at least one positive event is positive, "
-    "and earliness counts from the first event flagged, whichever it is."
+    "The label is of single events: each event counts as one, and thresholds are chosen by events. In figures of "
+    "customers, a customer with at least one positive event is positive, and earliness counts from the first event "
+    "flagged, whichever it is."
 )
 LEARNED_FROM_THESE = (
     "The scores are those of folds, by models that had not seen the customer; importance is of the final model, which "
@@ -81,6 +83,7 @@ def evaluate(
         segments=found,
         everyone=everyone,
         notes=(*_notes(judged, customers, decides), *left_out, *unmeasured),
+        daily=daily(judged, customers, seed) if decides == "events" else None,
     )
 
 
@@ -121,9 +124,7 @@ def _told(found: Interval) -> str:
 
 def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
     positives = int(customers.label.sum())
-    found = [WEIGHED]
-    if decides == "events":
-        found.append(ONE_EVENT_IS_BAD)
+    found = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
     if not _is_by_its_model(judged):
         found.append(LEARNED_FROM_THESE)
     if len(judged.score) > MOST_ROWS:

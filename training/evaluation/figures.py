@@ -78,6 +78,16 @@ class LevelFigures(Struct, frozen=True):
     at: dict[str, ThresholdFigures]  # medium, high
 
 
+class Daily(Struct, frozen=True):
+    """What a team sees that looks at the k most suspicious customers of each day (UTC); means over days."""
+
+    days: int
+    customers: float  # with events on a day
+    positives: float  # of them, with a positive event on that day
+    precision_at_k: dict[str, Interval]  # 10, 50, 100, 500, as far as there are so many a day
+    best_at_k: dict[str, float]  # what perfect scores would reach
+
+
 class Earliness(Struct, frozen=True):
     """How long before their last event the positive customers are flagged first, at the threshold of HIGH."""
 
@@ -163,3 +173,4 @@ class Evaluation(Struct, frozen=True):
     segments: tuple[Segment, ...]
     everyone: dict[str, float | None]  # medians of all customers
     notes: tuple[str, ...]
+    daily: Daily | None = None  # where the label is an event's

@@ -22,7 +22,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def weeks(judged: Judged, customers: Customers) -> tuple[Week, ...]:
-    """Weeks with events, in order; figures of events weigh all of a customer's together as one."""
+    """Weeks with events, in order; figures of events are weighted as in all of the evaluation."""
     times_us = judged.rows.times_us
     start_us = (times_us - MONDAY_US) // WEEK_US * WEEK_US + MONDAY_US
     then = freeze(judged.score[times_us <= np.quantile(times_us, 0.5, method="lower")])

@@ -60,12 +60,14 @@ def choose(
     seed: int,
     progress: Progress = lambda _: None,
     apart: NDArray[np.bool_] | None = None,
+    by_event: bool = False,
 ) -> Chosen:
     """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n], rows a stand-in does not learn [n].
 
-    One candidate and no trials: it is fitted as declared. Raises BadHistory if nothing can be told apart.
+    One candidate and no trials: it is fitted as declared. `by_event`: the label is an event's, so what is measured
+    weighs events alike. Raises BadHistory if nothing can be told apart.
     """
-    rows = rows_of(vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed)
+    rows = rows_of(vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed, by_event)
     trials, tuned_on = _trials(rows, parameters, seed, progress)
     candidate = best(trials, parameters).candidate if trials else parameters.candidates[0]
     values = best(trials, parameters).parameters if trials else parameters.start(candidate)

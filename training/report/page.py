@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, str] = {  # in the page's order
     "terms": "Terms",
 }
 SHOWN_MEDIANS = 15  # features of segments, the most important ones; the others are folded away
+TOLD_K = "100"  # customers a day: the length that published figures have
 SMALL_GROUP = 30  # customers; the rate of fewer says little
 
 
@@ -45,7 +46,7 @@ def page(run: Run) -> str:
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=words.levels(run), notes=notes(found), measures=list(measures(found)),
-         tried=words.tried(run), drawn=drawn(found), medians=medians(found),
+        tried=words.tried(run), drawn=drawn(found), medians=medians(found), daily_k=told_k(found),
         shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP,
     )  # fmt: skip
 
@@ -80,6 +81,12 @@ def drawn(found: Evaluation) -> dict[str, Any]:
     }
     fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if len(each.groups) > 1}
     return {name: Markup(text) for name, text in figures.items()} | {"fairness": fairness}
+
+
+def told_k(found: Evaluation) -> str:
+    """The length of the daily work list that the summary tells of: TOLD_K, or the longest there is."""
+    lengths = list(found.daily.precision_at_k) if found.daily else []
+    return TOLD_K if TOLD_K in lengths else lengths[-1] if lengths else ""
 
 
 class Measure(NamedTuple):

@@ -24,10 +24,10 @@ VERDICTS = {
     "": "Nobody has judged this model by gates yet.",
 }
 TARGETS: Mapping[str, str] = {
-    "precision": "of those on this level, at least {} must be there rightly",
-    "recall": "at least {} of the positive customers must reach this level",
-    "share": "at most {} of all customers may reach this level",
-    "score": "the threshold is fixed at {}, whatever it gives",
+    "precision": "of the {about} on this level, at least {value} must be there rightly",
+    "recall": "at least {value} of the positive {about} must reach this level",
+    "share": "at most {value} of all {about} may reach this level",
+    "score": "the threshold is fixed at {value}, whatever it gives",
 }
 
 PARAMETERS: Mapping[str, str] = {
@@ -119,13 +119,15 @@ def target(run: Run, level: str) -> str:
     """What the policy asks of a level's threshold, and whether that was reached."""
     found = run.targets[level]
     ((kind, value),) = found["target"].items()
-    asked = TARGETS[kind].format(number(value) if kind == "score" else percent(value).replace(".0%", "%"))
+    about = run.evaluation.decides
+    share = percent(value).replace(".0%", "%")
+    asked = TARGETS[kind].format(value=number(value) if kind == "score" else share, about=about)
     if kind == "score":
         return f"The policy says: {asked}."
     reached = (
         "this is reached" if found["reached"] else "NO THRESHOLD REACHES THIS; the nearest one was taken"
     )
-    return f"The policy asks: {asked}. On customers held out while the threshold was chosen, {reached}."
+    return f"The policy asks: {asked}. On {about} held out while the threshold was chosen, {reached}."
 
 
 def other_threshold(run: Run, found: LevelFigures, level: str) -> str:

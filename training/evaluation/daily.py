@@ -1,0 +1,79 @@
+"""What a team sees that looks at the k most suspicious customers of each day: how many of them are rightly there.
+
+Where the label is an event's, this is what the field compares (card precision@k: Le Borgne et al. 2022, chapter 4).
+A customer counts with the highest score of its events of that day (UTC) and is positive if one of them is; who was
+rightly there on one day is not looked at again. The figure is the mean over days.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.curves import TOPS, bounds, draw
+from training.evaluation.customers import Customers
+from training.evaluation.earliness import DAY_US
+from training.evaluation.figures import Daily, Interval
+from training.metrics import REPLICATES
+from training.train import Floats, Judged, peaks
+
+ENOUGH = 4  # times k negatives are kept of a day: no draw of customers with replacement reaches past them
+
+
+class _Day(NamedTuple):
+    """The customers of a day, the most suspicious first; of equal scores, as chance has it."""
+
+    customer: NDArray[np.intp]
+    positive: NDArray[np.bool_]
+
+    def first(self, k: int) -> "_Day":
+        """As many as may be among the first k, whoever was found before and whoever is drawn."""
+        kept = np.cumsum(~self.positive) <= ENOUGH * k
+        return _Day(self.customer[kept], self.positive[kept])
+
+    def perfect(self) -> "_Day":
+        order = np.argsort(~self.positive, kind="stable")
+        return _Day(self.customer[order], self.positive[order])
+
+
+def daily(judged: Judged, customers: Customers, seed: int) -> Daily:
+    rng = np.random.default_rng(seed)
+    days, everyone = _days(judged, customers, rng), np.ones(len(customers))
+    looked_at = float(np.mean([len(day.customer) for day in days]))
+    found, best = {}, {}
+    for k in (k for k in TOPS if k <= looked_at):
+        lists = [day.first(k) for day in days]
+        drawn = [_precision(lists, k, draw(rng, len(customers))) for _ in range(REPLICATES)]
+        found[str(k)] = Interval(_precision(lists, k, everyone), *bounds(drawn))
+        best[str(k)] = _precision([day.perfect() for day in days], k, everyone)
+    return Daily(
+        days=len(days),
+        customers=looked_at,
+        positives=float(np.mean([day.positive.sum() for day in days])),
+        precision_at_k=found,
+        best_at_k=best,
+    )
+
+
+def _days(judged: Judged, customers: Customers, rng: np.random.Generator) -> list[_Day]:
+    """Days with events, in order."""
+    day = judged.rows.times_us // DAY_US
+    each, row = np.unique(day * len(customers) + customers.of_row, return_inverse=True)
+    score, label = peaks(row, judged.score), peaks(row, judged.rows.label.astype(np.float64))
+    day, customer = np.divmod(each, len(customers))
+    order = np.lexsort((rng.random(len(each)), -score, day))
+    starts = np.flatnonzero(np.diff(day[order], prepend=-1))
+    return [_Day(customer[own], label[own] > 0) for own in np.split(order, starts[1:])]
+
+
+def _precision(days: Sequence[_Day], k: int, times: Floats) -> float:
+    """`times` [customers]: how often each is there."""
+    is_found, shares = np.zeros(len(times), np.bool_), []
+    for customer, positive in days:
+        there = np.where(is_found[customer], 0, times[customer])
+        taken = np.clip(k - (np.cumsum(there) - there), 0, there)
+        rightly = positive & (taken > 0)
+        is_found[customer[rightly]] = True
+        shares.append(taken[rightly].sum() / k)
+    return float(np.mean(shares))
