@@ -1,5 +1,9 @@
 # Every target that needs .venv makes it by itself when it is missing or older than the lock file.
 
+# Python keeps what it compiles, whatever the environment says: here dozens of processes import Beam or MLflow, and
+# each would compile thousands of modules again, two to four seconds every time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak browser flink-up flink-down \
 	flink-test worker images digests declarations template lock clean

@@ -150,15 +150,15 @@ def train(
     found, now = load(use_case), datetime.now(UTC)
     registry = registry_of(use_case, bundle)
     rows, cleaned = told_history(found, files)
-    path, run = train_reported(
+    path, told = train_reported(
         found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
         even_without_signal=even_without_signal, progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     manifest = bundles.load(path).manifest
-    pages = write(run, report_folder(bundle, manifest.id))
-    typer.echo(f"{run.evaluation.words}\nreport: {pages[0]}", err=True)
+    pages = write(told, report_folder(bundle, manifest.id))
+    typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
     show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
-    if run.verdict == "rejected":
+    if told.run.verdict == "rejected":
         raise typer.Exit(REJECTED)
     raise typer.Exit(1 if rows.bad else 0)
 

@@ -55,7 +55,7 @@ def retrain(
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))
-    typer.echo(f"{told.evaluation.words}\nreport: {pages[0]}", err=True)
+    typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
     facts["report"] = pages[0]
     show_json(facts) if as_json else typer.echo(_words(facts))
     if notify:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
 
 import riskstream
 from commands.frame import EXITS, exit_code
+from tests.commands import Run
 
 ROOT = Path(__file__).parent.parent
 OFFBOARDING = str(ROOT / "usecases/offboarding.yaml")
@@ -29,32 +30,6 @@ HEAVY = {
     "yaml",
     "sklearn",
 }
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Run:
-    """Runs a command in this process, as the console script would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *words: str) -> Ended:
-        self.monkeypatch.setattr(sys, "argv", ["riskstream", *words])
-        with pytest.raises(SystemExit) as ended:
-            riskstream.main()
-        return Ended(int(ended.value.code or 0), *self.capsys.readouterr())
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    for name in ("GOOGLE_CLOUD_PROJECT", "REDIS_URL", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    return Run(monkeypatch, capsys)
 
 
 def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

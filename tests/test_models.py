@@ -1,26 +1,27 @@
 """models, promote, approve, rollback and bundle show as a person meets them, on a real registry."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from export import bundle as bundles
 from features.usecase import load
+from tests.commands import Ended, Run
 from tests.export.small import made
 from tests.pipeline.models import trained
-from tests.test_cli import Ended, Run, run  # noqa: F401 - run is a fixture
 
 USE_CASE = str(Path(__file__).parent / "pipeline/market.yaml")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+def store(tmp_path_factory: pytest.TempPathFactory, with_registry: Callable[[Path], Path]) -> str:
+    return f"sqlite:///{with_registry(tmp_path_factory.mktemp('store'))}/mlflow.db"
 
 
 def test_from_the_first_model_to_a_rollback(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     store: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +68,7 @@ def test_from_the_first_model_to_a_rollback(
     assert said("models").code == 0
 
 
-def test_a_bundle_shows_what_it_is(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bundle_shows_what_it_is(run: Run, tmp_path: Path) -> None:
     root, bundle = str(tmp_path), made()
     folder, id = bundles.save(bundle, root), bundle.manifest.id
     bundles.promote(root, id)

@@ -13,7 +13,7 @@ from training.evaluation.evaluate import evaluate
 from training.fit import Progress
 from training.history import Replayed, collect
 from training.models.parameters import Parameters
-from training.report import page
+from training.report.page import Report, report
 from training.report.run import Run
 from training.splits import Way
 from training.train import train_on
@@ -32,8 +32,8 @@ def train_reported(
     way: Way | None = None,
     even_without_signal: bool = False,
     progress: Progress = lambda _: None,
-) -> tuple[str, Run]:
-    """Learns from a replayed history; the path of the bundle and all that is known about it.
+) -> tuple[str, Report]:
+    """Learns from a replayed history; the path of the bundle and the report with all that is known about it.
 
     The bundle is saved, evaluated and registered with its report. It is promoted if it tells the classes apart
     beyond chance, or `even_without_signal`; else it is registered as rejected. Raises what `train_on` raises,
@@ -48,12 +48,12 @@ def train_reported(
     )
     found = evaluate(use_case, made.judged, seed, progress=progress)
     is_used = found.has_signal or even_without_signal
-    run = Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected")
+    told = report(Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected"))
     path = save(made.bundle, registry.root)
     progress("registering")
-    registry.record(made.bundle, artifacts=page.artifacts(run))
+    registry.record(made.bundle, artifacts=told.files)
     if is_used:
         promotion.promote(registry, made.bundle.manifest.id, created_at)
     else:
         promotion.reject(registry, made.bundle.manifest.id, NO_SIGNAL, created_at)
-    return path, run
+    return path, told

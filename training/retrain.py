@@ -33,7 +33,7 @@ from training.gates import Evidence, Gate, Gates, Verdict, judge, verdict
 from training.history import History, collect
 from training.leaks import suspects
 from training.models.parameters import Parameters
-from training.report import page
+from training.report.page import Report, report
 from training.report.run import Run
 from training.splits import Way, of_event, set_apart
 from training.train import Floats, Judged, Trained, peaks, train_on
@@ -63,7 +63,7 @@ def retrain(
     cleaning: Sequence[Cleaned] = (),
     cut_us: int | None = None,
     progress: Progress = lambda _: None,
-) -> tuple[Retrained, Run]:
+) -> tuple[Retrained, Report]:
     """Trains, saves, registers and judges a challenger, and acts on the verdict.
 
     `cut_us`: where the period that judges begins; by default after what the champion has learned from, or, if too
@@ -88,8 +88,9 @@ def retrain(
     decided = verdict(gates, judged)
     before = champion.manifest.id if champion else None
     run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
+    told = report(run)
     compared = {"better": asdict(found.better)} if found.better else {}
-    version = registry.record(made.bundle, metrics=compared, artifacts=page.artifacts(run))
+    version = registry.record(made.bundle, metrics=compared, artifacts=told.files)
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
         verdict=decided.value,
@@ -99,7 +100,7 @@ def retrain(
         split=made.split.words,
         gates=tuple(_told(gate) for gate in judged),
         notes=_notes(champion, made),
-    ), run
+    ), told
 
 
 def in_use(root: str) -> Bundle | None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +26,9 @@ START_S = 60.0  # a busy machine takes its time to import MLflow
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all tests here: making its tables takes two seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+def store(tmp_path_factory: pytest.TempPathFactory, with_registry: Callable[[Path], Path]) -> str:
+    """One database for all tests here."""
+    return f"sqlite:///{with_registry(tmp_path_factory.mktemp('store'))}/mlflow.db"
 
 
 @pytest.fixture

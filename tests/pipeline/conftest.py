@@ -1,9 +1,10 @@
-"""Stores under test: memory, one redis-server, a cluster of three."""
+"""Stores under test: memory, one redis-server, a cluster of three. And BigQuery, which takes seconds to start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
+from deploy.local import stack
 from pipeline.redis_store import RedisStore
 from pipeline.store import MemoryStore, RecordStore
 from tests.pipeline.servers import RedisCluster, RedisServer
@@ -22,6 +23,29 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
     cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def bigquery_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """What names a BigQuery for all tests that do not stop it; each module has datasets of its own in it."""
+    folder = tmp_path_factory.mktemp("stack")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):
+                patch.delenv(name, raising=False)
+            up = stack.up(folder, ["bigquery"])
+        yield up.environment
+    finally:
+        stack.down(folder)
+
+
+@pytest.fixture(scope="module")
+def bigquery_server(bigquery_environment: Mapping[str, str]) -> Iterator[None]:
+    """A module's environment names it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in bigquery_environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture

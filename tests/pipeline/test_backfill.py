@@ -29,12 +29,12 @@ from pipeline.redis_store import RedisStore
 from pipeline.steps import decode
 from pipeline.store import SEQ, MemoryStore, StoreUnavailable, record_keys
 from pipeline.warmth import Checkpoint, ColdStore, Warmth
+from tests.commands import Run
 from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, sent
 from tests.pipeline.market import history as events_of
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
 from tests.pipeline.small_records import TTL
-from tests.test_cli import Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_US = START_US + 400 * 86_400_000_000
@@ -297,11 +297,6 @@ def test_history_is_in_event_time_order_whatever_the_files(tmp_path: Path) -> No
         assert list(found.batches(2_500, done=len(events))) == []
     with history(USE_CASE, [files[0]], NOW_US) as other:
         assert other.digest != found.digest
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run(monkeypatch, capsys)
 
 
 def test_the_command_tells_what_it_did_and_what_was_wrong(

@@ -1,7 +1,7 @@
 """Reconciling: what adds up is found to, with two entities, models, the breaker, copies; each fault has its check."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deploy.local import stack
 from export import bundle as bundles
 from export.bundle import Bundle
 from export.levels import Change
@@ -35,6 +34,8 @@ from tests.pipeline.market import MARKET, START_US, history, market
 from tests.pipeline.models import trained
 from tests.pipeline.test_bigquery import SCHEMAS
 from tests.pipeline.test_bigquery import assessments as large_rows
+
+pytestmark = pytest.mark.usefixtures("bigquery_server")
 
 PROJECT = "local-project"
 UNLIMITED, LIMITED = "min_events: 3}", "min_events: 3}, max_per_hour: 1"
@@ -101,16 +102,6 @@ def assessed(use_case: UseCase, root: str, n: int, seed: int, sizes: Sequence[in
             return Told(use_case, root, messages, pa.Table.from_batches(said), pa.Table.from_batches(letters),
                         store.records)  # fmt: skip
     raise AssertionError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
-            for name, value in up.environment.items():
-                patch.setenv(name, value)
-            yield
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from redis import Redis
 from typer.testing import CliRunner, Result
 
 import riskstream
-from deploy.local import stack
 from deploy.monitoring.language import Prometheus
 from deploy.monitoring.write import asked, charts
 from export.bundle import SHADOW, bundle, promote, save, withdraw
@@ -44,14 +43,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
-    """BigQuery for all tests here; it is slow to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
-            for name, value in up.environment.items():
-                patch.setenv(name, value)
-            yield query_client(PROJECT)
+def cloud(bigquery_server: None) -> bigquery.Client:
+    return query_client(PROJECT)
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ from pipeline.history import history
 from pipeline.scoring import Scored, score
 from pipeline.standings import table, write
 from pipeline.store import MemoryStore, record_keys
+from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, assess_in, market, offboarding
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
-from tests.test_cli import Ended, Run
 from training.generate.dataset import generate
 
 USE_CASE = market()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from rich.console import Console, RenderableType
 
-from deploy.local import stack
 from export.levels import Level
 from features.events import batch, decode
 from features.kernel import advance
@@ -170,15 +169,15 @@ def test_everything_together(
     redis_server: RedisServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    bigquery_environment: Mapping[str, str],
 ) -> None:
     fill(redis_store, LEVELS)
     warmth = Warmth(redis_store, "riskstream", SHOP.name)
     warmth.mark(SHOP.fingerprint, "backfill", datetime(2026, 1, 2, tzinfo=UTC), 1_234)
     warmth.mark("0123", "cold", datetime(2026, 1, 1, tzinfo=UTC))
-    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-    with stack.running(tmp_path / "stack", ["bigquery"]) as up, progress.reporting(tmp_path, SHOP.name):
-        for name, value in up.environment.items():
-            monkeypatch.setenv(name, value)
+    for name, value in bigquery_environment.items():
+        monkeypatch.setenv(name, value)
+    with progress.reporting(tmp_path, SHOP.name):
         tables.create(bigquery.query_client(PROJECT), "risk")
         appender = bigquery.Appender(PROJECT, "risk", {"dead_letters": tables.DEAD_LETTERS.rows})
         appender.append(

@@ -1,25 +1,18 @@
 """Tables and views: created once, kept, extended, refused when they are others; against the emulator."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 
-from deploy.local import stack
 from pipeline import tables
 from pipeline.bigquery import query_client
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
-            for name, value in up.environment.items():
-                patch.setenv(name, value)
-            yield query_client("local-project")
+def client(bigquery_server: None) -> bigquery.Client:
+    return query_client("local-project")
 
 
 def actions(outcomes: list[tables.Outcome]) -> dict[str, str]:

@@ -15,7 +15,6 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import bigquery
 
 from commands.frame import exit_code
-from deploy.local import stack
 from features.usecase import load, parse
 from pipeline.bigquery import query_client
 from pipeline.files import BadFile, Chunk, event_type_of, place, read, warehouse
@@ -46,16 +45,10 @@ SALES = pa.schema(
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):
-            patch.delenv(name, raising=False)
-        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
-            for name, value in up.environment.items():
-                patch.setenv(name, value)
-            client = query_client(PROJECT)
-            client.create_dataset("bank")
-            yield client
+def client(bigquery_server: None) -> bigquery.Client:
+    client = query_client(PROJECT)
+    client.create_dataset("bank")
+    return client
 
 
 STORED = {

@@ -2,9 +2,9 @@
 
 import csv
 import json
-import subprocess
-import sys
+import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from export import bundle
 from features.usecase import load, parse
+from tests.commands import Run
 from training.cleaning import clean
 from training.files import read_all
 from training.generate import Dirt, generate
@@ -119,14 +120,18 @@ def test_without_rules_nothing_is_touched(files: list[Path]) -> None:
     assert clean(OFFBOARDING, rows) == (rows, [])
 
 
-def test_the_command_line_tells_and_records_what_was_left_out(files: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "cleaning.yaml").write_text(TEXT.replace("model: {folds: 3}", "model: {folds: 2, trees: 5}"))
-    words = ["--use-case", str(tmp_path / "cleaning.yaml"), "--bundle", str(tmp_path / "bundles")]
-    command = [sys.executable, "-m", "riskstream", "train", "--even-without-signal", *map(str, files), *words]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_the_command_line_tells_and_records_what_was_left_out(
+    run: Run, files: list[Path], tmp_path: Path, with_registry: Callable[[Path], Path]
+) -> None:
+    text, changed = re.subn(r"(?ms)^model:.*?\n\n", "model: {folds: 2, trees: 5}\n\n", TEXT)
+    assert changed == 1
+    (tmp_path / "cleaning.yaml").write_text(text)
+    words = ["--use-case", tmp_path / "cleaning.yaml", "--bundle", with_registry(tmp_path / "bundles")]
+    ended = run("train", "--even-without-signal", *files, *words)
+    assert ended.code == 0, ended.err
     _, counts = clean(CLEANING, read_all(CLEANING, files, NOW_US))
-    assert [str(each) in ended.stderr for each in counts] == [True] * 3
-    recorded = bundle.load(ended.stdout.strip()).manifest.training["cleaning"]
+    assert [str(each) in ended.err for each in counts] == [True] * 3
+    recorded = bundle.load(ended.out.strip()).manifest.training["cleaning"]
     assert [(each["rule"], each["because"], each["rows"]) for each in recorded] == [
         (each.rule, each.because, each.rows) for each in counts
     ]

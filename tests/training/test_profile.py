@@ -6,8 +6,6 @@ import json
 import math
 import re
 import statistics
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 
 from features.usecase import load, parse
+from tests.commands import Run
 from training.files import read_all
 from training.generate import Dirt, generate
 from training.profile import Profile, measure, page
@@ -478,14 +477,13 @@ class Page(HTMLParser):
 
 
 def test_the_command_writes_a_page_that_loads_nothing(
-    files: list[Path], facts: Profile, tmp_path: Path
+    run: Run, files: list[Path], facts: Profile, tmp_path: Path
 ) -> None:
     (tmp_path / "cleaning.yaml").write_text(CLEANING.text)
-    words = ["--use-case", str(tmp_path / "cleaning.yaml"), "--out", str(tmp_path / "page.html"), "--json"]
-    command = [sys.executable, "-m", "riskstream", "profile", *map(str, files), *words]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1, "there are bad rows"
-    assert json.loads(ended.stdout)["event_types"][1]["repeats"] == {
+    words = ["--use-case", tmp_path / "cleaning.yaml", "--out", tmp_path / "page.html", "--json"]
+    ended = run("profile", *files, *words)
+    assert ended.code == 1, "there are bad rows"
+    assert json.loads(ended.out)["event_types"][1]["repeats"] == {
         "exact": facts.event_types[1].repeats.exact,
         "by_key": facts.event_types[1].repeats.by_key,
         "by_key_differing": 17,

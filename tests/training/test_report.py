@@ -30,7 +30,7 @@ from training.evaluation.figures import (
 )
 from training.gates import Gate, Verdict
 from training.report import words
-from training.report.page import SECTIONS, page, write
+from training.report.page import SECTIONS, page, report, write
 from training.report.run import Run, encoded
 from training.train import train_on
 
@@ -139,7 +139,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_is_well_formed_loads_nothing_and_has_every_section(run, tmp_path):
-    paths = write(run, str(tmp_path / "new"))
+    paths = write(report(run), str(tmp_path / "new"))
     text = Path(paths[0]).read_text()
     assert [Path(path).name for path in paths] == ["report.html", "report.json"]
     assert Path(paths[1]).read_bytes() == encoded(run)

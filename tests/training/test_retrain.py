@@ -2,9 +2,7 @@
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from export.promotion import standing
 from export.registry import Registry
 from features.replay import replay
 from features.usecase import UseCase, parse
+from tests.commands import Run
 from training.files import Rows, batches, read_all
 from training.generate import generate
 from training.history import collect
@@ -34,7 +33,7 @@ LENIENT = (
 )
 
 
-def use_case(gates: str = LENIENT, trees: int = 40) -> UseCase:
+def use_case(gates: str = LENIENT, trees: int = 15) -> UseCase:
     """The off-boarding use case with a quick model."""
     model = f"model: {{folds: 2, trees: {trees}, split: {{test: 0.4}}, {gates}}}}}\n\n"
     text, changed = re.subn(r"(?ms)^model:.*?\n\n", model, TEXT)
@@ -49,12 +48,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "users.csv", folder / "transactions.csv"]
 
 
+@pytest.fixture
+def root(tmp_path: Path, with_registry: Callable[[Path], Path]) -> Path:
+    """Of bundles, with an empty registry."""
+    return with_registry(tmp_path / "bundles")
+
+
 @pytest.fixture(scope="module")
 def rows(files: list[Path]) -> Rows:
     return read_all(use_case(), files, NOW_US)
 
 
-def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, trees: int = 40) -> Retrained:
+def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, trees: int = 15) -> Retrained:
     found = use_case(gates, trees)
     ended, _ = retrain(
         found, rows, Registry(str(root), found.name), seed=1, now=WHEN + timedelta(minutes=minutes)
@@ -63,28 +68,28 @@ def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, tr
 
 
 def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejected(
-    tmp_path: Path, rows: Rows
+    root: Path, rows: Rows
 ) -> None:
-    first = retrained(tmp_path, rows, trees=1)
+    first = retrained(root, rows, trees=1)
     assert (first.verdict, first.champion) == ("promoted", None)
-    assert bundles.read_pointer(str(tmp_path)) == first.challenger
-    second = retrained(tmp_path, rows, f"{LENIENT}, approval: true", minutes=1)
+    assert bundles.read_pointer(str(root)) == first.challenger
+    second = retrained(root, rows, f"{LENIENT}, approval: true", minutes=1, trees=40)
     assert (second.verdict, second.champion) == ("waiting", first.challenger)
-    assert bundles.read_pointer(str(tmp_path)) == first.challenger
-    assert bundles.read_pointer(str(tmp_path), bundles.SHADOW) == second.challenger
-    third = retrained(tmp_path, rows, f"{LENIENT}, margin: 0.5", minutes=2)
+    assert bundles.read_pointer(str(root)) == first.challenger
+    assert bundles.read_pointer(str(root), bundles.SHADOW) == second.challenger
+    third = retrained(root, rows, f"{LENIENT}, margin: 0.5", minutes=2, trees=40)
     assert third.verdict == "rejected"
     assert [gate["name"] for gate in third.gates if not gate["passed"]] == ["better"]
-    assert bundles.read_pointer(str(tmp_path)) == first.challenger
-    registry = Registry(str(tmp_path), "offboarding")
+    assert bundles.read_pointer(str(root)) == first.challenger
+    registry = Registry(str(root), "offboarding")
     compared = registry.metrics(registry.find(second.challenger))
     assert compared["better.low"] <= compared["better.value"] <= compared["better.high"]
-    known = standing(Registry(str(tmp_path), "offboarding"))
+    known = standing(Registry(str(root), "offboarding"))
     assert [version.status for version in known.versions] == ["rejected", "waiting", "champion"]
     assert known.disagreements == ()
 
 
-def test_a_label_that_is_noise_is_refused(tmp_path: Path, files: list[Path], rows: Rows) -> None:
+def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: Rows) -> None:
     rng = np.random.default_rng(2)
     states = rng.permutation(["SUSPENDED"] * 100 + ["ACTIVE"] * 400)
     bodies = list(rows.bodies)
@@ -93,18 +98,18 @@ def test_a_label_that_is_noise_is_refused(tmp_path: Path, files: list[Path], row
     ):
         body = json.loads(bodies[place])
         bodies[place] = json.dumps(body | {"user_current_state": str(state)}).encode()
-    ended = retrained(tmp_path, replace(rows, bodies=bodies))
+    ended = retrained(root, replace(rows, bodies=bodies))
     assert ended.verdict == "rejected"
     assert "signal" in [gate["name"] for gate in ended.gates if not gate["passed"]]
-    assert bundles.read_pointer(str(tmp_path)) is None
+    assert bundles.read_pointer(str(root)) is None
 
 
-def test_a_champion_of_other_features_is_asked_by_its_own(tmp_path: Path, rows: Rows) -> None:
+def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows) -> None:
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
-    train(older, replay(batches(older, rows)), str(tmp_path), seed=1, created_at=WHEN)
-    champion = bundles.load(str(tmp_path))
+    train(older, replay(batches(older, rows)), str(root), seed=1, created_at=WHEN)
+    champion = bundles.load(str(root))
     found, _ = retrain(
-        use_case(), rows, Registry(str(tmp_path), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
+        use_case(), rows, Registry(str(root), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
     )
     assert found.champion == champion.manifest.id
     assert found.notes and "flattered" in found.notes[0], "it has seen the period that judges"
@@ -118,22 +123,21 @@ def test_a_champion_of_other_features_is_asked_by_its_own(tmp_path: Path, rows: 
     assert asked.tolist() == [own[id] for id in made.judged.rows.event_ids.tolist()]
 
 
-def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
-    tmp_path: Path, rows: Rows
-) -> None:
+def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root: Path, rows: Rows) -> None:
     """Or a challenger could never win with customers who are labelled once and for all."""
+    asked = use_case(trees=40)
     until = int(np.searchsorted(rows.time_us, rows.time_us.min() + 40 * 86_400_000_000))
     older = replace(rows, types=rows.types[:until], bodies=rows.bodies[:until], time_us=rows.time_us[:until])
-    train(use_case(), replay(batches(use_case(), older)), str(tmp_path), seed=1, created_at=WHEN)
-    champion = bundles.load(str(tmp_path))
-    ended = retrained(tmp_path, rows, minutes=1)
+    train(asked, replay(batches(asked, older)), str(root), seed=1, created_at=WHEN)
+    champion = bundles.load(str(root))
+    ended = retrained(root, rows, minutes=1, trees=40)
     assert (ended.champion, ended.notes) == (champion.manifest.id, ())
     assert ended.verdict in ("promoted", "waiting"), (
         "made in the same manner, of more: it is not worse for sure"
     )
-    history = collect(use_case(), replay(batches(use_case(), rows)))
+    history = collect(asked, replay(batches(asked, rows)))
     made = train_on(
-        use_case(),
+        asked,
         history,
         seed=1,
         created_at=WHEN,
@@ -142,7 +146,7 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
     )
     label = made.judged.rows.label
     flattered = average_precision_score(label, Scorer(champion.model).score(made.judged.rows.vectors))
-    honest = average_precision_score(label, scores_of(champion, use_case(), made.judged, rows))
+    honest = average_precision_score(label, scores_of(champion, asked, made.judged, rows))
     assert honest + 0.05 < flattered
 
 
@@ -155,27 +159,21 @@ def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path:
     assert (unknown == ~set_apart(made.judged.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "riskstream", *map(str, words)], capture_output=True, text=True, check=False
-    )
-
-
-def test_the_command_line_says_how_it_ended(tmp_path: Path, files: Sequence[Path]) -> None:
+def test_the_command_line_says_how_it_ended(
+    run: Run, tmp_path: Path, files: Sequence[Path], root: Path
+) -> None:
     file = tmp_path / "offboarding.yaml"
     file.write_text(use_case(f"{LENIENT}, approval: true").text)
-    told = run(
-        "retrain", *files, "--use-case", file, "--bundle", tmp_path / "b", "--since", "2024-07-25", "--json"
-    )
-    assert told.returncode == 10, told.stderr
-    facts = json.loads(told.stdout)
+    told = run("retrain", *files, "--use-case", file, "--bundle", root, "--since", "2024-07-25", "--json")
+    assert told.code == 10, told.err
+    facts = json.loads(told.out)
     assert facts["verdict"] == "waiting" and "known before 2024-07-25T00:00:00" in facts["split"]
     approved = run("approve", facts["version"], "--by", "Ada", "--because", "checked", "--use-case", file, "--bundle",
-                   tmp_path / "b")  # fmt: skip
-    assert approved.returncode == 0, approved.stderr
-    assert bundles.read_pointer(str(tmp_path / "b")) == facts["challenger"]
+                   root)  # fmt: skip
+    assert approved.code == 0, approved.err
+    assert bundles.read_pointer(str(root)) == facts["challenger"]
     wrong = run("retrain", *files, "--notify", "file:///x")
-    assert wrong.returncode == 2 and "is not a URL" in wrong.stderr
+    assert wrong.code == 2 and "is not a URL" in wrong.err
 
 
 def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(

@@ -48,9 +48,21 @@ class _Rows:
     weight: Floats
     by_customer: bool  # measure customers' highest scores
 
-    def precision(self, vectors: NDArray[np.float32], draws: Sequence[Floats]) -> list[float]:
+    def dealt(self, columns: list[int], order: NDArray[np.intp], score: Floats) -> Floats:
+        """Scores [n] with the values of other rows in these columns; `score` [n] is what they are with their own.
+
+        Most features are zero or missing in most rows. A row that is dealt what it had keeps its score to the bit.
+        """
+        own, others = self.vectors[:, columns], self.vectors[np.ix_(order, np.array(columns))]
+        changed = ((own != others) & ~(np.isnan(own) & np.isnan(others))).any(axis=1)
+        vectors = self.vectors[changed]
+        vectors[:, columns] = others[changed]
+        found = score.copy()
+        found[changed] = self.scorer.score(vectors)
+        return found
+
+    def precision(self, score: Floats, draws: Sequence[Floats]) -> list[float]:
         """Average precision in each draw of customers [customers]."""
-        score = self.scorer.score(vectors).astype(np.float64)
         if self.by_customer:
             label = peaks(self.customer, self.label.astype(np.float64)).astype(np.int64)
             ranking = Ranking.of(label, peaks(self.customer, score))
@@ -101,22 +113,17 @@ def _drops(
     found: Mapping[int, list[float]] = {k: [] for k in range(len(asked))}
     everyone = np.ones(int(rows.customer.max()) + 1)
     value = [0.0] * len(asked)
+    score = rows.scorer.score(rows.vectors).astype(np.float64)
     for deal in range(DEALS):
         progress(f"importance: deal {deal + 1} of {DEALS}")
         draws = [everyone, *_draws(rows, rng)]
-        whole = np.array(rows.precision(rows.vectors, draws))
+        whole = np.array(rows.precision(score, draws))
         order = rng.permutation(len(rows.vectors))
         for k, columns in enumerate(asked):
-            drop = whole - _dealt(rows, columns, order, draws)
+            drop = whole - np.array(rows.precision(rows.dealt(columns, order, score), draws))
             value[k] += float(drop[0]) / DEALS
             found[k].extend(drop[1:].tolist())
     return [Interval(value[k], *bounds(found[k])) for k in range(len(asked))]
-
-
-def _dealt(rows: _Rows, columns: list[int], order: NDArray[np.intp], draws: Sequence[Floats]) -> Floats:
-    vectors = rows.vectors.copy()
-    vectors[:, columns] = rows.vectors[np.ix_(order, np.array(columns))]
-    return np.array(rows.precision(vectors, draws))
 
 
 def _draws(rows: _Rows, rng: np.random.Generator) -> list[Floats]:

@@ -51,15 +51,21 @@ def page(run: Run) -> str:
     )  # fmt: skip
 
 
-def artifacts(run: Run) -> dict[str, bytes]:
-    """By file name, what a registry keeps of the run."""
-    return {"report.html": page(run).encode(), "report.json": encoded(run)}
+class Report(NamedTuple):
+    """A run and its report, drawn once for the registry and for the folder beside the bundles."""
+
+    run: Run
+    files: Mapping[str, bytes]  # the page and its JSON by file name
 
 
-def write(run: Run, folder: str) -> list[str]:
+def report(run: Run) -> Report:
+    return Report(run, {"report.html": page(run).encode(), "report.json": encoded(run)})
+
+
+def write(told: Report, folder: str) -> list[str]:
     """Writes the page and its JSON into a folder, replacing those of an earlier run; returns their paths."""
     paths = []
-    for name, data in artifacts(run).items():
+    for name, data in told.files.items():
         paths.append(join(folder, name))
         write_file(paths[-1], data)
     return paths
