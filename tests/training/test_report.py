@@ -184,9 +184,9 @@ def test_a_label_of_events_is_told_by_events_by_day_and_with_its_delay(run):
     assert "a day's work list" in text and "perfect scores would reach 42.7%" in text
     assert "100 0.287 [0.260, 0.310] 0.427" in text and "Means over 7 days" in text
     assert "when that is known 7 days after the event" in text and "known 7 days after the event" in text
-    assert "by models that had not seen these events" in text and "Customers may be on both sides" in text
-    assert "at most 1.0% of all events may reach this level" in text
-    assert "of the events on this level, at least 80.0% must be there rightly" in text
+    assert "by a model that had not seen these events" in text and "Customers may be on both sides" in text
+    assert "at most 1% of all events may reach this level" in text
+    assert "of the events on this level, at least 80% must be there rightly" in text
     few = msgspec.structs.replace(found.evaluation, daily=Daily(7, 4.0, 0.1, {}, {}))
     text = " ".join(Reader(page(msgspec.structs.replace(found, evaluation=few))).texts)
     assert "too few customers a day" in text and "a day's work list" not in text
