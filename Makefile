@@ -57,7 +57,8 @@ lint: setup ## ruff, mypy, hadolint, the schemas of pipelines, no secret anywher
 	$(BIN)/hadolint deploy/images/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows deploy/ci/github/*.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild deploy/ci/cloudbuild.yaml
-	git ls-files -z -- ':!*.lock' | xargs -0 -n 200 -P $(WORKERS) $(BIN)/detect-secrets-hook --no-verify
+	git ls-files -z -- ':!*.lock' ':!tests/pipeline/step_coders.txt' | xargs -0 -n 200 -P $(WORKERS) \
+		$(BIN)/detect-secrets-hook --no-verify --exclude-lines 'projects/[^/]+/secrets/'
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .

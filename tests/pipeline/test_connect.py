@@ -14,7 +14,7 @@ from tests.pipeline.market import MARKET, market
 from tests.pipeline.servers import RedisServer, behind_tls, certificate
 
 SECRET = "projects/bank-tests/secrets/redis"
-PASSWORD = "s3:cr/et@"  # with what has a meaning in a URL
+PASSWORD = "s3:cr/et@"  # pragma: allowlist secret - with what has a meaning in a URL
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer, free_port
 
 ROOT = Path(__file__).parents[2]
-TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 SEND = {"assess-stage-us-send"}  # of a step that the graph under test does not have
 
