@@ -4,7 +4,7 @@ What was submitted is read back from them: the job as Dataflow was told it, the 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
 from deploy.dataflow import launcher
-from deploy.local import stack
 from deploy.local.cloud.server import Cloud, serve
 from export.bundle import promote, save
 from features.usecase import parse
@@ -25,11 +24,11 @@ from pipeline.checks import CannotStart
 from pipeline.dataflow import graph
 from pipeline.dataflow.settings import BadSettings
 from pipeline.steps import Assess, Decode, Send
+from tests.commands import Ended, Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer
-from tests.test_cli import Ended, Run
 
 PROJECT = "bank-tests"
 BUNDLES = "gs://bank/bundles"
@@ -49,17 +48,15 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[World]:
+def servers(bigquery_environment: Mapping[str, str], redis_server: RedisServer) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch, broker_of("market", PROJECT) as broker, serve() as cloud:
-        patch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-        with stack.running(tmp_path_factory.mktemp("stack"), ["bigquery"]) as up:
-            for name, value in {**up.environment, **cloud.environment}.items():
-                patch.setenv(name, value)
-            tables.create(query_client(PROJECT), "risk")
-            cloud.storage.buckets["bank"] = {}
-            save(trained(market()), BUNDLES)
-            promote(BUNDLES, trained(market()).manifest.id)
-            yield World(cloud, broker, redis_server)
+        for name, value in {**bigquery_environment, **cloud.environment}.items():
+            patch.setenv(name, value)
+        tables.create(query_client(PROJECT), "risk")
+        cloud.storage.buckets["bank"] = {}
+        save(trained(market()), BUNDLES)
+        promote(BUNDLES, trained(market()).manifest.id)
+        yield World(cloud, broker, redis_server)
 
 
 @pytest.fixture
