@@ -127,7 +127,6 @@ def test_only_the_temporary_folder_is_written_to(stage: str) -> None:
     assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
-@pytest.mark.skipif(not (ROOT / "deploy/dataflow").exists(), reason="there is no Flex Template yet")
 def test_the_launcher_of_the_flex_template_finds_its_file() -> None:
     (installed,) = re.findall(r"FLEX_TEMPLATE_PYTHON_PY_FILE=\S+/site-packages/(\S+)", TEXT)
     assert (ROOT / installed).exists()
