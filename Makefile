@@ -70,7 +70,7 @@ monitoring: setup ## write dashboards, alerts and docs/metrics.md from the table
 bench: setup kernel ## measure; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
-realdata: setup ## stream real bank data (RISKSTREAM_DATA names its folder)
+realdata: setup ## real bank data (RISKSTREAM_DATA names its folder), and the card fraud benchmark
 	$(BIN)/python -m pytest -m realdata -s
 
 chaos: setup ## kill and freeze parts of the system in the middle of streams

@@ -93,7 +93,7 @@ class Split:
         rows = f"{int(self.learn.sum()):,} rows to learn from, {int(self.judge.sum()):,} to judge by"
         if self.cut_us is None:
             return f"group: every row is judged by a model that never saw its customer ({rows})"
-        was = f"became known in {asked.learn_us / DAY_US:g} days" if asked.learn_us else "was known"
+        was = f"became known in the {asked.learn_us / DAY_US:g} days" if asked.learn_us else "was known"
         after = f"learns from what {was} before {rfc3339(self.cut_us)}, judged by what happened after"
         others = ", of other customers" if way == "both" else ""
         known = ", without customers already known to be positive" if asked.without_known else ""

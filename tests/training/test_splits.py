@@ -54,7 +54,7 @@ def test_days_to_learn_from_and_to_judge_by_are_whole_days(way, test, learn):
         assert (found.learn == learned).all()
     assert not (found.learn & ~learned).any()
     assert (found.final == (rows.times_us >= end_us - learn * DAY_US)).all()
-    assert f"in {learn} days before" in found.words
+    assert f"in the {learn} days before" in found.words
 
 
 def test_customers_known_to_be_positive_are_left_out_from_the_next_day_on():
