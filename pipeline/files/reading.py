@@ -92,7 +92,8 @@ def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> 
         expected = (
             f"expected those of one of {', '.join(types)} (TYPE=FILE names one; so does `publish --type`)"
         )
-        raise BadFile(f"{place}: {found} its columns ({', '.join(columns)}); {expected}")
+        several = f"; for all of them: {' '.join(f'{name}={place}' for name in fitting)}" if fitting else ""
+        raise BadFile(f"{place}: {found} its columns ({', '.join(columns)}); {expected}{several}")
     return fitting[0]
 
 

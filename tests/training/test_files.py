@@ -92,7 +92,9 @@ def test_one_file_may_hold_events_of_two_types(tmp_path):
         "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n"
         "0,2018-04-01 00:00:31,596,3156,57.16,0\n1,2018-04-09 00:02:10,4961,3412,81.51,1\n"
     )
-    with pytest.raises(BadFile, match=r"payment and verdict fit its columns .*TYPE=FILE names one"):
+    with pytest.raises(
+        BadFile, match=r"payment and verdict fit its columns .*TYPE=FILE names one.* payment=\S+ verdict=\S+$"
+    ):
         read_all(use_case, [file], NOW_US)
     rows = read_all(use_case, [f"payment={file}", f"verdict={file}"], NOW_US)
     assert rows.types == ["payment", "verdict", "payment", "verdict"]
