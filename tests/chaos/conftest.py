@@ -14,7 +14,7 @@ from tests.pipeline.market import assess_in, history, market
 from tests.pipeline.models import engine
 
 SHORTEST_ACK_DEADLINE_S = 10  # what a killed job had comes again soon
-MOST_NAME = 60
+MOST_NAME = 60  # the end of it, where a case says which it is
 VARIABLES = ("REDIS_URL", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "BIGQUERY_STORAGE_EMULATOR_HOST")
 
 
@@ -50,7 +50,7 @@ def place(
     """A furnished place for a use case."""
 
     def furnished(use_case: UseCase, ack_deadline_s: int = SHORTEST_ACK_DEADLINE_S) -> Place:
-        place = Place(re.sub("[^a-z0-9]+", "-", request.node.name)[:MOST_NAME].strip("-"), tmp_path, use_case)
+        place = Place(re.sub("[^a-z0-9]+", "-", request.node.name)[-MOST_NAME:].strip("-"), tmp_path, use_case)
         place.furnish(ack_deadline_s)
         return place
 
