@@ -50,7 +50,9 @@ def place(
     """A furnished place for a use case."""
 
     def furnished(use_case: UseCase, ack_deadline_s: int = SHORTEST_ACK_DEADLINE_S) -> Place:
-        place = Place(re.sub("[^a-z0-9]+", "-", request.node.name)[-MOST_NAME:].strip("-"), tmp_path, use_case)
+        place = Place(
+            re.sub("[^a-z0-9]+", "-", request.node.name)[-MOST_NAME:].strip("-"), tmp_path, use_case
+        )
         place.furnish(ack_deadline_s)
         return place
 
