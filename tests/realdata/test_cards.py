@@ -58,10 +58,10 @@ def run(payments: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Run
     rows = read_all(use_case, [f"payment={file}", f"verdict={file}"], int(WHEN.timestamp()) * 1_000_000)
     assert (len(rows), rows.bad) == (2 * len(payments), [])
     registry = Registry(str(folder / "bundles"), use_case.name)
-    _, run = train_reported(
+    _, report = train_reported(
         use_case, replay(batches(use_case, rows)), registry, seed=1, created_at=WHEN, progress=print
     )
-    return run
+    return report.run
 
 
 @pytest.fixture(scope="module")
