@@ -79,7 +79,8 @@ def generation(job: Job, options: PipelineOptions) -> None:
 
 def submit(job: Job, options: PipelineOptions) -> int:
     """Hands the pipeline to another runner, which supervises it."""
-    flink.mend_cancel()
+    if runner_of(options) == flink.FLINK:
+        flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
     stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
     result = pipeline.run()
