@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from commands import filling, launching, learning, local, models, profiling, retraining, sizing, streaming
+from commands import (
+    filling,
+    launching,
+    learning,
+    local,
+    models,
+    profiling,
+    retraining,
+    serving,
+    sizing,
+    streaming,
+)
 from commands.frame import EXITS, Log, exit_code, set_log
 
 app = typer.Typer(
@@ -22,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (local, learning, models, profiling, retraining, streaming, filling, launching, sizing):
+for part in (local, learning, models, profiling, retraining, streaming, serving, filling, launching, sizing):
     app.add_typer(part.app)
 
 
@@ -48,7 +59,9 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"riskstream: {line}", err=True)
         if isinstance(error, ModuleNotFoundError):
-            typer.echo("riskstream: install the extras: pip install 'riskstream[local,training]'", err=True)
+            typer.echo(
+                "riskstream: install the extras: pip install 'riskstream[local,serving,training]'", err=True
+            )
         sys.exit(code)
 
 

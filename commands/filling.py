@@ -60,8 +60,8 @@ def backfill(
     from contextlib import closing
 
     from features.usecase import load
-    from pipeline.options import record_ttl
     from pipeline.redis_store import RedisStore
+    from pipeline.store import record_ttl
     from pipeline.warmth import Warmth
 
     if bool(files) == bool(dropped):

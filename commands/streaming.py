@@ -269,9 +269,9 @@ def reconcile(
 
     from features.usecase import load
     from pipeline.comparison import lines
-    from pipeline.options import record_ttl
     from pipeline.reconcile import reconcile
     from pipeline.redis_store import RedisStore
+    from pipeline.store import record_ttl
     from pipeline.warmth import Warmth
 
     found = load(use_case)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import bundle as bundles
-from export.bundle import Bundle
+from export.bundle import Bundle, Manifest
 from export.levels import Change
 from export.onnx import Scorer
 from export.policy import Breaker, Policy, change, decide
+from export.reasons import medians
 from features.events import Batch
 from features.events import batch as make_batch
 from features.kernel import Advanced, Disposition
@@ -41,8 +42,9 @@ class Engine:
 
     use_case: UseCase
     scorer: Scorer
-    model_version: str
+    manifest: Manifest
     policy: Policy
+    typical: NDArray[np.float32]  # [F] medians of the training data, which reasons are told against
     store: RecordStore
     prefix: str = "riskstream"
     breaker: Breaker = field(default_factory=Breaker)
@@ -53,8 +55,13 @@ class Engine:
         """The engine of a bundle. Raises BundleMismatch when it was trained for other features."""
         bundles.check(bundle, use_case)
         policy = Policy.of(use_case.policy, bundle.manifest.thresholds, use_case.file)
+        typical = medians(bundle.reference, use_case.features)
         scorer = Scorer(bundle.model)
-        return cls(use_case, scorer, bundle.manifest.id, policy, store, prefix, Breaker.of(policy))
+        return cls(use_case, scorer, bundle.manifest, policy, typical, store, prefix, Breaker.of(policy))
+
+    @property
+    def model_version(self) -> str:
+        return self.manifest.id
 
 
 @dataclass(frozen=True)
@@ -137,13 +144,17 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
 
 
 def _in_shadow(engine: Engine, batch: Batch, whole: _Attempt, watch: _Stopwatch) -> Shadow | None:
-    """The challenger on what was scored just now. All is stored already: it can do no harm but take time."""
+    """The challenger on all that has a score and a vector: the first time, or again (the REST service was first).
+
+    All is stored already: it can do no harm but take time.
+    """
     challenger = engine.challenger  # read once: another thread may exchange it
     if challenger is None:
         return None
     with watch("shadow"):
-        fresh = batch.scored & (whole.disposition == Disposition.APPLIED)
-        return challenger.asked(whole.vectors, fresh, engine.policy, whole.score)
+        is_known = whole.exact | (whole.disposition == Disposition.APPLIED)
+        wanted = is_known & ~np.isnan(whole.score)
+        return challenger.asked(whole.vectors, wanted, engine.policy, whole.score)
 
 
 def _part(batch: Batch, rows: NDArray[np.intp]) -> Batch:

@@ -3,43 +3,22 @@
 All at once, so that it takes seconds whatever is wrong; `CannotStart` then says all of it.
 """
 
-import queue
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from google.api_core.exceptions import GoogleAPIError
-from google.auth.exceptions import GoogleAuthError
-
 from export import bundle as bundles
-from export.bundle import BundleMismatch
 from features.usecase import BadUseCase, UseCase
 from pipeline import exposition, tables
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.options import Job
-from pipeline.pubsub import Publisher, PubSubRefused, PubSubUnavailable, Subscription
-from pipeline.store import StoreUnavailable
-from pipeline.warmth import ColdStore, Warmth
+from pipeline.outcomes import CannotStart, outcomes
+from pipeline.pubsub import Publisher, Subscription
+from pipeline.warmth import Warmth
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
-FAULTS = (
-    BadUseCase,
-    BundleMismatch,
-    StoreUnavailable,
-    ColdStore,
-    PubSubUnavailable,
-    PubSubRefused,
-    tables.TableMismatch,
-    GoogleAPIError,
-    GoogleAuthError,
-    OSError,
-    ValueError,
-)
 # (setting, whether it will do, what is expected)
 LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
     ("project", lambda job: bool(job.project), "the id of a Google Cloud project"),
@@ -50,19 +29,6 @@ LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
     ("metrics_port", lambda job: job.metrics_port is None or 1 <= job.metrics_port <= 65_000, "1 to 65000"),
     ("generation_s", lambda job: job.generation_s >= 1, "at least 1 second"),
 )
-
-
-class CannotStart(Exception):
-    """The job as told cannot run: one line for each thing that is wrong."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a part said of itself when all is well; else what is at fault."""
-
-    name: str
-    detail: str = ""
-    fault: str = ""
 
 
 def check(job: Job) -> None:
@@ -114,27 +80,3 @@ def note_start(job: Job) -> None:
         warmth = Warmth(store, job.prefix, use_case.name)
         if use_case.fingerprint not in warmth.markers():
             warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))
-
-
-def outcomes(parts: Mapping[str, Callable[[], object]], timeout_s: float) -> list[Outcome]:
-    """What comes of each part, tried all at once. The clients' own retries may go on in their threads."""
-    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-
-    def attempt(name: str, part: Callable[[], object]) -> None:
-        try:
-            answers.put(Outcome(name, str(part() or "")))
-        except FAULTS as error:
-            answers.put(Outcome(name, fault=str(error)))
-
-    for name, part in parts.items():
-        threading.Thread(target=attempt, args=(name, part), daemon=True).start()
-    until_s = time.monotonic() + timeout_s
-    silent = f"no answer within {timeout_s:g} s; is it running, and can it be reached from here?"
-    found = {name: Outcome(name, fault=silent) for name in parts}
-    for _ in parts:
-        try:
-            answer = answers.get(timeout=max(0.0, until_s - time.monotonic()))
-        except queue.Empty:
-            break
-        found[answer.name] = answer
-    return list(found.values())

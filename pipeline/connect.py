@@ -1,9 +1,10 @@
-"""The store of a job, opened with a password out of Secret Manager where there is one.
+"""Redis as it is told, opened with a password out of Secret Manager where there is one.
 
-The password is never part of the job, which is stored with the pipeline: only the secret's name is.
+The password is never part of a job, which is stored with the pipeline: only the secret's name is.
 """
 
 import os
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from google.api_core.exceptions import GoogleAPIError
@@ -12,18 +13,32 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from features.usecase import UseCase
-from pipeline.options import Job, record_ttl
 from pipeline.redis_store import RedisStore
-from pipeline.store import StoreUnavailable
+from pipeline.store import StoreUnavailable, record_ttl
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
 TIMEOUT_S = 5.0
 
 
-def store_of(job: Job, use_case: UseCase) -> RedisStore:
+class Place(Protocol):
+    """What says where Redis is: a job's settings, or the service's."""
+
+    @property
+    def redis_url(self) -> str: ...
+    @property
+    def redis_secret(self) -> str: ...
+    @property
+    def redis_ca_file(self) -> str | None: ...
+    @property
+    def redis_cluster(self) -> bool: ...
+
+
+def store_of(place: Place, use_case: UseCase) -> RedisStore:
     """Raises StoreUnavailable when the password cannot be had."""
-    url = with_password(job.redis_url, password(job.redis_secret)) if job.redis_secret else job.redis_url
-    return RedisStore(url, record_ttl(use_case), job.redis_ca_file, job.redis_cluster)
+    url = place.redis_url
+    if place.redis_secret:
+        url = with_password(url, password(place.redis_secret))
+    return RedisStore(url, record_ttl(use_case), place.redis_ca_file, place.redis_cluster)
 
 
 def with_password(url: str, password: str) -> str:

@@ -8,7 +8,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import ThreadingHTTPServer
 from itertools import accumulate
 
@@ -19,8 +19,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pipeline import metrics, status
-from pipeline.metrics import METRICS, Kind, Metric, key
-from pipeline.options import Job
+from pipeline.metrics import Kind, Metric, key
 from pipeline.progress import Tally, labelled, progress
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
@@ -35,16 +34,18 @@ logger = logging.getLogger(__name__)
 class Endpoint:
     """Open until it is closed. Raises OSError if no port is free."""
 
-    def __init__(self, job: Job, store: RedisStore) -> None:
-        assert job.metrics_port is not None
-        self._subscription, self._store = job.subscription, store
+    def __init__(
+        self, host: str, port: int, told: Sequence[Metric], store: RedisStore, subscription: str = ""
+    ) -> None:
+        """Tells the metrics of `told`; the backlog is that of `subscription`."""
+        self._subscription, self._store = subscription, store
         registry = CollectorRegistry()
-        registry.register(Families())
-        self._server = _serve(job.metrics_host, job.metrics_port, registry)
+        registry.register(Families(told))
+        self._server = _serve(host, port, registry)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask_until_ended, name="gauges", daemon=True)
         self._thread.start()
-        logger.warning("metrics for Prometheus: http://%s:%d/metrics", job.metrics_host, self.port)
+        logger.warning("metrics for Prometheus: http://%s:%d/metrics", host, self.port)
 
     @property
     def port(self) -> int:
@@ -71,6 +72,8 @@ class Endpoint:
             progress.gauges[key(metrics.REDIS_USED)], progress.gauges[key(metrics.REDIS_LIMIT)] = used, limit
         except StoreUnavailable as error:
             logger.info("no figures of Redis: %s", error)
+        if not self._subscription:
+            return
         try:
             found = status.backlogs().get(self._subscription)
         except status.Away:
@@ -101,6 +104,9 @@ def _serve(host: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPSe
 class Families(Collector):
     """The process's tally, as Prometheus wants it, when it asks."""
 
+    def __init__(self, told: Sequence[Metric]) -> None:
+        self._told = told
+
     def collect(self) -> Iterator[Family]:
         waiting = {key(metrics.WAITING, part): float(n) for part, n in progress.waiting.copy().items()}
         tallies = {
@@ -108,7 +114,7 @@ class Families(Collector):
             Kind.GAUGE: progress.gauges | waiting,
             Kind.DISTRIBUTION: progress.seen.copy(),
         }
-        for metric in METRICS:
+        for metric in self._told:
             yield _family(metric, dict(_series(metric, tallies[metric.kind])))
 
 

@@ -6,6 +6,13 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import xxhash
+
+MAX_ID_BYTES = 1_024  # the longest attribute of a Pub/Sub message
+ASSESSED_WITH = (
+    "assessed_with"  # attribute: the id of the model with which the REST service assesses the event
+)
+
 
 class Message(NamedTuple):
     """One Pub/Sub message: the attributes `event_type`, `event_id`, `event_time` say what the body is."""
@@ -14,3 +21,9 @@ class Message(NamedTuple):
     attributes: Mapping[str, str]
     message_id: str
     publish_us: int
+
+
+def id_attribute(event_id: str) -> str:
+    """The id, or a hash of one that no attribute can hold: it must only tell events apart."""
+    text = event_id.encode()
+    return event_id if len(text) <= MAX_ID_BYTES else xxhash.xxh3_128_hexdigest(text)

@@ -1,4 +1,4 @@
-"""Every metric of the job, named once: what is counted, in which unit, and under which name it is found where.
+"""Every metric of the job and of the REST service, named once: what is counted, in which unit, and its names.
 
 Code, dashboards, alerts and docs/metrics.md take names from here. Dataflow has no gauges and no labels: there a
 label's value ends the name, and what only a gauge can say is said by Google's own metric (`cloud`) or not at all.
@@ -11,6 +11,7 @@ from enum import StrEnum
 NAMESPACE = "riskstream"  # of Beam's metrics, and what names in Prometheus begin with
 STEM = "assess-"  # what names in Beam begin with
 IN_TIME_S = 5  # from publishing to assessed: the objective is about those that take longer
+PROMPT_S = 0.1  # of an answer of the REST service: the objective is about those that take longer
 
 REASONS = ("undecodable", "invalid", "unknown_type", "from_future", "too_late")
 STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
@@ -18,6 +19,7 @@ PARTS = ("redis", "pubsub", "bigquery")
 DRIFTED = ("score", "features")
 LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, IN_TIME_S, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0)
 STAGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
+ANSWERS_S = (0.002, 0.005, 0.01, 0.02, 0.05, PROMPT_S, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BATCHES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 20_000)
 # Upper ends of bands of scores: most scores of a rare risk are small.
 BANDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -46,12 +48,14 @@ class Metric:
     bounds: tuple[float, ...] = ()  # upper ends of a distribution's buckets in Prometheus
     scale: float = 1
     beam_unit: str = ""
+    in_beam: bool = True  # False: only the REST service tells it
     cloud: str = ""  # Google's own metric that says the same, as PromQL names it, with its labels
 
     @property
     def beam(self) -> str:
         """The name in Beam and Dataflow; empty: not there. A label's value follows after a hyphen."""
-        return "" if self.kind is Kind.GAUGE else "-".join(filter(None, (STEM + self.name, self.beam_unit)))
+        is_there = self.in_beam and self.kind is not Kind.GAUGE
+        return "-".join(filter(None, (STEM + self.name, self.beam_unit))) if is_there else ""
 
     @property
     def prometheus(self) -> str:
@@ -66,11 +70,13 @@ def key(metric: Metric, value: str = "") -> str:
     return f"{metric.name}-{value}" if metric.label else metric.name
 
 
-def _counter(name: str, unit: str, meaning: str, label: str = "", values: tuple[str, ...] = ()) -> Metric:
-    return Metric(name, Kind.COUNTER, unit, meaning, label, values)
+def _counter(
+    name: str, unit: str, meaning: str, label: str = "", values: tuple[str, ...] = (), **rest: bool
+) -> Metric:
+    return Metric(name, Kind.COUNTER, unit, meaning, label, values, **rest)  # type: ignore[arg-type]
 
 
-def _gauge(name: str, unit: str, meaning: str, **rest: str | tuple[str, ...]) -> Metric:
+def _gauge(name: str, unit: str, meaning: str, **rest: str | bool | tuple[str, ...]) -> Metric:
     return Metric(name, Kind.GAUGE, unit, meaning, **rest)  # type: ignore[arg-type]
 
 
@@ -79,7 +85,11 @@ LATE = _counter(
     "late", "messages", f"Of these, first seen by us and done more than {IN_TIME_S} s after their publishing."
 )
 REJECTS = _counter("rejects", "messages", "Messages that became dead letters.", "reason", REASONS)
-DUPLICATES = _counter("duplicates", "events", "Events that had been counted before.")
+DUPLICATES = _counter(
+    "duplicates",
+    "events",
+    "Events that had been counted before, but for those that the REST service had answered.",
+)
 CONFLICTS = _counter("conflicts", "events", "Events done again because another worker had written first.")
 ALERTS = _counter("alerts", "messages", "Alerts published, repeated ones included.")
 LEVEL_CHANGES = _counter("level-changes", "events", "Events that changed their customer's level.")
@@ -131,9 +141,48 @@ REDIS_LIMIT = _gauge(
     cloud=f"redis_googleapis_com:stats_memory_maxmemory{{{CLOUD_REDIS}}}",
 )  # fmt: skip
 
+REQUESTS = _counter(
+    "api-requests", "requests", "Requests to the REST service by HTTP status.", "status", in_beam=False
+)
+SLOW = _counter(
+    "api-slow",
+    "requests",
+    f"Of these, failed on our side (5xx) or answered after more than {PROMPT_S * 1e3:g} ms.",
+    in_beam=False,
+)
+LATENCY = Metric(
+    "api-latency",
+    Kind.DISTRIBUTION,
+    "seconds",
+    "Time from a request to its answer, of assessments and questions.",
+    bounds=ANSWERS_S,
+    in_beam=False,
+)
+IN_FLIGHT = _gauge("api-in-flight", "requests", "Requests that wait for their answer.", in_beam=False)
+
+# Told by whoever assesses, and only of what it was the first to assess.
+_OF_BOTH = (
+    CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, DRIFT_CHECKS, DRIFT, STAGE,
+    SCORE_PSI, FEATURE_PSI, BREAKER, REDIS_USED, REDIS_LIMIT,
+)  # fmt: skip
+OF_JOB = (
+    EVENTS,
+    LATE,
+    REJECTS,
+    DUPLICATES,
+    ALERTS,
+    BATCH,
+    LAG,
+    EVENT_LAG,
+    WAITING,
+    BACKLOG,
+    OLDEST,
+    *_OF_BOTH,
+)
+OF_SERVICE = (REQUESTS, SLOW, LATENCY, IN_FLIGHT, *_OF_BOTH)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, WAITING,
-    BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT,
+    BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
 )  # fmt: skip
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

@@ -24,16 +24,18 @@ logger = logging.getLogger(__name__)
 class Model:
     """One engine at a time, for the threads of one process; between batches ask for the `current` one."""
 
-    def __init__(self, use_case: UseCase, root: str, store: RecordStore, prefix: str) -> None:
-        """Raises BundleMismatch: there must be a good bundle to begin with."""
+    def __init__(
+        self, use_case: UseCase, root: str, store: RecordStore, prefix: str, shadow: bool = True
+    ) -> None:
+        """Raises BundleMismatch: there must be a good bundle to begin with. Without `shadow` no challenger is asked."""
         self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
         self._pause_s = REMOTE_LOOK_S if "://" in root else LOOK_S
         self._lock = threading.Lock()
         self._looked_s = float("-inf")
         self._seen = bundles.read_pointer(root)
         self._engine = self._load()
-        self._watch = Watch(use_case, root)
-        self._watch.look()
+        self._watch = Watch(use_case, root) if shadow else None
+        self._look_for_challenger()
 
     def current(self, now_s: float) -> Engine:
         """The engine; `now_s` never goes back."""
@@ -41,12 +43,16 @@ class Model:
             try:
                 self._looked_s = now_s
                 self._look()
-                self._watch.look()
+                self._look_for_challenger()
             finally:
                 self._lock.release()
         engine = self._engine
-        engine.challenger = self._watch.current(engine.model_version)
+        engine.challenger = self._watch.current(engine.model_version) if self._watch else None
         return engine
+
+    def _look_for_challenger(self) -> None:
+        if self._watch:
+            self._watch.look()
 
     def _look(self) -> None:
         """Exchanges the engine if the pointer has changed. A bundle that cannot be used changes nothing."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +10,6 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from features.usecase import UseCase, parse
 from pipeline.flink import FLINK, with_checkpoints
 
-RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
 DATAFLOW = "DataflowRunner"
 LOCAL = "FnApiRunner"
 
@@ -69,12 +67,6 @@ def _whole(path: str) -> str:
 
 def _path(project: str, kind: str, name: str) -> str:
     return name if "/" in name else f"projects/{project}/{kind}/{name}"
-
-
-def record_ttl(use_case: UseCase) -> timedelta:
-    """How long a record is kept after its latest event: the longest window and some slack."""
-    windows_us = (output.window_us for plan in use_case.plans.values() for output in plan.outputs)
-    return timedelta(microseconds=max(windows_us, default=0)) + RECORD_TTL_SLACK
 
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:

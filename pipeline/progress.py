@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.metrics import REJECTS, key
+from pipeline.metrics import REJECTS, Metric, key
 from pipeline.retry import retrying
 
 FILE = "job.json"
@@ -91,6 +91,11 @@ class Progress:
 
 
 progress = Progress()
+
+
+def tally(metric: Metric, value: float, of: str = "") -> None:
+    """One value of a distribution; `of` is its label's."""
+    progress.seen.setdefault(key(metric, of), Tally(metric.bounds)).add(value)
 
 
 def attempt_for(part: str, action: Callable[[], Result], errors: type[Exception]) -> Callable[[], Result]:

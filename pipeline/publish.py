@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from features.usecase import UseCase
 from pipeline.files import BadRow, Chunk, event_type_of, read
 from pipeline.lanes import Lanes
+from pipeline.message import MAX_ID_BYTES, id_attribute
 from pipeline.pubsub import Publication
 from pipeline.spool import Spool
 from pipeline.topics import topic_path
@@ -26,7 +27,6 @@ SHOWN_BAD_ROWS = 100
 LANES = 4  # requests in flight: hides the way to the service
 PACED_LANES = 1  # enough up to FEW_PER_S, and a quarter of the requests
 FEW_PER_S = 10_000.0
-MAX_ID_BYTES = 1_024  # the longest attribute of a Pub/Sub message
 MICROSECOND = 1e-6
 
 Progress = Callable[[str, int, int | None], None]  # what is done, events so far, events in all if known
@@ -188,15 +188,9 @@ def _publications(event_type: str, chunk: Chunk) -> list[Publication]:
     times = np.datetime_as_string(chunk.time_us.astype("M8[us]"), timezone="UTC").tolist()
     ids = chunk.ids
     if max(map(len, ids), default=0) > MAX_ID_BYTES // 4:
-        ids = list(map(_attribute, ids))
+        ids = list(map(id_attribute, ids))
     attributes = [
         {"event_type": event_type, "event_id": event_id, "event_time": at}
         for event_id, at in zip(ids, times, strict=True)
     ]
     return list(map(Publication, chunk.bodies, attributes))
-
-
-def _attribute(event_id: str) -> str:
-    """The id, or a hash of one that no attribute can hold: it must only tell events apart."""
-    text = event_id.encode()
-    return event_id if len(text) <= MAX_ID_BYTES else xxhash.xxh3_128_hexdigest(text)

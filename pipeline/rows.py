@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from export import policy
 from export.levels import Change, Level
+from features.events import Batch
 from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline import tracing
 from pipeline.assess import Assessments
-from pipeline.message import Message
+from pipeline.message import ASSESSED_WITH, Message
 from pipeline.pubsub import Publication
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 
@@ -96,7 +97,7 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "level": LEVELS.take(pa.array(policy.level_after(said.outcome[rows]))),
         "change": CHANGES.take(pa.array(policy.change(said.outcome[rows]))),
         "vector": _vectors(said, rows),
-        "model": pa.repeat(said.model_version, n),
+        "model": _models(messages, said, rows),
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
         **_in_shadow(said, rows),
@@ -121,6 +122,21 @@ def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
     unsaid = pa.scalar(None, pa.string())
     of_scored = {name: pc.if_else(score.is_valid(), text, unsaid) for name, text in texts.items()}
     return of_scored | {"challenger_score": score}
+
+
+def answered(messages: Sequence[Message], said: Assessments) -> dict[int, str]:
+    """The duplicates that the REST service had assessed before it came to us: by row the id of the model it used."""
+    rows = np.flatnonzero(said.disposition == Disposition.DUPLICATE).tolist()
+    found = {i: messages[i].attributes.get(ASSESSED_WITH, "") for i in rows}
+    return {i: model for i, model in found.items() if model}
+
+
+def _models(messages: Sequence[Message], said: Assessments, rows: Indices) -> pa.Array:
+    """Whose score each event got. A model may be exchanged between the service's answer and this row."""
+    others = answered(messages, said)
+    if not others:
+        return pa.repeat(said.model_version, len(rows))
+    return pa.array([others.get(i, said.model_version) for i in rows.tolist()])
 
 
 def _at(values: Sequence[str], rows: Indices) -> list[str]:
@@ -180,15 +196,25 @@ def alerts(messages: Sequence[Message], said: Assessments, now_us: int) -> list[
         return []
     event_times = _rfc3339(said.batch.time_us[rows])
     outcomes, scores, seqs = (column[rows].tolist() for column in (outcome, said.score, said.seq))
-    common = (rfc3339(now_us), said.model_version, said.batch.use_case.name)
+    common, others = (rfc3339(now_us), said.batch.use_case.name), answered(messages, said)
     parents = [tracing.parent_of(messages[i].attributes) for i in rows]
-    columns = (rows, event_times, outcomes, scores, seqs, said.batch.published_us[rows].tolist(), parents)
+    models = [others.get(i, said.model_version) for i in rows]
+    columns = (
+        rows,
+        event_times,
+        outcomes,
+        scores,
+        seqs,
+        said.batch.published_us[rows].tolist(),
+        parents,
+        models,
+    )
     return [_alert(said, common, *of_row) for of_row in zip(*columns, strict=True)]
 
 
 def _alert(
     said: Assessments,
-    common: tuple[str, str, str],
+    common: tuple[str, str],
     i: int,
     event_time: str,
     outcome: int,
@@ -196,8 +222,9 @@ def _alert(
     seq: int,
     published_us: int,
     parent: str,
+    model: str,
 ) -> Publication:
-    assessed_at, model, use_case = common
+    assessed_at, use_case = common
     before, after, change = WORDS[outcome]
     customer = said.batch.subject[i]
     alert = Alert(
@@ -235,13 +262,17 @@ def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:
     batch = said.batch
     return [
         Reject(
-            messages[i], "too_late",
-            f"the event's time {rfc3339(int(batch.time_us[i]))} lies before all that the record of "
-            f"{batch.use_case.subject} {batch.subject[i]} still holds one by one; send events in order of time",
-            batch.types[i], batch.event_id[i], int(batch.time_us[i]),
+            messages[i], "too_late", why_too_late(batch, i), batch.types[i], batch.event_id[i], int(batch.time_us[i])
         )
         for i in np.flatnonzero(said.disposition == Disposition.TOO_LATE).tolist()
     ]  # fmt: skip
+
+
+def why_too_late(batch: Batch, i: int) -> str:
+    return (
+        f"the event's time {rfc3339(int(batch.time_us[i]))} lies before all that the record of "
+        f"{batch.use_case.subject} {batch.subject[i]} still holds one by one; send events in order of time"
+    )
 
 
 def dead_letter_rows(use_case: str, rejects: Sequence[Reject], now_us: int) -> pa.RecordBatch:

@@ -22,9 +22,10 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipeline import crew, flink, worker
 from pipeline.bigquery import SinkUnavailable
-from pipeline.checks import CannotStart, check, note_start
+from pipeline.checks import check, note_start
 from pipeline.graph import stream
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, runner_of
+from pipeline.outcomes import CannotStart
 from pipeline.progress import reporting, stop
 from pipeline.pubsub import PubSubUnavailable
 from pipeline.store import StoreUnavailable

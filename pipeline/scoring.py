@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.reasons import Reason, medians, reasons
+from export.reasons import Reason, reasons
 from export.reference import Reference
 from features.kernel import Disposition
 from features.kernel.codec import HEADER_BYTES, STATUS
@@ -130,9 +130,10 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         store, record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
     )
     has_score = np.flatnonzero(seen.scored)
-    typical = medians(bundle.reference, use_case.features)
     told: list[list[Reason]] = [[] for _ in customers]
-    found = reasons(engine.scorer, seen.vectors[has_score], seen.highest[has_score], typical, use_case.table)
+    found = reasons(
+        engine.scorer, seen.vectors[has_score], seen.highest[has_score], engine.typical, use_case.table
+    )
     for at, (row, own) in enumerate(zip(has_score.tolist(), found, strict=True), 1):
         told[row] = own
         progress("reasons", at, len(has_score))
@@ -149,7 +150,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         highest_us=seen.highest_us,
         status=status,
         vectors=seen.vectors,
-        typical=typical,
+        typical=engine.typical,
         reasons=told,
         flat=flat_features(bundle.reference, use_case.features, seen.vectors[has_score]),
     )

@@ -118,10 +118,11 @@ def count(
 ) -> None:
     """Adds the batch to the counters."""
     n = len(decoded.messages) + len(decoded.rejects)
+    answered = len(rows.answered(decoded.messages, said)) if said else 0
     seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
     stages_us = {stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()}
     counters.count(
-        counters.counts(decoded.rejects, said, outgoing, drifted, now_us),
+        counters.counts(decoded.rejects, said, outgoing, drifted, now_us, answered),
         LastBatch(
             events=n,
             lag_ms=(now_us - decoded.oldest_us) // 1_000,

@@ -8,8 +8,12 @@ read again.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
+from features.usecase import UseCase
+
+RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
 SEQ = slice(12, 20)  # where a record keeps its version
 NO_SEQ = bytes(8)  # the version of a record that is not there
 
@@ -19,7 +23,7 @@ class StoreUnavailable(Exception):
 
 
 class RecordStore(Protocol):
-    """Reads many records, writes many records; implemented by MemoryStore and RedisStore."""
+    """Reads many records, writes many records; implemented by MemoryStore, RedisStore and, to try only, DryStore."""
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of `keys`, None where there is none. Raises StoreUnavailable."""
@@ -57,6 +61,19 @@ class MemoryStore:
         return True
 
 
+@dataclass(frozen=True)
+class DryStore:
+    """Reads from a store and keeps nothing: what would be written counts as written."""
+
+    below: RecordStore
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.below.read(keys)
+
+    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+        return [True] * len(keys)
+
+
 def seq_bytes(seq: int) -> bytes:
     """A seq as a record holds it."""
     return int(seq).to_bytes(8, "little")
@@ -66,3 +83,9 @@ def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: 
     """Keys of an entity's records: a record of other features never answers for these."""
     stem = f"{prefix}:{use_case}:{fingerprint}:{entity}:"
     return [f"{stem}{id}".encode() for id in ids]
+
+
+def record_ttl(use_case: UseCase) -> timedelta:
+    """How long a record is kept after its latest event: the longest window and some slack."""
+    windows_us = (output.window_us for plan in use_case.plans.values() for output in plan.outputs)
+    return timedelta(microseconds=max(windows_us, default=0)) + RECORD_TTL_SLACK

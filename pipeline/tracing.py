@@ -78,6 +78,14 @@ def emitted(traceparent: str, began_ns: int) -> None:
         trace.get_tracer("riskstream").start_span("emit", parent, start_time=began_ns).end()
 
 
+def answered(parent: str, began_ns: int, status: int) -> None:
+    """Records a request to the REST service that is answered now, within its caller's trace."""
+    context = trace.set_span_in_context(NonRecordingSpan(_context(parent))) if parent else None
+    span = trace.get_tracer("riskstream").start_span("request", context, start_time=began_ns)
+    span.set_attribute("http.response.status_code", status)
+    span.end()
+
+
 def _context(traceparent: str) -> SpanContext:
     _, of_trace, span, flags = traceparent.split("-")
     return SpanContext(

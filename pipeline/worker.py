@@ -11,6 +11,7 @@ from functools import cached_property
 from pipeline import tracing
 from pipeline.connect import store_of
 from pipeline.exposition import Endpoint
+from pipeline.metrics import OF_JOB
 from pipeline.model import Model
 from pipeline.options import Job
 from pipeline.pubsub import Subscription
@@ -41,7 +42,10 @@ class Worker:
 
     @cached_property
     def _endpoint(self) -> Endpoint | None:
-        return Endpoint(self.job, self._store) if self.job.metrics_port else None
+        job = self.job
+        if not job.metrics_port:
+            return None
+        return Endpoint(job.metrics_host, job.metrics_port, OF_JOB, self._store, job.subscription)
 
     @cached_property
     def _model(self) -> Model:

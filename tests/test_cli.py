@@ -164,7 +164,7 @@ def test_a_worker_without_extras_says_what_to_install() -> None:
     script = "import sys; sys.modules['psutil'] = None; import riskstream; riskstream.main()"
     ended = python(script, "env")
     assert ended.returncode == 9
-    assert "riskstream[local,training]" in ended.stderr
+    assert "riskstream[local,serving,training]" in ended.stderr
 
 
 def test_generated_files_are_the_same_for_the_same_seed(run: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Imports point down only, features/ and the policy are pure, and a worker needs no training or local packages."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -15,7 +16,30 @@ BELOW = {  # what a room may import, beside itself
     "export": {"features"},
     "pipeline": {"export", "features"},
     "training": {"pipeline.files", "export", "features"},  # rows of files are read in one way
-    "serving": {"pipeline.assess", "pipeline.store", "export", "features"},
+    "serving": {  # the job's engine and what it needs, not its graph: the service does without Beam
+        *(
+            f"pipeline.{each}"
+            for each in (
+                "assess",
+                "connect",
+                "exposition",
+                "message",
+                "metrics",
+                "model",
+                "outcomes",
+                "progress",
+                "pubsub",
+                "rows",
+                "store",
+                "tallies",
+                "topics",
+                "tracing",
+                "warmth",
+            )
+        ),
+        "export",
+        "features",
+    },
     "deploy": {"pipeline", "training", "export", "features"},
     "commands": {"deploy", "serving", "training", "pipeline", "export", "features"},
     "riskstream": {"commands"},
@@ -27,6 +51,7 @@ WORKER_PACKAGES = PURE_PACKAGES | {
     "apache_beam", "google", "grpc", "onnxruntime", "opentelemetry", "prometheus_client", "pyarrow", "redis", "rich",
     "typer",
 }  # fmt: skip
+SERVING_PACKAGES = PURE_PACKAGES | {"fastapi", "jwt", "opentelemetry", "pydantic", "starlette", "uvicorn"}
 # The standard library's ways to the clock, to chance, to the machine and to the network.
 IMPURE = {
     "asyncio", "concurrent", "getpass", "glob", "http", "io", "locale", "logging", "mmap", "multiprocessing", "os",
@@ -137,6 +162,7 @@ def called_name(node: ast.AST) -> str | None:
         ("features", PURE_PACKAGES),
         ("export", WORKER_PACKAGES),
         ("pipeline", WORKER_PACKAGES),
+        ("serving", SERVING_PACKAGES),
         ("commands", {"typer"}),
         ("riskstream", {"typer"}),
     ],
@@ -146,6 +172,12 @@ def test_a_worker_has_what_it_imports(room: str, packages: set[str]) -> None:
     known = packages | ROOMS | sys.stdlib_module_names
     starts = [each for each in imports_of(room) if each.at_start]
     assert [str(each) for each in starts if each.module.partition(".")[0] not in known] == []
+
+
+def test_the_service_starts_without_beam() -> None:
+    """It takes seconds and 100 MB that a pod has no use for."""
+    look = "import sys, serving.run; sys.exit('apache_beam' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_test_sees_what_it_should(tmp_path: Path) -> None:
@@ -158,4 +190,5 @@ def test_the_test_sees_what_it_should(tmp_path: Path) -> None:
     assert is_below("pipeline.store", BELOW["serving"])
     assert not is_below("pipeline.storeroom", BELOW["serving"])
     assert not is_below("pipeline.run", BELOW["serving"])
+    assert is_below("pipeline.store.record_ttl", BELOW["serving"])
     assert not is_below("export.bundle", BELOW["features"] | {"features"})

@@ -1,7 +1,7 @@
 """What somebody is woken for (page) or has to look at within a day (ticket); each has its entry in docs/runbook.md.
 
-The objective: 99.9 % of the events are assessed within 5 s of their publishing, over 30 days. Burn rates and windows
-are those of Google's SRE workbook, chapter 5: 2 % of the month's budget in an hour, 5 % in six hours, 10 % in a day
+The objectives: 99.9 % of the events are assessed within 5 s of their publishing, and 99.9 % of the REST service's
+requests are answered within 100 ms and without a failure of ours, over 30 days. Burn rates and windows are those of Google's SRE workbook, chapter 5: 2 % of the month's budget in an hour, 5 % in six hours, 10 % in a day
 or in three days.
 """
 
@@ -23,9 +23,12 @@ from pipeline.metrics import (
     MODEL,
     MODELS_REFUSED,
     OLDEST,
+    PROMPT_S,
     REDIS_LIMIT,
     REDIS_USED,
     REJECTS,
+    REQUESTS,
+    SLOW,
     STAGE,
     WAITING,
 )
@@ -56,10 +59,14 @@ def late(q: Place, window: str) -> str:
     return f"{q.rate(LATE, window)} / {q.rate(EVENTS, window)}"
 
 
-def burns(q: Place, times: float, long: str, short: str) -> str:
+def slow(q: Place, window: str) -> str:
+    return f"{q.rate(SLOW, window)} / {q.rate(REQUESTS, window)}"
+
+
+def burns(q: Place, times: float, long: str, short: str, bad: Callable[[Place, str], str] = late) -> str:
     """The budget is spent so many times too fast, for some time and still."""
     limit = f"{times * BUDGET:g}"
-    return f"({late(q, long)} > {limit} and {late(q, short)} > {limit})"
+    return f"({bad(q, long)} > {limit} and {bad(q, short)} > {limit})"
 
 
 ALERTS = (
@@ -72,6 +79,15 @@ ALERTS = (
     Alert("LateCreeping", Severity.TICKET,
           f"So many events take longer than {IN_TIME_S} s that a month's budget will not last the month.", 60,
           lambda q: f"{burns(q, 3, '1d', '2h')} or {burns(q, 1, '3d', '6h')}"),
+    Alert("AnswersFast", Severity.PAGE,
+          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget is gone in two days.", 2,
+          lambda q: burns(q, 14.4, "1h", "5m", slow)),
+    Alert("AnswersSlow", Severity.PAGE,
+          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget is gone in five days.", 5,
+          lambda q: burns(q, 6, "6h", "30m", slow)),
+    Alert("AnswersCreeping", Severity.TICKET,
+          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget will not last it.", 60,
+          lambda q: f"{burns(q, 3, '1d', '2h', slow)} or {burns(q, 1, '3d', '6h', slow)}"),
     Alert("Stalled", Severity.PAGE,
           f"The oldest event has waited for more than {STALLED_S // 60} minutes: too little is assessed.", 2,
           lambda q: f"{q.latest(OLDEST)} > {STALLED_S}"),

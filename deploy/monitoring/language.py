@@ -1,6 +1,6 @@
 """The same question in two places, both in PromQL: Prometheus, and Cloud Monitoring for a job on Dataflow.
 
-Dataflow tells counters and distributions only, each as what it has come to since the job began, a distribution
+What only the REST service tells comes from Google's managed Prometheus there, under its own names. Dataflow tells counters and distributions only, each as what it has come to since the job began, a distribution
 as _MEAN and _COUNT (and as _MIN and _MAX, which never come back). A label's value is the end of the name.
 """
 
@@ -68,23 +68,31 @@ class Prometheus:
 
 @dataclass
 class Cloud:
-    """Cloud Monitoring, of a job on Dataflow."""
+    """Cloud Monitoring, of a job on Dataflow and the REST service on GKE."""
 
     used: set[str] = field(default_factory=set)
 
     def rate(self, metric: Metric, window: str = "5m", by_label: bool = False, value: str = "") -> str:
+        if not metric.in_beam:
+            return self._managed.rate(metric, window, by_label, value)
         return f"{_sum('metric_name' if by_label else '')}(rate({self._series(metric, value)}[{window}]))"
 
     def mean(self, metric: Metric, window: str = "5m", value: str = "") -> str:
+        if not metric.in_beam:
+            return self._managed.mean(metric, window, value)
         mean, count = (self._series(metric, value, part) for part in ("_MEAN", "_COUNT"))
         total = "sum({m}{at} * ignoring (metric_name) {c}{at})"
         now, before = (total.format(m=mean, c=count, at=at) for at in ("", f" offset {window}"))
         return f"({now} - {before}) / (sum({count}) - sum({count} offset {window})) / {metric.scale:g}"
 
     def quantile(self, metric: Metric, share: float, window: str = "5m", value: str = "") -> str:
+        if not metric.in_beam:
+            return self._managed.quantile(metric, share, window, value)
         raise NotThere("Dataflow has no quantiles of a distribution")
 
     def latest(self, metric: Metric, how: str = "max", by_label: bool = False) -> str:
+        if not metric.in_beam:
+            return self._managed.latest(metric, how, by_label)
         if not metric.cloud:
             raise NotThere("Dataflow has no gauges")
         self.used.add(metric.name)
@@ -92,6 +100,10 @@ class Cloud:
 
     def down(self, metric: Metric) -> str:
         return f"max(dataflow_googleapis_com:job_is_failed{{{JOB}}}) > 0 or {self._absent(metric)}"
+
+    @property
+    def _managed(self) -> Prometheus:
+        return Prometheus(self.used)
 
     def _absent(self, metric: Metric) -> str:
         return f"absent({self._series(metric)})"

@@ -67,6 +67,9 @@ PANELS = (
     Panel("Late events, of the budget (1: just so)", "short", tuple(
         (window, lambda q, window=window: f"{alerts.late(q, window)} / {alerts.BUDGET}")
         for window in ("5m", "1h", "6h"))),
+    Panel("REST service: slow and failed answers, of the budget (1: just so)", "short", tuple(
+        (window, lambda q, window=window: f"{alerts.slow(q, window)} / {alerts.BUDGET}")
+        for window in ("5m", "1h", "6h"))),
     Panel("Events a second", "short", lines(done=rate(m.EVENTS), late=rate(m.LATE))),
     Panel("Backlog", "short", lines(messages=latest(m.BACKLOG))),
     Panel("Oldest event not acknowledged", "s", lines(age=latest(m.OLDEST))),
@@ -93,6 +96,10 @@ PANELS = (
     Panel("Time of a batch in the other stages, mean", "s", tuple(
         (name, lambda q, name=name: q.mean(m.STAGE, value=name))
         for name in m.STAGES if name not in ("read", "commit", "score", "shadow"))),
+    Panel("REST service: requests a second, by status", "short", (("{status}", by_label(m.REQUESTS)),)),
+    Panel("REST service: time to the answer", "s", spread(m.LATENCY)),
+    Panel("REST service: requests in flight, of all pods", "short",
+          lines(waiting=latest(m.IN_FLIGHT, "sum"))),
     Panel("Messages of a batch", "short", spread(m.BATCH)),
     Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
 )  # fmt: skip

@@ -173,6 +173,8 @@ def _described(metric: Metric) -> tuple[str, ...]:
     on_dataflow = "-"
     if metric.beam:
         on_dataflow = f"`{metric.beam}{'-' + metric.label.upper() if metric.label else ''}`"
+    elif not metric.in_beam:
+        on_dataflow = "managed Prometheus"
     elif metric.cloud:
         on_dataflow = f"`{metric.cloud.partition('{')[0]}`"
     unit = metric.unit + (f" ({metric.beam_unit} on Dataflow)" if metric.beam_unit else "")
@@ -192,6 +194,9 @@ PromQL spells it), the name in its label `metric_name`. There are no gauges ther
 mean, least and greatest since the job began, so what an alert needs is a counter. Elsewhere
 `riskstream run --metrics-port 9464` serves them to Prometheus, each worker process at a port of its own, counted from
 that one. Other runners also have Beam's metrics in their own way.
+
+`riskstream serve --metrics-port 9464` tells what the REST service does: its own metrics (`api-...`), and of what it was the
+first to assess the same as a job does, under the same names. On GKE Google's managed Prometheus collects them.
 
 No metric has a label that says who: no customer, no event.
 

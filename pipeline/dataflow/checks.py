@@ -14,13 +14,13 @@ from export import storage
 from features.usecase import UseCase
 from pipeline import tables
 from pipeline.bigquery import query_client
-from pipeline.checks import CannotStart, outcomes
 from pipeline.connect import store_of
 from pipeline.dataflow import graph, jobs
 from pipeline.dataflow.graph import Built
 from pipeline.dataflow.jobs import Facts, Place
 from pipeline.dataflow.settings import Settings
 from pipeline.options import Job
+from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher, Subscription
 from pipeline.warmth import Warmth
 

@@ -16,7 +16,8 @@ from pipeline.dataflow import checks, jobs
 from pipeline.dataflow.checks import Launch, Looked
 from pipeline.dataflow.jobs import Facts
 from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, JobSettings, Settings
-from pipeline.options import DATAFLOW, Job, record_ttl
+from pipeline.options import DATAFLOW, Job
+from pipeline.store import record_ttl
 
 
 @dataclass(frozen=True)

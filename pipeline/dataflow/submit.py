@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from export import storage
-from pipeline.checks import CannotStart, note_start
+from pipeline.checks import note_start
 from pipeline.dataflow import jobs
 from pipeline.dataflow.jobs import Facts, Place
 from pipeline.dataflow.plan import Plan
 from pipeline.graph import stream
 from pipeline.options import DATAFLOW, beam_options
+from pipeline.outcomes import CannotStart
 
 START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up
 

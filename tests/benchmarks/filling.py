@@ -12,8 +12,8 @@ from features.usecase import load
 from pipeline.assess import Engine
 from pipeline.backfill import BATCH, backfill
 from pipeline.history import history
-from pipeline.options import record_ttl
 from pipeline.redis_store import RedisStore
+from pipeline.store import record_ttl
 from pipeline.warmth import Warmth
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server

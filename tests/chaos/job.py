@@ -19,9 +19,9 @@ from export.bundle import Bundle, promote, save
 from features.usecase import UseCase, parse
 from pipeline import progress, tables
 from pipeline.bigquery import query_client
-from pipeline.options import record_ttl
 from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
+from pipeline.store import record_ttl
 from pipeline.topics import Names, create, short, subscriber_client
 from tests.pipeline.models import trained
 

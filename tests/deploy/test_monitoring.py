@@ -14,7 +14,7 @@ from pipeline.metrics import METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
-ON_CLOUD = {metric.name for metric in METRICS if metric.beam or metric.cloud}
+ON_CLOUD = {metric.name for metric in METRICS if metric.beam or metric.cloud or not metric.in_beam}
 ENTRY = re.compile(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 
 

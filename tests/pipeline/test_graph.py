@@ -21,13 +21,13 @@ from pipeline.assess import assess
 from pipeline.flink import FLINK
 from pipeline.message import Message
 from pipeline.model import Model
-from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, record_ttl
+from pipeline.options import DATAFLOW, LOCAL, Job, beam_options
 from pipeline.progress import progress
 from pipeline.shadow import Watch
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
 from pipeline.steps import MAX_EVENT_BYTES, Decoded, decode, encode
-from pipeline.store import MemoryStore
+from pipeline.store import MemoryStore, record_ttl
 from tests.pipeline.market import MARKET, START_US, Sent, history, market, offboarding
 from tests.pipeline.models import THRESHOLDS, trained
 from tests.pipeline.servers import RedisServer

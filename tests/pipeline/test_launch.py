@@ -20,9 +20,9 @@ from export.bundle import promote, save
 from features.usecase import parse
 from pipeline import tables
 from pipeline.bigquery import query_client
-from pipeline.checks import CannotStart
 from pipeline.dataflow import graph
 from pipeline.dataflow.settings import BadSettings
+from pipeline.outcomes import CannotStart
 from pipeline.steps import Assess, Decode, Send
 from tests.commands import Ended, Run
 from tests.pipeline.broker import Broker, broker_of

@@ -32,7 +32,7 @@ from pipeline.drift import LEAST_ROWS, SAMPLE, Drift
 from pipeline.exposition import Endpoint, check
 from pipeline.logs import JsonLines
 from pipeline.message import Message
-from pipeline.metrics import METRICS, Kind, key
+from pipeline.metrics import METRICS, OF_JOB, Kind, key
 from pipeline.options import Job, beam_options
 from pipeline.progress import Tally, progress
 from pipeline.redis_store import RedisStore
@@ -119,7 +119,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
 
 
 def test_bands_hold_the_scores_up_to_their_end() -> None:
-    from pipeline.counters import in_bands
+    from pipeline.tallies import in_bands
 
     rng = np.random.default_rng(1)
     score = np.concatenate([rng.random(500), metrics.BANDS, [0.0]]).astype(np.float32)
@@ -136,10 +136,15 @@ def test_a_distribution_is_counted_by_bucket() -> None:
     assert tally.counts == [2, 1, 1] and tally.total == 12.0
 
 
+def endpoint(job: Job, redis_url: str) -> Endpoint:
+    assert job.metrics_port
+    return Endpoint("127.0.0.1", job.metrics_port, OF_JOB, RedisStore(redis_url, timedelta(1)))
+
+
 def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:
     """Each process of a crew takes the next; and what is away is not told as if it were there."""
-    first = Endpoint(job, RedisStore(redis_server.url, timedelta(1)))
-    second = Endpoint(job, RedisStore("redis://127.0.0.1:1", timedelta(1)))
+    first = endpoint(job, redis_server.url)
+    second = endpoint(job, "redis://127.0.0.1:1")
     with closing(second):
         with closing(first):
             with pytest.raises(OSError, match="in use"):
@@ -281,10 +286,10 @@ def test_a_batch_is_a_trace_if_a_collector_is_named(is_on: bool) -> None:
 
 
 def test_kinds_are_told_as_what_they_are(job: Job, redis_server: RedisServer) -> None:
-    own = Endpoint(job, RedisStore(redis_server.url, timedelta(1)))
+    own = endpoint(job, redis_server.url)
     with closing(own), urlopen(f"http://127.0.0.1:{own.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     kinds = {Kind.DISTRIBUTION: "histogram", Kind.COUNTER: "counter", Kind.GAUGE: "gauge"}
-    for metric in METRICS:
+    for metric in OF_JOB:
         assert f"# TYPE {metric.prometheus} {kinds[metric.kind]}\n" in text
         assert f"# HELP {metric.prometheus} {metric.meaning}" in text

@@ -29,13 +29,13 @@ from features.usecase import UseCase, load
 from pipeline import tables
 from pipeline.audit import Sent, auditing, collect
 from pipeline.bigquery import query_client
-from pipeline.options import record_ttl
 from pipeline.population import Population, population
 from pipeline.publish import Published, publish
 from pipeline.pubsub import Publication, Publisher
 from pipeline.reconcile import Reconciliation, reconcile
 from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
+from pipeline.store import record_ttl
 from pipeline.topics import Names, create
 from training import files
 from training.train import train

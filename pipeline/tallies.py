@@ -1,0 +1,43 @@
+"""What there is to count of a batch that was assessed, for the job and the REST service alike. Names are in `metrics`.
+
+Nothing here looks at events one by one.
+"""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import policy
+from export.levels import Change
+from features.kernel import Disposition
+from pipeline import metrics
+from pipeline.assess import Assessments
+from pipeline.metrics import BANDS, key
+
+BAND_KEYS = [key(metrics.SCORES, value) for value in metrics.SCORES.values]
+ENDS = np.array(BANDS[:-1], np.float32)
+
+
+def of_new(said: Assessments) -> Counter[str]:
+    """Of the events that were counted just now. What a duplicate once changed is not counted again."""
+    is_new = said.disposition == Disposition.APPLIED
+    new, score = said.outcome[is_new], said.score[is_new]
+    change = policy.change(new)
+    is_other = policy.level_before(new) != policy.level_after(new)
+    return Counter(
+        {
+            key(metrics.CONFLICTS): said.conflicts,
+            key(metrics.LEVEL_CHANGES): int(np.count_nonzero(is_other)),
+            key(metrics.RECOMMENDATIONS): int(np.count_nonzero(change == Change.RECOMMENDED)),
+            key(metrics.HELD): int(np.count_nonzero(change == Change.HELD)),
+            key(metrics.MODEL, said.model_version): len(said.batch),
+            **in_bands(score[~np.isnan(score)]),
+        }
+    )
+
+
+def in_bands(score: NDArray[np.float32]) -> dict[str, int]:
+    """How many scores, float32 [n], lie in each band."""
+    found = np.bincount(np.searchsorted(ENDS, score), minlength=len(BANDS))
+    return dict(zip(BAND_KEYS, found.tolist(), strict=True))

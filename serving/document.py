@@ -1,0 +1,36 @@
+"""What an event looks like in OpenAPI (JSON Schema), from the use case: the same types that decode it."""
+
+from typing import Any
+
+import msgspec
+
+from features.decoding import codecs
+from features.schema import Kind
+from features.usecase import UseCase
+
+TIMES = {Kind.TIME: "date-time", Kind.DATE: "date"}
+
+
+def request_body(use_case: UseCase, event_type: str) -> dict[str, Any]:
+    """The part of an operation that says what its body is."""
+    return {"required": True, "content": {"application/json": {"schema": event_schema(use_case, event_type)}}}
+
+
+def event_schema(use_case: UseCase, event_type: str) -> dict[str, Any]:
+    """Fields that are not declared are taken and not looked at."""
+    known = codecs(use_case)[event_type]
+    return {
+        "type": "object",
+        "title": event_type,
+        "properties": {name: _field(known.types[name], f) for name, f in known.event_type.fields.items()},
+        "required": [name for name, f in known.event_type.fields.items() if not f.optional],
+    }
+
+
+def _field(kind: Any, f: Any) -> dict[str, Any]:
+    found = dict(msgspec.json.schema(kind))
+    if f.description:
+        found["description"] = f.description
+    if f.kind in TIMES and not f.optional:
+        found["format"] = TIMES[f.kind]
+    return found

@@ -1,0 +1,74 @@
+"""Around every request: how many there are, how long they take, and no more at once than can be answered in time."""
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+
+from pipeline import metrics, tracing
+from pipeline.metrics import PROMPT_S, key
+from pipeline.progress import progress, tally
+
+UNOBSERVED = ("/health", "/docs", "/redoc", "/openapi.json")
+TOO_MANY = {
+    "title": "Too many requests at once",
+    "status": 503,
+    "detail": "as many as can be answered in time wait already; ask again",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Observed:
+    """An ASGI application around another. What has no name here is not logged: paths may name customers."""
+
+    def __init__(self, app: Any, most: int) -> None:
+        self._app, self._most, self._in_flight = app, most, 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
+            await self._app(scope, receive, send)
+        elif self._in_flight >= self._most:
+            await refuse(send)
+            count(503, 0.0)
+        else:
+            await self._observed(scope, receive, send)
+
+    async def _observed(self, scope: Any, receive: Any, send: Any) -> None:
+        began_s, began_ns, status = time.perf_counter(), time.time_ns(), 500
+
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._note(1)
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            self._note(-1)
+            count(status, time.perf_counter() - began_s)
+            tracing.answered(parent(scope), began_ns, status)
+
+    def _note(self, more: int) -> None:
+        self._in_flight += more
+        progress.gauges[key(metrics.IN_FLIGHT)] = self._in_flight
+
+
+def count(status: int, spent_s: float) -> None:
+    progress.counts[key(metrics.REQUESTS, str(status))] += 1
+    progress.counts[key(metrics.SLOW)] += status >= 500 or spent_s > PROMPT_S
+    tally(metrics.LATENCY, spent_s)
+
+
+def parent(scope: Any) -> str:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return tracing.parent_of(headers)
+
+
+async def refuse(send: Any) -> None:
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": msgspec.json.encode(TOO_MANY)})

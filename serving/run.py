@@ -1,0 +1,111 @@
+"""The service from start to end: looked at first, then on its port until SIGTERM or Ctrl-C."""
+
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import uvicorn
+
+from export import bundle as bundles
+from pipeline import exposition, tracing
+from pipeline.connect import store_of
+from pipeline.exposition import Endpoint
+from pipeline.metrics import OF_SERVICE
+from pipeline.outcomes import CannotStart, outcomes
+from pipeline.pubsub import Publisher
+from pipeline.topics import topic_path
+from pipeline.warmth import Warmth
+from serving.access import Gate
+from serving.api import app
+from serving.service import Service
+from serving.settings import Settings
+
+CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
+END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 30
+SWITCH_S = 0.0005  # a thread that comes back from Redis or ONNX waits this long for the one in Python; by default 5 ms
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
+    found = outcomes(parts(settings), CHECK_S)
+    if any(each.fault for each in found):
+        raise CannotStart("\n".join(f"{each.name}: {each.fault}" for each in found if each.fault))
+    tracing.start()
+    service = Service(settings)
+    service.warm()
+    gate = Gate(settings.access) if settings.access else None
+    with ending_quietly(), telling(settings, service):
+        sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
+        logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
+        serve(app(service, gate, settings.most_in_flight, settings.root_path), settings)
+
+
+def parts(settings: Settings) -> dict[str, Callable[[], object]]:
+    """What to look at first, by what to call it."""
+    topic = topic_path(settings.project, settings.topic)
+    found: dict[str, Callable[[], object]] = {
+        "bundle": lambda: bundles.check(bundles.load(settings.bundle), settings.use_case),
+        "Redis": lambda: check_store(settings),
+        f"topic {topic}": lambda: Publisher().check(topic),
+        f"port {settings.port}": lambda: check_port(settings.host, settings.port),
+    }
+    if settings.metrics_port:
+        port = settings.metrics_port
+        found["metrics"] = lambda: exposition.check(settings.metrics_host, port)
+    if settings.access:
+        gate = Gate(settings.access)
+        found["issuer"] = gate.check
+    return found
+
+
+def check_store(settings: Settings) -> None:
+    """It can be reached, and it is not empty by mistake."""
+    own = settings.use_case
+    with closing(store_of(settings, own)) as store:
+        store.check()
+        if not settings.cold:
+            Warmth(store, settings.prefix, own.name).demand(own.fingerprint)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises OSError unless it is free."""
+    with socket.create_server((host, port)):
+        pass
+
+
+@contextmanager
+def telling(settings: Settings, service: Service) -> Iterator[None]:
+    """Metrics for Prometheus, if somebody wants them."""
+    if not settings.metrics_port:
+        yield
+        return
+    with closing(Endpoint(settings.metrics_host, settings.metrics_port, OF_SERVICE, service.store)):
+        yield
+
+
+@contextmanager
+def ending_quietly() -> Iterator[None]:
+    """uvicorn ends by these signals, and then sends them again: to be told to end is no failure."""
+    before = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def serve(application: object, settings: Settings) -> None:
+    """Until the end; what is in flight is answered. Paths may name customers, so requests are not logged."""
+    config = uvicorn.Config(
+        application, host=settings.host, port=settings.port, access_log=False, log_config=None, server_header=False,
+        timeout_graceful_shutdown=END_S, lifespan="on",
+    )  # fmt: skip
+    uvicorn.Server(config).run()

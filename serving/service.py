@@ -1,0 +1,152 @@
+"""What one process does for its callers, without HTTP: publish, assess, try, look up.
+
+All methods may be called from any thread, but `assess` from one at a time: it is where records are written.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from features.events import BadEvent, Event, decode, event_id, event_time_us
+from features.events import batch as make_batch
+from features.kernel import Disposition
+from features.times import rfc3339
+from pipeline import rows
+from pipeline.assess import Assessments, Engine, assess
+from pipeline.connect import store_of
+from pipeline.message import ASSESSED_WITH, id_attribute
+from pipeline.metrics import BREAKER, MODELS_REFUSED, STAGE, key
+from pipeline.model import Model
+from pipeline.progress import progress, tally
+from pipeline.pubsub import Publication, Publisher
+from pipeline.store import DryStore, MemoryStore, record_keys
+from pipeline.tallies import of_new
+from pipeline.topics import topic_path
+from serving import answers
+from serving.answers import Assessment, ModelInUse
+from serving.settings import Settings
+from serving.standing import Standing, standing
+
+
+@dataclass(frozen=True)
+class Request:
+    """An event that somebody wants assessed, and the engine that was in use when it came."""
+
+    event_type: str
+    event: Event
+    body: bytes
+    came_us: int
+    engine: Engine
+    reasons: bool = False
+    features: bool = False
+    traceparent: str = ""
+
+
+class Service:
+    """Raises StoreUnavailable, BundleMismatch, PubSubRefused when a part cannot be had."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.use_case = settings, settings.use_case
+        self.store = store_of(settings, self.use_case)
+        self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, shadow=False)
+        self._publisher = Publisher()
+        self._topic = topic_path(settings.project, settings.topic)
+
+    def close(self) -> None:
+        self._publisher.close()
+        self.store.close()
+
+    def warm(self) -> None:
+        """Loads what is compiled: the first event would wait for it."""
+        engine = replace(self._model.current(time.monotonic()), store=MemoryStore())
+        assess(engine, make_batch(self.use_case, [], []))
+
+    def request(
+        self,
+        event_type: str,
+        body: bytes,
+        event_time: str | None = None,
+        traceparent: str = "",
+        reasons: bool = False,
+        features: bool = False,
+    ) -> Request:
+        """Raises BadEvent. `event_time` (RFC 3339) dates an event that has no time of its own; else it is now."""
+        now_us = time.time_ns() // 1_000
+        event = decode(self.use_case, event_type, body, now_us, event_time)
+        engine = self._model.current(time.monotonic())
+        return Request(event_type, event, body, now_us, engine, reasons, features, traceparent)
+
+    def publish(self, requests: Sequence[Request]) -> Sequence[None]:
+        """Returns when the events are safe. Raises PubSubUnavailable, PubSubRefused; then some may be."""
+        self._publisher.publish(self._topic, [self._publication(each) for each in requests])
+        return [None] * len(requests)
+
+    def _publication(self, request: Request) -> Publication:
+        name = event_id(self.use_case, request.event_type, request.event)
+        attributes = {
+            "event_type": request.event_type,
+            "event_id": id_attribute(name),
+            "event_time": rfc3339(event_time_us(request.event)),
+            ASSESSED_WITH: request.engine.model_version,
+        }
+        if request.traceparent:
+            attributes["traceparent"] = request.traceparent
+        return Publication(request.body, attributes)
+
+    def assess(self, requests: Sequence[Request]) -> Sequence[Assessment | BadEvent]:
+        """What is said about each, once it is stored; too late is a BadEvent. Raises StoreUnavailable."""
+        by_engine: dict[int, list[int]] = {}
+        for i, each in enumerate(requests):
+            by_engine.setdefault(id(each.engine), []).append(i)
+        found: dict[int, Assessment | BadEvent] = {}
+        for places in by_engine.values():  # two only while a model takes over
+            some = [requests[i] for i in places]
+            said = _assessed(some[0].engine, some)
+            self._count(some[0].engine, said)
+            found.update(zip(places, _told(said, some), strict=True))
+        return [found[i] for i in range(len(requests))]
+
+    def attempt(self, request: Request) -> Assessment | BadEvent:
+        """What would be said, and nothing is kept of it. Raises StoreUnavailable."""
+        engine = replace(request.engine, store=DryStore(self.store))
+        (told,) = _told(_assessed(engine, [request]), [request])
+        return told
+
+    def standing(self, customer: str) -> Standing | None:
+        """None: nothing is known of the customer. Raises StoreUnavailable, BadRecord."""
+        own = self.use_case
+        keys = record_keys(self.settings.prefix, own.name, own.fingerprint, own.subject, [customer])
+        (blob,) = self.store.read(keys)
+        return standing(own, customer, blob) if blob else None
+
+    def model_in_use(self) -> ModelInUse:
+        engine = self._model.current(time.monotonic())
+        return answers.model_in_use(engine.manifest, engine.policy)
+
+    def check(self) -> None:
+        """Whether an event could be assessed now. Raises StoreUnavailable, PubSubUnavailable, PubSubRefused."""
+        self.store.read([f"{self.settings.prefix}:check".encode()])
+        self._publisher.check(self._topic)
+
+    def _count(self, engine: Engine, said: Assessments) -> None:
+        counts = of_new(said)
+        counts[key(MODELS_REFUSED)] = progress.models_refused - progress.counts[key(MODELS_REFUSED)]
+        counts.update(self._model.drift.seen(said, time.monotonic()))
+        progress.counts.update(counts)
+        progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(said.batch.time_us.max()))
+        for stage, spent_s in said.seconds.items():
+            tally(STAGE, spent_s, stage)
+
+
+def _assessed(engine: Engine, requests: Sequence[Request]) -> Assessments:
+    events = [(each.event_type, each.event) for each in requests]
+    return assess(engine, make_batch(engine.use_case, events, [each.came_us for each in requests]))
+
+
+def _told(said: Assessments, requests: Sequence[Request]) -> list[Assessment | BadEvent]:
+    return [
+        BadEvent("too_late", rows.why_too_late(said.batch, i))
+        if said.disposition[i] == Disposition.TOO_LATE
+        else answers.assessment(said, i, each.engine, each.reasons, each.features)
+        for i, each in enumerate(requests)
+    ]
