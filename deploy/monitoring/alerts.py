@@ -1,8 +1,8 @@
 """What somebody is woken for (page) or has to look at within a day (ticket); each has its entry in docs/runbook.md.
 
 The objectives: 99.9 % of the events are assessed within 5 s of their publishing, and 99.9 % of the REST service's
-requests are answered within 100 ms and without a failure of ours, over 30 days. Burn rates and windows are those of Google's SRE workbook, chapter 5: 2 % of the month's budget in an hour, 5 % in six hours, 10 % in a day
-or in three days.
+requests are answered within 100 ms and without a failure of ours, over 30 days. Burn rates and windows are those of
+Google's SRE workbook, chapter 5: 2 % of the month's budget in an hour, 5 % in six hours, 10 % in a day or in three.
 """
 
 from collections.abc import Callable
@@ -35,6 +35,7 @@ from pipeline.metrics import (
 
 OBJECTIVE = 0.999
 BUDGET = round(1 - OBJECTIVE, 6)
+PROMPT_MS = PROMPT_S * 1e3
 STALLED_S = 300
 AT_RISK_S = 86_400  # a subscription keeps messages for seven days (deploy/terraform): six are left
 
@@ -80,13 +81,13 @@ ALERTS = (
           f"So many events take longer than {IN_TIME_S} s that a month's budget will not last the month.", 60,
           lambda q: f"{burns(q, 3, '1d', '2h')} or {burns(q, 1, '3d', '6h')}"),
     Alert("AnswersFast", Severity.PAGE,
-          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget is gone in two days.", 2,
+          f"So many answers fail or take more than {PROMPT_MS:g} ms that a month's budget is gone in two days.", 2,
           lambda q: burns(q, 14.4, "1h", "5m", slow)),
     Alert("AnswersSlow", Severity.PAGE,
-          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget is gone in five days.", 5,
+          f"So many answers fail or take more than {PROMPT_MS:g} ms that a month's budget is gone in five days.", 5,
           lambda q: burns(q, 6, "6h", "30m", slow)),
     Alert("AnswersCreeping", Severity.TICKET,
-          f"So many answers fail or take more than {PROMPT_S * 1e3:g} ms that a month's budget will not last it.", 60,
+          f"So many answers fail or take more than {PROMPT_MS:g} ms that a month's budget will not last it.", 60,
           lambda q: f"{burns(q, 3, '1d', '2h', slow)} or {burns(q, 1, '3d', '6h', slow)}"),
     Alert("Stalled", Severity.PAGE,
           f"The oldest event has waited for more than {STALLED_S // 60} minutes: too little is assessed.", 2,

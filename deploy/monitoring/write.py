@@ -195,8 +195,8 @@ mean, least and greatest since the job began, so what an alert needs is a counte
 `riskstream run --metrics-port 9464` serves them to Prometheus, each worker process at a port of its own, counted from
 that one. Other runners also have Beam's metrics in their own way.
 
-`riskstream serve --metrics-port 9464` tells what the REST service does: its own metrics (`api-...`), and of what it was the
-first to assess the same as a job does, under the same names. On GKE Google's managed Prometheus collects them.
+`riskstream serve --metrics-port 9464` tells what the REST service does: its own metrics (`api-...`), and of what it was
+the first to assess the same as a job does, under the same names. On GKE Google's managed Prometheus collects them.
 
 No metric has a label that says who: no customer, no event.
 
