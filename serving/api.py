@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as Missed
+from starlette.requests import ClientDisconnect
 
 from features.events import BadEvent
 from features.record import BadRecord
@@ -33,6 +34,13 @@ AGAIN_S = 1  # Retry-After
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
 
 
+HEADERS = {
+    401: {"www-authenticate": "Bearer"},
+    413: {"connection": "close"},  # or the rest of the body would have to be read
+    503: {"retry-after": str(AGAIN_S)},
+}
+
+
 class TooLarge(Exception):
     """The body is larger than any event."""
 
@@ -52,6 +60,7 @@ FAILURES: dict[type[Exception], tuple[int, str, str]] = {
         "its topic or permission is missing: tell who runs this service",
     ),
     TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
+    ClientDisconnect: (400, "The caller has gone", ""),
     BadRecord: (500, "The record cannot be read", "tell who runs this service"),
 }
 PROBLEMS = {
@@ -65,7 +74,7 @@ Reasons = Annotated[bool, Query(description="tell why the score is as high as it
 Features = Annotated[bool, Query(description="tell the features that were scored")]
 
 
-def app(service: Service, gate: Gate | None, most_in_flight: int, root_path: str = "") -> Observed:
+def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     """The ASGI application; it closes the service when it ends."""
     use_case = service.use_case
     publishing = Batcher("publish", service.publish, MOST_AT_ONCE, PUBLISHING)
@@ -104,6 +113,12 @@ def app(service: Service, gate: Gate | None, most_in_flight: int, root_path: str
                 "Says what would be said, and keeps nothing.",
             )
 
+    @asked.post("/events/{event_type}", include_in_schema=False)
+    @asked.post("/scores/{event_type}", include_in_schema=False)
+    def unknown(event_type: str) -> None:
+        expected = ", ".join(use_case.event_types)
+        raise HTTPException(404, f"{event_type[:80]!r} is not one of {expected}, or is not scored")
+
     @asked.get("/customers/{customer:path}", summary="How a customer stands")
     def customer(customer: str) -> Standing:
         found = service.standing(customer)
@@ -116,7 +131,7 @@ def app(service: Service, gate: Gate | None, most_in_flight: int, root_path: str
         return service.model_in_use()
 
     made = FastAPI(
-        title=f"riskstream: {use_case.name}", version="1", root_path=root_path, lifespan=lifespan,
+        title=f"riskstream: {use_case.name}", version="1", lifespan=lifespan,
         description="Risk of a customer, event by event: the engine of the streaming job for callers that wait.",
     )  # fmt: skip
     made.include_router(asked)
@@ -212,10 +227,6 @@ def handlers() -> dict[Any, Any]:
 def problem(
     status: int, title: str, detail: str, reason: str | None = None, headers: Any = None
 ) -> JSONResponse:
-    own_headers = dict(headers or {})
-    if status == 503:
-        own_headers["retry-after"] = str(AGAIN_S)
-    if status == 401:
-        own_headers["www-authenticate"] = "Bearer"
+    own_headers = HEADERS.get(status, {}) | dict(headers or {})
     content = Problem(title=title, status=status, detail=detail, reason=reason).model_dump(exclude_none=True)
     return JSONResponse(content, status, own_headers, media_type="application/problem+json")

@@ -27,7 +27,7 @@ class Observed:
         self._app, self._most, self._in_flight = app, most, 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
+        if scope["type"] != "http" or scope["path"].removeprefix(scope["root_path"]).startswith(UNOBSERVED):
             await self._app(scope, receive, send)
         elif self._in_flight >= self._most:
             await refuse(send)

@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
         logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
-        serve(app(service, gate, settings.most_in_flight, settings.root_path), settings)
+        serve(app(service, gate, settings.most_in_flight), settings)
 
 
 def parts(settings: Settings) -> dict[str, Callable[[], object]]:
@@ -105,7 +105,8 @@ def ending_quietly() -> Iterator[None]:
 def serve(application: object, settings: Settings) -> None:
     """Until the end; what is in flight is answered. Paths may name customers, so requests are not logged."""
     config = uvicorn.Config(
-        application, host=settings.host, port=settings.port, access_log=False, log_config=None, server_header=False,
+        application, host=settings.host, port=settings.port, root_path=settings.root_path,
+        access_log=False, log_config=None, server_header=False,
         timeout_graceful_shutdown=END_S, lifespan="on",
     )  # fmt: skip
     uvicorn.Server(config).run()

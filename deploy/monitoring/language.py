@@ -1,7 +1,8 @@
 """The same question in two places, both in PromQL: Prometheus, and Cloud Monitoring for a job on Dataflow.
 
 What only the REST service tells comes from Google's managed Prometheus there, under its own names. Dataflow tells
-counters and distributions only, each as what it has come to since the job began, a distribution as _MEAN and _COUNT (and as _MIN and _MAX, which never come back). A label's value is the end of the name.
+counters and distributions only, each as what it has come to since the job began, a distribution as _MEAN and _COUNT
+(and as _MIN and _MAX, which never come back). A label's value is the end of the name.
 """
 
 from dataclasses import dataclass, field

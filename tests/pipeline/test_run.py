@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from features.times import rfc3339
 from features.usecase import parse
 from pipeline import metrics, progress, tables
 from pipeline.bigquery import query_client
+from pipeline.metrics import Metric
 from pipeline.options import Job
 from pipeline.pubsub import Publication
 from pipeline.run import CannotStart, check, run
@@ -138,7 +139,8 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
         time.sleep(job.generation_s)
         published(broker, events[-10:])
         until(lambda: left(broker) == 0, "again, in another generation")
-        tell_everything(job.metrics_port)
+        until(lambda: metrics.key(metrics.BACKLOG) in progress.progress.gauges, "Pub/Sub and Redis are asked")
+        tell_everything(job.metrics_port, metrics.OF_JOB, MOVED)
         status = progress.read(Path(job.state))
         assert status is not None and status.pid == os.getpid() and status.waiting_for is None
     assert codes == [0]
@@ -169,18 +171,18 @@ MOVED = (
 )  # fmt: skip
 
 
-def tell_everything(port: int | None) -> None:
+def tell_everything(port: int | None, told: Sequence[Metric], moved: Sequence[Metric]) -> None:
     """Each metric of dashboards and alerts has a value, and where something has happened, not nothing."""
-    until(lambda: metrics.key(metrics.BACKLOG) in progress.progress.gauges, "Pub/Sub and Redis are asked")
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = {f.name: f for f in text_string_to_metric_families(answer.read().decode())}
     place = Prometheus()
     list(charts(place)), list(asked(place))
-    for name in place.used:
-        metric = metrics.BY_NAME[name]
+    assert place.used == {metric.name for metric in metrics.METRICS} >= {metric.name for metric in told}
+    assert len(families) == len(told), "of the others, not even that they are there: absent() looks for them"
+    for metric in told:
         family = families[metric.prometheus.removesuffix("_total")]
-        assert family.samples, f"{name}: on a dashboard, but a running job does not tell it"
-        assert metric not in MOVED or max(sample.value for sample in family.samples) > 0, name
+        assert family.samples, f"{metric.name}: on a dashboard, but nobody tells it"
+        assert metric not in moved or max(sample.value for sample in family.samples) > 0, metric.name
 
 
 @pytest.fixture

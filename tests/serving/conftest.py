@@ -1,0 +1,123 @@
+"""The service of the market use case on a real Redis and a real Pub/Sub, on a port of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from export.bundle import promote, save
+from serving.access import Gate
+from serving.api import app
+from serving.service import Service
+from serving.settings import Settings
+from tests.pipeline.broker import PROJECT, Broker, broker_of
+from tests.pipeline.conftest import bigquery_environment, bigquery_server, redis_server  # noqa: F401
+from tests.pipeline.market import Sent, market
+from tests.pipeline.models import trained
+from tests.pipeline.servers import RedisServer, free_port, wait_for
+
+Serving = Callable[..., AbstractContextManager["Served"]]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service, and a client of it."""
+
+    settings: Settings
+    service: Service
+    client: httpx.Client
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def send(self, sent: Sent, path: str = "events", **query: Any) -> httpx.Response:
+        """An event as its sender would; what has no time of its own gets that of its publishing."""
+        return self.client.post(
+            f"/v1/{path}/{sent.event_type}", content=body_of(sent), params=dated(sent) | query
+        )
+
+    def told(self, sent: Sent, path: str = "events", **query: Any) -> dict[str, Any]:
+        answer = self.send(sent, path, **query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+def body_of(sent: Sent) -> bytes:
+    from features.events import to_json
+
+    return to_json(sent.event)
+
+
+def dated(sent: Sent) -> dict[str, str]:
+    from features.times import rfc3339
+
+    return {"event_time": rfc3339(sent.published_us)}
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with broker_of("market") as broker:
+        yield broker
+
+
+@pytest.fixture
+def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Settings:  # noqa: F811
+    """Of a service with all it needs, of the test's own."""
+    redis_server.client.flushall()
+    root = str(tmp_path / "bundles")
+    save(trained(market()), root)
+    promote(root, trained(market()).manifest.id)
+    return Settings(
+        market(), root, redis_server.url, PROJECT, broker.names.events, port=free_port(), cold=True
+    )
+
+
+@pytest.fixture
+def serving(settings: Settings) -> Serving:
+    """Starts it, with other settings if some are given."""
+
+    @contextmanager
+    def start(**others: Any) -> Iterator[Served]:
+        told = replace(settings, **others)
+        service = Service(told)
+        service.warm()
+        gate = Gate(told.access) if told.access else None
+        made = app(service, gate, told.most_in_flight)
+        config = uvicorn.Config(
+            made, host=told.host, port=told.port, root_path=told.root_path, log_config=None, lifespan="on"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            wait_for(lambda: server.started)
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+            url = f"http://127.0.0.1:{told.port}"
+            with httpx.Client(base_url=url, timeout=30, limits=limits) as client:
+                yield Served(told, service, client)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    return start
+
+
+@pytest.fixture
+def served(serving: Serving) -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until_s, f"not within {seconds:g} s"
+        time.sleep(0.02)
