@@ -1,6 +1,7 @@
 """Who asks: a bearer token of an OpenID Connect provider, checked by the keys that the provider publishes.
 
-Keys are fetched when first needed, kept for some minutes, and fetched again when a token names an unknown one.
+Keys are fetched when first needed and kept for some minutes. A token that names an unknown one has them fetched again,
+but not more often than twice a minute: anybody can make such tokens.
 """
 
 import json
@@ -51,7 +52,7 @@ class Gate:
             raise Refused("found no bearer token, expected Authorization: Bearer TOKEN")
         claims = self._claims(token.strip())
         names = [str(claims["sub"])]
-        if claims.get("email_verified"):
+        if claims.get("email_verified") and "email" in claims:
             names.insert(0, str(claims["email"]))
         if self._access.callers.isdisjoint(names) and self._access.callers:
             raise Forbidden("the token is good, but its caller is not one of those that may ask")

@@ -45,7 +45,7 @@ class Assessment(BaseModel):
     level_before: Named
     level: Named
     change: Changed | None = Field(description="what changed beside the level")
-    model: str
+    model: str | None = Field(description="null: a duplicate, scored by a model before this one")
     reasons: list[Reason] | None = Field(
         description="the largest effect first; null: not asked for, or no vector"
     )
@@ -97,12 +97,20 @@ def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bo
         level_before=Level(int(policy.level_before(outcome)[0])).name,
         level=Level(int(policy.level_after(outcome)[0])).name,
         change=None if change is Change.NONE else change.name,
-        model=said.model_version,
+        model=said.model_version if _is_own(said, i, engine) else None,
         reasons=_reasons(said, i, engine) if why and is_known else None,
         features=dict(zip(names, map(known, said.vectors[i].tolist()), strict=True))
         if columns and is_known
         else None,
     )
+
+
+def _is_own(said: Assessments, i: int, engine: Engine) -> bool:
+    """Whether the score is this engine's. Of a duplicate only the score is kept, not who gave it; it is given again."""
+    if said.disposition[i] == Disposition.APPLIED or np.isnan(said.score[i]):
+        return True
+    one = slice(i, i + 1)
+    return bool(said.exact[i] and engine.scorer.score(said.vectors[one])[0] == said.score[i])
 
 
 def _reasons(said: Assessments, i: int, engine: Engine) -> list[Reason]:

@@ -1,5 +1,7 @@
 """The service of the market use case on a real Redis and a real Pub/Sub, on a port of its own."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +15,19 @@ import pytest
 import uvicorn
 
 from export.bundle import promote, save
+from features.events import to_json
+from features.times import rfc3339
 from serving.access import Gate
 from serving.api import app
 from serving.service import Service
 from serving.settings import Settings
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.conftest import bigquery_environment, bigquery_server, redis_server  # noqa: F401
-from tests.pipeline.market import Sent, market
+from tests.pipeline.market import MARKET, Sent, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer, free_port, wait_for
 
+ROOT = Path(__file__).parents[2]
 Serving = Callable[..., AbstractContextManager["Served"]]
 
 
@@ -51,14 +56,10 @@ class Served:
 
 
 def body_of(sent: Sent) -> bytes:
-    from features.events import to_json
-
     return to_json(sent.event)
 
 
 def dated(sent: Sent) -> dict[str, str]:
-    from features.times import rfc3339
-
     return {"event_time": rfc3339(sent.published_us)}
 
 
@@ -121,3 +122,27 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until_s, f"not within {seconds:g} s"
         time.sleep(0.02)
+
+
+@contextmanager
+def process(settings: Settings, *flags: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """`riskstream serve` as a process of its own, ready; killed at the end if it has not ended."""
+    command = [
+        sys.executable, "-m", "riskstream", "serve", "--use-case", str(MARKET), "--bundle", settings.bundle,
+        "--project", PROJECT, "--redis-url", settings.redis_url, "--port", str(settings.port), "--cold", *flags,
+    ]  # fmt: skip
+    served = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as client:
+            within(60, lambda: is_ready(client) or served.poll() is not None)
+            yield served, client
+    finally:
+        served.kill()
+        served.communicate()
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,145 @@
+"""The service and the job on one subscription's events: one log, one set of records, and all of it adds up."""
+
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export import bundle as bundles
+from pipeline import metrics, tables
+from pipeline.audit import Sent, auditing, collect
+from pipeline.bigquery import query_client
+from pipeline.options import Job
+from pipeline.progress import progress
+from pipeline.pubsub import Publication
+from pipeline.reconcile import reconcile
+from pipeline.redis_store import RedisStore
+from pipeline.store import record_ttl
+from serving.settings import Settings
+from tests.pipeline.broker import PROJECT as BROKER_PROJECT
+from tests.pipeline.broker import Broker
+from tests.pipeline.market import MARKET, START_US, history, market, payment
+from tests.pipeline.market import Sent as Event
+from tests.pipeline.models import trained
+from tests.pipeline.servers import RedisServer, free_port
+from tests.pipeline.test_reconcile import other, wrong
+from tests.pipeline.test_run import left, rows, running, tell_everything, until
+from tests.serving.conftest import Serving, body_of, dated, process
+
+pytestmark = pytest.mark.usefixtures("bigquery_server")
+PROJECT = "local-project"
+MOVED = (
+    metrics.REQUESTS,
+    metrics.SLOW,
+    metrics.LATENCY,
+    metrics.SCORES,
+    metrics.MODEL,
+    metrics.STAGE,
+    metrics.REDIS_USED,
+)
+
+
+def publication(sent: Event) -> Publication:
+    return Publication(body_of(sent), {"event_type": sent.event_type, **dated(sent)})
+
+
+def job_of(settings: Settings, broker: Broker, folder: Path, dataset: str) -> Job:
+    tables.create(query_client(PROJECT), dataset)
+    names = broker.names
+    return Job.load(
+        MARKET, bundle=settings.bundle, redis_url=settings.redis_url, project=PROJECT, dataset=dataset,
+        state=str(folder), subscription=names.reader(names.events), alerts_topic=names.alerts,
+        dead_letters_topic=names.dead_letters, generation_s=60.0, cold=True,
+    )  # fmt: skip
+
+
+def test_what_the_service_answers_is_what_the_log_says(
+    serving: Serving, settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    """Half of the events are published, half are asked for, while the model is exchanged; then it reconciles."""
+    job = job_of(settings, broker, tmp_path, f"d{time.time_ns()}")
+    events = history(market(), 900, seed=12)
+    answers: dict[str, dict] = {}
+    with auditing(BROKER_PROJECT, broker.names.events) as audit, serving() as served, running(job) as codes:
+        for i, sent in enumerate(events):
+            if i == 450:
+                bundles.save(other(trained(market())), settings.bundle)
+                bundles.promote(settings.bundle, "market-other")
+            if i % 2:
+                broker.publish(broker.names.events, publication(sent))
+            elif (answer := served.send(sent)).status_code == 200:
+                told = answer.json()
+                answers.setdefault(f"{told['customer']}:{told['seq']}", told)
+            else:
+                assert answer.json()["reason"] == "too_late"
+        until(lambda: left(broker) == 0, "the job has all of it")
+        sent_all = Sent.of(market(), collect(audit, 900))
+    assert codes == [0]
+    store = RedisStore(settings.redis_url, record_ttl(market()))
+    found = reconcile(
+        market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent_all
+    )
+    store.close()
+    assert wrong(found) == {} and found.events > 700
+    assert {told["model"] for told in answers.values()} >= {trained(market()).manifest.id, "market-other"}
+    logged = rows(
+        query_client(PROJECT),
+        job,
+        f"SELECT customer, seq, score, level, model FROM {tables.ASSESSMENTS.view}",
+    )
+    log = {f"{customer}:{seq}": (score, level, model) for customer, seq, score, level, model in logged}
+    for name, told in answers.items():
+        score, level, model = log[name]
+        assert (told["score"], told["level"]) == (score, level)
+        assert told["disposition"] == "duplicate" or told["model"] == model
+
+
+def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
+    serving: Serving, settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    """Asked for before the job starts, then found counted by it: rows and alerts come, with the service's model."""
+    job = replace(job_of(settings, broker, tmp_path, f"d{time.time_ns()}"), metrics_port=free_port())
+    events = [payment(market(), f"p{i}", START_US + i, f"c{i % 9}", "m1", 40.0 * i) for i in range(60)]
+    with serving() as served:
+        answers = [served.told(sent) for sent in events]
+    assert {told["disposition"] for told in answers} == {"applied"}
+    bundles.save(other(trained(market())), settings.bundle)
+    bundles.promote(settings.bundle, "market-other")
+    duplicates = metrics.key(metrics.DUPLICATES)
+    before = progress.counts[duplicates]
+    with running(job):
+        until(lambda: left(broker) == 0, "the job has all of it")
+        broker.publish(broker.names.events, publication(events[0]))
+        until(lambda: left(broker) == 0 and progress.counts[duplicates] > before, "a real duplicate")
+    assert progress.counts[duplicates] - before == 1
+    query = f"SELECT model, COUNT(*) FROM {tables.ASSESSMENTS.view} GROUP BY model"
+    assert rows(query_client(PROJECT), job, query) == [(trained(market()).manifest.id, 60)]
+    changed = {
+        f"market:{told['customer']}:{told['seq']}": told["model"]
+        for told in answers
+        if told["level"] != told["level_before"] or told["change"]
+    }
+    alerts = broker.messages(broker.names.alerts, len(changed))
+    assert {a.attributes["id"]: json.loads(a.data)["model"] for a in alerts} == changed
+
+
+def test_every_metric_of_the_service_on_a_dashboard_is_told(
+    settings: Settings, redis_server: RedisServer
+) -> None:
+    """By a process started as its user does, which then ends as it is told to."""
+    progress.gauges.clear()
+    port = free_port()
+    with process(settings, "--metrics-port", str(port)) as (served, client):
+        for i in range(600):
+            body = body_of(payment(market(), f"p{i}", START_US + i, "ann", None, 1.0 * i))
+            assert client.post("/v1/events/payment", content=body).status_code == 200
+        with redis_server.frozen():
+            assert client.get("/health/ready", timeout=30).status_code == 503
+            assert client.get("/v1/customers/ann", timeout=30).status_code == 503
+        assert client.get("/health/ready").status_code == 200
+        tell_everything(port, metrics.OF_SERVICE, MOVED)
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(30) == 0
