@@ -1,0 +1,72 @@
+"""`riskstream serve`: what it refuses at once, and that it ends when all in flight is answered."""
+
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving.settings import Settings
+from tests.commands import Run
+from tests.pipeline.broker import PROJECT, Broker
+from tests.pipeline.market import MARKET, START_US, market, payment
+from tests.pipeline.servers import RedisServer
+from tests.serving.conftest import body_of, process
+
+
+def words(settings: Settings, **others: object) -> list[object]:
+    said: dict[str, object] = {
+        "use-case": MARKET, "bundle": settings.bundle, "project": PROJECT, "redis-url": settings.redis_url,
+        "port": settings.port,
+    } | others  # fmt: skip
+    return ["serve", *(word for name, value in said.items() for word in (f"--{name}", value))]
+
+
+def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, settings: Settings) -> None:
+    ended = run(*words(settings, host="0.0.0.0"))
+    assert ended.code == 2 and "--issuer and --audience, or --open" in ended.err
+    ended = run(*words(settings, issuer="http://127.0.0.1:1"))
+    assert ended.code == 2 and "give both" in ended.err
+
+
+def test_everything_that_is_wrong_is_said_at_once(
+    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+        ended = run(*words(
+            settings, bundle="nowhere", port=taken.getsockname()[1], issuer="http://127.0.0.1:1", audience="us",
+            **{"redis-url": "redis://127.0.0.1:1", "metrics-port": taken.getsockname()[1]},
+        ))  # fmt: skip
+    assert ended.code == 8
+    lines = ended.err.splitlines()
+    for part in (
+        "bundle: ",
+        "Redis: ",
+        "topic projects/tests/topics/market-events: ",
+        "port ",
+        "metrics: ",
+        "issuer: ",
+    ):
+        assert any(line.startswith(f"riskstream: {part}") for line in lines), (part, ended.err)
+
+
+def test_an_empty_store_is_not_taken_for_a_filled_one(run: Run, settings: Settings, broker: object) -> None:
+    ended = run(*words(settings))
+    assert ended.code == 8 and "--cold" in ended.err
+
+
+def test_what_is_in_flight_is_answered_before_the_end(
+    settings: Settings, redis_server: RedisServer, broker: Broker
+) -> None:
+    """Told to end while Redis stands still: whoever asked gets an answer, and the exit code is 0."""
+    body = body_of(payment(market(), "p1", START_US, "ann", None, 1.0))
+    with process(settings) as (served, client), ThreadPoolExecutor(1) as pool:
+        with redis_server.frozen():
+            asked = pool.submit(client.post, "/v1/events/payment", content=body)
+            broker.messages(broker.names.events, 1)  # it is published, and waits for Redis now
+            served.send_signal(signal.SIGTERM)
+        assert asked.result().status_code == 200
+        assert served.wait(30) == 0
+    with process(settings) as (_, client):
+        assert client.get("/v1/customers/ann").json()["events"] == 1
