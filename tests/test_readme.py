@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 SOURCES = [
     file
-    for room in ("commands", "deploy", "export", "features", "pipeline", "training", "usecases")
+    for room in ("commands", "deploy", "export", "features", "pipeline", "serving", "training", "usecases")
     for file in sorted((ROOT / room).rglob("*"))
     if file.suffix in {".py", ".yaml"}
 ]

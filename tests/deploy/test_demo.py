@@ -59,6 +59,7 @@ def test_it_adds_up(played: tuple[Settings, Summary, str]) -> None:
     assert found.assessments > 2_000, "2,000 transaction rows, a few twice, and the profiles"
     assert found.alerts.get("OVERRIDDEN", 0) <= 1 and sum(found.alerts.values()) > 10
     assert found.alert_p50_ms is not None and 0 < found.alert_p50_ms <= (found.alert_p99_ms or 0)
+    assert found.answers == 200 and 0 < (found.answer_p50_ms or 0) <= (found.answer_p99_ms or 0)
     assert 200 < (found.redis_bytes_per_customer or 0) < 5_000
 
 
@@ -69,7 +70,8 @@ def test_it_tells_what_it_does(played: tuple[Settings, Summary, str]) -> None:
         "compiling",
         "a model of",
         "riskstream run",
-        "streaming 2,000",
+        "streaming 1,800",
+        "riskstream serve",
         "reconciling",
     ):
         assert step in shown
@@ -119,7 +121,8 @@ def test_a_job_that_has_ended_is_told_with_its_log(tmp_path: Path) -> None:
 
 def test_the_stream_is_cut_to_size_and_its_bad_messages_are_bad_for_every_reason(tmp_path: Path) -> None:
     stream = data.make_stream(tmp_path, customers=60, events=1_000)
-    assert stream.rows == 1_000 == len(stream.transactions.read_text().splitlines()) - 1
+    assert stream.rows == 900 == len(stream.transactions.read_text().splitlines()) - 1
+    assert len(stream.asked.read_text().splitlines()) - 1 == 100
     again = data.make_stream(tmp_path / "again", customers=60, events=1_000)
     assert again.transactions.read_bytes() == stream.transactions.read_bytes()
     assert len({message.data for message in data.bad_messages(stream)}) == 12

@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from schemathesis.specs.openapi import checks
 
+from features.events import decode, event_id, event_time_us
+from features.times import rfc3339
 from features.usecase import load
+from serving.answers import Assessment
 from serving.document import event_schema
 from tests.pipeline.market import market, payment
 from tests.serving.conftest import ROOT, Served, body_of
@@ -56,3 +59,11 @@ def test_a_good_event_fits_its_schema() -> None:
     for wrong in ({"amount": "1"}, {"state": "GONE"}, {"id": ""}, {"amount": 1e16}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(event | wrong, schema)
+
+
+def test_the_page_shows_an_event_and_an_answer_as_they_are() -> None:
+    page, use_case = (ROOT / "docs" / "rest.md").read_text(), load(ROOT / "usecases" / "offboarding.yaml")
+    event = decode(use_case, "transaction", page.partition("<<'EOF'\n")[2].partition("EOF")[0].encode())
+    answer = Assessment.model_validate_json(page.partition("```json\n")[2].partition("```")[0])
+    assert event_id(use_case, "transaction", event) == answer.event_id
+    assert rfc3339(event_time_us(event)) == answer.event_time

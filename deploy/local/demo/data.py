@@ -23,16 +23,21 @@ HISTORY_CUSTOMERS = (300, 1_500)  # as many as are streamed, within these bounds
 HISTORY_SEED, STREAM_SEED = 1, 2
 EVENTS_PER_CUSTOMER_DAY = 0.5  # at least; what is too much is cut off
 DIRT = Dirt(duplicate_rows=0.02, late_rows=0.01, repeated_users=0.05)
-USERS, TRANSACTIONS = "users.csv", "transactions.csv"
+USERS, TRANSACTIONS, ASKED = "users.csv", "transactions.csv", "asked.csv"
+MOST_ASKED = 300  # one after the other, some milliseconds each
 PUBLISHED_AT_ONCE_US = 1_000_000  # profiles come this long before the first transaction
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The files to publish; profiles are dated `profiles_us`, `rows` are those of the transactions."""
+    """The files to publish; profiles are dated `profiles_us`, `rows` are those of the transactions.
+
+    The last transactions are `asked`: the REST service gets them.
+    """
 
     users: Path
     transactions: Path
+    asked: Path
     rows: int
     profiles_us: int
 
@@ -52,10 +57,12 @@ def make_stream(folder: Path, customers: int, events: int) -> Stream:
     generate(customers, ceil(events / customers / EVENTS_PER_CUSTOMER_DAY), STREAM_SEED, whole,
              dirt=DIRT, start=STREAM_START)  # fmt: skip
     with (whole / TRANSACTIONS).open() as file:
-        rows = list(islice(file, events + 1))
-    (folder / TRANSACTIONS).write_text("".join(rows))
+        titles, *rows = islice(file, events + 1)
+    published = len(rows) - min(MOST_ASKED, len(rows) // 10)
+    (folder / TRANSACTIONS).write_text("".join([titles, *rows[:published]]))
+    (folder / ASKED).write_text("".join([titles, *rows[published:]]))
     profiles_us = midnight_us(STREAM_START) - PUBLISHED_AT_ONCE_US
-    return Stream(whole / USERS, folder / TRANSACTIONS, len(rows) - 1, profiles_us)
+    return Stream(whole / USERS, folder / TRANSACTIONS, folder / ASKED, published, profiles_us)
 
 
 def bad_messages(stream: Stream) -> list[Publication]:

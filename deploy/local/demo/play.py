@@ -19,6 +19,7 @@ from rich.console import Console
 from deploy.local import processes, stack
 from deploy.local.demo import data
 from deploy.local.demo.alerts import Alerts, collecting
+from deploy.local.demo.asking import Answers, answering, ask
 from deploy.local.demo.interrupts import ending_on_signals, uninterrupted
 from deploy.local.demo.job import DemoFailed, Job, running, stop_earlier, wait_until
 from deploy.local.demo.screen import Screen, Streaming
@@ -158,6 +159,7 @@ def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
         auditing(names.project, names.events) as events_seen,
         auditing(names.project, names.alerts) as alerts_seen,
         collecting(alerts_seen) as alerts,
+        ExitStack() as at_end,
     ):
         with screen.step("publishing the customers' profiles"):
             publish_profiles(stage, files)
@@ -171,12 +173,19 @@ def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
             drain(stage, job, "its last events are not assessed")
             publish_last(stage, files, alerts)
             drain(stage, job, "the last messages are not dealt with")
+        with screen.step("starting the REST service: riskstream serve"):
+            service = at_end.enter_context(
+                answering(settings.folder / "job", settings.use_case, stage.bundles)
+            )
+        with screen.step("asking it for the stream's last events, one by one"):
+            answers = ask(service, stage.use_case, files.asked)
+            drain(stage, job, "what the REST service has answered is not in the log")
         with screen.step("collecting what was published"):
             sent = Sent.of(stage.use_case, collect(events_seen))
         with screen.step("reconciling Pub/Sub, BigQuery and Redis"):
             found = reconciled(stage, sent)
     customers = redis_population(stage)
-    return summary(sent, found, alerts, published, customers, time.monotonic() - began_s)
+    return summary(sent, found, alerts, published, answers, customers, time.monotonic() - began_s)
 
 
 def publish_profiles(stage: Stage, files: data.Stream) -> None:
@@ -243,6 +252,7 @@ def summary(
     found: Reconciliation,
     alerts: Alerts,
     published: Published,
+    answers: Answers,
     customers: Population,
     seconds: float,
 ) -> Summary:
@@ -257,6 +267,10 @@ def summary(
         events_per_s=published.events_per_s,
         alert_p50_ms=percentile(after_ms, 0.5),
         alert_p99_ms=percentile(after_ms, 0.99),
+        answers=len(answers.after_ms),
+        answer_p50_ms=percentile(answers.after_ms, 0.5),
+        answer_p99_ms=percentile(answers.after_ms, 0.99),
+        highest_answer=str(answers),
         customers=customers.looked_at,
         redis_bytes_per_customer=customers.bytes_per_customer,
         model=alerts.latest(1)[0].alert.model if alerts.by_id else "",

@@ -23,6 +23,10 @@ class Summary:
     events_per_s: float
     alert_p50_ms: float | None
     alert_p99_ms: float | None
+    answers: int  # of the REST service; milliseconds as its caller saw them
+    answer_p50_ms: float | None
+    answer_p99_ms: float | None
+    highest_answer: str
     customers: int
     redis_bytes_per_customer: float | None
     model: str
@@ -49,6 +53,10 @@ def lines(found: Summary) -> Iterator[tuple[str, str]]:
     if found.alert_p50_ms is not None:
         latency = f"p50 {found.alert_p50_ms:,.0f} ms, p99 {found.alert_p99_ms:,.0f} ms"
         yield "publish to alert", f"{latency}, by the server's publish times of event and alert"
+    if found.answer_p50_ms is not None:
+        latency = f"p50 {found.answer_p50_ms:,.1f} ms, p99 {found.answer_p99_ms:,.1f} ms"
+        yield "REST service", f"{found.answers:,} events asked for one after the other, {latency}"
+        yield "  its highest score", found.highest_answer
     if found.redis_bytes_per_customer is not None:
         yield (
             "Redis",
@@ -93,6 +101,7 @@ def further_kept(folder: Path) -> Iterator[str]:
     yield f"  riskstream status --state {folder}/job"
     yield f"  riskstream reconcile --bundle {folder}/bundles"
     yield "  riskstream alerts &"
+    yield f"  riskstream serve --bundle {folder}/bundles     # then open http://127.0.0.1:8080/docs"
     yield f"  riskstream publish {folder}/stream/transactions.csv --rate 1000"
     yield "To stop:"
     yield f"  kill $(grep -o '[0-9]*' {folder}/job/process.json | head -1); riskstream down --folder {folder}/stack"
