@@ -16,6 +16,7 @@ PARTS: Mapping[str, tuple[str, str, int]] = {
     "limits": ("limits", "limits", 200_000),
     "textbook": ("textbook", "textbook", 20_000),
     "pubsub": ("whole_way", "whole_way", 200_000),
+    "serving": ("answering", "answering", 20_000),
     "workers": ("crew", "crew", 100_000),
     "redis": ("limits", "redis", 5_000),
     "replay": ("replaying", "replaying", 1_000_000),
