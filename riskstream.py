@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from commands import (
+    drifting,
     filling,
     launching,
     learning,
@@ -33,7 +34,9 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (local, learning, models, profiling, retraining, streaming, serving, filling, launching, sizing):
+for part in (
+    local, learning, models, profiling, retraining, drifting, streaming, serving, filling, launching, sizing,
+):  # fmt: skip
     app.add_typer(part.app)
 
 

@@ -39,11 +39,16 @@ EXITS = (
         ("NoSuchJob", "TableMismatch", "SinkRefused", "PubSubRefused", "StackError", "GoogleAPICallError",
          "DefaultCredentialsError"),
     ),
-    Exit(7, "there is nothing to learn from in these files", ("BadHistory",)),
+    Exit(
+        7,
+        "there is nothing to learn from in these files, or too little in the log to tell drift",
+        ("BadHistory", "TooFewEvents"),
+    ),
     Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "DemoFailed")),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(10, "retrain: the challenger waits for approval"),
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
+    Exit(12, "drift: the score, or more than a fifth of the features, are not distributed as in training"),
     Exit(130, "interrupted"),
 )  # fmt: skip
 

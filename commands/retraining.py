@@ -40,12 +40,10 @@ def retrain(
     from commands.learning import report_folder, told_history
     from commands.models import registry_of
     from features.usecase import load
-    from training import notify as webhook
     from training.report.page import write
     from training.retrain import retrain as run
 
-    if notify:
-        _check(notify)
+    check_url(notify)
     found, now = load(use_case), datetime.now(UTC)
     cut_us = None if since is None else _day_us(since)
     rows, cleaned = told_history(found, files)
@@ -58,21 +56,29 @@ def retrain(
     typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
     facts["report"] = pages[0]
     show_json(facts) if as_json else typer.echo(_words(facts))
-    if notify:
-        try:
-            webhook.notify(notify, facts)
-        except webhook.NotNotified as error:
-            typer.echo(f"riskstream: {error}", err=True)
+    post(notify, facts)
     raise typer.Exit(CODES[ended.verdict])
 
 
-def _check(url: str) -> None:
+def check_url(notify: str | None) -> None:
     from training.notify import check
 
     try:
-        check(url)
+        if notify:
+            check(notify)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--notify") from None
+
+
+def post(notify: str | None, facts: dict[str, Any]) -> None:
+    """To the webhook, if one is given. That it takes nothing is told, and changes nothing else."""
+    from training import notify as webhook
+
+    try:
+        if notify:
+            webhook.notify(notify, facts)
+    except webhook.NotNotified as error:
+        typer.echo(f"riskstream: {error}", err=True)
 
 
 def _day_us(text: str) -> int:

@@ -5,25 +5,19 @@ begins anew and says nothing before LEAST_ROWS.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.drift import DRIFTED, index
-from export.reference import BINS, Bins
+from export.drift import DRIFTED, LEAST_ROWS, Columns, are_many
 from features.kernel import Disposition
 from pipeline.assess import Assessments
 from pipeline.metrics import DRIFT, DRIFT_CHECKS, FEATURE_PSI, SCORE_PSI, key
 from pipeline.progress import progress
 
 SAMPLE = 128  # events of a batch that are looked at; takes about 0.1 ms
-LEAST_ROWS = 500  # by chance alone the index is then about 9 / 500
 CHECK_S = 30.0
 HALF_LIFE_S = 86_400.0  # a day: features that follow the hour would seem to drift all the time in less
-MANY = 0.2  # of the features: one alone may follow the season
-MISSING = BINS  # the bin after the last
 
 
 class Drift:
@@ -32,9 +26,8 @@ class Drift:
     def __init__(self, bundle: Bundle) -> None:
         self.model, self.names = bundle.manifest.id, bundle.manifest.features
         columns = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
-        self._edges = np.array([_padded(each.edges, BINS - 1, np.inf) for each in columns])
-        self._then = np.array([_shares(each) for each in columns])
-        self._weights = np.zeros(self._then.shape)
+        self._columns = Columns(columns)
+        self._weights = np.zeros(self._columns.then.shape)
         self._checked_s = float("-inf")
         self._aged_s: float | None = None
 
@@ -45,20 +38,12 @@ class Drift:
             return Counter()
         if len(rows) > SAMPLE:
             rows = rows[np.arange(SAMPLE) * len(rows) // SAMPLE]
-        self._weights += self._binned(np.column_stack((said.vectors[rows], said.score[rows])))
+        self._weights += self._columns.counts(np.column_stack((said.vectors[rows], said.score[rows])))
         is_due = now_s - self._checked_s >= CHECK_S and self._weights[-1].sum() >= LEAST_ROWS
         return self._check(now_s) if is_due else Counter()
 
-    def _binned(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How many of `values` [n, columns] lie in each bin, [columns, bins]."""
-        place = (values[:, :, None] > self._edges).sum(axis=2)
-        place[np.isnan(values)] = MISSING
-        columns, bins = self._then.shape
-        place += np.arange(columns) * bins
-        return np.bincount(place.ravel(), minlength=columns * bins).reshape(columns, bins)
-
     def _check(self, now_s: float) -> Counter[str]:
-        found = index(self._then, self._weights / self._weights[-1].sum())
+        found = self._columns.psi(self._weights)
         self._weights *= 0.5 ** ((now_s - (self._aged_s or now_s)) / HALF_LIFE_S)
         self._checked_s = self._aged_s = now_s
         *of_features, of_score = found.tolist()
@@ -66,19 +51,11 @@ class Drift:
         progress.gauges.update(
             {key(FEATURE_PSI, name): each for name, each in zip(self.names, of_features, strict=True)}
         )
-        share = sum(each > DRIFTED for each in of_features) / len(of_features)
+        drifted = sum(each > DRIFTED for each in of_features)
         return Counter(
             {
                 key(DRIFT_CHECKS): 1,
                 key(DRIFT, "score"): int(of_score > DRIFTED),
-                key(DRIFT, "features"): int(share > MANY),
+                key(DRIFT, "features"): int(are_many(drifted, len(of_features))),
             }
         )
-
-
-def _padded(values: Sequence[float], size: int, rest: float) -> list[float]:
-    return [*values, *[rest] * (size - len(values))]
-
-
-def _shares(bins: Bins) -> list[float]:
-    return [*_padded(bins.shares, BINS, 0.0), bins.missing]

@@ -217,10 +217,10 @@ def make_view(client: bigquery.Client, name: str, query: str, stale: bool) -> Ou
     return Outcome("view", name, "created")
 
 
-def unique_rows(path: str, table: Table) -> str:
-    """SQL for each row of the table once."""
+def unique_rows(path: str, table: Table, columns: str = "*", where: str = "TRUE") -> str:
+    """SQL for each row of the table once; `where` must hold for the first of its copies if for any."""
     copies = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(table.unique_by)} ORDER BY {table.first})"
-    return f"SELECT * FROM `{path}` WHERE TRUE QUALIFY {copies} = 1"
+    return f"SELECT {columns} FROM `{path}` WHERE {where} QUALIFY {copies} = 1"
 
 
 def declaration(path: str, table: Table) -> bigquery.Table:
