@@ -88,7 +88,8 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 def _facts(found: Any) -> dict[str, Any]:
     levels = {name: each._asdict() for name, each in found.levels.items()}
-    said = {"words": _words(found), "drifted_features": found.drifted, "levels": levels}
+    times = {name: f"{getattr(found, name):%Y-%m-%dT%H:%M:%S.%fZ}" for name in ("since", "until")}
+    said = {"words": _words(found), "drifted_features": found.drifted, "levels": levels, **times}
     return said | {name: value for name, value in asdict(found).items() if name not in said}
 
 

@@ -125,11 +125,11 @@ class Assessed:
         kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
         given = [ScalarQueryParameter(k, kinds[type(v)], v) for k, v in (texts | values).items()]
         config = QueryJobConfig(query_parameters=given)
-        # `query_and_wait` takes the local server's refusals for empty answers.
-        asked = query_client(self.project).query(
-            sql.format(table=self.table), job_config=config, retry=ASK_AGAIN
-        )
-        return asked.result(retry=ASK_AGAIN)
+        # Without a word, jobs would be tried again for 40 minutes. `query_and_wait` takes the local server's
+        # refusals for empty answers.
+        patience: dict[str, Any] = {"retry": ASK_AGAIN, "job_retry": None}
+        asked = query_client(self.project).query(sql.format(table=self.table), job_config=config, **patience)
+        return asked.result(**patience)
 
 
 def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> Period:
