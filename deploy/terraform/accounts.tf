@@ -4,7 +4,7 @@
 locals {
   accounts = {
     worker   = "Dataflow workers of the streaming job"
-    training = "Batch jobs: retrain, backfill, score, reconcile"
+    training = "Batch jobs: retrain, drift, backfill, score, reconcile"
     launcher = "Launches and updates jobs, promotes and rolls back models"
     builder  = "Builds and pushes images"
     schedule = "Starts the batch jobs by the clock"

@@ -1,8 +1,7 @@
-# Batch jobs on Cloud Run, inside the network: retraining by the clock, and any other verb when somebody asks.
+# Batch jobs on Cloud Run, inside the network: retraining and a look at drift by the clock, any other verb when somebody asks.
 
 locals {
   on_cloud_run  = var.training_image == null ? toset([]) : toset(["command"])
-  retrains      = var.training_image == null || var.retrain == null ? toset([]) : toset(["retrain"])
   bundle_root   = "gs://${google_storage_bucket.bundles.name}/bundles"
   redis_address = "rediss://${google_redis_instance.records.host}:${google_redis_instance.records.port}"
   redis_ca      = "gs://${google_storage_bucket.bundles.name}/${google_storage_bucket_object.redis_ca.name}"
@@ -15,12 +14,47 @@ locals {
   }
 }
 
-# Exit codes 10 (waits for approval) and 11 (rejected) end an execution as failed too: --notify and the log say which.
-# Nothing is tried again: the same history gives the same model.
-resource "google_cloud_run_v2_job" "retrain" {
-  for_each = local.retrains
+locals {
+  batch_jobs = {
+    retrain = {
+      given       = var.retrain
+      arguments   = try(var.retrain.history, [])
+      description = "Trains a challenger and promotes it if it is better"
+      cpu         = "4"
+      memory      = "16Gi"
+      timeout     = "21600s"
+    }
+    drift = {
+      given       = var.drift
+      arguments   = []
+      description = "Compares scores and features of the last week with training's"
+      cpu         = "1"
+      memory      = "2Gi"
+      timeout     = "3600s"
+    }
+  }
 
-  name                = "riskstream-retrain"
+  scheduled = {
+    for verb, job in local.batch_jobs :
+    verb => merge(job, {
+      schedule = job.given.schedule
+      words = concat(
+        [verb],
+        job.arguments,
+        ["--use-case", "usecases/${job.given.use_case}.yaml", "--json"],
+        job.given.notify_url == null ? [] : ["--notify", job.given.notify_url],
+      )
+    })
+    if var.training_image != null && job.given != null
+  }
+}
+
+# Exit codes 10 (waits for approval), 11 (rejected) and 12 (drift) end an execution as failed too: --notify and the log say
+# which. Nothing is tried again: the same history gives the same model, the same log the same figures.
+resource "google_cloud_run_v2_job" "scheduled" {
+  for_each = local.scheduled
+
+  name                = "riskstream-${each.key}"
   location            = var.region
   deletion_protection = false # holds nothing
 
@@ -28,22 +62,17 @@ resource "google_cloud_run_v2_job" "retrain" {
     template {
       service_account = google_service_account.accounts["training"].email
       max_retries     = 0
-      timeout         = "21600s"
+      timeout         = each.value.timeout
 
       containers {
         image   = var.training_image
         command = ["riskstream"]
-        args = concat(
-          ["retrain"],
-          var.retrain.history,
-          ["--use-case", "usecases/${var.retrain.use_case}.yaml", "--json"],
-          var.retrain.notify_url == null ? [] : ["--notify", var.retrain.notify_url],
-        )
+        args    = each.value.words
 
         resources {
           limits = {
-            cpu    = "4"
-            memory = "16Gi"
+            cpu    = each.value.cpu
+            memory = each.value.memory
           }
         }
 
@@ -71,19 +100,19 @@ resource "google_cloud_run_v2_job" "retrain" {
   depends_on = [google_project_service.used]
 }
 
-resource "google_cloud_scheduler_job" "retrain" {
-  for_each = local.retrains
+resource "google_cloud_scheduler_job" "scheduled" {
+  for_each = local.scheduled
 
-  name             = "riskstream-retrain"
+  name             = "riskstream-${each.key}"
   region           = var.region
-  description      = "Trains a challenger and promotes it if it is better"
-  schedule         = var.retrain.schedule
+  description      = each.value.description
+  schedule         = each.value.schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "60s" # of the request that starts it
 
   http_target {
     http_method = "POST"
-    uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.retrain[each.key].id}:run"
+    uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.scheduled[each.key].id}:run"
 
     oauth_token {
       service_account_email = google_service_account.accounts["schedule"].email
@@ -92,9 +121,9 @@ resource "google_cloud_scheduler_job" "retrain" {
 }
 
 resource "google_cloud_run_v2_job_iam_member" "schedule" {
-  for_each = local.retrains
+  for_each = local.scheduled
 
-  name     = google_cloud_run_v2_job.retrain[each.key].name
+  name     = google_cloud_run_v2_job.scheduled[each.key].name
   location = var.region
   role     = "roles/run.invoker"
   member   = google_service_account.accounts["schedule"].member

@@ -124,3 +124,13 @@ variable "retrain" {
   })
   default = null
 }
+
+variable "drift" {
+  description = "A look at drift by a schedule on Cloud Run; null: the CronJob or the Airflow DAG does it."
+  type = object({
+    use_case   = optional(string, "offboarding")
+    schedule   = optional(string, "0 5 * * *")
+    notify_url = optional(string)
+  })
+  default = null
+}
