@@ -1,4 +1,4 @@
-"""Retraining in Kubernetes and in Airflow: pods may do little, commands and exit codes exist."""
+"""Retraining and drift in Kubernetes and in Airflow: pods may do little, commands and exit codes exist."""
 
 import ast
 import re
@@ -12,8 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from commands.drifting import CODES as LOOKED
 from commands.frame import EXITS
-from commands.retraining import CODES
+from commands.retraining import CODES as RETRAINED
 from tests.test_readme import knows, parse
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,7 +22,8 @@ KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 VERSION = "1.32"  # of the schemas; the oldest that Google's regular channel runs
 WRITES = {"/tmp"}
-DAG = (ROOT / "deploy/airflow/retrain.py").read_text()
+DAG = (ROOT / "deploy/airflow/batch.py").read_text()
+CODES = {"retrain": RETRAINED, "drift": LOOKED}  # of each job, beside those of errors
 
 
 def rendered(overlay: str) -> list[dict[str, Any]]:
@@ -122,14 +124,23 @@ def test_the_network_namespace_and_account_of_terraform_are_these() -> None:
     assert f"${{var.kubernetes_namespace}}/{account['metadata']['name']}]" in terraform
 
 
-def test_only_what_may_pass_is_tried_again_in_kubernetes() -> None:
-    (job,) = named(base(), "CronJob")
-    rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    (ended,) = [rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob"]
-    assert set(CODES.values()) - {0} <= set(ended)
+@pytest.mark.parametrize("verb", CODES)
+def test_only_what_may_pass_is_tried_again_in_kubernetes(verb: str) -> None:
+    (job,) = [each for each in named(base(), "CronJob") if each["metadata"]["name"] == verb]
+    spec = job["spec"]["jobTemplate"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    (ended,) = [
+        rule["onExitCodes"] for rule in spec["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"
+    ]
+    assert ended["containerName"] == container["name"] == container["args"][0] == verb
     unreachable = next(each.code for each in EXITS if "StoreUnavailable" in each.errors)
-    of_retrain = {each.code for each in EXITS if each.code not in {0, unreachable, 8, 130}}  # 8 is of `run`
-    assert set(ended) == of_retrain
+    elsewhere = {code for other in CODES if other != verb for code in CODES[other].values()}
+    never = elsewhere | {0, unreachable, 8, 130}  # 8 is of `run`
+    assert set(ended["values"]) == {each.code for each in EXITS} - never
+
+
+def test_every_job_by_the_clock_is_here() -> None:
+    assert {each["metadata"]["name"] for each in named(base(), "CronJob")} == set(CODES)
 
 
 def constants() -> dict[str, Any]:
@@ -140,24 +151,28 @@ def constants() -> dict[str, Any]:
             name = node.targets[0].id
             expression = ast.Expression(node.value)
             if not any(isinstance(each, ast.Call) for each in ast.walk(expression)):
-                found[name] = eval(compile(expression, "retrain.py", "eval"), {}, dict(found))
+                found[name] = eval(compile(expression, "batch.py", "eval"), {}, dict(found))
     return found
 
 
-def test_airflow_s_command_exists() -> None:
-    words = constants()["RETRAIN"]
+@pytest.mark.parametrize("verb", CODES)
+def test_airflow_s_command_exists(verb: str) -> None:
+    words = constants()[verb.upper()]
+    assert words[0] == verb
     assert knows(tuple(word for word in words if "{{" not in word))
 
 
-def test_airflow_knows_every_ending_of_retrain() -> None:
+def test_airflow_knows_every_ending() -> None:
     found = constants()
-    assert set(found["NEXT"]) == set(CODES.values())
-    assert set(found["NEXT"].values()) <= set(re.findall(r'task_id="(\w+)"', DAG))
+    tasks = set(re.findall(r'task_id="(\w+)"', DAG))
+    for name, codes in {"RETRAINED": RETRAINED, "LOOKED": LOOKED}.items():
+        assert set(found[name]) == set(codes.values())
+        assert set(found[name].values()) <= tasks
     (codes,) = re.findall(r"case \$code in ([\d|]+)\)", found["KEEP_CODE"])
-    assert set(map(int, codes.split("|"))) == set(CODES.values())
+    assert set(map(int, codes.split("|"))) == {*RETRAINED.values(), *LOOKED.values()}
 
 
-@pytest.mark.parametrize(("code", "ends"), [(0, 0), (10, 0), (11, 0), (5, 5)])
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (10, 0), (11, 0), (12, 0), (5, 5)])
 def test_airflow_s_pod_hands_on_only_codes_that_are_no_failures(tmp_path: Path, code: int, ends: int) -> None:
     start = tmp_path / "start"
     start.write_text(f"#!/bin/sh\nexit {code}\n")

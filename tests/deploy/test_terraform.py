@@ -15,6 +15,7 @@ from hcl2 import SerializationOptions
 
 from deploy.terraform import FOLDER, declarations
 from pipeline import tables, topics
+from tests.test_readme import parse
 
 ROOT = Path(__file__).parent.parent.parent
 PLAIN = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
@@ -104,6 +105,32 @@ def test_topics_and_subscriptions_have_the_names_of_the_code(tmp_path: Path) -> 
         for topic in names.topics:
             expected[topics.short(topic)] = topics.short(names.reader(topic))
     assert {topic: each["subscription"] for topic, each in json.loads(told).items()} == expected
+
+
+@needs_terraform
+@pytest.mark.parametrize(("environment", "verbs"), [("production", {"retrain", "drift"}), ("dev", set())])
+def test_jobs_by_the_clock_run_commands_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, verbs: set[str]
+) -> None:
+    """Terraform itself works the words out of the example's values."""
+    (declared,) = [
+        text for text in LOCALS.findall((FOLDER / "batch.tf").read_text()) if "batch_jobs =" in text
+    ]
+    output = "value = { for verb, job in local.scheduled : verb => job.words }"
+    (tmp_path / "main.tf").write_text(f'{declared}output "words" {{\n  {output}\n}}\n')
+    shutil.copy(FOLDER / "variables.tf", tmp_path)
+    given = f"-var-file={FOLDER / environment}.tfvars.example"
+    for words in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve", given]):
+        subprocess.run(["terraform", *words], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    words = ["terraform", "output", "-json", "words"]
+    told = json.loads(subprocess.run(words, cwd=tmp_path, check=True, capture_output=True).stdout)
+    assert {verb: words[0] for verb, words in told.items()} == {verb: verb for verb in verbs}
+    for words in told.values():
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")  # as in batch_environment
+        monkeypatch.chdir(ROOT)
+        parse(words)
+    image = RESOURCES["google_cloud_run_v2_job.scheduled"]["template"][0]["template"][0]["containers"][0]
+    assert image["args"] == "${each.value.words}"
 
 
 def test_subscriptions_keep_what_nobody_has_read() -> None:
