@@ -98,9 +98,9 @@ def _words(found: Any) -> str:
     """The answer in a sentence."""
     names, score = found.drifted, found.score
     some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    of_features = f"{len(names)} of {len(found.features)} features have drifted" + (
-        f": {some}" if names else ""
-    )
+    of_features = f"{len(names)} of {len(found.features)} features have drifted{': ' if names else ''}{some}"
+    looks = sum(each.verdict == "worth a look" for each in found.features)
+    of_features += f"; {looks} more {'is' if looks == 1 else 'are'} worth a look" if looks else ""
     if score is None:
         of_score = f"nothing can be said of the score, as too few were given by {found.model}"
     else:
@@ -132,7 +132,8 @@ def _row(column: Any) -> tuple[str, ...]:
 
 def _levels(levels: Any) -> list[tuple[str, ...]]:
     """Shares of the events, before and in the period."""
-    sums = [sum(each) or 1 for each in zip(*levels.values(), strict=True)]
+    sums = [sum(each) for each in zip(*levels.values(), strict=True)]
     return [
-        (name, *(f"{n / of:.1%}" for n, of in zip(each, sums, strict=True))) for name, each in levels.items()
+        (name, *(f"{n / of:.1%}" if of else "-" for n, of in zip(each, sums, strict=True)))
+        for name, each in levels.items()
     ]

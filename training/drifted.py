@@ -3,6 +3,7 @@
 One HTML file that needs nothing else (pages.py). What was found is a pipeline.distribution.Distribution.
 """
 
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ COLORS = {"steady": PLAIN, "worth a look": "#d97706", "drifted": POSITIVE}
 def page(found: Distribution, words: str) -> str:
     """The HTML."""
     limits = {"drifted": DRIFTED, "look": WORTH_A_LOOK, "least": LEAST_ROWS}
-    sums = [sum(each) or 1 for each in zip(*found.levels.values(), strict=True)]
+    sums = [sum(each) or nan for each in zip(*found.levels.values(), strict=True)]
     levels = [
         (name, *(n / of for n, of in zip(each, sums, strict=True))) for name, each in found.levels.items()
     ]
