@@ -215,7 +215,7 @@ def _columns(
     use_case: UseCase, bundle: Bundle, counted: _Counted
 ) -> tuple[Column | None, tuple[Column, ...]]:
     """The score, and the features sorted."""
-    reference, words = bundle.reference, {each.name: each.meaning for each in use_case.table}
+    reference, words = bundle.reference, {each.name: each.words for each in use_case.table}
     names = bundle.manifest.features
     bins = [reference.features[name] for name in names]
     psis = Columns(bins).psi(counted.features).tolist()

@@ -1,0 +1,81 @@
+"""What every failure is answered with: a problem (RFC 9457) that says what was found and what to do."""
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from features.events import BadEvent
+from features.record import BadRecord
+from pipeline.pubsub import PubSubRefused, PubSubUnavailable
+from pipeline.store import StoreUnavailable
+from serving.access import Forbidden, ProviderUnavailable, Refused
+from serving.answers import Problem
+
+DEADLINE_S = 2.0  # of an assessment: a caller who waits longer has gone
+AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
+OURS = "tell who runs this service"
+
+
+class TooLarge(Exception):
+    """The body is larger than any event."""
+
+
+# error -> (status, title, what to add)
+FAILURES: dict[type[Exception], tuple[int, str, str]] = {
+    BadEvent: (422, "The event cannot be used", ""),
+    TooLarge: (413, "The body is too large", ""),
+    ClientDisconnect: (400, "The caller has gone", ""),
+    Refused: (401, "Who are you?", ""),
+    Forbidden: (403, "You may not ask", ""),
+    ProviderUnavailable: (503, "Tokens cannot be checked now", "ask again"),
+    StoreUnavailable: (503, "Redis cannot be used now", AGAIN),
+    PubSubUnavailable: (503, "Pub/Sub cannot be used now", AGAIN),
+    PubSubRefused: (503, "Pub/Sub refuses the event", f"its topic or permission is missing: {OURS}"),
+    TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
+    BadRecord: (500, "The record cannot be read", OURS),
+}
+HEADERS = {
+    401: {"www-authenticate": "Bearer"},
+    413: {"connection": "close"},  # or the rest of the body would have to be read
+    503: {"retry-after": "1"},
+}
+# For the OpenAPI document.
+PROBLEMS = {
+    status: {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+    for status in sorted({status for status, *_ in FAILURES.values()} | {404})
+}
+
+
+def handlers() -> dict[Any, Any]:
+    """By error: what answers it."""
+    return {**dict.fromkeys(FAILURES, known), RequestValidationError: bad_query, HTTPException: missed}
+
+
+async def known(_: Request, error: Exception) -> JSONResponse:
+    status, title, advice = next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)
+    reason = error.reason if isinstance(error, BadEvent) else None
+    detail = error.detail if isinstance(error, BadEvent) else str(error)
+    return problem(status, title, "; ".join(filter(None, (detail, advice))), reason)
+
+
+async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
+    said = (f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+    return problem(422, "The query cannot be used", "; ".join(said))
+
+
+async def missed(_: Request, error: HTTPException) -> JSONResponse:
+    return problem(error.status_code, "There is nothing here", error.detail, headers=error.headers)
+
+
+def problem(
+    status: int, title: str, detail: str, reason: str | None = None, headers: Any = None
+) -> JSONResponse:
+    content = Problem(title=title, status=status, detail=detail, reason=reason)
+    return JSONResponse(
+        content.model_dump(exclude_none=True), status, HEADERS.get(status, {}) | dict(headers or {}),
+        media_type="application/problem+json",
+    )  # fmt: skip
