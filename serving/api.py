@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from fastapi.concurrency import run_in_threadpool
 
 from features.events import BadEvent
 from pipeline.tracing import parent_of
@@ -28,6 +27,7 @@ EventTime = Annotated[
 ]
 Reasons = Annotated[bool, Query(description="tell why the score is as high as it is")]
 Features = Annotated[bool, Query(description="tell the features that were scored")]
+Found = TypeVar("Found")
 Answering = Callable[[own.Request], Awaitable[Assessment | BadEvent]]
 
 
@@ -48,7 +48,7 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
         return await assessing.do(request)
 
     async def attempted(request: own.Request) -> Assessment | BadEvent:
-        return await run_in_threadpool(service.attempt, request)
+        return await asyncio.to_thread(service.attempt, request)
 
     asked = APIRouter(prefix="/v1", dependencies=guards(gate), responses=PROBLEMS)  # type: ignore[arg-type]
     add_events(asked, service, assessed, attempted)
@@ -90,8 +90,7 @@ def route(service: Service, event_type: str, answer: Answering) -> Callable[...,
     ) -> Assessment:
         body, parent = await body_of(request), parent_of(request.headers)
         event = service.request(event_type, body, event_time, parent, reasons, features)
-        async with asyncio.timeout(DEADLINE_S):
-            found = await answer(event)
+        found = await in_time(answer(event))
         if isinstance(found, BadEvent):
             raise found
         return found
@@ -103,8 +102,8 @@ def add_questions(router: APIRouter, service: Service) -> None:
     """What changes nothing."""
 
     @router.get("/customers/{customer:path}", summary="How a customer stands")
-    def customer(customer: str) -> Standing:
-        found = service.standing(customer)
+    async def customer(customer: str) -> Standing:
+        found = await in_time(asyncio.to_thread(service.standing, customer))
         if found is None:
             raise HTTPException(404, f"nothing is known of this {service.use_case.subject}")
         return found
@@ -112,6 +111,12 @@ def add_questions(router: APIRouter, service: Service) -> None:
     @router.get("/model", summary="The model in use")
     def model() -> ModelInUse:
         return service.model_in_use()
+
+
+async def in_time(work: Awaitable[Found]) -> Found:
+    """Raises TimeoutError. A thread that is at work is not waited for."""
+    async with asyncio.timeout(DEADLINE_S):
+        return await work
 
 
 async def body_of(request: Request) -> bytes:
@@ -143,8 +148,8 @@ def health(service: Service) -> APIRouter:
         return {"status": "live"}
 
     @router.get("/ready")
-    def ready() -> dict[str, str]:
-        service.check()
+    async def ready() -> dict[str, str]:
+        await in_time(asyncio.to_thread(service.check))
         return {"status": "ready"}
 
     return router

@@ -15,7 +15,7 @@ from pipeline.store import StoreUnavailable
 from serving.access import Forbidden, ProviderUnavailable, Refused
 from serving.answers import Problem
 
-DEADLINE_S = 2.0  # of an assessment: a caller who waits longer has gone
+DEADLINE_S = 2.0  # of an answer: a caller who waits longer has gone
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
 OURS = "tell who runs this service"
 
