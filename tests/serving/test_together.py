@@ -3,9 +3,12 @@
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from export import bundle as bundles
@@ -15,7 +18,7 @@ from pipeline.bigquery import query_client
 from pipeline.options import Job
 from pipeline.progress import progress
 from pipeline.pubsub import Publication
-from pipeline.reconcile import reconcile
+from pipeline.reconcile import Reconciliation, reconcile
 from pipeline.redis_store import RedisStore
 from pipeline.store import record_ttl
 from serving.settings import Settings
@@ -40,6 +43,13 @@ MOVED = (
     metrics.STAGE,
     metrics.REDIS_USED,
 )
+
+
+def reconciled(settings: Settings, job: Job, sent: Sent) -> Reconciliation:
+    with closing(RedisStore(settings.redis_url, record_ttl(market()))) as store:
+        return reconcile(
+            market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent
+        )
 
 
 def publication(sent: Event) -> Publication:
@@ -78,11 +88,7 @@ def test_what_the_service_answers_is_what_the_log_says(
         until(lambda: left(broker) == 0, "the job has all of it")
         sent_all = Sent.of(market(), collect(audit))
     assert codes == [0]
-    store = RedisStore(settings.redis_url, record_ttl(market()))
-    found = reconcile(
-        market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent_all
-    )
-    store.close()
+    found = reconciled(settings, job, sent_all)
     assert wrong(found) == {} and found.events > 280
     assert {told["model"] for told in answers.values()} >= {trained(market()).manifest.id, "market-other"}
     logged = rows(
@@ -95,6 +101,42 @@ def test_what_the_service_answers_is_what_the_log_says(
         score, level, model = log[name]
         assert (told["score"], told["level"]) == (score, level)
         assert told["disposition"] == "duplicate" or told["model"] == model
+
+
+def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
+    settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    """Callers ask until they are answered; the job comes after the last kill, and all of it reconciles."""
+    job = job_of(settings, broker, tmp_path, f"d{time.time_ns()}")
+    events = [
+        payment(market(), f"p{i}", START_US + i, f"c{i % 30}", f"m{i % 3}", i % 90) for i in range(1_500)
+    ]
+
+    def ask(sent: Event) -> dict:
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=10, verify=False) as client:
+            while True:
+                try:
+                    answer = client.post("/v1/events/payment", content=body_of(sent))
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                else:
+                    assert answer.status_code == 200, answer.text
+                    return dict(answer.json())
+
+    with auditing(BROKER_PROJECT, broker.names.events) as audit, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, sent) for sent in events]
+        for _ in range(2):
+            with process(settings) as (served, _client):
+                done = sum(each.done() for each in asked)
+                until(lambda done=done: sum(each.done() for each in asked) > done + 150, "some are answered")
+                served.kill()
+        with process(settings):
+            answers = [each.result() for each in asked]
+        with running(job):
+            until(lambda: left(broker) == 0, "the job has all of it")
+        sent_all = Sent.of(market(), collect(audit))
+    assert sent_all.messages >= len(events) == len({(told["customer"], told["seq"]) for told in answers})
+    assert wrong(reconciled(settings, job, sent_all)) == {}
 
 
 def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
