@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 
@@ -22,6 +22,8 @@ from serving.standing import Standing
 MOST_BODY_BYTES = 1 << 20  # the job takes no larger event
 MOST_AT_ONCE = 500  # events of a batch: some milliseconds
 PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty milliseconds on Google Cloud
+# FastAPI would tell paths and messages of errors, which may name customers; what may be told is in observing.py.
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 EventTime = Annotated[
     str | None, Query(description="RFC 3339, for events without a time of their own; default: now")
 ]
@@ -54,8 +56,9 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     add_events(asked, service, assessed, attempted)
     add_questions(asked, service)
     made = FastAPI(
-        title=f"riskstream: {service.use_case.name}", version="1", lifespan=lifespan, exception_handlers=handlers(),
+        title=f"riskstream: {service.use_case.name}", version="1", lifespan=lifespan, telemetry=NO_TELEMETRY,
         description="Risk of a customer, event by event: the engine of the streaming job for callers that wait.",
+        exception_handlers=handlers(),
     )  # fmt: skip
     made.include_router(asked)
     made.include_router(health(service))

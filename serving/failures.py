@@ -1,5 +1,9 @@
-"""What every failure is answered with: a problem (RFC 9457) that says what was found and what to do."""
+"""What every failure is answered with: a problem (RFC 9457) that says what was found and what to do.
 
+Those that are not the caller's fault are logged as well, with the trace and without the path: it may name a customer.
+"""
+
+import logging
 from typing import Any
 
 from fastapi import Request
@@ -10,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from features.events import BadEvent
 from features.record import BadRecord
+from pipeline import tracing
 from pipeline.pubsub import PubSubRefused, PubSubUnavailable
 from pipeline.store import StoreUnavailable
 from serving.access import Forbidden, ProviderUnavailable, Refused
@@ -18,6 +23,9 @@ from serving.answers import Problem
 DEADLINE_S = 2.0  # of an answer: a caller who waits longer has gone
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
 OURS = "tell who runs this service"
+
+
+logger = logging.getLogger(__name__)
 
 
 class TooLarge(Exception):
@@ -55,8 +63,11 @@ def handlers() -> dict[Any, Any]:
     return {**dict.fromkeys(FAILURES, known), RequestValidationError: bad_query, HTTPException: missed}
 
 
-async def known(_: Request, error: Exception) -> JSONResponse:
+async def known(request: Request, error: Exception) -> JSONResponse:
     status, title, advice = next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)
+    if status >= 500:
+        trace = tracing.trace_id(tracing.parent_of(request.headers))
+        logger.warning("answered %d: %s: %s", status, title, error, extra={"trace_id": trace})
     reason = error.reason if isinstance(error, BadEvent) else None
     detail = error.detail if isinstance(error, BadEvent) else str(error)
     return problem(status, title, "; ".join(filter(None, (detail, advice))), reason)

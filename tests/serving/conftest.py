@@ -1,5 +1,6 @@
 """The service of the market use case on a real Redis and a real Pub/Sub, on a port of its own."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -125,13 +126,17 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def process(settings: Settings, *flags: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def process(
+    settings: Settings, *flags: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """`riskstream serve` as a process of its own, ready; killed at the end if it has not ended."""
     command = [
-        sys.executable, "-m", "riskstream", "serve", "--use-case", str(MARKET), "--bundle", settings.bundle,
-        "--project", PROJECT, "--redis-url", settings.redis_url, "--port", str(settings.port), "--cold", *flags,
+        sys.executable, "-m", "riskstream", "--log", "json", "serve", "--use-case", str(MARKET), "--cold",
+        "--bundle", settings.bundle, "--project", PROJECT, "--redis-url", settings.redis_url,
+        "--port", str(settings.port), *flags,
     ]  # fmt: skip
-    served = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    told = {**os.environ, **environment}
+    served = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=told)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as client:
             within(60, lambda: is_ready(client) or served.poll() is not None)

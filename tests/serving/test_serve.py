@@ -1,16 +1,21 @@
 """`riskstream serve`: what it refuses at once, and that it ends when all in flight is answered."""
 
+import json
 import signal
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import HTTPServer
 
 import pytest
 
+from pipeline import tracing
 from serving.settings import Settings
 from tests.commands import Run
 from tests.pipeline.broker import PROJECT, Broker
 from tests.pipeline.market import MARKET, START_US, market, payment
 from tests.pipeline.servers import RedisServer
+from tests.pipeline.test_watching import PARENT, TRACE, Collector
 from tests.serving.conftest import body_of, process
 
 
@@ -70,3 +75,29 @@ def test_what_is_in_flight_is_answered_before_the_end(
         assert served.wait(30) == 0
     with process(settings) as (_, client):
         assert client.get("/v1/customers/ann").json()["events"] == 1
+
+
+def test_a_request_belongs_to_its_callers_trace(
+    settings: Settings, broker: Broker, redis_server: RedisServer
+) -> None:
+    """A span for it, the traceparent in what is published, the trace in a failure's log; and nobody is named."""
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        server.spans = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = {tracing.ENDPOINT: f"http://127.0.0.1:{server.server_port}", tracing.SAMPLER: "always_on"}
+        body, headers = body_of(payment(market(), "p1", START_US, "ann", None, 1.0)), {"traceparent": PARENT}
+        with process(settings, **where) as (served, client):
+            assert client.post("/v1/events/payment", content=body, headers=headers).status_code == 200
+            with redis_server.frozen():
+                assert client.get("/v1/customers/ann", headers=headers).status_code == 503
+            served.send_signal(signal.SIGTERM)
+            assert served.stderr
+            log = [json.loads(line) for line in served.stderr]
+        server.shutdown()
+    assert {(s.name, s.trace_id.hex()) for s in server.spans} == {("request", TRACE)}  # type: ignore[attr-defined]
+    assert {span.parent_span_id.hex() for span in server.spans} == {PARENT[36:52]}  # type: ignore[attr-defined]
+    (published,) = broker.messages(broker.names.events, 1)
+    assert published.attributes["traceparent"] == PARENT
+    (failure,) = [line for line in log if line["logger"] == "serving.failures"]
+    assert failure["trace_id"] == TRACE and "answered 503" in failure["message"]
+    assert "ann" not in json.dumps(log) + str(server.spans)  # type: ignore[attr-defined]
