@@ -12,7 +12,7 @@ from deploy.images.digests import DOCKERFILE, NoDigest, bases, main, pinned
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = DOCKERFILE.read_text()
-SHIPPED = ("worker", "training")
+SHIPPED = ("worker", "training", "serving")
 COMPILERS = re.compile(r"\b(gcc|g\+\+|clang|make|build-essential|cargo|rustc|python3-dev)\b")
 INSTALL = re.compile(r"uv pip (?:sync|install|check) [^&|;\n]*")
 
