@@ -1,6 +1,6 @@
-"""The REST service in Kubernetes: pods may do little, every name, port and path is one that exists, stages agree with their jobs.
+"""The REST service in Kubernetes: pods may do little, names, ports and paths exist, stages agree with their jobs.
 
-kubernetes-validate has the schemas of Kubernetes itself; of what Google and the Gateway API add, references are followed here.
+kubernetes-validate has the schemas of Kubernetes itself; of what Google and the Gateway API add, references are followed.
 """
 
 import re
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ def settings(overlay: str) -> dict[str, str]:
 
 
 def flags(words: list[str]) -> dict[str, str]:
-    return {name: value for name, value in zip(words, words[1:], strict=False) if name.startswith("--")}
+    return {name: value for name, value in pairwise(words) if name.startswith("--")}
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in SERVING.glob("*/kustomization.yaml")))
