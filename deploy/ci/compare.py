@@ -19,7 +19,9 @@ from pipeline.metrics import LATENCY, PROMPT_S, REQUESTS, SLOW
 TIMEOUT_S = 10.0
 INTERVAL_S = 30.0
 LEAST_REQUESTS = 200  # of the canary; of fewer, one slow answer would decide
-MOST_MORE_SLOW = 0.01  # a tenth of what the fastest burn-rate alert of the objective, 99.9 %, would be told for
+MOST_MORE_SLOW = (
+    0.01  # a tenth of what the fastest burn-rate alert of the objective, 99.9 %, would be told for
+)
 MOST_TIMES = 2.0  # the 99th percentile is read off a histogram whose bounds are a factor of two apart
 TRACKS = ("stable", "canary")
 
@@ -46,7 +48,9 @@ def fault(stable: Figures, canary: Figures) -> str:
     if canary.requests < LEAST_REQUESTS:
         return ""
     if canary.slow_share > stable.slow_share + MOST_MORE_SLOW:
-        return f"slow or failed: {canary.slow_share:.2%} of its requests, {stable.slow_share:.2%} of the others"
+        return (
+            f"slow or failed: {canary.slow_share:.2%} of its requests, {stable.slow_share:.2%} of the others"
+        )
     if canary.p99_s > max(PROMPT_S, MOST_TIMES * stable.p99_s):
         return f"99 % within {canary.p99_s * 1e3:.0f} ms, of the others within {stable.p99_s * 1e3:.0f} ms"
     return ""
@@ -85,7 +89,9 @@ def watch(url: str, token: str, minutes: int) -> None:
             break
         time.sleep(min(INTERVAL_S, left))
     if canary.requests < LEAST_REQUESTS:
-        raise Worse(f"found {canary.requests:.0f} requests, expected {LEAST_REQUESTS}: wait longer, or send some")
+        raise Worse(
+            f"found {canary.requests:.0f} requests, expected {LEAST_REQUESTS}: wait longer, or send some"
+        )
 
 
 if __name__ == "__main__":

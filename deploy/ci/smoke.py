@@ -37,7 +37,10 @@ def faults(url: str, token: str) -> Iterator[str]:
     asked = {
         "GET /v1/model without a token": (ask(f"{url}/v1/model")[0], 401),
         "GET /v1/model": (model[0], 200),
-        f"GET /v1/customers/{NOBODY}, which reads Redis": (ask(f"{url}/v1/customers/{NOBODY}", token)[0], 404),
+        f"GET /v1/customers/{NOBODY}, which reads Redis": (
+            ask(f"{url}/v1/customers/{NOBODY}", token)[0],
+            404,
+        ),
         f"POST {scored} of an empty event": (ask(f"{url}{scored}", token, {})[0], 422),
     }
     print(json.dumps(model[1]))
