@@ -1,4 +1,7 @@
-"""Rolling the REST service out: what the scripts tell the cluster, and when a canary is worse. Google's programs are replaced."""
+"""Rolling the REST service out: what scripts tell the cluster, and when a canary is worse.
+
+Programs of Google's and Kubernetes' that need the network are replaced.
+"""
 
 import json
 import os
@@ -27,13 +30,14 @@ def cluster(tmp_path: Path) -> Path:
     """A folder of programs, each of which writes down how it was called; kubectl renders for real."""
     rendered("production")  # skips where there is no kubectl
     (tmp_path / "production.yaml").write_text(yaml.safe_dump_all(rendered("production")))
-    say = (
-        f'echo "$(basename "$0") $*" | tr -s "[:space:]" " " >> {tmp_path}/calls; echo >> {tmp_path}/calls\n'
-    )
-    kubectl = f'case "$*" in "kustomize "*) cat {tmp_path}/production.yaml; exit;; *apply*) cat >> {tmp_path}/applied;; esac\n'
-    for name, script in {"kubectl": kubectl + say, "sleep": say, "python3": say}.items():
+    calls = tmp_path / "calls"
+    say = f'echo "$(basename "$0") $*" | tr -s "[:space:]" " " >> {calls}; echo >> {calls}'
+    render = f'case "$*" in "kustomize "*) cat {tmp_path}/production.yaml; exit;; esac'
+    keep = f'case "$*" in *apply*) cat >> {tmp_path}/applied;; esac'
+    programs = {"kubectl": f"{render}\n{keep}\n{say}", "sleep": say, "python3": say}
+    for name, script in programs.items():
         program = tmp_path / name
-        program.write_text(f"#!/bin/sh\n{script}")
+        program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
     return tmp_path
 

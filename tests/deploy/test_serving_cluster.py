@@ -1,6 +1,7 @@
 """The REST service in Kubernetes: pods may do little, names, ports and paths exist, stages agree with their jobs.
 
-kubernetes-validate has the schemas of Kubernetes itself; of what Google and the Gateway API add, references are followed.
+kubernetes-validate has the schemas of Kubernetes itself; of what Google and the Gateway API add, only references are
+followed here.
 """
 
 import re
