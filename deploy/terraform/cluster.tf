@@ -56,7 +56,7 @@ resource "google_compute_router_nat" "cluster" {
 resource "google_container_cluster" "riskstream" {
   for_each = local.serves
 
-  name                = "riskstream"
+  name                = "riskstream-serving"
   location            = var.region
   enable_autopilot    = true
   deletion_protection = true
