@@ -99,9 +99,12 @@ images: worker ## what can be shown of the images without Docker: packages, entr
 	$(call INSTALL,serving)
 	@for each in worker training serving; do \
 		echo "Compiling the kernel of $$each for any processor"; \
-		NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=build/$$each/numba build/$$each/bin/python -P -m features.kernel || exit 1; \
+		for part in features.kernel export; do \
+			NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=build/$$each/numba build/$$each/bin/python -P -m $$part || exit 1; \
+		done; \
 		deploy/images/check build/$$each riskstream usecase check usecases/offboarding.yaml >/dev/null || exit 1; \
 		deploy/images/check build/$$each python -m features.kernel > build/$$each/kernel.log || exit 1; \
+		deploy/images/check build/$$each python -m export >> build/$$each/kernel.log || exit 1; \
 		grep -q 'data loaded' build/$$each/kernel.log || exit 1; \
 		! grep 'data saved' build/$$each/kernel.log || { echo "the kernel was compiled again" >&2; exit 1; }; \
 	done
