@@ -1,4 +1,4 @@
-"""Compiles the policy before its first use (`python -m export`): seconds, once for each version. Images are built so."""
+"""Compiles the policy before its first use (`python -m export`): seconds, once for each version. Images have it."""
 
 import numpy as np
 
