@@ -20,7 +20,7 @@ import yaml
 
 from pipeline.metrics import IN_FLIGHT
 from serving.api import DEADLINE_S
-from serving.run import END_S
+from serving.run import END_S, KEEP_ALIVE_S
 from tests.deploy.test_batch_jobs import VERSION, named, pods
 from tests.test_readme import parse
 
@@ -157,6 +157,11 @@ def test_a_pod_that_ends_answers_what_it_has_been_asked(overlay: str) -> None:
         sleep = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert sleep > until_unseen
         assert pod["terminationGracePeriodSeconds"] > sleep + END_S
+
+
+def test_an_idle_connection_is_closed_by_the_gateway_first() -> None:
+    """It keeps them for 600 s; a request on one that we have just closed would be answered with 502."""
+    assert KEEP_ALIVE_S > 600
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
