@@ -1,63 +1,63 @@
 # What the gateway of deploy/kubernetes/serving/base/gateway.yaml names: an address, a certificate, TLS 1.2 at least, and rules for
-# who may ask how often. All are called riskstream-api; a test compares both.
+# who may ask how often. All are called riskstream-serving; a test compares both.
 
-resource "google_compute_global_address" "api" {
+resource "google_compute_global_address" "serving" {
   for_each = local.serves
 
-  name = "riskstream-api"
+  name = "riskstream-serving"
 }
 
 # The certificate is there before the name points to us: a record of its own proves that the name is ours.
-resource "google_certificate_manager_dns_authorization" "api" {
+resource "google_certificate_manager_dns_authorization" "serving" {
   for_each = local.serves
 
-  name   = "riskstream-api"
+  name   = "riskstream-serving"
   domain = var.serving.host
 
   depends_on = [google_project_service.used]
 }
 
-resource "google_certificate_manager_certificate" "api" {
+resource "google_certificate_manager_certificate" "serving" {
   for_each = local.serves
 
-  name = "riskstream-api"
+  name = "riskstream-serving"
 
   managed {
     domains            = [var.serving.host]
-    dns_authorizations = [google_certificate_manager_dns_authorization.api[each.key].id]
+    dns_authorizations = [google_certificate_manager_dns_authorization.serving[each.key].id]
   }
 }
 
-resource "google_certificate_manager_certificate_map" "api" {
+resource "google_certificate_manager_certificate_map" "serving" {
   for_each = local.serves
 
-  name = "riskstream-api"
+  name = "riskstream-serving"
 
   depends_on = [google_project_service.used]
 }
 
-resource "google_certificate_manager_certificate_map_entry" "api" {
+resource "google_certificate_manager_certificate_map_entry" "serving" {
   for_each = local.serves
 
-  name         = "riskstream-api"
-  map          = google_certificate_manager_certificate_map.api[each.key].name
-  certificates = [google_certificate_manager_certificate.api[each.key].id]
+  name         = "riskstream-serving"
+  map          = google_certificate_manager_certificate_map.serving[each.key].name
+  certificates = [google_certificate_manager_certificate.serving[each.key].id]
   hostname     = var.serving.host
 }
 
-resource "google_compute_ssl_policy" "api" {
+resource "google_compute_ssl_policy" "serving" {
   for_each = local.serves
 
-  name            = "riskstream-api"
+  name            = "riskstream-serving"
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
 }
 
 # Who asks without a good token gets nothing in any case; this keeps them from asking a million times.
-resource "google_compute_security_policy" "api" {
+resource "google_compute_security_policy" "serving" {
   for_each = local.serves
 
-  name = "riskstream-api"
+  name = "riskstream-serving"
 
   rule {
     priority    = 100

@@ -61,7 +61,7 @@ output "redis_range" {
 output "serving_records" {
   description = "What has to be said of the REST service's name in its DNS zone; null without a REST service."
   value = var.serving == null ? null : {
-    address     = { name = var.serving.host, type = "A", data = google_compute_global_address.api["serving"].address }
-    certificate = one(google_certificate_manager_dns_authorization.api["serving"].dns_resource_record)
+    address     = { name = var.serving.host, type = "A", data = google_compute_global_address.serving["serving"].address }
+    certificate = one(google_certificate_manager_dns_authorization.serving["serving"].dns_resource_record)
   }
 }

@@ -64,7 +64,7 @@ def test_a_release_applies_a_stage_with_its_image_and_waits(cluster: Path) -> No
     assert len(applied) == len(rendered("production"))
     images = set(re.findall(r"image: (\S+)", (cluster / "applied").read_text()))
     assert images == {IMAGE}
-    assert "rollout status deployment/riskstream-api" in calls(cluster)[-1]
+    assert "rollout status deployment/serving" in calls(cluster)[-1]
 
 
 def test_a_canary_gets_a_tenth_and_gives_it_back(cluster: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_canary_gets_a_tenth_and_gives_it_back(cluster: Path) -> None:
     assert steps == ["apply", "scale", "rollout", "patch", "sleep", "compare", "patch", "sleep", "scale"]
     assert [weights(call) for call in told if " patch " in call] == [[90, 10], [100, 0]]
     assert told[5].endswith("deploy.ci.compare https://prometheus.example.com 5")
-    assert told[-1].endswith("scale deployment/riskstream-api-canary --replicas=0")
+    assert told[-1].endswith("scale deployment/serving-canary --replicas=0")
 
 
 def test_a_canary_that_is_worse_fails_the_release_and_gives_its_requests_back(cluster: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_canary_that_is_worse_fails_the_release_and_gives_its_requests_back(cl
 def test_the_weights_that_a_canary_changes_are_those_of_both_tracks() -> None:
     (route,) = [each for each in rendered("production") if each["kind"] == "HTTPRoute"]
     names = [each["name"] for each in route["spec"]["rules"][0]["backendRefs"]]
-    assert names == ["riskstream-api", "riskstream-api-canary"]
+    assert names == ["serving", "serving-canary"]
 
 
 GOOD = Figures(requests=10_000, slow=5, p99_s=0.04)

@@ -245,7 +245,7 @@ def test_only_the_gateway_and_the_collectors_get_in(overlay: str) -> None:
     for metadata, _ in pods(rendered(overlay)):
         for policy in policies.values():
             assert policy["podSelector"]["matchLabels"].items() <= metadata["labels"].items()
-    gateway, collectors = policies["api"]["ingress"]
+    gateway, collectors = policies["serving"]["ingress"]
     assert {each["ipBlock"]["cidr"] for each in gateway["from"]} == FRONT_ENDS
     assert [each["port"] for each in gateway["ports"]] == [8080]
     (source,) = collectors["from"]
@@ -295,3 +295,21 @@ def test_an_identity_is_one_of_this_project(overlay: str) -> None:
     assert {pod["serviceAccountName"] for _, pod in pods(rendered(overlay))} == {name}
     images = {container(each)["image"] for each in named(rendered(overlay), "Deployment")}
     assert all(re.fullmatch(rf"\S+/{project}/riskstream/serving:\d\S+", image) for image in images)
+
+
+@pytest.mark.parametrize(
+    "file", ["docs/runbook.md", "docs/deploy.md", "deploy/ci/canary", "deploy/ci/serving"]
+)
+def test_what_people_and_scripts_ask_the_cluster_for_is_there(file: str) -> None:
+    """KIND NAME and KIND/NAME after the namespace, as kubectl takes them."""
+    made = {(each["kind"].lower(), each["metadata"]["name"]) for each in rendered("production")}
+    text = (ROOT / file).read_text()
+    lines = [line for line in text.splitlines() if re.search(r"kubectl --namespace|^\t?\$in_cluster", line)]
+    found = re.findall(
+        r"\b(deployment|httproute|horizontalpodautoscaler|gateway)[ /]([a-z][\w-]+)", "\n".join(lines)
+    )
+    assert lines and set(found) <= made
+    assert set(re.findall(r"--namespace[ =](\S+?)[ \"]", "\n".join(lines))) <= {
+        "riskstream-serving",
+        "riskstream",
+    }

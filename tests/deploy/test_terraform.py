@@ -261,14 +261,14 @@ def test_what_the_gateway_names_is_made() -> None:
         "google_compute_security_policy": policy["securityPolicy"],
         "google_compute_ssl_policy": tls["sslPolicy"],
     }
-    assert {kind: SERVING[f"{kind}.api"]["name"] for kind in named} == named
+    assert {kind: SERVING[f"{kind}.serving"]["name"] for kind in named} == named
     example = (FOLDER / f"{overlay}.tfvars.example").read_text()
     (host,) = cluster.only(overlay, "HTTPRoute")["spec"]["hostnames"]
     assert f'host = "{host}"' in example
 
 
 def test_nobody_asks_without_end_and_health_is_not_for_everybody() -> None:
-    rules = {rule["action"]: rule for rule in RESOURCES["google_compute_security_policy.api"]["rule"]}
+    rules = {rule["action"]: rule for rule in RESOURCES["google_compute_security_policy.serving"]["rule"]}
     (limit,) = rules["throttle"]["rate_limit_options"]
     assert (limit["enforce_on_key"], limit["exceed_action"]) == ("IP", "deny(429)")
     (prefix,) = cluster.only("production", "HTTPRoute")["spec"]["rules"][0]["matches"]
