@@ -283,6 +283,8 @@ def test_a_stage_serves_what_its_job_assesses(overlay: str) -> None:
     if overlay == "dev":  # its job's file is for a first try, on a Redis without TLS
         told = {name: told[name] for name in ("project", "use_case", "bundle")}
     assert {name: job[name] for name in told} == told
+    for deployment in named(rendered(overlay), "Deployment"):
+        assert ("--cold" in container(deployment)["args"]) == job.get("cold", False)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
