@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from pipeline.metrics import IN_FLIGHT
-from serving.api import DEADLINE_S
+from serving.failures import DEADLINE_S
 from serving.run import END_S, KEEP_ALIVE_S
 from tests.deploy.test_batch_jobs import VERSION, named, pods
 from tests.test_readme import parse
