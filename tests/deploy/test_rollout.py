@@ -19,7 +19,7 @@ import yaml
 
 from deploy.ci.compare import LEAST_REQUESTS, Figures, fault
 from pipeline.metrics import METRICS
-from tests.deploy.test_serving_cluster import rendered
+from tests.deploy.manifests import rendered
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = "europe-west1-docker.pkg.dev/bank-development/riskstream/serving:0.2.0"

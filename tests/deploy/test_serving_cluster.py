@@ -5,13 +5,8 @@ followed here.
 """
 
 import re
-import shutil
-import subprocess
-from functools import cache
 from ipaddress import ip_address, ip_network
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import kubernetes_validate
@@ -21,50 +16,23 @@ import yaml
 from pipeline.metrics import IN_FLIGHT
 from serving.failures import DEADLINE_S
 from serving.run import END_S, KEEP_ALIVE_S
+from tests.deploy.manifests import (
+    OVERLAYS,
+    ROOT,
+    SERVING,
+    TRACKS,
+    container,
+    flags,
+    of_track,
+    only,
+    rendered,
+    settings,
+)
 from tests.deploy.test_batch_jobs import VERSION, named, pods
 from tests.test_readme import parse
 
-ROOT = Path(__file__).parent.parent.parent
-SERVING = ROOT / "deploy/kubernetes/serving"
-OVERLAYS = sorted(path.name for path in (SERVING / "overlays").iterdir())
-TRACKS = ("stable", "canary")
 FOREIGN = ("gateway.networking.k8s.io/", "networking.gke.io/", "monitoring.googleapis.com/")
 FRONT_ENDS = {"35.191.0.0/16", "130.211.0.0/22"}  # Google's proxies and health checks
-
-Manifest = dict[str, Any]
-
-
-@cache
-def rendered(overlay: str) -> list[Manifest]:
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    words = ["kubectl", "kustomize", str(SERVING / "overlays" / overlay)]
-    return list(yaml.safe_load_all(subprocess.run(words, check=True, capture_output=True).stdout))
-
-
-def only(overlay: str, kind: str) -> Manifest:
-    (found,) = named(rendered(overlay), kind)
-    return found
-
-
-def of_track(overlay: str, kind: str, track: str) -> Manifest:
-    (found,) = [
-        each for each in named(rendered(overlay), kind) if each["metadata"]["labels"]["track"] == track
-    ]
-    return found
-
-
-def container(deployment: Manifest) -> Manifest:
-    (found,) = deployment["spec"]["template"]["spec"]["containers"]
-    return found
-
-
-def settings(overlay: str) -> dict[str, str]:
-    return only(overlay, "ConfigMap")["data"]
-
-
-def flags(words: list[str]) -> dict[str, str]:
-    return {name: value for name, value in pairwise(words) if name.startswith("--")}
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in SERVING.glob("*/kustomization.yaml")))

@@ -15,7 +15,7 @@ from hcl2 import SerializationOptions
 
 from deploy.terraform import FOLDER, declarations
 from pipeline import tables, topics
-from tests.deploy import test_serving_cluster as cluster
+from tests.deploy import manifests as cluster
 from tests.test_readme import parse
 
 ROOT = Path(__file__).parent.parent.parent
