@@ -96,17 +96,23 @@ worker: setup ## show that a worker starts with nothing but its own packages (bu
 
 images: worker ## what can be shown of the images without Docker: packages, entry points, no rights, no compiling
 	$(call INSTALL,training)
-	@for each in worker training; do \
+	$(call INSTALL,serving)
+	@for each in worker training serving; do \
 		echo "Compiling the kernel of $$each for any processor"; \
-		NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=build/$$each/numba build/$$each/bin/python -P -m features.kernel || exit 1; \
+		for part in features.kernel export; do \
+			NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=build/$$each/numba build/$$each/bin/python -P -m $$part || exit 1; \
+		done; \
 		deploy/images/check build/$$each riskstream usecase check usecases/offboarding.yaml >/dev/null || exit 1; \
 		deploy/images/check build/$$each python -m features.kernel > build/$$each/kernel.log || exit 1; \
+		deploy/images/check build/$$each python -m export >> build/$$each/kernel.log || exit 1; \
 		grep -q 'data loaded' build/$$each/kernel.log || exit 1; \
 		! grep 'data saved' build/$$each/kernel.log || { echo "the kernel was compiled again" >&2; exit 1; }; \
 	done
 	deploy/images/check build/worker python -c 'import apache_beam.runners.worker.sdk_worker_main, pipeline.graph' >/dev/null
 	deploy/images/check build/training python -c 'import mlflow, training.retrain, pipeline.backfill, pipeline.scoring' >/dev/null
 	deploy/images/check build/training riskstream retrain --help >/dev/null
+	deploy/images/check build/serving python -c 'import serving.run' >/dev/null
+	deploy/images/check build/serving riskstream serve --help >/dev/null
 
 digests: ## write the digests of the images' bases into deploy/images/Dockerfile (needs Docker and the network)
 	python3 -m deploy.images.digests

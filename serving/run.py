@@ -25,7 +25,8 @@ from serving.service import Service
 from serving.settings import Settings
 
 CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
-END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 30
+END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 35
+KEEP_ALIVE_S = 620  # longer than Google's load balancers, 600 s: who closes first may lose a request
 SWITCH_S = 0.0005  # a thread that comes back from Redis or ONNX waits this long for the one in Python; by default 5 ms
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -107,6 +108,6 @@ def serve(application: object, settings: Settings) -> None:
     config = uvicorn.Config(
         application, host=settings.host, port=settings.port, root_path=settings.root_path,
         access_log=False, log_config=None, server_header=False,
-        timeout_graceful_shutdown=END_S, lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=END_S, lifespan="on",
     )  # fmt: skip
     uvicorn.Server(config).run()

@@ -1,5 +1,6 @@
 """docs/deploy.md: every command can be read by a shell, is of a known program, and says where it was not run."""
 
+import importlib.util
 import re
 import shlex
 from dataclasses import fields
@@ -14,8 +15,19 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/deploy.md").read_text()
 BLOCKS = re.findall(r"(?:^\*([^*\n]+)\*\n\n)?^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 RUN_HERE = {"riskstream", "make", "eval", "export", "source", "python"}
-CLOUD = {"gcloud", "terraform", "docker"}
-GCLOUD_GROUPS = {"auth", "config", "services", "redis", "secrets", "storage", "pubsub", "dataflow"}
+CLOUD = {"gcloud", "terraform", "docker", "kubectl", "curl"}
+SCRIPTS = {"deploy/ci/serving", "deploy/ci/canary"}  # they tell kubectl
+GCLOUD_GROUPS = {
+    "auth",
+    "config",
+    "services",
+    "redis",
+    "secrets",
+    "storage",
+    "pubsub",
+    "dataflow",
+    "container",
+}
 
 
 def commands(block: str) -> list[list[str]]:
@@ -26,7 +38,7 @@ def commands(block: str) -> list[list[str]]:
 @pytest.mark.parametrize(("note", "block"), BLOCKS, ids=lambda text: text[:40])
 def test_every_command_can_be_read(note: str, block: str) -> None:
     for words in commands(block):
-        assert words[0] in RUN_HERE | CLOUD | {"jq"}
+        assert words[0] in RUN_HERE | CLOUD | SCRIPTS | {"jq"}
         flags = [word for word in words if word.startswith("-")]
         assert all(re.fullmatch(r"--?[a-z]+(-[a-z]+)*(=.*)?|-", flag) for flag in flags), flags
         if words[0] == "gcloud":
@@ -35,10 +47,34 @@ def test_every_command_can_be_read(note: str, block: str) -> None:
             assert words[1] == "-chdir=deploy/terraform" and words[2] in {"init", "apply", "output"}
 
 
+def test_what_a_cluster_is_told_exists() -> None:
+    told = [words for _, block in BLOCKS for words in commands(block)]
+    assert {words[0] for words in told} >= SCRIPTS
+    for words in told:
+        if words[0] in SCRIPTS:
+            assert (ROOT / words[0]).is_file()
+            assert (ROOT / "deploy/kubernetes/serving/overlays" / words[1]).is_dir()
+        if "-k" in words:
+            assert (ROOT / words[words.index("-k") + 1] / "kustomization.yaml").is_file()
+        if words[0] == "python":
+            assert importlib.util.find_spec(words[2])
+    made = (ROOT / "deploy/terraform/cluster.tf").read_text()
+    clusters = [words[words.index("get-credentials") + 1] for words in told if "get-credentials" in words]
+    assert clusters and all(f'= "{name}"' in made for name in clusters)
+    outputs = set(
+        re.findall(r'^output "(\w+)"', (ROOT / "deploy/terraform/outputs.tf").read_text(), re.MULTILINE)
+    )
+    assert {words[-1] for words in told if words[0] == "terraform" and words[2] == "output"} <= outputs
+
+
 @pytest.mark.parametrize(("note", "block"), BLOCKS, ids=lambda text: text[:40])
 def test_what_could_not_be_run_says_so(note: str, block: str) -> None:
     programs = {words[0] for words in commands(block)}
-    is_remote = bool(programs & CLOUD) or "bank-production" in block or "deploy/env/production.yaml" in block
+    is_remote = (
+        bool(programs & (CLOUD | SCRIPTS))
+        or "bank-production" in block
+        or "deploy/env/production.yaml" in block
+    )
     assert bool(note) == is_remote
     assert not note or re.search(r"[Nn]ot run", note)
 

@@ -8,12 +8,15 @@ locals {
     launcher = "Launches and updates jobs, promotes and rolls back models"
     builder  = "Builds and pushes images"
     schedule = "Starts the batch jobs by the clock"
+    serving  = "The REST service"
+    nodes    = "Nodes of the cluster"
   }
 
   project_roles = {
     worker   = ["roles/dataflow.worker"]
     training = ["roles/bigquery.jobUser", "roles/bigquery.readSessionUser"]
     launcher = ["roles/dataflow.developer", "roles/pubsub.viewer"]
+    nodes    = ["roles/container.defaultNodeServiceAccount"]
   }
   dataset_roles = {
     worker   = ["roles/bigquery.dataEditor"]
@@ -24,6 +27,7 @@ locals {
     worker   = ["roles/storage.objectViewer"]
     training = ["roles/storage.objectUser"]
     launcher = ["roles/storage.objectUser"]
+    serving  = ["roles/storage.objectViewer"]
   }
   staging_roles = {
     worker   = ["roles/storage.objectUser"]
@@ -32,12 +36,14 @@ locals {
   secret_roles = {
     worker   = ["roles/secretmanager.secretAccessor"]
     training = ["roles/secretmanager.secretAccessor"]
+    serving  = ["roles/secretmanager.secretAccessor"]
   }
   images_roles = {
     worker   = ["roles/artifactregistry.reader"]
     training = ["roles/artifactregistry.reader"]
     launcher = ["roles/artifactregistry.reader"]
     builder  = ["roles/artifactregistry.writer"]
+    nodes    = ["roles/artifactregistry.reader"]
   }
 }
 

@@ -41,7 +41,7 @@ resource "google_artifact_registry_repository" "images" {
   repository_id = "riskstream"
   location      = var.region
   format        = "DOCKER"
-  description   = "worker and training (deploy/images)"
+  description   = "worker, training and serving (deploy/images)"
 
   docker_config {
     immutable_tags = true # a tag that is running means one image

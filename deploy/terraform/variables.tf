@@ -92,7 +92,7 @@ variable "github_repository" {
 }
 
 variable "kubernetes_namespace" {
-  description = "Where deploy/kubernetes runs in a cluster of this project; null: no cluster has this yet."
+  description = "Where the batch jobs of deploy/kubernetes/base run in a cluster of this project; null: in none."
   type        = string
   default     = null
 }
@@ -133,4 +133,33 @@ variable "drift" {
     notify_url = optional(string)
   })
   default = null
+}
+
+variable "serving" {
+  description = "The REST service and a cluster for it; null: neither."
+  type = object({
+    host                = string                 # https://HOST/ai/
+    requests_per_minute = optional(number, 6000) # of one address; what is more is answered with 429
+    nodes_range         = optional(string, "10.81.0.0/20")
+    pods_range          = optional(string, "10.84.0.0/16")
+    services_range      = optional(string, "10.82.0.0/20")
+  })
+  default = null
+
+  validation {
+    condition     = var.serving == null ? true : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.serving.host))
+    error_message = "serving.host: expected a name such as prod.deblock.com, without https:// and without a path."
+  }
+
+  validation {
+    condition     = var.serving == null ? true : var.serving.requests_per_minute >= 60
+    error_message = "serving.requests_per_minute: expected 60 or more; one caller sends all its requests from one address."
+  }
+
+  validation {
+    condition = var.serving == null ? true : alltrue([
+      for range in [var.serving.nodes_range, var.serving.pods_range, var.serving.services_range] : can(cidrnetmask(range))
+    ])
+    error_message = "serving: expected ranges such as 10.84.0.0/16."
+  }
 }

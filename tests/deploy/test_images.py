@@ -1,5 +1,7 @@
 """The Dockerfile: what it copies exists, what it installs is what `make images` shows to work, nobody is root."""
 
+import inspect
+import json
 import re
 import subprocess
 from fnmatch import fnmatch
@@ -8,11 +10,13 @@ from typing import NamedTuple
 
 import pytest
 
+from commands.serving import serve
 from deploy.images.digests import DOCKERFILE, NoDigest, bases, main, pinned
+from tests.test_readme import knows
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = DOCKERFILE.read_text()
-SHIPPED = ("worker", "training")
+SHIPPED = ("worker", "training", "serving")
 COMPILERS = re.compile(r"\b(gcc|g\+\+|clang|make|build-essential|cargo|rustc|python3-dev)\b")
 INSTALL = re.compile(r"uv pip (?:sync|install|check) [^&|;\n]*")
 
@@ -97,6 +101,13 @@ def test_packages_are_installed_as_make_images_does(stage: str) -> None:
     assert in_image == in_make
 
 
+@pytest.mark.parametrize("stage", SHIPPED)
+def test_what_is_compiled_ahead_is_what_make_images_shows_to_be_enough(stage: str) -> None:
+    (made,) = re.findall(r"for part in ([\w. ]+);", (ROOT / "Makefile").read_text())
+    (built,) = (step.words for step in STAGES[f"{stage}-packages"] if step.verb == "RUN")
+    assert re.findall(r"NUMBA_CACHE_DIR=/opt/riskstream/numba \S+/python -m (\S+)", built) == made.split()
+
+
 def test_all_that_the_package_is_made_of_is_in_the_builder() -> None:
     setup = (ROOT / "setup.py").read_text()
     rooms = set(re.findall(r'"(\w+)\*"', setup)) | {
@@ -130,6 +141,17 @@ def test_only_the_temporary_folder_is_written_to(stage: str) -> None:
 def test_the_launcher_of_the_flex_template_finds_its_file() -> None:
     (installed,) = re.findall(r"FLEX_TEMPLATE_PYTHON_PY_FILE=\S+/site-packages/(\S+)", TEXT)
     assert (ROOT / installed).exists()
+
+
+def test_the_service_is_asked_for_its_health_where_it_listens() -> None:
+    steps = lineage("serving")
+    last = {step.verb: step.words for step in steps}
+    assert last["ENTRYPOINT"] == '["start", "riskstream"]'
+    words = json.loads(last["CMD"])
+    assert words == ["serve", "--host", "0.0.0.0"] and knows(tuple(words))
+    port = inspect.signature(serve).parameters["port"].default
+    assert last["EXPOSE"] == str(port)
+    assert f"http://127.0.0.1:{port}/health/live" in last["HEALTHCHECK"]
 
 
 def test_bases_are_those_of_the_lock() -> None:

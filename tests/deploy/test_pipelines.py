@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ CI = ROOT / "deploy/ci"
 GITHUB = sorted((CI / "github").glob("*.yaml"))
 CLOUD_BUILD = CI / "cloudbuild.yaml"
 FILE = re.compile(r"\bdeploy/[\w./-]+")
+DOCKERFILE = (ROOT / "deploy/images/Dockerfile").read_text()
+SHIPPED = [
+    name for name in re.findall(r"^FROM base AS (\w+)$", DOCKERFILE, re.MULTILINE) if name != "builder"
+]
+MODULE = re.compile(r"python3 -m (deploy[\w.]+)")
 SUBSTITUTION = re.compile(r"(?<!\$)\$\{?([A-Z_][A-Z0-9_]*)")
 OWN_SUBSTITUTIONS = {"PROJECT_ID"}  # those of Cloud Build itself that are used
 
@@ -96,6 +102,42 @@ def test_no_workflow_may_write_and_none_knows_a_secret(file: Path) -> None:
 def test_nothing_that_people_type_becomes_part_of_a_script(file: Path) -> None:
     """Inputs go through the environment, so that a shell never reads them as commands."""
     assert [text for text in scripts(file) if "${{" in text] == []
+
+
+@pytest.mark.parametrize("file", [*GITHUB, CLOUD_BUILD], ids=lambda file: file.name)
+def test_modules_exist_and_need_no_package(file: Path) -> None:
+    """They run where nothing but Python is: of ours they read only the names of metrics."""
+    for module in MODULE.findall(file.read_text()):
+        words = [sys.executable, "-S", "-c", f"import {module}"]
+        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_every_image_is_built_started_and_scanned() -> None:
+    for name in ("check.yaml", "release.yaml"):
+        jobs = load(CI / "github" / name)["jobs"].values()
+        (matrix,) = [job["strategy"]["matrix"] for job in jobs if "strategy" in job]
+        assert matrix == {"target": SHIPPED}
+    loops = re.findall(r"for target in ([\w ]+);", CLOUD_BUILD.read_text())
+    assert len(loops) == 3 and {tuple(loop.split()) for loop in loops} == {tuple(SHIPPED)}
+
+
+def test_production_alone_tries_a_canary_first() -> None:
+    jobs = load(CI / "github/release.yaml")["jobs"]
+    assert [name for name, job in jobs.items() if job.get("with", {}).get("canary")] == ["production"]
+    steps = [step for job in load(CI / "github/serving.yaml")["jobs"].values() for step in job["steps"]]
+    told = [word for step in steps for word in re.findall(r"deploy[/.]ci[/.]\w+", step.get("run", ""))]
+    assert told == ["deploy/ci/canary", "deploy/ci/serving", "deploy.ci.smoke"]
+
+
+def test_the_cluster_that_pipelines_ask_for_is_terraform_s() -> None:
+    made = (ROOT / "deploy/terraform/cluster.tf").read_text()
+    (name,) = re.findall(
+        r'"google_container_cluster".*?^  name += "([\w-]+)"', made, re.MULTILINE | re.DOTALL
+    )
+    assert f"cluster_name: {name}\n" in (CI / "github/serving.yaml").read_text()
+    asked = re.findall(r"get-credentials (\S+)", CLOUD_BUILD.read_text())
+    assert asked and set(asked) == {name}
 
 
 def test_cloud_build_is_told_every_substitution() -> None:

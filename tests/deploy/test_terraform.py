@@ -15,6 +15,7 @@ from hcl2 import SerializationOptions
 
 from deploy.terraform import FOLDER, declarations
 from pipeline import tables, topics
+from tests.deploy import manifests as cluster
 from tests.test_readme import parse
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,6 +46,11 @@ def of_type(type: str) -> dict[str, dict[str, Any]]:
     return {name: body for name, body in RESOURCES.items() if name.startswith(f"{type}.")}
 
 
+def block_of(file: str, head: str) -> str:
+    """The text of one block, which begins with `head`."""
+    return (FOLDER / file).read_text().partition(head)[2].partition("\n}\n")[0]
+
+
 def local(file: str, name: str) -> Any:
     return next(block[name] for block in read(file)["locals"] if name in block)
 
@@ -69,7 +75,7 @@ def test_tables_of_terraform_are_tables_that_a_job_accepts() -> None:
 
 
 def test_every_table_has_its_retention() -> None:
-    text = (FOLDER / "variables.tf").read_text()
+    text = block_of("variables.tf", 'variable "retention_days"')
     assert set(re.findall(r"^    (\w+) += optional\(number", text, re.MULTILINE)) == set(tables.TABLES)
 
 
@@ -206,6 +212,86 @@ def test_what_a_job_is_told_are_settings_of_a_job() -> None:
     from dataclasses import fields
 
     known = {each.name for each in fields(settings.Settings)}
-    text = (FOLDER / "outputs.tf").read_text()
+    text = block_of("outputs.tf", 'output "job_environments"')
     told = set(re.findall(r"^      (\w+) +=", text, re.MULTILINE))
     assert {"project", "region", "bundle", "redis_url", "service_account", "subnetwork"} <= told <= known
+
+
+SERVING = {
+    name: body for name, body in RESOURCES.items() if body.get("for_each") == "${local.serves}"
+}  # what there is only with a REST service
+
+
+def test_the_cluster_is_private_and_pods_have_identities_of_their_own() -> None:
+    made = RESOURCES["google_container_cluster.riskstream"]
+    assert made["enable_autopilot"] is True
+    assert made["deletion_protection"] is True
+    assert made["private_cluster_config"][0]["enable_private_nodes"] is True
+    assert made["control_plane_endpoints_config"][0]["ip_endpoints_config"][0]["enabled"] is False
+    assert made["release_channel"][0]["channel"] == "REGULAR"
+    assert made["gateway_api_config"][0]["channel"] == "CHANNEL_STANDARD"
+    (nodes,) = made["cluster_autoscaling"][0]["auto_provisioning_defaults"]
+    assert nodes["service_account"] == '${google_service_account.accounts["nodes"].email}'
+
+
+@pytest.mark.parametrize("overlay", cluster.OVERLAYS)
+def test_the_pods_of_the_service_are_who_terraform_lets_them_be(overlay: str) -> None:
+    account = cluster.only(overlay, "ServiceAccount")["metadata"]
+    bound = RESOURCES["google_service_account_iam_member.serving"]
+    assert bound["member"].endswith(f".svc.id.goog[{account['namespace']}/{account['name']}]")
+    assert bound["role"] == "roles/iam.workloadIdentityUser"
+    name = account["annotations"]["iam.gke.io/gcp-service-account"].partition("@")[0]
+    assert (
+        bound["service_account_id"]
+        == f'${{google_service_account.accounts["{name[len("riskstream-") :]}"].name}}'
+    )
+
+
+def test_what_the_gateway_names_is_made() -> None:
+    overlay = "production"
+    gateway = cluster.only(overlay, "Gateway")
+    (address,) = gateway["spec"]["addresses"]
+    policy = cluster.of_track(overlay, "GCPBackendPolicy", "stable")["spec"]["default"]
+    tls = cluster.only(overlay, "GCPGatewayPolicy")["spec"]["default"]
+    named = {
+        "google_compute_global_address": address["value"],
+        "google_certificate_manager_certificate_map": gateway["metadata"]["annotations"][
+            "networking.gke.io/certmap"
+        ],
+        "google_compute_security_policy": policy["securityPolicy"],
+        "google_compute_ssl_policy": tls["sslPolicy"],
+    }
+    assert {kind: SERVING[f"{kind}.serving"]["name"] for kind in named} == named
+    example = (FOLDER / f"{overlay}.tfvars.example").read_text()
+    (host,) = cluster.only(overlay, "HTTPRoute")["spec"]["hostnames"]
+    assert f'host = "{host}"' in example
+
+
+def test_nobody_asks_without_end_and_health_is_not_for_everybody() -> None:
+    rules = {rule["action"]: rule for rule in RESOURCES["google_compute_security_policy.serving"]["rule"]}
+    (limit,) = rules["throttle"]["rate_limit_options"]
+    assert (limit["enforce_on_key"], limit["exceed_action"]) == ("IP", "deny(429)")
+    (prefix,) = cluster.only("production", "HTTPRoute")["spec"]["rules"][0]["matches"]
+    expression = rules["deny(404)"]["match"][0]["expr"][0]["expression"]
+    assert f"'{prefix['path']['value']}/health'" in expression
+    assert rules["deny(404)"]["priority"] < rules["throttle"]["priority"] < rules["allow"]["priority"]
+
+
+def test_the_service_publishes_events_and_reads_bundles_and_nothing_else() -> None:
+    assert {role for account, role in granted() if account == "serving"} == {
+        "roles/pubsub.publisher",
+        "roles/pubsub.viewer",
+        "roles/storage.objectViewer",
+        "roles/secretmanager.secretAccessor",
+    }
+    for name in ("serving", "looks"):
+        body = RESOURCES[f"google_pubsub_topic_iam_member.{name}"]
+        assert body["for_each"] == '${var.serving == null ? {} : local.of_role["events"]}'
+
+
+def test_what_the_service_is_told_is_what_its_pods_read() -> None:
+    text = block_of("outputs.tf", 'output "serving_environments"')
+    told = set(re.findall(r"^      ([A-Z_]+) +=", text, re.MULTILINE))
+    by_hand = {"RISKSTREAM_ISSUER", "RISKSTREAM_AUDIENCE", "RISKSTREAM_CALLERS"}
+    for overlay in cluster.OVERLAYS:
+        assert set(cluster.settings(overlay)) == told | by_hand
