@@ -73,8 +73,8 @@ def serve(
 
     curl -d @event.json 'http://127.0.0.1:8080/v1/events/transaction?reasons=true' assesses an event,
     /v1/scores/transaction tries it, GET /v1/customers/ID tells how a customer stands, GET /docs which routes and
-    fields there are, /health/live and /health/ready whether it is well. Ends on SIGTERM and Ctrl-C, when all that is
-    in flight is answered.
+    fields there are, /health/ready and /health/parts whether it and what it needs are well. Ends on SIGTERM and
+    Ctrl-C, when all that is in flight is answered.
     """
     access = access_of(issuer, audience, callers)
     if not access and not open_to_all and not is_loopback(host):

@@ -143,16 +143,22 @@ def guards(gate: Gate | None) -> list[object]:
 
 
 def health(service: Service) -> APIRouter:
-    """For whoever restarts and routes; nobody needs a token for it."""
+    """For whoever restarts and routes; nobody needs a token for it.
+
+    Ready is a process that is warm, whatever it needs: were all pods unready while Redis is away, callers would hear
+    it from a gateway that does not say when to come back, and no metric would tell.
+    """
     router = APIRouter(prefix="/health", include_in_schema=False)
 
     @router.get("/live")
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
-
     @router.get("/ready")
-    async def ready() -> dict[str, str]:
+    async def well() -> dict[str, str]:
+        return {"status": "well"}
+
+    @router.get("/parts")
+    async def parts() -> dict[str, str]:
+        """Raises StoreUnavailable, PubSubUnavailable, PubSubRefused, TimeoutError."""
         await in_time(asyncio.to_thread(service.check))
-        return {"status": "ready"}
+        return {"redis": "answers", "pubsub": "answers"}
 
     return router
