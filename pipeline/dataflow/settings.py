@@ -14,8 +14,8 @@ EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
     AT_LEAST_ONCE: "a message may be handed out again; records know their events, so nothing is counted twice. "
     "No storage and no shuffle against duplicates: the cheaper and the faster one",
-    EXACTLY_ONCE: "Dataflow itself drops event ids that it has seen within the last minutes; costs storage and a "
-    "shuffle for every message, and changes no result",
+    EXACTLY_ONCE: "Dataflow itself drops a message that Pub/Sub delivers again; costs storage and a shuffle for every "
+    "message, and changes no result",
 }
 LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
