@@ -33,6 +33,7 @@ from pipeline.metrics import Metric
 from pipeline.options import Job
 from pipeline.pubsub import Publication
 from pipeline.run import CannotStart, check, run
+from tests.commands import Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market
 from tests.pipeline.models import THRESHOLDS, trained
@@ -360,6 +361,20 @@ def test_a_job_that_cannot_run_says_so_within_seconds(job: Job, fault: str) -> N
         run(broken)
     assert expected in str(error.value)
     assert time.monotonic() - began_s < 15, "seconds, even on a busy machine"
+
+
+@pytest.mark.parametrize("name", ["DataflowRunner", "dataflow", "apache_beam.runners.DataflowRunner"])
+def test_a_job_on_dataflow_is_left_to_launch(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has checks and a plan, which this way would go without."""
+    settings = ("--project", PROJECT, "--redis-url", "redis://127.0.0.1:1", "--use-case", MARKET)
+    ended = Run(monkeypatch, capsys)("run", *settings, "--", "--runner", name)
+    assert (ended.code, ended.out) == (2, "")
+    assert (
+        ended.err
+        == "riskstream: --runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow\n"
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
