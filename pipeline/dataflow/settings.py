@@ -175,6 +175,10 @@ LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
         lambda job: bool(re.fullmatch(SHORT_NAME, job.name)),
         "--job-name: not given, and the use case file's name does not do for one",
     ),
+    (
+        lambda job: "regions/" not in job.subnetwork or f"regions/{job.region}/" in job.subnetwork,
+        "--subnetwork: found one of another region, expected one of --region, where the workers are",
+    ),
 )
 
 
@@ -221,7 +225,9 @@ def _read(file: Path, known: list[str]) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise BadSettings(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSettings(f"{file}: {error}") from None
     if not isinstance(found, dict):
         raise BadSettings(f"{file}: found {type(found).__name__}, expected keys such as project and region")
