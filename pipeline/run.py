@@ -51,6 +51,7 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     check(job)
     note_start(job)
     job = job.with_paths()
+    logger.info("reads %s until SIGTERM or Ctrl-C; `riskstream status` tells more", job.subscription)
     if runner_of(options) != LOCAL:
         return submit(job, options)
     if job.workers > 1:
