@@ -129,7 +129,7 @@ def _redis(launch: Launch) -> str:
         if not job.cold:
             warmth.demand(fingerprint)
         filled = warmth.markers().get(fingerprint)
-    return f"{store.address}: " + (f"filled ({filled.how}, {filled.at})" if filled else "to start cold")
+    return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
 
 
 def _staging(settings: Settings) -> str:
