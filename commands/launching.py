@@ -27,6 +27,7 @@ JobName = Annotated[
 ]
 FAILED = 8  # the exit code: see EXITS
 END_TIMEOUT_S = 3_600.0  # a drain works off what it has pulled, some minutes at most
+UNENDED = 1  # the exit code when a job has not ended as it was asked to
 
 
 def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
@@ -137,6 +138,10 @@ def jobs(
     if as_json:
         show_json(map(asdict, found))
         return
+    if not found:
+        kind = "such job" if everything else "active one; --all shows those that have ended"
+        typer.echo(f"{place}: no {kind}", err=True)
+        return
     rows = [(each.name, each.state, each.use_case, each.model, each.created_at, each.id) for each in found]
     typer.echo(table(("name", "state", "use case", "started with model", "started", "id"), rows))
 
@@ -176,10 +181,19 @@ def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | Non
         load(settings.use_case)  # what is wrong with it is told before Beam is imported, which takes seconds
     from pipeline.dataflow import jobs, plan
 
-    old = None
-    if mapping is not None:
-        old = jobs.find(jobs.Place(settings.project, settings.region), settings.name)
+    jobs.demand_credentials()
+    old = None if mapping is None else _running(settings)
     return plan.plan(plan.launch_of(settings, old, mapping))
+
+
+def _running(settings: Settings) -> Any:
+    """The job that is to be replaced."""
+    from pipeline.dataflow import jobs
+
+    try:
+        return jobs.find(jobs.Place(settings.project, settings.region), settings.name)
+    except jobs.NoSuchJob as error:
+        raise jobs.NoSuchJob(f"{error}; `riskstream launch` starts one") from None
 
 
 def _submitted(plan: Any, only_plan: bool, wait: bool, as_json: bool) -> None:
@@ -190,12 +204,12 @@ def _submitted(plan: Any, only_plan: bool, wait: bool, as_json: bool) -> None:
     facts = plan.facts()
     is_bad = any(each["result"] == WRONG for each in facts["checks"])
     if not as_json:
-        typer.echo(_words(facts, only_plan or is_bad), err=not only_plan)
+        typer.echo(_words(facts, only_plan), err=not only_plan)
+    elif only_plan or is_bad:
+        show_json(facts)
     if only_plan:
-        if as_json:
-            show_json(facts)
         raise typer.Exit(FAILED if is_bad else 0)
-    done = submit(plan, wait=wait)
+    done = submit(plan, wait=wait, tell=_tell)
     if as_json:
         show_json(facts | asdict(done))
     else:
@@ -267,5 +281,19 @@ def _end(
 
     found = jobs.find(place, name)
     jobs.end(place, found.id, how)
-    found = jobs.wait(place, found.id, () if wait else jobs.ANY, END_TIMEOUT_S)
+    _, wanted = jobs.ENDINGS[how]
+    if not wait:
+        found = jobs.Facts.of(jobs.whole(place, found.id))
+    else:
+        found = jobs.wait(place, found.id, {wanted}, END_TIMEOUT_S, _tell)
     show_json(asdict(found)) if as_json else typer.echo(f"{found.name}  {found.state}  {found.id}")
+    if wait and found.state != wanted:
+        typer.echo(
+            f"{found.name}: found {found.state}, expected {wanted}: {place.console(found.id)}", err=True
+        )
+        raise typer.Exit(UNENDED)
+
+
+def _tell(job: Any) -> None:
+    """A state of a job that is waited for."""
+    typer.echo(f"{job.name}: {job.state}", err=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from features.events import BadEvent, Batch, batch
 from features.intake import decode_all
 from features.usecase import UseCase
-from pipeline.files import BadRow, Chunk, Place, event_type_of, read
+from pipeline.files import BadRow, Chunk, Place, event_type_of, in_event_time, read
 from pipeline.spool import Spool
 
 SHOWN_BAD_ROWS = 100
@@ -115,11 +115,8 @@ class _Intake:
         kind, time_us = np.concatenate(self.kind), np.concatenate(self.times)
         names = np.array(list(self.kinds), object)
         timeless = np.array([not use_case.event_types[name].time for name in names], np.bool_)[kind]
-        if dated_us is None:
-            dated_us = int(time_us[~timeless].min(initial=now_us))
-        time_us[timeless] = dated_us
-        order = np.lexsort((~timeless, time_us))
-        time_us, kind = time_us[order], kind[order]
+        order, time_us = in_event_time(time_us, timeless, now_us, dated_us)
+        kind = kind[order]
         self.digest.update(time_us.tobytes() + kind.tobytes() + repr(self.kinds).encode())
         return History(
             use_case=use_case,

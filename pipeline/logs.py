@@ -13,6 +13,7 @@ import msgspec
 
 FORM, LEVEL = "RISKSTREAM_LOG", "RISKSTREAM_LOG_LEVEL"  # processes of a crew read them again
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+TALKING = ("pipeline.run",)  # who starts a job sees that it has started
 TOLD = ("event_id", "event_type", "message_id", "reason", "trace_id")  # beside the text, where they are known
 
 
@@ -21,6 +22,8 @@ def configure() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if os.environ.get(FORM) == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=os.environ.get(LEVEL, "WARNING"), handlers=[handler])
+    for name in TALKING:
+        logging.getLogger(name).setLevel("INFO")
 
 
 class JsonLines(logging.Formatter):

@@ -12,6 +12,7 @@ from pipeline.flink import FLINK, with_checkpoints
 
 DATAFLOW = "DataflowRunner"
 LOCAL = "FnApiRunner"
+RUNNERS = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
 
 
 @dataclass(frozen=True)
@@ -82,5 +83,6 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 
 def runner_of(options: PipelineOptions) -> str:
-    """The runner's plain name."""
-    return str(options.view_as(StandardOptions).runner).rpartition(".")[2]
+    """The runner's plain name, however Beam lets it be written: `flink` is FlinkRunner."""
+    name = str(options.view_as(StandardOptions).runner).rpartition(".")[2]
+    return RUNNERS.get(name.lower()) or RUNNERS.get(f"{name.lower()}runner") or name

@@ -175,6 +175,10 @@ def _check(channel: Any, name: str, request: Any, kind: Any, path: str) -> None:
     try:
         method(channel, name, kind)(request, timeout=CHECK_TIMEOUT_S, metadata=route)
     except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise PubSubRefused(
+                f"{path}: NOT_FOUND: make it with `riskstream topics`, or name another"
+            ) from error
         raise failure(error, path) from error
 
 

@@ -45,7 +45,7 @@ def retrying(
             if attempt == 0:
                 logger.warning("cannot %s, trying until it works: %s", describe, error)
         else:
-            if attempt:
+            if attempt and not should_stop():  # else it may have come back with nothing
                 logger.warning("can %s again after %d failed attempts", describe, attempt)
             return result
         rest(pause_s, should_stop, sleep)

@@ -2,7 +2,7 @@
 
 Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
 again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. SIGTERM and SIGINT finish what is
-at hand and acknowledge it. Another engine's job is watched until it ends, and cancelled by them; Dataflow's goes on.
+at hand and acknowledge it. Another engine's job is watched until it ends, and cancelled by them.
 """
 
 import logging
@@ -23,6 +23,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from pipeline import crew, flink, worker
 from pipeline.bigquery import SinkUnavailable
 from pipeline.checks import check, note_start
+from pipeline.dataflow.settings import BadSettings
 from pipeline.graph import stream
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, runner_of
 from pipeline.outcomes import CannotStart
@@ -39,14 +40,18 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(job: Job, beam_args: Sequence[str] = ()) -> int:
-    """The exit code, once the job has stopped; on Dataflow, once it is submitted.
+    """The exit code, once the job has stopped.
 
-    Raises CannotStart before anything is built; later, when a table, topic or permission goes away for good,
-    SinkRefused or PubSubRefused.
+    Raises BadSettings or CannotStart before anything is built; later, when a table, topic or permission goes away
+    for good, SinkRefused or PubSubRefused.
     """
+    options = beam_options(beam_args)
+    if runner_of(options) == DATAFLOW:
+        raise BadSettings("--runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow")
     check(job)
     note_start(job)
-    job, options = job.with_paths(), beam_options(beam_args)
+    job = job.with_paths()
+    logger.info("reads %s until SIGTERM or Ctrl-C; `riskstream status` tells more", job.subscription)
     if runner_of(options) != LOCAL:
         return submit(job, options)
     if job.workers > 1:
@@ -79,14 +84,12 @@ def generation(job: Job, options: PipelineOptions) -> None:
 
 
 def submit(job: Job, options: PipelineOptions) -> int:
-    """Hands the pipeline to another runner, which supervises it."""
+    """Hands the pipeline to another runner, which supervises it, and watches it."""
     if runner_of(options) == flink.FLINK:
         flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
     stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
     result = pipeline.run()
-    if runner_of(options) == DATAFLOW:
-        return 0
     with stopping_on_signals():
         return watch(result)
 

@@ -150,11 +150,10 @@ def pull_apart(job: Job) -> beam.PTransform:
 
 
 def read(job: Job) -> beam.PTransform:
-    """The same with Dataflow's reader, which has the watermark and drops what it has seen before."""
-    reader = ReadFromPubSub(
-        subscription=job.subscription,
-        with_attributes=True,
-        id_label="event_id",
-        timestamp_attribute="event_time",
-    )
+    """The same with Dataflow's reader.
+
+    It is told neither ids nor times of events: it would drop messages for an id, and stop at a time that it cannot
+    read, before they could become dead letters (docs/decisions/0011).
+    """
+    reader = ReadFromPubSub(subscription=job.subscription, with_attributes=True)
     return reader | "Gather" >> beam.ParDo(Gather(job))

@@ -14,7 +14,7 @@ from features.events import BadEvent, Batch, Event, batch
 from features.intake import decode_all
 from features.masks import Columns
 from features.usecase import UseCase
-from pipeline.files import BadRow, Place, event_type_of, place, read
+from pipeline.files import BadRow, Place, event_type_of, in_event_time, place, read
 
 BATCH_EVENTS = 100_000  # of 20,000 each, replay takes half as long again: records are packed more often
 
@@ -53,11 +53,8 @@ def read_all(
             bad += [(source, row) for row in chunk.bad]
     time_us = np.concatenate([np.empty(0, np.int64), *times])
     timeless = np.array([not use_case.event_types[name].time for name in types], np.bool_)
-    if dated_us is None:
-        dated_us = int(time_us[~timeless].min(initial=now_us))
-    time_us[timeless] = dated_us
-    order = np.lexsort((~timeless, time_us)).tolist()
-    return Rows([types[i] for i in order], [bodies[i] for i in order], time_us[order], bad)
+    order, time_us = in_event_time(time_us, timeless, now_us, dated_us)
+    return Rows([types[i] for i in order], [bodies[i] for i in order], time_us, bad)
 
 
 def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:

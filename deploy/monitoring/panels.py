@@ -73,8 +73,10 @@ PANELS = (
     Panel("Events a second", "short", lines(done=rate(m.EVENTS), late=rate(m.LATE))),
     Panel("Backlog", "short", lines(messages=latest(m.BACKLOG))),
     Panel("Oldest event not acknowledged", "s", lines(age=latest(m.OLDEST))),
-    Panel("System lag: publishing to assessed", "s", (*spread(m.LAG), ("Dataflow", of_dataflow("job_system_lag")))),
-    Panel("Event-time lag", "s", (*spread(m.EVENT_LAG), ("watermark", of_dataflow("job_data_watermark_age")))),
+    Panel("System lag: publishing to assessed", "s", (
+        *spread(m.LAG), ("Dataflow", of_dataflow("job_system_lag")),
+        ("Dataflow, oldest message", of_dataflow("job_data_watermark_age")))),
+    Panel("Event-time lag", "s", spread(m.EVENT_LAG)),
     Panel("Dead letters a second, by reason", "short", (("{reason}", by_label(m.REJECTS)),)),
     Panel("Duplicates and conflicts a second", "short",
           lines(duplicates=rate(m.DUPLICATES), conflicts=rate(m.CONFLICTS))),

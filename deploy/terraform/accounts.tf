@@ -142,26 +142,6 @@ resource "google_pubsub_topic_iam_member" "says" {
   member = google_service_account.accounts["worker"].member
 }
 
-# Event time comes from an attribute; for that Dataflow reads along by a subscription that it makes itself.
-resource "google_project_iam_custom_role" "tracking" {
-  role_id = "riskstreamTracking"
-  title   = "riskstream: Dataflow's tracking subscription"
-  permissions = [
-    "pubsub.subscriptions.consume",
-    "pubsub.subscriptions.create",
-    "pubsub.subscriptions.delete",
-    "pubsub.subscriptions.get",
-    "pubsub.topics.attachSubscription",
-    "pubsub.topics.get",
-  ]
-}
-
-resource "google_project_iam_member" "tracking" {
-  project = var.project
-  role    = google_project_iam_custom_role.tracking.id
-  member  = google_service_account.accounts["worker"].member
-}
-
 # Who launches a job lets its workers act as their account, and no other.
 resource "google_service_account_iam_member" "launcher" {
   service_account_id = google_service_account.accounts["worker"].name

@@ -101,14 +101,14 @@ def _resources(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
         found["model"] = loaded.manifest.id
         return f"{loaded.manifest.id}, of these features"
 
-    def named(check: Callable[[str], None], path: str) -> Part:
-        return lambda: (check(path), path)[1]
+    def topic(path: str) -> Part:
+        return lambda: (Publisher().check(path), path)[1]
 
     return {
         "bundle": bundle,
         "subscription": lambda: (Subscription(job.subscription).check(), job.subscription)[1],
-        "alerts": named(Publisher().check, job.alerts_topic),
-        "dead letters": named(Publisher().check, job.dead_letters_topic),
+        "alerts": topic(job.alerts_topic),
+        "dead letters": topic(job.dead_letters_topic),
         "tables": lambda: _tables(job),
         "Redis": lambda: _redis(launch),
         "staging": lambda: _staging(launch.settings),
@@ -129,7 +129,7 @@ def _redis(launch: Launch) -> str:
         if not job.cold:
             warmth.demand(fingerprint)
         filled = warmth.markers().get(fingerprint)
-    return f"{store.address}: " + (f"filled ({filled.how}, {filled.at})" if filled else "to start cold")
+    return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
 
 
 def _staging(settings: Settings) -> str:

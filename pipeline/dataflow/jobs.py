@@ -6,11 +6,13 @@ goes to a local server, without credentials.
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 
-from google.api_core.exceptions import NotFound
+import google.auth
+from google.api_core.exceptions import NotFound, ServiceUnavailable
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState, JobView
@@ -19,8 +21,10 @@ EMULATOR = "DATAFLOW_EMULATOR_HOST"
 TIMEOUT_S = 20.0  # of one call
 POLL_S = (0.1, 10.0)  # between two looks at a job: at first, at most
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
-ANY = frozenset(state.name.removeprefix("JOB_STATE_") for state in JobState)
-ENDINGS = {"drain": JobState.JOB_STATE_DRAINING, "cancel": JobState.JOB_STATE_CANCELLED}
+ENDINGS = {  # what is asked for, and what then becomes of the job
+    "drain": (JobState.JOB_STATE_DRAINING, "DRAINED"),
+    "cancel": (JobState.JOB_STATE_CANCELLED, "CANCELLED"),
+}
 Filter = dataflow.ListJobsRequest.Filter
 
 
@@ -51,6 +55,9 @@ class Facts:
     @property
     def is_active(self) -> bool:
         return self.state not in ENDED
+
+
+Tell = Callable[[Facts], None]
 
 
 @dataclass(frozen=True)
@@ -117,17 +124,20 @@ def end(place: Place, job_id: str, how: str) -> None:
     """Asks for the job's end, `how` being a key of ENDINGS."""
     request = dataflow.UpdateJobRequest(
         project_id=place.project, location=place.region, job_id=job_id,
-        job=dataflow.Job(requested_state=ENDINGS[how]),
+        job=dataflow.Job(requested_state=ENDINGS[how][0]),
     )  # fmt: skip
     with _jobs() as client:
         client.update_job(request=request, retry=None, timeout=TIMEOUT_S)
 
 
-def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float) -> Facts:
-    """The job, once it is in one of these states or has ended, or the time is over."""
-    until_s, pause_s = time.monotonic() + timeout_s, POLL_S[0]
+def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, tell: Tell) -> Facts:
+    """The job, once it is in one of these states or has ended, or the time is over; each new state is told."""
+    until_s, pause_s, before = time.monotonic() + timeout_s, POLL_S[0], ""
     while True:
         found = Facts.of(whole(place, job_id))
+        if found.state != before:
+            tell(found)
+        before = found.state
         if found.state in states or not found.is_active or time.monotonic() >= until_s:
             return found
         time.sleep(pause_s)
@@ -145,8 +155,21 @@ def errors(place: Place, job_id: str) -> list[str]:
         return [message.message_text for message in found]
 
 
-def _jobs() -> dataflow.JobsV1Beta3Client:
-    return dataflow.JobsV1Beta3Client(**_options())
+def demand_credentials() -> None:
+    """Raises DefaultCredentialsError, which without this comes of each part, of some after long retries."""
+    if not os.environ.get(EMULATOR):
+        google.auth.default()
+
+
+@contextmanager
+def _jobs() -> Iterator[dataflow.JobsV1Beta3Client]:
+    """Raises ServiceUnavailable also where a local server is not there."""
+    with dataflow.JobsV1Beta3Client(**_options()) as client:
+        try:
+            yield client
+        except OSError as error:  # gRPC has errors of its own
+            where = os.environ.get(EMULATOR)
+            raise ServiceUnavailable(f"Dataflow at {where} ({EMULATOR}): is it running?") from error
 
 
 def _options() -> dict[str, object]:

@@ -14,8 +14,8 @@ EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
     AT_LEAST_ONCE: "a message may be handed out again; records know their events, so nothing is counted twice. "
     "No storage and no shuffle against duplicates: the cheaper and the faster one",
-    EXACTLY_ONCE: "Dataflow itself drops event ids that it has seen within the last minutes; costs storage and a "
-    "shuffle for every message, and changes no result",
+    EXACTLY_ONCE: "Dataflow itself drops a message that Pub/Sub delivers again; costs storage and a shuffle for every "
+    "message, and changes no result",
 }
 LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
@@ -175,6 +175,10 @@ LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
         lambda job: bool(re.fullmatch(SHORT_NAME, job.name)),
         "--job-name: not given, and the use case file's name does not do for one",
     ),
+    (
+        lambda job: "regions/" not in job.subnetwork or f"regions/{job.region}/" in job.subnetwork,
+        "--subnetwork: found one of another region, expected one of --region, where the workers are",
+    ),
 )
 
 
@@ -221,7 +225,9 @@ def _read(file: Path, known: list[str]) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise BadSettings(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSettings(f"{file}: {error}") from None
     if not isinstance(found, dict):
         raise BadSettings(f"{file}: found {type(found).__name__}, expected keys such as project and region")

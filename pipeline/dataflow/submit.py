@@ -7,7 +7,7 @@ import apache_beam as beam
 from export import storage
 from pipeline.checks import note_start
 from pipeline.dataflow import jobs
-from pipeline.dataflow.jobs import Facts, Place
+from pipeline.dataflow.jobs import Facts, Place, Tell
 from pipeline.dataflow.plan import Plan
 from pipeline.graph import stream
 from pipeline.options import DATAFLOW, beam_options
@@ -24,8 +24,11 @@ class Submitted:
     console: str
 
 
-def submit(plan: Plan, *, wait: bool) -> Submitted:
-    """The job; once it runs, with `wait`. Raises CannotStart when a check has failed, or when it does not run."""
+def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
+    """The job; once it runs, with `wait`, which tells its states.
+
+    Raises CannotStart when a check has failed, or when it does not run.
+    """
     plan.looked.demand()
     launch = plan.launch
     if not launch.settings.skip_redis_check:
@@ -34,13 +37,13 @@ def submit(plan: Plan, *, wait: bool) -> Submitted:
     pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
     stream(pipeline, launch.job, DATAFLOW)
     job_id = pipeline.run().job_id()
-    found = started(launch.place, job_id) if wait else Facts.of(jobs.whole(launch.place, job_id))
+    found = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
     return Submitted(found, launch.place.console(job_id))
 
 
-def started(place: Place, job_id: str) -> Facts:
+def started(place: Place, job_id: str, tell: Tell) -> Facts:
     """The job, running. Raises CannotStart with what Dataflow says if it is not."""
-    found = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S)
+    found = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S, tell)
     if found.state != "RUNNING":
         said = jobs.errors(place, job_id) or ["it says nothing; look at its page"]
         reasons = "\n".join(f"Dataflow: {line}" for line in said)

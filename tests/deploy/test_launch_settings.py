@@ -63,6 +63,7 @@ def test_a_name_is_made_of_the_use_case() -> None:
         ({"image": "eu.gcr.io/p/worker:latest"}, "--image"),
         ({"service_account": "me"}, "--service-account: found 'me'"),
         ({"subnetwork": "net/work"}, "--subnetwork"),
+        ({"subnetwork": "regions/us-east1/subnetworks/workers"}, "--subnetwork: found one of another region"),
         ({"redis_url": "rediss://:hunter2@10.0.0.3:6378"}, "--redis-url: found 'rediss://***@10.0.0.3:6378'"),
         ({"redis_url": "redis://10.0.0.3:6379", "redis_ca_file": ""}, "--redis-secret: a password would travel"),
         ({"redis_url": "redis://10.0.0.3:6379", "redis_secret": ""}, "--redis-ca-file"),

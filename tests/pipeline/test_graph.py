@@ -85,14 +85,15 @@ def test_step_labels_are_as_they_were(runner: str, place: int) -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ((), "1000"),
-        (("--checkpointing_interval=5000",), "5000"),
-        (("--checkpointing_interval", "5000"), "5000"),
+        (("--runner=FlinkRunner",), "1000"),
+        (("--runner", "flink"), "1000"),  # as Beam also lets it be written
+        (("--runner=FlinkRunner", "--checkpointing_interval=5000"), "5000"),
+        (("--runner=FlinkRunner", "--checkpointing_interval", "5000"), "5000"),
     ],
 )
 def test_flink_always_makes_checkpoints(flags: tuple[str, ...], expected: str) -> None:
     """Without them it would never acknowledge."""
-    options = beam_options(["--runner=FlinkRunner", *flags])
+    options = beam_options(flags)
     assert options.get_all_options(retain_unknown_options=True)["checkpointing_interval"] in (
         expected,
         int(expected),

@@ -14,7 +14,9 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
+from commands import launching
 from deploy.dataflow import launcher
+from deploy.local.cloud import dataflow as local_dataflow
 from deploy.local.cloud.server import Cloud, serve
 from export.bundle import promote, save
 from features.usecase import parse
@@ -156,11 +158,8 @@ def test_the_staged_pipeline_holds_the_graph(world: World, run: Run, env: Path) 
     assert read.urn == "beam:transform:pubsub_read:v1"
     told = beam_runner_api_pb2.PubSubReadPayload.FromString(read.payload)
     assert told.subscription == world.broker.names.reader(world.broker.names.events)
-    assert (told.id_attribute, told.timestamp_attribute, told.with_attributes) == (
-        "event_id",
-        "event_time",
-        True,
-    )
+    assert told.with_attributes
+    assert (told.id_attribute, told.timestamp_attribute) == ("", ""), "see decision 0011: all must reach us"
     environments = pipeline.components.environments.values()
     images = {
         beam_runner_api_pb2.DockerPayload.FromString(each.payload).container_image for each in environments
@@ -184,12 +183,12 @@ def step_of(pipeline: beam_runner_api_pb2.Pipeline, transform: beam_runner_api_p
 
 
 def test_modes_and_addresses(world: World, run: Run, env: Path) -> None:
-    words = ["--mode", "exactly-once", "--public-ips", "--subnetwork", "regions/x-y1/subnetworks/shared"]
+    words = ["--mode", "exactly-once", "--public-ips", "--subnetwork", f"regions/{REGION}/subnetworks/shared"]
     assert run("launch", "--env", str(env), *words).code == 0
     place = only_job(world).environment
     assert list(place.service_options) == ["min_num_workers=2"]
     assert place.worker_pools[0].ip_configuration == dataflow.WorkerIPAddressConfiguration.WORKER_IP_PUBLIC
-    assert place.worker_pools[0].subnetwork == "regions/x-y1/subnetworks/shared"
+    assert place.worker_pools[0].subnetwork == f"regions/{REGION}/subnetworks/shared"
 
 
 def test_a_plan_tells_all_and_submits_nothing(world: World, run: Run, env: Path) -> None:
@@ -241,6 +240,9 @@ def test_everything_that_is_wrong_is_told_and_nothing_submitted(world: World, ru
     refused = run("launch", "--env", str(env), *flags)
     assert refused.code == 8
     assert all(f"riskstream: {name}: " in refused.err for name in FAULTS)
+    assert "options for Beam" not in refused.err, "what is wrong, and not a page of what is not"
+    in_json = run("launch", "--env", str(env), *flags, "--json")
+    assert in_json.code == 8 and checks(in_json) == found, "a script is told as much as a person"
     assert world.cloud.dataflow.jobs == {}
 
 
@@ -391,7 +393,56 @@ def test_drain_and_cancel_end_a_job(world: World, run: Run, env: Path) -> None:
     again = run("drain", "--env", str(env))
     assert again.code == 6
     assert f"found no active job riskstream-market of {PROJECT} in {REGION}; active are: none" in again.err
-    assert run("update", "--env", str(env)).code == 6
+    nothing = run("update", "--env", str(env))
+    assert nothing.code == 6 and "`riskstream launch` starts one" in nothing.err
+
+
+def test_who_waits_sees_what_becomes_of_the_job(world: World, run: Run, env: Path) -> None:
+    """What takes minutes on Dataflow is not silent; the local one moves a state on with each look."""
+    launched = run("launch", "--env", str(env), "--wait")
+    assert launched.code == 0 and launched.err.endswith("riskstream-market: RUNNING\n")
+    drained = run("drain", "--env", str(env), "--wait", "--json")
+    assert (drained.code, drained.err) == (0, "riskstream-market: DRAINED\n")
+
+
+def test_a_drain_that_has_not_ended_is_not_told_as_done(
+    world: World, run: Run, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`riskstream drain --wait && riskstream launch` must not go on."""
+    assert run("launch", "--env", str(env), "--wait").code == 0
+    monkeypatch.delitem(local_dataflow.NEXT, JobState.JOB_STATE_DRAINING)  # it drains for ever
+    monkeypatch.setattr(launching, "END_TIMEOUT_S", 0.0)
+    ended = run("drain", "--env", str(env), "--wait")
+    assert ended.code == 1
+    assert "riskstream-market: found DRAINING, expected DRAINED" in ended.err
+    assert run("cancel", "--env", str(env), "--wait").code == 0, (
+        "who is asked for its end may still be cancelled"
+    )
+
+
+def test_a_dataflow_that_is_not_there_is_told(
+    world: World, run: Run, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAFLOW_EMULATOR_HOST", "http://localhost:1")
+    for verb in ("jobs", "drain", "update"):
+        ended = run(verb, "--env", str(env))
+        assert ended.code == 5 and "Dataflow at http://localhost:1" in ended.err, (verb, ended)
+    ended = run("launch", "--env", str(env), "--plan", "--json")
+    assert ended.code == 8 and "Dataflow at http://localhost:1" in checks(ended)["job name"][1]
+
+
+def test_without_credentials_nothing_is_tried(
+    world: World, run: Run, env: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each part would tell the same, some after long retries."""
+    for name in ("DATAFLOW_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    for verb in ("launch", "update", "jobs"):
+        ended = run(verb, "--env", str(env))
+        assert ended.code == 6 and "credentials were not found" in ended.err, (verb, ended)
+        assert len(ended.err.splitlines()) == 1
 
 
 def test_jobs_are_listed_by_label(world: World, run: Run, env: Path) -> None:
@@ -402,7 +453,11 @@ def test_jobs_are_listed_by_label(world: World, run: Run, env: Path) -> None:
     lines = run(*where).out.splitlines()
     assert lines[0].split()[:2] == ["name", "state"]
     assert {line.split()[0] for line in lines[1:]} == {"riskstream-market", "other"}
-    assert json.loads(run("jobs", "--project", PROJECT, "--region", "us-east1", "--json").out) == []
+    elsewhere = ["jobs", "--project", PROJECT, "--region", "us-east1"]
+    assert json.loads(run(*elsewhere, "--json").out) == []
+    assert run(*elsewhere) == Ended(
+        0, "", f"{PROJECT} in us-east1: no active one; --all shows those that have ended\n"
+    )
 
 
 def test_a_flex_template_builds_the_same_job(world: World) -> None:

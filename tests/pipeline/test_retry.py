@@ -36,6 +36,20 @@ def test_stopping_raises_the_last_error():
         retrying(action, ConnectionError, "reach", lambda: action.calls >= 3, lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("stops", "said"), [(False, ["cannot reach", "can reach again"]), (True, ["cannot reach"])]
+)
+def test_what_is_given_up_is_not_told_to_work_again(
+    stops: bool, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An action may come back with nothing because it was told to stop."""
+    action = Flaky(failures=3)
+    retrying(action, ConnectionError, "reach", lambda: stops and action.calls > 3, lambda _: None)
+    assert [
+        record.getMessage()[: len(words)] for record, words in zip(caplog.records, said, strict=True)
+    ] == said
+
+
 def test_other_errors_are_not_retried():
     def action() -> None:
         raise ValueError("wrong")

@@ -33,6 +33,7 @@ from pipeline.metrics import Metric
 from pipeline.options import Job
 from pipeline.pubsub import Publication
 from pipeline.run import CannotStart, check, run
+from tests.commands import Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market
 from tests.pipeline.models import THRESHOLDS, trained
@@ -306,13 +307,19 @@ def reconciled(job: Job) -> Result:
     return CliRunner().invoke(riskstream.app, ["reconcile", *words, "--json"])
 
 
-def test_sigterm_finishes_what_is_at_hand(cloud: bigquery.Client, broker: Broker, job: Job) -> None:
+def test_sigterm_finishes_what_is_at_hand(
+    cloud: bigquery.Client, broker: Broker, job: Job, tmp_path: Path
+) -> None:
     """In a process of its own with two workers, in the middle of a backlog. (kill -9: tests/chaos.)"""
     published(broker, history(market(), 20_000, seed=12, customers=2_000))
-    process = started(replace(job, workers=2, batch=2_000))
+    log = tmp_path / "log"
+    process = started(replace(job, workers=2, batch=2_000), log)
     until(lambda: left(broker) < 15_000, "the job gets on")
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
+    assert f"reads {job.subscription} until SIGTERM or Ctrl-C" in log.read_text(), (
+        "who starts it sees that it has"
+    )
     taken = 20_000 - left(broker)
     found = rows(cloud, job, "SELECT COUNT(DISTINCT event_id) FROM assessments")[0][0]
     dead = rows(cloud, job, "SELECT COUNT(DISTINCT message_id) FROM dead_letters")[0][0]
@@ -323,12 +330,14 @@ def test_sigterm_finishes_what_is_at_hand(cloud: bigquery.Client, broker: Broker
     assert len({(c, s) for c, s, _ in applied}) == len(set(applied)), "a number is given once"
 
 
-def started(job: Job) -> subprocess.Popen[bytes]:
+def started(job: Job, log: Path) -> subprocess.Popen[bytes]:
     settings = json.dumps(vars(job))
     code = (
-        "import json, sys; from pipeline import options as o, run; run.run(o.Job(**json.loads(sys.argv[1])))"
+        "import json, sys; from pipeline import logs, options as o, run; logs.configure(); "
+        "run.run(o.Job(**json.loads(sys.argv[1])))"
     )
-    return subprocess.Popen([sys.executable, "-c", code, settings], cwd=ROOT)
+    with log.open("wb") as stderr:
+        return subprocess.Popen([sys.executable, "-c", code, settings], cwd=ROOT, stderr=stderr)
 
 
 FAULTS = {
@@ -360,6 +369,20 @@ def test_a_job_that_cannot_run_says_so_within_seconds(job: Job, fault: str) -> N
         run(broken)
     assert expected in str(error.value)
     assert time.monotonic() - began_s < 15, "seconds, even on a busy machine"
+
+
+@pytest.mark.parametrize("name", ["DataflowRunner", "dataflow", "apache_beam.runners.DataflowRunner"])
+def test_a_job_on_dataflow_is_left_to_launch(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has checks and a plan, which this way would go without."""
+    settings = ("--project", PROJECT, "--redis-url", "redis://127.0.0.1:1", "--use-case", MARKET)
+    ended = Run(monkeypatch, capsys)("run", *settings, "--", "--runner", name)
+    assert (ended.code, ended.out) == (2, "")
+    assert (
+        ended.err
+        == "riskstream: --runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow\n"
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

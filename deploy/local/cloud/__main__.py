@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from threading import Event
 
 from deploy.local.cloud.server import serve
@@ -20,6 +21,7 @@ def main() -> None:
     with serve(told.port) as cloud:
         cloud.storage.buckets.update({name: {} for name in told.bucket})
         print(exports(cloud.environment), flush=True)
+        print("serving until Ctrl-C", file=sys.stderr)
         ended.wait()
 
 

@@ -1,5 +1,6 @@
 """All of it behind one port."""
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,14 +30,24 @@ class Cloud:
         return dict.fromkeys(names, url)
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each client."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that are killed leave without a word; anything else is a defect of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serve(port: int = 0) -> Iterator[Cloud]:
     """A server on a free port, or that one, for as long as the block lasts."""
     storage, secrets = Storage(), Secrets()
     jobs = Dataflow(storage.read)
     routes = [*storage.routes, *jobs.routes, *secrets.routes]
-    with ThreadingHTTPServer(("127.0.0.1", port), handler_of(routes)) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", port), handler_of(routes)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
