@@ -87,6 +87,7 @@ flink-down: setup ## stop what flink-up has started
 
 flink-test: setup kernel ## kill a task manager of Flink in the middle of a stream; throughput beside the local runner's
 	$(BIN)/python -m pytest -m flink -s
+
 browser: setup kernel ## open the HTML pages in Chromium (the machine's own, or the one that CHROMIUM names)
 	$(BIN)/python -m pytest -m browser -rs
 
