@@ -1,7 +1,7 @@
 """The REST service: serve."""
 
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -97,7 +97,8 @@ def serve(
     )  # fmt: skip
 
 
-def access_of(issuer: str, audience: str, callers: str):  # type: ignore[no-untyped-def]
+def access_of(issuer: str, audience: str, callers: str) -> Any:
+    """What tokens are asked for; None: none."""
     from serving.settings import Access
 
     if not issuer and not audience and not callers:

@@ -135,11 +135,13 @@ async def body_of(request: Request) -> bytes:
 def guards(gate: Gate | None) -> list[object]:
     """What stands before every question, if anything does."""
 
-    def check(request: Request) -> None:  # not async: the provider's keys may have to be fetched
-        if gate:
-            gate.caller(request.headers.get("authorization"))
+    if gate is None:
+        return []
 
-    return [Depends(check)] if gate else []
+    def check(request: Request) -> None:  # not async: the provider's keys may have to be fetched
+        gate.caller(request.headers.get("authorization"))
+
+    return [Depends(check)]
 
 
 def health(service: Service) -> APIRouter:

@@ -1,27 +1,19 @@
 """Around every request: how many there are, how long they take, and no more at once than can be answered in time."""
 
-import logging
 import time
 from typing import Any
-
-import msgspec
 
 from pipeline import metrics, tracing
 from pipeline.metrics import PROMPT_S, key
 from pipeline.progress import progress, tally
+from serving.failures import problem
 
 UNOBSERVED = ("/health", "/docs", "/redoc", "/openapi.json")
-TOO_MANY = {
-    "title": "Too many requests at once",
-    "status": 503,
-    "detail": "as many as can be answered in time wait already; ask again",
-}
-
-logger = logging.getLogger(__name__)
+TOO_MANY = "as many as can be answered in time wait already; ask again"
 
 
 class Observed:
-    """An ASGI application around another. What has no name here is not logged: paths may name customers."""
+    """An ASGI application around another. Nothing is logged: paths may name customers."""
 
     def __init__(self, app: Any, most: int) -> None:
         self._app, self._most, self._in_flight = app, most, 0
@@ -30,7 +22,7 @@ class Observed:
         if scope["type"] != "http" or scope["path"].removeprefix(scope["root_path"]).startswith(UNOBSERVED):
             await self._app(scope, receive, send)
         elif self._in_flight >= self._most:
-            await refuse(send)
+            await problem(503, "Too many requests at once", TOO_MANY)(scope, receive, send)
             count(503, 0.0)
         else:
             await self._observed(scope, receive, send)
@@ -66,9 +58,3 @@ def count(status: int, spent_s: float) -> None:
 def parent(scope: Any) -> str:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return tracing.parent_of(headers)
-
-
-async def refuse(send: Any) -> None:
-    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": msgspec.json.encode(TOO_MANY)})
