@@ -23,6 +23,7 @@ from commands import (
     streaming,
 )
 from commands.frame import EXITS, Log, exit_code, set_log
+from commands.output import show_error
 
 app = typer.Typer(
     name="riskstream",
@@ -59,8 +60,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None or "--debug" in sys.argv:
             raise
-        for line in str(error).splitlines():
-            typer.echo(f"riskstream: {line}", err=True)
+        show_error(error)
         if isinstance(error, ModuleNotFoundError):
             typer.echo(
                 "riskstream: install the extras: pip install 'riskstream[local,serving,training]'", err=True

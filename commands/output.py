@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from pipeline.printable import printable, printable_lines
+
 
 def show_outcomes(outcomes: Iterable[Any], as_json: bool) -> None:
     rows = [(each.action, each.kind, each.name) for each in outcomes]
@@ -28,13 +30,19 @@ def plain(value: object) -> Any:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns in line, for the eye and for awk."""
-    lines = [titles, *rows]
+    """Align columns for the eye and for awk; control characters of a cell are shown, not sent to the terminal."""
+    lines = [[printable(cell) for cell in row] for row in (titles, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def show_error(error: Exception) -> None:
+    """Print what an error says to stderr, each of its lines after the program's name."""
+    for line in printable_lines(str(error)).splitlines():
+        typer.echo(f"riskstream: {line}", err=True)
 
 
 @contextmanager
@@ -80,6 +88,6 @@ def staged() -> Iterator[Callable[[str, int, int | None], None]]:
 def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
     """The first of the bad rows, by file and line, and how many more there are; to stderr."""
     for file, row in rows:
-        typer.echo(f"{file}:{row.line}: {row.reason}: {row.detail}", err=True)
+        typer.echo(printable(f"{file}:{row.line}: {row.reason}: {row.detail}"), err=True)
     if bad > len(rows):
         typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)

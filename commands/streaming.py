@@ -23,6 +23,7 @@ from commands.frame import (
     examples,
 )  # fmt: skip
 from commands.output import show_json, show_outcomes
+from pipeline.printable import printable_lines
 
 app = typer.Typer()
 RedisCaFile = Annotated[str | None, typer.Option(help="Trust this certificate authority.")]
@@ -202,16 +203,16 @@ def alerts(
     source = topic or topics.Names(project, load(use_case).name).alerts
     with following(project, source, subscription=subscription, limit=limit, seconds=seconds) as found:
         if as_json:
-            echo_each(one.body for one in found)
+            echo_each(one.body.decode() for one in found)
         elif Console().is_terminal:
             screen.show_alerts(found, Console())
         else:
             echo_each(map(screen.alert_line, found))
 
 
-def echo_each(lines: Iterable[str | bytes]) -> None:
+def echo_each(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable_lines(line))
 
 
 @app.command(epilog=examples("riskstream status", "riskstream status --watch", "riskstream status --json"))

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.printable import printable, printable_lines
+
 FORM, LEVEL = "RISKSTREAM_LOG", "RISKSTREAM_LOG_LEVEL"  # processes of a crew read them again
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 TALKING = ("pipeline.run",)  # who starts a job sees that it has started
@@ -20,10 +22,21 @@ TOLD = ("event_id", "event_type", "message_id", "reason", "trace_id")  # beside 
 def configure() -> None:
     """Logs to stderr as the environment says."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if os.environ.get(FORM) == "json" else logging.Formatter(TEXT))
+    handler.setFormatter(JsonLines() if os.environ.get(FORM) == "json" else PlainLines(TEXT))
     logging.basicConfig(level=os.environ.get(LEVEL, "WARNING"), handlers=[handler])
     for name in TALKING:
         logging.getLogger(name).setLevel("INFO")
+
+
+class PlainLines(logging.Formatter):
+    """One line a message, and a traceback below it; neither holds control characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 class JsonLines(logging.Formatter):
@@ -43,4 +56,4 @@ class JsonLines(logging.Formatter):
             line["logging.googleapis.com/trace"] = f"projects/{project}/traces/{line['trace_id']}"
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return printable(msgspec.json.encode(line).decode())

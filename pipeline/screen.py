@@ -26,6 +26,7 @@ from rich.text import Text
 
 from pipeline.alerts import Alert, Followed
 from pipeline.population import Population
+from pipeline.printable import printable, printable_lines
 from pipeline.publish import Progress, Published
 from pipeline.status import Backlog, Job, Status, Unknown
 from pipeline.warmth import Marker
@@ -72,7 +73,7 @@ def published(done: Published) -> RenderableType:
         return Text(line)
     table = Table("line", "reason", "what is wrong", box=None, title_justify="left")
     for row in done.bad_rows:
-        table.add_row(str(row.line), row.reason, Text(row.detail))
+        table.add_row(str(row.line), row.reason, Text(printable(row.detail)))
     more = done.bad - len(done.bad_rows)
     rest = [Text(f"... and {more:,} more")] if more else []
     return Group(table, *rest, Text(f"{line}; {done.bad:,} bad rows were not published"))
@@ -103,11 +104,15 @@ def _alerts(latest: Iterable[Followed], count: int) -> RenderableType:
 
 
 def _cells(alert: Alert) -> list[Text]:
-    level = Text.assemble((alert.level_before, COLOURS.get(alert.level_before, "")), " -> ",
-                          (alert.level, COLOURS.get(alert.level, "")))  # fmt: skip
+    before, after = (
+        Text(printable(each), COLOURS.get(each, "")) for each in (alert.level_before, alert.level)
+    )
     score = "" if alert.score is None else f"{alert.score:.3f}"
-    time = alert.event_time[:19].replace("T", " ")
-    return [Text(time), Text(alert.customer), level, Text(alert.change or ""), Text(score), Text(alert.model)]
+    time, customer, change, model = (
+        Text(printable(each))
+        for each in (alert.event_time[:19].replace("T", " "), alert.customer, alert.change or "", alert.model)
+    )
+    return [time, customer, Text.assemble(before, " -> ", after), change, Text(score), model]
 
 
 def watch(ask: Callable[[], Status], wait: Callable[[], object], console: Console) -> None:
@@ -133,7 +138,9 @@ def status(found: Status) -> RenderableType:
 
 
 def _known(part: Part | Unknown, show: Callable[[Part], str]) -> Text:
-    return Text(part.unknown, style="dim") if isinstance(part, Unknown) else Text(show(part))
+    if isinstance(part, Unknown):
+        return Text(printable_lines(part.unknown), style="dim")
+    return Text(printable_lines(show(part)))
 
 
 def _backlog(waiting: tuple[Backlog, ...]) -> str:

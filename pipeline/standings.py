@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
 from features.times import rfc3339
 from pipeline.files import BadFile
+from pipeline.files.spreadsheet import write_csv
 from pipeline.scoring import NEVER_US, Scored
 
 NO_SCORE = "no scored event"
@@ -133,12 +133,15 @@ def told(facts: Mapping[str, Any]) -> list[str]:
 
 
 def write(rows: pa.Table, file: Path) -> None:
-    """Writes the file, whole or not at all. Raises BadFile for an ending that is neither."""
+    """Write the file, whole or not at all. Raises BadFile for an ending that is neither.
+
+    In CSV a text that a spreadsheet would run as a formula has an apostrophe before it; Parquet has it as it is.
+    """
     kind = check(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     if kind == ".csv":
-        pa.csv.write_csv(rows, temporary)
+        write_csv(rows, temporary)
     else:
         pa.parquet.write_table(rows, temporary)
     temporary.replace(file)
