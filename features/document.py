@@ -153,6 +153,10 @@ _Loader.yaml_implicit_resolvers = {
 
 def _unique_mapping(loader: Any, node: Any) -> dict[Any, Any]:
     loader.flatten_mapping(node)
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            message = "a list or mapping stands where a key is expected; put [ ] and { } in quotes, or after the key"
+            raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
     pairs = [(loader.construct_object(k, True), loader.construct_object(v, True)) for k, v in node.value]
     for i, (key, _) in enumerate(pairs):
         if any(key == earlier for earlier, _ in pairs[:i]):
