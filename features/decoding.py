@@ -185,8 +185,22 @@ def dated(known: Codec, event: Event, published_us: int | None, event_time: str 
         limit = known.event_type.tolerance_us // 1_000_000
         found = f"the event's time {rfc3339(time_us)} is more than {limit} s after {rfc3339(published_us)}"
         raise BadEvent("from_future", f"{found}, when it was published; set the sender's clock")
+    _refuse_long(known, event, time_us)
     force_setattr(event, "_time_us", time_us)
     return event
+
+
+def _refuse_long(known: Codec, event: Event, time_us: int) -> None:
+    """Raise BadEvent for a human's decision that would last longer than the use case allows."""
+    override = known.event_type.override
+    if override is None or override.longest_us is None or time_us == UNKNOWN_TIME_US:
+        return
+    until = known.getters[override.until](event)
+    if known.clock.read(until) - time_us > override.longest_us:
+        longest = f"{override.longest_us // 1_000_000:,} s after the event, which is of {rfc3339(time_us)}"
+        raise BadEvent(
+            "invalid", f"{override.until}: {_shown(until)} is later than expected: at most {longest}"
+        )
 
 
 def _time_us(known: Codec, event: Event, published_us: int | None, event_time: str | None) -> int:

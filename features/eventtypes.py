@@ -159,7 +159,7 @@ def _timezone(node: Node) -> str:
 
 
 def _override(node: Node, declared: dict[str, Field]) -> Override:
-    parts = node.record(("level", "until", "author", "reason"))
+    parts = node.record(("level", "until", "author", "reason"), ("longest",))
     level = _references(parts["level"], declared, frozenset({Kind.CATEGORY}))[0]
     until = _references(parts["until"], declared, frozenset({Kind.TIME}))[0]
     if not set(declared[level].values) <= set(LEVELS):
@@ -170,7 +170,8 @@ def _override(node: Node, declared: dict[str, Field]) -> Override:
     for name in (level, until, author, reason):
         if declared[name].optional:
             node.blame(f"{name} is optional; an override has a level, an author, a reason and an end")
-    return Override(level, until, author, reason)
+    longest_us = parts["longest"].duration_us() if "longest" in parts else None
+    return Override(level, until, author, reason, longest_us)
 
 
 def _file(node: Node, declared: dict[str, Field]) -> FileFormat:

@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from features.decoding import BadEvent, Codec, Event, codecs, decode
-from features.schema import Kind
+from features.schema import Kind, Override
 from features.times import NOT_READ
 from features.usecase import UseCase
 
@@ -28,6 +28,8 @@ def decode_all(
     """What `decode` returns or raises for each message, in order."""
     found: list[Event | None] = [None] * len(bodies)
     for name, known in codecs(use_case).items():
+        if is_limited(known.event_type.override):
+            continue  # `decode` looks how long it lasts
         if known.time and event_types.count(name) == len(event_types):
             found = _short_way(known, bodies, published_us)
         elif known.time:
@@ -40,6 +42,10 @@ def decode_all(
         event_time = event_times[i] if event_times else None
         whole[i] = _long_way(use_case, event_types[i], bodies[i], published_us[i], event_time)
     return whole
+
+
+def is_limited(override: Override | None) -> bool:
+    return override is not None and override.longest_us is not None
 
 
 def _long_way(

@@ -76,12 +76,17 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Override:
-    """Which fields of an event carry a human's decision. `level` is one of LEVELS."""
+    """Which fields of an event carry a human's decision. `level` is one of LEVELS.
+
+    A decision whose `until` is not after its event withdraws the one in force. `longest_us` is how long after its event
+    a decision may last; None: as long as it says. It is no part of the fingerprint.
+    """
 
     level: str
     until: str
     author: str
     reason: str
+    longest_us: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ so workers get exactly what the launcher read. The fingerprint covers what can c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from features.document import BadUseCase, FrozenDict, Node, frozen, read
 from features.eventtypes import Common, event_types
@@ -53,6 +53,16 @@ class UseCase:
     @cached_property
     def features(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.table)
+
+    @cached_property
+    def as_logged(self) -> Self:
+        """The use case for reading events that were accepted before: what limits overrides may be stricter now."""
+        free = {
+            name: replace(t, override=replace(t.override, longest_us=None))
+            for name, t in self.event_types.items()
+            if t.override and t.override.longest_us is not None
+        }
+        return replace(self, event_types=FrozenDict({**self.event_types, **free})) if free else self
 
     def __repr__(self) -> str:
         return f"UseCase({self.file}, fingerprint {self.fingerprint})"

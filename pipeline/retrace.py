@@ -56,7 +56,7 @@ def batch_of(use_case: UseCase, log: Log) -> Batch:
     published_us, types = log.times_us("publish_time"), log.texts("event_type")
     bodies = [body.encode() for body in log.texts("body")]
     dated = np.datetime_as_string(log.times_us("event_time").astype("M8[us]"), timezone="UTC").tolist()
-    events = decode_all(use_case, types, bodies, published_us.tolist(), dated)
+    events = decode_all(use_case.as_logged, types, bodies, published_us.tolist(), dated)
     bad = next((event for event in events if isinstance(event, BadEvent)), None)
     if bad is not None:
         raise bad
