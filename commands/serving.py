@@ -1,12 +1,14 @@
 """The REST service: serve."""
 
-from ipaddress import ip_address
+import os
 from typing import Annotated, Any
 
 import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, BundleRoot, Project, UseCase, by_name, examples
 from commands.streaming import REDIS, Prefix, RedisCaFile, RedisCluster
+
+EMAILS, SUBJECTS = "RISKSTREAM_CALLER_EMAILS", "RISKSTREAM_CALLER_SUBJECTS"
 
 app = typer.Typer()
 
@@ -16,7 +18,7 @@ app = typer.Typer()
         "riskstream serve",
         "riskstream serve --port 8000 --metrics-port 9464",
         "riskstream serve --host 0.0.0.0 --root-path /ai --issuer https://accounts.google.com "
-        "--audience https://prod.deblock.com/ai/",
+        "--audience https://prod.deblock.com/ai/ --caller-emails payments@bank-production.iam.gserviceaccount.com",
     )
 )
 def serve(
@@ -50,12 +52,17 @@ def serve(
     audience: Annotated[
         str, typer.Option(envvar="RISKSTREAM_AUDIENCE", help="Whom the tokens are made for.")
     ] = "",
-    callers: Annotated[
-        str,
+    caller_emails: Annotated[
+        str | None,
+        typer.Option(envvar=EMAILS, help="Who may ask: verified e-mail addresses, with commas between them."),
+    ] = None,
+    caller_subjects: Annotated[
+        str | None,
         typer.Option(
-            envvar="RISKSTREAM_CALLERS", help="Who may ask, e-mails or subjects with commas; default: all."
+            envvar=SUBJECTS,
+            help="Who else may ask: subjects of tokens, with commas. Neither: all of the issuer.",
         ),
-    ] = "",
+    ] = None,
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Without tokens, although other machines can ask.")
     ] = False,
@@ -76,7 +83,9 @@ def serve(
     fields there are, /health/ready and /health/parts whether it and what it needs are well. Ends on SIGTERM and
     Ctrl-C, when all that is in flight is answered.
     """
-    access = access_of(issuer, audience, callers)
+    access = access_of(issuer, audience, caller_emails, caller_subjects)
+    from serving.issuers import is_loopback
+
     if not access and not open_to_all and not is_loopback(host):
         raise typer.BadParameter(
             f"found {host}, where other machines can ask: give --issuer and --audience, or --open",
@@ -97,19 +106,38 @@ def serve(
     )  # fmt: skip
 
 
-def access_of(issuer: str, audience: str, callers: str) -> Any:
-    """What tokens are asked for; None: none."""
+def access_of(issuer: str, audience: str, emails: str | None, subjects: str | None) -> Any:
+    """Which tokens are accepted; None: none are asked for."""
     from serving.settings import Access
 
-    if not issuer and not audience and not callers:
+    named_emails, named_subjects = callers(emails, EMAILS), callers(subjects, SUBJECTS)
+    for email in named_emails:
+        if not email.strip("@").count("@"):
+            raise typer.BadParameter(
+                f"found {email!r}, expected e-mail addresses; subjects go to --caller-subjects",
+                param_hint="--caller-emails",
+            )
+    if not issuer and not audience and not named_emails and not named_subjects:
         return None
     if not issuer or not audience:
-        raise typer.BadParameter("give both, or neither", param_hint="--issuer, --audience")
-    return Access(issuer, audience, frozenset(filter(None, map(str.strip, callers.split(",")))))
-
-
-def is_loopback(host: str) -> bool:
+        raise typer.BadParameter(
+            "give both, or neither and no callers either", param_hint="--issuer, --audience"
+        )
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return Access(issuer, audience, named_emails, named_subjects)
+    except ValueError as error:
+        raise typer.BadParameter(
+            str(error), param_hint="--issuer, --caller-emails, --caller-subjects"
+        ) from error
+
+
+def callers(text: str | None, variable: str) -> frozenset[str]:
+    """The names in a list with commas. A list that is given and empty is refused: it must not mean everybody."""
+    text = os.environ.get(variable) if text is None else text  # the parser takes an empty variable for none
+    names = frozenset(filter(None, map(str.strip, (text or "").split(","))))
+    if text is not None and not names:
+        raise typer.BadParameter(
+            "found an empty list: name callers, or leave it out",
+            param_hint=f"--{variable.removeprefix('RISKSTREAM_').lower().replace('_', '-')}",
+        )
+    return names

@@ -1,23 +1,14 @@
-"""Who asks: a bearer token of an OpenID Connect provider, checked by the keys that the provider publishes.
+"""Who asks: a bearer token of an OpenID Connect provider, checked by the keys that the provider publishes."""
 
-Keys are fetched when first needed and kept for some minutes. A token that names an unknown one has them fetched again,
-but not more often than twice a minute: anybody can make such tokens.
-"""
-
-import json
-from functools import cached_property
-from urllib.request import urlopen
+from dataclasses import dataclass
 
 import jwt
 
+from serving.keys import Keys
 from serving.settings import Access
 
-DISCOVERY = ".well-known/openid-configuration"
-TIMEOUT_S = 3.0
-KEYS_LIVE_S = 300
 ALGORITHMS = ("RS256", "ES256", "PS256")  # never "none", never a shared secret
 SLACK_S = 30  # clocks differ
-UNREACHABLE = (jwt.PyJWKClientConnectionError, OSError, KeyError, json.JSONDecodeError)
 
 
 class Refused(Exception):
@@ -28,54 +19,71 @@ class Forbidden(Exception):
     """A good token of somebody who may not ask (403)."""
 
 
-class ProviderUnavailable(OSError):
-    """The provider's keys cannot be had now."""
+@dataclass(frozen=True)
+class Caller:
+    """Who made a request, as the token has it."""
+
+    subject: str
+    email: str | None  # None: the token has no verified one
+
+    @property
+    def name(self) -> str:
+        """The e-mail address, or the subject with a prefix: a subject may look like somebody's address."""
+        return self.email or f"subject:{self.subject}"
 
 
 class Gate:
-    """Lets callers in. Blocks while keys are fetched."""
+    """Lets callers in by their tokens. `start` it before the first one comes."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
+        self._access, self._keys = access, Keys(access.issuer)
 
     def check(self) -> None:
-        """Whether the provider can be asked for its keys. Raises ProviderUnavailable."""
-        try:
-            self._keys.get_signing_keys()
-        except UNREACHABLE as error:
-            raise self._unavailable(error) from error
+        """Fetch the provider's keys. Raises ProviderUnavailable."""
+        self._keys.fetch()
 
-    def caller(self, authorization: str | None) -> str:
-        """The caller's e-mail address or subject. Raises Refused, Forbidden, ProviderUnavailable."""
+    def start(self) -> None:
+        self._keys.start()
+
+    def close(self) -> None:
+        self._keys.close()
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """The caller named by an Authorization header. Raises Refused, Forbidden, ProviderUnavailable."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refused("found no bearer token, expected Authorization: Bearer TOKEN")
-        claims = self._claims(token.strip())
-        names = [str(claims["sub"])]
-        if claims.get("email_verified") and "email" in claims:
-            names.insert(0, str(claims["email"]))
-        if self._access.callers.isdisjoint(names) and self._access.callers:
+        found = caller_of(await self._claims(token.strip()))
+        if not may_ask(self._access, found):
             raise Forbidden("the token is good, but its caller is not one of those that may ask")
-        return names[0]
+        return found
 
-    def _claims(self, token: str) -> dict[str, object]:
+    async def _claims(self, token: str) -> dict[str, object]:
         try:
-            key = self._keys.get_signing_key_from_jwt(token)
+            name = jwt.get_unverified_header(token).get("kid")
+            if name is None:
+                raise Refused("the token does not name its key (kid)")
+            key = await self._keys.key(name)
+            if key is None:
+                raise Refused(
+                    "the issuer has no key of the token's name; if it is new, ask again in half a minute"
+                )
             return jwt.decode(
                 token, key, algorithms=list(ALGORITHMS), audience=self._access.audience, issuer=self._access.issuer,
                 leeway=SLACK_S, options={"require": ["exp", "iat", "sub"]},
             )  # fmt: skip
-        except UNREACHABLE as error:
-            raise self._unavailable(error) from error
         except jwt.PyJWTError as error:
             raise Refused(f"the token does not count: {error}") from error
 
-    def _unavailable(self, error: Exception) -> ProviderUnavailable:
-        return ProviderUnavailable(f"the keys of {self._access.issuer}: {error}")
 
-    @cached_property
-    def _keys(self) -> jwt.PyJWKClient:
-        url = f"{self._access.issuer.rstrip('/')}/{DISCOVERY}"
-        with urlopen(url, timeout=TIMEOUT_S) as answer:  # the issuer is a setting, not the caller's
-            found = json.load(answer)["jwks_uri"]
-        return jwt.PyJWKClient(found, cache_keys=False, lifespan=KEYS_LIVE_S, timeout=TIMEOUT_S)
+def caller_of(claims: dict[str, object]) -> Caller:
+    """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true."""
+    email = claims.get("email")
+    is_verified = claims.get("email_verified") is True and isinstance(email, str) and email
+    return Caller(str(claims["sub"]), str(email) if is_verified else None)
+
+
+def may_ask(access: Access, caller: Caller) -> bool:
+    """Whether the caller is on a list, or there are none."""
+    is_named = caller.email in access.emails or caller.subject in access.subjects
+    return is_named or not (access.emails or access.subjects)

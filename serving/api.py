@@ -34,14 +34,14 @@ Answering = Callable[[own.Request], Awaitable[Assessment | BadEvent]]
 
 
 def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
-    """The ASGI application; it closes the service when it ends."""
+    """The ASGI application; it closes the service and the gate when it ends."""
     publishing = Batcher("publish", service.publish, MOST_AT_ONCE, PUBLISHING)
     assessing = Batcher("assess", service.assess, MOST_AT_ONCE)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for each in (publishing, assessing, service):
+        for each in (publishing, assessing, service, *([gate] if gate else ())):
             each.close()
 
     async def assessed(request: own.Request) -> Assessment | BadEvent:
@@ -138,8 +138,8 @@ def guards(gate: Gate | None) -> list[object]:
     if gate is None:
         return []
 
-    def check(request: Request) -> None:  # not async: the provider's keys may have to be fetched
-        gate.caller(request.headers.get("authorization"))
+    async def check(request: Request) -> None:
+        await gate.caller(request.headers.get("authorization"))
 
     return [Depends(check)]
 

@@ -17,8 +17,9 @@ from features.record import BadRecord
 from pipeline import tracing
 from pipeline.pubsub import PubSubRefused, PubSubUnavailable
 from pipeline.store import StoreUnavailable
-from serving.access import Forbidden, ProviderUnavailable, Refused
+from serving.access import Forbidden, Refused
 from serving.answers import Problem
+from serving.keys import ProviderUnavailable
 
 DEADLINE_S = 2.0  # of an answer: a caller who waits longer has gone
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"

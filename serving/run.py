@@ -35,13 +35,15 @@ logger = logging.getLogger(__name__)
 
 def run(settings: Settings) -> None:
     """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
-    found = outcomes(parts(settings), CHECK_S)
+    gate = Gate(settings.access) if settings.access else None
+    found = outcomes(parts(settings, gate), CHECK_S)
     if any(each.fault for each in found):
         raise CannotStart("\n".join(f"{each.name}: {each.fault}" for each in found if each.fault))
     tracing.start()
     service = Service(settings)
     service.warm()
-    gate = Gate(settings.access) if settings.access else None
+    if gate:
+        gate.start()
     with ending_quietly(), telling(settings, service):
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
@@ -49,7 +51,7 @@ def run(settings: Settings) -> None:
         serve(app(service, gate, settings.most_in_flight), settings)
 
 
-def parts(settings: Settings) -> dict[str, Callable[[], object]]:
+def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], object]]:
     """What to look at first, by what to call it."""
     topic = topic_path(settings.project, settings.topic)
     found: dict[str, Callable[[], object]] = {
@@ -61,8 +63,7 @@ def parts(settings: Settings) -> dict[str, Callable[[], object]]:
     if settings.metrics_port:
         port = settings.metrics_port
         found["metrics"] = lambda: exposition.check(settings.metrics_host, port)
-    if settings.access:
-        gate = Gate(settings.access)
+    if gate:
         found["issuer"] = gate.check
     return found
 

@@ -3,15 +3,30 @@
 from dataclasses import dataclass
 
 from features.usecase import UseCase
+from serving.issuers import is_public, is_safe
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask: bearer tokens of an OpenID Connect provider, for this audience, of these callers (empty: all)."""
+    """Which callers are let in: those with a token of this OpenID Connect provider, made for this audience.
 
-    issuer: str  # URL
+    A caller is named by verified e-mail address or by subject. These are two lists, because providers let their users
+    choose subjects or unverified addresses that look like somebody else's address. Both lists empty: every caller of
+    the issuer. Raises ValueError for an issuer without TLS, and for a public issuer if no caller is named.
+    """
+
+    issuer: str  # URL, as in the tokens' `iss`
     audience: str
-    callers: frozenset[str] = frozenset()  # e-mail address or subject
+    emails: frozenset[str] = frozenset()
+    subjects: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not is_safe(self.issuer):
+            raise ValueError(f"found issuer {self.issuer!r}, expected an https:// URL")
+        if is_public(self.issuer) and not self.emails and not self.subjects:
+            raise ValueError(
+                f"anybody can get a token of {self.issuer}: name the callers by e-mail address or by subject"
+            )
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_only_named_callers_are_let_in_by_the_address_of_the_gateway(overlay: st
     values = settings(overlay)
     assert values["RISKSTREAM_AUDIENCE"] == f"https://{host}/ai/"
     assert values["RISKSTREAM_ISSUER"].startswith("https://")
-    assert all("@" in caller for caller in values["RISKSTREAM_CALLERS"].split(","))
+    assert all("@" in caller for caller in values["RISKSTREAM_CALLER_EMAILS"].split(","))
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -292,6 +292,6 @@ def test_the_service_publishes_events_and_reads_bundles_and_nothing_else() -> No
 def test_what_the_service_is_told_is_what_its_pods_read() -> None:
     text = block_of("outputs.tf", 'output "serving_environments"')
     told = set(re.findall(r"^      ([A-Z_]+) +=", text, re.MULTILINE))
-    by_hand = {"RISKSTREAM_ISSUER", "RISKSTREAM_AUDIENCE", "RISKSTREAM_CALLERS"}
+    by_hand = {"RISKSTREAM_ISSUER", "RISKSTREAM_AUDIENCE", "RISKSTREAM_CALLER_EMAILS"}
     for overlay in cluster.OVERLAYS:
         assert set(cluster.settings(overlay)) == told | by_hand

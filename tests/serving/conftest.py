@@ -92,6 +92,9 @@ def serving(settings: Settings) -> Serving:
         service = Service(told)
         service.warm()
         gate = Gate(told.access) if told.access else None
+        if gate:
+            gate.check()
+            gate.start()
         made = app(service, gate, told.most_in_flight)
         config = uvicorn.Config(
             made, host=told.host, port=told.port, root_path=told.root_path, log_config=None, lifespan="on"

@@ -1,10 +1,12 @@
 """Bearer tokens: of the right provider, for us, in time, of a caller who may ask. A real provider on a port."""
 
+import asyncio
 import base64
 import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,23 +14,30 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from serving.access import Gate, ProviderUnavailable
+from serving import keys
+from serving.access import Caller, Gate, Refused, caller_of
+from serving.keys import ProviderUnavailable
 from serving.settings import Access
-from tests.serving.conftest import Serving
+from tests.serving.conftest import Serving, within
 
 AUDIENCE = "https://prod.deblock.com/ai/"
 CALLER = "payments@bank-production.iam.gserviceaccount.com"
 
 
 class Provider:
-    """An OpenID Connect provider as far as verifiers see it; keys can be exchanged."""
+    """An OpenID Connect provider as far as verifiers see it; keys can be exchanged, and it can hang."""
 
     def __init__(self) -> None:
         self.rotate()
+        self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                provider.asked += 1
+                provider.answers.wait(20)
                 found = {
                     "/.well-known/openid-configuration": {
                         "issuer": provider.issuer,
@@ -80,7 +89,8 @@ class Provider:
         )
 
     def close(self) -> None:
-        """May be repeated."""
+        """Idempotent."""
+        self.answers.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -106,8 +116,28 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+@pytest.fixture
+def gate(provider: Provider) -> Iterator[Gate]:
+    """Open to all callers of the provider, with its keys."""
+    found = Gate(Access(provider.issuer, AUDIENCE))
+    found.check()
+    found.start()
+    yield found
+    found.close()
+
+
+def asked(gate: Gate, token: str) -> Caller:
+    return asyncio.run(gate.caller(f"Bearer {token}"))
+
+
+def with_header(token: str, header: bytes) -> str:
+    """The claims and the signature of a token under another header."""
+    _, claims, signature = token.split(".")
+    return f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.{claims}.{signature}"
+
+
 def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) -> None:
-    access = Access(provider.issuer, AUDIENCE, frozenset({CALLER}))
+    access = Access(provider.issuer, AUDIENCE, frozenset({CALLER}), frozenset({"smoke"}))
     expired, early = int(time.time()) - 3_600, int(time.time()) + 3_600
     with serving(access=access) as served:
 
@@ -115,7 +145,7 @@ def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) 
             return served.client.get("/v1/model", headers=headers).status_code
 
         assert status(**bearer(provider.token())) == 200
-        assert status(**bearer(provider.token(email=None, sub=CALLER))) == 200
+        assert status(**bearer(provider.token(email=None, sub="smoke"))) == 200
         refused = {
             "none": {},
             "another scheme": {"authorization": "Basic YTpi"},
@@ -131,25 +161,154 @@ def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) 
                 provider.token(ec.generate_private_key(ec.SECP256R1()), "ES256")
             ),
             "not signed": bearer(unsigned(provider)),
+            "without the name of a key": bearer(with_header(provider.token(), b'{"alg":"RS256"}')),
+            "with a header too deep": bearer(with_header(provider.token(), b"[" * 6_000)),
         }
         assert {name: status(**headers) for name, headers in refused.items()} == dict.fromkeys(refused, 401)
         answer = served.client.post("/v1/events/payment", content=b"{}")
         assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
         assert status(**bearer(provider.token(email="eve@bank.example"))) == 403
         assert status(**bearer(provider.token(email_verified=False))) == 403, "anybody can claim an address"
+        assert status(**bearer(provider.token(email_verified="false"))) == 403
+        assert status(**bearer(provider.token(email=None, sub=CALLER))) == 403, "a subject is no address"
+        assert status(**bearer(provider.token(email="smoke"))) == 403, "an address is no subject"
         assert served.client.get("/health/live").status_code == 200
         assert served.client.get("/health/ready").status_code == 200
 
 
-def test_every_caller_of_the_provider_may_ask_if_none_is_named(provider: Provider) -> None:
-    gate = Gate(Access(provider.issuer, AUDIENCE))
-    assert gate.caller(f"Bearer {provider.token(email='any@bank.example')}") == "any@bank.example"
+@pytest.mark.parametrize(
+    ("claims", "caller"),
+    [
+        ({"email_verified": True}, Caller("117", CALLER)),
+        *(({"email_verified": x}, Caller("117", None)) for x in (False, None, "true", "false", 1, [True])),
+        ({"email_verified": True, "email": ""}, Caller("117", None)),
+        ({"email_verified": True, "email": [CALLER]}, Caller("117", None)),
+    ],
+)
+def test_only_the_boolean_true_verifies_an_address(claims: dict[str, Any], caller: Caller) -> None:
+    assert caller_of({"sub": "117", "email": CALLER} | claims) == caller
 
 
-def test_a_provider_that_is_away_is_no_fault_of_the_caller(provider: Provider) -> None:
+def test_a_subject_is_never_called_like_an_address() -> None:
+    assert Caller("117", CALLER).name == CALLER
+    assert Caller(CALLER, None).name == f"subject:{CALLER}"
+
+
+def test_every_caller_of_the_provider_may_ask_if_none_is_named(provider: Provider, gate: Gate) -> None:
+    assert asked(gate, provider.token(email="any@bank.example")).name == "any@bank.example"
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://accounts.google.com",
+        "https://ACCOUNTS.google.com/",
+        "https://login.microsoftonline.com/common/v2.0",
+        "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/",
+        "https://token.actions.githubusercontent.com",
+    ],
+)
+def test_a_public_issuer_needs_names(issuer: str) -> None:
+    with pytest.raises(ValueError, match="name the callers"):
+        Access(issuer, AUDIENCE)
+    Access(issuer, AUDIENCE, emails=frozenset({CALLER}))
+    Access(issuer, AUDIENCE, subjects=frozenset({"117"}))
+
+
+def test_an_issuer_of_one_organization_needs_none() -> None:
+    Access("https://login.microsoftonline.com/72f988bf-0000-4000-8000-2d7cd011db47/v2.0", AUDIENCE)
+    Access("https://sso.bank.example/realms/payments", AUDIENCE)
+
+
+@pytest.mark.parametrize("issuer", ["accounts.google.com", "http://sso.bank.example", "file:///keys", ""])
+def test_keys_come_over_tls_or_from_this_machine(issuer: str) -> None:
+    with pytest.raises(ValueError, match="expected an https:// URL"):
+        Access(issuer, AUDIENCE, frozenset({CALLER}))
+
+
+def test_a_provider_that_is_away_at_the_start_is_no_fault_of_the_caller(provider: Provider) -> None:
     gate, token = Gate(Access(provider.issuer, AUDIENCE)), provider.token()
     provider.close()
     with pytest.raises(ProviderUnavailable, match="the keys of http"):
-        gate.caller(f"Bearer {token}")
-    with pytest.raises(ProviderUnavailable):
+        asked(gate, token)
+    with pytest.raises(ProviderUnavailable, match="the keys of http"):
         gate.check()
+
+
+def test_a_new_key_is_fetched_when_a_token_names_it(
+    provider: Provider, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the request, if the last fetch was long enough ago; else the caller is refused for that long."""
+    provider.rotate()
+    with pytest.raises(Refused, match="ask again"):
+        asked(gate, provider.token())
+    monkeypatch.setattr(keys, "INTERVAL_S", 0.0)
+    assert asked(gate, provider.token()).subject == "117"
+
+
+def test_junk_has_nobody_wait_while_the_issuer_hangs(
+    serving: Serving, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty tokens with unknown keys: one fetch, no thread and few places taken, good callers answered at once."""
+    monkeypatch.setattr(keys, "INTERVAL_S", 0.5)
+    good = provider.token()
+    with serving(access=Access(provider.issuer, AUDIENCE)) as served, ThreadPoolExecutor(50) as pool:
+        assert served.client.get("/v1/model", headers=bearer(good)).status_code == 200
+        time.sleep(0.5)
+        provider.answers.clear()
+        before = provider.asked
+        junk = [bearer(with_header(good, b'{"alg":"RS256","kid":"k%d"}' % i)) for i in range(50)]
+        asking = [pool.submit(served.client.get, "/v1/model", headers=each) for each in junk]
+        within(5, lambda: provider.asked > before)
+        began_s = time.monotonic()
+        for _ in range(20):
+            assert served.client.get("/v1/model", headers=bearer(good)).status_code == 200
+        assert time.monotonic() - began_s < 2
+        assert {each.result().status_code for each in asking} == {401}
+        assert time.monotonic() - began_s < 2.5, "they wait a second at most"
+        assert provider.asked == before + 1
+        provider.answers.set()
+
+
+def test_keys_outlive_their_issuer_for_an_hour(
+    provider: Provider, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = provider.token()
+    provider.close()
+    assert asked(gate, token).subject == "117"
+    monkeypatch.setattr(keys, "STALE_S", 0.0)
+    with pytest.raises(ProviderUnavailable, match="could not be fetched"):
+        asked(gate, token)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[]",
+        b"{}",
+        b"[" * 9_000,
+        b"\xff",
+        b'{"keys": ["k"]}',
+        b'{"keys": []}',
+        b'{"issuer": "https://other"}',
+    ],
+)
+def test_an_issuer_that_answers_nonsense_is_told(answer: bytes) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            issuer = f"http://127.0.0.1:{self.server.server_port}"  # type: ignore[attr-defined]
+            is_keys = self.path == "/keys" or b"keys" not in answer
+            self.wfile.write(
+                answer if is_keys else json.dumps({"issuer": issuer, "jwks_uri": f"{issuer}/keys"}).encode()
+            )
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        with pytest.raises(ProviderUnavailable, match="the keys of http"):
+            Gate(Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE)).check()
+        server.shutdown()

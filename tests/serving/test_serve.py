@@ -34,6 +34,36 @@ def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, setting
     assert ended.code == 2 and "give both" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ({"issuer": "https://accounts.google.com"}, "name the callers"),
+        ({"issuer": "http://sso.bank.example"}, "expected an https:// URL"),
+        ({"issuer": "https://sso.bank.example", "caller-emails": " , "}, "found an empty list"),
+        ({"issuer": "https://sso.bank.example", "caller-subjects": ""}, "found an empty list"),
+        ({"issuer": "https://sso.bank.example", "caller-emails": "117"}, "subjects go to --caller-subjects"),
+    ],
+)
+def test_callers_are_named_and_never_everybody_by_mistake(
+    run: Run, settings: Settings, others: dict[str, str], expected: str
+) -> None:
+    ended = run(*words(settings, audience="us", **others))
+    assert ended.code == 2 and expected in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_an_empty_list_in_the_environment_is_refused_as_well(
+    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKSTREAM_CALLER_EMAILS", "")
+    ended = run(*words(settings, audience="us", issuer="https://sso.bank.example"))
+    assert ended.code == 2 and "found an empty list" in ended.err
+
+
+def test_help_shows_no_service_that_lets_everybody_in(run: Run) -> None:
+    text = " ".join(run("serve", "--help").out.split())
+    assert text.count("--issuer https://") == text.count("--caller-emails payments@") == 1
+
+
 def test_everything_that_is_wrong_is_said_at_once(
     run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
