@@ -61,13 +61,12 @@ def backfill(
 
     from features.usecase import load
     from pipeline.redis_store import RedisStore
-    from pipeline.store import record_ttl
     from pipeline.warmth import Warmth
 
     if bool(files) == bool(dropped):
         raise typer.BadParameter("give files of history, or --drop, not both", param_hint="FILES")
     found = load(use_case)
-    with closing(RedisStore(redis_url, record_ttl(found), redis_ca_file, redis_cluster)) as store:
+    with closing(RedisStore(redis_url, redis_ca_file, redis_cluster)) as store:
         warmth = Warmth(store, prefix, found.name)
         if dropped:
             from pipeline.backfill import drop

@@ -29,6 +29,7 @@ app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check
 def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_json: AsJson = False) -> None:
     """Read a use case file and print its features, in the order of the vector, and their fingerprint."""
     from export.terms import terms
+    from features.forgetting import kept
     from features.usecase import feature_rows, load
 
     found = load(file)
@@ -38,10 +39,14 @@ def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_j
     rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
     if as_json:
         facts = {"use_case": found.name, "fingerprint": found.fingerprint, "entities": found.entities}
+        facts["records_kept"] = kept(found.plans)
         show_json(facts | {"features": [dict(zip(titles, row, strict=True)) for row in rows]})
         return
     typer.echo(table(titles, rows))
-    typer.echo(f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}")
+    records = ", ".join(f"{entity} {words}" for entity, words in kept(found.plans).items())
+    typer.echo(
+        f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}; records kept: {records}"
+    )
 
 
 def _check_model(use_case: Any) -> None:

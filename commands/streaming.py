@@ -272,11 +272,10 @@ def reconcile(
     from pipeline.comparison import lines
     from pipeline.reconcile import reconcile
     from pipeline.redis_store import RedisStore
-    from pipeline.store import record_ttl
     from pipeline.warmth import Warmth
 
     found = load(use_case)
-    with closing(RedisStore(redis_url, record_ttl(found), redis_ca_file, redis_cluster)) as store:
+    with closing(RedisStore(redis_url, redis_ca_file, redis_cluster)) as store:
         marker = Warmth(store, prefix, found.name).markers().get(found.fingerprint)
         if marker and marker.events:
             typer.echo(

@@ -17,6 +17,7 @@ def fingerprint(
     by_entity: Mapping[str, EntityFeatures],
     table: tuple[Feature, ...],
     lateness_us: int,
+    forget_after_us: Mapping[str, int],
 ) -> int:
     """A uint64; the same for two files whose vectors are the same for all events."""
     content = {
@@ -24,7 +25,7 @@ def fingerprint(
         "entities": {name: _entity(e, types) for name, e in by_entity.items()},
         "vector": [_feature(f, types) for f in table],
         "lateness_us": lateness_us,
-    }
+    } | ({"forget_after_us": dict(forget_after_us)} if forget_after_us else {})  # older files keep theirs
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return int(hashlib.sha256(canonical.encode()).hexdigest()[:16], 16)
 

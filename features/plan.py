@@ -66,6 +66,7 @@ class EntityPlan:
     outputs: tuple[Output, ...]
     is_subject: bool  # the subject's record carries status and outcomes; its too late events are refused
     lateness_us: int = 3600 * MICROSECONDS_PER_SECOND
+    forget_us: int = 0  # a record silent for longer, in event time, begins anew; 0: it never does
 
     @cached_property
     def raw_columns(self) -> int:

@@ -14,6 +14,7 @@ from features.document import BadUseCase, FrozenDict, Node, frozen, read
 from features.eventtypes import Common, event_types
 from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
+from features.forgetting import declared_us, default_us
 from features.formulas import entity_features
 from features.labels import field_path
 from features.labels import label as read_label
@@ -26,7 +27,17 @@ __all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "parse
 LATENESS_US = 3_600 * 1_000_000  # most out-of-order events of a payment system come within an hour
 TOLERANCE_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
 REQUIRED = ("use_case", "subject", "events", "features")
-OPTIONAL = ("lateness", "tolerance", "hops", "label", "protected", "model", "policy", "description")
+OPTIONAL = (
+    "lateness",
+    "tolerance",
+    "forget_after",
+    "hops",
+    "label",
+    "protected",
+    "model",
+    "policy",
+    "description",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +116,10 @@ def parse(text: str, file: str = "use case") -> UseCase:
     protected = _protected(parts["protected"], types) if "protected" in parts else frozenset()
     scope = Scope(types, hop_table(parts.get("hops"), file), subject, label, protected)
     by_entity, table = _features(parts["features"], scope)
-    number = fingerprint(types, by_entity, table, lateness_us)
+    forgotten = parts.get("forget_after")
+    declared = declared_us(forgotten, subject, by_entity, lateness_us) if forgotten else {}
+    number = fingerprint(types, by_entity, table, lateness_us, declared)
+    kept = {e: default_us(f, e == subject, lateness_us) for e, f in by_entity.items()} | declared
     return UseCase(
         name=parts["use_case"].name(),
         subject=subject,
@@ -115,7 +129,9 @@ def parse(text: str, file: str = "use case") -> UseCase:
         entities=tuple(by_entity),
         by_entity=FrozenDict(by_entity),
         table=table,
-        plans=FrozenDict({e: _plan(f, number, e == subject, lateness_us) for e, f in by_entity.items()}),
+        plans=FrozenDict(
+            {e: _plan(f, number, e == subject, lateness_us, kept[e]) for e, f in by_entity.items()}
+        ),
         fingerprint=f"{number:016x}",
         label=label,
         protected=protected,
@@ -164,7 +180,9 @@ def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tupl
     return {entity: declared[entity] for entity in ordered}, table
 
 
-def _plan(declared: EntityFeatures, number: int, is_subject: bool, lateness_us: int) -> EntityPlan:
+def _plan(
+    declared: EntityFeatures, number: int, is_subject: bool, lateness_us: int, forget_us: int
+) -> EntityPlan:
     lanes = tuple(Lane(a.value_column, a.slot_column) for a in declared.aggregates)
     return EntityPlan(
         fingerprint=number,
@@ -176,4 +194,5 @@ def _plan(declared: EntityFeatures, number: int, is_subject: bool, lateness_us: 
         outputs=tuple(Output(lane, s, w.length_us, w.hop_us) for lane, s, w in declared.outputs),
         is_subject=is_subject,
         lateness_us=lateness_us,
+        forget_us=forget_us,
     )

@@ -67,7 +67,7 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
 
 def _check_store(job: Job, use_case: UseCase) -> None:
     """It can be reached, and it is not empty by mistake."""
-    with closing(store_of(job, use_case)) as store:
+    with closing(store_of(job)) as store:
         store.check()
         if not job.cold:
             Warmth(store, job.prefix, use_case.name).demand(use_case.fingerprint)
@@ -76,7 +76,7 @@ def _check_store(job: Job, use_case: UseCase) -> None:
 def note_start(job: Job) -> None:
     """A job that was told to start cold may later start again: by then there are records. Raises StoreUnavailable."""
     use_case = job.use_case
-    with closing(store_of(job, use_case)) as store:
+    with closing(store_of(job)) as store:
         warmth = Warmth(store, job.prefix, use_case.name)
         if use_case.fingerprint not in warmth.markers():
             warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))

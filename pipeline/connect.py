@@ -12,9 +12,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
-from features.usecase import UseCase
 from pipeline.redis_store import RedisStore
-from pipeline.store import StoreUnavailable, record_ttl
+from pipeline.store import StoreUnavailable
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
 TIMEOUT_S = 5.0
@@ -33,12 +32,12 @@ class Place(Protocol):
     def redis_cluster(self) -> bool: ...
 
 
-def store_of(place: Place, use_case: UseCase) -> RedisStore:
+def store_of(place: Place) -> RedisStore:
     """Raises StoreUnavailable when the password cannot be had."""
     url = place.redis_url
     if place.redis_secret:
         url = with_password(url, password(place.redis_secret))
-    return RedisStore(url, record_ttl(use_case), place.redis_ca_file, place.redis_cluster)
+    return RedisStore(url, place.redis_ca_file, place.redis_cluster)
 
 
 def with_password(url: str, password: str) -> str:

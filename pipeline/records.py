@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.events import Batch
 from features.kernel import Advanced, Disposition
 from features.together import ADDED
-from pipeline.store import RecordStore, record_keys
+from pipeline.store import RecordStore, expiries_ms, record_keys
 
 Mask = NDArray[np.bool_]
 Keys = Mapping[str, list[bytes]]  # by entity
@@ -34,20 +34,25 @@ def commit(store: RecordStore, batch: Batch, keys: Keys, advanced: Mapping[str, 
     """Write the records, the subjects last. Returns [n] which events are settled, not to be done again."""
     name = batch.use_case.subject
     subject, record = advanced[name], batch.arrivals[name].record
+    expiry_ms = expiries_ms(batch.use_case)
     changed = {entity: one.before != one.after for entity, one in advanced.items()}
     waiting = np.zeros(len(subject.before), np.bool_)
     others = {entity: mask for entity, mask in changed.items() if entity != name}
-    for entity, lost in _write(store, keys, advanced, others).items():
+    for entity, lost in _write(store, keys, advanced, others, expiry_ms).items():
         added = np.flatnonzero(np.isin(advanced[entity].disposition, ADDED))
         is_lost = lost[batch.arrivals[entity].record[added]]
         waiting[record[added[is_lost]]] = True
-    lost_subjects = _write(store, keys, advanced, {name: changed[name] & ~waiting})[name]
+    lost_subjects = _write(store, keys, advanced, {name: changed[name] & ~waiting}, expiry_ms)[name]
     settled: Mask = ~(lost_subjects | (changed[name] & waiting))[record]
     return settled
 
 
 def _write(
-    store: RecordStore, keys: Keys, advanced: Mapping[str, Advanced], wanted: Mapping[str, Mask]
+    store: RecordStore,
+    keys: Keys,
+    advanced: Mapping[str, Advanced],
+    wanted: Mapping[str, Mask],
+    expiry_ms: Mapping[str, int],
 ) -> dict[str, Mask]:
     """Commit the wanted records of some entities in one round trip. Returns which lost, by entity."""
     lost = {entity: np.zeros(len(mask), np.bool_) for entity, mask in wanted.items()}
@@ -60,6 +65,7 @@ def _write(
         [keys[entity][r] for entity, r in chosen],
         [before[entity][r] for entity, r in chosen],
         [blobs[entity][r] for entity, r in chosen],
+        [expiry_ms[entity] for entity, _ in chosen],
     )
     for (entity, r), is_written in zip(chosen, written, strict=True):
         lost[entity][r] = not is_written

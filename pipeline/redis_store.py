@@ -8,7 +8,6 @@ answered with a redirection or a missing script is done again by redis-py's clie
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from hashlib import sha1
 from threading import Lock
 from typing import Any
@@ -31,7 +30,7 @@ from redis.retry import Retry
 
 from pipeline.population import memory
 from pipeline.redis_client import Client, client_of
-from pipeline.store import StoreUnavailable
+from pipeline.store import Expiry, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,8 @@ GROUP = 200  # keys a command; measured: 100 to 300 are equally good, 1,000 a qu
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
 
-# KEYS: the records. ARGV: time to live in ms, all expected seqs (8 bytes each), then the new records.
+# KEYS: the records. ARGV: when each expires (ms, EXPIRY_DIGITS characters; empty: none does), all expected seqs
+# (8 bytes each), then the new records. SET takes away the expiry that a key had.
 # Seqs are compared as bytes: a Lua number is a double and would be wrong above 2^53.
 COMMIT = """
 local answer, none = {}, string.rep('\\0', 8)
@@ -47,7 +47,12 @@ for i, key in ipairs(KEYS) do
   local seq = redis.call('GETRANGE', key, '12', '19')
   if seq == '' then seq = none end
   if seq == string.sub(ARGV[2], 8 * i - 7, 8 * i) then
-    redis.call('PSETEX', key, ARGV[1], ARGV[i + 2])
+    local expiry = tonumber(string.sub(ARGV[1], 16 * i - 15, 16 * i)) or 0
+    if expiry > 0 then
+      redis.call('PSETEX', key, expiry, ARGV[i + 2])
+    else
+      redis.call('SET', key, ARGV[i + 2])
+    end
     answer[i] = '1'
   else
     answer[i] = '0'
@@ -57,6 +62,7 @@ return table.concat(answer)
 """
 COMMIT_SHA = sha1(COMMIT.encode(), usedforsecurity=False).hexdigest()
 
+EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
 AGAIN = (NoScriptError, MovedError, AskError, TryAgainError)  # answers that mean: not done, do it so
 
@@ -75,7 +81,7 @@ ADVICE = (
     ("a certificate authority is given", "Write rediss:// to use TLS, or leave the file out."),
     ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
     ("MOVED", "It is a node of a cluster: use cluster mode."),
-    ("OOM", "Its memory is full: give it more, or shorten the records' time to live."),
+    ("OOM", "Its memory is full: give it more, or let the use case forget the silent (forget_after)."),
     ("READONLY", "It is a replica: point the URL at the primary."),
     ("LOADING", "It is still loading its data: wait."),
     ("same slot", "It is a node of a cluster: use cluster mode."),
@@ -96,16 +102,15 @@ Command = list[Any]  # the name, then bytes, str or int
 
 
 class RedisStore:
-    """Records under their keys, each kept for `ttl` after its latest event. Connects when first used.
+    """Records under their keys. Connects when first used.
 
     `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file`, local or gs://, names the
     certificate authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
     """
 
-    def __init__(self, url: str, ttl: timedelta, ca_file: str | None = None, cluster: bool = False) -> None:
+    def __init__(self, url: str, ca_file: str | None = None, cluster: bool = False) -> None:
         self.address = _address(url)
         self._url = url
-        self._ttl_ms = str(ttl // timedelta(milliseconds=1))
         self._ca_file = ca_file
         self._cluster = cluster
         self._lock = Lock()
@@ -119,7 +124,7 @@ class RedisStore:
         """Say within about a second whether records could be read and written here."""
         with _explained(self.address):
             client = self._connect(CHECK_TIMEOUT_S)
-            _call(client, ["EVAL", COMMIT, 0, self._ttl_ms, b""])
+            _call(client, ["EVAL", COMMIT, 0, b"", b""])
             server = client.info()
             client.close()
         if server.get("cluster_enabled") and not self._cluster:
@@ -131,18 +136,24 @@ class RedisStore:
         """The records, None where there is none. One round trip."""
         return self._exchange(keys, lambda rows: ["MGET", *_pick(keys, rows)])
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         """Write blobs[i] if keys[i] still has seq before[i]; says which were written. One round trip.
 
         When the connection is lost on the way, nobody knows what was written: see RecordStore.commit.
         """
-        if not len(keys) == len(before) == len(blobs):
-            raise ValueError(f"{len(keys)} keys, {len(before)} seqs and {len(blobs)} records are not as many")
-        seqs = np.asarray(before, "<u8")
+        expiry_ms = [0] * len(keys) if expiry_ms is None else expiry_ms
+        if not len(keys) == len(before) == len(blobs) == len(expiry_ms):
+            lengths = (
+                f"{len(keys)} keys, {len(before)} seqs, {len(blobs)} records and {len(expiry_ms)} expiries"
+            )
+            raise ValueError(f"{lengths} are not as many")
+        seqs, expiries = np.asarray(before, "<u8"), _expiries(expiry_ms)
 
         def command(rows: Rows) -> Command:
-            named, new = _pick(keys, rows), _pick(blobs, rows)
-            return ["EVALSHA", COMMIT_SHA, len(named), *named, self._ttl_ms, seqs[rows].tobytes(), *new]
+            named, new, expiry = _pick(keys, rows), _pick(blobs, rows), b"".join(_pick(expiries, rows))
+            return ["EVALSHA", COMMIT_SHA, len(named), *named, expiry, seqs[rows].tobytes(), *new]
 
         return [flag == WRITTEN for flag in self._exchange(keys, command)]
 
@@ -201,6 +212,12 @@ class RedisStore:
             protocol=2,  # no faster than 3, and no messages that nobody asked for
             retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
         )
+
+
+def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
+    """Expiries as the script reads them: nothing to send if no key of the batch expires."""
+    texts = {ms: b"%0*d" % (EXPIRY_DIGITS, ms) for ms in set(expiry_ms)}
+    return [b""] * len(expiry_ms) if not any(texts) else [texts[ms] for ms in expiry_ms]
 
 
 def _routes(client: Client, keys: Sequence[bytes]) -> Routes:

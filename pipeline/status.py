@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,6 @@ from pipeline.warmth import Marker, Warmth
 STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
 TIMEOUT_S = 5.0
 QUERY_TIMEOUT_S = 10.0  # BigQuery takes a second or two
-NO_RECORDS = timedelta(0)  # the time to live of what is written here: nothing
 SILENT_S = 5.0  # a job that runs writes every second
 COUNT_DEAD_LETTERS = """
 SELECT reason, COUNT(*) AS letters FROM `{view}` WHERE use_case = @use_case GROUP BY reason ORDER BY reason
@@ -172,7 +171,7 @@ def filled(use_case: UseCase, places: Places) -> Mapping[str, Marker]:
     """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
     if not places.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
-    store = RedisStore(places.redis_url, NO_RECORDS, places.redis_ca_file, places.redis_cluster)
+    store = RedisStore(places.redis_url, places.redis_ca_file, places.redis_cluster)
     try:
         with closing(store):
             return Warmth(store, places.prefix, use_case.name).markers()

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from features.usecase import UseCase
 
-RECORD_TTL_SLACK = timedelta(days=7)  # longest outage after which features must still be whole
+MILLISECOND = timedelta(milliseconds=1)
+EXPIRY_SLACK = timedelta(days=31)  # the longest that Pub/Sub keeps a message before it arrives
+Expiry = Sequence[int] | None
 SEQ = slice(12, 20)  # where a record keeps its version
 NO_SEQ = bytes(8)  # the version of a record that is not there
 
@@ -28,9 +30,12 @@ class RecordStore(Protocol):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of `keys`, None where there is none. Raises StoreUnavailable."""
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         """Write blobs[i] over keys[i] if its seq is still before[i] (0: no record); says which were written.
 
+        The store may drop keys[i] once it has not been written for expiry_ms[i] (0, or no `expiry_ms`: never).
         `keys` are distinct. Raises StoreUnavailable; then nobody knows which records were written. Read again
         and do the work again: events whose record had been written answer as duplicates.
         """
@@ -47,7 +52,9 @@ class MemoryStore:
         with self.lock:
             return [self.records.get(key) for key in keys]
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         rows = list(zip(keys, before, blobs, strict=True))
         with self.lock:
             return [self._write(*row) for row in rows]
@@ -70,7 +77,9 @@ class DryStore:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.below.read(keys)
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         return [True] * len(keys)
 
 
@@ -85,7 +94,14 @@ def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: 
     return [f"{stem}{id}".encode() for id in ids]
 
 
-def record_ttl(use_case: UseCase) -> timedelta:
-    """How long a record is kept after its latest event: the longest window and some slack."""
-    windows_us = (output.window_us for plan in use_case.plans.values() for output in plan.outputs)
-    return timedelta(microseconds=max(windows_us, default=0)) + RECORD_TTL_SLACK
+def expiries_ms(use_case: UseCase) -> dict[str, int]:
+    """How long after its latest write the store may drop a record, by entity; 0: never.
+
+    By then the kernel begins a new record anyway, unless an event arrives later than EXPIRY_SLACK after it happened.
+    """
+    tolerance_us = max(event_type.tolerance_us for event_type in use_case.event_types.values())
+    slack = EXPIRY_SLACK + timedelta(microseconds=tolerance_us)  # events may lie that far ahead of the clock
+    return {
+        entity: (timedelta(microseconds=plan.forget_us) + slack) // MILLISECOND if plan.forget_us else 0
+        for entity, plan in use_case.plans.items()
+    }

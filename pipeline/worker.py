@@ -38,7 +38,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RedisStore:
-        return store_of(self.job, self.use_case)
+        return store_of(self.job)
 
     @cached_property
     def _endpoint(self) -> Endpoint | None:

@@ -71,7 +71,7 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
 def check_store(settings: Settings) -> None:
     """It can be reached, and it is not empty by mistake."""
     own = settings.use_case
-    with closing(store_of(settings, own)) as store:
+    with closing(store_of(settings)) as store:
         store.check()
         if not settings.cold:
             Warmth(store, settings.prefix, own.name).demand(own.fingerprint)

@@ -47,7 +47,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.use_case = settings, settings.use_case
-        self.store = store_of(settings, self.use_case)
+        self.store = store_of(settings)
         self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, shadow=False)
         self._publisher = Publisher()
         self._topic = topic_path(settings.project, settings.topic)

@@ -103,6 +103,7 @@ def test_a_use_case_is_shown_as_a_table(run: Run) -> None:
     first, *rows, _, summary = ended.out.splitlines()
     assert first.split() == ["feature", "entity", "window", "fields", "meaning"]
     assert summary.startswith(f"offboarding: {len(rows)} features, fingerprint ")
+    assert summary.endswith("; records kept: customer for ever")
 
 
 def test_a_use_case_is_shown_as_json(run: Run) -> None:

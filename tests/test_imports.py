@@ -190,5 +190,5 @@ def test_the_test_sees_what_it_should(tmp_path: Path) -> None:
     assert is_below("pipeline.store", BELOW["serving"])
     assert not is_below("pipeline.storeroom", BELOW["serving"])
     assert not is_below("pipeline.run", BELOW["serving"])
-    assert is_below("pipeline.store.record_ttl", BELOW["serving"])
+    assert is_below("pipeline.store.expiries_ms", BELOW["serving"])
     assert not is_below("export.bundle", BELOW["features"] | {"features"})

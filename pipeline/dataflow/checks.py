@@ -123,7 +123,7 @@ def _tables(job: Job) -> str:
 def _redis(launch: Launch) -> str:
     """It can be reached from here, and has the records of these features, or is to start without."""
     job, fingerprint = launch.job, launch.use_case.fingerprint
-    with closing(store_of(job, launch.use_case)) as store:
+    with closing(store_of(job)) as store:
         store.check()
         warmth = Warmth(store, job.prefix, launch.use_case.name)
         if not job.cold:

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam
 
 from export import storage
+from features.forgetting import kept
 from features.usecase import BadUseCase, UseCase, parse
 from pipeline import topics
 from pipeline.dataflow import checks, jobs
@@ -17,7 +18,6 @@ from pipeline.dataflow.checks import Launch, Looked
 from pipeline.dataflow.jobs import Facts
 from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, JobSettings, Settings
 from pipeline.options import DATAFLOW, Job
-from pipeline.store import record_ttl
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Plan:
             "mode": f"{settings.mode}: {MODES[settings.mode]}",
             "workers": f"{settings.min_workers} to {settings.max_workers} of {settings.machine_type}, "
             + ("public addresses" if settings.public_ips else "private addresses only"),
-            "records": f"kept for {record_ttl(self.launch.use_case).days} days after a customer's latest event",
+            "records": ", ".join(
+                f"{entity} {words}" for entity, words in kept(self.launch.use_case.plans).items()
+            ),
             "image": f"must have Python {'.'.join(platform.python_version_tuple()[:2])} and Beam "
             f"{apache_beam.__version__}, as here",
         }

@@ -13,7 +13,6 @@ from pipeline.assess import Engine
 from pipeline.backfill import BATCH, backfill
 from pipeline.history import history
 from pipeline.redis_store import RedisStore
-from pipeline.store import record_ttl
 from pipeline.warmth import Warmth
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
@@ -32,7 +31,7 @@ def filling(events: int) -> list[Row]:
         file, root = Path(folder) / "events.jsonl", f"{folder}/bundles"
         with ProcessPoolExecutor(1, get_context("spawn")) as process:  # it takes its memory with it
             process.submit(make, events, file, root).result()
-        store = RedisStore(redis.url, record_ttl(use_case))
+        store = RedisStore(redis.url)
         engine, warmth = Engine.of(use_case, bundles.load(root), store), Warmth(store, "bench", use_case.name)
         with history(use_case, [file.with_name("few.jsonl")], NOW_US) as few:  # compiled code is loaded
             backfill(Engine.of(use_case, bundles.load(root), store, "warming"), few, warmth, NOW)

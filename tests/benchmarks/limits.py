@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ from tests.pipeline.servers import RedisCluster
 EVENTS = 200_000  # 30 days
 SECONDS = 3.0  # of each measurement
 BATCH = Job.batch
-TTL = timedelta(days=1)
 KEYS = 4_000  # records in such a batch
 FEW_KEYS = 1_000  # of off-boarding, in a batch of 2,000
 SIZES_KB = (1, 10)  # of records: a customer with few events, and one with 1,000 in 30 days
@@ -82,14 +80,14 @@ def rate(work: Callable[[], int]) -> float:
 
 def on_one_node(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as node:
-        return cas_rows(name, RedisStore(node.url, TTL), [node.client], keys, blobs, at_once)
+        return cas_rows(name, RedisStore(node.url), [node.client], keys, blobs, at_once)
 
 
 def on_a_cluster(name: str, keys: list[bytes], blobs: list[bytes], at_once: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         nodes = RedisCluster(Path(folder) / "cluster")
         try:
-            store = RedisStore(nodes.url, TTL, cluster=True)
+            store = RedisStore(nodes.url, cluster=True)
             return cas_rows(name, store, [node.client for node in nodes.nodes], keys, blobs, at_once)
         finally:
             nodes.stop()

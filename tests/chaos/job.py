@@ -21,7 +21,6 @@ from pipeline import progress, tables
 from pipeline.bigquery import query_client
 from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
-from pipeline.store import record_ttl
 from pipeline.topics import Names, create, short, subscriber_client
 from tests.pipeline.models import trained
 
@@ -66,8 +65,7 @@ class Place:
 
     def store(self) -> RedisStore:
         """Where the job's records are."""
-        url, ttl = self.cluster_url or os.environ["REDIS_URL"], record_ttl(self.use_case)
-        return RedisStore(url, ttl, cluster=self.cluster_url is not None)
+        return RedisStore(self.cluster_url or os.environ["REDIS_URL"], cluster=self.cluster_url is not None)
 
     def furnish(self, ack_deadline_s: int) -> None:
         create(self.names)

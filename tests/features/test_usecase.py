@@ -231,6 +231,10 @@ REFUSED = [
     ("label: {from: payment.fraud", "label: {from: payment.payer", "a label needs declared values"),
     ("lateness: 2h", "hops: {1h: 7m}", "hops.1h: '7m' is not a whole fraction of 1h"),
     ("policy: {high: 0.6}", "policy: 5", "policy: 5 is not a mapping"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: 7d", "forget_after: '7d' is not at least 7d 2h: the longest"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: 400", "forget_after: 400 is not a duration such as"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: {shop: 1d}", "forget_after.shop: '1d' is not at least 1d 2h"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: {shopp: 9d}", "'shopp' is not one of"),
     (ID, CLEAN("{drop: {amout: {below: 0}}, because: x}"), "clean[0].drop.amout: 'amout' is not one of id, at"),
     (ID, CLEAN("{drop: {amount: {less: 0}}, because: x}"), "clean[0].drop.amount.less: 'less' is not one of"),
     (ID, CLEAN("{drop: {kind: CASH}, because: x}"), "clean[0].drop.kind: 'CASH' is not one of CARD, WIRE"),
@@ -300,6 +304,8 @@ OTHER_VECTOR = [
     ("id: [id]", "id: [id, kind]"),
     ("time: [at]", "time: [at]\n    timezone: Europe/Paris"),
     ("minus: paid.sum.1h", "minus: paid.count.1h"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: 400d"),
+    ("lateness: 2h", "lateness: 2h\nforget_after: {shop: 400d}"),
     ("customer: payer, shop: shop", "customer: payer, shop: payer"),
     ("amount: {type: number, min: 0}", "amount: {type: number, min: 1}"),
     ("fee: {type: number, optional: true}", "fee: {type: integer, optional: true}"),
@@ -314,6 +320,29 @@ def test_the_fingerprint_ignores_what_cannot_change_a_vector(old: str, new: str)
 @pytest.mark.parametrize(("old", "new"), OTHER_VECTOR)
 def test_the_fingerprint_changes_with_what_can_change_a_vector(old: str, new: str) -> None:
     assert changed(old, new).fingerprint != parse(SMALL).fingerprint
+
+
+def forgotten(text: str) -> dict[str, int]:
+    """By entity: after so many hours of silence; 0: never."""
+    return {entity: plan.forget_us // 3_600_000_000 for entity, plan in parse(text).plans.items()}
+
+
+def test_the_subject_is_kept_for_ever_and_what_holds_only_windows_as_long_as_they_reach() -> None:
+    ever = SMALL.replace(
+        "statistics: [mean], windows: [24h]", "statistics: [mean, last], windows: [24h, ever]"
+    )
+    profile = SMALL.replace("  event:", "    attributes: {fee: {from: payment.fee}}\n  event:")
+    assert forgotten(SMALL) == {"shop": 24 + 2, "customer": 0}
+    assert forgotten(ever) == forgotten(profile) == {"shop": 0, "customer": 0}
+
+
+def test_forget_after_is_of_the_subject_or_by_entity() -> None:
+    def declared(value: str) -> dict[str, int]:
+        return forgotten(SMALL.replace("lateness: 2h", f"lateness: 2h\nforget_after: {value}"))
+
+    assert declared("400d") == {"shop": 26, "customer": 400 * 24}
+    assert declared("{shop: 60d}") == {"shop": 60 * 24, "customer": 0}
+    assert declared("{customer: 170h, shop: 26h}") == {"shop": 26, "customer": 170}
 
 
 def test_cleaning_rules_are_read_with_their_reasons() -> None:

@@ -8,7 +8,6 @@ from deploy.local import stack
 from pipeline.redis_store import RedisStore
 from pipeline.store import MemoryStore, RecordStore
 from tests.pipeline.servers import RedisCluster, RedisServer
-from tests.pipeline.small_records import TTL
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +50,7 @@ def bigquery_server(bigquery_environment: Mapping[str, str]) -> Iterator[None]:
 @pytest.fixture
 def redis_store(redis_server: RedisServer) -> Iterator[RedisStore]:
     redis_server.client.flushall()
-    store = RedisStore(redis_server.url, TTL)
+    store = RedisStore(redis_server.url)
     yield store
     store.close()
 
@@ -60,7 +59,7 @@ def redis_store(redis_server: RedisServer) -> Iterator[RedisStore]:
 def cluster_store(redis_cluster: RedisCluster) -> Iterator[RedisStore]:
     for node in redis_cluster.nodes:
         node.client.flushall()
-    store = RedisStore(redis_cluster.url, TTL, cluster=True)
+    store = RedisStore(redis_cluster.url, cluster=True)
     yield store
     store.close()
 

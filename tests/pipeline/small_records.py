@@ -3,12 +3,9 @@
 A record here is 12 bytes of nothing, the seq, and then whatever the test keeps in it.
 """
 
-from datetime import timedelta
-
 from pipeline.redis_store import RedisStore
 from pipeline.store import RecordStore, seq_bytes
 
-TTL = timedelta(days=37)
 WRITERS = 3
 ROUNDS = 60
 HOT_KEYS = [b"hot:%d" % i for i in range(5)]
@@ -35,4 +32,4 @@ def add_to_all(store: RecordStore, writer: int) -> None:
 
 
 def add_from_another_process(url: str, cluster: bool, writer: int) -> None:
-    add_to_all(RedisStore(url, TTL, cluster=cluster), writer)
+    add_to_all(RedisStore(url, cluster=cluster), writer)

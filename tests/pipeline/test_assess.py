@@ -22,7 +22,7 @@ from features.usecase import UseCase, load
 from pipeline.assess import Engine, assess
 from pipeline.redis_store import RedisStore
 from pipeline.shadow import Challenger
-from pipeline.store import MemoryStore, RecordStore, StoreUnavailable, record_keys
+from pipeline.store import Expiry, MemoryStore, RecordStore, StoreUnavailable, record_keys
 from tests.pipeline.market import (
     MINUTE_US,
     START_US,
@@ -40,7 +40,6 @@ from tests.pipeline.market import (
 from tests.pipeline.models import engine, trained
 from tests.pipeline.rebuild import rebuilt
 from tests.pipeline.servers import RedisServer
-from tests.pipeline.small_records import TTL
 from tests.pipeline.workers import work
 from training.generate.dataset import generate
 
@@ -298,12 +297,14 @@ class Crashing:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.store.read(keys)
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         self.commits += 1
         if self.commits != self.at:
-            return self.store.commit(keys, before, blobs)
+            return self.store.commit(keys, before, blobs, expiry_ms)
         if self.is_written:
-            self.store.commit(keys, before, blobs)
+            self.store.commit(keys, before, blobs, expiry_ms)
         raise Crash
 
 
@@ -339,11 +340,13 @@ class Overtaken:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.store.read(keys)
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
         self.commits += 1
         if events := self.others.get(self.commits):
             self.results += run(self.store, events)
-        return self.store.commit(keys, before, blobs)
+        return self.store.commit(keys, before, blobs, expiry_ms)
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -393,7 +396,7 @@ def test_processes_on_the_same_customers_apply_every_event_once(redis_server: Re
     ids = np.array(batched(MARKET, arrived).event_id)
     applied = said["disposition"] == APPLIED
     assert sorted(ids[applied]) == sorted(set(batched(MARKET, events).event_id))
-    assert_rebuilt(engine(MARKET, RedisStore(redis_server.url, TTL)), arrived, said)
+    assert_rebuilt(engine(MARKET, RedisStore(redis_server.url)), arrived, said)
     first = {id: row for row, id in enumerate(ids) if applied[row]}
     same = np.array([first[id] for id in ids])
     assert said["exact"].all()
@@ -403,7 +406,7 @@ def test_processes_on_the_same_customers_apply_every_event_once(redis_server: Re
 
 def test_a_store_that_is_away_is_the_callers_business(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
-    eng, events = engine(MARKET, RedisStore(server.url, TTL)), history(MARKET, 200, seed=13)
+    eng, events = engine(MARKET, RedisStore(server.url)), history(MARKET, 200, seed=13)
     first = columns(assess_in(eng, events[:100], ()))
     server.stop()
     with pytest.raises(StoreUnavailable):

@@ -27,14 +27,13 @@ from pipeline.history import history
 from pipeline.message import Message
 from pipeline.redis_store import RedisStore
 from pipeline.steps import decode
-from pipeline.store import SEQ, MemoryStore, StoreUnavailable, record_keys
+from pipeline.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
 from pipeline.warmth import Checkpoint, ColdStore, Warmth
 from tests.commands import Run
 from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, sent
 from tests.pipeline.market import history as events_of
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
-from tests.pipeline.small_records import TTL
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_US = START_US + 400 * 86_400_000_000
@@ -109,8 +108,10 @@ class Plug:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.store.read(keys)
 
-    def commit(self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes]) -> list[bool]:
-        found = self.store.commit(keys, before, blobs)
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
+        found = self.store.commit(keys, before, blobs, expiry_ms)
         self.writes -= 1
         if self.writes <= 0:
             raise StoreUnavailable("pulled")
@@ -165,7 +166,7 @@ def test_beside_a_stream_each_event_is_counted_once(
     """Both take the same events of the same customers at the same time, the stream from the other end."""
     use_case = market("365d")  # all lie within what is remembered
     events = sorted_events(1_000, 5, use_case)[:900]
-    file, other = written(events, tmp_path), RedisStore(redis_server.url, TTL)
+    file, other = written(events, tmp_path), RedisStore(redis_server.url)
     backfill_is_on, stream_is_on = threading.Event(), threading.Event()
 
     def stream() -> list[Assessments]:

@@ -10,7 +10,7 @@ from export import storage
 from pipeline.connect import store_of, with_password
 from pipeline.options import Job
 from pipeline.store import StoreUnavailable
-from tests.pipeline.market import MARKET, market
+from tests.pipeline.market import MARKET
 from tests.pipeline.servers import RedisServer, behind_tls, certificate
 
 SECRET = "projects/bank-tests/secrets/redis"
@@ -35,7 +35,7 @@ def test_a_worker_reaches_redis_with_secret_and_authority(cloud: Cloud, tmp_path
         with behind_tls(server, certificate_file, key_file) as url:
             job = Job.load(MARKET, bundle="b", redis_url=url, project="p", redis_secret=SECRET,
                            redis_ca_file="gs://bank/ca.pem")  # fmt: skip
-            store = store_of(job, market())
+            store = store_of(job)
             store.check()
             assert store.commit([b"k"], [0], [bytes(20)]) == [True]
             store.close()
@@ -47,7 +47,7 @@ def test_a_worker_reaches_redis_with_secret_and_authority(cloud: Cloud, tmp_path
 def test_a_secret_that_cannot_be_had_is_named(cloud: Cloud) -> None:
     missing = Job.load(MARKET, bundle="b", redis_url="rediss://h:1", project="p", redis_secret=f"{SECRET}-2")
     with pytest.raises(StoreUnavailable, match="secrets/redis-2/versions/latest: 404"):
-        store_of(missing, market())
+        store_of(missing)
 
 
 def test_a_password_takes_its_place_in_the_url() -> None:

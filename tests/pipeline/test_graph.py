@@ -4,7 +4,7 @@ import dataclasses
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pipeline.shadow import Watch
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
 from pipeline.steps import MAX_EVENT_BYTES, Decoded, decode, encode
-from pipeline.store import MemoryStore, record_ttl
+from pipeline.store import MemoryStore, expiries_ms
 from tests.pipeline.market import MARKET, START_US, Sent, history, market, offboarding
 from tests.pipeline.models import THRESHOLDS, trained
 from tests.pipeline.servers import RedisServer
@@ -335,10 +335,10 @@ def test_dataflows_messages_become_batches(job: Job) -> None:
     assert list(gather.finish_bundle()) == []
 
 
-def test_records_live_longer_than_the_longest_window() -> None:
-    longest_us = max(o.window_us for plan in market().plans.values() for o in plan.outputs)
-    assert longest_us == 7 * 24 * 3600 * 10**6
-    assert record_ttl(market()).days == 14
+def test_redis_keeps_customers_for_ever_and_merchants_a_month_longer_than_their_windows() -> None:
+    """Merchants have windows of a day, a lateness of a day, and messages that Pub/Sub kept for 31 days."""
+    days = (timedelta(days=1 + 1 + 31) + timedelta(minutes=5)) // timedelta(milliseconds=1)
+    assert expiries_ms(market()) == {"merchant": days, "customer": 0}
 
 
 def test_unscored_events_have_no_vector(job: Job) -> None:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from redis import RedisCluster as ClusterClient
 from redis.crc import key_slot
 
 from pipeline import redis_store as redis_store_module
@@ -16,7 +18,6 @@ from tests.pipeline.servers import RedisCluster, RedisServer, behind_tls, certif
 from tests.pipeline.small_records import (
     HOT_KEYS,
     ROUNDS,
-    TTL,
     WRITERS,
     add_from_another_process,
     add_to_all,
@@ -24,6 +25,7 @@ from tests.pipeline.small_records import (
     seq_of,
 )
 
+NO_EXPIRY = -1  # Redis' answer for a key that does not expire
 ABOVE_DOUBLES = 2**53 + 1  # a double cannot tell it from 2**53
 
 
@@ -138,18 +140,38 @@ def test_a_good_server_passes_the_check(shared_store: RedisStore) -> None:
     shared_store.check()
 
 
-def test_records_expire_after_their_latest_event(redis_server: RedisServer, redis_store: RedisStore) -> None:
-    key, ttl_ms = b"a", TTL.total_seconds() * 1000
-    redis_store.commit([key], [0], [record(1)])
-    assert 0 <= ttl_ms - redis_server.client.pttl(key) < 60_000
-    redis_server.client.pexpire(key, 1_000)
-    redis_store.commit([key], [1], [record(2)])
-    assert 0 <= ttl_ms - redis_server.client.pttl(key) < 60_000
+def test_each_record_expires_as_it_was_told(shared_store: RedisStore, request: pytest.FixtureRequest) -> None:
+    """In one commit some keys expire and others never do, in groups that hold both."""
+    n, day_ms = 2 * GROUP + 1, 86_400_000
+    keys = [b"key:%d" % i for i in range(n)]
+    expiry_ms = [(i % 3) * 400 * day_ms for i in range(n)]
+    assert all(shared_store.commit(keys, [0] * n, [record(1)] * n, expiry_ms))
+    with pytest.raises(ValueError, match="1 expiries"):
+        shared_store.commit(keys[:2], [1, 1], [record(2)] * 2, [0])
+    client = client_of(request)
+    for key, expected_ms in zip(keys, expiry_ms, strict=True):
+        left_ms = client.pttl(key)
+        assert (0 <= expected_ms - left_ms < 60_000) if expected_ms else left_ms == NO_EXPIRY
+
+
+def test_a_write_takes_away_the_expiry_that_an_older_program_set(
+    shared_store: RedisStore, request: pytest.FixtureRequest
+) -> None:
+    shared_store.commit([b"a", b"b"], [0, 0], [record(1)] * 2, [1_000_000, 1_000_000])
+    assert shared_store.commit([b"a", b"b"], [1, 7], [record(2)] * 2) == [True, False]
+    assert client_of(request).pttl(b"a") == NO_EXPIRY
+    assert client_of(request).pttl(b"b") > 0, "what was not written is as it was"
+
+
+def client_of(request: pytest.FixtureRequest) -> Redis | ClusterClient:
+    if request.node.callspec.params["shared_store"] == "redis":
+        return request.getfixturevalue("redis_server").client
+    return ClusterClient.from_url(request.getfixturevalue("redis_cluster").url)
 
 
 def test_a_restarted_server_knows_its_records_and_learns_the_script(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
-    store = RedisStore(server.url, TTL)
+    store = RedisStore(server.url)
     keys = [b"key:%d" % i for i in range(2 * GROUP)]
     store.commit(keys, [0] * len(keys), [record(1)] * len(keys))
     server.stop()
@@ -211,7 +233,7 @@ def refusal(make: Callable[[], RedisStore]) -> str:
 
 def test_an_address_where_nothing_listens() -> None:
     port = free_port()
-    said = refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{port}/0", TTL))
+    said = refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{port}/0"))
     assert f"Redis at 127.0.0.1:{port}/0" in said
     assert "refused" in said and "Is it running" in said
 
@@ -219,44 +241,44 @@ def test_an_address_where_nothing_listens() -> None:
 @pytest.mark.parametrize("cluster", [False, True])
 @pytest.mark.parametrize("url", ["http://:secret@localhost:1", "localhost", "redis://:secret@h:port", ""])
 def test_a_url_that_is_none(url: str, cluster: bool) -> None:
-    assert "redis://" in refusal(lambda: RedisStore(url, TTL, cluster=cluster))
+    assert "redis://" in refusal(lambda: RedisStore(url, cluster=cluster))
 
 
 def test_passwords_that_are_wrong_missing_or_not_wanted(tmp_path: Path, redis_server: RedisServer) -> None:
     server = RedisServer(tmp_path / "redis", "--requirepass", "the-right-one")
     host = f"127.0.0.1:{server.port}"
-    wrong = refusal(lambda: RedisStore(f"redis://:secret-but-wrong@{host}", TTL))
+    wrong = refusal(lambda: RedisStore(f"redis://:secret-but-wrong@{host}"))
     assert host in wrong and "Check the user and the password" in wrong
-    assert "Put the password into the URL" in refusal(lambda: RedisStore(f"redis://{host}", TTL))
-    store = RedisStore(f"redis://:the-right-one@{host}", TTL)
+    assert "Put the password into the URL" in refusal(lambda: RedisStore(f"redis://{host}"))
+    store = RedisStore(f"redis://:the-right-one@{host}")
     store.check()
     assert store.commit([b"a"], [0], [record(1)]) == [True]
     store.close()
     server.stop()
-    assert "take it out" in refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{redis_server.port}", TTL))
+    assert "take it out" in refusal(lambda: RedisStore(f"redis://:secret@127.0.0.1:{redis_server.port}"))
 
 
 def test_a_cluster_is_not_a_node_and_a_node_not_a_cluster(
     redis_server: RedisServer, redis_cluster: RedisCluster
 ) -> None:
-    assert "Use cluster mode" in refusal(lambda: RedisStore(redis_cluster.url, TTL))
-    assert "leave out cluster mode" in refusal(lambda: RedisStore(redis_server.url, TTL, cluster=True))
+    assert "Use cluster mode" in refusal(lambda: RedisStore(redis_cluster.url))
+    assert "leave out cluster mode" in refusal(lambda: RedisStore(redis_server.url, cluster=True))
     with pytest.raises(StoreUnavailable, match="use cluster mode"):
-        RedisStore(redis_cluster.url, TTL).read([b"%d" % i for i in range(20)])
+        RedisStore(redis_cluster.url).read([b"%d" % i for i in range(20)])
 
 
 def test_a_server_that_may_evict_records_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RedisServer(tmp_path / "redis", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-    RedisStore(server.url, TTL).check()
+    RedisStore(server.url).check()
     server.stop()
     assert "maxmemory-policy allkeys-lru" in caplog.text
 
 
 def test_a_full_server_says_so(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
-    store = RedisStore(server.url, TTL)
+    store = RedisStore(server.url)
     with pytest.raises(StoreUnavailable, match="memory is full"):
         for i in range(10):
             store.commit([b"%d" % i], [0], [record(1, bytes(200_000))])
@@ -267,14 +289,14 @@ def test_tls_is_used_and_the_server_must_be_trusted(redis_server: RedisServer, t
     certificate_file, key_file = certificate(tmp_path)
     redis_server.client.flushall()
     with behind_tls(redis_server, certificate_file, key_file) as url:
-        store = RedisStore(url, TTL, ca_file=str(certificate_file))
+        store = RedisStore(url, ca_file=str(certificate_file))
         store.check()
         keys = [b"key:%d" % i for i in range(3 * GROUP)]
         assert all(store.commit(keys, [0] * len(keys), [record(1, bytes(2_000))] * len(keys)))
         assert store.read(keys) == [record(1, bytes(2_000))] * len(keys)
         store.close()
-        assert "certificate authority" in refusal(lambda: RedisStore(url, TTL))
-    assert "rediss://" in refusal(lambda: RedisStore(redis_server.url, TTL, ca_file=str(certificate_file)))
+        assert "certificate authority" in refusal(lambda: RedisStore(url))
+    assert "rediss://" in refusal(lambda: RedisStore(redis_server.url, ca_file=str(certificate_file)))
 
 
 # Cluster

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
@@ -138,7 +137,7 @@ def test_a_distribution_is_counted_by_bucket() -> None:
 
 def endpoint(job: Job, redis_url: str) -> Endpoint:
     assert job.metrics_port
-    return Endpoint("127.0.0.1", job.metrics_port, OF_JOB, RedisStore(redis_url, timedelta(1)))
+    return Endpoint("127.0.0.1", job.metrics_port, OF_JOB, RedisStore(redis_url))
 
 
 def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:

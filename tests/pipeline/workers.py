@@ -8,7 +8,6 @@ from export.bundle import Bundle
 from pipeline.assess import Engine
 from pipeline.redis_store import RedisStore
 from tests.pipeline.market import assess_in, columns, history, market
-from tests.pipeline.small_records import TTL
 
 
 def work(
@@ -17,6 +16,6 @@ def work(
     """Assess these events of the history in batches of `size`; the columns and the number of conflicts."""
     use_case = market()
     events = history(use_case, n, seed)
-    engine = Engine.of(use_case, bundle, RedisStore(url, TTL))
+    engine = Engine.of(use_case, bundle, RedisStore(url))
     results = assess_in(engine, [events[i] for i in order], [size] * (len(order) // size))
     return columns(results), sum(result.conflicts for result in results)

@@ -20,7 +20,6 @@ from pipeline.progress import progress
 from pipeline.pubsub import Publication
 from pipeline.reconcile import Reconciliation, reconcile
 from pipeline.redis_store import RedisStore
-from pipeline.store import record_ttl
 from serving.settings import Settings
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import Broker
@@ -46,7 +45,7 @@ MOVED = (
 
 
 def reconciled(settings: Settings, job: Job, sent: Sent) -> Reconciliation:
-    with closing(RedisStore(settings.redis_url, record_ttl(market()))) as store:
+    with closing(RedisStore(settings.redis_url)) as store:
         return reconcile(
             market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent
         )

@@ -36,7 +36,6 @@ from pipeline.pubsub import Publication, Publisher
 from pipeline.reconcile import Reconciliation, reconcile
 from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
-from pipeline.store import record_ttl
 from pipeline.topics import Names, create
 from training import files
 from training.train import train
@@ -231,7 +230,7 @@ def drain(stage: Stage, job: Job, otherwise: str) -> None:
 
 
 def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
-    store = RedisStore(stage.redis_url, record_ttl(stage.use_case))
+    store = RedisStore(stage.redis_url)
     try:
         return reconcile(
             stage.use_case, project=stage.names.project, dataset=DATASET, bundle=str(stage.bundles), store=store,
