@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from redis import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from export.levels import Level
 from features.kernel.codec import HEADER_BYTES
-from pipeline.redis_client import Client, client_of
-from pipeline.store import StoreUnavailable
+from pipeline.redis_client import Client, address_in, client_of
+from pipeline.redis_errors import explained
 
 MOST_CUSTOMERS = 100_000  # some seconds
 WEIGHED = 1_000  # records whose size is asked for
@@ -50,11 +49,8 @@ def population(url: str, ca_file: str | None, cluster: bool, stem: str) -> Popul
 @contextmanager
 def connected(url: str, ca_file: str | None, cluster: bool) -> Iterator[Client]:
     """A client for work on many keys. What it raises is StoreUnavailable."""
-    try:
-        with closing(client_of(url, ca_file, cluster, TIMEOUT_S)) as client:
-            yield client
-    except (RedisError, RedisClusterException, OSError, ValueError) as error:
-        raise StoreUnavailable(f"Redis: {error}") from error
+    with explained(address_in(url)), closing(client_of(url, ca_file, cluster, TIMEOUT_S)) as client:
+        yield client
 
 
 def _looked_at(client: Client, stem: str) -> Population:

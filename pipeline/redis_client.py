@@ -1,6 +1,7 @@
 """How Redis is reached: one node or a cluster, plain or TLS."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
@@ -26,3 +27,9 @@ def client_of(url: str, ca_file: str | None, cluster: bool, timeout_s: float, **
         return (RedisCluster if cluster else Redis).from_url(url, **timeouts, **options)
     except ValueError as error:
         raise RedisError(str(error)) from error
+
+
+def address_in(url: str) -> str:
+    """Where the URL points, without user, password and options."""
+    parts = urlsplit(url)
+    return (parts.netloc.rpartition("@")[2] + parts.path) or url.partition("?")[0]

@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from hashlib import sha1
 from threading import Lock
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from redis import Redis, RedisCluster
@@ -29,7 +28,9 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from pipeline.population import memory
-from pipeline.redis_client import Client, client_of
+from pipeline.redis_client import Client, address_in, client_of
+from pipeline.redis_errors import explained
+from pipeline.redis_servers import Server, servers
 from pipeline.store import Expiry, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -66,35 +67,19 @@ EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
 AGAIN = (NoScriptError, MovedError, AskError, TryAgainError)  # answers that mean: not done, do it so
 
-# What the server or redis-py says -> what to do about it; the first match counts.
-ADVICE = (
-    ("WRONGPASS", "Check the user and the password in the URL."),
-    ("invalid username-password", "Check the user and the password in the URL."),
-    ("NOAUTH", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
-    ("Authentication required", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
-    ("without any password configured", "The server has no password: take it out of the URL."),
-    (
-        "NOPERM",
-        "The user needs MGET, GETRANGE, PSETEX, EVAL, EVALSHA, INFO, GET, SET, DEL, HGETALL, HSET and HDEL.",
-    ),
-    ("CERTIFICATE_VERIFY_FAILED", "Name the file with the server's certificate authority."),
-    ("a certificate authority is given", "Write rediss:// to use TLS, or leave the file out."),
-    ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
-    ("MOVED", "It is a node of a cluster: use cluster mode."),
-    ("OOM", "Its memory is full: give it more, or let the use case forget the silent (forget_after)."),
-    ("READONLY", "It is a replica: point the URL at the primary."),
-    ("LOADING", "It is still loading its data: wait."),
-    ("same slot", "It is a node of a cluster: use cluster mode."),
-    ("must specify one of the following schemes", "Write redis://HOST:PORT, or rediss:// for TLS."),
-    ("Port could not be cast", "Write redis://HOST:PORT, or rediss:// for TLS."),
-    ("Timeout", "It is frozen, overloaded or cut off: look at the server and the network."),
-)
-OTHERWISE = "Is it running, can it be reached from here, and is it the right one?"
-
 EVICTS = (
     "Redis at %s may evict records when its memory is full (maxmemory-policy %s): features would then be "
     "wrong without a sign. Use maxmemory-policy noeviction."
 )
+
+SEQS = """
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local seq = redis.pcall('GETRANGE', key, '12', '19')
+  answer[i] = type(seq) == 'string' and seq or string.rep('\\255', 8)
+end
+return answer
+"""  # of records: '' where there is none, the highest where something else lies under the key
 
 Rows = slice | list[int]
 Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
@@ -109,10 +94,10 @@ class RedisStore:
     """
 
     def __init__(self, url: str, ca_file: str | None = None, cluster: bool = False) -> None:
-        self.address = _address(url)
+        self.address = address_in(url)
         self._url = url
         self._ca_file = ca_file
-        self._cluster = cluster
+        self.is_cluster = cluster
         self._lock = Lock()
         self._client: Client | None = None
         self._lost = False  # a connection was lost: a cluster may look different now
@@ -122,12 +107,12 @@ class RedisStore:
 
     def check(self) -> None:
         """Say within about a second whether records could be read and written here."""
-        with _explained(self.address):
+        with explained(self.address):
             client = self._connect(CHECK_TIMEOUT_S)
             _call(client, ["EVAL", COMMIT, 0, b"", b""])
             server = client.info()
             client.close()
-        if server.get("cluster_enabled") and not self._cluster:
+        if server.get("cluster_enabled") and not self.is_cluster:
             raise StoreUnavailable(f"Redis at {self.address} is a node of a cluster. Use cluster mode.")
         if server.get("maxmemory") and server.get("maxmemory_policy") != "noeviction":
             logger.warning(EVICTS, self.address, server["maxmemory_policy"])
@@ -157,14 +142,34 @@ class RedisStore:
 
         return [flag == WRITTEN for flag in self._exchange(keys, command)]
 
+    def seqs(self, keys: Sequence[bytes]) -> list[int]:
+        """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is of another type."""
+
+        def command(rows: Rows) -> Command:
+            named = _pick(keys, rows)
+            return ["EVAL", SEQS, len(named), *named]
+
+        return [int.from_bytes(seq, "little") for seq in self._exchange(keys, command)]
+
     def call(self, *words: bytes | str | int) -> Any:
         """One command and its answer, for what lies beside the records."""
-        with _explained(self.address), self._noticing_loss():
+        with explained(self.address), self._noticing_loss():
             return _call(self._ready(), list(words))
+
+    def servers(self) -> tuple[Server, ...]:
+        """All primaries, as they are now."""
+        with explained(self.address), self._noticing_loss():
+            return servers(self._ready())
+
+    def address_of(self, key: bytes) -> str:
+        """The primary that holds a key; empty if there is only one."""
+        with explained(self.address), self._noticing_loss():
+            client = self._ready()
+            return str(client.get_node_from_key(key).name) if isinstance(client, RedisCluster) else ""
 
     def memory(self) -> tuple[int, int]:
         """Bytes used and bytes allowed (0: no limit), over all primaries."""
-        with _explained(self.address), self._noticing_loss():
+        with explained(self.address), self._noticing_loss():
             return memory(self._ready())
 
     def close(self) -> None:
@@ -177,7 +182,7 @@ class RedisStore:
     def _exchange(self, keys: Sequence[bytes], command: Callable[[Rows], Command]) -> list[Any]:
         """Send `command` of each group of keys; what was answered for each key."""
         answers: list[Any] = [None] * len(keys)
-        with _explained(self.address), self._noticing_loss():
+        with explained(self.address), self._noticing_loss():
             client = self._ready()
             for rows, answer in _round_trip(_routes(client, keys), command):
                 if isinstance(answer, AGAIN):
@@ -207,7 +212,7 @@ class RedisStore:
         return client_of(
             self._url,
             self._ca_file,
-            self._cluster,
+            self.is_cluster,
             timeout_s,
             protocol=2,  # no faster than 3, and no messages that nobody asked for
             retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
@@ -287,20 +292,3 @@ def _again(client: Client, command: Command) -> Any:
 
 def _call(client: Client, command: Command) -> Any:
     return client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-
-def _address(url: str) -> str:
-    """Where the URL points, without user, password and options."""
-    parts = urlsplit(url)
-    return (parts.netloc.rpartition("@")[2] + parts.path) or url.partition("?")[0]
-
-
-@contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """What redis-py raises, as StoreUnavailable with what to do about it."""
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        found = str(error) or type(error).__name__
-        advice = next((advice for sign, advice in ADVICE if sign in found), OTHERWISE)
-        raise StoreUnavailable(f"Redis at {address}: {found.rstrip('.')}. {advice}") from error

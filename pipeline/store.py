@@ -24,6 +24,10 @@ class StoreUnavailable(Exception):
     """The store cannot be used now (infrastructure). Wait and try again: nothing is lost by that."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The store answers and is not what was written to it. Repair it; whoever waits then goes on by itself."""
+
+
 class RecordStore(Protocol):
     """Reads many records, writes many records; implemented by MemoryStore, RedisStore and, to try only, DryStore."""
 
