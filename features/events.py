@@ -45,6 +45,7 @@ __all__ = [
     "to_json",
 ]
 
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two keys fall together
 NO_LEVEL = 255  # in Batch.override: the event is no override
 Rows = slice | NDArray[np.intp]
 
@@ -163,7 +164,20 @@ def _all_arrivals(
         seed = xxhash.xxh3_64_intdigest(part.codec.event_type.name.encode())
         digest = xxhash.xxh3_64_intdigest
         key[part.rows] = np.array([digest(text.encode(), seed) for text in part.ids], dtype=np.uint64)
-    return {entity: _arrivals(use_case, entity, parts, key, time_us, scored) for entity in use_case.entities}
+    subject = _arrivals(use_case, use_case.subject, parts, key, time_us, scored)
+    others = [entity for entity in use_case.entities if entity != use_case.subject]
+    key_of_others = _with_subject(key, subject) if others else key
+    found = {e: _arrivals(use_case, e, parts, key_of_others, time_us, scored) for e in others}
+    return found | {use_case.subject: subject}
+
+
+def _with_subject(key: NDArray[np.uint64], subject: Arrivals) -> NDArray[np.uint64]:
+    """The keys of the events in records that several subjects share.
+
+    Ids are unique within a subject: the two legs of a transfer have one id, and count as two events of a device.
+    """
+    hashes = [xxhash.xxh3_64_intdigest(id.encode()) for id in subject.ids]
+    return key * SPREAD + np.array(hashes, np.uint64)[subject.record]
 
 
 def _arrivals(

@@ -75,6 +75,7 @@ class Assessments:
     batch: Batch
     vectors: NDArray[np.float32]  # [n, F]
     score: NDArray[np.float32]  # [n] NaN: not scored
+    score_level: NDArray[np.uint8]  # [n] what the score reaches alone, by the model's thresholds
     outcome: NDArray[np.uint8]  # [n] bits as export.policy: level before, level after, change
     seq: NDArray[np.int64]  # [n] the event's number in the subject's record; 0: rejected
     other_seqs: Mapping[str, NDArray[np.int64]]  # by entity; 0: the event has none, or it is forgotten
@@ -135,6 +136,7 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
     return Assessments(
         batch=batch,
         **{name: column for name, column in vars(whole).items() if name != "settled"},
+        score_level=engine.policy.reached(whole.score),
         conflicts=conflicts,
         model_version=engine.model_version,
         fingerprint=engine.use_case.fingerprint,
@@ -154,7 +156,7 @@ def _in_shadow(engine: Engine, batch: Batch, whole: _Attempt, watch: _Stopwatch)
     with watch("shadow"):
         is_known = whole.exact | (whole.disposition == Disposition.APPLIED)
         wanted = is_known & ~np.isnan(whole.score)
-        return challenger.asked(whole.vectors, wanted, engine.policy, whole.score)
+        return challenger.asked(whole.vectors, wanted)
 
 
 def _part(batch: Batch, rows: NDArray[np.intp]) -> Batch:

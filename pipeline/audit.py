@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 from google.pubsub_v1.types import ExpirationPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
-from features.decoding import event_ids, known_codec
-from features.events import BadEvent, Event
+from features.events import BadEvent, batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline.message import Message
@@ -25,13 +24,22 @@ ACK_DEADLINE_S = 60
 RETENTION = timedelta(days=1)
 
 
+class Named(NamedTuple):
+    """What makes an event one: the two legs of a transfer share an id and differ in the customer."""
+
+    customer: str
+    event_type: str
+    event_id: str
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id} of customer {self.customer}"
+
+
 @dataclass(frozen=True)
 class Sent:
     """Messages by what should come of them."""
 
-    events: Mapping[
-        tuple[str, str], Sequence[str]
-    ]  # (event type, event id): ids of the messages that carry it
+    events: Mapping[Named, Sequence[str]]  # ids of the messages that carry each event
     unusable: Mapping[str, str]  # message id: the reason of its dead letter
 
     @classmethod
@@ -40,13 +48,13 @@ class Sent:
         times = [message.attributes.get("event_time") for message in messages]
         bodies, published_us = [m.data for m in messages], [m.publish_us for m in messages]
         found = decode_all(use_case, types, bodies, published_us, times)
-        events: dict[tuple[str, str], list[str]] = {}
-        for name in set(types):
-            rows = [i for i, kind in enumerate(types) if kind == name and not isinstance(found[i], BadEvent)]
-            good: list[Event] = [found[i] for i in rows]  # type: ignore[misc]
-            ids = event_ids(known_codec(use_case, name), good) if good else []
-            for i, event_id in zip(rows, ids, strict=True):
-                events.setdefault((name, event_id), []).append(messages[i].message_id)
+        good = {i: event for i, event in enumerate(found) if not isinstance(event, BadEvent)}
+        decoded = batch(
+            use_case, [(types[i], event) for i, event in good.items()], [published_us[i] for i in good]
+        )
+        events: dict[Named, list[str]] = {}
+        for i, *name in zip(good, decoded.subject, decoded.types, decoded.event_id, strict=True):
+            events.setdefault(Named(*name), []).append(messages[i].message_id)
         pairs = zip(messages, found, strict=True)
         return cls(events, {m.message_id: e.reason for m, e in pairs if isinstance(e, BadEvent)})
 

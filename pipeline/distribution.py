@@ -33,7 +33,7 @@ ALL_SCORED = "use_case = @use_case AND score IS NOT NULL"
 SCORED = f"{ALL_SCORED} AND fingerprint = @fingerprint"
 DURING = "event_time >= @since AND event_time < @until"
 # To count copies once this reads less than the view, which looks at their vectors to find the best.
-ONCE = "COUNT(DISTINCT IF({when}, CONCAT(event_id, ':', CAST(seq AS STRING)), NULL))"
+ONCE = "COUNT(DISTINCT IF({when}, TO_JSON_STRING(STRUCT(customer, event_type, event_id, seq)), NULL))"
 NEWEST = f"SELECT MAX(event_time) FROM `{{table}}` WHERE {SCORED}"
 CUSTOMERS = f"SELECT COUNT(DISTINCT customer) FROM `{{table}}` WHERE {SCORED} AND {DURING}"
 COUNTS = f"""

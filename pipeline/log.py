@@ -54,9 +54,12 @@ class Log:
 
     def codes(self, *names: str) -> NDArray[np.int64]:
         """The same number for rows that have the same texts in these columns."""
-        columns = [self.table[name] for name in names]
-        joined = pc.binary_join_element_wise(*columns, "\0") if len(columns) > 1 else columns[0]
-        return joined.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        first, *others = (self.table[name].combine_chunks().dictionary_encode() for name in names)
+        codes = first.indices.to_numpy().astype(np.int64)
+        for column in others:  # one by one, because texts may contain any separator
+            pairs = codes * (len(column.dictionary) + 1) + column.indices.to_numpy()
+            codes = np.unique(pairs, return_inverse=True)[1]
+        return codes
 
     @cached_property
     def seq(self) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from export import bundle as bundles
 from export import storage
 from features.usecase import UseCase
 from pipeline.assess import Engine
-from pipeline.audit import Sent
+from pipeline.audit import Named, Sent
 from pipeline.bigquery import query_client
 from pipeline.comparison import Check, Comparison, check, check_rows, named, same
 from pipeline.log import Log, read_dead_letters, read_log
@@ -94,7 +94,7 @@ def reconcile(
 
 def _first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each event and number the row that the view shows, by customer and number; for each row, its place there."""
-    event = raw.codes("event_type", "event_id", "customer")
+    event = raw.codes(*Named._fields)
     by = np.lexsort((raw.times_us("assessed_at"), ~raw.has_vector, raw.seq, event))
     is_first = (np.diff(event[by], prepend=-1) != 0) | (np.diff(raw.seq[by], prepend=-1) != 0)
     best, group = by[is_first], np.empty(len(raw), np.intp)
@@ -109,12 +109,13 @@ def _published(sent: Sent | None, log: Log, letters: Sequence[Mapping[str, str]]
     """What was published against what was said about it."""
     if sent is None:
         return
-    assessed = set(zip(log.texts("event_type"), log.texts("event_id"), strict=True))
+    names = (log.texts(column) for column in Named._fields)
+    assessed = set(map(Named._make, zip(*names, strict=True)))
     dead = {letter["message_id"]: letter["reason"] for letter in letters}
     lost = (
-        f"{kind} {event_id}: neither assessed nor a dead letter"
-        for (kind, event_id), messages in sent.events.items()
-        if (kind, event_id) not in assessed and not any(message in dead for message in messages)
+        f"{event}: neither assessed nor a dead letter"
+        for event, messages in sent.events.items()
+        if event not in assessed and not any(message in dead for message in messages)
     )
     yield check("every event published is one assessment or a dead letter", len(sent.events), lost)
     unsaid = (
@@ -123,9 +124,7 @@ def _published(sent: Sent | None, log: Log, letters: Sequence[Mapping[str, str]]
         if dead.get(message) != reason
     )
     yield check("every message that is no event is a dead letter with its reason", len(sent.unusable), unsaid)
-    unknown = (
-        f"{kind} {name}: never published" for kind, name in assessed if (kind, name) not in sent.events
-    )
+    unknown = (f"{event}: never published" for event in assessed if event not in sent.events)
     yield check("everything assessed was published", len(assessed), unknown)
     usable = {message for messages in sent.events.values() for message in messages}
     wrongly = (
@@ -146,13 +145,15 @@ def _view(project: str, dataset: str, use_case: UseCase, table: Table, expected:
     parameters = [ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
     config = QueryJobConfig(query_parameters=parameters[: 2 if features else 1])
     ((found,),) = query_client(project).query_and_wait(query, job_config=config)
-    wrong = [f"found {found} rows, expected {expected}"] if found != expected else []
+    wrong = []
+    if found != expected:
+        wrong = [f"found {found} rows, expected {expected}; an older view is replaced by `riskstream tables`"]
     return check(f"{table.view} has each of them once", expected, wrong)
 
 
 def _one_number(log: Log) -> Check:
     """An event without a time of its own is another event when it comes again with another time."""
-    event, time_us = log.codes("event_type", "event_id"), log.times_us("event_time")
+    event, time_us = log.codes(*Named._fields), log.times_us("event_time")
     by = np.lexsort((time_us, event))
     again = np.zeros(len(log), np.bool_)
     again[by[1:]] = (np.diff(event[by]) == 0) & (np.diff(time_us[by]) == 0)

@@ -28,6 +28,7 @@ from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 LEVELS = pa.array([level.name for level in Level])
 CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
+NO_TEXT = pa.scalar(None, pa.string())
 OUTCOME_BITS = np.uint8(0b111_1111)  # the eighth is the kernel's own
 # By outcome: level before, level after, change.
 WORDS = [
@@ -81,6 +82,7 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
     """Rows for the table `assessments`; message i is of event i. Events that were too late have none."""
     rows = accepted(said)
     batch, n = said.batch, len(rows)
+    score, models = _score(said.score[rows]), _models(messages, said, rows)
     columns = {
         "event_id": pa.array(_at(batch.event_id, rows)),
         "event_type": pa.array(_at(batch.types, rows)),
@@ -92,15 +94,16 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "seq": pa.array(said.seq[rows]),
         "entities": _entities(said, rows),
         "disposition": DISPOSITIONS.take(pa.array(said.disposition[rows])),
-        "score": _score(said.score[rows]),
+        "score": score,
         "level_before": LEVELS.take(pa.array(policy.level_before(said.outcome[rows]))),
         "level": LEVELS.take(pa.array(policy.level_after(said.outcome[rows]))),
         "change": CHANGES.take(pa.array(policy.change(said.outcome[rows]))),
         "vector": _vectors(said, rows),
-        "model": _models(messages, said, rows),
+        "model": models,
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
         **_in_shadow(said, rows),
+        "score_level": _score_level(said, rows, score, models),
     }
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in ASSESSMENTS.rows.names], schema=ASSESSMENTS.rows
@@ -111,17 +114,21 @@ def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
     """Which challenger said what, of the events that it scored."""
     found, n = said.shadow, len(rows)
     if found is None:
-        texts = dict.fromkeys(("challenger", "challenger_level", "score_level"), pa.nulls(n, pa.string()))
+        texts = dict.fromkeys(("challenger", "challenger_level"), pa.nulls(n, pa.string()))
         return texts | {"challenger_score": pa.nulls(n, pa.float64())}
     score = _score(found.score[rows])
     texts = {
         "challenger": pa.repeat(found.version, n),
         "challenger_level": LEVELS.take(pa.array(found.level[rows])),
-        "score_level": LEVELS.take(pa.array(found.level_in_use[rows])),
     }
-    unsaid = pa.scalar(None, pa.string())
-    of_scored = {name: pc.if_else(score.is_valid(), text, unsaid) for name, text in texts.items()}
+    of_scored = {name: pc.if_else(score.is_valid(), text, NO_TEXT) for name, text in texts.items()}
     return of_scored | {"challenger_score": score}
+
+
+def _score_level(said: Assessments, rows: Indices, score: pa.Array, models: pa.Array) -> pa.Array:
+    """The level of each score alone; null without a score, and where another model's thresholds apply."""
+    is_known = pc.and_(score.is_valid(), pc.equal(models, said.model_version))
+    return pc.if_else(is_known, LEVELS.take(pa.array(said.score_level[rows])), NO_TEXT)
 
 
 def answered(messages: Sequence[Message], said: Assessments) -> dict[int, str]:

@@ -34,12 +34,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shadow:
-    """What a challenger says of the n events of a batch; levels are what the score alone reaches, without memory."""
+    """A challenger's scores of the n events of a batch; levels are what the score alone reaches, without memory."""
 
     version: str
     score: NDArray[np.float32]  # [n] NaN: not scored just now
     level: NDArray[np.uint8]  # [n] by its own thresholds
-    level_in_use: NDArray[np.uint8]  # [n] that of the score of the model in use, by that model's
 
 
 @dataclass
@@ -60,14 +59,8 @@ class Challenger:
         scorer.score(np.zeros((1, len(use_case.features)), np.float32))
         return cls(scorer, policy, bundle.manifest.id)
 
-    def asked(
-        self,
-        vectors: NDArray[np.float32],
-        wanted: NDArray[np.bool_],
-        in_use: Policy,
-        score: NDArray[np.float32],
-    ) -> Shadow | None:
-        """What it says of the `wanted` vectors, beside the `score` of the model in use; None: it cannot."""
+    def asked(self, vectors: NDArray[np.float32], wanted: NDArray[np.bool_]) -> Shadow | None:
+        """Score the `wanted` vectors; None if it cannot."""
         own = np.full(len(vectors), np.nan, np.float32)
         if self.broken:
             return None
@@ -77,7 +70,7 @@ class Challenger:
             logger.error("challenger %s cannot score, going on without it: %s", self.model_version, error)
             self.broken, progress.challenger = True, None
             return None
-        return Shadow(self.model_version, own, self.policy.reached(own), in_use.reached(score))
+        return Shadow(self.model_version, own, self.policy.reached(own))
 
 
 class Watch:

@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `create` did with one dataset, table or view: created, kept, extended or replaced."""
+    """What `create` did with one dataset, table or view: created, kept, extended, described or replaced."""
 
     kind: str
     name: str
@@ -94,12 +94,16 @@ ASSESSMENTS = Table(
             optional("challenger", pa.string(), "version of the bundle in shadow; null when there was none"),
             optional("challenger_score", pa.float64(), "its probability; nothing follows from it"),
             optional("challenger_level", pa.string(), "what that reaches alone, by its own thresholds"),
-            optional("score_level", pa.string(), "what score reaches alone; null without a challenger"),
+            optional(
+                "score_level",
+                pa.string(),
+                "what score reaches alone, by the model's thresholds; null when not scored",
+            ),
         ]
     ),
     day_of="event_time",
     clustered_by=("customer",),
-    unique_by=("use_case", "fingerprint", "event_id", "seq"),
+    unique_by=("use_case", "fingerprint", "customer", "event_type", "event_id", "seq"),
     first="ARRAY_LENGTH(vector) = 0, assessed_at",
 )
 
@@ -147,10 +151,11 @@ TABLES: Mapping[str, Table] = {table.name: table for table in (ASSESSMENTS, DEAD
 
 
 def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[Outcome]:
-    """Makes what is missing of the dataset, tables and views; may be repeated.
+    """Make what is missing of the dataset, tables and views, and bring what is there up to date. Idempotent.
 
-    New columns that may be null are added. Raises TableMismatch when a table is there with other columns,
-    and `google.api_core.exceptions.GoogleAPICallError` when BigQuery cannot be used.
+    New columns that may be null are added, descriptions renewed, views of another definition replaced.
+    Raises TableMismatch when a table is there with other columns, and
+    `google.api_core.exceptions.GoogleAPICallError` when BigQuery cannot be used.
     """
     outcomes = [create_dataset(client, dataset, location)]
     for table in TABLES.values():
@@ -189,13 +194,28 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
     try:
         client.create_table(declared)
     except Conflict:
-        found = client.get_table(declared.reference)
-        missing = missing_columns(found, declared)
-        if missing:
-            found.schema = [*found.schema, *missing]
-            client.update_table(found, ["schema"])
-        return Outcome("table", name, "extended" if missing else "kept")
+        existing = client.get_table(declared.reference)
+        missing = missing_columns(existing, declared)
+        columns = [*described(existing.schema, declared.schema), *missing]
+        if columns == existing.schema:
+            return Outcome("table", name, "kept")
+        existing.schema = columns
+        client.update_table(existing, ["schema"])
+        return Outcome("table", name, "extended" if missing else "described")
     return Outcome("table", name, "created")
+
+
+def described(
+    existing: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField]
+) -> list[bigquery.SchemaField]:
+    """The existing columns with the descriptions that are declared now."""
+    texts = {column.name: column.description for column in declared}
+    return [
+        bigquery.SchemaField.from_api_repr(
+            column.to_api_repr() | {"description": texts.get(column.name, column.description)}
+        )
+        for column in existing
+    ]
 
 
 def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Outcome:
@@ -212,7 +232,7 @@ def make_view(client: bigquery.Client, name: str, query: str, stale: bool) -> Ou
     except Conflict:
         if client.get_table(declared.reference).view_query == query and not stale:
             return Outcome("view", name, "kept")
-        client.query_and_wait(f"CREATE OR REPLACE VIEW `{client.project}.{name}` AS {query}")
+        client.update_table(declared, ["view_query"])  # also reads its columns anew
         return Outcome("view", name, "replaced")
     return Outcome("view", name, "created")
 

@@ -35,6 +35,7 @@ class History:
     customers: NDArray[Any]
     times_us: NDArray[np.int64]
     known_us: NDArray[np.int64]  # when the label was known: no earlier than the event
+    event_types: NDArray[Any]
     event_ids: NDArray[Any]
     protected: Mapping[str, NDArray[Any]]  # what a customer said last of each protected field, as text
 
@@ -56,6 +57,7 @@ class _Collected:
     times_us: list[NDArray[np.int64]] = field(default_factory=list)
     customers: list[str] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
+    event_types: list[str] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
     is_positive: dict[Owner, bool] = field(default_factory=dict)
     said_us: dict[Owner, int] = field(default_factory=dict)  # when the label that counts was said first
@@ -74,6 +76,7 @@ class _Collected:
         self.times_us.append(batch.time_us[rows])
         self.customers.extend([batch.subject[row] for row in rows])
         self.owners.extend([owners[row] for row in rows])
+        self.event_types.extend([batch.types[row] for row in rows])
         self.event_ids.extend([batch.event_id[row] for row in rows])
         self.add_labels(batch, owners)
         self.add_protected(batch)
@@ -152,6 +155,7 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
         customers=customers[rows],
         times_us=times_us,
         known_us=np.maximum(times_us, said_us) + found.label.delay_us,
+        event_types=np.array(found.event_types)[rows],
         event_ids=np.array(found.event_ids)[rows],
         protected={
             name: np.array([latest.get(c, "") for c in customers[rows]])

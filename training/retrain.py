@@ -158,8 +158,10 @@ def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> 
     return score
 
 
-def _keys(history: History) -> list[tuple[str, str]]:
-    return list(zip(history.customers.tolist(), history.event_ids.tolist(), strict=True))
+def _keys(history: History) -> list[tuple[str, str, str]]:
+    """What makes each event one."""
+    columns = (history.customers, history.event_types, history.event_ids)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def evidence(

@@ -55,6 +55,19 @@ def run(store: RecordStore, events: Sequence[Sent], sizes: Sequence[int] = (), u
     return assess_in(engine(use_case, store), events, sizes)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (4,)])
+def test_the_legs_of_a_transfer_count_as_two_events_of_what_they_share(sizes: Sequence[int]) -> None:
+    """Payer and payee report one id; a copy of a leg is still a duplicate, in one batch and over several."""
+    legs = [payment(MARKET, "transfer-1", START_US, customer, "m1", 20.0) for customer in ("payer", "payee")]
+    store = MemoryStore()
+    found = columns(run(store, [*legs, *legs], sizes))
+    assert found["disposition"].tolist() == [APPLIED, APPLIED, DUPLICATE, DUPLICATE]
+    assert found["seq"].tolist() == [1, 1, 1, 1] and found["merchant"].tolist() == [1, 2, 1, 2]
+    merchant = loads(MARKET.plans["merchant"], store.records[key_of(MARKET, "merchant", "m1")])
+    assert merchant.seq == 2 and len({event.key for event in merchant.ring}) == 2
+    assert found["vectors"][1, MARKET.features.index("taken_count_24h")] == 2
+
+
 # One result, however it was come by
 
 
@@ -439,7 +452,7 @@ def test_a_challenger_is_asked_and_changes_nothing() -> None:
         assert np.isnan(said.shadow.score[~asked]).all()
         duplicates = asked & (said.disposition == Disposition.DUPLICATE)
         assert duplicates.any(), "the REST service may have been first"
-        for level, bounds in ((said.shadow.level, (0.2, 0.4)), (said.shadow.level_in_use, (0.4, 0.6))):
+        for level, bounds in ((said.shadow.level, (0.2, 0.4)), (said.score_level, (0.4, 0.6))):
             expected = sum(said.score[asked].astype(np.float64) >= bound for bound in bounds)
             assert level[asked].tolist() == expected.tolist()
 

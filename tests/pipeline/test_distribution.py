@@ -133,6 +133,15 @@ def test_events_as_in_training_are_steady_each_counted_once(world: World) -> Non
     assert found["models"] == {trained(USE_CASE).manifest.id: N}
 
 
+def test_the_two_legs_of_a_transfer_are_two_events(world: World) -> None:
+    """They share id and number."""
+    of = vectors(1)
+    world.say(rows(of), rows(of, customer="payee"))
+    found = world.facts()
+    assert found["events"] == found["looked_at"] == 2 * N
+    assert found["levels"]["HIGH"]["now"] == 2 * N // 10
+
+
 def test_one_feature_that_drifts_is_named_first_and_alone_is_no_alarm(world: World) -> None:
     world.say(rows(vectors(2, **{UNUSED: 30.0})))
     ended = world.drift()

@@ -1,6 +1,7 @@
 """Reconciling: what adds up is found to, with two entities, models, the breaker, copies; each fault has its check."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from export import bundle as bundles
@@ -30,7 +32,8 @@ from pipeline.steps import decode
 from pipeline.store import MemoryStore
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import broker_of
-from tests.pipeline.market import MARKET, START_US, history, market
+from tests.pipeline.market import MARKET, START_US, history, market, payment
+from tests.pipeline.market import Sent as Event
 from tests.pipeline.models import trained
 from tests.pipeline.test_bigquery import SCHEMAS
 from tests.pipeline.test_bigquery import assessments as large_rows
@@ -79,7 +82,14 @@ def other(bundle: Bundle) -> Bundle:
 
 
 def assessed(use_case: UseCase, root: str, n: int, seed: int, sizes: Sequence[int] = (70, 1, 130)) -> Told:
-    """n events and some bad messages through two workers in turn; the second has another model."""
+    """n events and some bad messages."""
+    return assessed_from(use_case, root, history(use_case, n, seed), sizes)
+
+
+def assessed_from(
+    use_case: UseCase, root: str, events: Sequence[Event], sizes: Sequence[int] = (70, 1, 130)
+) -> Told:
+    """Events and bad messages through two workers in turn; the second has another model."""
     store, both = MemoryStore(), (trained(use_case), other(trained(use_case)))
     for one in both:
         bundles.save(one, root)
@@ -87,7 +97,7 @@ def assessed(use_case: UseCase, root: str, n: int, seed: int, sizes: Sequence[in
     engines = [Engine.of(use_case, one, store) for one in both]
     messages = [
         Message(to_json(one.event), {"event_type": one.event_type}, str(i), one.published_us)
-        for i, one in enumerate(history(use_case, n, seed))
+        for i, one in enumerate(events)
     ]
     messages += BAD
     said, letters, at = [], [], 0
@@ -179,6 +189,42 @@ def test_a_duplicate_that_came_too_late_for_its_vector_is_counted(told: Told) ->
     assert set(wrong(found_in(known_once))) <= {"only a duplicate may be without a vector"}
     found = found_in(known_once.with_column("disposition", repeat))
     assert wrong(found) == {} and found.without_vector in (0, 1)
+
+
+def test_the_two_legs_of_a_transfer_are_two_assessments(tmp_path: Path) -> None:
+    """They share event id, number and time. Each is shown, and the loss of one is noticed."""
+    use_case = market("1m")
+    events = history(use_case, 200, seed=6)
+    payments = [one for one in events if one.event_type == "payment"][:40]
+    others = [
+        payment(use_case, one.event.id, one.event._time_us, f"other-{one.event.customer}", "m1", 30.0)
+        for one in payments
+    ]
+    told = assessed_from(use_case, str(tmp_path), [*events, *others])
+    pairs = Counter(zip(*(told.assessments[n].to_pylist() for n in ("event_id", "seq")), strict=True))
+    assert max(pairs.values()) > 1
+    found = found_in(told)
+    assert wrong(found) == {} and found.events > len(pairs)
+    ids = set(
+        told.assessments.filter(pc.equal(told.assessments["customer"], "other-c1"))["event_id"].to_pylist()
+    )
+    is_lost = [
+        customer == "other-c1" and event_id == min(ids)
+        for customer, event_id in zip(
+            *(told.assessments[n].to_pylist() for n in ("customer", "event_id")), strict=True
+        )
+    ]
+    without = replace(told, assessments=told.assessments.filter(pa.array([not lost for lost in is_lost])))
+    assert wrong(found_in(without))[GONE] == 1
+
+
+def test_columns_are_told_apart_whatever_texts_hold() -> None:
+    texts = [("a\0b", "c"), ("a", "b\0c"), ("a", "c"), ("a\0b", "c")]
+    log = Log(
+        pa.table({name: [pair[i] for pair in texts] for i, name in enumerate(("customer", "event_id"))})
+    )
+    codes = log.codes("customer", "event_id").tolist()
+    assert len(set(codes)) == 3 and codes[0] == codes[3]
 
 
 # What does not
@@ -303,6 +349,7 @@ def test_every_fault_is_found_by_its_check(
 def test_what_nobody_published_is_found(told: Told) -> None:
     sent = told.sent
     (first, _), *rest = sent.events.items()
+    assert str(first) == f"payment {first.event_id} of customer {first.customer}"
     unusable = {message: reason for message, reason in sent.unusable.items() if message != "bad-1"}
     found = found_in(told, Sent(dict(rest), unusable))
     assert wrong(found) == {
@@ -311,7 +358,7 @@ def test_what_nobody_published_is_found(told: Told) -> None:
     }
     examples = [line for check in found.checks for line in check.examples]
     assert examples == [
-        f"{first[0]} {first[1]}: never published",
+        f"{first}: never published",
         "message bad-1: undecodable, but it was never published",
     ]
 
@@ -374,6 +421,6 @@ def test_an_event_published_twice_is_one_event_in_two_messages() -> None:
     body = to_json(history(use_case, 1, seed=1)[0].event)
     copies = [Message(body, {"event_type": "payment"}, name, 2 * START_US) for name in ("a", "b")]
     sent = Sent.of(use_case, [*copies, *BAD])
-    assert sent.events == {("payment", "p0"): ["a", "b"]}
+    assert sent.events == {(history(use_case, 1, seed=1)[0].event.customer, "payment", "p0"): ["a", "b"]}
     assert sent.unusable == {"bad-1": "undecodable", "bad-2": "invalid", "bad-3": "unknown_type"}
     assert sent.messages == 5

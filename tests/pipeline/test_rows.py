@@ -15,14 +15,14 @@ from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline import rows
 from pipeline.assess import Assessments, assess
-from pipeline.message import Message
+from pipeline.message import ASSESSED_WITH, Message
 from pipeline.pubsub import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
 from pipeline.rows import Reject
 from pipeline.shadow import Shadow
 from pipeline.store import MemoryStore
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS
 from tests.pipeline.market import MINUTE_US, START_US, Sent, batched, history, market, payment, sent
-from tests.pipeline.models import engine
+from tests.pipeline.models import THRESHOLDS, engine
 
 NOW_US = START_US + 10**15
 
@@ -86,8 +86,13 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
         "challenger": None,
         "challenger_score": None,
         "challenger_level": None,
-        "score_level": None,
+        "score_level": None if np.isnan(said.score[i]) else level_of(float(said.score[i])),
     }
+
+
+def level_of(score: float) -> str:
+    """By the thresholds of the tests' models."""
+    return "HIGH" if score >= THRESHOLDS["high"] else "MEDIUM" if score >= THRESHOLDS["medium"] else "LOW"
 
 
 def plain(batch: pa.RecordBatch) -> list[dict[str, object]]:
@@ -110,18 +115,37 @@ def test_a_row_says_what_the_challenger_said(mixed: tuple[list[Message], Assessm
     of, said = mixed
     score = np.full(len(of), np.nan, np.float32)
     score[::2] = np.float32(0.7)
-    high, low = np.full(len(of), Level.HIGH, np.uint8), np.zeros(len(of), np.uint8)
-    found = plain(rows.assessment_rows(of, replace(said, shadow=Shadow("new", score, high, low)), NOW_US))
+    high = np.full(len(of), Level.HIGH, np.uint8)
+    found = plain(rows.assessment_rows(of, replace(said, shadow=Shadow("new", score, high)), NOW_US))
     kept = np.flatnonzero(said.disposition != Disposition.TOO_LATE)
-    names = ("challenger", "challenger_score", "challenger_level", "score_level")
+    names = ("challenger", "challenger_score", "challenger_level")
     for row, i in zip(found, kept.tolist(), strict=True):
-        expected = (None,) * 4 if i % 2 else ("new", float(np.float32(0.7)), "HIGH", "LOW")
+        expected = (None,) * 3 if i % 2 else ("new", float(np.float32(0.7)), "HIGH")
         assert tuple(row[name] for name in names) == expected
     assert {name: value for name, value in found[0].items() if name not in names} == {
         name: value
         for name, value in plain(rows.assessment_rows(of, said, NOW_US))[0].items()
         if name not in names
     }
+
+
+def test_the_level_of_a_score_is_unknown_where_another_model_scored(
+    mixed: tuple[list[Message], Assessments],
+) -> None:
+    """The REST service assessed these before a model was exchanged: its thresholds are not known here."""
+    of, said = mixed
+    by_service = [replaced(message, {ASSESSED_WITH: "before"}) for message in of]
+    found = plain(rows.assessment_rows(by_service, said, NOW_US))
+    assert {"applied", "duplicate"} == {row["disposition"] for row in found}
+    for row in found:
+        if row["disposition"] == "duplicate":
+            assert (row["model"], row["score_level"]) == ("before", None)
+        else:
+            assert (row["score_level"] is None) == (row["score"] is None)
+
+
+def replaced(message: Message, attributes: dict[str, str]) -> Message:
+    return message._replace(attributes={**message.attributes, **attributes})
 
 
 def test_the_mixed_batch_has_everything_in_it(mixed: tuple[list[Message], Assessments]) -> None:

@@ -9,6 +9,12 @@ from google.cloud import bigquery
 from pipeline import tables
 from pipeline.bigquery import query_client
 
+ROW = {  # as SQL; a row also has its event and customer
+    "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",
+    "assessed_at": "CURRENT_TIMESTAMP()", "use_case": "'u'", "seq": "1", "disposition": "'applied'",
+    "level_before": "'LOW'", "level": "'LOW'", "model": "'old'", "fingerprint": "'f'", "body": "'{}'",
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def client(bigquery_server: None) -> bigquery.Client:
@@ -75,27 +81,58 @@ def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client
     assert rows.total_rows == 0
 
 
+def test_tables_of_an_earlier_version_are_brought_up_to_date(client: bigquery.Client) -> None:
+    """The view once hid the second leg of a transfer, and the description was another."""
+    tables.create(client, "earlier")
+    narrow = replace(tables.ASSESSMENTS, unique_by=("use_case", "fingerprint", "event_id", "seq"))
+    assert tables.create_view(client, "earlier", narrow, stale=False).action == "replaced"
+    for customer in ("payer", "payee", "payee"):
+        values = {"event_id": "'transfer-1'", "event_type": "'transfer'", "customer": f"'{customer}'"}
+        inserted(client, "earlier", ROW | values)
+    assert customers(client) == 1
+    old = client.get_table("earlier.assessments")
+    described = {column.name: column.description for column in old.schema}
+    old.schema = [
+        bigquery.SchemaField.from_api_repr(column.to_api_repr() | {"description": "an earlier text"})
+        for column in old.schema
+    ]
+    client.update_table(old, ["schema"])
+    outcomes = actions(tables.create(client, "earlier"))
+    assert outcomes["earlier.assessments_unique"] == "replaced"
+    assert outcomes["earlier.assessments"] == "described" and outcomes["earlier.dead_letters"] == "kept"
+    assert customers(client) == 2
+    now = client.get_table("earlier.assessments")
+    assert {column.name: column.description for column in now.schema} == described
+    assert set(actions(tables.create(client, "earlier")).values()) == {"kept"}
+
+
+def customers(client: bigquery.Client) -> int:
+    return client.query_and_wait("SELECT customer FROM earlier.assessments_unique").total_rows
+
+
+def inserted(client: bigquery.Client, dataset: str, values: dict[str, str]) -> None:
+    """One row of assessments, given as SQL."""
+    client.query_and_wait(
+        f"INSERT INTO {dataset}.assessments ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+    )
+
+
 def test_the_view_of_the_shadow_compares_by_day(client: bigquery.Client) -> None:
     tables.create(client, "shady")
-    values = {
-        "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",
-        "assessed_at": "CURRENT_TIMESTAMP()", "use_case": "'u'", "seq": "1", "disposition": "'applied'",
-        "level_before": "'LOW'", "level": "'LOW'", "model": "'old'", "fingerprint": "'f'", "body": "'{}'",
-    }  # fmt: skip
     said = [
         ("a", 0.2, 0.3, "LOW", "LOW"), ("b", 0.2, 0.7, "LOW", "HIGH"), ("c", 0.9, 0.6, "HIGH", "MEDIUM"),
         ("c", 0.9, 0.6, "HIGH", "MEDIUM"),
     ]  # fmt: skip
-    names = "event_id, customer, score, challenger_score, score_level, challenger_level, challenger"
     for event, score, own, level, own_level in said:
-        client.query_and_wait(
-            f"INSERT INTO shady.assessments ({', '.join(values)}, {names}) VALUES ({', '.join(values.values())}, "
-            f"'{event}', '{event}', {score}, {own}, '{level}', '{own_level}', 'new')"
-        )
-    client.query_and_wait(
-        f"INSERT INTO shady.assessments ({', '.join(values)}, event_id, customer, score) "
-        f"VALUES ({', '.join(values.values())}, 'd', 'd', 0.5)"
-    )
+        of_event = {"event_id": f"'{event}'", "customer": f"'{event}'", "score": f"{score}"}
+        of_challenger = {
+            "challenger_score": f"{own}",
+            "challenger_level": f"'{own_level}'",
+            "challenger": "'new'",
+        }
+        inserted(client, "shady", ROW | of_event | of_challenger | {"score_level": f"'{level}'"})
+    alone = {"event_id": "'d'", "customer": "'d'", "score": "0.5", "score_level": "'LOW'"}
+    inserted(client, "shady", ROW | alone)
     (found,) = client.query_and_wait("SELECT * FROM shady.shadow")
     assert (found["model"], found["challenger"], str(found["day"])) == ("old", "new", "2026-03-01")
     assert (found["events"], found["customers"]) == (3, 3), "copies once, and only what was in shadow"

@@ -24,6 +24,7 @@ def history(n=2_000, customers=80, delay_days=5, seed=3):
         customers=np.array([f"c{i}" for i in rng.integers(0, customers, n)]),
         times_us=times_us,
         known_us=times_us + delay_days * DAY_US,
+        event_types=np.full(n, "sale"),
         event_ids=np.arange(n).astype(str),
         protected={},
     )
