@@ -6,14 +6,15 @@
 `medium` and `high` are scores, or what training must reach with them on customers it has not seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.document import Node
+from features.document import BadUseCase, Node, need, section
 
 HOUR_US = 3_600_000_000
 TARGETS = ("score", "precision", "recall", "share")  # share: of all customers, those who reach the level
+FALLING = ("recall", "share")  # the more of it is asked for, the lower the threshold
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,38 @@ class Terms:
     max_per_hour: int = 0  # recommendations of one worker; 0: no breaker
 
 
-def terms(section: Mapping[str, Any], file: str = "use case") -> Terms:
-    """Reads a use case's `policy`. Raises BadUseCase."""
-    parts = Node(file, "policy", section).record(
-        (), ("medium", "high", "fall", "cooldown", "recommend", "max_per_hour")
-    )
-    found: dict[str, Any] = {level: _target(parts[level]) for level in ("medium", "high") if level in parts}
-    if "fall" in parts:
-        found["fall"] = _share(parts["fall"])
-    if "cooldown" in parts:
-        found["cooldown_us"] = parts["cooldown"].duration_us()
-    counts = parts["recommend"].record((), ("in_a_row", "min_events")) if "recommend" in parts else {}
-    counts |= {"max_per_hour": parts["max_per_hour"]} if "max_per_hour" in parts else {}
-    found |= {name: whole(node, int(name == "in_a_row")) for name, node in counts.items()}
+def terms(policy: Mapping[str, Any], file: str = "use case") -> Terms:
+    """Reads a use case's `policy`. Raises BadUseCase with every fault of it."""
+    return section(file, "policy", policy).whole(_terms)
+
+
+def _terms(node: Node) -> Terms:
+    parts = node.record((), ("medium", "high", *READ, "recommend"))
+    found: dict[str, Any] = {
+        level: node.attempt(_target, parts[level]) for level in ("medium", "high") if level in parts
+    }
+    node.attempt(_check_order, node, **({"medium": Terms.medium, "high": Terms.high} | found))
+    found |= {READ[key][0]: node.attempt(READ[key][1], part) for key, part in parts.items() if key in READ}
+    if "recommend" in parts:
+        found |= node.attempt(_recommend, parts["recommend"])
     return Terms(**found)
+
+
+def _recommend(node: Node) -> dict[str, int]:
+    parts = node.record((), ("in_a_row", "min_events"))
+    return {name: node.attempt(whole, part, int(name == "in_a_row")) for name, part in parts.items()}
+
+
+def _check_order(node: Node, medium: Target, high: Target) -> None:
+    """Where both are measured alike it is known before training which of them lies higher."""
+    need(medium, high)
+    if medium.kind != high.kind or medium.value == high.value:
+        return
+    if (medium.value > high.value) != (high.kind in FALLING):
+        node.blame(
+            f"high at {high.kind} {high.value:g} lies below medium at {medium.kind} {medium.value:g}, so that nobody "
+            "could be MEDIUM; exchange them, or make them equal if there is to be no MEDIUM"
+        )
 
 
 def whole(node: Node, least: int) -> int:
@@ -72,7 +91,17 @@ def _target(node: Node) -> Target:
     if not isinstance(node.value, dict):
         return Target("score", _share(node))
     parts = node.record((), TARGETS)
-    if len(parts) != 1:
+    if len(node.entries()) != 1:
         node.fail(f"a number, or one of {', '.join(TARGETS)} with a number")
+    if not parts:
+        raise BadUseCase  # the unknown name is a fault already
     ((kind, value),) = parts.items()
     return Target(kind, _share(value))
+
+
+# key: the term that it sets, and how it is read
+READ: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
+    "fall": ("fall", _share),
+    "cooldown": ("cooldown_us", Node.duration_us),
+    "max_per_hour": ("max_per_hour", lambda node: whole(node, 0)),
+}

@@ -16,7 +16,7 @@ WHICH = ("first", "latest")
 
 def cleaning(node: Node, fields: Mapping[str, Field]) -> tuple[CleaningRule, ...]:
     """The rules in the order in which they are applied."""
-    return tuple(_rule(item, fields) for item in node.items())
+    return node.each(lambda item: _rule(item, fields))
 
 
 def _rule(node: Node, fields: Mapping[str, Field]) -> CleaningRule:
@@ -25,23 +25,29 @@ def _rule(node: Node, fields: Mapping[str, Field]) -> CleaningRule:
         node.fail("a rule with either drop or keep")
     if "drop" in entries:
         parts = node.record(("drop", "because"))
-        return Drop(_some_tests(parts["drop"], fields), parts["because"].text())
+        dropped = node.attempt(_some_tests, parts["drop"], fields)
+        return Drop(dropped, node.attempt(_text, parts["because"]))
     parts = node.record(("keep", "of", "because"))
-    return Keep(parts["keep"].choice(WHICH), _fields(parts["of"], fields), parts["because"].text())
+    which = node.attempt(lambda: parts["keep"].choice(WHICH))
+    return Keep(which, node.attempt(_fields, parts["of"], fields), node.attempt(_text, parts["because"]))
+
+
+def _text(node: Node) -> str:
+    return node.text()
 
 
 def _some_tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
     found = tests(node, fields)
-    if not found:
+    if not node.entries():
         node.fail("at least one test: this would drop every row")
     return found
 
 
 def _fields(node: Node, fields: Mapping[str, Field]) -> tuple[str, ...]:
     """The fields named; none for "*", which is all."""
-    if node.value in ("*", ["*"]):
+    if node.value in ("*", ("*",)):
         return ()
-    names = tuple(one_of(item, fields) for item in node.items())
+    names = node.each(lambda item: one_of(item, fields))
     if not names or len(set(names)) < len(names):
         node.fail("a list of different fields")
     return names

@@ -1,17 +1,19 @@
-"""Reading a use case file as a tree in which every value knows its path.
+"""Reading a use case file as a tree in which every value knows its path and its line.
 
-YAML 1.2 words: only true and false are booleans (NO is Norway), dates stay text, a repeated key is an
-error. Whoever asks a `Node` for something it does not hold gets a `BadUseCase` that says file, path, value
-and expectation.
+Whoever asks a `Node` for something it does not hold gets a `BadUseCase`. `attempt`, `each` and `record` keep such a
+fault and go on, so that `whole` can tell all of them at once.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
-import yaml  # type: ignore[import-untyped,unused-ignore]
+from features import hints
+from features.faults import UNREAD, BadUseCase, Fault, in_order, known, need
+from features.yamlfile import FrozenDict, FrozenList, values
+
+__all__ = ["UNREAD", "BadUseCase", "FrozenDict", "Node", "known", "need", "one_of", "read", "section"]
 
 MICROSECONDS = {
     "s": 1_000_000,
@@ -19,82 +21,118 @@ MICROSECONDS = {
     "h": 3_600 * 1_000_000,
     "d": 86_400 * 1_000_000,
 }
-_WORDS = {True: "true", False: "false"}  # as keys they are words
 MAX_SHOWN = 60  # characters of a wrong value repeated in a message
+# required keys that have a word for "there is none"
+NONE_OF_ITS_OWN = {
+    "time": "time: published, which dates an event by its publication",
+    "id": 'id: "*", which takes the whole event',
+}
 
-
-class BadUseCase(ValueError):
-    """The use case file is wrong: file, path, value found, what was expected."""
-
-
-class FrozenDict(dict[str, Any]):
-    """A mapping that cannot be changed and, unlike MappingProxyType, can be pickled."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a use case cannot be changed")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[type["FrozenDict"], tuple[dict[str, Any]]]:
-        return FrozenDict, (dict(self),)
-
-
-def frozen(value: object) -> Any:
-    """Lists become tuples and mappings FrozenDicts, all the way down."""
-    if isinstance(value, dict):
-        return FrozenDict({str(key): frozen(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
-    return value
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Node:
-    """A value of the file with the path that leads to it."""
+    """A value of the file with the path that leads to it; `faults` are those of all nodes of one reading."""
 
     file: str
     path: str
     value: Any
+    line: int = 0  # from 1; 0: not known
+    faults: list[Fault] = field(default_factory=list, compare=False, repr=False)
 
-    def fail(self, expected: str) -> NoReturn:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + "..."
-        raise BadUseCase(f"{self.file}: {self.path or 'file'}: {shown} is not {expected}")
+    def fail(self, expected: str, hint: str = "") -> NoReturn:
+        """The value is not what was expected. Raises BadUseCase."""
+        meant = f" (did you mean {hint}?)" if hint else ""
+        self._raise(f"{self.shown} is not {expected}{meant}", expected, hint)
 
-    def blame(self, message: str) -> NoReturn:
-        raise BadUseCase(f"{self.file}: {self.path or 'file'}: {message}")
+    def blame(self, message: str, hint: str = "") -> NoReturn:
+        """Something else is wrong here. Raises BadUseCase."""
+        self._raise(message, "", hint)
+
+    def _raise(self, message: str, expected: str, hint: str) -> NoReturn:
+        raise BadUseCase(Fault(self.file, self.path, self.line, self.shown, message, expected, hint))
+
+    @property
+    def shown(self) -> str:
+        text = repr(self.value)
+        return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+
+    def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `read` returns. If it raises BadUseCase, its faults are kept and UNREAD is returned."""
+        try:
+            return read(*args, **kwargs)
+        except BadUseCase as error:
+            self.faults.extend(error.faults)
+            return UNREAD  # type: ignore[no-any-return]
+
+    def each(self, read: "Callable[[Node], T]") -> tuple[T, ...]:
+        """What `read` makes of every item of a list, all of which are looked at."""
+        made = tuple(item.attempt(read, item) for item in self.items())
+        need(*made)
+        return made
+
+    def whole(self, read: "Callable[[Node], T]") -> T:
+        """What `read` makes of a file or a section. Raises one BadUseCase with all the faults in it."""
+        made = self.attempt(read, self)
+        if self.faults:
+            raise in_order(self.faults)
+        return made
 
     def child(self, key: str, value: object) -> "Node":
-        return Node(self.file, f"{self.path}.{key}" if self.path else key, value)
+        path = f"{self.path}.{key}" if self.path else key
+        return Node(self.file, path, value, self._line_of(key), self.faults)
+
+    def child_of_key(self, key: str) -> "Node":
+        """The key that leads here, or a part of this text, as a value."""
+        return Node(self.file, self.path, key, self.line, self.faults)
+
+    def _line_of(self, key: str) -> int:
+        lines = self.value.lines if isinstance(self.value, FrozenDict) else {}
+        return lines.get(key, self.line)
 
     def entries(self) -> "dict[str, Node]":
         """A mapping's children by key."""
         if not isinstance(self.value, dict):
             self.fail("a mapping (key: value)")
-        named = {_WORDS.get(key, str(key)): value for key, value in self.value.items()}
-        return {key: self.child(key, value) for key, value in named.items()}
+        return {key: self.child(key, value) for key, value in self.value.items()}
 
     def record(self, required: Iterable[str] = (), optional: Iterable[str] = ()) -> "dict[str, Node]":
-        """A mapping of known keys; `required` must be there, null counts as absent."""
+        """A mapping of known keys; `required` must be there, null counts as absent.
+
+        Unknown and missing keys are kept as faults. A missing one is UNREAD, unless a key that was meant for it is
+        there.
+        """
         required = tuple(required)
-        found = self.entries()
-        for key, node in found.items():
-            one_of(node.child_of_key(key), (*required, *optional))
-        found = {key: node for key, node in found.items() if node.value is not None}
+        known = (*required, *optional)
+        entries = self.entries()
+        found = {key: node for key, node in entries.items() if key in known and node.value is not None}
+        for key in (key for key in entries if key not in known):
+            self.attempt(one_of, entries[key].child_of_key(key), known)
+            meant = hints.nearest(key, known)
+            if meant in required and meant not in found:
+                found[meant] = entries[key]
         for key in required:
             if key not in found:
-                self.blame(f"{key} is missing")
+                self.attempt(self._miss, key)
+                found[key] = UNREAD
         return found
 
-    def child_of_key(self, key: str) -> "Node":
-        return Node(self.file, self.path, key)
+    def _miss(self, key: str) -> NoReturn:
+        hint = NONE_OF_ITS_OWN.get(key, "")
+        where = Node(self.file, self.path, key, self._line_of(key), self.faults)
+        where.blame(f"{key} is missing" + (f" (if there is none: {hint})" if hint else ""), hint)
 
     def items(self) -> "list[Node]":
         """A list's children; anything that is not a list counts as a list of one."""
-        if not isinstance(self.value, list | tuple):  # a frozen section has tuples
+        if not isinstance(self.value, list | tuple):
             return [self]
-        return [Node(self.file, f"{self.path}[{i}]", value) for i, value in enumerate(self.value)]
+        lines = self.value.lines if isinstance(self.value, FrozenList) else (self.line,) * len(self.value)
+        return [
+            Node(self.file, f"{self.path}[{i}]", value, lines[i], self.faults)
+            for i, value in enumerate(self.value)
+        ]
 
     def text(self) -> str:
         if not isinstance(self.value, str) or not self.value:
@@ -102,11 +140,11 @@ class Node:
         return str(self.value)
 
     def texts(self) -> tuple[str, ...]:
-        return tuple(item.text() for item in self.items())
+        return self.each(Node.text)
 
     def flag(self) -> bool:
         if not isinstance(self.value, bool):
-            self.fail("true or false")
+            self.fail("true or false", hints.nearest(str(self.value), ("true", "false")))
         return bool(self.value)
 
     def number(self) -> float:
@@ -127,64 +165,30 @@ class Node:
     def duration_us(self) -> int:
         found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", str(self.value))
         if not found:
-            self.fail("a duration such as 5m, 24h or 30d")
+            self.fail("a duration such as 5m, 24h or 30d", hints.duration(str(self.value)))
         return int(found[1]) * MICROSECONDS[found[2]]
 
 
-def one_of(node: Node, options: Iterable[str]) -> str:
-    """The node's text, which must be one of `options`; a near miss is named."""
+def one_of(node: Node, options: Iterable[str], others: Mapping[str, str] | None = None) -> str:
+    """The node's text, which must be one of `options`; what was probably meant is named.
+
+    `others` are hints for words that are none of the options and stand for none of them.
+    """
     options = tuple(options)
     if isinstance(node.value, str) and node.value in options:
         return node.value
-    near = get_close_matches(str(node.value), options, 1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    node.fail(f"one of {', '.join(options) or 'nothing: none is declared'}{hint}")
+    hint = (others or {}).get(str(node.value).lower()) or hints.nearest(str(node.value), options)
+    node.fail(f"one of {', '.join(options) or 'nothing: none is declared'}", hint)
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
-    """SafeLoader with YAML 1.2's booleans and without dates."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if not rule[0].endswith((":bool", ":timestamp", ":int", ":float"))]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _unique_mapping(loader: Any, node: Any) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            message = "a list or mapping stands where a key is expected; put [ ] and { } in quotes, or after the key"
-            raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
-    pairs = [(loader.construct_object(k, True), loader.construct_object(v, True)) for k, v in node.value]
-    for i, (key, _) in enumerate(pairs):
-        if any(key == earlier for earlier, _ in pairs[:i]):
-            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", node.start_mark)
-    return dict(pairs)
-
-
-def _number(convert: Callable[[str], object]) -> Callable[[Any, Any], object]:
-    return lambda loader, node: convert(loader.construct_scalar(node))
-
-
-_NUMBER_START = list("-+.0123456789")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(true|false)\Z"), list("tf"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+\Z"), _NUMBER_START)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?\Z"),
-    _NUMBER_START,
-)
-_Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-_Loader.add_constructor("tag:yaml.org,2002:int", _number(int))
-_Loader.add_constructor("tag:yaml.org,2002:float", _number(float))
+def section(file: str, path: str, value: Mapping[str, Any] | None) -> Node:
+    """A part of a use case that has been read already, to be read further by another room."""
+    return Node(file, path, value or FrozenDict(), getattr(value, "line", 0))
 
 
 def read(text: str, file: str) -> Node:
-    """The file's root. Raises BadUseCase if it is not YAML."""
-    try:
-        return Node(file, "", yaml.load(text, _Loader))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise BadUseCase(f"{file}: not a YAML file: {message}") from None
+    """The file's root, with the faults of its YAML. Raises BadUseCase if it is not YAML at all."""
+    content, faults = values(text, file)
+    if content is None and faults:
+        raise BadUseCase(*faults)
+    return Node(file, "", content, 1, faults)

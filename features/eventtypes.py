@@ -2,11 +2,13 @@
 
 import codecs
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.cleaning import cleaning
-from features.document import FrozenDict, Node, one_of
+from features.document import FrozenDict, Node, known, need, one_of
 from features.schema import (
     DERIVED,
     LEVELS,
@@ -19,6 +21,9 @@ from features.schema import (
 )
 
 KINDS = tuple(kind.value for kind in Kind if kind is not Kind.CATEGORY)
+CATEGORIES = ("category", "categorical", "enum")  # words for what has a list of values and no type
+A_CATEGORY = "a list of its values, as in [CARD, WIRE]"
+PUBLISHED = "published"  # the time of an event that holds none
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 DIRECTIVES = "aAbBcdfHIjmMpSUwWyYzZ%GuV"  # what datetime.strptime understands
@@ -37,7 +42,8 @@ def event_types(node: Node, common: Common) -> dict[str, EventType]:
     """Reads the `events` section; at least one type, each with the subject."""
     found = {}
     for name, part in node.entries().items():
-        found[part.child_of_key(name).name()] = _event_type(name, part, common)
+        node.attempt(part.child_of_key(name).name)
+        found[name] = node.attempt(_event_type, name, part, common)
     if not found:
         node.fail("a mapping with at least one event type")
     return found
@@ -45,28 +51,30 @@ def event_types(node: Node, common: Common) -> dict[str, EventType]:
 
 def _event_type(name: str, node: Node, common: Common) -> EventType:
     parts = node.record(("id", "time", "entities", "fields"), OPTIONAL_KEYS)
-    declared = {key: _field(key, part) for key, part in parts["fields"].entries().items()}
-    override = _override(parts["override"], declared) if "override" in parts else None
-    entities = _entities(parts["entities"], declared, common.subject)
-    scored = parts["scored"].flag() if "scored" in parts else False
-    whole = parts["id"].value in ("*", ["*"])
+    declared = node.attempt(_fields, parts["fields"])
+    entities = node.attempt(_entities, parts["entities"], declared, common.subject)
     return EventType(
         name=name,
-        scored=scored,
-        whole=whole,
-        id=() if whole else _references(parts["id"], declared, ID_KINDS),
-        time=() if parts["time"].value == "published" else _time(parts["time"], declared),
-        after_us=_after(parts["after"], parts["time"]) if "after" in parts else 0,
-        time_format=_formats(parts["time_format"]) if "time_format" in parts else (),
-        timezone=_timezone(parts["timezone"]) if "timezone" in parts else "UTC",
-        entities=FrozenDict(entities),
-        fields=FrozenDict(declared),
-        file=_file(parts["file"], declared) if "file" in parts else FileFormat(),
-        override=override,
-        subject=entities[common.subject],
+        scored=node.attempt(parts["scored"].flag) if "scored" in parts else False,
+        whole=node.attempt(_is_whole, parts["id"]),
+        id=node.attempt(_id, parts["id"], declared),
+        time=node.attempt(_time, parts["time"], declared),
+        after_us=node.attempt(_after, parts["after"], parts["time"]) if "after" in parts else 0,
+        time_format=node.attempt(_formats, parts["time_format"]) if "time_format" in parts else (),
+        timezone=node.attempt(_timezone, parts["timezone"]) if "timezone" in parts else "UTC",
+        entities=entities,
+        fields=declared,
+        file=node.attempt(_file, parts["file"], declared) if "file" in parts else FileFormat(),
+        override=node.attempt(_override, parts["override"], declared) if "override" in parts else None,
+        subject=node.attempt(lambda: entities[common.subject]),
         tolerance_us=common.tolerance_us,
-        clean=cleaning(parts["clean"], declared) if "clean" in parts else (),
+        clean=node.attempt(cleaning, parts["clean"], declared) if "clean" in parts else (),
     )
+
+
+def _fields(node: Node) -> FrozenDict:
+    """The fields that could not be read are there too, as UNREAD."""
+    return FrozenDict({key: node.attempt(_field, key, part) for key, part in node.entries().items()})
 
 
 def _field(name: str, node: Node) -> Field:
@@ -77,24 +85,31 @@ def _field(name: str, node: Node) -> Field:
         node.blame(f"{name} is derived from the event time; rename the field (file.columns maps columns)")
     if isinstance(node.value, dict):
         return _long_field(name, node)
-    if isinstance(node.value, list):
+    if isinstance(node.value, tuple):
         return Field(name, Kind.CATEGORY, values=_vocabulary(node))
-    return Field(name, Kind(node.choice(KINDS)))
+    return Field(name, _kind(node))
+
+
+def _kind(node: Node) -> Kind:
+    return Kind(one_of(node, KINDS, dict.fromkeys(CATEGORIES, A_CATEGORY)))
 
 
 def _long_field(name: str, node: Node) -> Field:
     parts = node.record(optional=("type", "values", "optional", "min", "max", "description"))
-    optional = parts["optional"].flag() if "optional" in parts else False
-    said = parts["description"].text() if "description" in parts else ""
+    optional = node.attempt(parts["optional"].flag) if "optional" in parts else False
+    description = node.attempt(parts["description"].text) if "description" in parts else ""
     if ("type" in parts) == ("values" in parts):
         node.fail("a field: it needs either type or values")
     if "values" in parts:
-        return Field(name, Kind.CATEGORY, optional, _vocabulary(parts["values"]), description=said)
-    kind = Kind(parts["type"].choice(KINDS))
-    bounds = {key: parts[key].number() for key in ("min", "max") if key in parts}
+        values = _vocabulary(parts["values"])
+        need(optional, description)
+        return Field(name, Kind.CATEGORY, optional, values, description=description)
+    kind = node.attempt(_kind, parts["type"])
+    bounds = {key: node.attempt(parts[key].number) for key in ("min", "max") if key in parts}
+    need(optional, description, kind, *bounds.values())
     if bounds and kind not in NUMERIC:
         node.blame("min and max are for numbers")
-    return Field(name, kind, optional, (), bounds.get("min"), bounds.get("max"), said)
+    return Field(name, kind, optional, (), bounds.get("min"), bounds.get("max"), description)
 
 
 def _vocabulary(node: Node) -> tuple[str, ...]:
@@ -106,10 +121,23 @@ def _vocabulary(node: Node) -> tuple[str, ...]:
     return values
 
 
-def _references(node: Node, declared: dict[str, Field], kinds: frozenset[Kind]) -> tuple[str, ...]:
-    """Names of declared fields of the right kind."""
-    names = tuple(one_of(item, declared) for item in node.items())
+def _is_whole(node: Node) -> bool:
+    return node.value in ("*", ("*",))
+
+
+def _id(node: Node, declared: Mapping[str, Field]) -> tuple[str, ...]:
+    """The fields that make up the id; none where it is the whole event."""
+    return () if _is_whole(node) else _references(node, declared, ID_KINDS, "*")
+
+
+def _references(
+    node: Node, declared: Mapping[str, Field], kinds: frozenset[Kind], *others: str
+) -> tuple[str, ...]:
+    """Names of declared fields of the right kind; `others` are named among the choices and taken elsewhere."""
+    names = node.each(lambda item: one_of(item, (*declared, *others)))
     for name in names:
+        if name in others:
+            node.blame(f"{name} stands alone: it is no field")
         if declared[name].kind not in kinds:
             node.blame(f"{name} is {declared[name].words}; expected {', '.join(sorted(kinds))}")
     if not names or all(declared[name].optional for name in names):
@@ -117,27 +145,40 @@ def _references(node: Node, declared: dict[str, Field], kinds: frozenset[Kind]) 
     return names
 
 
-def _time(node: Node, declared: dict[str, Field]) -> tuple[str, ...]:
-    return _references(node, declared, frozenset({Kind.TIME}))
+def _time(node: Node, declared: Mapping[str, Field]) -> tuple[str, ...]:
+    if node.value == PUBLISHED:
+        return ()
+    return _references(node, declared, frozenset({Kind.TIME}), PUBLISHED)
 
 
 def _after(node: Node, time: Node) -> int:
-    if time.value == "published":
+    if time.value == PUBLISHED:
         node.blame("an event dated by its publication happens when it is published; leave after out")
     return node.duration_us()
 
 
-def _entities(node: Node, declared: dict[str, Field], subject: str) -> dict[str, str]:
-    found = {}
-    for key, part in node.entries().items():
-        found[part.child_of_key(key).name()] = one_of(part, declared)
-        if declared[found[key]].kind not in ENTITY_KINDS:
-            part.blame(f"{found[key]} is {declared[found[key]].words}; expected a text or a whole number")
-    if subject not in found:
+def _entities(node: Node, declared: Mapping[str, Field], subject: str) -> FrozenDict:
+    """The field with the id of each entity; UNREAD where it is no such field."""
+    found = {key: node.attempt(_entity, key, part, declared) for key, part in node.entries().items()}
+    if known(subject) and subject not in found:
         node.blame(f"{subject} is missing: every event must have its subject")
-    if declared[found[subject]].optional:
-        node.blame(f"{found[subject]} is optional; every event must have its subject")
-    return found
+    if known(subject):
+        node.attempt(_check_required, node.child(subject, found[subject]), declared)
+    return FrozenDict(found)
+
+
+def _check_required(node: Node, declared: Mapping[str, Field]) -> None:
+    need(node.value)
+    if declared[node.value].optional:
+        node.blame(f"{node.value} is optional; every event must have its subject")
+
+
+def _entity(key: str, node: Node, declared: Mapping[str, Field]) -> str:
+    Node.name(node.child_of_key(key))
+    name = one_of(node, declared)
+    if declared[name].kind not in ENTITY_KINDS:
+        node.blame(f"{name} is {declared[name].words}; expected a text or a whole number")
+    return name
 
 
 def _formats(node: Node) -> tuple[str, ...]:
@@ -158,43 +199,40 @@ def _timezone(node: Node) -> str:
         node.fail("a time zone such as UTC or Europe/Paris")
 
 
-def _override(node: Node, declared: dict[str, Field]) -> Override:
-    parts = node.record(("level", "until", "author", "reason"), ("longest",))
-    level = _references(parts["level"], declared, frozenset({Kind.CATEGORY}))[0]
-    until = _references(parts["until"], declared, frozenset({Kind.TIME}))[0]
+def _override(node: Node, declared: Mapping[str, Field]) -> Override:
+    kinds = {"level": Kind.CATEGORY, "until": Kind.TIME, "author": Kind.STRING, "reason": Kind.STRING}
+    parts = node.record(kinds, ("longest",))
+    longest_us = node.attempt(parts["longest"].duration_us) if "longest" in parts else None
+    names = {
+        key: node.attempt(_references, parts[key], declared, frozenset({kind})) for key, kind in kinds.items()
+    }
+    need(*names.values())
+    level, until, author, reason = (each[0] for each in names.values())
     if not set(declared[level].values) <= set(LEVELS):
         held = ", ".join(declared[level].values)
         parts["level"].blame(f"{level} may hold {held}; levels are {', '.join(LEVELS)}")
-    texts = frozenset({Kind.STRING})
-    author, reason = (_references(parts[key], declared, texts)[0] for key in ("author", "reason"))
     for name in (level, until, author, reason):
         if declared[name].optional:
             node.blame(f"{name} is optional; an override has a level, an author, a reason and an end")
-    longest_us = parts["longest"].duration_us() if "longest" in parts else None
     return Override(level, until, author, reason, longest_us)
 
 
-def _file(node: Node, declared: dict[str, Field]) -> FileFormat:
-    keys = ("separator", "encoding", "decimal", "missing", "true", "false", "date_format", "columns")
-    parts = node.record(optional=keys)
-    found: dict[str, object] = {}
-    for key in ("separator", "decimal"):
-        if key in parts:
-            found[key] = _character(parts[key])
-    for key in ("true", "false"):
-        if key in parts:
-            found[key] = parts[key].texts()
-    if "encoding" in parts:
-        found["encoding"] = _encoding(parts["encoding"])
-    if "missing" in parts:
-        found["missing"] = tuple("" if item.value == "" else item.text() for item in parts["missing"].items())
-    if "date_format" in parts:
-        found["date_format"] = _formats(parts["date_format"])
+def _file(node: Node, declared: Mapping[str, Field]) -> FileFormat:
+    parts = node.record(optional=(*FILE_KEYS, "columns"))
+    found = {key: node.attempt(FILE_KEYS[key], part) for key, part in parts.items() if key in FILE_KEYS}
     if "columns" in parts:
-        columns = parts["columns"].entries()
-        named = {one_of(part.child_of_key(key), declared): part.texts() for key, part in columns.items()}
-        found["columns"] = FrozenDict(named)
-    return FileFormat(**found)  # type: ignore[arg-type]
+        found["columns"] = node.attempt(_columns, parts["columns"], declared)
+    return FileFormat(**found)
+
+
+def _columns(node: Node, declared: Mapping[str, Field]) -> FrozenDict:
+    for key, part in node.entries().items():
+        node.attempt(one_of, part.child_of_key(key), declared)
+    return FrozenDict({key: node.attempt(part.texts) for key, part in node.entries().items()})
+
+
+def _missing(node: Node) -> tuple[str, ...]:
+    return node.each(lambda item: "" if item.value == "" else item.text())
 
 
 def _character(node: Node) -> str:
@@ -208,3 +246,14 @@ def _encoding(node: Node) -> str:
         return codecs.lookup(node.text()).name
     except LookupError:
         node.fail("an encoding such as utf-8, utf-8-sig or cp1252")
+
+
+FILE_KEYS: Mapping[str, Callable[[Node], Any]] = {
+    "separator": _character,
+    "encoding": _encoding,
+    "decimal": _character,
+    "missing": _missing,
+    "true": Node.texts,
+    "false": Node.texts,
+    "date_format": _formats,
+}

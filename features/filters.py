@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.document import Node, one_of
+from features.document import Node, need, one_of
 from features.plan import EVER
 from features.schema import DERIVED, NUMERIC, WEEKDAYS, Condition, EventType, Field, Kind, Label, Window
 
@@ -44,50 +44,52 @@ def window(node: Node, hops: Mapping[int, int]) -> Window:
 
 def hop_table(node: Node | None, file: str) -> dict[int, int]:
     """Window to hop in microseconds: the defaults, then the file's own."""
-    defaults = Node(file, "hops", HOPS).entries()
-    own = node.entries() if node is not None else {}
-    table: dict[int, int] = {}
-    for key, hop in (*defaults.items(), *own.items()):  # 24h and 1d are one window: the file's own come last
-        length_us, hop_us = hop.child_of_key(key).duration_us(), hop.duration_us()
-        if length_us % hop_us or length_us // hop_us > MAX_HOPS:
-            hop.fail(f"a whole fraction of {key}, down to a {MAX_HOPS}th")
-        table[length_us] = hop_us
-    return table
+    hops = [_hop(key, hop) for key, hop in Node(file, "hops", HOPS).entries().items()]
+    if node is not None:  # 24h and 1d are one window: the file's own come last
+        hops += [node.attempt(_hop, key, hop) for key, hop in node.entries().items()]
+    need(*hops)
+    return dict(hops)
+
+
+def _hop(key: str, node: Node) -> tuple[int, int]:
+    length_us, hop_us = node.child_of_key(key).duration_us(), node.duration_us()
+    if length_us % hop_us or length_us // hop_us > MAX_HOPS:
+        node.fail(f"a whole fraction of {key}, down to a {MAX_HOPS}th")
+    return length_us, hop_us
 
 
 def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ...]:
     """A `where` mapping of a feature as tests that must all hold."""
     for name in node.entries():
-        if name not in DERIVED:
-            scope.field_of(node.child(name, name), event_type)
+        if name not in DERIVED and name in scope.event_types[event_type].fields:
+            node.attempt(scope.field_of, node.child(name, name), event_type)
     return tests(node, scope.event_types[event_type].fields)
 
 
 def tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
     """A `where` mapping of any declared fields as tests that must all hold."""
-    found: list[Condition] = []
-    for name, test in node.entries().items():
-        if name not in DERIVED:
-            one_of(node.child(name, name), fields)
-        found += _tests(test, fields.get(name) or Field(name, Kind.INTEGER))
-    return tuple(found)
+    found = [node.attempt(_tests, name, test, fields) for name, test in node.entries().items()]
+    need(*found)
+    return tuple(condition for each in found for condition in each)
 
 
-def _tests(node: Node, known: Field) -> list[Condition]:
+def _tests(name: str, node: Node, fields: Mapping[str, Field]) -> list[Condition]:
+    known = Field(name, Kind.INTEGER) if name in DERIVED else fields[one_of(node.child_of_key(name), fields)]
     if not isinstance(node.value, dict):
         return [Condition(known.name, "in", _operands(node, known))]
-    numeric = known.kind in NUMERIC
-    bounds = ("min", "above", "max", "below", "multiple_of") if numeric else ()
+    bounds = ("min", "above", "max", "below", "multiple_of") if known.kind in NUMERIC else ()
     parts = node.record(optional=("in", "not", "present", *bounds))
-    found = []
-    for test, part in parts.items():
-        if test == "present":
-            found.append(Condition(known.name, test, part.flag()))
-        elif test in bounds:
-            found.append(Condition(known.name, test, _bound(part, test)))
-        else:
-            found.append(Condition(known.name, test, _operands(part, known)))
+    found = [node.attempt(_test, test, part, known) for test, part in parts.items()]
+    need(*found)
     return found
+
+
+def _test(test: str, node: Node, known: Field) -> Condition:
+    if test == "present":
+        return Condition(known.name, test, node.flag())
+    if test in ("in", "not"):
+        return Condition(known.name, test, _operands(node, known))
+    return Condition(known.name, test, _bound(node, test))
 
 
 def _bound(node: Node, test: str) -> float:
@@ -99,15 +101,15 @@ def _bound(node: Node, test: str) -> float:
 def _operands(node: Node, known: Field) -> tuple[str, ...] | tuple[float, ...]:
     """The values a field may have, sorted: their order in the file means nothing."""
     if known.name == "weekday":
-        return tuple(sorted({_weekday(item) for item in node.items()}))
+        return tuple(sorted(set(node.each(_weekday))))
     if known.name == "hour":
-        return tuple(sorted({_hour(item) for item in node.items()}))
+        return tuple(sorted(set(node.each(_hour))))
     if known.kind in NUMERIC:
-        return tuple(sorted({item.number() for item in node.items()}))
+        return tuple(sorted(set(node.each(Node.number))))
     if known.kind is Kind.BOOLEAN:
-        return tuple(sorted({float(item.flag()) for item in node.items()}))
+        return tuple(sorted(map(float, set(node.each(Node.flag)))))
     if known.kind is Kind.CATEGORY:
-        return tuple(sorted({one_of(item, known.values) for item in node.items()}))
+        return tuple(sorted(set(node.each(lambda item: one_of(item, known.values)))))
     if known.kind is Kind.STRING:
         return tuple(sorted(set(node.texts())))
     node.blame(f"{known.name} is {known.words}; use present: true or false")

@@ -19,7 +19,10 @@ def declared_us(
 ) -> dict[str, int]:
     """The `forget_after` of a file by entity: a duration for the subject, or a mapping. Raises BadUseCase."""
     parts = node.record((), tuple(by_entity)) if isinstance(node.value, dict) else {subject: node}
-    return {entity: _declared_us(part, by_entity[entity], lateness_us) for entity, part in parts.items()}
+    return {
+        entity: node.attempt(_declared_us, part, by_entity[entity], lateness_us)
+        for entity, part in parts.items()
+    }
 
 
 def _declared_us(node: Node, entity: EntityFeatures, lateness_us: int) -> int:

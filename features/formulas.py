@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from features import wording
-from features.document import Node, one_of
+from features.document import UNREAD, Node, need, one_of
 from features.filters import Scope, conditions, window
 from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
 from features.schema import (
@@ -61,18 +61,31 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
     parts = node.record(optional=("aggregates", "ratios", "differences", "attributes"))
     draft = _Draft(scope, entity)
     for name, part in _entries(parts, "aggregates"):
-        _aggregate(draft, name, part)
+        draft.aggregates[name] = UNREAD
+        node.attempt(_aggregate, draft, name, part)
+    if len(draft.aggregates) > MAX_LANES:
+        parts["aggregates"].blame(
+            f"found {len(draft.aggregates)}, but an entity has at most {MAX_LANES} aggregates"
+        )
     for name, part in _entries(parts, "ratios"):
-        _combination(draft, name, part, "over", lambda of, over: Ratio(of, over))
+        node.attempt(_combination, draft, name, part, "over", Ratio)
     for name, part in _entries(parts, "differences"):
-        _combination(draft, name, part, "minus", lambda of, minus: Difference(of, minus))
+        node.attempt(_combination, draft, name, part, "minus", Difference)
     for name, part in _entries(parts, "attributes"):
-        _attribute(draft, name, part)
+        node.attempt(_attribute, draft, name, part)
     return _finished(draft)
 
 
 def _entries(parts: dict[str, Node], key: str) -> list[tuple[str, Node]]:
-    return [(n.child_of_key(k).name(), n) for k, n in parts[key].entries().items()] if key in parts else []
+    """The declarations of one kind; those whose name is wrong are faults."""
+    if key not in parts:
+        return []
+    entries = parts[key].attempt(parts[key].entries)
+    if entries is UNREAD:
+        return []
+    for name, node in entries.items():
+        node.attempt(node.child_of_key(name).name)
+    return list(entries.items())
 
 
 def _finished(draft: _Draft) -> EntityFeatures:
@@ -102,24 +115,26 @@ def _shifted(feature: Feature, shift: int) -> Feature:
 
 def _aggregate(draft: _Draft, name: str, node: Node) -> None:
     parts = node.record(("of", "statistics", "windows"), ("where", "value", "distinct", "description"))
-    event_type = _type_of(draft, parts["of"])
-    if len(draft.aggregates) == MAX_LANES:
-        node.blame(f"an entity has at most {MAX_LANES} aggregates")
-    value = _value(draft, parts.get("value"), event_type)
-    distinct = _distinct(draft, parts.get("distinct"), event_type)
+    event_type = node.attempt(_type_of, draft, parts["of"])
+    value = node.attempt(_value, draft, parts.get("value"), event_type)
+    distinct = node.attempt(_distinct, draft, parts.get("distinct"), event_type)
+    where = node.attempt(conditions, parts["where"], draft.scope, event_type) if "where" in parts else ()
     aggregate = Aggregate(
         name,
-        len(draft.aggregates),
+        list(draft.aggregates).index(name),
         event_type,
-        conditions(parts["where"], draft.scope, event_type) if "where" in parts else (),
+        where,
         value,
         distinct,
         _column(draft.values, event_type, value),
         _column(draft.distincts, event_type, distinct),
-        parts["description"].text() if "description" in parts else "",
+        node.attempt(parts["description"].text) if "description" in parts else "",
     )
+    wanted = [(s, w) for s, w in _statistics(draft, aggregate, parts["statistics"], parts["windows"])]
+    need(*vars(aggregate).values())
     draft.aggregates[name] = aggregate
-    _statistics(draft, aggregate, parts["statistics"], parts["windows"])
+    for chosen, span in wanted:
+        _window_feature(draft, aggregate, chosen, span)
 
 
 def _type_of(draft: _Draft, node: Node) -> str:
@@ -153,23 +168,34 @@ def _column(columns: dict[str, list[str]], event_type: str, name: str | None) ->
     return known.index(name)
 
 
-def _statistics(draft: _Draft, aggregate: Aggregate, statistics: Node, windows: Node) -> None:
+def _statistics(
+    draft: _Draft, aggregate: Aggregate, statistics: Node, windows: Node
+) -> list[tuple[Statistic, Window]]:
     """Every statistic over every window in which it has a meaning; each must meet at least one."""
-    wanted = [(item, statistic(item, aggregate)) for item in statistics.items()]
-    spans = [(item, window(item, draft.scope.hops)) for item in windows.items()]
+    wanted = [(item, item.attempt(statistic, item, aggregate)) for item in statistics.items()]
+    spans = [(item, item.attempt(window, item, draft.scope.hops)) for item in windows.items()]
+    need(*(each for _, each in (*wanted, *spans)))
     used = [(s, w) for _, s in wanted for _, w in spans if _meaningful(s, w)]
-    for item, chosen in wanted:
-        if chosen not in [s for s, _ in used]:
-            item.blame(f"{item.value} has no meaning over windows {windows.value}: {_where_valid(chosen)}")
+    need(*(item.attempt(_check_windows, item, chosen, used, windows) for item, chosen in wanted))
     for item, span in spans:
         if span.length_us not in [w.length_us for _, w in used]:
             item.blame(f"none of the statistics {statistics.value} has a meaning over {span.words}")
-    for chosen, span in used:
-        raw = draft.output(aggregate.lane, chosen, span)
-        name = f"{aggregate.name}_{chosen.name.lower()}_{span.words}"
-        words = wording.during(_words(draft, chosen, aggregate) + _whose(draft), span.words)
-        feature = _feature(draft, name, Copy(raw), (aggregate,), words, span.words)
-        draft.features.append(replace(feature, unit=wording.UNITS.get(chosen, "")))
+    return used
+
+
+def _check_windows(
+    node: Node, chosen: Statistic, used: list[tuple[Statistic, Window]], windows: Node
+) -> None:
+    if chosen not in [s for s, _ in used]:
+        node.blame(f"{node.value} has no meaning over windows {windows.value}: {_where_valid(chosen)}")
+
+
+def _window_feature(draft: _Draft, aggregate: Aggregate, chosen: Statistic, span: Window) -> None:
+    raw = draft.output(aggregate.lane, chosen, span)
+    name = f"{aggregate.name}_{chosen.name.lower()}_{span.words}"
+    words = wording.during(_words(draft, chosen, aggregate) + _whose(draft), span.words)
+    feature = _feature(draft, name, Copy(raw), (aggregate,), words, span.words)
+    draft.features.append(replace(feature, unit=wording.UNITS.get(chosen, "")))
 
 
 def _words(draft: _Draft, chosen: Statistic, aggregate: Aggregate) -> str:
@@ -203,7 +229,8 @@ def _combination(
     draft: _Draft, name: str, node: Node, other: str, build: Callable[[Raw, Raw], Formula]
 ) -> None:
     parts = node.record(("of", other), ("description",))
-    sides = [_reference(draft, parts[key]) for key in ("of", other)]
+    sides = [node.attempt(_reference, draft, parts[key]) for key in ("of", other)]
+    need(*sides)
     aggregates = tuple(aggregate for _, aggregate, _ in sides if aggregate is not None)
     description = parts["description"].text() if "description" in parts else ""
     (left, _, one), (right, _, two) = sides

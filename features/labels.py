@@ -8,7 +8,7 @@ label: {from: verdict.fraud, positive: [true], of: transaction, by: transaction_
 
 from collections.abc import Mapping
 
-from features.document import Node, one_of
+from features.document import Node, need, one_of
 from features.schema import EventType, Kind, Label
 
 
@@ -16,19 +16,24 @@ def label(node: Node, types: Mapping[str, EventType]) -> Label:
     """Raises BadUseCase."""
     parts = node.record(("from", "positive"), ("of", "by", "delay", "description"))
     event_type, name = field_path(parts["from"], types)
+    origin = types[event_type]
     if ("of" in parts) != ("by" in parts):
         node.blame("of and by go together: the scored event type, and the field that names its id")
-    of = _of(parts["of"], types, event_type) if "of" in parts else ""
-    return Label(
+    of = node.attempt(_of, parts["of"], types, event_type) if "of" in parts else ""
+    made = Label(
         event_type=event_type,
         field=name,
-        positive=tuple(
-            _value(item, parts["from"], types[event_type], name) for item in parts["positive"].items()
-        ),
+        positive=node.attempt(_positive, parts["positive"], parts["from"], origin, name),
         of=of,
-        by=_by(parts["by"], types[event_type], types[of]) if of else (),
-        delay_us=parts["delay"].duration_us() if "delay" in parts else 0,
+        by=node.attempt(lambda: _by(parts["by"], origin, types[of])) if "of" in parts else (),
+        delay_us=node.attempt(parts["delay"].duration_us) if "delay" in parts else 0,
     )
+    need(*vars(made).values())
+    return made
+
+
+def _positive(node: Node, origin: Node, event_type: EventType, name: str) -> tuple[str | bool, ...]:
+    return node.each(lambda item: _value(item, origin, event_type, name))
 
 
 def field_path(node: Node, types: Mapping[str, EventType]) -> tuple[str, str]:
@@ -59,7 +64,7 @@ def _of(node: Node, types: Mapping[str, EventType], origin: str) -> str:
 
 
 def _by(node: Node, origin: EventType, of: EventType) -> tuple[str, ...]:
-    names = tuple(one_of(item, origin.fields) for item in node.items())
+    names = node.each(lambda item: one_of(item, origin.fields))
     if len(names) != len(of.id):
         node.fail(f"as many fields as the id of {of.name} has: {', '.join(of.id)}")
     for name, id in zip(names, of.id, strict=True):

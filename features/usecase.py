@@ -4,13 +4,14 @@ Every error is a `BadUseCase` that names file, path, value and expectation. A `U
 so workers get exactly what the launcher read. The fingerprint covers what can change a vector, nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from features.document import BadUseCase, FrozenDict, Node, frozen, read
+from features.document import UNREAD, BadUseCase, FrozenDict, Node, known, one_of, read
 from features.eventtypes import Common, event_types
 from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
@@ -103,43 +104,82 @@ def load(path: str | Path) -> UseCase:
 
 @lru_cache(maxsize=32)  # unpickling the same use case again gives the same object
 def parse(text: str, file: str = "use case") -> UseCase:
-    """Parses the text of a use case file; `file` is what messages call it."""
+    """Parses the text of a use case file; `file` is what messages call it. Raises BadUseCase with every fault."""
     root = read(text, file)
-    parts = root.record(REQUIRED, OPTIONAL)
-    subject = parts["subject"].name()
-    lateness_us = _duration(parts, "lateness", LATENESS_US)
-    tolerance_us = _duration(parts, "tolerance", TOLERANCE_US)
-    types = event_types(parts["events"], Common(subject, tolerance_us))
-    if not any(t.scored for t in types.values()):
-        parts["events"].blame("no event type is scored: true, so there is nothing to compute features for")
-    label = read_label(parts["label"], types) if "label" in parts else None
-    protected = _protected(parts["protected"], types) if "protected" in parts else frozenset()
-    scope = Scope(types, hop_table(parts.get("hops"), file), subject, label, protected)
-    by_entity, table = _features(parts["features"], scope)
-    forgotten = parts.get("forget_after")
-    declared = declared_us(forgotten, subject, by_entity, lateness_us) if forgotten else {}
-    number = fingerprint(types, by_entity, table, lateness_us, declared)
-    kept = {e: default_us(f, e == subject, lateness_us) for e, f in by_entity.items()} | declared
+    declared = root.whole(_declared)
+    number = fingerprint(
+        declared.types, declared.by_entity, declared.table, declared.lateness_us, declared.forget_us
+    )
+    plans = {entity: _plan(declared, entity, number) for entity in declared.by_entity}
     return UseCase(
-        name=parts["use_case"].name(),
-        subject=subject,
+        name=declared.name,
+        subject=declared.subject,
         file=file,
         text=text,
-        event_types=FrozenDict(types),
-        entities=tuple(by_entity),
-        by_entity=FrozenDict(by_entity),
-        table=table,
-        plans=FrozenDict(
-            {e: _plan(f, number, e == subject, lateness_us, kept[e]) for e, f in by_entity.items()}
-        ),
+        event_types=FrozenDict(declared.types),
+        entities=tuple(declared.by_entity),
+        by_entity=FrozenDict(declared.by_entity),
+        table=declared.table,
+        plans=FrozenDict(plans),
         fingerprint=f"{number:016x}",
-        label=label,
-        protected=protected,
-        model=_plain(parts, "model"),
-        policy=_plain(parts, "policy"),
-        lateness_us=lateness_us,
-        tolerance_us=tolerance_us,
+        label=declared.label,
+        protected=declared.protected,
+        model=declared.model,
+        policy=declared.policy,
+        lateness_us=declared.lateness_us,
+        tolerance_us=declared.tolerance_us,
     )
+
+
+class _Declared(NamedTuple):
+    """What the file says, before anything is made of it."""
+
+    name: str
+    subject: str
+    types: dict[str, EventType]
+    by_entity: dict[str, EntityFeatures]
+    table: tuple[Feature, ...]
+    label: Label | None
+    protected: frozenset[tuple[str, str]]
+    model: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    lateness_us: int
+    tolerance_us: int
+    forget_us: dict[str, int]  # by entity, where the file says it
+
+
+def _declared(root: Node) -> _Declared:
+    parts = root.record(REQUIRED, OPTIONAL)
+    name = root.attempt(lambda: parts["use_case"].name())
+    subject = root.attempt(_subject, parts["subject"], parts["events"])
+    lateness_us = root.attempt(_duration, parts, "lateness", LATENESS_US)
+    tolerance_us = root.attempt(_duration, parts, "tolerance", TOLERANCE_US)
+    model, policy = (root.attempt(_plain, parts, key) for key in ("model", "policy"))
+    types = root.attempt(event_types, parts["events"], Common(subject, tolerance_us))
+    root.attempt(_check_scored, parts["events"], types)
+    label = root.attempt(read_label, parts["label"], types) if "label" in parts else None
+    protected = root.attempt(_protected, parts["protected"], types) if "protected" in parts else frozenset()
+    hops = root.attempt(hop_table, parts.get("hops"), root.file)
+    scope = Scope(types, hops, subject, known(label), known(protected) or frozenset())
+    by_entity, table = _features(parts["features"], scope)
+    forgotten = parts.get("forget_after")
+    forget_us = root.attempt(declared_us, forgotten, subject, by_entity, lateness_us) if forgotten else {}
+    return _Declared(
+        name, subject, types, by_entity, table, label, protected, model, policy, lateness_us, tolerance_us, forget_us
+    )  # fmt: skip
+
+
+def _subject(node: Node, events: Node) -> str:
+    """An entity of at least one event type; each type is then looked at for itself."""
+    parts = events.value.values() if isinstance(events.value, dict) else ()
+    entities = [part.get("entities") for part in parts if isinstance(part, dict)]
+    names = dict.fromkeys(name for each in entities if isinstance(each, dict) for name in each)
+    return one_of(node, names) if names else node.name()
+
+
+def _check_scored(node: Node, types: Mapping[str, EventType]) -> None:
+    if not any(each.scored for each in types.values()):
+        node.blame("no event type is scored: true, so there is nothing to compute features for")
 
 
 def feature_rows(use_case: UseCase) -> list[FeatureRow]:
@@ -154,35 +194,46 @@ def _duration(parts: dict[str, Node], key: str, default_us: int) -> int:
 
 def _plain(parts: dict[str, Node], key: str) -> Mapping[str, Any]:
     """A section that belongs to another room: its shape is checked there."""
-    if key in parts:
-        parts[key].entries()
-    return FrozenDict(frozen(parts[key].value)) if key in parts else FrozenDict()
+    if key not in parts:
+        return FrozenDict()
+    parts[key].entries()
+    section: Mapping[str, Any] = parts[key].value
+    return section
 
 
 def _protected(node: Node, types: Mapping[str, EventType]) -> frozenset[tuple[str, str]]:
-    return frozenset(field_path(item, types) for item in node.items())
+    return frozenset(node.each(lambda item: field_path(item, types)))
 
 
 def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tuple[Feature, ...]]:
     """Entities (others in file order, subject last) and the vector's columns in file order."""
-    known = dict.fromkeys(entity for t in scope.event_types.values() for entity in t.entities)
-    parts = node.record((scope.subject,), (*known, "event"))
-    declared = {key: entity_features(parts[key], scope, key) for key in parts if key != "event"}
-    own = event_features(parts["event"], scope) if "event" in parts else ()
-    table = tuple(f for entity in declared.values() for f in entity.features) + own
-    names = [feature.name for feature in table]
-    for name in names:
-        if names.count(name) > 1:
-            node.blame(f"two features are called {name}; rename an aggregate, ratio or attribute")
-    if not names:
-        node.blame("no feature is declared")
+    required = (scope.subject,) if known(scope.subject) else ()
+    parts = node.record(required, (*_entities(node, scope), "event"))
+    declared = {key: node.attempt(entity_features, parts[key], scope, key) for key in parts if key != "event"}
+    of_event = node.attempt(event_features, parts["event"], scope) if "event" in parts else ()
+    table = tuple(f for entity in declared.values() for f in entity.features) + of_event
+    node.attempt(_check_names, node, [feature.name for feature in table])
     ordered = sorted(declared, key=lambda entity: entity == scope.subject)
     return {entity: declared[entity] for entity in ordered}, table
 
 
-def _plan(
-    declared: EntityFeatures, number: int, is_subject: bool, lateness_us: int, forget_us: int
-) -> EntityPlan:
+def _entities(node: Node, scope: Scope) -> Iterable[str]:
+    """What features may be kept for; any name, if the entities of an event type could not be read."""
+    kinds = [node.attempt(attrgetter("entities"), each) for each in scope.event_types.values()]
+    return node.entries() if UNREAD in kinds else dict.fromkeys(name for names in kinds for name in names)
+
+
+def _check_names(node: Node, names: list[str]) -> None:
+    if not names and not node.faults:
+        node.blame("no feature is declared")
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            node.blame(f"two features are called {name}; rename an aggregate, ratio or attribute")
+
+
+def _plan(file: _Declared, entity: str, number: int) -> EntityPlan:
+    declared, is_subject = file.by_entity[entity], entity == file.subject
+    forget_us = file.forget_us.get(entity, default_us(declared, is_subject, file.lateness_us))
     lanes = tuple(Lane(a.value_column, a.slot_column) for a in declared.aggregates)
     return EntityPlan(
         fingerprint=number,
@@ -193,6 +244,6 @@ def _plan(
         sources=len(declared.sources),
         outputs=tuple(Output(lane, s, w.length_us, w.hop_us) for lane, s, w in declared.outputs),
         is_subject=is_subject,
-        lateness_us=lateness_us,
+        lateness_us=file.lateness_us,
         forget_us=forget_us,
     )

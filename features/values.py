@@ -6,7 +6,7 @@ A number is one column, a category one a value or its code, a date of a record a
 from dataclasses import replace
 
 from features import wording
-from features.document import Node, one_of
+from features.document import BadUseCase, Node, need, one_of
 from features.filters import Scope
 from features.schema import DERIVED, NUMERIC, Age, Copy, Equals, Feature, Field, Kind, Raw
 
@@ -15,9 +15,12 @@ def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> 
     """A field of the scored event types, the same in all of them that have it; or hour, weekday."""
     if name in DERIVED:
         return Field(name, Kind.INTEGER)
-    having = [t for t in scope.event_types.values() if t.scored and name in t.fields]
+    scored = [t for t in scope.event_types.values() if t.scored]
+    having = [t for t in scored if name in t.fields]
     if not having:
-        one_of(node.child_of_key(name), [f for t in scope.event_types.values() if t.scored for f in t.fields])
+        if not scored:
+            raise BadUseCase  # that none is scored is a fault already
+        one_of(node.child_of_key(name), [f for t in scored for f in t.fields])
     found = [scope.field_of(node.child_of_key(name), t.name) for t in having]
     if len({(f.kind in NUMERIC or f.kind, f.values) for f in found}) > 1:
         node.blame(f"{name} is not the same kind of field in {', '.join(t.name for t in having)}")
@@ -28,19 +31,24 @@ def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> 
 
 def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
     """Reads `features.event`: names, or name: {as: code} or {values: [...]}."""
+    found = node.each(lambda item: _of_item(item, scope))
+    return tuple(feature for each in found for feature in each)
+
+
+def _of_item(node: Node, scope: Scope) -> list[Feature]:
+    if not isinstance(node.value, dict):
+        return _of_event(node, str(node.value), {}, scope)
     features: list[Feature] = []
-    for item in node.items():
-        bare = {str(item.value): item.child_of_key("")}
-        children = item.entries() if isinstance(item.value, dict) else bare
-        for name, child in children.items():
-            known = event_field(item, name, scope, frozenset())
-            parts = child.record(optional=("as", "values")) if isinstance(child.value, dict) else {}
-            words = f"the event's {wording.field(known)}"
-            features += [
-                replace(each, name=name + each.name, fields=(f"event.{name}",))
-                for each in columns(item, parts, known, Raw(-1, name), words)
-            ]
-    return tuple(features)
+    for name, child in node.entries().items():
+        parts = child.record(optional=("as", "values")) if child.value is not None else {}
+        features += _of_event(node, name, parts, scope)
+    return features
+
+
+def _of_event(node: Node, name: str, parts: dict[str, Node], scope: Scope) -> list[Feature]:
+    known = event_field(node, name, scope, frozenset())
+    made = columns(node, parts, known, Raw(-1, name), f"the event's {wording.field(known)}")
+    return [replace(each, name=name + each.name, fields=(f"event.{name}",)) for each in made]
 
 
 def columns(node: Node, parts: dict[str, Node], known: Field, raw: Raw, words: str) -> list[Feature]:
@@ -50,7 +58,8 @@ def columns(node: Node, parts: dict[str, Node], known: Field, raw: Raw, words: s
         parts["values"].blame("only a category with one column a value takes values")
     if known.kind is Kind.CATEGORY and form != "code":
         listed = parts["values"].items() if "values" in parts else []
-        chosen = [one_of(item, known.values) for item in listed] or list(known.values)
+        chosen = [item.attempt(one_of, item, known.values) for item in listed] or list(known.values)
+        need(*chosen)
         return [
             Feature(f"_{v}", "", Equals(raw, known.values.index(v)), words, (), "", choice=v) for v in chosen
         ]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from export.terms import whole
-from features.document import Node
+from features.document import Node, section
 from training.evaluation.figures import Interval
 
 
@@ -50,12 +50,16 @@ class Gates:
     approval: bool = False  # whether a human must approve even when all is well
 
     @classmethod
-    def of(cls, section: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
+    def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
         """Raises BadUseCase."""
-        if section is None:
-            return cls()
-        parts = Node(file, "model.gates", section).record((), [field.name for field in fields(cls)])
-        return cls(**{name: _READ.get(name, _not_negative)(node) for name, node in parts.items()})
+        return section(file, "model.gates", gates).whole(cls._read)
+
+    @classmethod
+    def _read(cls, node: Node) -> "Gates":
+        parts = node.record((), [field.name for field in fields(cls)])
+        return cls(
+            **{name: node.attempt(_READ.get(name, _not_negative), part) for name, part in parts.items()}
+        )
 
 
 def _not_negative(node: Node) -> float:

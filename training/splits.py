@@ -24,7 +24,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from features.document import Node
+from features.document import Node, section
 from features.times import rfc3339
 from features.usecase import UseCase
 from training.fit import BadHistory
@@ -49,17 +49,25 @@ class Way:
     without_known: bool = False
 
     @classmethod
-    def of(cls, use_case: UseCase, section: Mapping[str, Any] | None) -> "Way":
+    def of(cls, use_case: UseCase, split: Mapping[str, Any] | None) -> "Way":
         """Customers when the label is a customer's, customers and time when it is an event's. Raises BadUseCase."""
-        usual = "both" if of_event(use_case) else "group"
-        parts = Node(use_case.file, "model.split", section or {}).record((), ("by", "test", *TIMED))
-        way = parts["by"].choice(WAYS) if "by" in parts else usual
-        share, test_us = _test(parts["test"]) if "test" in parts else (TEST_SHARE, 0)
+        return cls.read(use_case.file, split, "both" if of_event(use_case) else "group")
+
+    @classmethod
+    def read(cls, file: str, split: Mapping[str, Any] | None, usual: str) -> "Way":
+        """`usual` is the way where the section names none. Raises BadUseCase."""
+        return section(file, "model.split", split).whole(lambda node: cls._read(node, usual))
+
+    @classmethod
+    def _read(cls, node: Node, usual: str) -> "Way":
+        parts = node.record((), ("by", "test", *TIMED))
+        way = node.attempt(parts["by"].choice, WAYS) if "by" in parts else usual
         for name in TIMED:
             if way == "group" and name in parts:
-                parts[name].blame("it needs a cut in time; set by: time or both")
-        learn_us = parts["learn"].duration_us() if "learn" in parts else 0
-        without_known = "without_known" in parts and parts["without_known"].flag()
+                node.attempt(parts[name].blame, "it needs a cut in time; set by: time or both")
+        learn_us = node.attempt(parts["learn"].duration_us) if "learn" in parts else 0
+        without_known = "without_known" in parts and node.attempt(parts["without_known"].flag)
+        share, test_us = node.attempt(_test, parts["test"]) if "test" in parts else (TEST_SHARE, 0)
         return cls(way, share, test_us, learn_us, without_known)
 
 

@@ -45,7 +45,7 @@ def test_it_says_whose_label_and_when_it_is_known() -> None:
     ("old", "new", "error"),
     [
         ("by: [payment_id, leg], ", "", "label: of and by go together"),
-        ("of: payment, ", "", "label: of and by go together"),
+        ("of: payment, by", "by", "label: of and by go together"),
         ("of: payment", "of: note", "label.of: note is not scored"),
         ("from: verdict.fraud", "from: payment.fraud", "label.of: a label of payment itself needs neither"),
         ("by: [payment_id, leg]", "by: payment_id", "is not as many fields as the id of payment has: id, leg"),
@@ -58,7 +58,8 @@ def test_it_says_whose_label_and_when_it_is_known() -> None:
 def test_errors_name_file_path_value_and_expectation(old: str, new: str, error: str) -> None:
     with pytest.raises(BadUseCase) as told:
         parse(TEXT.replace(old, new), "x.yaml")
-    assert str(told.value).startswith("x.yaml: ") and error in str(told.value)
+    (fault,) = told.value.faults
+    assert str(fault).startswith("x.yaml:") and error in str(fault)
 
 
 def test_an_event_happens_after_the_time_it_holds_whichever_way_it_is_decoded() -> None:

@@ -253,8 +253,10 @@ REFUSED = [
 def test_a_wrong_file_is_refused_by_path_value_and_expectation(old: str, new: str, message: str) -> None:
     with pytest.raises(BadUseCase) as caught:
         changed(old, new)
-    assert str(caught.value).startswith("x.yaml: ")
-    assert message in str(caught.value)
+    (fault,) = caught.value.faults
+    assert str(caught.value) == str(fault)
+    assert str(fault).startswith("x.yaml:")
+    assert message in str(fault)
 
 
 def test_more_aggregates_than_lanes_are_refused() -> None:

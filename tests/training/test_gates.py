@@ -90,7 +90,8 @@ def test_without_a_champion_nobody_has_to_be_beaten() -> None:
 def test_errors_name_file_path_value_and_expectation(section: dict[str, object], error: str) -> None:
     with pytest.raises(BadUseCase) as told:
         Gates.of(section, "x.yaml")
-    assert str(told.value).startswith("x.yaml: ") and error in str(told.value)
+    (fault,) = told.value.faults
+    assert str(fault).startswith("x.yaml: ") and error in str(fault)
 
 
 def average_precision(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:

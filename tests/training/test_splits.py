@@ -125,4 +125,5 @@ def test_the_usual_way_depends_on_whose_label_it_is():
 def test_errors_name_file_path_value_and_expectation(section, error):
     with pytest.raises(BadUseCase) as told:
         Way.of(parse(TEXT, "x.yaml"), section)
-    assert str(told.value).startswith("x.yaml: ") and error in str(told.value)
+    (fault,) = told.value.faults
+    assert str(fault).startswith("x.yaml: ") and error in str(fault)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.document import Node
+from features.document import BadUseCase, Node, need
 from training.metrics import Ranking, average_precision
 
 Floats = NDArray[np.float64]
@@ -64,8 +64,10 @@ class Objective:
                 node.blame(f"{node.value} needs its number: {node.value}: {READ[node.value][1]}")
             return cls(node.value)
         parts = node.record((), READ)
-        if len(parts) != 1:
+        if len(node.entries()) != 1:
             node.fail(f"average_precision, or one of {', '.join(READ)} with its number")
+        if not parts:
+            raise BadUseCase  # the unknown name is a fault already
         ((name, value),) = parts.items()
         return cls(name, READ[name][0](value))
 
@@ -92,7 +94,9 @@ def _rate(node: Node) -> tuple[float]:
 
 def _costs(node: Node) -> tuple[float, float]:
     parts = node.record(("miss", "false_alarm"))
-    return positive(parts["miss"]), positive(parts["false_alarm"])
+    miss, false_alarm = (node.attempt(positive, parts[name]) for name in ("miss", "false_alarm"))
+    need(miss, false_alarm)
+    return miss, false_alarm
 
 
 def positive(node: Node) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from export.terms import whole
-from features.document import Node
+from features.document import Node, section
 from training.models.candidates import CANDIDATES
 from training.models.objectives import AVERAGE_PRECISION, Objective, positive
 
@@ -36,18 +36,18 @@ class Parameters:
     columns: float | None = None  # share of the features looked at for a tree or a split
 
     @classmethod
-    def of(cls, section: Mapping[str, Any], file: str = "use case") -> "Parameters":
+    def of(cls, model: Mapping[str, Any], file: str = "use case") -> "Parameters":
         """Raises BadUseCase."""
-        node = Node(file, "model", section)
+        return section(file, "model", model).whole(cls._read)
+
+    @classmethod
+    def _read(cls, node: Node) -> "Parameters":
         parts = node.record((), [*(field.name for field in fields(cls)), *OTHERS])
-        found = cls(**{name: READ[name](part) for name, part in parts.items() if name not in OTHERS})
-        for name in set(parts) & set(HYPER):
-            if not any(name in CANDIDATES[each].defaults for each in found.candidates):
-                owners = [each for each, candidate in CANDIDATES.items() if name in candidate.defaults]
-                parts[name].blame(
-                    f"{' and '.join(found.candidates)} has no {name}; leave it out, or add one of "
-                    f"{', '.join(owners)} to candidates"
-                )
+        found = cls(
+            **{name: node.attempt(READ[name], part) for name, part in parts.items() if name not in OTHERS}
+        )
+        for name in (name for name in parts if name in HYPER):
+            node.attempt(_check_owner, parts[name], name, found.candidates)
         return found
 
     def start(self, candidate: str) -> dict[str, Any]:
@@ -61,15 +61,25 @@ OTHERS = ("split", "gates")  # read by training.splits and training.gates
 HYPER = ("trees", "leaves", "rows_per_leaf", "child_weight", "learning_rate", "l2", "columns")
 
 
+def _check_owner(node: Node, name: str, candidates: tuple[str, ...]) -> None:
+    """A hyper-parameter that no candidate has would be declared in vain."""
+    if any(name in CANDIDATES[each].defaults for each in candidates):
+        return
+    owners = [each for each, candidate in CANDIDATES.items() if name in candidate.defaults]
+    node.blame(
+        f"{' and '.join(candidates)} has no {name}; leave it out, or add one of {', '.join(owners)} to candidates"
+    )
+
+
 def _candidates(node: Node) -> tuple[str, ...]:
     items = node.items()
     if not items:
         node.fail(f"a list of at least one of {', '.join(CANDIDATES)}")
-    names = [item.choice(CANDIDATES) for item in items]
+    names = node.each(lambda item: item.choice(CANDIDATES))
     for item in items:
         if names.count(item.value) > 1:
             item.blame(f"{item.value} is there twice")
-    return tuple(names)
+    return names
 
 
 def _whole(least: int) -> Callable[[Node], int]:
