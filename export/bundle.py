@@ -173,7 +173,17 @@ def _manifest(folder: str) -> Manifest:
         raise BundleMismatch(
             f"{folder}: found format {manifest.format}, expected {FORMAT}; train again with this version"
         )
+    _check_thresholds(folder, manifest.thresholds)
     return manifest
+
+
+def _check_thresholds(folder: str, thresholds: Mapping[str, float]) -> None:
+    """Raises BundleMismatch for thresholds that are missing or in the wrong order: nobody could be MEDIUM."""
+    if not 0 < thresholds.get("medium", 0) <= thresholds.get("high", 0) <= 1:
+        raise BundleMismatch(
+            f"{folder}/{MANIFEST}: found the thresholds {dict(thresholds)}, expected 0 < medium <= high <= 1; "
+            "train again"
+        )
 
 
 def _file(folder: str, name: str) -> bytes:

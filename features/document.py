@@ -120,9 +120,15 @@ class Node:
         return found
 
     def _miss(self, key: str) -> NoReturn:
+        self.need_whole()
         hint = NONE_OF_ITS_OWN.get(key, "")
         where = Node(self.file, self.path, key, self._line_of(key), self.faults)
         where.blame(f"{key} is missing" + (f" (if there is none: {hint})" if hint else ""), hint)
+
+    def need_whole(self) -> None:
+        """Raises a BadUseCase without a fault if a key of the mapping is no text: it may be the one that is missing."""
+        if not getattr(self.value, "is_whole", True):
+            raise BadUseCase
 
     def items(self) -> "list[Node]":
         """A list's children; anything that is not a list counts as a list of one."""

@@ -161,6 +161,7 @@ def _entities(node: Node, declared: Mapping[str, Field], subject: str) -> Frozen
     """The field with the id of each entity; UNREAD where it is no such field."""
     found = {key: node.attempt(_entity, key, part, declared) for key, part in node.entries().items()}
     if known(subject) and subject not in found:
+        node.need_whole()
         node.blame(f"{subject} is missing: every event must have its subject")
     if known(subject):
         node.attempt(_check_required, node.child(subject, found[subject]), declared)

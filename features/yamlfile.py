@@ -21,6 +21,7 @@ class FrozenDict(dict[str, Any]):
 
     line: int = 0  # of the mapping; 0: not known
     lines: Mapping[str, int] = {}  # of its keys
+    is_whole = True  # False: a key that is no text was left out
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("a use case cannot be changed")
@@ -55,7 +56,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         """Before merges (<<) are resolved, so that a mapping may override what it takes over."""
-        node = super().compose_mapping_node(anchor)
+        node: Any = super().compose_mapping_node(anchor)
         first: dict[str, int] = {}
         pairs = []
         for key, value in node.value:
@@ -68,6 +69,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
             else:
                 first.setdefault(key.value, line)
                 pairs.append((key, value))
+        node.is_whole = all(isinstance(key, yaml.ScalarNode) for key, _ in node.value)
         node.value = pairs
         return node
 
@@ -78,7 +80,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
 def _mapping(loader: Any, node: Any) -> FrozenDict:
     loader.flatten_mapping(node)
     made = FrozenDict({key.value: loader.construct_object(value, True) for key, value in node.value})
-    made.line = node.start_mark.line + 1
+    made.line, made.is_whole = node.start_mark.line + 1, node.is_whole
     made.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
     return made
 

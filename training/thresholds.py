@@ -87,12 +87,19 @@ def _one(found: Curve, target: Target, most: float) -> tuple[float, dict[str, An
     chosen = target.value if target.kind == "score" else float(found.threshold[place])
     threshold = min(max(chosen, LEAST), most)
     flagged = int((found.threshold >= threshold).sum()) - 1  # the last place at or above it
-    report = {
-        "threshold": threshold,
-        "target": {target.kind: target.value},
-        "reached": is_reached,
+    figures = {
         "precision": float(found.precision[flagged]) if flagged >= 0 else None,
         "recall": float(found.recall[flagged]) if flagged >= 0 else 0.0,
         "share": float(found.share[flagged]) if flagged >= 0 else 0.0,
     }
-    return threshold, report
+    if threshold < chosen:  # held down by HIGH: it may give less than was asked for
+        is_reached = is_reached and _holds(target, threshold, figures)
+    report = {"threshold": threshold, "target": {target.kind: target.value}, "reached": is_reached}
+    return threshold, report | figures
+
+
+def _holds(target: Target, threshold: float, figures: dict[str, float | None]) -> bool:
+    value = threshold if target.kind == "score" else figures[target.kind]
+    if value is None:
+        return False
+    return value <= target.value if target.kind == "share" else value >= target.value

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
@@ -98,6 +99,23 @@ def test_saving_again_changes_nothing(root):
 def test_the_id_follows_from_the_content():
     assert made().manifest.id == made().manifest.id
     assert made().manifest.id != made(b"other").manifest.id
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [{"medium": 0.9, "high": 0.3}, {"high": 0.3}, {"medium": 0.3}, {}, {"medium": 0.0, "high": 0.5},
+     {"medium": 0.5, "high": 1.5}],
+)  # fmt: skip
+def test_thresholds_that_leave_no_place_for_medium_are_refused_at_loading_and_promotion(tmp_path, thresholds):
+    good = made()
+    wrong = msgspec.structs.replace(
+        good, manifest=msgspec.structs.replace(good.manifest, thresholds=thresholds)
+    )
+    folder = bundles.save(wrong, str(tmp_path))
+    for look in (lambda: bundles.load(folder), lambda: bundles.promote(str(tmp_path), good.manifest.id)):
+        with pytest.raises(BundleMismatch, match=r"manifest.json: found the thresholds .* medium <= high"):
+            look()
+    assert bundles.read_pointer(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "usecase.yaml", "reference.json"])

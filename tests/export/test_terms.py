@@ -57,3 +57,48 @@ def test_levels_have_the_order_of_the_use_case_s_words():
 def test_mistakes_are_named_with_their_path(section, message):
     with pytest.raises(BadUseCase, match=message):
         terms(section, "x.yaml")
+
+
+INVERTED = [
+    {"high": 0.3, "medium": 0.9},
+    {"high": {"score": 0.3}, "medium": 0.9},
+    {"high": {"precision": 0.5}, "medium": {"precision": 0.6}},
+    {"high": {"recall": 0.9}, "medium": {"recall": 0.5}},
+    {"high": {"share": 0.2}, "medium": {"share": 0.01}},
+    {"high": {"recall": 0.9}},  # medium is to reach a recall of 0.8 where nothing else is said
+    {"medium": {"precision": 0.9}},
+]
+
+
+@pytest.mark.parametrize("section", INVERTED, ids=str)
+def test_a_high_below_medium_is_refused(section):
+    with pytest.raises(
+        BadUseCase, match="x.yaml: policy: high at .* lies below medium at .*nobody could be MEDIUM"
+    ):
+        terms(section, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"high": 0.5, "medium": 0.5},  # on purpose without a MEDIUM
+        {"high": {"share": 0.01}, "medium": {"share": 0.2}},
+        {"high": {"recall": 0.5}, "medium": {"recall": 0.9}},
+        {"high": 0.3, "medium": {"recall": 0.9}},  # which of them lies higher is known after training
+        {"high": {"precision": 0.5}, "medium": 0.9},
+    ],
+    ids=str,
+)
+def test_other_orders_are_taken(section):
+    assert terms(section)
+
+
+def test_all_mistakes_of_a_policy_are_named_at_once():
+    with pytest.raises(BadUseCase) as told:
+        terms(
+            {"hihg": 0.6, "fall": 2, "cooldown": "1 week", "recommend": {"in_a_row": 0, "min": 3}}, "x.yaml"
+        )
+    assert [fault.path for fault in told.value.faults] == [
+        "policy.hihg", "policy.fall", "policy.cooldown", "policy.recommend.min", "policy.recommend.in_a_row",
+    ]  # fmt: skip
+    assert told.value.faults[2].hint == "7d"

@@ -134,3 +134,20 @@ def test_thresholds_do_what_the_policy_asks(target, threshold, is_reached):
 def test_medium_never_lies_above_high():
     thresholds, _ = choose(Terms(medium=Target("recall", 0.5), high=Target("recall", 1.0)), BAD, PEAK)
     assert thresholds == {"medium": 0.4, "high": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("target", "is_reached"),
+    [
+        (Target("score", 0.8), False),
+        (Target("score", 0.3), True),
+        (Target("precision", 0.9), False),  # at 0.4 six of eight are positive
+        (Target("precision", 0.7), True),
+        (Target("share", 0.1), False),
+        (Target("recall", 0.5), True),
+    ],
+)
+def test_a_medium_that_high_holds_down_is_reported_as_not_reached(target, is_reached):
+    thresholds, report = choose(Terms(medium=target, high=Target("recall", 1.0)), BAD, PEAK)
+    assert thresholds["medium"] <= thresholds["high"] == 0.4
+    assert report["medium"]["reached"] is is_reached
