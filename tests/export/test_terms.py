@@ -73,7 +73,7 @@ INVERTED = [
 @pytest.mark.parametrize("section", INVERTED, ids=str)
 def test_a_high_below_medium_is_refused(section):
     with pytest.raises(
-        BadUseCase, match="x.yaml: policy: high at .* lies below medium at .*nobody could be MEDIUM"
+        BadUseCase, match=r"x.yaml: policy: high at .* lies below medium at .*nobody could be MEDIUM"
     ):
         terms(section, "x.yaml")
 
