@@ -21,6 +21,7 @@ from commands import (
     serving,
     sizing,
     streaming,
+    usecases,
 )
 from commands.frame import EXITS, Log, exit_code, set_log
 from commands.output import show_error
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, learning, models, profiling, retraining, drifting, streaming, serving, filling, launching, sizing,
+    local, usecases, learning, models, profiling, retraining, drifting, streaming, serving, filling, launching, sizing,
 ):  # fmt: skip
     app.add_typer(part.app)
 

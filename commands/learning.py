@@ -1,65 +1,20 @@
-"""From a use case to a bundle: usecase check, generate, train."""
+"""From history to a bundle: generate, train."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
-from commands.output import bar, show_json, table, tell_bad_rows
+from commands.output import bar, show_json, tell_bad_rows
 
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
 REJECTED = 11  # the exit code: see EXITS
-usecase = typer.Typer(help="Look at a use case file.", no_args_is_help=True)
-app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
-
-
-@usecase.command(
-    epilog=examples(
-        "riskstream usecase check usecases/offboarding.yaml",
-        "riskstream usecase check usecases/offboarding.yaml --json | jq -r .fingerprint",
-    )
-)
-def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_json: AsJson = False) -> None:
-    """Read a use case file and print its features, in the order of the vector, and their fingerprint."""
-    from export.terms import terms
-    from features.forgetting import kept
-    from features.usecase import feature_rows, load
-
-    found = load(file)
-    terms(found.policy, found.file)
-    _check_model(found)
-    titles = ("feature", "entity", "window", "fields", "meaning")
-    rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
-    if as_json:
-        facts = {"use_case": found.name, "fingerprint": found.fingerprint, "entities": found.entities}
-        facts["records_kept"] = kept(found.plans)
-        show_json(facts | {"features": [dict(zip(titles, row, strict=True)) for row in rows]})
-        return
-    typer.echo(table(titles, rows))
-    records = ", ".join(f"{entity} {words}" for entity, words in kept(found.plans).items())
-    typer.echo(
-        f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}; records kept: {records}"
-    )
-
-
-def _check_model(use_case: Any) -> None:
-    """Raises BadUseCase. Where the training packages are not installed, nobody can use the section either."""
-    if find_spec("sklearn") is None:
-        return
-    from training.gates import Gates
-    from training.models.parameters import Parameters
-    from training.splits import Way
-
-    Parameters.of(use_case.model, use_case.file)
-    Gates.of(use_case.model.get("gates"), use_case.file)
-    Way.of(use_case, use_case.model.get("split"))
 
 
 @app.command(

@@ -98,11 +98,18 @@ class Node:
             self.fail("a mapping (key: value)")
         return {key: self.child(key, value) for key, value in self.value.items()}
 
+    def descend(self, *keys: str) -> "Node":
+        """What lies below these keys, one after the other."""
+        node = self
+        for key in keys:
+            node = node.entries()[key]
+        return node
+
     def record(self, required: Iterable[str] = (), optional: Iterable[str] = ()) -> "dict[str, Node]":
         """A mapping of known keys; `required` must be there, null counts as absent.
 
-        Unknown and missing keys are kept as faults. A missing one is UNREAD, unless a key that was meant for it is
-        there.
+        Unknown and missing keys are kept as faults. What an unknown key was meant for is read from it, and else a
+        missing one is UNREAD.
         """
         required = tuple(required)
         known = (*required, *optional)
@@ -111,7 +118,7 @@ class Node:
         for key in (key for key in entries if key not in known):
             self.attempt(one_of, entries[key].child_of_key(key), known)
             meant = hints.nearest(key, known)
-            if meant in required and meant not in found:
+            if meant and meant not in found:
                 found[meant] = entries[key]
         for key in required:
             if key not in found:
@@ -189,7 +196,7 @@ def one_of(node: Node, options: Iterable[str], others: Mapping[str, str] | None 
 
 def section(file: str, path: str, value: Mapping[str, Any] | None) -> Node:
     """A part of a use case that has been read already, to be read further by another room."""
-    return Node(file, path, value or FrozenDict(), getattr(value, "line", 0))
+    return Node(file, path, FrozenDict() if value is None else value, getattr(value, "line", 0))
 
 
 def read(text: str, file: str) -> Node:

@@ -45,6 +45,7 @@ def event_types(node: Node, common: Common) -> dict[str, EventType]:
         node.attempt(part.child_of_key(name).name)
         found[name] = node.attempt(_event_type, name, part, common)
     if not found:
+        node.need_whole()
         node.fail("a mapping with at least one event type")
     return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from features import hints
 from features.document import Node, need, one_of
 from features.plan import EVER
 from features.schema import DERIVED, NUMERIC, WEEKDAYS, Condition, EventType, Field, Kind, Label, Window
@@ -35,6 +36,8 @@ class Scope:
 def window(node: Node, hops: Mapping[int, int]) -> Window:
     if node.value == "ever":
         return Window("ever", EVER, 0)
+    if hints.nearest(str(node.value), ("ever",)):
+        node.fail("a duration such as 24h or 30d, or ever", "ever")
     length_us = node.duration_us()
     if length_us not in hops:
         example = f"hops: {{{node.value}: 1h}}"

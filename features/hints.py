@@ -89,7 +89,8 @@ def nearest(word: str, options: Iterable[str]) -> str:
         return by_case[plain]
     known = [meant for meant in SYNONYMS.get(plain, ()) if meant in options]
     near = known or get_close_matches(word, options, 1) or get_close_matches(plain, by_case, 1)
-    return by_case.get(near[0], near[0]) if near else ""
+    meant = by_case.get(near[0], near[0]) if near else ""
+    return '"*"' if meant == "*" else meant  # without quotes YAML takes it for an alias
 
 
 def duration(word: str) -> str:

@@ -28,8 +28,32 @@ def label(node: Node, types: Mapping[str, EventType]) -> Label:
         by=node.attempt(lambda: _by(parts["by"], origin, types[of])) if "of" in parts else (),
         delay_us=node.attempt(parts["delay"].duration_us) if "delay" in parts else 0,
     )
-    need(*vars(made).values())
+    need(of)
     return made
+
+
+def is_known_later(label: Label | None, types: Mapping[str, EventType]) -> bool:
+    """Whether the label is of single events, and not of the subject."""
+    return label is not None and (bool(label.of) or types[label.event_type].scored)
+
+
+def check_online(root: Node, label: Label | None, types: Mapping[str, EventType]) -> None:
+    """Raises BadUseCase where an event cannot be scored before its label is known. `root` is the file's."""
+    if label is None or label.of or not types[label.event_type].scored:
+        return
+    event_type, name = types[label.event_type], label.field
+    parts = root.descend("events", label.event_type)
+    if not event_type.fields[name].optional:
+        parts.descend("fields", name).blame(
+            f"{name} is the label and must be there, but it is not known when a {event_type.name} is to be scored: "
+            "every one would be refused; make it optional",
+            "optional: true",
+        )
+    for key, fields in (("id", event_type.id), ("entities", event_type.entities.values())):
+        if name in fields:
+            parts.descend(key).blame(
+                f"{name} is the label, which is not known when a {event_type.name} is to be scored"
+            )
 
 
 def _positive(node: Node, origin: Node, event_type: EventType, name: str) -> tuple[str | bool, ...]:

@@ -1,7 +1,7 @@
 """A use case: one YAML file, parsed into frozen values.
 
-Every error is a `BadUseCase` that names file, path, value and expectation. A `UseCase` pickles as its text,
-so workers get exactly what the launcher read. The fingerprint covers what can change a vector, nothing else.
+A wrong file is a `BadUseCase` that names every fault by line, path, value and expectation. A `UseCase` pickles as its
+text, so workers get exactly what the launcher read. The fingerprint covers what can change a vector, nothing else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,18 @@ from typing import Any, NamedTuple, Self
 
 from features.document import UNREAD, BadUseCase, FrozenDict, Node, known, one_of, read
 from features.eventtypes import Common, event_types
+from features.faults import Fault, in_order
 from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
 from features.forgetting import declared_us, default_us
 from features.formulas import entity_features
-from features.labels import field_path
+from features.labels import check_online, field_path, is_known_later
 from features.labels import label as read_label
 from features.plan import EntityPlan, Lane, Output
 from features.schema import EntityFeatures, EventType, Feature, Label
 from features.values import event_features
 
-__all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "parse"]
+__all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "look", "parse"]
 
 LATENESS_US = 3_600 * 1_000_000  # most out-of-order events of a payment system come within an hour
 TOLERANCE_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
@@ -95,11 +96,14 @@ class FeatureRow(NamedTuple):
 
 def load(path: str | Path) -> UseCase:
     """Reads a file. Raises BadUseCase, also when there is no such file or it is not UTF-8."""
+    return parse(_text(path), str(path))
+
+
+def _text(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadUseCase(f"{path}: cannot be read: {error}") from None
-    return parse(text, str(path))
+        raise BadUseCase(Fault(str(path), "", 0, "", f"cannot be read: {error}", "a file in UTF-8")) from None
 
 
 @lru_cache(maxsize=32)  # unpickling the same use case again gives the same object
@@ -161,7 +165,7 @@ def _declared(root: Node) -> _Declared:
     protected = root.attempt(_protected, parts["protected"], types) if "protected" in parts else frozenset()
     hops = root.attempt(hop_table, parts.get("hops"), root.file)
     scope = Scope(types, hops, subject, known(label), known(protected) or frozenset())
-    by_entity, table = _features(parts["features"], scope)
+    by_entity, table = known(root.attempt(_features, parts["features"], scope)) or ({}, ())
     forgotten = parts.get("forget_after")
     forget_us = root.attempt(declared_us, forgotten, subject, by_entity, lateness_us) if forgotten else {}
     return _Declared(
@@ -180,6 +184,27 @@ def _subject(node: Node, events: Node) -> str:
 def _check_scored(node: Node, types: Mapping[str, EventType]) -> None:
     if not any(each.scored for each in types.values()):
         node.blame("no event type is scored: true, so there is nothing to compute features for")
+
+
+class Look(NamedTuple):
+    """What can be said of a file however wrong it is; other rooms look at its sections."""
+
+    faults: tuple[Fault, ...]
+    model: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    label_is_known_later: bool  # the scored event's own, or told by a later event
+
+
+def look(path: str | Path) -> Look:
+    """Every fault of a file, also those that show only when events come as they happen. Raises BadUseCase."""
+    root = read(_text(path), str(path))
+    declared = root.attempt(_declared, root)
+    root.attempt(lambda: check_online(root, declared.label, declared.types))
+    later = root.attempt(lambda: is_known_later(declared.label, declared.types))
+    model, policy = (
+        known(root.attempt(attrgetter(name), declared)) or FrozenDict() for name in ("model", "policy")
+    )
+    return Look(in_order(root.faults).faults, model, policy, later is not False)
 
 
 def feature_rows(use_case: UseCase) -> list[FeatureRow]:

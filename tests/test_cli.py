@@ -138,6 +138,55 @@ def test_a_wrong_use_case_ends_in_3_with_one_line(
     assert ended.err.count("\n") == 1
 
 
+MANY = (
+    ("subject: customer", "subject: client"),
+    ("{state: COMPLETED, direction: IN}", "{state: COMPLETE, direction: IN}"),
+    ("policy:\n", "policy:\n  flal: 1\n"),
+    ("  trials: 0\n", "  trials: none\n"),
+)
+
+
+def test_all_that_is_wrong_with_a_use_case_is_told_at_once_by_line(run: Run, tmp_path: Path) -> None:
+    text = Path(OFFBOARDING).read_text()
+    for old, new in MANY:
+        assert text.count(old) >= 1
+        text = text.replace(old, new, 1)
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    places = [text[: text.index(new)].count("\n") + 1 + new.startswith("policy") for _, new in MANY]
+    ended = run("usecase", "check", str(file))
+    assert ended.code == 3
+    assert [line.split(": ")[1] for line in ended.err.splitlines()] == [f"{file}:{n}" for n in sorted(places)]
+    ended = run("usecase", "check", str(file), "--json")
+    assert (ended.code, ended.err) == (3, "")
+    faults = json.loads(ended.out)["faults"]
+    assert [fault["line"] for fault in faults] == sorted(places)
+    (value,) = [fault for fault in faults if fault["found"] == "'COMPLETE'"]
+    assert value["hint"] == "COMPLETED" and value["expected"].startswith("one of PENDING, COMPLETED")
+    assert value["path"].startswith("features.customer.aggregates.")
+
+
+@pytest.mark.parametrize(
+    "verb", [("train", OFFBOARDING), ("topics", "--project", "p")], ids=lambda verb: verb[0]
+)
+def test_other_verbs_tell_all_faults_too(run: Run, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    file = tmp_path / "wrong.yaml"
+    text = Path(OFFBOARDING).read_text().replace("subject: customer", "subject: client")
+    file.write_text(text.replace("lateness:", "latenes:"))
+    ended = run(*verb, "--use-case", str(file))
+    assert ended.code == 3
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_thresholds_in_the_wrong_order_are_refused_by_check(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "inverted.yaml"
+    head = Path(OFFBOARDING).read_text().partition("\npolicy:")[0]
+    file.write_text(head + "\npolicy: {high: 0.3, medium: 0.9}\n")
+    ended = run("usecase", "check", str(file))
+    assert ended.code == 3
+    assert "high at score 0.3 lies below medium at score 0.9" in ended.err
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from features.usecase import BadUseCase
 

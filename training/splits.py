@@ -25,6 +25,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from features.document import Node, section
+from features.labels import is_known_later
 from features.times import rfc3339
 from features.usecase import UseCase
 from training.fit import BadHistory
@@ -110,8 +111,7 @@ class Split:
 
 def of_event(use_case: UseCase) -> bool:
     """Whether the label is of single events."""
-    label = use_case.label
-    return label is not None and (bool(label.of) or use_case.event_types[label.event_type].scored)
+    return is_known_later(use_case.label, use_case.event_types)
 
 
 def split(history: History, asked: Way, cut_us: int | None = None) -> Split:
