@@ -44,7 +44,7 @@ EXITS = (
         "there is nothing to learn from in these files, or too little in the log to tell drift",
         ("BadHistory", "TooFewEvents"),
     ),
-    Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "DemoFailed")),
+    Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "FolderInUse", "DemoFailed")),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(10, "retrain: the challenger waits for approval"),
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),

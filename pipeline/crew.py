@@ -15,11 +15,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from pipeline import logs, progress
+from pipeline.claims import claimed
 from pipeline.options import Job
 from pipeline.progress import LastBatch, Status, stop
 
 STOP_TIMEOUT_S = 30.0  # a batch under way takes some seconds at worst
 POLL_S = 0.2
+EARLIER = "a worker of an earlier job has not ended: look what it waits for, or end it"
 
 logger = logging.getLogger(__name__)
 RunOne = Callable[[Job, Sequence[str]], None]
@@ -56,7 +58,10 @@ def _work(job: Job, beam_args: Sequence[str], run_one: RunOne) -> None:
         stop.set()
 
     threading.Thread(target=stop_without_parent, daemon=True).start()
-    run_one(job, beam_args)
+    with claimed(
+        Path(job.state), "job", EARLIER, STOP_TIMEOUT_S
+    ):  # a worker of a job that was killed may still end
+        run_one(job, beam_args)
 
 
 def _end(crew: Sequence[BaseProcess]) -> None:

@@ -23,6 +23,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from pipeline import crew, flink, worker
 from pipeline.bigquery import SinkUnavailable
 from pipeline.checks import check, note_start
+from pipeline.claims import claimed
 from pipeline.dataflow.settings import BadSettings
 from pipeline.graph import stream
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options, runner_of
@@ -36,29 +37,37 @@ __all__ = ["CannotStart", "check", "run"]
 logger = logging.getLogger(__name__)
 AWAY = (StoreUnavailable, SinkUnavailable, PubSubUnavailable)
 POLL_S = 0.5  # how often a job elsewhere is asked for its state
+ANOTHER_FOLDER = "stop that job, or give this one a folder of its own with --state"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     """The exit code, once the job has stopped.
 
-    Raises BadSettings or CannotStart before anything is built; later, when a table, topic or permission goes away
-    for good, SinkRefused or PubSubRefused.
+    Raises BadSettings, FolderInUse or CannotStart before anything is built; later, when a table, topic or permission
+    goes away for good, SinkRefused or PubSubRefused.
     """
     options = beam_options(beam_args)
     if runner_of(options) == DATAFLOW:
         raise BadSettings("--runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow")
+    if runner_of(options) != LOCAL:
+        return submit(_checked(job), options)
+    with claimed(Path(job.state), "job", ANOTHER_FOLDER):
+        job = _checked(job)
+        if job.workers > 1:
+            with stopping_on_signals():
+                return crew.run_all(job, beam_args, run_here)
+        run_here(job, beam_args)
+    return 0
+
+
+def _checked(job: Job) -> Job:
+    """The job with whole paths, once everything that it needs is there."""
     check(job)
     note_start(job)
     job = job.with_paths()
     logger.info("reads %s until SIGTERM or Ctrl-C; `riskstream status` tells more", job.subscription)
-    if runner_of(options) != LOCAL:
-        return submit(job, options)
-    if job.workers > 1:
-        with stopping_on_signals():
-            return crew.run_all(job, beam_args, run_here)
-    run_here(job, beam_args)
-    return 0
+    return job
 
 
 def run_here(job: Job, beam_args: Sequence[str]) -> None:

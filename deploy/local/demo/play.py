@@ -30,6 +30,7 @@ from features.usecase import UseCase, load
 from pipeline import tables
 from pipeline.audit import Sent, auditing, collect
 from pipeline.bigquery import query_client
+from pipeline.claims import claimed
 from pipeline.population import Population, population
 from pipeline.publish import Published, publish
 from pipeline.pubsub import Publication, Publisher
@@ -76,10 +77,14 @@ class Stage:
 
 
 def play(settings: Settings, console: Console) -> Summary:
-    """Raises DemoFailed, StackError, and what its parts raise; then everything is stopped as well."""
+    """Raises FolderInUse, DemoFailed, StackError, and what its parts raise; then everything is stopped as well."""
     screen, began_s = Screen(console), time.monotonic()
-    make_room(settings.folder)
-    with ending_on_signals(), ExitStack() as at_end:
+    with (
+        claimed(settings.folder, "demo", "wait for its end, or give this demo another --folder"),
+        ending_on_signals(),
+        ExitStack() as at_end,
+    ):
+        make_room(settings.folder)
         kernel = at_end.enter_context(compiling())
         with screen.step("starting Redis, Pub/Sub and BigQuery on this machine"):
             environment = at_end.enter_context(own_stack(settings.folder / "stack", settings.keep))
