@@ -81,11 +81,11 @@ def backfill(
     if noted and noted.digest == history.digest:
         at, engine.breaker = noted, Breaker(noted.recommended_us)
     resumed_at = at.done
-    for said in _assessed(engine, history, batch, at.done):
+    for said in assessed(engine, history, batch, at.done):
         at, conflicts = _after(at, said, engine.breaker), conflicts + said.conflicts
         warmth.note(fingerprint, at)
         progress("filling", at.done, len(history))
-    warmth.mark(fingerprint, "backfill", now, at.applied)
+    warmth.mark(fingerprint, "backfill", now, at.applied, history.digest, engine.model_version)
     warmth.finish(fingerprint)
     return Backfilled(
         use_case=engine.use_case.name,
@@ -103,8 +103,8 @@ def backfill(
     )
 
 
-def _assessed(engine: Engine, history: History, size: int, done: int) -> Iterator[Assessments]:
-    """Batch after batch, in order; the next is decoded while one is assessed."""
+def assessed(engine: Engine, history: History, size: int = BATCH, done: int = 0) -> Iterator[Assessments]:
+    """Batch after batch, in order and without the first `done` events; the next is decoded while one is assessed."""
     batches = (part for batch in history.batches(size, done) for part in recoverable(batch))
     with ThreadPoolExecutor(1, "assess") as thread:
         waiting = next(batches, None)

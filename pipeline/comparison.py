@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
+from pipeline.basis import NOTHING, Basis
 from pipeline.log import Log
 from pipeline.retrace import Engines, Other, Records, Retraced, retrace, retrace_other
 from pipeline.store import SEQ, RecordStore, record_keys
@@ -68,6 +69,7 @@ class Comparison:
     log: Log
     store: RecordStore
     prefix: str
+    basis: Basis = NOTHING
     records: int = 0
     looked_at: Counter[str] = field(default_factory=Counter)  # by check
     wrong: Counter[str] = field(default_factory=Counter)
@@ -75,14 +77,16 @@ class Comparison:
 
     def run(self, engines: Engines) -> None:
         others = {
-            entity: retrace_other(self.use_case, entity, self.log)
+            entity: retrace_other(self.use_case, entity, self.log, self.basis)
             for entity in self.use_case.entities
             if entity != self.use_case.subject
         }
         for entity, other in others.items():
             self.compare_other(entity, other)
-        for piece in retrace(self.use_case, engines, self.log, others):
+        for piece in retrace(self.use_case, engines, self.log, others, self.basis):
             self.compare(piece, self.log.take(slice(piece.first, piece.first + len(piece.seq))))
+        logged, before = set(self.log.texts("customer")), self.basis.of(self.use_case.subject)
+        self.compare_records(self.use_case.subject, {id: before[id] for id in before if id not in logged})
 
     def checks(self) -> list[Check]:
         return [

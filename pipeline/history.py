@@ -1,7 +1,8 @@
 """History out of files as batches in event-time order, for what assesses it: backfill and batch scoring.
 
 The events' texts wait on disk; what stays in memory is some 100 bytes an event and one batch. Events of equal time
-keep the order of the files, those without a time of their own come first. Times are int64 microseconds since
+keep the order of the files, those without a time of their own come first. A table has no order, so its events of equal
+time are ordered by their content: whoever reads it again has the same history. Times are int64 microseconds since
 1970 UTC.
 """
 
@@ -18,6 +19,7 @@ from features.events import BadEvent, Batch, batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline.files import BadRow, Chunk, Place, event_type_of, in_event_time, read
+from pipeline.files.source import Table
 from pipeline.spool import Spool
 
 SHOWN_BAD_ROWS = 100
@@ -80,7 +82,7 @@ def history(
     same events as those of a stream, they must be dated as `riskstream publish --dated` dated them. Raises BadFile.
     """
     with Spool() as spool:
-        taken = _Intake(spool, xxhash.xxh3_128(use_case.fingerprint.encode()))
+        taken = _Intake(spool)
         for path in paths:
             kind = event_type_of(use_case, path)
             for chunk in read(use_case, kind, path, now_us):
@@ -92,19 +94,21 @@ def history(
 class _Intake:
     """What is known of the events read so far."""
 
-    def __init__(self, spool: Spool, digest: xxhash.xxh3_128) -> None:
-        self.spool, self.digest = spool, digest
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
         self.rows = self.bad = 0
         self.bad_rows: list[tuple[Place, BadRow]] = []
         self.kinds: dict[str, int] = {}
         self.kind: list[NDArray[np.int8]] = [np.empty(0, np.int8)]
         self.times: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        self.hashes: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]  # of the bodies
+        self.ties: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
 
     def add(self, path: Place, kind: str, chunk: Chunk) -> None:
         self.spool.add(chunk)
-        for body in chunk.bodies:
-            self.digest.update(body)
-            self.digest.update(b"\n")  # JSON of one line
+        hashes = np.array([xxhash.xxh3_64_intdigest(body) for body in chunk.bodies], np.uint64)
+        self.hashes.append(hashes)
+        self.ties.append(hashes if isinstance(path, Table) else np.zeros_like(hashes))
         self.kind.append(np.full(len(chunk), self.kinds.setdefault(kind, len(self.kinds)), np.int8))
         self.times.append(chunk.time_us)
         self.rows += len(chunk) + len(chunk.bad)
@@ -115,9 +119,12 @@ class _Intake:
         kind, time_us = np.concatenate(self.kind), np.concatenate(self.times)
         names = np.array(list(self.kinds), object)
         timeless = np.array([not use_case.event_types[name].time for name in names], np.bool_)[kind]
-        order, time_us = in_event_time(time_us, timeless, now_us, dated_us)
+        order, time_us = in_event_time(time_us, timeless, now_us, dated_us, np.concatenate(self.ties))
         kind = kind[order]
-        self.digest.update(time_us.tobytes() + kind.tobytes() + repr(self.kinds).encode())
+        type_numbers = np.array([sorted(use_case.event_types).index(name) for name in names], np.int8)[kind]
+        digest = xxhash.xxh3_128(use_case.fingerprint.encode())
+        for column in (np.concatenate(self.hashes)[order], time_us, type_numbers):
+            digest.update(column.tobytes())
         return History(
             use_case=use_case,
             spool=self.spool,
@@ -126,5 +133,5 @@ class _Intake:
             time_us=time_us,
             bad=self.bad,
             bad_rows=tuple(self.bad_rows),
-            digest=self.digest.hexdigest(),
+            digest=digest.hexdigest(),
         )

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from export import bundle as bundles
 from export import storage
+from features.record import seq_of
 from features.usecase import UseCase
 from pipeline.assess import Engine
 from pipeline.audit import Named, Sent
+from pipeline.basis import NOTHING, Basis
 from pipeline.bigquery import query_client
 from pipeline.comparison import Check, Comparison, check, check_rows, named, same
 from pipeline.log import Log, read_dead_letters, read_log
@@ -56,11 +58,13 @@ def reconcile(
     store: RecordStore,
     prefix: str = "riskstream",
     sent: Sent | None = None,
+    basis: Basis = NOTHING,
 ) -> Reconciliation:
-    """Holds the log, the dead letters and the records against each other and against what was `sent`.
+    """Hold the log, the dead letters and the records against each other and against what was `sent`.
 
-    `bundle` is the job's: the models of the log must be in that root. Raises BundleMismatch, StoreUnavailable,
-    SinkRefused, GoogleAPICallError; BadEvent for a logged body that is no event.
+    `bundle` is the job's: the models of the log must be in that root. `basis` is what a backfill left before.
+    Raises BundleMismatch, StoreUnavailable, SinkRefused, GoogleAPICallError; BadEvent for a logged body that is no
+    event.
     """
     raw = read_log(project, dataset, use_case)
     letters = {
@@ -74,11 +78,11 @@ def reconcile(
         _view(project, dataset, use_case, DEAD_LETTERS, len(letters)),
         _one_number(log),
         _copies_agree(raw, order, first, len(use_case.features)),
-        _without_gaps(log),
+        _without_gaps(log, basis.of(use_case.subject)),
         _vector_missing(use_case, log),
     ]
-    compared = Comparison(use_case, log, store, prefix)
-    compared.run(_engines(use_case, bundle))
+    compared = Comparison(use_case, log, store, prefix, basis)
+    compared.run(engines(use_case, bundle))
     return Reconciliation(
         use_case=use_case.name,
         fingerprint=use_case.fingerprint,
@@ -170,11 +174,16 @@ def _copies_agree(raw: Log, order: NDArray[np.intp], place: NDArray[np.intp], fe
     return check_rows("repeated rows say the same", is_wrong, lambda row: named(raw, row))
 
 
-def _without_gaps(log: Log) -> Check:
-    customer = log.codes("customer")
-    first = np.flatnonzero(np.diff(customer, prepend=-1) != 0)
-    begins = np.repeat(first, np.diff(np.append(first, len(log))))
-    is_wrong = log.seq != np.arange(len(log)) - begins + 1
+def _without_gaps(log: Log, basis: Mapping[str, bytes]) -> Check:
+    """Numbers go on from those of the basis; an event that it has may come again, as a duplicate."""
+    customers = log.texts("customer")
+    before = {id: seq_of(basis[id]) for id in dict.fromkeys(customers) if id in basis}
+    last = np.array([before.get(customer, 0) for customer in customers], np.int64)
+    is_new = log.seq > last
+    place = np.cumsum(is_new)
+    begins = np.flatnonzero(np.diff(log.codes("customer"), prepend=-1) != 0)
+    earlier = np.repeat(place[begins] - is_new[begins], np.diff(np.append(begins, len(log))))
+    is_wrong = np.where(is_new, log.seq != last + place - earlier, ~log.is_duplicate)
     return check_rows(
         "a customer's events are numbered from 1 without gaps", is_wrong, lambda row: named(log, row)
     )
@@ -187,8 +196,8 @@ def _vector_missing(use_case: UseCase, log: Log) -> Check:
     return check_rows("only a duplicate may be without a vector", is_wrong, lambda row: named(log, row))
 
 
-def _engines(use_case: UseCase, root: str) -> Engines:
-    """Engines of the models that the log names."""
+def engines(use_case: UseCase, root: str) -> Engines:
+    """Engines of the models in a folder of bundles, or of the one bundle, by id. Raise BundleMismatch."""
 
     @lru_cache
     def engine(model: str) -> Engine:

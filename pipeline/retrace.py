@@ -1,5 +1,7 @@
 """The log run through the same kernel, scorer and policy again: the records and results that it implies.
 
+It goes on from the records that were there before it, those of a backfill (basis.py), or from nothing.
+
 Each record is rebuilt from its own events in the order of its own numbers. That order is all a record depends
 on; one order for all records at once need not exist, because concurrent workers may number two events of a
 customer and a merchant differently. Memory: the log's, the other entities' columns, and one piece.
@@ -21,13 +23,14 @@ from features.kernel import Advanced, Disposition, advance
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline.assess import Engine
+from pipeline.basis import NOTHING, Basis
 from pipeline.log import Log
 
 PIECE = 20_000  # events: some 100 MB while they are worked on
 OPEN = Breaker((np.iinfo(np.int64).max,))  # holds every recommendation back
 
 Engines = Callable[[str], Engine]  # by model version
-Records = dict[str, bytes]  # by the entity's id
+Records = dict[str, bytes]  # by the entity's id; those of a basis and those that changed since
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Retraced:
 
 @dataclass(frozen=True)
 class Other:
-    """The same for another entity and the whole log of n rows."""
+    """The same for another entity and the whole log of n rows; with the records that no row has changed."""
 
     raw: NDArray[np.float64]  # [n, columns of the plan] NaN where the event has no such entity
     seq: NDArray[np.int64]  # [n] 0: it has none
@@ -63,12 +66,14 @@ def batch_of(use_case: UseCase, log: Log) -> Batch:
     return make_batch(use_case, list(zip(types, events, strict=True)), published_us)
 
 
-def retrace_other(use_case: UseCase, entity: str, log: Log) -> Other:
+def retrace_other(use_case: UseCase, entity: str, log: Log, basis: Basis = NOTHING) -> Other:
     """The records of an entity that is not the subject."""
     numbers, plan = log.other_seqs(entity), use_case.plans[entity]
     rows = np.flatnonzero(numbers)
     rows = rows[np.argsort(numbers[rows], kind="stable")]
-    found = Other(np.full((len(log), plan.raw_columns), np.nan), np.zeros(len(log), np.int64), {})
+    found = Other(
+        np.full((len(log), plan.raw_columns), np.nan), np.zeros(len(log), np.int64), dict(basis.of(entity))
+    )
     for some in (rows[at : at + PIECE] for at in range(0, len(rows), PIECE)):
         batch = batch_of(use_case, log.take(some))
         advanced = _advanced(batch, entity, found.records)
@@ -77,10 +82,15 @@ def retrace_other(use_case: UseCase, entity: str, log: Log) -> Other:
     return found
 
 
-def retrace(use_case: UseCase, engines: Engines, log: Log, others: Mapping[str, Other]) -> Iterator[Retraced]:
+def retrace(
+    use_case: UseCase, engines: Engines, log: Log, others: Mapping[str, Other], basis: Basis = NOTHING
+) -> Iterator[Retraced]:
     """The subjects' records and the results, piece by piece; the log is in the order of customer and number."""
+    before = basis.of(use_case.subject)
     for piece in pieces(log.codes("customer")):
-        yield _retraced(use_case, engines, log.take(piece), piece, others)
+        rows = log.take(piece)
+        records = {id: before[id] for id in dict.fromkeys(rows.texts("customer")) if id in before}
+        yield _retraced(use_case, engines, rows, piece, others, records)
 
 
 def pieces(customer: NDArray[np.int64]) -> Iterator[slice]:
@@ -94,7 +104,12 @@ def pieces(customer: NDArray[np.int64]) -> Iterator[slice]:
 
 
 def _retraced(
-    use_case: UseCase, engines: Engines, log: Log, piece: slice, others: Mapping[str, Other]
+    use_case: UseCase,
+    engines: Engines,
+    log: Log,
+    piece: slice,
+    others: Mapping[str, Other],
+    records: Records,
 ) -> Retraced:
     n = len(log)
     found = Retraced(
@@ -103,7 +118,7 @@ def _retraced(
         score=np.full(n, np.nan, np.float32),
         outcome=np.zeros(n, np.uint8),
         seq=np.zeros(n, np.int64),
-        records={},
+        records=records,
     )
     is_limited = terms(use_case.policy, use_case.file).max_per_hour > 0
     for rows in steps(log, is_limited):
@@ -149,6 +164,7 @@ def _step(
     subject = _advanced(batch, name, found.records)
     columns = vectors(batch, {**raw, name: subject.raw})
     applied = subject.disposition == Disposition.APPLIED
+    known = subject.disposition == Disposition.DUPLICATE  # events that the basis has
     scored = batch.scored & applied
     score = np.full(len(batch), np.nan, np.float32)
     score[scored] = engine.scorer.score(columns[scored])
@@ -157,6 +173,8 @@ def _step(
         evidence=subject.seq, applied=applied, overrides=batch.override, breaker=breaker,
     )  # fmt: skip
     subject.remember(score, outcome)
+    score[known], outcome[known] = subject.seen_score[known], subject.seen_outcome[known]
+    scored |= batch.scored & known
     found.vectors[rows[scored]] = columns[scored]
     found.score[rows], found.outcome[rows], found.seq[rows] = score, outcome, subject.seq
     found.records.update(_records(batch, name, subject))

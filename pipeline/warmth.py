@@ -15,11 +15,17 @@ from pipeline.redis_store import RedisStore
 
 
 class Marker(Struct, frozen=True):
-    """Why a store is not cold. `how`: "backfill", or "cold" when a job was told to start with nothing."""
+    """Why a store is not cold. `how`: "backfill", or "cold" when a job was told to start with nothing.
+
+    What follows `at` tells of the backfill, so that its history can be recognized when it is given again.
+    """
 
     how: str
     at: str  # RFC 3339, UTC
-    events: int = 0  # applied by the backfill
+    events: int = 0  # applied
+    digest: str = ""  # of the history; empty: not noted by the version that ran it
+    model: str = ""  # that assessed it
+    earlier: int = 0  # backfills of other histories before this one
 
 
 class Checkpoint(Struct, frozen=True):
@@ -72,10 +78,20 @@ class Warmth:
             "or start with nothing: --cold"
         )
 
-    def mark(self, fingerprint: str, how: str, now: datetime, events: int = 0) -> None:
-        """The store has what these features need; a backfill under way has ended."""
+    def mark(
+        self, fingerprint: str, how: str, now: datetime, events: int = 0, digest: str = "", model: str = ""
+    ) -> None:
+        """The store has what these features need; a backfill under way has ended.
+
+        A second run of the same history adds nothing, so what the first one noted stays.
+        """
+        before = self.markers().get(fingerprint)
+        if before and digest and before.digest == digest:
+            return
+        earlier = before.earlier + 1 if before and before.events and digest else 0
         at = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._store.call("HSET", self._stem, fingerprint, msgspec.json.encode(Marker(how, at, events)))
+        marker = Marker(how, at, events, digest, model, earlier)
+        self._store.call("HSET", self._stem, fingerprint, msgspec.json.encode(marker))
 
     def forget(self, fingerprint: str) -> None:
         self._store.call("HDEL", self._stem, fingerprint)

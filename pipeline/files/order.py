@@ -7,15 +7,19 @@ Times = NDArray[np.int64]
 
 
 def in_event_time(
-    time_us: Times, timeless: NDArray[np.bool_], now_us: int, dated_us: int | None
+    time_us: Times,
+    timeless: NDArray[np.bool_],
+    now_us: int,
+    dated_us: int | None,
+    ties: NDArray[np.uint64] | None = None,
 ) -> tuple[NDArray[np.intp], Times]:
     """Positions [n] of rows by event time, and their times [n] in that order; equal times as the files give them.
 
     `timeless` rows [n] have no time of their own: they are dated `dated_us`, or else with the earliest of the others,
-    and come first.
+    and come first. `ties` [n] orders equal times of rows that have no order of their own, those of a table.
     """
     if dated_us is None:
         dated_us = int(time_us[~timeless].min(initial=now_us))
     dated = np.where(timeless, dated_us, time_us)
-    order = np.lexsort((~timeless, dated))
+    order = np.lexsort((*([] if ties is None else [ties]), ~timeless, dated))
     return order, dated[order]

@@ -37,9 +37,12 @@ def holder(folder: Path) -> subprocess.Popen[str]:
 def test_the_second_is_told_who_is_there_and_a_killed_process_lets_go(tmp_path: Path) -> None:
     process = holder(tmp_path)
     try:
-        with pytest.raises(
-            FolderInUse, match=rf"{tmp_path}: found process {process.pid} at work there.*use another"
-        ), claimed(tmp_path, "job", "use another"):
+        with (
+            pytest.raises(
+                FolderInUse, match=rf"{tmp_path}: found process {process.pid} at work there.*use another"
+            ),
+            claimed(tmp_path, "job", "use another"),
+        ):
             raise AssertionError
     finally:
         process.send_signal(signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Reconciling: what adds up is found to, with two entities, models, the breaker, copies; each fault has its check."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from google.cloud import bigquery
 
 from export import bundle as bundles
 from export.bundle import Bundle
@@ -22,14 +25,20 @@ from features.usecase import UseCase, parse
 from pipeline import rows, tables
 from pipeline.assess import Engine, assess
 from pipeline.audit import Sent, auditing, collect
+from pipeline.backfill import assessed as backfilled
+from pipeline.basis import NOTHING, Basis, OtherHistory, basis, check
 from pipeline.bigquery import Appender, query_client
+from pipeline.files import Place
+from pipeline.files.source import Table
+from pipeline.history import history as files_of
 from pipeline.log import Log, read_log
 from pipeline.message import Message
 from pipeline.pubsub import Publication
-from pipeline.reconcile import Reconciliation, reconcile
+from pipeline.reconcile import Reconciliation, engines, reconcile
 from pipeline.retrace import PIECE, pieces, steps
 from pipeline.steps import decode
-from pipeline.store import MemoryStore
+from pipeline.store import MemoryStore, record_keys
+from pipeline.warmth import Marker
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import broker_of
 from tests.pipeline.market import MARKET, START_US, history, market, payment
@@ -87,10 +96,14 @@ def assessed(use_case: UseCase, root: str, n: int, seed: int, sizes: Sequence[in
 
 
 def assessed_from(
-    use_case: UseCase, root: str, events: Sequence[Event], sizes: Sequence[int] = (70, 1, 130)
+    use_case: UseCase,
+    root: str,
+    events: Sequence[Event],
+    sizes: Sequence[int] = (70, 1, 130),
+    store: MemoryStore | None = None,
 ) -> Told:
     """Events and bad messages through two workers in turn; the second has another model."""
-    store, both = MemoryStore(), (trained(use_case), other(trained(use_case)))
+    store, both = store or MemoryStore(), (trained(use_case), other(trained(use_case)))
     for one in both:
         bundles.save(one, root)
     bundles.promote(root, both[1].manifest.id)
@@ -119,7 +132,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return assessed(market("1m"), str(tmp_path_factory.mktemp("bundles")), 600, seed=3)
 
 
-def found_in(told: Told, sent: Sent | None = None) -> Reconciliation:
+def found_in(told: Told, sent: Sent | None = None, basis: Basis = NOTHING) -> Reconciliation:
     """What is found once all of it lies in BigQuery, in a dataset of its own."""
     dataset = f"d{time.time_ns()}"
     tables.create(query_client(PROJECT), dataset)
@@ -130,7 +143,8 @@ def found_in(told: Told, sent: Sent | None = None) -> Reconciliation:
     appender.close()
     store = MemoryStore(dict(told.records))
     return reconcile(
-        told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent
+        told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent,
+        basis=basis,
     )  # fmt: skip
 
 
@@ -424,3 +438,121 @@ def test_an_event_published_twice_is_one_event_in_two_messages() -> None:
     assert sent.events == {(history(use_case, 1, seed=1)[0].event.customer, "payment", "p0"): ["a", "b"]}
     assert sent.unusable == {"bad-1": "undecodable", "bad-2": "invalid", "bad-3": "unknown_type"}
     assert sent.messages == 5
+
+
+# After a backfill
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A stream that went on from a backfilled store, and the history that had filled it."""
+
+    told: Told
+    events: list[Event]  # of the history
+    marker: Marker
+
+    def file(self, folder: Path, name: str = "history.jsonl") -> Path:
+        path = folder / name
+        path.write_bytes(b"".join(to_json(one.event) + b"\n" for one in self.events))
+        return path
+
+
+def warm(use_case: UseCase, folder: Path, n: int = 1_200) -> Warm:
+    """The first half of a history by backfill; the rest, and again some of the first, by the stream."""
+    folder.mkdir(exist_ok=True)
+    events = sorted(
+        (one for one in history(use_case, n, seed=8) if one.event_type == "payment"),
+        key=lambda one: one.event._time_us,
+    )
+    events.insert(0, payment(use_case, "once", START_US - 3_600_000_000, "silent", "m9", 10.0))
+    half, store = len(events) // 2, MemoryStore()
+    found = Warm(None, events[:half], None)  # type: ignore[arg-type]
+    with files_of(use_case, [found.file(folder)], END_US) as past:
+        for _ in backfilled(Engine.of(use_case, trained(use_case), store), past):
+            pass
+        marker = Marker("backfill", "2026-01-01T00:00:00Z", half, past.digest, trained(use_case).manifest.id)
+    told = assessed_from(
+        use_case, str(folder / "bundles"), [*events[half - 40 : half], *events[half:]], store=store
+    )
+    return replace(found, told=told, marker=marker)
+
+
+def basis_of(warm: Warm, places: Sequence[Place]) -> Basis:
+    use_case = warm.told.use_case
+    with files_of(use_case, places, END_US) as past:
+        check(past, warm.marker)
+        return basis(engines(use_case, warm.told.root)(warm.marker.model), past)
+
+
+END_US = START_US + 400 * 86_400_000_000
+
+
+def test_after_a_backfill_all_adds_up_once_the_history_is_given(tmp_path: Path) -> None:
+    """With events that came both ways, customers of whom the stream knows nothing, and a breaker."""
+    use_case = parse(
+        MARKET.read_text().replace("24h\n", "1m\n", 1).replace(UNLIMITED, LIMITED), "limited.yaml"
+    )
+    past = warm(use_case, tmp_path)
+    assert "duplicate" in past.told.assessments["disposition"].to_pylist()
+    without = wrong(found_in(past.told))
+    assert without[VECTORS] > 100 and without[GAPS] > 0
+    found = found_in(past.told, basis=basis_of(past, [past.file(tmp_path)]))
+    assert wrong(found) == {} and found.records == len(past.told.records)
+    lost = next(iter(past.told.records.keys() - keys_in_log(past.told)))
+    kept = {key: blob for key, blob in past.told.records.items() if key != lost}
+    assert wrong(found_in(replace(past.told, records=kept), basis=basis_of(past, [past.file(tmp_path)]))) == {
+        RECORDS: 1
+    }
+
+
+def keys_in_log(told: Told) -> set[bytes]:
+    own, ids = told.use_case, set(told.assessments["customer"].to_pylist())
+    others = {each["id"] for some in told.assessments["entities"].to_pylist() for each in some}
+    names = [("customer", ids), ("merchant", others)]
+    return {
+        key
+        for name, some in names
+        for key in record_keys("riskstream", own.name, own.fingerprint, name, list(some))
+    }
+
+
+def test_another_history_is_refused(tmp_path: Path) -> None:
+    past = warm(market("1m"), tmp_path, 400)
+    file = past.file(tmp_path)
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(
+        OtherHistory, match=r"found 1\d\d events with digest .*, expected those of the backfill of 2026-01-01"
+    ):
+        basis_of(past, [file])
+    several = replace(past, marker=msgspec.structs.replace(past.marker, earlier=1))
+    with pytest.raises(OtherHistory, match="2 different histories"):
+        basis_of(several, [past.file(tmp_path)])
+
+
+def test_a_table_is_the_same_history_in_whatever_order_it_is_read(tmp_path: Path) -> None:
+    """Also where many events have one time."""
+    use_case = market("1m")
+    past = warm(use_case, tmp_path, 400)
+    same_time = [
+        payment(use_case, f"same{i}", START_US, one.event.customer, "m1", float(i))
+        for i, one in enumerate(past.events)
+    ]
+    client = query_client(PROJECT)
+    client.create_dataset("past", exists_ok=True)
+    digests, found = set(), []
+    for seed in (1, 2):
+        order = np.random.default_rng(seed).permutation(2 * len(past.events))
+        bodies = [json.loads(to_json([*past.events, *same_time][i].event)) for i in order]
+        rows = [{"merchant": None, **body} for body in bodies]
+        name = f"t{time.time_ns()}"
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
+        columns = [bigquery.SchemaField(c, "FLOAT64" if c == "amount" else "STRING") for c in rows[0]]
+        client.create_table(bigquery.Table(f"{PROJECT}.past.{name}", columns))
+        how = bigquery.LoadJobConfig(source_format="PARQUET")
+        with (tmp_path / f"{name}.parquet").open("rb") as file:
+            client.load_table_from_file(file, f"{PROJECT}.past.{name}", job_config=how).result()
+        with files_of(use_case, [Table(PROJECT, "past", name)], END_US) as table:
+            digests.add(table.digest)
+            found.append(basis(Engine.of(use_case, trained(use_case), MemoryStore()), table).records)
+    assert len(digests) == 1
+    assert found[0] == found[1] and len(found[0]["customer"]) > 5
