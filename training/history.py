@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.decoding import known_codec, named_ids
+from features.codec import known_codec
+from features.decoding import named_ids
 from features.document import BadUseCase
 from features.events import Batch
 from features.schema import Label
@@ -90,9 +91,10 @@ class _Collected:
         label = self.label
         rows = [i for i, name in enumerate(batch.types) if name == label.event_type]
         named = self.named_in(batch, rows) if label.of else [owners[row] for row in rows]
+        value_of = known_codec(self.use_case, label.event_type).getters[label.field]
         for row, owner in zip(rows, named, strict=True):
-            said = getattr(batch.events[row], label.field)
-            if said is not None:
+            said = value_of(batch.events[row])
+            if said not in (None, ""):  # an empty text is missing, as an empty cell of a file is
                 self.add_label(owner, said in label.positive, int(batch.time_us[row]))
 
     def named_in(self, batch: Batch, rows: list[int]) -> Sequence[Owner]:
@@ -110,9 +112,10 @@ class _Collected:
     def add_protected(self, batch: Batch) -> None:
         for event_type, name in self.use_case.protected:
             latest = self.protected.setdefault(f"{event_type}.{name}", {})
+            value_of = known_codec(self.use_case, event_type).getters[name]
             for i, found in enumerate(batch.types):
                 if found == event_type:
-                    value = getattr(batch.events[i], name)
+                    value = value_of(batch.events[i])
                     latest[batch.subject[i]] = "" if value is None else str(value)
 
 

@@ -144,6 +144,19 @@ def test_a_label_of_a_scored_event_is_that_events_own(size):
     assert found.vectors.tolist() == [[1, 90], [1, 80], [0, 60]], "payments are no rows: they have no label"
 
 
+@pytest.mark.parametrize("name", ["is bad", "class"])
+def test_labels_and_protected_fields_may_have_any_declared_name_and_an_empty_text_is_no_label(name):
+    text = LOANS.text.replace("amount: number, bad:", f"amount: number, {name}:").replace(
+        "loan.bad", f"loan.{name}"
+    )
+    use_case = parse(f"{text}protected: [loan.{name}]\n")
+    events = [loan(i, "a", 1.0, i, **{name: said}) for i, said in enumerate(["1", "0", "", None])]
+    decoded = [(kind, decode(use_case, kind, json.dumps(body).encode())) for kind, body in events]
+    found = collect(use_case, replayed(use_case, decoded, [NOW_US + DAY_US] * len(events)))
+    assert (found.event_ids.tolist(), found.label.tolist()) == (["0", "1"], [1, 0])
+    assert set(found.protected) == {f"loan.{name}"}
+
+
 def test_scored_events_without_any_label_are_refused():
     decoded = [("loan", decode(LOANS, "loan", json.dumps(loan(1, "a", 5.0, 0)[1]).encode()))]
     with pytest.raises(BadHistory, match=r"found 1 scored events and no label: .* values of loan\.bad"):
