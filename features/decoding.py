@@ -1,148 +1,19 @@
 """JSON bytes or file rows to events: msgspec structs built from the use case.
 
 Whatever comes in, an event or a `BadEvent` comes out. Strict: no text is taken for a number; unknown fields
-are ignored. A missing optional field is null, absent or, where it would hold text, empty.
+are ignored. A missing optional field is null, absent or, where it would hold text, empty. Blanks around a text
+are no part of it, and a number without a fraction is a whole number (5.0 is 5), through every door: docs/values.md.
 """
-
-import keyword
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
-from functools import cached_property, lru_cache
-from operator import attrgetter
-from typing import Annotated, Any, Literal, Union
 
 import msgspec
 import xxhash
 from msgspec.structs import force_setattr
 
+from features.codec import UNKNOWN_TIME_US, BadEvent, Codec, Event, known_codec, shown
+from features.content import content_of, converted, tidy
 from features.schema import EventType, Field, Kind
-from features.times import Clock, Reader, clock, rfc3339
+from features.times import Reader, clock, rfc3339
 from features.usecase import UseCase
-
-Event = msgspec.Struct  # of a class made by `codec`; read it through the functions here
-UNKNOWN_TIME_US = -(2**63)  # the event carries no time and its publish time is not known yet
-MAX_ID_CHARACTERS = 200  # identifiers become Redis keys and Pub/Sub attributes
-MAX_MAGNITUDE = 1e15  # squares of amounts stay finite in any sum
-MAX_INTEGER = 2**53 - 1  # whole numbers stay exact in float64
-MAX_TIME_CHARACTERS = 64
-TEXTS = frozenset({Kind.STRING, Kind.CATEGORY, Kind.DATE, Kind.TIME})  # empty text means missing
-SHOWN_CHARACTERS = 80
-
-
-class BadEvent(ValueError):
-    """An event that cannot be used. `reason` is the dead letter's: undecodable, invalid, ..."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
-
-
-@dataclass(frozen=True, eq=False)
-class Codec:
-    """One event type made executable."""
-
-    event_type: EventType
-    struct: type[Event]
-    decoder: "msgspec.json.Decoder[Event]"
-    types: dict[str, Any]  # field: its msgspec type
-    attributes: dict[str, str]  # field: its attribute in the struct
-    time: tuple[tuple[str, str], ...]  # field, attribute: the first non-empty is the event's time
-    checks: tuple[tuple[str, str, Reader], ...]  # field, attribute, what reads it: other times and dates
-    clock: Clock
-
-    @cached_property
-    def getters(self) -> dict[str, Callable[[Event], Any]]:
-        return {name: attrgetter(attribute) for name, attribute in self.attributes.items()}
-
-
-@lru_cache(maxsize=64)
-def codecs(use_case: UseCase) -> dict[str, Codec]:
-    """The codec of each event type."""
-    return {name: codec(event_type) for name, event_type in use_case.event_types.items()}
-
-
-def codec(event_type: EventType) -> Codec:
-    fields = list(event_type.fields.values())
-    types = {f.name: _type(f, f.name in _identifiers(event_type)) for f in fields}
-    attributes = {f.name: _attribute(f.name, i) for i, f in enumerate(fields)}
-    struct = msgspec.defstruct(
-        event_type.name,
-        [
-            *(_member(attributes[f.name], types[f.name], f) for f in fields),
-            ("_time_us", int, UNKNOWN_TIME_US),
-        ],
-        rename={attribute: name for name, attribute in attributes.items()} | {"_time_us": "@time_us"},
-        kw_only=True,
-        frozen=True,
-        gc=False,
-    )
-    own_clock = clock(event_type.time_format, event_type.timezone)
-    readers: dict[Kind, Reader] = {Kind.TIME: own_clock.read, Kind.DATE: days}
-    only = event_type.time if len(event_type.time) == 1 else ()
-    checks = [(f.name, attributes[f.name], readers[f.kind]) for f in fields if f.kind in readers]
-    return Codec(
-        event_type,
-        struct,
-        msgspec.json.Decoder(struct),
-        types,
-        attributes,
-        tuple((name, attributes[name]) for name in event_type.time),
-        tuple(check for check in checks if check[0] not in only),
-        own_clock,
-    )
-
-
-def _identifiers(event_type: EventType) -> set[str]:
-    return {*event_type.id, *event_type.entities.values()}
-
-
-def _attribute(name: str, position: int) -> str:
-    plain = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-    return name if plain else f"_field_{position}"
-
-
-def _member(attribute: str, kind: Any, f: Field) -> tuple[str, Any, Any]:
-    return (attribute, kind, None) if f.optional else (attribute, kind, msgspec.NODEFAULT)
-
-
-def _type(f: Field, identifier: bool) -> Any:
-    """The msgspec type that accepts exactly the field's values."""
-    base: Any = _BASES[f.kind](f, identifier)
-    return Union[base, None] if f.optional else base  # noqa: UP007 - `base` is only known at run time
-
-
-def _text(f: Field, longest: int | None) -> Any:
-    return Annotated[str, msgspec.Meta(min_length=0 if f.optional else 1, max_length=longest)]
-
-
-def _bounded(kind: type, f: Field, limit: float) -> Any:
-    low = -limit if f.minimum is None else max(kind(f.minimum), -limit)
-    high = limit if f.maximum is None else min(kind(f.maximum), limit)
-    return Annotated[kind, msgspec.Meta(ge=low, le=high)]
-
-
-_BASES: dict[Kind, Callable[[Field, bool], Any]] = {
-    Kind.STRING: lambda f, identifier: _text(f, MAX_ID_CHARACTERS if identifier else None),
-    Kind.TIME: lambda f, _: _text(f, MAX_TIME_CHARACTERS),
-    Kind.DATE: lambda f, _: _text(f, MAX_TIME_CHARACTERS),
-    Kind.NUMBER: lambda f, _: _bounded(float, f, MAX_MAGNITUDE),
-    Kind.INTEGER: lambda f, _: _bounded(int, f, MAX_INTEGER),
-    Kind.BOOLEAN: lambda f, _: bool,
-    Kind.CATEGORY: lambda f, _: Literal[(*f.values, *([""] if f.optional else []))],
-}
-
-
-@lru_cache(maxsize=65_536)  # birthdays repeat
-def days(text: str) -> int:
-    """Days since 1970 of YYYY-MM-DD. Raises ValueError."""
-    if len(text) != 10:
-        raise ValueError("not YYYY-MM-DD")
-    return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
 
 
 def decode(
@@ -161,17 +32,10 @@ def decode(
     try:
         event = known.decoder.decode(body)
         body.isascii() or body.decode()  # also the text of fields nobody declared
-    except (ValueError, RecursionError) as error:
-        raise _explained(known, body, error) from None
+    except (ValueError, RecursionError):
+        event = converted(known, content_of(known, body))
+    tidy(known, event)
     return dated(known, event, published_us, event_time)
-
-
-def known_codec(use_case: UseCase, event_type: str) -> Codec:
-    found = codecs(use_case).get(event_type)
-    if found is None:
-        expected = ", ".join(use_case.event_types)
-        raise BadEvent("unknown_type", f"event type {_shown(event_type)} is not one of {expected}")
-    return found
 
 
 def dated(known: Codec, event: Event, published_us: int | None, event_time: str | None) -> Event:
@@ -199,7 +63,7 @@ def _refuse_long(known: Codec, event: Event, time_us: int) -> None:
     if known.clock.read(until) - time_us > override.longest_us:
         longest = f"{override.longest_us // 1_000_000:,} s after the event, which is of {rfc3339(time_us)}"
         raise BadEvent(
-            "invalid", f"{override.until}: {_shown(until)} is later than expected: at most {longest}"
+            "invalid", f"{override.until}: {shown(until)} is later than expected: at most {longest}"
         )
 
 
@@ -223,44 +87,9 @@ def _read(read: Reader, name: str, text: str, known: Codec) -> int:
 def _bad_time(name: str, text: str, known: Codec, error: ValueError) -> BadEvent:
     f = known.event_type.fields.get(name)
     if f is not None and f.kind is Kind.DATE:
-        return BadEvent("invalid", f"{name}: {_shown(text)} is not a date (YYYY-MM-DD)")
+        return BadEvent("invalid", f"{name}: {shown(text)} is not a date (YYYY-MM-DD)")
     formats = " or ".join(("RFC 3339", *known.event_type.time_format))
-    return BadEvent("invalid", f"{name}: {_shown(text)} is not a time in {formats}: {error}")
-
-
-def _explained(known: Codec, body: bytes, error: Exception) -> BadEvent:
-    """Which field is wrong, what it holds and what was expected; decoded once more, without the types."""
-    try:
-        body.decode()
-        found = msgspec.json.decode(body)
-    except RecursionError:
-        return BadEvent("undecodable", "the JSON is nested too deeply")
-    except ValueError as undecodable:
-        return BadEvent("undecodable", f"not JSON in UTF-8: {undecodable}")
-    if not isinstance(found, dict):
-        return BadEvent("undecodable", f"one JSON object is expected, not {_shown(found)}")
-    return wrong_field(known, found, error)
-
-
-def wrong_field(known: Codec, found: dict[str, Any], error: Exception) -> BadEvent:
-    for name, f in known.event_type.fields.items():
-        if name not in found:
-            if not f.optional:
-                return BadEvent("invalid", f"{name}: missing, expected {f.words}")
-            continue
-        try:
-            msgspec.convert(found[name], known.types[name])
-        except (ValueError, RecursionError) as reason:
-            return BadEvent("invalid", f"{name}: {_shown(found[name])} is not {f.words} ({reason})")
-    return BadEvent("invalid", str(error))
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # integers of more than 4300 digits, deep nesting
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+    return BadEvent("invalid", f"{name}: {shown(text)} is not a time in {formats}: {error}")
 
 
 def to_json(event: Event) -> bytes:

@@ -12,18 +12,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from features.decoding import (
-    UNKNOWN_TIME_US,
-    BadEvent,
-    Codec,
-    Event,
-    decode,
-    event_id,
-    event_ids,
-    event_time_us,
-    known_codec,
-    to_json,
-)
+from features.codec import UNKNOWN_TIME_US, BadEvent, Codec, Event, known_codec
+from features.decoding import decode, event_id, event_ids, event_time_us, to_json
 from features.masks import Columns, lanes
 from features.plan import Arrivals
 from features.rows import from_row

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +20,7 @@ from features.schema import (
     Kind,
     Override,
 )
+from features.times import EPOCHS
 
 KINDS = tuple(kind.value for kind in Kind if kind is not Kind.CATEGORY)
 CATEGORIES = ("category", "categorical", "enum")  # words for what has a list of values and no type
@@ -26,7 +28,7 @@ A_CATEGORY = "a list of its values, as in [CARD, WIRE]"
 PUBLISHED = "published"  # the time of an event that holds none
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
-DIRECTIVES = "aAbBcdfHIjmMpSUwWyYzZ%GuV"  # what datetime.strptime understands
+DIRECTIVES = "aAbBcdfHIjmMpSUwWyYz%GuV"  # what datetime.strptime understands
 OPTIONAL_KEYS = ("scored", "after", "time_format", "timezone", "file", "override", "clean", "description")
 
 
@@ -61,7 +63,7 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         id=node.attempt(_id, parts["id"], declared),
         time=node.attempt(_time, parts["time"], declared),
         after_us=node.attempt(_after, parts["after"], parts["time"]) if "after" in parts else 0,
-        time_format=node.attempt(_formats, parts["time_format"]) if "time_format" in parts else (),
+        time_format=node.attempt(_time_formats, parts["time_format"]) if "time_format" in parts else (),
         timezone=node.attempt(_timezone, parts["timezone"]) if "timezone" in parts else "UTC",
         entities=entities,
         fields=declared,
@@ -110,11 +112,22 @@ def _long_field(name: str, node: Node) -> Field:
     need(optional, description, kind, *bounds.values())
     if bounds and kind not in NUMERIC:
         node.blame("min and max are for numbers")
+    _refuse_empty(node, kind, **bounds)
     return Field(name, kind, optional, (), bounds.get("min"), bounds.get("max"), description)
+
+
+def _refuse_empty(node: Node, kind: Kind, min: float | None = None, max: float | None = None) -> None:
+    """Bounds that leave no value; those of a whole number may have fractions."""
+    if min is not None and max is not None:
+        least, most = (ceil(min), floor(max)) if kind is Kind.INTEGER else (min, max)
+        if least > most:
+            node.blame(f"no {kind.value} is at least {min:g} and at most {max:g}")
 
 
 def _vocabulary(node: Node) -> tuple[str, ...]:
     values = node.texts()
+    if any(value != value.strip() for value in values):
+        node.fail("a list of values without blanks around them, which are no part of a text")
     if len(set(values)) < len(values):
         node.fail("a list without repetitions")
     if not 1 <= len(values) <= 1000:
@@ -185,13 +198,32 @@ def _entity(key: str, node: Node, declared: Mapping[str, Field]) -> str:
 
 def _formats(node: Node) -> tuple[str, ...]:
     """strptime formats that name the whole date."""
-    for item in node.items():
-        used = re.findall(r"%(.?)", item.text())
-        if not set(used) <= set(DIRECTIVES):
-            item.fail("a format of datetime.strptime, such as %Y-%m-%d %H:%M:%S.%f UTC")
-        if not {"Y", "y"} & set(used) or not {"d", "j"} & set(used):
-            item.fail("a format with year (%Y or %y) and day (%d)")
-    return node.texts()
+    return node.each(_format)
+
+
+def _time_formats(node: Node) -> tuple[str, ...]:
+    """Formats of times, and at most one count of an epoch: digits alone do not tell seconds from milliseconds."""
+    formats = node.each(lambda item: item.text() if item.value in EPOCHS else _format(item))
+    if len(counts := [form for form in formats if form in EPOCHS]) > 1:
+        node.blame(
+            f"{' and '.join(counts)} cannot be told from each other; declare the one that the sender uses"
+        )
+    return formats
+
+
+def _format(node: Node) -> str:
+    used = set(re.findall(r"%(.?)", node.text()))
+    if not used and "time_format" in node.path:
+        node.fail(f"a format of datetime.strptime such as %d/%m/%Y %H:%M, or one of {', '.join(EPOCHS)}")
+    if "Z" in used:
+        node.blame(
+            "%Z reads other words on each machine; write UTC as it is, or %z for an offset such as +01:00"
+        )
+    if not used <= set(DIRECTIVES):
+        node.fail("a format of datetime.strptime, such as %Y-%m-%d %H:%M:%S.%f UTC")
+    if not used & {"Y", "y"} or not ((used & {"m", "b", "B"} and "d" in used) or "j" in used):
+        node.fail("a format with year (%Y or %y), month (%m) and day (%d)")
+    return node.text()
 
 
 def _timezone(node: Node) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from features.decoding import Codec, Event, days
+from features.codec import Codec, Event, days
 from features.schema import DERIVED, Aggregate, Condition, Field, Kind
 
 Mask = NDArray[np.bool_]

@@ -1,18 +1,29 @@
-"""Rows of files (all text) to events, with the dirtiness the use case declares; nothing else is forgiven."""
+"""Rows of files (all text) to events, with the dirtiness the use case declares; nothing else is forgiven.
 
+`reader` says what one cell holds; `from_row` reads a row by it, and `pipeline.files` whole columns.
+"""
+
+import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
+from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from features.decoding import BadEvent, Codec, Event, dated, known_codec, wrong_field
+from features.codec import BadEvent, Event, days, known_codec
+from features.content import converted
+from features.decoding import dated
 from features.schema import Field, FileFormat, Kind
+from features.times import parsed
 from features.usecase import UseCase
 
-NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
-WHOLE_NUMBER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+WHOLE_NUMBER = re.compile(r"[-+]?\d+", re.ASCII)
+MAX_DIGITS = 400  # float64 ends at 309; Python refuses thousands
+ISO_DATE = "%Y-%m-%d"
+REMEMBERED_DATES = 65_536  # dates repeat, strptime is slow
+
+Cell = Callable[[str], Any]  # raises ValueError, which says what was expected beside the field's words
 
 
 def from_row(
@@ -26,86 +37,121 @@ def from_row(
     t = known.event_type
     content: dict[str, Any] = {}
     for name, f in t.fields.items():
-        text = _cell(row, name, t.file)
+        text = _cell(row, f, t.file)
         if text is None:
             if not f.optional:
                 raise BadEvent("invalid", f"{name}: missing, expected {f.words}")
         else:
             content[name] = _value(text, f, t.file)
-    return dated(known, _converted(known, content), published_us, None)
+    return dated(known, converted(known, content), published_us, None)
 
 
-def _converted(known: Codec, content: dict[str, Any]) -> Event:
-    try:
-        return msgspec.convert(content, known.struct)
-    except ValueError as error:
-        raise wrong_field(known, content, error) from None
+def columns_of(file: FileFormat, field: str) -> tuple[str, ...]:
+    """The columns of a file that hold a field; several are joined by a blank."""
+    return (file.columns or {}).get(field, (field,))
 
 
-def _cell(row: Mapping[str, str], name: str, file: FileFormat) -> str | None:
-    """The field's text, stripped; None where missing."""
-    columns = (file.columns or {}).get(name, (name,))
+def _cell(row: Mapping[str, str], f: Field, file: FileFormat) -> str | None:
+    """The field's text, stripped; None where missing. Raises BadEvent where a part of it is missing."""
+    columns = columns_of(file, f.name)
     texts = [(row.get(column) or "").strip() for column in columns]
-    return None if any(text in file.missing or not text for text in texts) else " ".join(texts)
+    empty = [column for column, text in zip(columns, texts, strict=True) if text in file.missing or not text]
+    if not empty:
+        return " ".join(texts)
+    if len(empty) < len(columns):
+        expected = f"expected {f.words} of the columns {', '.join(columns)} together, or all of them empty"
+        raise BadEvent("invalid", f"{f.name}: {', '.join(empty)} is empty; {expected}")
+    return None
 
 
 def _value(text: str, f: Field, file: FileFormat) -> Any:
-    read = _READERS.get(f.kind, _text)
     try:
-        return read(text, file)
+        text.encode()
+    except UnicodeEncodeError:
+        found = f"{text[:80]!r} is not {f.words} in Unicode"
+        raise BadEvent("undecodable", f"{f.name}: {found}; declare the file's encoding") from None
+    try:
+        return reader(f.kind, file)(text)
     except ValueError as error:
         raise BadEvent("invalid", f"{f.name}: {text[:80]!r} is not {f.words}{error}") from None
 
 
-def _text(text: str, _: FileFormat) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(" in Unicode; declare the file's encoding") from None
-    return text
+def reader(kind: Kind, file: FileFormat) -> Cell:
+    """What reads cells with such a field."""
+    return _READERS[kind](file) if kind in _READERS else str
 
 
-def _number(text: str, file: FileFormat) -> float:
-    plain = text if file.decimal == "." else _decimal_point(text, file.decimal)
-    if not NUMBER.fullmatch(plain):
-        raise ValueError(f", written with {file.decimal!r} before the decimals")
-    return float(plain)
+def _number(file: FileFormat) -> Cell:
+    def read(text: str) -> float:
+        if not NUMBER.fullmatch(text):
+            raise ValueError(f", written with {file.decimal!r} before the decimals")
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(" that a float64 holds")
+        return (
+            value if value else abs(value) if WHOLE_NUMBER.fullmatch(text) else value
+        )  # -0 is a whole number
+
+    return _with_point(read, file)
 
 
-def _decimal_point(text: str, decimal: str) -> str:
-    if "." in text:
-        raise ValueError(f", written with {decimal!r} before the decimals")
-    return text.replace(decimal, ".", 1)
+def _with_point(read: Cell, file: FileFormat) -> Cell:
+    """Reads numbers with the declared decimal sign as `read` does those with a point."""
+
+    def read_replaced(text: str) -> Any:
+        if "." in text:
+            raise ValueError(f", written with {file.decimal!r} before the decimals")
+        return read(text.replace(file.decimal, ".", 1))
+
+    return read if file.decimal == "." else read_replaced
 
 
-def _integer(text: str, _: FileFormat) -> int:
-    if not WHOLE_NUMBER.fullmatch(text):
-        raise ValueError("")
-    return int(text)
+def _integer(file: FileFormat) -> Cell:
+    def read(text: str) -> int:
+        is_whole = WHOLE_NUMBER.fullmatch(text) and len(text) <= MAX_DIGITS
+        value = int(text) if is_whole else float(text) if NUMBER.fullmatch(text) else math.nan
+        if value != value // 1 or abs(value) >= 2**63:  # nan is no number at all; JSON ends at 64 bits
+            raise ValueError("")
+        return int(value)
+
+    return _with_point(read, file)
 
 
-def _boolean(text: str, file: FileFormat) -> bool:
-    if text in file.true or text in file.false:
-        return text in file.true
-    raise ValueError(f", written {' or '.join((*file.true, *file.false))}")
+def _boolean(file: FileFormat) -> Cell:
+    words = dict.fromkeys(file.false, False) | dict.fromkeys(file.true, True)
+
+    def read(text: str) -> bool:
+        if text not in words:
+            raise ValueError(f", written {' or '.join((*file.true, *file.false))}")
+        return words[text]
+
+    return read
 
 
-def _date(text: str, file: FileFormat) -> str:
-    for form in file.date_format:
-        try:
-            return (date.fromisoformat(text) if form == "%Y-%m-%d" else _day(text, form)).isoformat()
-        except ValueError:
-            continue
-    raise ValueError(f", written as {' or '.join(file.date_format)}")
+@lru_cache(maxsize=64)
+def _dates(formats: tuple[str, ...]) -> Cell:
+    @lru_cache(maxsize=REMEMBERED_DATES)
+    def read(text: str) -> str:
+        for form in formats:
+            try:
+                return _day(text, form).isoformat()
+            except ValueError:
+                continue
+        raise ValueError(f", written as {' or '.join(formats)}")
+
+    return read
 
 
 def _day(text: str, form: str) -> date:
-    return datetime.strptime(text, form).date()
+    if form != ISO_DATE:
+        return parsed(text, form).date()
+    days(text)
+    return date.fromisoformat(text)
 
 
-_READERS: dict[Kind, Callable[[str, FileFormat], Any]] = {
+_READERS: Mapping[Kind, Callable[[FileFormat], Cell]] = {
     Kind.NUMBER: _number,
     Kind.INTEGER: _integer,
     Kind.BOOLEAN: _boolean,
-    Kind.DATE: _date,
+    Kind.DATE: lambda file: _dates(file.date_format),
 }

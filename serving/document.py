@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from features.decoding import codecs
+from features.codec import codecs
 from features.schema import Kind
 from features.usecase import UseCase
 

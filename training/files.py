@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.decoding import known_codec
+from features.codec import known_codec
 from features.events import BadEvent, Batch, Event, batch
 from features.intake import decode_all
 from features.masks import Columns

@@ -1,28 +1,34 @@
 """Typed columns (Arrow, as Parquet and BigQuery give them): values keep the type they are stored with.
 
-Null, NaN and, in texts, the declared missing tokens are missing. A timestamp without a zone is in the event
-type's time zone; one with nanoseconds is cut to microseconds. Columns must fit their fields as a whole.
+Null, NaN and, in texts, the declared missing tokens are missing. Columns must fit their fields as a whole; a value
+that its field cannot have is handed on as a text that shows it, and is refused with its row. A timestamp without a zone
+is in the event type's time zone; one with nanoseconds is cut to microseconds.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
+from numpy.typing import NDArray
 
-from features.rows import WHOLE_NUMBER
+from features.rows import ISO_DATE, WHOLE_NUMBER, Cell, columns_of, reader
 from features.schema import EventType, Field, Kind
-from features.times import rfc3339
+from features.times import DAY_US, FIRST_US, LAST_US, clock, rfc3339_all
 from features.usecase import UseCase
 from pipeline.files import cells
-from pipeline.files.source import BadFile, Place, Rows, columns_of, needed_columns
+from pipeline.files.source import BadFile, Place, Rows, needed_columns, repeated
 
 Convert = Callable[[pa.Array, EventType], list[Any]]
+Kinds = tuple[tuple[Callable[[pa.DataType], bool], Convert], ...]  # the first that fits a column's type
 Converts = Mapping[str, tuple[str, Convert]]  # by field: its column and what makes values of it
+MAX_WHOLE = 2**63  # JSON bodies hold 64 bits
+A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def rows(event_type: EventType, converts: Converts, batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:
@@ -38,30 +44,45 @@ def rows(event_type: EventType, converts: Converts, batches: Iterator[pa.RecordB
 
 
 def converts(use_case: UseCase, event_type: EventType, place: Place, schema: pa.Schema) -> Converts:
-    """Of each field that is there. Raises BadFile for columns that are missing or of another type."""
+    """Of each field that is there. Raises BadFile for columns that are missing, repeated or of another type."""
     lacking = [column for column in needed_columns(event_type) if column not in schema.names]
-    if lacking:
+    twice = repeated(schema.names)
+    if lacking or twice:
+        wrong = f"it lacks the columns {', '.join(lacking)}" if lacking else f"it repeats {', '.join(twice)}"
         there = f"found {', '.join(schema.names)}; expected the fields of events.{event_type.name}"
-        raise BadFile(f"{place}: it lacks the columns {', '.join(lacking)}; {there} of {use_case.file}")
+        raise BadFile(f"{place}: {wrong}; {there} of {use_case.file}")
     found = {}
     for name, f in event_type.fields.items():
-        column, *others = columns_of(event_type, name)
+        column, *others = columns_of(event_type.file, name)
         if others:
             raise BadFile(f"{place}: {name} is made of several columns; columns with types need it in one")
         if column in schema.names:
-            found[name] = column, _convert(f, column, schema.field(column).type, place)
+            found[name] = column, _convert(f, event_type, column, schema.field(column).type, place)
     return found
 
 
-def _convert(f: Field, column: str, stored: pa.DataType, place: Place) -> Convert:
+def _convert(f: Field, event_type: EventType, column: str, stored: pa.DataType, place: Place) -> Convert:
     plain = stored.value_type if pt.is_dictionary(stored) else stored
-    numbered = f.kind is Kind.CATEGORY and any(map(WHOLE_NUMBER.fullmatch, f.values))
-    for is_type, convert in (*_CONVERTS[f.kind], *(_NUMBERED if numbered else ())):
+    for is_type, convert in (*_CONVERTS[f.kind], *_declared(f, event_type)):
         if is_type(plain):
             return convert if plain is stored else partial(_unpacked, convert, plain)
     if pt.is_null(plain) and f.optional:
         return lambda array, _: [None] * len(array)
-    raise BadFile(f"{place}: column {column} holds {stored}, expected {f.words}")
+    hint = "; a count needs epoch_s, epoch_ms, epoch_us or epoch_ns, a date %Y-%m-%d under time_format"
+    raise BadFile(
+        f"{place}: column {column} holds {stored}, expected {f.words}{hint if f.kind is Kind.TIME else ''}"
+    )
+
+
+def _declared(f: Field, event_type: EventType) -> Kinds:
+    """What else a column may hold, because the use case says so."""
+    if f.kind is Kind.CATEGORY and any(map(WHOLE_NUMBER.fullmatch, f.values)):
+        return _NUMBERED
+    if f.kind is not Kind.TIME:
+        return ()
+    is_count = bool(clock(event_type.time_format, event_type.timezone).epoch)
+    dates = ((pt.is_date, _dates),) if ISO_DATE in event_type.time_format else ()
+    return (*dates, *(_NUMBERED if is_count else ()))
 
 
 def _unpacked(convert: Convert, plain: pa.DataType, array: pa.Array, event_type: EventType) -> list[Any]:
@@ -71,11 +92,6 @@ def _unpacked(convert: Convert, plain: pa.DataType, array: pa.Array, event_type:
 
 def _texts(array: pa.Array, event_type: EventType) -> list[Any]:
     return cells.present(array.to_pylist(), event_type.file)
-
-
-def _whole_texts(array: pa.Array, _: EventType) -> list[Any]:
-    """Identifiers and codes kept as whole numbers."""
-    return list(array.cast(pa.string()).to_pylist())
 
 
 def _values(array: pa.Array, _: EventType) -> list[Any]:
@@ -93,45 +109,122 @@ def _finite(value: float | None) -> float | str | None:
     return None if math.isnan(value) else str(value)
 
 
+def _decimals(array: pa.Array, _: EventType) -> list[Any]:
+    """The nearest float64, as of the same digits in a text; Arrow's own cast misses it now and then."""
+    return [None if text is None else float(text) for text in array.cast(pa.string()).to_pylist()]
+
+
 def _whole_numbers(array: pa.Array, event_type: EventType) -> list[Any]:
     """Whole numbers that became floats because some are missing."""
-    found = _numbers(array, event_type)
-    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in found]
+    return [_whole(value) for value in _numbers(array, event_type)]
 
 
-def _whole_words(array: pa.Array, event_type: EventType) -> list[Any]:
-    """Codes of a category that became floats because some are missing."""
-    found = _whole_numbers(array, event_type)
-    return [value if value is None else str(value) for value in found]
+def _whole(value: float | str | None) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < MAX_WHOLE else value
+
+
+def _whole_decimals(array: pa.Array, _: EventType) -> list[Any]:
+    """Whole numbers; what has a fraction, or more than 64 bits, stays a float and is refused."""
+    found = array.to_pylist()
+    return [value if value is None else int(value) if _is_whole(value) else float(value) for value in found]
+
+
+def _is_whole(value: Decimal) -> bool:
+    return abs(value) < MAX_WHOLE and value == value.to_integral_value()
+
+
+def _words(of: Convert) -> Convert:
+    """Identifiers, codes and counts kept as whole numbers; anything else stays what it is and is refused."""
+    return lambda array, event_type: [
+        str(value) if isinstance(value, int) else value for value in of(array, event_type)
+    ]
+
+
+def _texts_of_dates(array: pa.Array, event_type: EventType) -> list[Any]:
+    """Dates as the files write them; what is none stays as it is and is refused."""
+    read = reader(Kind.DATE, event_type.file)
+    return [_date_or_text(read, text) for text in _texts(array, event_type)]
+
+
+def _date_or_text(read: Cell, text: str | None) -> str | None:
+    try:
+        return text if text is None else str(read(text))
+    except ValueError:
+        return text
 
 
 def _dates(array: pa.Array, _: EventType) -> list[Any]:
-    return [value if value is None else _day(value) for value in array.to_pylist()]
+    """YYYY-MM-DD; days outside the years 1 to 9999 have more letters and are refused."""
+    array = array.cast(pa.date32())
+    days = np.datetime_as_string(_stored(array.cast(pa.int32())).astype("M8[D]"))
+    return _with_nulls(array, days.tolist())
 
 
-def _day(value: date) -> str:
-    """YYYY-MM-DD, of an instant only if it is midnight; any other is no date and shows as it is."""
-    if isinstance(value, datetime) and value.time() == value.min.time():
-        return value.date().isoformat()
-    return value.isoformat()
+def _dates_of_times(array: pa.Array, _: EventType) -> list[Any]:
+    """YYYY-MM-DD, of an instant only if it is midnight in its own zone; any other shows as it is and is refused."""
+    unit = array.type.unit
+    local = array if array.type.tz is None else pc.local_timestamp(array)
+    stored = _stored(local.cast(pa.int64()))
+    days, rest = np.divmod(stored, 86_400 * A_SECOND[unit])
+    texts = np.datetime_as_string(days.astype("M8[D]")).tolist()
+    for i in np.flatnonzero(rest).tolist():
+        texts[i] = str(np.datetime64(int(stored[i]), unit))
+    return _with_nulls(array, texts)
 
 
 def _times(array: pa.Array, event_type: EventType) -> list[Any]:
+    """RFC 3339; instants outside the years 1900 to 2261 show as they are and are refused."""
+    unit, stored = array.type.unit, _stored(array.cast(pa.int64()))
+    a_second = A_SECOND[unit]
+    readable = (stored >= (FIRST_US - DAY_US) // 1_000_000 * a_second) & (
+        stored < (LAST_US + DAY_US) // 1_000_000 * a_second
+    )
+    safe = np.where(readable, stored, 0)
+    micros = safe * (1_000_000 // a_second) if a_second <= 1_000_000 else safe // (a_second // 1_000_000)
     if array.type.tz is None:
-        place = partial(pc.assume_timezone, timezone=event_type.timezone)
-        array = place(array, ambiguous="earliest", nonexistent="earliest")
-    micros = array.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_pylist()
-    return [None if value is None else rfc3339(value) for value in micros]
+        micros = clock(event_type.time_format, event_type.timezone).instants(micros)
+    texts = rfc3339_all(micros)
+    for i in np.flatnonzero(~readable).tolist():
+        texts[i] = f"{np.datetime64(int(stored[i]), unit)}Z"
+    return _with_nulls(array, texts)
 
 
-_NUMBERED = ((pt.is_integer, _whole_texts), (pt.is_floating, _whole_words))  # of a category such as 0, 1
-_TEXT = ((pt.is_string, _texts), (pt.is_large_string, _texts))
-_CONVERTS: Mapping[Kind, tuple[tuple[Callable[[pa.DataType], bool], Convert], ...]] = {
-    Kind.STRING: (*_TEXT, (pt.is_integer, _whole_texts)),
+def _stored(integers: pa.Array) -> NDArray[np.int64]:
+    """The numbers that are stored, 0 for null."""
+    return np.asarray(integers.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _with_nulls(array: pa.Array, texts: list[str]) -> list[Any]:
+    if not array.null_count:
+        return texts
+    return [
+        text if is_there else None for text, is_there in zip(texts, array.is_valid().to_pylist(), strict=True)
+    ]
+
+
+_WHOLE_TEXT: Kinds = (
+    (pt.is_integer, _words(_values)),
+    (pt.is_decimal, _words(_whole_decimals)),
+)
+_NUMBERED: Kinds = (
+    *_WHOLE_TEXT,
+    (pt.is_floating, _words(_whole_numbers)),
+)  # of a category such as 0, 1; or a count
+_TEXT: Kinds = tuple((is_type, _texts) for is_type in (pt.is_string, pt.is_large_string, pt.is_string_view))
+_CONVERTS: Mapping[Kind, Kinds] = {
+    Kind.STRING: (*_TEXT, *_WHOLE_TEXT),
     Kind.CATEGORY: _TEXT,
-    Kind.NUMBER: tuple((is_type, _numbers) for is_type in (pt.is_integer, pt.is_floating, pt.is_decimal)),
-    Kind.INTEGER: ((pt.is_integer, _values), (pt.is_floating, _whole_numbers)),
+    Kind.NUMBER: ((pt.is_integer, _numbers), (pt.is_floating, _numbers), (pt.is_decimal, _decimals)),
+    Kind.INTEGER: (
+        (pt.is_integer, _values),
+        (pt.is_floating, _whole_numbers),
+        (pt.is_decimal, _whole_decimals),
+    ),
     Kind.BOOLEAN: ((pt.is_boolean, _values),),
-    Kind.DATE: (*_TEXT, (pt.is_date, _dates), (pt.is_timestamp, _dates)),
+    Kind.DATE: (
+        *((is_type, _texts_of_dates) for is_type, _ in _TEXT),
+        (pt.is_date, _dates),
+        (pt.is_timestamp, _dates_of_times),
+    ),
     Kind.TIME: (*_TEXT, (pt.is_timestamp, _times)),
 }

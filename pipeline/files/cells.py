@@ -1,22 +1,17 @@
 """Columns of a file to JSON bodies, a few thousand rows at once: the short way of `features.rows.from_row`.
 
-Cells are read as `from_row` reads them. A row with any cell that is not plainly right is not decided here:
-its position is returned, and `from_row` says what it is.
+Each cell is read by the same reader. A row with any cell that is not plainly right is not decided here: its
+position is returned, and `from_row` says what it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from features.rows import NUMBER, WHOLE_NUMBER
-from features.schema import EventType, FileFormat, Kind
-from pipeline.files.source import columns_of
-
-Read = Callable[[str], Any]  # raises ValueError or KeyError
-REMEMBERED_DATES = 65_536  # dates repeat, strptime is slow
+from features.rows import Cell, columns_of, reader
+from features.schema import EventType, FileFormat
 
 
 def bodies(columns: Mapping[str, Sequence[Any]]) -> tuple[list[bytes], set[int]]:
@@ -52,12 +47,11 @@ def values(event_type: EventType, texts: Mapping[str, list[str]]) -> tuple[dict[
     file, doubtful = event_type.file, set[int]()
     found: dict[str, list[Any]] = {}
     for name, f in event_type.fields.items():
-        columns = columns_of(event_type, name)
-        if not set(columns) <= set(texts):
-            continue
-        whole = _joined([present(texts[column], file) for column in columns])
-        reader = _READERS.get(f.kind)
-        found[name] = _read_all(reader(file), whole, doubtful) if reader else whole
+        columns = columns_of(file, name)
+        if set(columns) <= set(texts):
+            whole = _joined([present(texts[column], file) for column in columns], doubtful)
+            read = reader(f.kind, file)
+            found[name] = whole if read is str else read_all(read, whole, doubtful)
     return found, doubtful
 
 
@@ -74,72 +68,30 @@ def present(texts: Sequence[str | None], file: FileFormat) -> list[str | None]:
     return [None if text in missing else text for text in stripped]
 
 
-def _joined(columns: list[list[str | None]]) -> list[str | None]:
+def _joined(columns: list[list[str | None]], doubtful: set[int]) -> list[str | None]:
+    """The columns joined by a blank; rows that have only some of them are doubtful."""
     if len(columns) == 1:
         return columns[0]
-    return [None if None in row else " ".join(map(str, row)) for row in zip(*columns, strict=True)]
+    whole: list[str | None] = []
+    for i, row in enumerate(zip(*columns, strict=True)):
+        there = [text for text in row if text is not None]
+        whole.append(" ".join(there) if len(there) == len(row) else None)
+        if 0 < len(there) < len(row):
+            doubtful.add(i)
+    return whole
 
 
-def _read_all(read: Read, texts: list[str | None], doubtful: set[int]) -> list[Any]:
+def read_all(read: Cell, texts: list[str | None], doubtful: set[int]) -> list[Any]:
+    """The cells read; None where there is none, and where one is wrong, which makes its row doubtful."""
     try:
         return [text if text is None else read(text) for text in texts]
-    except (ValueError, KeyError):
+    except ValueError:
         return [_read(read, text, i, doubtful) for i, text in enumerate(texts)]
 
 
-def _read(read: Read, text: str | None, row: int, doubtful: set[int]) -> Any:
+def _read(read: Cell, text: str | None, row: int, doubtful: set[int]) -> Any:
     try:
         return text if text is None else read(text)
-    except (ValueError, KeyError):
+    except ValueError:
         doubtful.add(row)
         return None
-
-
-def _number(file: FileFormat) -> Read:
-    def read(text: str) -> float:
-        if not NUMBER.fullmatch(text):
-            raise ValueError
-        return float(text)
-
-    def read_replaced(text: str) -> float:
-        if "." in text:
-            raise ValueError
-        return read(text.replace(file.decimal, ".", 1))
-
-    return read if file.decimal == "." else read_replaced
-
-
-def _integer(_: FileFormat) -> Read:
-    def read(text: str) -> int:
-        if not WHOLE_NUMBER.fullmatch(text):
-            raise ValueError
-        return int(text)
-
-    return read
-
-
-def _boolean(file: FileFormat) -> Read:
-    return (dict.fromkeys(file.false, False) | dict.fromkeys(file.true, True)).__getitem__
-
-
-@lru_cache(maxsize=64)
-def _date(formats: tuple[str, ...]) -> Read:
-    @lru_cache(maxsize=REMEMBERED_DATES)
-    def read(text: str) -> str:
-        for form in formats:
-            try:
-                iso = form == "%Y-%m-%d"
-                return (date.fromisoformat(text) if iso else datetime.strptime(text, form).date()).isoformat()
-            except ValueError:
-                continue
-        raise ValueError
-
-    return read
-
-
-_READERS: Mapping[Kind, Callable[[FileFormat], Read]] = {
-    Kind.NUMBER: _number,
-    Kind.INTEGER: _integer,
-    Kind.BOOLEAN: _boolean,
-    Kind.DATE: lambda file: _date(file.date_format),
-}

@@ -12,10 +12,17 @@ from features.events import from_row, to_json
 from features.schema import EventType
 from features.usecase import UseCase
 from pipeline.files import cells
-from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns
+from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns, parted_columns, repeated
 
 WITH_BOM = {"utf-8": "utf-8-sig"}  # reads both, with and without
 Reader = Any  # csv.reader's type has no name
+
+
+class Header(NamedTuple):
+    """The names of the columns, and the line they are in."""
+
+    line: int
+    names: list[str]
 
 
 class Cut(NamedTuple):
@@ -32,7 +39,7 @@ def columns(use_case: UseCase, path: Path) -> list[str]:
     headers, wrong = [], []
     for encoding, separator in formats:
         try:
-            headers.append(_header(path, encoding, separator))
+            headers.append(_header(path, encoding, separator).names)
         except BadFile as error:  # quoted names and another separator
             wrong.append(error)
     if not headers:
@@ -43,13 +50,13 @@ def columns(use_case: UseCase, path: Path) -> list[str]:
 def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]:
     """The rows below the header. Raises BadFile for a header that does not fit."""
     file = event_type.file
-    names = _header(path, file.encoding, file.separator)
-    _check_header(use_case, event_type, path, names)
+    header = _header(path, file.encoding, file.separator)
+    _check_header(use_case, event_type, path, header)
     with _open(path, file.encoding) as text:
         reader = csv.reader(text, delimiter=file.separator, strict=True)
-        next(reader)
-        while (cut := _cut(reader, len(names))).lines or cut.broken:
-            yield _converted(use_case, event_type, names, cut)
+        _first_row(reader)
+        while (cut := _cut(reader, len(header.names))).lines or cut.broken:
+            yield _converted(use_case, event_type, header.names, cut)
 
 
 def _open(path: Path, encoding: str) -> TextIO:
@@ -57,22 +64,34 @@ def _open(path: Path, encoding: str) -> TextIO:
     return path.open(encoding=WITH_BOM.get(encoding, encoding), errors="surrogateescape", newline="")
 
 
-def _header(path: Path, encoding: str, separator: str) -> list[str]:
+def _header(path: Path, encoding: str, separator: str) -> Header:
     with _open(path, encoding) as text:
+        reader = csv.reader(text, delimiter=separator, strict=True)
         try:
-            return [name.strip() for name in next(csv.reader(text, delimiter=separator, strict=True), [])]
+            names = [name.strip() for name in _first_row(reader)]
         except csv.Error as error:
-            raise BadFile(f"{path}: line 1: not a header of columns: {error}") from error
+            raise BadFile(f"{path}: line {reader.line_num}: not a header of columns: {error}") from error
+        return Header(max(reader.line_num, 1), names)
 
 
-def _check_header(use_case: UseCase, event_type: EventType, path: Path, names: list[str]) -> None:
+def _first_row(reader: Reader) -> list[str]:
+    """The first row that is not an empty line; nothing if there is none."""
+    return next(filter(None, reader), [])
+
+
+def _check_header(use_case: UseCase, event_type: EventType, path: Path, header: Header) -> None:
+    names = header.names
     lacking = [column for column in needed_columns(event_type) if column not in names]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    wrong = f"lacks {', '.join(lacking)}" if lacking else f"repeats {', '.join(repeated)}" if repeated else ""
+    twice = repeated(names)
+    parted = parted_columns(event_type, names)
+    wrong = f"lacks {', '.join(lacking or parted)}" if lacking or parted else ""
+    wrong = wrong or (f"repeats {', '.join(twice)}" if twice else "")
     if wrong:
         found = f"found {', '.join(names) or 'nothing'}, separator {event_type.file.separator!r}"
         where = f"events.{event_type.name} of {use_case.file}"
-        raise BadFile(f"{path}: line 1: the header {wrong}; {found}; expected the fields of {where}")
+        raise BadFile(
+            f"{path}: line {header.line}: the header {wrong}; {found}; expected the fields of {where}"
+        )
 
 
 def _cut(reader: Reader, width: int) -> Cut:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.decoding import Codec, event_ids, known_codec
+from features.codec import Codec, known_codec
+from features.decoding import event_ids
 from features.events import BadEvent, Event, decode, event_time_us
 from features.intake import decode_all
 from features.times import rfc3339

@@ -1,10 +1,12 @@
 """What every format's reader hands on, and what can be wrong with a file or a row."""
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.rows import columns_of
 from features.schema import EventType
 
 CHUNK_ROWS = 4_000  # some megabytes of text; larger is no faster
@@ -94,9 +96,20 @@ class Rows:
 def needed_columns(event_type: EventType) -> list[str]:
     """The columns that a file of such events must have."""
     needed = [name for name, f in event_type.fields.items() if not f.optional]
-    return [column for name in needed for column in columns_of(event_type, name)]
+    return [column for name in needed for column in columns_of(event_type.file, name)]
 
 
-def columns_of(event_type: EventType, field: str) -> tuple[str, ...]:
-    """The columns of a file that hold a field; several are joined by a blank."""
-    return (event_type.file.columns or {}).get(field, (field,))
+def parted_columns(event_type: EventType, columns: Collection[str]) -> list[str]:
+    """What is wrong with fields made of several columns of which the file has only some."""
+    wrong = []
+    for name in event_type.fields:
+        parts = columns_of(event_type.file, name)
+        lacking = [part for part in parts if part not in columns]
+        if 0 < len(lacking) < len(parts):
+            wrong.append(f"{', '.join(lacking)}, without which {name} has only a part of {', '.join(parts)}")
+    return wrong
+
+
+def repeated(columns: Sequence[str]) -> list[str]:
+    """Names that several columns have: which of them is meant, nobody can tell."""
+    return sorted(name for name, times in Counter(columns).items() if times > 1)

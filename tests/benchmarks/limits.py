@@ -14,7 +14,7 @@ from redis import Redis
 
 from export import bundle as bundles
 from export.onnx import Scorer
-from features.decoding import known_codec
+from features.codec import known_codec
 from features.replay import replay
 from features.usecase import load
 from pipeline.options import Job, beam_options

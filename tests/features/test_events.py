@@ -182,8 +182,6 @@ UNDECODABLE = [
     b"{",
     body() + b"x",
     body().replace(b"7.5", b"NaN"),
-    body().replace(b"7.5", b"1e999"),
-    body().replace(b"7.5", b"9" * 5000),
     body().replace(b"ann", b"\xc3\x28"),
     body().replace(b"ann", b"\\ud800"),
     body().replace(b"ann", b"\xed\xa0\x80"),
@@ -196,6 +194,15 @@ UNDECODABLE = [
 @pytest.mark.parametrize("data", UNDECODABLE, ids=range(len(UNDECODABLE)))
 def test_what_is_not_json_in_utf_8_is_undecodable(data: bytes) -> None:
     assert refused("payment", data).reason == "undecodable"
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e309", b"9" * 400, b"9" * 5000], ids=len)
+def test_a_number_that_no_float_holds_is_told_with_its_field(number: bytes) -> None:
+    error = refused("payment", body().replace(b"7.5", number))
+    assert error.reason == "invalid" and "is not a number of at least 0" in error.detail
+    assert error.detail.replace("'", "").startswith(f"amount: {number[:20].decode()}")
+    unknown = body().replace(b"{", b'{"extra": ' + number + b", ", 1)
+    assert to_json(decode(SHOPPING, "payment", unknown)) == to_json(payment())
 
 
 def test_other_reasons() -> None:
@@ -592,8 +599,11 @@ BAD_ROWS = [
     ({"tipo_tc": "Fisica"}, "tipo: 'Fisica' is not one of"),
     ({"born": "31/02/99"}, "born: '31/02/99' is not a date (YYYY-MM-DD), written as %d/%m/%y or %Y-%m-%d"),
     ({"hora": "25"}, "when: '1/01/2020 25' is not a time in RFC 3339 or %d/%m/%Y %H"),
-    ({"hora": ""}, "when: missing, expected a time"),
-    ({"establecimiento": "\ud800"}, "shop: '\\ud800' is not a text in Unicode"),
+    (
+        {"hora": ""},
+        "when: hora is empty; expected a time of the columns fecha, hora together, or all of them empty",
+    ),
+    ({"fecha": "N/A", "hora": ""}, "when: missing, expected a time"),
 ]
 
 
@@ -603,6 +613,12 @@ def test_a_wrong_cell_is_named(changes: dict[str, str], message: str) -> None:
         from_row(FOREIGN, "buy", ROW | changes)
     assert caught.value.reason == "invalid"
     assert message in caught.value.detail
+
+
+def test_a_text_of_another_encoding_is_undecodable_as_it_is_in_json() -> None:
+    with pytest.raises(BadEvent, match=r"shop: '\\ud800' is not a text in Unicode; declare") as caught:
+        from_row(FOREIGN, "buy", ROW | {"establecimiento": "\ud800"})
+    assert caught.value.reason == "undecodable"
 
 
 def test_every_row_of_soiled_generated_files_is_an_event(tmp_path: Path) -> None:
