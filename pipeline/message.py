@@ -12,6 +12,7 @@ MAX_ID_BYTES = 1_024  # the longest attribute of a Pub/Sub message
 ASSESSED_WITH = (
     "assessed_with"  # attribute: the id of the model with which the REST service assesses the event
 )
+CALLER = "caller"  # attribute: who sent the event to the REST service. Whoever may publish can set it
 
 
 class Message(NamedTuple):

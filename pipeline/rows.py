@@ -21,7 +21,7 @@ from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline import tracing
 from pipeline.assess import Assessments
-from pipeline.message import ASSESSED_WITH, Message
+from pipeline.message import ASSESSED_WITH, CALLER, Message
 from pipeline.pubsub import Publication
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 
@@ -102,6 +102,7 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "model": models,
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
+        "caller": pa.array([messages[i].attributes.get(CALLER) for i in rows.tolist()], pa.string()),
         **_in_shadow(said, rows),
         "score_level": _score_level(said, rows, score, models),
     }

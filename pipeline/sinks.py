@@ -14,7 +14,7 @@ from pipeline.bigquery import Appender
 from pipeline.options import Job
 from pipeline.progress import progress, stop, waiting_out
 from pipeline.pubsub import Publication, Publisher, PubSubUnavailable
-from pipeline.tables import TABLES
+from pipeline.tables import OF_JOB
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sinks:
     def __init__(self, job: Job) -> None:
         self._topics = (job.alerts_topic, job.dead_letters_topic)
         self._publisher = Publisher()
-        self._appender = Appender(job.project, job.dataset, {name: t.rows for name, t in TABLES.items()})
+        self._appender = Appender(job.project, job.dataset, {table.name: table.rows for table in OF_JOB})
         self._waiting: list[Mapping[str, pa.RecordBatch]] = []
         self._row_thread = ThreadPoolExecutor(1, "append")  # an appender is for one thread
         self._message_thread = ThreadPoolExecutor(1, "publish")

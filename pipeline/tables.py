@@ -28,7 +28,10 @@ class TableMismatch(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """A table and its view: `unique_by` names a row, `first` orders its copies, the best first."""
+    """A table and its view: `unique_by` names a row, `first` orders its copies, the best first.
+
+    The column `of_first_sent` is that of the copy published first, which need not be the one that was assessed first.
+    """
 
     name: str
     description: str
@@ -37,10 +40,19 @@ class Table:
     clustered_by: tuple[str, ...]
     unique_by: tuple[str, ...]
     first: str
+    of_first_sent: str = ""
 
     @property
     def view(self) -> str:
         return f"{self.name}_unique"
+
+    @property
+    def columns(self) -> str:
+        """What the view selects."""
+        if not self.of_first_sent:
+            return "*"
+        copies = f"PARTITION BY {', '.join(self.unique_by)} ORDER BY publish_time"
+        return f"* REPLACE (FIRST_VALUE({self.of_first_sent}) OVER ({copies}) AS {self.of_first_sent})"
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,9 @@ ASSESSMENTS = Table(
             required("model", pa.string(), "version of the bundle"),
             required("fingerprint", pa.string(), "of the features, 16 hexadecimal digits"),
             required("body", pa.string(), "the event as received"),
+            optional(
+                "caller", pa.string(), "who sent it to the REST service; null: it came by the topic alone"
+            ),
             optional("challenger", pa.string(), "version of the bundle in shadow; null when there was none"),
             optional("challenger_score", pa.float64(), "its probability; nothing follows from it"),
             optional("challenger_level", pa.string(), "what that reaches alone, by its own thresholds"),
@@ -105,6 +120,7 @@ ASSESSMENTS = Table(
     clustered_by=("customer",),
     unique_by=("use_case", "fingerprint", "customer", "event_type", "event_id", "seq"),
     first="ARRAY_LENGTH(vector) = 0, assessed_at",
+    of_first_sent="caller",
 )
 
 DEAD_LETTERS = Table(
@@ -131,6 +147,35 @@ DEAD_LETTERS = Table(
     first="rejected_at",
 )
 
+AUDIT = Table(
+    "audit",
+    "Every request to the REST service that writes, tries an event or looks at a customer. Appended at least once: "
+    "read audit_unique.",
+    pa.schema(
+        [
+            required("id", pa.string(), "of the request, made by the service"),
+            required("at", TIME, "when it was answered"),
+            required("use_case", pa.string(), "name of the use case"),
+            optional(
+                "caller", pa.string(), "e-mail address, subject:SUBJECT or anonymous; null: no good token"
+            ),
+            optional("role", pa.string(), "viewer, scorer, analyst, admin; null: none"),
+            required("action", pa.string(), "look, try, send, override"),
+            required("status", pa.int64(), "of the answer, as in HTTP"),
+            optional("customer", pa.string(), "id of the subject, as far as known"),
+            optional("event_type", pa.string(), "event type of the use case"),
+            optional("event_id", pa.string(), "the event's id values, as far as known"),
+            optional("author", pa.string(), "of an override: whose decision it says it is"),
+            optional("address", pa.string(), "of the peer: the caller, or the gateway before it"),
+            optional("trace_id", pa.string(), "of the caller's trace, if it has one"),
+        ]
+    ),
+    day_of="at",
+    clustered_by=("customer",),
+    unique_by=("id",),
+    first="at",
+)
+
 SHADOW_VIEW = "shadow"
 # What a challenger would have said, by day: the levels are those of the scores alone, as it has no memory.
 SHADOW_QUERY = """
@@ -147,7 +192,8 @@ SELECT use_case, fingerprint, model, challenger, DATE(event_time) AS day,
 FROM `{}` WHERE challenger_score IS NOT NULL
 GROUP BY use_case, fingerprint, model, challenger, day
 """.strip()
-TABLES: Mapping[str, Table] = {table.name: table for table in (ASSESSMENTS, DEAD_LETTERS)}
+TABLES: Mapping[str, Table] = {table.name: table for table in (ASSESSMENTS, DEAD_LETTERS, AUDIT)}
+OF_JOB = (ASSESSMENTS, DEAD_LETTERS)  # what a job appends to
 
 
 def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[Outcome]:
@@ -165,9 +211,9 @@ def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[
     return [*outcomes, make_view(client, f"{dataset}.{SHADOW_VIEW}", SHADOW_QUERY.format(path), stale=False)]
 
 
-def check(client: bigquery.Client, dataset: str) -> None:
-    """Whether rows can be appended, for the launcher. Raises TableMismatch, saying what to do, if not."""
-    for table in TABLES.values():
+def check(client: bigquery.Client, dataset: str, needed: Iterable[Table] = OF_JOB) -> None:
+    """Check that rows can be appended to the tables. Raises TableMismatch, saying what to do, if not."""
+    for table in needed:
         declared = declaration(f"{client.project}.{dataset}.{table.name}", table)
         try:
             missing = missing_columns(client.get_table(declared.reference, timeout=CHECK_TIMEOUT_S), declared)
@@ -237,10 +283,10 @@ def make_view(client: bigquery.Client, name: str, query: str, stale: bool) -> Ou
     return Outcome("view", name, "created")
 
 
-def unique_rows(path: str, table: Table, columns: str = "*", where: str = "TRUE") -> str:
+def unique_rows(path: str, table: Table, columns: str = "", where: str = "TRUE") -> str:
     """SQL for each row of the table once; `where` must hold for the first of its copies if for any."""
     copies = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(table.unique_by)} ORDER BY {table.first})"
-    return f"SELECT {columns} FROM `{path}` WHERE {where} QUALIFY {copies} = 1"
+    return f"SELECT {columns or table.columns} FROM `{path}` WHERE {where} QUALIFY {copies} = 1"
 
 
 def declaration(path: str, table: Table) -> bigquery.Table:

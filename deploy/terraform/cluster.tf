@@ -135,6 +135,16 @@ resource "google_pubsub_topic_iam_member" "looks" {
   member = google_service_account.accounts["serving"].member
 }
 
+# It appends to its audit trail, and to no other table.
+resource "google_bigquery_table_iam_member" "audit" {
+  for_each = local.serves
+
+  dataset_id = google_bigquery_dataset.riskstream.dataset_id
+  table_id   = google_bigquery_table.tables["audit"].table_id
+  role       = "roles/bigquery.dataEditor"
+  member     = google_service_account.accounts["serving"].member
+}
+
 # A release changes what runs in the cluster, and compares its metrics before it goes on.
 resource "google_project_iam_member" "cluster" {
   for_each = local.serves

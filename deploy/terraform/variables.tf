@@ -48,6 +48,7 @@ variable "retention_days" {
   type = object({
     assessments  = optional(number, 1830) # five years: every decision can be reproduced as long
     dead_letters = optional(number, 90)
+    audit        = optional(number, 1830) # as long as what it is about
   })
   default = {}
 }

@@ -117,7 +117,7 @@ def _resources(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
 
 def _tables(job: Job) -> str:
     tables.check(query_client(job.project), job.dataset)
-    return f"{job.dataset}: {', '.join(tables.TABLES)}"
+    return f"{job.dataset}: {', '.join(table.name for table in tables.OF_JOB)}"
 
 
 def _redis(launch: Launch) -> str:

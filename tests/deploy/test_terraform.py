@@ -277,8 +277,9 @@ def test_nobody_asks_without_end_and_health_is_not_for_everybody() -> None:
     assert rules["deny(404)"]["priority"] < rules["throttle"]["priority"] < rules["allow"]["priority"]
 
 
-def test_the_service_publishes_events_and_reads_bundles_and_nothing_else() -> None:
+def test_the_service_publishes_events_appends_its_audit_trail_and_reads_bundles_and_nothing_else() -> None:
     assert {role for account, role in granted() if account == "serving"} == {
+        "roles/bigquery.dataEditor",
         "roles/pubsub.publisher",
         "roles/pubsub.viewer",
         "roles/storage.objectViewer",
@@ -287,6 +288,7 @@ def test_the_service_publishes_events_and_reads_bundles_and_nothing_else() -> No
     for name in ("serving", "looks"):
         body = RESOURCES[f"google_pubsub_topic_iam_member.{name}"]
         assert body["for_each"] == '${var.serving == null ? {} : local.of_role["events"]}'
+    assert RESOURCES["google_bigquery_table_iam_member.audit"]["table_id"].endswith('["audit"].table_id}')
 
 
 def test_what_the_service_is_told_is_what_its_pods_read() -> None:

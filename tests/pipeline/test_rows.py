@@ -29,7 +29,12 @@ NOW_US = START_US + 10**15
 
 def messages(events: list[Sent]) -> list[Message]:
     return [
-        Message(to_json(e.event), {"event_type": e.event_type}, str(i), e.published_us)
+        Message(
+            to_json(e.event),
+            {"event_type": e.event_type} | ({"caller": "ann@bank.example"} if i % 3 == 0 else {}),
+            str(i),
+            e.published_us,
+        )
         for i, e in enumerate(events)
     ]
 
@@ -83,6 +88,7 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
         "model": said.model_version,
         "fingerprint": said.fingerprint,
         "body": message.data.decode(),
+        "caller": message.attributes.get("caller"),
         "challenger": None,
         "challenger_score": None,
         "challenger_level": None,

@@ -32,6 +32,8 @@ def test_created_then_kept(client: bigquery.Client) -> None:
         "risk.assessments_unique",
         "risk.dead_letters",
         "risk.dead_letters_unique",
+        "risk.audit",
+        "risk.audit_unique",
         "risk.shadow",
     ]
     assert actions(tables.create(client, "risk")) == dict.fromkeys(names, "created")
@@ -150,3 +152,23 @@ def test_a_missing_table_is_named_with_what_to_do(client: bigquery.Client) -> No
 @pytest.mark.parametrize("table", tables.TABLES.values(), ids=tables.TABLES)
 def test_keys_name_columns_that_are_there(table: tables.Table) -> None:
     assert {*table.unique_by, *table.clustered_by, table.day_of} <= set(table.rows.names)
+
+
+def test_the_log_names_whoever_sent_an_event_first(client: bigquery.Client) -> None:
+    """Copies are written in any order; a column that was not there yet is null in older rows."""
+    tables.create(client, "callers")
+    values = {
+        "event_id": "'t'", "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "use_case": "'u'",
+        "customer": "'c'", "seq": "1", "disposition": "'applied'", "level_before": "'LOW'", "level": "'LOW'",
+        "model": "'m'", "fingerprint": "'f'", "body": "'{}'", "vector": "[1.0]",
+    }  # fmt: skip
+    for minute, assessed, caller in ((3, 1, "'eve'"), (1, 2, "'ann'"), (1, 3, "'ann'"), (2, 0, "NULL")):
+        of_copy = (
+            f"TIMESTAMP '2026-03-01 10:0{minute}:00', TIMESTAMP '2026-03-01 11:0{assessed}:00', {caller}"
+        )
+        client.query_and_wait(
+            f"INSERT INTO callers.assessments ({', '.join(values)}, publish_time, assessed_at, caller) "
+            f"VALUES ({', '.join(values.values())}, {of_copy})"
+        )
+    (row,) = client.query_and_wait("SELECT caller FROM callers.assessments_unique")
+    assert row["caller"] == "ann"
