@@ -1,14 +1,17 @@
 """The REST service: serve."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, BundleRoot, Project, UseCase, by_name, examples
+from commands.frame import BUNDLES, OFFBOARDING, STACK, BundleRoot, Project, UseCase, by_name, examples
 from commands.streaming import REDIS, Prefix, RedisCaFile, RedisCluster
 
 EMAILS, SUBJECTS = "RISKSTREAM_CALLER_EMAILS", "RISKSTREAM_CALLER_SUBJECTS"
+GROUPS = "RISKSTREAM_CALLER_GROUPS"
+ROLES = "viewer, scorer, analyst or admin"
 
 app = typer.Typer()
 
@@ -18,7 +21,8 @@ app = typer.Typer()
         "riskstream serve",
         "riskstream serve --port 8000 --metrics-port 9464",
         "riskstream serve --host 0.0.0.0 --root-path /ai --issuer https://accounts.google.com "
-        "--audience https://prod.deblock.com/ai/ --caller-emails payments@bank-production.iam.gserviceaccount.com",
+        "--audience https://prod.deblock.com/ai/ "
+        "--caller-emails payments@bank-production.iam.gserviceaccount.com=scorer,ann@bank.example=analyst",
     )
 )
 def serve(
@@ -54,15 +58,45 @@ def serve(
     ] = "",
     caller_emails: Annotated[
         str | None,
-        typer.Option(envvar=EMAILS, help="Who may ask: verified e-mail addresses, with commas between them."),
+        typer.Option(
+            envvar=EMAILS, help=f"Who may ask: verified EMAIL=ROLE, with commas; the role is {ROLES}."
+        ),
     ] = None,
     caller_subjects: Annotated[
         str | None,
         typer.Option(
             envvar=SUBJECTS,
-            help="Who else may ask: subjects of tokens, with commas. Neither: all of the issuer.",
+            help="Who else may ask: SUBJECT=ROLE, of tokens, with commas.",
         ),
     ] = None,
+    caller_groups: Annotated[
+        str | None,
+        typer.Option(
+            envvar=GROUPS, help="Who else may ask: GROUP=ROLE, of the groups in tokens, with commas."
+        ),
+    ] = None,
+    groups_claim: Annotated[
+        str, typer.Option(envvar="RISKSTREAM_GROUPS_CLAIM", help="The claim of a token that lists groups.")
+    ] = "groups",
+    other_callers: Annotated[
+        str,
+        typer.Option(
+            envvar="RISKSTREAM_OTHER_CALLERS",
+            help=f"The role of the issuer's callers who are in no list: {ROLES}; default: they are refused.",
+        ),
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(help="The dataset in BigQuery with the audit trail.")
+    ] = "riskstream",
+    audit_folder: Annotated[
+        Path,
+        typer.Option(
+            envvar="RISKSTREAM_AUDIT_FOLDER", help="Where records of the audit trail wait for BigQuery."
+        ),
+    ] = STACK / "audit",
+    no_audit: Annotated[
+        bool, typer.Option("--no-audit", help="Keep no audit trail; only where no other machine can ask.")
+    ] = False,
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Without tokens, although other machines can ask.")
     ] = False,
@@ -83,7 +117,9 @@ def serve(
     fields there are, /health/ready and /health/parts whether it and what it needs are well. Ends on SIGTERM and
     Ctrl-C, when all that is in flight is answered.
     """
-    access = access_of(issuer, audience, caller_emails, caller_subjects)
+    access = access_of(
+        issuer, audience, caller_emails, caller_subjects, caller_groups, groups_claim, other_callers
+    )
     from serving.issuers import is_loopback
 
     if not access and not open_to_all and not is_loopback(host):
@@ -91,6 +127,8 @@ def serve(
             f"found {host}, where other machines can ask: give --issuer and --audience, or --open",
             param_hint="--host",
         )
+    if no_audit and (access or not is_loopback(host)):
+        raise typer.BadParameter("other machines can ask, so a trail has to be kept", param_hint="--no-audit")
     from features.usecase import load
     from serving.run import run
     from serving.settings import Settings
@@ -101,43 +139,71 @@ def serve(
             use_case=found, bundle=bundle, redis_url=redis_url, project=project, topic=topic or f"{found.name}-events",
             redis_secret=redis_secret, redis_ca_file=redis_ca_file, redis_cluster=redis_cluster, prefix=prefix,
             host=host, port=port, root_path=root_path, metrics_host=metrics_host, metrics_port=metrics_port,
-            access=access, most_in_flight=most_in_flight, cold=cold,
+            access=access, most_in_flight=most_in_flight, cold=cold, dataset="" if no_audit else dataset,
+            audit_folder=audit_folder,
         )
     )  # fmt: skip
 
 
-def access_of(issuer: str, audience: str, emails: str | None, subjects: str | None) -> Any:
+def access_of(
+    issuer: str,
+    audience: str,
+    emails: str | None,
+    subjects: str | None,
+    groups: str | None,
+    groups_claim: str,
+    others: str,
+) -> Any:
     """Which tokens are accepted; None: none are asked for."""
     from serving.settings import Access
 
-    named_emails, named_subjects = callers(emails, EMAILS), callers(subjects, SUBJECTS)
-    for email in named_emails:
+    named = callers(emails, EMAILS), callers(subjects, SUBJECTS), callers(groups, GROUPS)
+    for email in named[0]:
         if not email.strip("@").count("@"):
             raise typer.BadParameter(
                 f"found {email!r}, expected e-mail addresses; subjects go to --caller-subjects",
                 param_hint="--caller-emails",
             )
-    if not issuer and not audience and not named_emails and not named_subjects:
+    if not issuer and not audience and not any(named) and not others:
         return None
     if not issuer or not audience:
         raise typer.BadParameter(
             "give both, or neither and no callers either", param_hint="--issuer, --audience"
         )
     try:
-        return Access(issuer, audience, named_emails, named_subjects)
+        return Access(
+            issuer, audience, *named, groups_claim, role(others, "--other-callers") if others else None
+        )
     except ValueError as error:
         raise typer.BadParameter(
-            str(error), param_hint="--issuer, --caller-emails, --caller-subjects"
+            str(error), param_hint="--issuer, --caller-emails, --caller-subjects, --caller-groups"
         ) from error
 
 
-def callers(text: str | None, variable: str) -> frozenset[str]:
-    """The names in a list with commas. A list that is given and empty is refused: it must not mean everybody."""
+def callers(text: str | None, variable: str) -> dict[str, Any]:
+    """The roles in a list of NAME=ROLE with commas. An empty list is refused: it must not mean everybody."""
     text = os.environ.get(variable) if text is None else text  # the parser takes an empty variable for none
-    names = frozenset(filter(None, map(str.strip, (text or "").split(","))))
-    if text is not None and not names:
-        raise typer.BadParameter(
-            "found an empty list: name callers, or leave it out",
-            param_hint=f"--{variable.removeprefix('RISKSTREAM_').lower().replace('_', '-')}",
-        )
-    return names
+    option = f"--{variable.removeprefix('RISKSTREAM_').lower().replace('_', '-')}"
+    entries = [entry.strip() for entry in (text or "").split(",") if entry.strip()]
+    if text is not None and not entries:
+        raise typer.BadParameter("found an empty list: name callers, or leave it out", param_hint=option)
+    found: dict[str, Any] = {}
+    for entry in entries:
+        name, _, of = entry.rpartition("=")
+        if not name.strip():
+            raise typer.BadParameter(
+                f"found {entry!r}, expected NAME=ROLE, the role being {ROLES}", param_hint=option
+            )
+        if name.strip() in found:
+            raise typer.BadParameter(f"found {name.strip()} twice, expected one role each", param_hint=option)
+        found[name.strip()] = role(of.strip(), option)
+    return found
+
+
+def role(text: str, option: str) -> Any:
+    """The role of this name."""
+    from serving.roles import Role
+
+    if text not in list(Role):
+        raise typer.BadParameter(f"found the role {text!r}, expected {ROLES}", param_hint=option)
+    return Role(text)

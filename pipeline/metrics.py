@@ -159,6 +159,18 @@ LATENCY = Metric(
     in_beam=False,
 )
 IN_FLIGHT = _gauge("api-in-flight", "requests", "Requests that wait for their answer.", in_beam=False)
+AUDIT_WAITING = _gauge(
+    "api-audit-waiting", "records", "Records of the audit trail that wait for BigQuery.", in_beam=False
+)
+AUDIT_OLDEST = _gauge(
+    "api-audit-oldest", "seconds", "Age of the oldest of these; 0: none waits.", in_beam=False
+)
+AUDIT_MISSING = _counter(
+    "api-audit-missing",
+    "requests",
+    "Requests that left no record: as many as there may be waited.",
+    in_beam=False,
+)
 
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
@@ -179,10 +191,11 @@ OF_JOB = (
     OLDEST,
     *_OF_BOTH,
 )
-OF_SERVICE = (REQUESTS, SLOW, LATENCY, IN_FLIGHT, *_OF_BOTH)
+OF_SERVICE = (REQUESTS, SLOW, LATENCY, IN_FLIGHT, AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *_OF_BOTH)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, WAITING,
     BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
+    AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,
 )  # fmt: skip
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

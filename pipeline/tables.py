@@ -6,10 +6,12 @@ microseconds, UTC. Appending is at least once, so every table has a view with ea
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import Conflict, NotFound, ServerError
 from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 TIME = pa.timestamp("us", tz="UTC")
 BIGQUERY_TYPES = {
@@ -20,6 +22,7 @@ BIGQUERY_TYPES = {
     TIME: "TIMESTAMP",
 }
 CHECK_TIMEOUT_S = 5.0
+AWAY = (ServerError, OSError)  # what BigQuery's client raises while it cannot be reached
 
 
 class TableMismatch(Exception):
@@ -211,12 +214,17 @@ def create(client: bigquery.Client, dataset: str, location: str = "EU") -> list[
     return [*outcomes, make_view(client, f"{dataset}.{SHADOW_VIEW}", SHADOW_QUERY.format(path), stale=False)]
 
 
-def check(client: bigquery.Client, dataset: str, needed: Iterable[Table] = OF_JOB) -> None:
-    """Check that rows can be appended to the tables. Raises TableMismatch, saying what to do, if not."""
+def check(
+    client: bigquery.Client, dataset: str, needed: Iterable[Table] = OF_JOB, retry: Any = DEFAULT_RETRY
+) -> None:
+    """Check that rows can be appended to the tables. Raises TableMismatch, saying what to do, if not.
+
+    While BigQuery is away it is asked again as `retry` says; None: once.
+    """
     for table in needed:
         declared = declaration(f"{client.project}.{dataset}.{table.name}", table)
         try:
-            missing = missing_columns(client.get_table(declared.reference, timeout=CHECK_TIMEOUT_S), declared)
+            missing = missing_columns(client.get_table(declared.reference, retry, CHECK_TIMEOUT_S), declared)
         except NotFound as error:
             raise TableMismatch(f"no table {declared.reference}: run `riskstream tables`") from error
         if missing:

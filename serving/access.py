@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import jwt
 
 from serving.keys import Keys
+from serving.roles import Role, strongest
 from serving.settings import Access
 
 ALGORITHMS = ("RS256", "ES256", "PS256")  # never "none", never a shared secret
 SLACK_S = 30  # clocks differ
+LONGEST_NAME = 255  # characters, as OpenID Connect has it of subjects
 
 
 class Refused(Exception):
@@ -16,7 +18,7 @@ class Refused(Exception):
 
 
 class Forbidden(Exception):
-    """A good token of somebody who may not ask (403)."""
+    """A good token of somebody who may not do this (403)."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Caller:
 
     subject: str
     email: str | None  # None: the token has no verified one
+    role: Role | None  # None: may do nothing
 
     @property
     def name(self) -> str:
@@ -49,14 +52,11 @@ class Gate:
         self._keys.close()
 
     async def caller(self, authorization: str | None) -> Caller:
-        """The caller named by an Authorization header. Raises Refused, Forbidden, ProviderUnavailable."""
+        """The caller named by an Authorization header. Raises Refused, ProviderUnavailable."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refused("found no bearer token, expected Authorization: Bearer TOKEN")
-        found = caller_of(await self._claims(token.strip()))
-        if not may_ask(self._access, found):
-            raise Forbidden("the token is good, but its caller is not one of those that may ask")
-        return found
+        return caller_of(self._access, await self._claims(token.strip()))
 
     async def _claims(self, token: str) -> dict[str, object]:
         try:
@@ -76,14 +76,30 @@ class Gate:
             raise Refused(f"the token does not count: {error}") from error
 
 
-def caller_of(claims: dict[str, object]) -> Caller:
-    """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true."""
+def caller_of(access: Access, claims: dict[str, object]) -> Caller:
+    """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true.
+
+    Raises Refused for a name that no log can hold.
+    """
     email = claims.get("email")
     is_verified = claims.get("email_verified") is True and isinstance(email, str) and email
-    return Caller(str(claims["sub"]), str(email) if is_verified else None)
+    subject, address = str(claims["sub"]), str(email) if is_verified else None
+    for name in (subject, address or ""):
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise Refused(
+                f"found a name in the token that is not at most {LONGEST_NAME} printable characters"
+            )
+    return Caller(subject, address, role_of(access, subject, address, groups_of(access, claims)))
 
 
-def may_ask(access: Access, caller: Caller) -> bool:
-    """Whether the caller is on a list, or there are none."""
-    is_named = caller.email in access.emails or caller.subject in access.subjects
-    return is_named or not (access.emails or access.subjects)
+def groups_of(access: Access, claims: dict[str, object]) -> list[str]:
+    """The groups that a token lists."""
+    groups = claims.get(access.groups_claim)
+    return [group for group in groups if isinstance(group, str)] if isinstance(groups, list) else []
+
+
+def role_of(access: Access, subject: str, email: str | None, groups: list[str]) -> Role | None:
+    """The most powerful role that a caller is given by name or group; without any, that of all others."""
+    named = {access.subjects.get(subject), access.emails.get(email or "")}
+    named |= {access.groups.get(group) for group in groups}
+    return strongest({role for role in named if role}) or access.others

@@ -12,11 +12,16 @@ from pipeline.tracing import parent_of
 from serving import service as own
 from serving.access import Gate
 from serving.answers import Assessment, ModelInUse
+from serving.auditing import Audited, entry_of
 from serving.batching import Batcher
 from serving.document import request_body
 from serving.failures import DEADLINE_S, PROBLEMS, TooLarge, handlers
+from serving.guard import Guard
 from serving.observing import Observed
+from serving.overrides import author_of, refuse_over
+from serving.roles import Action
 from serving.service import Service
+from serving.settings import ANONYMOUS
 from serving.standing import Standing
 
 MOST_BODY_BYTES = 1 << 20  # the job takes no larger event
@@ -29,6 +34,14 @@ EventTime = Annotated[
 ]
 Reasons = Annotated[bool, Query(description="tell why the score is as high as it is")]
 Features = Annotated[bool, Query(description="tell the features that were scored")]
+Create = Annotated[bool, Query(description="take it although nothing is known of the customer")]
+Withdraw = Annotated[
+    bool, Query(description="take one that is over at its own time, which withdraws the override in force")
+]
+COUNTS, KEEPS_NOTHING = (
+    "Counts the event, once however often it is sent.",
+    "Says what would be said, and keeps nothing.",
+)
 Found = TypeVar("Found")
 Answering = Callable[[own.Request], Awaitable[Assessment | BadEvent]]
 
@@ -52,9 +65,9 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     async def attempted(request: own.Request) -> Assessment | BadEvent:
         return await asyncio.to_thread(service.attempt, request)
 
-    asked = APIRouter(prefix="/v1", dependencies=guards(gate), responses=PROBLEMS)  # type: ignore[arg-type]
-    add_events(asked, service, assessed, attempted)
-    add_questions(asked, service)
+    asked, guard = APIRouter(prefix="/v1", responses=PROBLEMS), Guard(service, gate)  # type: ignore[arg-type]
+    add_events(asked, service, guard, assessed, attempted)
+    add_questions(asked, service, guard)
     made = FastAPI(
         title=f"riskstream: {service.use_case.name}", version="1", lifespan=lifespan, telemetry=NO_TELEMETRY,
         description="Risk of a customer, event by event: the engine of the streaming job for callers that wait.",
@@ -62,24 +75,33 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     )  # fmt: skip
     made.include_router(asked)
     made.include_router(health(service))
-    return Observed(made, most_in_flight)
+    return Observed(Audited(made, service.trail, service.use_case.name), most_in_flight)
 
 
-def add_events(router: APIRouter, service: Service, assessed: Answering, attempted: Answering) -> None:
+def add_events(
+    router: APIRouter, service: Service, guard: Guard, assessed: Answering, attempted: Answering
+) -> None:
     """For each event type of the use case a path of its own, with its fields in the document."""
     for name, event_type in service.use_case.event_types.items():
-        ways = {f"/events/{name}": (assessed, "Assess", "Counts the event, once however often it is sent.")}
+        sends = Action.OVERRIDE if event_type.override else Action.SEND
+        ways = {f"/events/{name}": (sends, assessed, "Assess", COUNTS)}
         if event_type.scored:
-            ways[f"/scores/{name}"] = (attempted, "Try", "Says what would be said, and keeps nothing.")
-        for path, (answer, verb, description) in ways.items():
+            ways[f"/scores/{name}"] = (Action.TRY, attempted, "Try", KEEPS_NOTHING)
+        for path, (action, answer, verb, description) in ways.items():
+            of_action = decision_route if action is Action.OVERRIDE else route
             router.add_api_route(
-                path, route(service, name, answer), methods=["POST"], summary=f"{verb} a {name} event",
+                path, of_action(service, name, answer), methods=["POST"], summary=f"{verb} a {name} event",
                 description=description, operation_id=path.strip("/").replace("/", "_"),
+                dependencies=[Depends(guard.before(action, name))],
                 openapi_extra={"requestBody": request_body(service.use_case, name)},
             )  # fmt: skip
 
-    @router.post("/events/{event_type}", include_in_schema=False)
-    @router.post("/scores/{event_type}", include_in_schema=False)
+    @router.post(
+        "/events/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Action.SEND))]
+    )
+    @router.post(
+        "/scores/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Action.TRY))]
+    )
     def unknown(event_type: str) -> None:
         expected = ", ".join(service.use_case.event_types)
         raise HTTPException(404, f"{event_type[:80]!r} is not one of {expected}, or is not scored")
@@ -91,27 +113,67 @@ def route(service: Service, event_type: str, answer: Answering) -> Callable[...,
     async def answered(
         request: Request, event_time: EventTime = None, reasons: Reasons = False, features: Features = False
     ) -> Assessment:
-        body, parent = await body_of(request), parent_of(request.headers)
-        event = service.request(event_type, body, event_time, parent, reasons, features)
-        found = await in_time(answer(event))
-        if isinstance(found, BadEvent):
-            raise found
-        return found
+        event = await event_in(request, service, event_type, event_time, reasons, features)
+        return await result(answer(event))
 
     return answered
 
 
-def add_questions(router: APIRouter, service: Service) -> None:
+def decision_route(
+    service: Service, event_type: str, answer: Answering
+) -> Callable[..., Awaitable[Assessment]]:
+    """Takes a human's decision of this type and answers it."""
+
+    async def answered(
+        request: Request, event_time: EventTime = None, create: Create = False, withdraw: Withdraw = False
+    ) -> Assessment:
+        event = await event_in(request, service, event_type, event_time)
+        refuse_over(service.use_case, event_type, event.event, event.came_us, withdraw)
+        if not create and not await in_time(asyncio.to_thread(service.is_known, event.customer)):
+            subject = service.use_case.subject
+            raise HTTPException(
+                404, f"nothing is known of this {subject}; create=true takes the override all the same"
+            )
+        return await result(answer(event))
+
+    return answered
+
+
+async def event_in(
+    request: Request, service: Service, event_type: str, event_time: str | None,
+    reasons: bool = False, features: bool = False,
+) -> own.Request:  # fmt: skip
+    """The event in the body of a request, in the name of its caller; its audit entry tells of it. Raises BadEvent."""
+    body, parent, entry = await body_of(request), parent_of(request.headers), entry_of(request.scope)
+    caller = entry.caller or ANONYMOUS
+    event = service.request(event_type, body, event_time, parent, reasons, features, caller)
+    entry.customer, entry.event_id = event.customer, event.event_id
+    entry.author = author_of(service.use_case, event_type, event.event)
+    return event
+
+
+async def result(answer: Awaitable[Assessment | BadEvent]) -> Assessment:
+    """The answer, in time. Raises BadEvent, TimeoutError."""
+    assessment = await in_time(answer)
+    if isinstance(assessment, BadEvent):
+        raise assessment
+    return assessment
+
+
+def add_questions(router: APIRouter, service: Service, guard: Guard) -> None:
     """What changes nothing."""
 
-    @router.get("/customers/{customer:path}", summary="How a customer stands")
+    @router.get(
+        "/customers/{customer:path}", summary="How a customer stands",
+        dependencies=[Depends(guard.before(Action.LOOK))],
+    )  # fmt: skip
     async def customer(customer: str) -> Standing:
         found = await in_time(asyncio.to_thread(service.standing, customer))
         if found is None:
             raise HTTPException(404, f"nothing is known of this {service.use_case.subject}")
         return found
 
-    @router.get("/model", summary="The model in use")
+    @router.get("/model", summary="The model in use", dependencies=[Depends(guard.before(Action.MODEL))])
     def model() -> ModelInUse:
         return service.model_in_use()
 
@@ -130,18 +192,6 @@ async def body_of(request: Request) -> bytes:
         if len(found) > MOST_BODY_BYTES:
             raise TooLarge(f"found more than {MOST_BODY_BYTES} bytes; an event has some hundred")
     return bytes(found)
-
-
-def guards(gate: Gate | None) -> list[object]:
-    """What stands before every question, if anything does."""
-
-    if gate is None:
-        return []
-
-    async def check(request: Request) -> None:
-        await gate.caller(request.headers.get("authorization"))
-
-    return [Depends(check)]
 
 
 def health(service: Service) -> APIRouter:

@@ -20,6 +20,7 @@ from pipeline.store import StoreUnavailable
 from serving.access import Forbidden, Refused
 from serving.answers import Problem
 from serving.keys import ProviderUnavailable
+from serving.trail import TrailFull
 
 DEADLINE_S = 2.0  # of an answer: a caller who waits longer has gone
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
@@ -39,11 +40,12 @@ FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     TooLarge: (413, "The body is too large", ""),
     ClientDisconnect: (400, "The caller has gone", ""),
     Refused: (401, "Who are you?", ""),
-    Forbidden: (403, "You may not ask", ""),
+    Forbidden: (403, "You may not do this", ""),
     ProviderUnavailable: (503, "Tokens cannot be checked now", "ask again"),
     StoreUnavailable: (503, "Redis cannot be used now", AGAIN),
     PubSubUnavailable: (503, "Pub/Sub cannot be used now", AGAIN),
     PubSubRefused: (503, "Pub/Sub refuses the event", f"its topic or permission is missing: {OURS}"),
+    TrailFull: (503, "The audit trail is full", f"ask again when BigQuery is back, or {OURS}"),
     TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
     BadRecord: (500, "The record cannot be read", OURS),
 }

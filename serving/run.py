@@ -7,11 +7,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from tempfile import TemporaryFile
 
 import uvicorn
 
 from export import bundle as bundles
-from pipeline import exposition, tracing
+from pipeline import exposition, tables, tracing
+from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.exposition import Endpoint
 from pipeline.metrics import OF_SERVICE
@@ -65,7 +67,23 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
         found["metrics"] = lambda: exposition.check(settings.metrics_host, port)
     if gate:
         found["issuer"] = gate.check
+    if settings.dataset:
+        found["audit trail"] = lambda: check_trail(settings)
     return found
+
+
+def check_trail(settings: Settings) -> None:
+    """Check that the table is there. While BigQuery is away records wait for it, so that is no reason not to start.
+
+    Raises TableMismatch, GoogleAPIError, and OSError if the folder cannot be written to.
+    """
+    settings.audit_folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=settings.audit_folder):
+        pass
+    try:
+        tables.check(query_client(settings.project), settings.dataset, [tables.AUDIT], retry=None)
+    except tables.AWAY as error:
+        logger.warning("BigQuery cannot be reached; audit records wait for it: %s", error)
 
 
 def check_store(settings: Settings) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from features.decoding import known_codec
 from features.events import BadEvent, Event, decode, event_id, event_time_us
 from features.events import batch as make_batch
 from features.kernel import Disposition
@@ -14,7 +15,7 @@ from features.times import rfc3339
 from pipeline import rows
 from pipeline.assess import Assessments, Engine, assess
 from pipeline.connect import store_of
-from pipeline.message import ASSESSED_WITH, id_attribute
+from pipeline.message import ASSESSED_WITH, CALLER, id_attribute
 from pipeline.metrics import BREAKER, MODELS_REFUSED, STAGE, key
 from pipeline.model import Model
 from pipeline.progress import progress, tally
@@ -24,8 +25,9 @@ from pipeline.tallies import of_new
 from pipeline.topics import topic_path
 from serving import answers
 from serving.answers import Assessment, ModelInUse
-from serving.settings import Settings
+from serving.settings import ANONYMOUS, Settings
 from serving.standing import Standing, standing
+from serving.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Request:
     reasons: bool = False
     features: bool = False
     traceparent: str = ""
+    caller: str = ANONYMOUS
+    event_id: str = ""
+    customer: str = ""
 
 
 class Service:
@@ -51,8 +56,11 @@ class Service:
         self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, shadow=False)
         self._publisher = Publisher()
         self._topic = topic_path(settings.project, settings.topic)
+        self.trail = trail_of(settings)
 
     def close(self) -> None:
+        if self.trail:
+            self.trail.close()
         self._publisher.close()
         self.store.close()
 
@@ -69,12 +77,18 @@ class Service:
         traceparent: str = "",
         reasons: bool = False,
         features: bool = False,
+        caller: str = ANONYMOUS,
     ) -> Request:
         """Raises BadEvent. `event_time` (RFC 3339) dates an event that has no time of its own; else it is now."""
         now_us = time.time_ns() // 1_000
         event = decode(self.use_case, event_type, body, now_us, event_time)
         engine = self._model.current(time.monotonic())
-        return Request(event_type, event, body, now_us, engine, reasons, features, traceparent)
+        known = known_codec(self.use_case, event_type)
+        customer = str(known.getters[known.event_type.subject](event))
+        name = event_id(self.use_case, event_type, event)
+        return Request(
+            event_type, event, body, now_us, engine, reasons, features, traceparent, caller, name, customer
+        )
 
     def publish(self, requests: Sequence[Request]) -> Sequence[None]:
         """Returns when the events are safe. Raises PubSubUnavailable, PubSubRefused; then some may be."""
@@ -82,10 +96,10 @@ class Service:
         return [None] * len(requests)
 
     def _publication(self, request: Request) -> Publication:
-        name = event_id(self.use_case, request.event_type, request.event)
         attributes = {
             "event_type": request.event_type,
-            "event_id": id_attribute(name),
+            "event_id": id_attribute(request.event_id),
+            CALLER: request.caller,
             "event_time": rfc3339(event_time_us(request.event)),
             ASSESSED_WITH: request.engine.model_version,
         }
@@ -114,10 +128,18 @@ class Service:
 
     def standing(self, customer: str) -> Standing | None:
         """None: nothing is known of the customer. Raises StoreUnavailable, BadRecord."""
+        blob = self._record(customer)
+        return standing(self.use_case, customer, blob) if blob else None
+
+    def is_known(self, customer: str) -> bool:
+        """Whether there is a record of the customer. Raises StoreUnavailable."""
+        return self._record(customer) is not None
+
+    def _record(self, customer: str) -> bytes | None:
         own = self.use_case
         keys = record_keys(self.settings.prefix, own.name, own.fingerprint, own.subject, [customer])
         (blob,) = self.store.read(keys)
-        return standing(own, customer, blob) if blob else None
+        return blob
 
     def model_in_use(self) -> ModelInUse:
         engine = self._model.current(time.monotonic())
@@ -136,6 +158,11 @@ class Service:
         progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(said.batch.time_us.max()))
         for stage, spent_s in said.seconds.items():
             tally(STAGE, spent_s, stage)
+
+
+def trail_of(settings: Settings) -> Trail | None:
+    """The audit trail, if one is kept. Raises OSError."""
+    return Trail(settings.project, settings.dataset, settings.audit_folder) if settings.dataset else None
 
 
 def _assessed(engine: Engine, requests: Sequence[Request]) -> Assessments:

@@ -21,6 +21,7 @@ BELOW = {  # what a room may import, beside itself
             f"pipeline.{each}"
             for each in (
                 "assess",
+                "bigquery",
                 "connect",
                 "exposition",
                 "message",
@@ -31,6 +32,7 @@ BELOW = {  # what a room may import, beside itself
                 "pubsub",
                 "rows",
                 "store",
+                "tables",
                 "tallies",
                 "topics",
                 "tracing",
@@ -51,7 +53,15 @@ WORKER_PACKAGES = PURE_PACKAGES | {
     "apache_beam", "google", "grpc", "onnxruntime", "opentelemetry", "prometheus_client", "pyarrow", "redis", "rich",
     "typer",
 }  # fmt: skip
-SERVING_PACKAGES = PURE_PACKAGES | {"fastapi", "jwt", "opentelemetry", "pydantic", "starlette", "uvicorn"}
+SERVING_PACKAGES = PURE_PACKAGES | {
+    "fastapi",
+    "jwt",
+    "opentelemetry",
+    "pyarrow",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+}
 # The standard library's ways to the clock, to chance, to the machine and to the network.
 IMPURE = {
     "asyncio", "concurrent", "getpass", "glob", "http", "io", "locale", "logging", "mmap", "multiprocessing", "os",

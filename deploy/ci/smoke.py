@@ -1,6 +1,7 @@
 """Whether a REST service answers at its address as callers see it: gateway, tokens, model, Redis. Keeps nothing.
 
-python3 -m deploy.ci.smoke https://prod.deblock.com/ai, with a bearer token in SERVING_TOKEN. Ends in 1 if it does not.
+python3 -m deploy.ci.smoke https://prod.deblock.com/ai, with the bearer token of a viewer in SERVING_TOKEN. Ends in 1 if
+it does not.
 """
 
 import json
@@ -41,7 +42,7 @@ def faults(url: str, token: str) -> Iterator[str]:
             ask(f"{url}/v1/customers/{NOBODY}", token)[0],
             404,
         ),
-        f"POST {scored} of an empty event": (ask(f"{url}{scored}", token, {})[0], 422),
+        f"POST {scored} by a viewer": (ask(f"{url}{scored}", token, {})[0], 403),
     }
     print(json.dumps(model[1]))
     yield from (f"{what}: found {got}, expected {due}" for what, (got, due) in asked.items() if got != due)

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from deploy.monitoring.language import Place
 from pipeline.metrics import (
+    AUDIT_MISSING,
+    AUDIT_OLDEST,
     CONFLICTS,
     DRIFT,
     DRIFT_CHECKS,
@@ -37,6 +39,7 @@ OBJECTIVE = 0.999
 BUDGET = round(1 - OBJECTIVE, 6)
 PROMPT_MS = PROMPT_S * 1e3
 STALLED_S = 300
+AUDIT_BEHIND_S = 600  # records are kept for an hour and more
 AT_RISK_S = 86_400  # a subscription keeps messages for seven days (deploy/terraform): six are left
 
 
@@ -89,6 +92,12 @@ ALERTS = (
     Alert("AnswersCreeping", Severity.TICKET,
           f"So many answers fail or take more than {PROMPT_MS:g} ms that a month's budget will not last it.", 60,
           lambda q: f"{burns(q, 3, '1d', '2h', slow)} or {burns(q, 1, '3d', '6h', slow)}"),
+    Alert("AuditBehind", Severity.TICKET,
+          f"Records of the audit trail have waited for BigQuery for more than {AUDIT_BEHIND_S // 60} minutes.", 5,
+          lambda q: f"{q.latest(AUDIT_OLDEST)} > {AUDIT_BEHIND_S}"),
+    Alert("AuditMissing", Severity.PAGE,
+          "The audit trail is full: events leave no record in it, and nobody may look at a customer.", 0,
+          lambda q: f"{q.rate(AUDIT_MISSING, '10m')} > 0"),
     Alert("Stalled", Severity.PAGE,
           f"The oldest event has waited for more than {STALLED_S // 60} minutes: too little is assessed.", 2,
           lambda q: f"{q.latest(OLDEST)} > {STALLED_S}"),

@@ -102,6 +102,11 @@ PANELS = (
     Panel("REST service: time to the answer", "s", spread(m.LATENCY)),
     Panel("REST service: requests in flight, of all pods", "short",
           lines(waiting=latest(m.IN_FLIGHT, "sum"))),
+    Panel("REST service: records of the audit trail that wait", "short",
+          lines(records=latest(m.AUDIT_WAITING, "sum"))),
+    Panel("REST service: oldest record of the audit trail that waits", "s", lines(age=latest(m.AUDIT_OLDEST))),
+    Panel("REST service: requests an hour without a record in the audit trail", "short",
+          lines(requests=rate(m.AUDIT_MISSING, HOUR_S))),
     Panel("Messages of a batch", "short", spread(m.BATCH)),
     Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
 )  # fmt: skip

@@ -99,7 +99,13 @@ def test_only_named_callers_are_let_in_by_the_address_of_the_gateway(overlay: st
     values = settings(overlay)
     assert values["RISKSTREAM_AUDIENCE"] == f"https://{host}/ai/"
     assert values["RISKSTREAM_ISSUER"].startswith("https://")
-    assert all("@" in caller for caller in values["RISKSTREAM_CALLER_EMAILS"].split(","))
+    roles = {
+        name.partition("@")[0]: role
+        for name, _, role in (
+            entry.rpartition("=") for entry in values["RISKSTREAM_CALLER_EMAILS"].split(",")
+        )
+    }
+    assert roles == {"payments": "scorer", "riskstream-launcher": "viewer"}, "none has more than it needs"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

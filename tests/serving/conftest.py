@@ -132,11 +132,14 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
 def process(
     settings: Settings, *flags: str, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """`riskstream serve` as a process of its own, ready; killed at the end if it has not ended."""
+    """`riskstream serve` as a process of its own, ready; killed at the end if it has not ended.
+
+    It keeps no audit trail unless a dataset is among the flags.
+    """
     command = [
         sys.executable, "-m", "riskstream", "--log", "json", "serve", "--use-case", str(MARKET), "--cold",
         "--bundle", settings.bundle, "--project", PROJECT, "--redis-url", settings.redis_url,
-        "--port", str(settings.port), *flags,
+        "--port", str(settings.port), *flags, *(() if "--dataset" in flags else ("--no-audit",)),
     ]  # fmt: skip
     told = {**os.environ, **environment}
     served = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=told)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from serving import keys
 from serving.access import Caller, Gate, Refused, caller_of
 from serving.keys import ProviderUnavailable
+from serving.roles import Role
 from serving.settings import Access
 from tests.serving.conftest import Serving, within
 
@@ -118,8 +119,8 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture
 def gate(provider: Provider) -> Iterator[Gate]:
-    """Open to all callers of the provider, with its keys."""
-    found = Gate(Access(provider.issuer, AUDIENCE))
+    """Callers of the provider are viewers; with its keys."""
+    found = Gate(Access(provider.issuer, AUDIENCE, others=Role.VIEWER))
     found.check()
     found.start()
     yield found
@@ -137,7 +138,7 @@ def with_header(token: str, header: bytes) -> str:
 
 
 def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) -> None:
-    access = Access(provider.issuer, AUDIENCE, frozenset({CALLER}), frozenset({"smoke"}))
+    access = Access(provider.issuer, AUDIENCE, {CALLER: Role.ADMIN}, {"smoke": Role.ADMIN})
     expired, early = int(time.time()) - 3_600, int(time.time()) + 3_600
     with serving(access=access) as served:
 
@@ -179,23 +180,28 @@ def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) 
 @pytest.mark.parametrize(
     ("claims", "caller"),
     [
-        ({"email_verified": True}, Caller("117", CALLER)),
-        *(({"email_verified": x}, Caller("117", None)) for x in (False, None, "true", "false", 1, [True])),
-        ({"email_verified": True, "email": ""}, Caller("117", None)),
-        ({"email_verified": True, "email": [CALLER]}, Caller("117", None)),
+        ({"email_verified": True}, Caller("117", CALLER, None)),
+        *(
+            ({"email_verified": x}, Caller("117", None, None))
+            for x in (False, None, "true", "false", 1, [True])
+        ),
+        ({"email_verified": True, "email": ""}, Caller("117", None, None)),
+        ({"email_verified": True, "email": [CALLER]}, Caller("117", None, None)),
     ],
 )
 def test_only_the_boolean_true_verifies_an_address(claims: dict[str, Any], caller: Caller) -> None:
-    assert caller_of({"sub": "117", "email": CALLER} | claims) == caller
+    access = Access("https://sso.bank.example", AUDIENCE, {"ann@bank.example": Role.ADMIN})
+    assert caller_of(access, {"sub": "117", "email": CALLER} | claims) == caller
 
 
 def test_a_subject_is_never_called_like_an_address() -> None:
-    assert Caller("117", CALLER).name == CALLER
-    assert Caller(CALLER, None).name == f"subject:{CALLER}"
+    assert Caller("117", CALLER, None).name == CALLER
+    assert Caller(CALLER, None, None).name == f"subject:{CALLER}"
 
 
-def test_every_caller_of_the_provider_may_ask_if_none_is_named(provider: Provider, gate: Gate) -> None:
-    assert asked(gate, provider.token(email="any@bank.example")).name == "any@bank.example"
+def test_a_caller_in_no_list_has_the_role_of_all_others(provider: Provider, gate: Gate) -> None:
+    caller = asked(gate, provider.token(email="any@bank.example"))
+    assert (caller.name, caller.role) == ("any@bank.example", Role.VIEWER)
 
 
 @pytest.mark.parametrize(
@@ -211,23 +217,30 @@ def test_every_caller_of_the_provider_may_ask_if_none_is_named(provider: Provide
 def test_a_public_issuer_needs_names(issuer: str) -> None:
     with pytest.raises(ValueError, match="name the callers"):
         Access(issuer, AUDIENCE)
-    Access(issuer, AUDIENCE, emails=frozenset({CALLER}))
-    Access(issuer, AUDIENCE, subjects=frozenset({"117"}))
+    for everybody in ({"others": Role.VIEWER}, {"groups": {"risk": Role.VIEWER}}):
+        with pytest.raises(ValueError, match="anybody can get a token"):
+            Access(issuer, AUDIENCE, {CALLER: Role.ADMIN}, **everybody)  # type: ignore[arg-type]
+    Access(issuer, AUDIENCE, emails={CALLER: Role.ADMIN})
+    Access(issuer, AUDIENCE, subjects={"117": Role.ADMIN})
 
 
 def test_an_issuer_of_one_organization_needs_none() -> None:
-    Access("https://login.microsoftonline.com/72f988bf-0000-4000-8000-2d7cd011db47/v2.0", AUDIENCE)
-    Access("https://sso.bank.example/realms/payments", AUDIENCE)
+    Access(
+        "https://login.microsoftonline.com/72f988bf-0000-4000-8000-2d7cd011db47/v2.0",
+        AUDIENCE,
+        others=Role.VIEWER,
+    )
+    Access("https://sso.bank.example/realms/payments", AUDIENCE, groups={"risk": Role.VIEWER})
 
 
 @pytest.mark.parametrize("issuer", ["accounts.google.com", "http://sso.bank.example", "file:///keys", ""])
 def test_keys_come_over_tls_or_from_this_machine(issuer: str) -> None:
     with pytest.raises(ValueError, match="expected an https:// URL"):
-        Access(issuer, AUDIENCE, frozenset({CALLER}))
+        Access(issuer, AUDIENCE, {CALLER: Role.ADMIN})
 
 
 def test_a_provider_that_is_away_at_the_start_is_no_fault_of_the_caller(provider: Provider) -> None:
-    gate, token = Gate(Access(provider.issuer, AUDIENCE)), provider.token()
+    gate, token = Gate(Access(provider.issuer, AUDIENCE, others=Role.VIEWER)), provider.token()
     provider.close()
     with pytest.raises(ProviderUnavailable, match="the keys of http"):
         asked(gate, token)
@@ -252,7 +265,10 @@ def test_junk_has_nobody_wait_while_the_issuer_hangs(
     """Fifty tokens with unknown keys: one fetch, no thread and few places taken, good callers answered at once."""
     monkeypatch.setattr(keys, "INTERVAL_S", 0.5)
     good = provider.token()
-    with serving(access=Access(provider.issuer, AUDIENCE)) as served, ThreadPoolExecutor(50) as pool:
+    with (
+        serving(access=Access(provider.issuer, AUDIENCE, others=Role.VIEWER)) as served,
+        ThreadPoolExecutor(50) as pool,
+    ):
         assert served.client.get("/v1/model", headers=bearer(good)).status_code == 200
         time.sleep(0.5)
         provider.answers.clear()
@@ -310,5 +326,5 @@ def test_an_issuer_that_answers_nonsense_is_told(answer: bytes) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
         with pytest.raises(ProviderUnavailable, match="the keys of http"):
-            Gate(Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE)).check()
+            Gate(Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE, others=Role.VIEWER)).check()
         server.shutdown()

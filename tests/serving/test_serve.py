@@ -6,6 +6,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ def words(settings: Settings, **others: object) -> list[object]:
     said: dict[str, object] = {
         "use-case": MARKET, "bundle": settings.bundle, "project": PROJECT, "redis-url": settings.redis_url,
         "port": settings.port,
+        "audit-folder": Path(settings.bundle).parent / "audit",
     } | others  # fmt: skip
     return ["serve", *(word for name, value in said.items() for word in (f"--{name}", value))]
 
@@ -37,11 +39,30 @@ def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, setting
 @pytest.mark.parametrize(
     ("others", "expected"),
     [
-        ({"issuer": "https://accounts.google.com"}, "name the callers"),
+        ({"issuer": "https://accounts.google.com"}, "nobody has a role: name the callers"),
+        ({"issuer": "https://sso.bank.example"}, "nobody has a role: name the callers"),
+        ({"issuer": "https://accounts.google.com", "other-callers": "viewer"}, "anybody can get a token"),
+        (
+            {"issuer": "https://accounts.google.com", "caller-groups": "risk=viewer"},
+            "anybody can get a token",
+        ),
+        ({"issuer": "https://sso.bank.example", "caller-emails": "ann@bank.example"}, "expected NAME=ROLE"),
+        (
+            {"issuer": "https://sso.bank.example", "caller-subjects": "117=boss"},
+            "found the role 'boss', expected viewer",
+        ),
+        ({"issuer": "https://sso.bank.example", "caller-subjects": "1=admin,1=viewer"}, "found 1 twice"),
+        (
+            {"issuer": "https://sso.bank.example", "other-callers": "all"},
+            "found the role 'all', expected viewer",
+        ),
         ({"issuer": "http://sso.bank.example"}, "expected an https:// URL"),
         ({"issuer": "https://sso.bank.example", "caller-emails": " , "}, "found an empty list"),
         ({"issuer": "https://sso.bank.example", "caller-subjects": ""}, "found an empty list"),
-        ({"issuer": "https://sso.bank.example", "caller-emails": "117"}, "subjects go to --caller-subjects"),
+        (
+            {"issuer": "https://sso.bank.example", "caller-emails": "117=viewer"},
+            "subjects go to --caller-subjects",
+        ),
     ],
 )
 def test_callers_are_named_and_never_everybody_by_mistake(
@@ -69,9 +90,10 @@ def test_everything_that_is_wrong_is_said_at_once(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")  # no reason not to start
         ended = run(*words(
             settings, bundle="nowhere", port=taken.getsockname()[1], issuer="http://127.0.0.1:1", audience="us",
-            **{"redis-url": "redis://127.0.0.1:1", "metrics-port": taken.getsockname()[1]},
+            **{"redis-url": "redis://127.0.0.1:1", "metrics-port": taken.getsockname()[1], "other-callers": "viewer"},
         ))  # fmt: skip
     assert ended.code == 8
     lines = ended.err.splitlines()
@@ -87,7 +109,7 @@ def test_everything_that_is_wrong_is_said_at_once(
 
 
 def test_an_empty_store_is_not_taken_for_a_filled_one(run: Run, settings: Settings, broker: object) -> None:
-    ended = run(*words(settings))
+    ended = run(*words(settings), "--no-audit")
     assert ended.code == 8 and "--cold" in ended.err
 
 

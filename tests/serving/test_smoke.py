@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from serving.roles import Role
 from serving.settings import Access
 from tests.pipeline.servers import free_port
 from tests.serving.conftest import Serving
@@ -20,7 +21,7 @@ def smoke(url: str, token: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_service_that_answers_has_passed(serving: Serving, provider: Provider) -> None:  # noqa: F811
-    with serving(access=Access(provider.issuer, AUDIENCE, frozenset({CALLER})), root_path="/ai") as served:
+    with serving(access=Access(provider.issuer, AUDIENCE, {CALLER: Role.VIEWER}), root_path="/ai") as served:
         ended = smoke(served.url, provider.token())
         assert ended.returncode == 0, ended.stderr
         assert served.service.model_in_use().model in ended.stdout
@@ -32,11 +33,18 @@ def test_one_that_lets_everybody_in_or_nobody_has_not(serving: Serving, provider
         ended = smoke(served.url, "any")
         assert ended.returncode == 1
         assert "without a token: found 200, expected 401" in ended.stderr
-    access = Access(provider.issuer, AUDIENCE, frozenset({"somebody@else.example"}))
+    access = Access(provider.issuer, AUDIENCE, {"somebody@else.example": Role.ADMIN})
     with serving(access=access, port=free_port()) as served:
         ended = smoke(served.url, provider.token())
         assert ended.returncode == 1
         assert "GET /v1/model: found 403, expected 200" in ended.stderr
+    access = Access(provider.issuer, AUDIENCE, {CALLER: Role.ADMIN})
+    with serving(access=access, port=free_port()) as served:
+        ended = smoke(served.url, provider.token())
+        assert ended.returncode == 1
+        assert "by a viewer: found 422, expected 403" in ended.stderr, (
+            "its account may do more than it should"
+        )
 
 
 def test_nobody_at_the_address_is_told_in_a_line() -> None:
