@@ -61,6 +61,20 @@ def same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bo
     return (bits[0] == bits[1]) | (np.isnan(left) & np.isnan(right))
 
 
+def wrong_rows(piece: Retraced, log: Log, features: int) -> dict[str, NDArray[np.bool_]]:
+    """Which rows of a piece of the log say something else than the retracing, by what they say."""
+    rows = np.flatnonzero(log.has_vector)
+    vectors = np.zeros(len(log), np.bool_)
+    logged = log.vectors(rows, features)
+    vectors[rows] = ~same(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
+    return {
+        "vectors": vectors,
+        "scores": ~same(log.score, piece.score.astype(np.float64)),
+        "levels and changes": log.outcome != piece.outcome,
+        "numbers": log.seq != piece.seq,
+    }
+
+
 @dataclass
 class Comparison:
     """The log and the stored records against what the log implies."""
@@ -96,14 +110,8 @@ class Comparison:
 
     def compare(self, piece: Retraced, log: Log) -> None:
         """One piece of the log."""
-        rows = np.flatnonzero(log.has_vector)
-        vectors = np.ones(len(log), np.bool_)
-        logged = log.vectors(rows, len(self.use_case.features))
-        vectors[rows] = same(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
-        self.note("vectors are what the log implies", ~vectors, log)
-        self.note("scores are what the log implies", ~same(log.score, piece.score.astype(np.float64)), log)
-        self.note("levels and changes are what the log implies", log.outcome != piece.outcome, log)
-        self.note("numbers are what the log implies", log.seq != piece.seq, log)
+        for name, is_wrong in wrong_rows(piece, log, len(self.use_case.features)).items():
+            self.note(f"{name} are what the log implies", is_wrong, log)
         self.compare_records(self.use_case.subject, piece.records)
 
     def compare_other(self, entity: str, other: Other) -> None:
