@@ -6,13 +6,11 @@ number. The ring tells that of the latest events; older ones are no longer told 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from features.plan import EntityPlan
 from features.record import BadRecord, Record, Remembered, loads
-
-NO_NUMBERS: Mapping[int, int] = {}
 
 
 class Finding(StrEnum):
@@ -41,19 +39,22 @@ class Implied:
 
     blob: bytes
     exact: bool = True
-    numbers: Mapping[int, int] = NO_NUMBERS
+    numbers: Mapping[int, int] = field(default_factory=dict)
+    written_us: int | None = None  # by the clock, when its latest row was made; None: it has none
 
 
 def judge(
     plan: EntityPlan, stored: bytes | None, implied: Implied, now_us: int = 0, expiry_us: int = 0
 ) -> Finding:
-    """How a stored record is. It may have expired by itself `expiry_us` after its latest event; 0: never."""
+    """How a stored record is. It may have expired by itself `expiry_us` after it was last written; 0: never."""
     if stored == implied.blob:
         return Finding.EQUAL
     expected = loads(plan, implied.blob)
     if stored is None:
-        expired = expiry_us and newest_us(expected) + expiry_us <= now_us
-        return Finding.FORGOTTEN if expired else Finding.MISSING
+        has_expired = (
+            expiry_us and implied.written_us is not None and implied.written_us + expiry_us <= now_us
+        )
+        return Finding.FORGOTTEN if has_expired else Finding.MISSING
     try:
         found = loads(plan, stored)
     except BadRecord:

@@ -70,7 +70,7 @@ def reconcile(
     letters = {
         (each["message_id"], each["reason"]): each for each in read_dead_letters(project, dataset, use_case)
     }
-    order, first = _first_copies(raw)
+    order, first = first_copies(raw)
     log = raw.take(order)
     checks = [
         *_published(sent, log, list(letters.values())),
@@ -96,7 +96,7 @@ def reconcile(
     )
 
 
-def _first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each event and number the row that the view shows, by customer and number; for each row, its place there."""
     event = raw.codes(*Named._fields)
     by = np.lexsort((raw.times_us("assessed_at"), ~raw.has_vector, raw.seq, event))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha1
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from redis import Redis, RedisCluster
@@ -27,7 +27,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from pipeline.population import memory
+from pipeline.population import GLOB, memory
 from pipeline.redis_client import Client, address_in, client_of
 from pipeline.redis_errors import explained
 from pipeline.redis_servers import Server, servers
@@ -36,6 +36,7 @@ from pipeline.store import Expiry, StoreUnavailable
 logger = logging.getLogger(__name__)
 
 GROUP = 200  # keys a command; measured: 100 to 300 are equally good, 1,000 a quarter slower
+SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
 
@@ -81,6 +82,7 @@ end
 return answer
 """  # of records: '' where there is none, the highest where something else lies under the key
 
+T = TypeVar("T")
 Rows = slice | list[int]
 Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
 Command = list[Any]  # the name, then bytes, str or int
@@ -119,7 +121,7 @@ class RedisStore:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records, None where there is none. One round trip."""
-        return self._exchange(keys, lambda rows: ["MGET", *_pick(keys, rows)])
+        return self.exchange(keys, lambda rows: ["MGET", *pick(keys, rows)])
 
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
@@ -137,24 +139,29 @@ class RedisStore:
         seqs, expiries = np.asarray(before, "<u8"), _expiries(expiry_ms)
 
         def command(rows: Rows) -> Command:
-            named, new, expiry = _pick(keys, rows), _pick(blobs, rows), b"".join(_pick(expiries, rows))
+            named, new, expiry = pick(keys, rows), pick(blobs, rows), b"".join(pick(expiries, rows))
             return ["EVALSHA", COMMIT_SHA, len(named), *named, expiry, seqs[rows].tobytes(), *new]
 
-        return [flag == WRITTEN for flag in self._exchange(keys, command)]
+        return [flag == WRITTEN for flag in self.exchange(keys, command)]
 
     def seqs(self, keys: Sequence[bytes]) -> list[int]:
         """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is of another type."""
 
         def command(rows: Rows) -> Command:
-            named = _pick(keys, rows)
+            named = pick(keys, rows)
             return ["EVAL", SEQS, len(named), *named]
 
-        return [int.from_bytes(seq, "little") for seq in self._exchange(keys, command)]
+        return [int.from_bytes(seq, "little") for seq in self.exchange(keys, command)]
 
     def call(self, *words: bytes | str | int) -> Any:
         """One command and its answer, for what lies beside the records."""
         with explained(self.address), self._noticing_loss():
             return _call(self._ready(), list(words))
+
+    def scan(self, stem: bytes) -> Iterator[bytes]:
+        """The keys that begin with `stem`, while others may write; one may come twice."""
+        with explained(self.address), self._noticing_loss():
+            yield from self._ready().scan_iter(match=stem.decode().translate(GLOB) + "*", count=SCANNED)
 
     def servers(self) -> tuple[Server, ...]:
         """All primaries, as they are now."""
@@ -179,7 +186,7 @@ class RedisStore:
         if client is not None:
             client.close()
 
-    def _exchange(self, keys: Sequence[bytes], command: Callable[[Rows], Command]) -> list[Any]:
+    def exchange(self, keys: Sequence[bytes], command: Callable[[Rows], Command]) -> list[Any]:
         """Send `command` of each group of keys; what was answered for each key."""
         answers: list[Any] = [None] * len(keys)
         with explained(self.address), self._noticing_loss():
@@ -240,7 +247,7 @@ def _routes(client: Client, keys: Sequence[bytes]) -> Routes:
     return routes
 
 
-def _pick(values: Sequence[bytes], rows: Rows) -> Sequence[bytes]:
+def pick(values: Sequence[T], rows: Rows) -> Sequence[T]:
     return values[rows] if isinstance(rows, slice) else [values[i] for i in rows]
 
 

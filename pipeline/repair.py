@@ -1,11 +1,12 @@
 """Records that the store has lost or that are older than the log, rebuilt from the log, bit for bit.
 
 Every record is retraced as `reconcile` does it; only those that are not right are written, each over the very bytes
-that were read. The log is read before the records: what is written meanwhile is ahead of it, never behind. Memory: the log's, and one piece of the retracing.
+that were read. The log is read before the records: what is written meanwhile is ahead of it, never behind.
+Memory: the log's, and one piece of the retracing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.comparison import EXAMPLES, wrong_rows
 from pipeline.damage import RIGHT, Finding, Implied, judge
 from pipeline.history import Progress, quiet
 from pipeline.log import Log
+from pipeline.overwriting import replace
 from pipeline.redis_store import RedisStore
 from pipeline.retrace import Engines, Other, Retraced, retrace, retrace_other
 from pipeline.store import expiries_ms, record_keys
@@ -91,11 +93,13 @@ class Repair:
         log = self.log.take(slice(piece.first, piece.first + len(piece.seq)))
         wrong = wrong_rows(piece, log, len(self.use_case.features))
         is_wrong = np.logical_or.reduce(list(wrong.values()))
-        return implied(piece.records, log.texts("customer"), log.seq, piece.seq, is_wrong)
+        ids, made_us = log.texts("customer"), log.times_us("assessed_at")
+        return implied(piece.records, ids, log.seq, piece.seq, made_us, is_wrong)
 
     def implied_of_other(self, entity: str, other: Other) -> dict[str, Implied]:
         logged, ids = self.log.other_seqs(entity), self.log.other_ids(entity)
-        return implied(other.records, ids, logged, other.seq, logged != other.seq)
+        made_us = self.log.times_us("assessed_at")
+        return implied(other.records, ids, logged, other.seq, made_us, logged != other.seq)
 
     def mend(self, entity: str, records: Mapping[str, Implied]) -> None:
         ids = list(records)
@@ -122,17 +126,16 @@ class Repair:
 
     def rebuild(self, entity: str, wrong: Sequence[tuple[bytes, bytes | None, bytes | None]]) -> None:
         keys, seen, blobs = (list(column) for column in zip(*wrong, strict=True))
-        expiry_ms = [expiries_ms(self.use_case)[entity]] * len(keys)
-        written = self.store.replace(keys, seen, blobs, expiry_ms)
+        written = replace(self.store, keys, seen, blobs, expiries_ms(self.use_case)[entity])
         self.counts[entity]["rebuilt"] += sum(written)
         self.counts[entity]["changed"] += len(written) - sum(written)
 
-    def look_at_unlogged(self, entity: str, known: frozenset[str] | set[str] | object) -> None:
+    def look_at_unlogged(self, entity: str, known: Container[str]) -> None:
         """Records of ids that the log does not know are left alone, but for those that nobody can read."""
         stem = self.keys(entity, [""])[0]
         waiting: list[bytes] = []
         for key in self.store.scan(stem):
-            if key[len(stem) :].decode(errors="replace") not in known:  # type: ignore[operator]
+            if key[len(stem) :].decode(errors="replace") not in known:
                 waiting.append(key)
             if len(waiting) == GROUP:
                 self.look_at(entity, stem, waiting)
@@ -179,17 +182,22 @@ def implied(
     ids: Sequence[str],
     logged: NDArray[np.int64],
     retraced: NDArray[np.int64],
+    made_us: NDArray[np.int64],
     is_wrong: NDArray[np.bool_],
 ) -> dict[str, Implied]:
     """What the log implies for each record; row i of the log is of the record `ids[i]`."""
     wrong = {ids[row] for row in np.flatnonzero(is_wrong).tolist()}
     numbers: dict[str, dict[int, int]] = {id: {} for id in wrong}
-    for row in rows_of(ids, wrong):
+    for row in [row for row, id in enumerate(ids) if id in wrong] if wrong else []:
         numbers[ids[row]][int(retraced[row])] = int(logged[row])
+    written_us = latest(ids, made_us)
     return {
-        id: Implied(blob, exact=id not in wrong, numbers=numbers.get(id, {})) for id, blob in records.items()
+        id: Implied(blob, id not in wrong, numbers.get(id, {}), written_us.get(id))
+        for id, blob in records.items()
     }
 
 
-def rows_of(ids: Sequence[str], wanted: set[str]) -> Iterator[int]:
-    return (row for row, id in enumerate(ids) if id in wanted) if wanted else iter(())
+def latest(ids: Sequence[str], times_us: NDArray[np.int64]) -> dict[str, int]:
+    """The latest time of each id."""
+    order = np.argsort(times_us, kind="stable").tolist()
+    return dict(zip([ids[row] for row in order], times_us[order].tolist(), strict=True))
