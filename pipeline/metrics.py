@@ -16,6 +16,7 @@ PROMPT_S = 0.1  # of an answer of the REST service: the objective is about those
 REASONS = ("undecodable", "invalid", "unknown_type", "from_future", "too_late")
 STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
 PARTS = ("redis", "pubsub", "bigquery")
+CLOSINGS = ("crowded", "unread")
 DRIFTED = ("score", "features")
 LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, IN_TIME_S, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0)
 STAGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
@@ -171,6 +172,15 @@ AUDIT_MISSING = _counter(
     "Requests that left no record: as many as there may be waited.",
     in_beam=False,
 )
+CONNECTIONS = _gauge("api-connections", "connections", "Open connections of callers.", in_beam=False)
+CLOSED = _counter(
+    "api-closed",
+    "connections",
+    "Connections ended by the service: one more came than there may be, or an answer was left unread.",
+    "reason",
+    CLOSINGS,
+    in_beam=False,
+)
 
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
@@ -191,11 +201,23 @@ OF_JOB = (
     OLDEST,
     *_OF_BOTH,
 )
-OF_SERVICE = (REQUESTS, SLOW, LATENCY, IN_FLIGHT, AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *_OF_BOTH)
+OF_SERVICE = (
+    REQUESTS,
+    SLOW,
+    LATENCY,
+    IN_FLIGHT,
+    CONNECTIONS,
+    CLOSED,
+    AUDIT_WAITING,
+    AUDIT_OLDEST,
+    AUDIT_MISSING,
+    *_OF_BOTH,
+)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, WAITING,
     BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
+    CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,
 )  # fmt: skip
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

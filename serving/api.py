@@ -15,7 +15,7 @@ from serving.answers import Assessment, ModelInUse
 from serving.auditing import Audited, entry_of
 from serving.batching import Batcher
 from serving.document import request_body
-from serving.failures import DEADLINE_S, PROBLEMS, TooLarge, handlers
+from serving.failures import DEADLINE_S, PROBLEMS, handlers
 from serving.guard import Guard
 from serving.observing import Observed
 from serving.overrides import author_of, refuse_over
@@ -24,7 +24,6 @@ from serving.service import Service
 from serving.settings import ANONYMOUS
 from serving.standing import Standing
 
-MOST_BODY_BYTES = 1 << 20  # the job takes no larger event
 MOST_AT_ONCE = 500  # events of a batch: some milliseconds
 PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty milliseconds on Google Cloud
 # FastAPI would tell paths and messages of errors, which may name customers; what may be told is in observing.py.
@@ -144,7 +143,7 @@ async def event_in(
     reasons: bool = False, features: bool = False,
 ) -> own.Request:  # fmt: skip
     """The event in the body of a request, in the name of its caller; its audit entry tells of it. Raises BadEvent."""
-    body, parent, entry = await body_of(request), parent_of(request.headers), entry_of(request.scope)
+    body, parent, entry = await request.body(), parent_of(request.headers), entry_of(request.scope)
     caller = entry.caller or ANONYMOUS
     event = service.request(event_type, body, event_time, parent, reasons, features, caller)
     entry.customer, entry.event_id = event.customer, event.event_id
@@ -182,16 +181,6 @@ async def in_time(work: Awaitable[Found]) -> Found:
     """Raises TimeoutError. A thread that is at work is not waited for."""
     async with asyncio.timeout(DEADLINE_S):
         return await work
-
-
-async def body_of(request: Request) -> bytes:
-    """Raises TooLarge before all of it is here."""
-    found = bytearray()
-    async for part in request.stream():
-        found += part
-        if len(found) > MOST_BODY_BYTES:
-            raise TooLarge(f"found more than {MOST_BODY_BYTES} bytes; an event has some hundred")
-    return bytes(found)
 
 
 def health(service: Service) -> APIRouter:

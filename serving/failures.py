@@ -30,14 +30,9 @@ OURS = "tell who runs this service"
 logger = logging.getLogger(__name__)
 
 
-class TooLarge(Exception):
-    """The body is larger than any event."""
-
-
 # error -> (status, title, what to add)
 FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     BadEvent: (422, "The event cannot be used", ""),
-    TooLarge: (413, "The body is too large", ""),
     ClientDisconnect: (400, "The caller has gone", ""),
     Refused: (401, "Who are you?", ""),
     Forbidden: (403, "You may not do this", ""),
@@ -51,13 +46,12 @@ FAILURES: dict[type[Exception], tuple[int, str, str]] = {
 }
 HEADERS = {
     401: {"www-authenticate": "Bearer"},
-    413: {"connection": "close"},  # or the rest of the body would have to be read
     503: {"retry-after": "1"},
 }
 # For the OpenAPI document.
 PROBLEMS = {
     status: {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
-    for status in sorted({status for status, *_ in FAILURES.values()} | {404})
+    for status in sorted({status for status, *_ in FAILURES.values()} | {404, 408, 413, 415, 431})
 }
 
 

@@ -55,6 +55,12 @@ def count(status: int, spent_s: float) -> None:
     tally(metrics.LATENCY, spent_s)
 
 
+def count_refusal(status: int) -> None:
+    """Count a request that was refused before it was whole; it has no time of an answer."""
+    progress.counts[key(metrics.REQUESTS, str(status))] += 1
+    progress.counts[key(metrics.SLOW)] += status >= 500
+
+
 def parent(scope: Any) -> str:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return tracing.parent_of(headers)

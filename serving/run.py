@@ -2,11 +2,13 @@
 
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from tempfile import TemporaryFile
 
 import uvicorn
@@ -23,12 +25,15 @@ from pipeline.topics import topic_path
 from pipeline.warmth import Warmth
 from serving.access import Gate
 from serving.api import app
+from serving.connections import Connection, Crowd
 from serving.service import Service
 from serving.settings import Settings
 
 CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 35
 KEEP_ALIVE_S = 620  # longer than Google's load balancers, 600 s: who closes first may lose a request
+CONNECTIONS = 2  # for each request in flight: as many wait as are answered
+OTHER_FILES = 200  # open ones beside connections of callers: Redis, Pub/Sub, libraries
 SWITCH_S = 0.0005  # a thread that comes back from Redis or ONNX waits this long for the one in Python; by default 5 ms
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -50,7 +55,7 @@ def run(settings: Settings) -> None:
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
         logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
-        serve(app(service, gate, settings.most_in_flight), settings)
+        server(app(service, gate, settings.most_in_flight), settings).run()
 
 
 def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], object]]:
@@ -61,6 +66,7 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
         "Redis": lambda: check_store(settings),
         f"topic {topic}": lambda: Publisher().check(topic),
         f"port {settings.port}": lambda: check_port(settings.host, settings.port),
+        "open files": lambda: allow_files(CONNECTIONS * settings.most_in_flight + OTHER_FILES),
     }
     if settings.metrics_port:
         port = settings.metrics_port
@@ -101,6 +107,15 @@ def check_port(host: str, port: int) -> None:
         pass
 
 
+def allow_files(needed: int) -> None:
+    """Raise this process's limit of open files if it is lower than needed. Raises OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OSError(f"found a limit of {hard}, expected {needed}: raise it, or lower --most-in-flight")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 @contextmanager
 def telling(settings: Settings, service: Service) -> Iterator[None]:
     """Metrics for Prometheus, if somebody wants them."""
@@ -122,11 +137,12 @@ def ending_quietly() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def serve(application: object, settings: Settings) -> None:
-    """Until the end; what is in flight is answered. Paths may name customers, so requests are not logged."""
-    config = uvicorn.Config(
-        application, host=settings.host, port=settings.port, root_path=settings.root_path,
-        access_log=False, log_config=None, server_header=False,
+def server(application: object, settings: Settings) -> uvicorn.Server:
+    """The server; what is in flight is answered when it ends. Paths may name customers, so requests are not logged."""
+    crowd = Crowd(CONNECTIONS * settings.most_in_flight)
+    return uvicorn.Server(uvicorn.Config(
+        application, host=settings.host, port=settings.port, root_path=settings.root_path,  # type: ignore[arg-type]
+        http=partial(Connection, crowd=crowd), ws="none",  # type: ignore[arg-type]
+        access_log=False, log_config=None, server_header=False, proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=END_S, lifespan="on",
-    )  # fmt: skip
-    uvicorn.Server(config).run()
+    ))  # fmt: skip

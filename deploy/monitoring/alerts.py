@@ -13,6 +13,7 @@ from deploy.monitoring.language import Place
 from pipeline.metrics import (
     AUDIT_MISSING,
     AUDIT_OLDEST,
+    CLOSED,
     CONFLICTS,
     DRIFT,
     DRIFT_CHECKS,
@@ -98,6 +99,9 @@ ALERTS = (
     Alert("AuditMissing", Severity.PAGE,
           "The audit trail is full: events leave no record in it, and nobody may look at a customer.", 0,
           lambda q: f"{q.rate(AUDIT_MISSING, '10m')} > 0"),
+    Alert("CallersCrowd", Severity.TICKET,
+          "The REST service ends connections of callers, as there are too many or their answers stay unread.", 10,
+          lambda q: f"{q.rate(CLOSED, '10m')} > 0"),
     Alert("Stalled", Severity.PAGE,
           f"The oldest event has waited for more than {STALLED_S // 60} minutes: too little is assessed.", 2,
           lambda q: f"{q.latest(OLDEST)} > {STALLED_S}"),

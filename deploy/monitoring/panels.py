@@ -107,6 +107,8 @@ PANELS = (
     Panel("REST service: oldest record of the audit trail that waits", "s", lines(age=latest(m.AUDIT_OLDEST))),
     Panel("REST service: requests an hour without a record in the audit trail", "short",
           lines(requests=rate(m.AUDIT_MISSING, HOUR_S))),
+    Panel("REST service: open connections, of all pods", "short", lines(open=latest(m.CONNECTIONS, "sum"))),
+    Panel("REST service: connections ended early a second, by reason", "short", (("{reason}", by_label(m.CLOSED)),)),
     Panel("Messages of a batch", "short", spread(m.BATCH)),
     Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
 )  # fmt: skip

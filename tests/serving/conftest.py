@@ -13,13 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from export.bundle import promote, save
 from features.events import to_json
 from features.times import rfc3339
 from serving.access import Gate
 from serving.api import app
+from serving.run import server
 from serving.service import Service
 from serving.settings import Settings
 from tests.pipeline.broker import PROJECT, Broker, broker_of
@@ -96,20 +96,17 @@ def serving(settings: Settings) -> Serving:
             gate.check()
             gate.start()
         made = app(service, gate, told.most_in_flight)
-        config = uvicorn.Config(
-            made, host=told.host, port=told.port, root_path=told.root_path, log_config=None, lifespan="on"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
+        running = server(made, told)
+        thread = threading.Thread(target=running.run)
         thread.start()
         try:
-            wait_for(lambda: server.started)
+            wait_for(lambda: running.started)
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
             url = f"http://127.0.0.1:{told.port}"
             with httpx.Client(base_url=url, timeout=30, limits=limits) as client:
                 yield Served(told, service, client)
         finally:
-            server.should_exit = True
+            running.should_exit = True
             thread.join()
 
     return start
