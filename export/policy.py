@@ -150,6 +150,13 @@ def _set_level(status: Any, level: int, now_us: int) -> None:
 
 
 @njit(cache=True)
+def _begin(status: Any) -> None:
+    """The first event of a record finds nothing, also where the record before it was forgotten."""
+    status.level, status.since_us, status.streak, status.recommendation = 0, 0, 0, 0
+    status.cooldown_until_us, status.override_level, status.override_until_us = 0, 0, 0
+
+
+@njit(cache=True)
 def _override(status: Any, level: int, until_us: int, now_us: int) -> None:
     """A human's word: it replaces what the machine recommended and the cooldown."""
     _set_level(status, level, now_us)
@@ -216,6 +223,8 @@ def _walk(rules: _Rules, status: Any, record: Any, score: Any, time_us: Any, evi
         if not applied[i] or record[i] < 0:
             continue
         own = status[record[i]]
+        if evidence[i] == 1:
+            _begin(own)
         word, until = (level[i], until_us[i]) if len(level) else (NO_OVERRIDE, 0)
         before = own.level
         change = _apply(rules, own, score[i], time_us[i], evidence[i], word, until, recent_us)
@@ -240,7 +249,8 @@ def decide(
     """Judge n events in arrival order; `status` (features.record.STATUS [r]) is changed in place.
 
     `record` is the row of `status` (-1: none), `score` NaN where there is none, `evidence` the subject's
-    events so far. Only `applied` events count, scored or not; others (duplicates, refused) get outcome 0.
+    events so far, this one included: with the first of them its status begins anew. Only `applied` events
+    count, scored or not; others (duplicates, refused) get outcome 0.
     `overrides` are level (NO_OVERRIDE: no override) and expiry. Recommendations made here count against the
     breaker within this call; the caller's own goes on with `breaker.after(...)` once they are committed.
     Returns uint8[n]: bits 0-1 level before, 2-3 level after, 4-6 change.

@@ -83,9 +83,14 @@ class Record:
     lasting: tuple[Lasting, ...]
     tiles: tuple[Tile, ...]
 
+    @property
+    def events(self) -> int:
+        """How many events it has counted, since it was last forgotten."""
+        return self.evicted + len(self.ring)
+
 
 def seq_of(blob: bytes) -> int:
-    """Number of events applied to a packed record; the version for compare-and-set."""
+    """Number of the latest event applied to a packed record; the version for compare-and-set."""
     return int.from_bytes(blob[codec.SEQ_AT : codec.SEQ_AT + 8], "little")
 
 

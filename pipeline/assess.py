@@ -210,7 +210,7 @@ def _decide(engine: Engine, batch: Batch, subject: Advanced, score: NDArray[np.f
         batch.arrivals[batch.use_case.subject].record,
         score,
         batch.time_us,
-        evidence=subject.seq,
+        evidence=subject.events,
         applied=subject.disposition == Disposition.APPLIED,
         overrides=batch.override,
         breaker=engine.breaker,

@@ -148,5 +148,5 @@ def difference(stored: bytes | None, expected: bytes) -> str:
         return "not in the store"
     if stored[SEQ] != expected[SEQ]:
         numbers = [int.from_bytes(record[SEQ], "little") for record in (stored, expected)]
-        return f"found {numbers[0]} events in the record, expected {numbers[1]}"
+        return f"found event number {numbers[0]} as the record's latest, expected {numbers[1]}"
     return f"found {len(stored)} bytes, expected {len(expected)}, of which some differ"

@@ -170,7 +170,7 @@ def _step(
     score[scored] = engine.scorer.score(columns[scored])
     outcome = decide(
         engine.policy, subject.status, batch.arrivals[name].record, score, batch.time_us,
-        evidence=subject.seq, applied=applied, overrides=batch.override, breaker=breaker,
+        evidence=subject.events, applied=applied, overrides=batch.override, breaker=breaker,
     )  # fmt: skip
     subject.remember(score, outcome)
     score[known], outcome[known] = subject.seen_score[known], subject.seen_outcome[known]

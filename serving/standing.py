@@ -53,7 +53,7 @@ def standing(use_case: UseCase, customer: str, blob: bytes) -> Standing:
     override_us = int(status["override_until_us"])
     return Standing(
         customer=customer,
-        events=record.seq,
+        events=record.events,
         level=Level(int(status["level"])).name,
         since=_time(int(status["since_us"])),
         recommendation=Recommendation(int(status["recommendation"])).name,

@@ -45,6 +45,7 @@ class _Said(NamedTuple):
     original: NDArray[np.int32]
     seen_score: NDArray[np.float32]
     seen_outcome: NDArray[np.uint8]
+    events: NDArray[np.int64]
 
 
 class _Places(NamedTuple):
@@ -89,6 +90,7 @@ def _said(events: int) -> _Said:
         original=np.full(rows, -1, np.int32),
         seen_score=np.full(rows, np.nan, np.float32),
         seen_outcome=np.zeros(rows, np.uint8),
+        events=np.zeros(rows, np.int64),
     )
 
 
@@ -122,7 +124,8 @@ class Advanced:
     original: NDArray[np.int32]  # [n] index of the first arrival, for duplicates within the batch; else -1
     seen_score: NDArray[np.float32]  # [n] stored outcome of duplicates known from the record
     seen_outcome: NDArray[np.uint8]  # [n]
-    status: NDArray[np.void]  # [r] record.STATUS, for the policy to change in place
+    events: NDArray[np.int64]  # [n] events of the record's present life up to this one; 0: not in it
+    status: NDArray[np.void]  # [r] record.STATUS as it was read, for the policy to change in place
     before: NDArray[np.int64]  # [r] seq as read; 0: there was no record
     after: NDArray[np.int64]  # [r] seq now; unchanged: nothing to write
     _has_status: bool

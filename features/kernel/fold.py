@@ -15,6 +15,7 @@ from features.kernel.codec import (
 from features.kernel.columns import fill
 from features.kernel.compiled import compiled, inlined, outermost
 from features.kernel.figures import read_vector
+from features.kernel.lives import begin, is_over, is_too_old
 from features.kernel.ring import INEXACT, end_of, evict, find, fold, insert, is_too_late
 from features.kernel.tables import (
     ANSWER_ORIGIN,
@@ -25,9 +26,11 @@ from features.kernel.tables import (
     COLUMN,
     DISPOSITION,
     DISTINCTS,
+    EVICTED,
     EXACT,
     F_STAGED,
     F_VALUES,
+    FORGET_US,
     FRESH,
     IS_SUBJECT,
     LENGTH,
@@ -121,13 +124,16 @@ def _apply_too_late(p, w, f, row):
 
 @inlined
 def _take(p, w, f, row):
-    """The staged event: known, too late, or new."""
+    """The staged event: known, too late, or new; the first of a new life if the record is forgotten."""
+    time = w[RING_TIME + STAGED]
+    if is_over(p, w, time):
+        begin(p, w, time)
     w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], w[EXACT] = ABSENT, 0, -1, 0, 1
     f[ANSWER_SCORE] = np.nan
     found = find(w, w[RING_KEY + STAGED])
     if found >= 0:
         _answer_duplicate(p, w, f, found, row)
-    elif is_too_late(p, w, w[RING_TIME + STAGED]):
+    elif is_too_late(p, w, time) or is_too_old(p, w, time):
         _apply_too_late(p, w, f, row)
     else:
         _apply(p, w, f, row)
@@ -157,6 +163,8 @@ def _answer(w, f, said, j):
         w[ANSWER_OUTCOME],
         f[ANSWER_SCORE],
     )
+    numbers_before = w[SEQ] - w[EVICTED] - w[LENGTH]  # of former lives
+    said.events[j] = w[ANSWER_SEQ] - numbers_before if w[ANSWER_SEQ] else 0
 
 
 @compiled
@@ -179,11 +187,16 @@ def advance_all(
     starts_at = np.zeros(2, np.int64)
     at = 0
     for r in range(len(starts) - 1):
-        if read_at[r] == read_at[r + 1]:
+        is_new = read_at[r] == read_at[r + 1]
+        if is_new:
             clear(p, w)
         else:
             unpack(p, w, f, read, read_at[r])
         known.before[r] = w[SEQ]
+        if p[IS_SUBJECT]:
+            known.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
+        if p[FORGET_US] and is_new and starts[r] < starts[r + 1]:
+            begin(p, w, arrivals.time_us[starts[r]])
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
             _take(p, w, f, raw[order[j]])
@@ -192,7 +205,6 @@ def advance_all(
         known.after[r], written_at[r] = w[SEQ], at
         at = pack(p, w, f, written, at, starts_at)
         if p[IS_SUBJECT]:
-            known.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
             _note_places(w, places, starts_at[0], starts_at[1])
     written_at[len(starts) - 1] = at
 

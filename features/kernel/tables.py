@@ -45,13 +45,13 @@ TILES, SUMS = 0, 1
 
 # --- places in p: sizes, then where each table starts -------------------------------------------------
 (
-    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, TRACKS, CELLS, SKETCHES,
-    TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
+    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, FORGET_US, TRACKS, CELLS,
+    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
     LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
     TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
     W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_CELL, F_VALUES, F_VERSION, F_STAGED,
     F_FIGURES, F_EVER, F_CELL, PLACES,
-) = range(45)  # fmt: skip
+) = range(46)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
@@ -139,6 +139,7 @@ def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
         SOURCES: plan.sources,
         IS_SUBJECT: int(plan.is_subject),
         LATENESS_US: plan.lateness_us,
+        FORGET_US: plan.forget_us,
         TRACKS: len(listed[TRACK_SPAN]),
         CELLS: len(listed[CELL_TRACK]),
         SKETCHES: sum(row >= 0 for row in listed[TRACK_SKETCH]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features import kernel, record
 from features.kernel import Disposition
-from features.plan import EntityPlan
+from features.plan import Arrivals, EntityPlan
 from tests.features.histories import Case, arrivals, batches
 from tests.features.oracle import Answer, Event
 
@@ -25,9 +25,10 @@ class Told(NamedTuple):
     raw: NDArray[np.float64]
     seq: list[int]
     exact: list[bool]
+    events: list[int]
 
     def answers(self) -> list[Answer]:
-        rows = zip(self.disposition, self.raw.tolist(), self.seq, self.exact, strict=True)
+        rows = zip(self.disposition, self.raw.tolist(), self.seq, self.exact, self.events, strict=True)
         return [Answer(*row) for row in rows]
 
 
@@ -53,8 +54,7 @@ class Driver:
         advanced = kernel.advance(self.plan, read, batch)
         applied = advanced.disposition == Disposition.APPLIED
         if self.plan.is_subject:
-            np.add.at(advanced.status["streak"], batch.record[applied], 1)
-            np.maximum.at(advanced.status["since_us"], batch.record[applied], batch.time_us[applied])
+            self.judge(batch, advanced, np.flatnonzero(applied))
         score = np.where(applied, [score_of(e) for e in events], JUNK_SCORE).astype(np.float32)
         outcome = np.where(applied, [outcome_of(e) for e in events], JUNK_OUTCOME).astype(np.uint8)
         advanced.remember(score, outcome)
@@ -62,6 +62,15 @@ class Driver:
         if commit:
             self.blobs.update(zip(batch.ids, advanced.blobs(), strict=True))
         return advanced
+
+    def judge(self, batch: Arrivals, advanced: kernel.Advanced, applied: NDArray[np.intp]) -> None:
+        """As the policy: a status begins anew with the first event that its record counts."""
+        for i in applied:
+            status = advanced.status[batch.record[i] : batch.record[i] + 1]
+            if advanced.events[i] == 1:
+                status[:] = 0
+            status["streak"] += 1
+            status["since_us"] = np.maximum(status["since_us"], batch.time_us[i])
 
     def check(self, read: Sequence[bytes | None], advanced: kernel.Advanced) -> None:
         """What holds for every record of every batch."""
@@ -84,6 +93,7 @@ def joined(batches: Iterable[kernel.Advanced]) -> Told:
         np.concatenate([a.raw for a in said]),
         [int(s) for a in said for s in a.seq],
         [bool(x) for a in said for x in a.exact],
+        [int(e) for a in said for e in a.events],
     )
 
 

@@ -25,6 +25,7 @@ YEAR = 365 * DAY
 
 HOPS = (1, 7 * SECOND, MINUTE, 5 * MINUTE, HOUR, 6 * HOUR, DAY)
 HOPS_A_WINDOW = (1, 2, 5, 12, 24, 28, 90)
+FORGET = (0, 0, 0, SECOND, 2 * HOUR, 40 * DAY, 2 * YEAR)
 LATENESS = (0, SECOND, HOUR, HOUR, HOUR, 3 * DAY)
 PACES = (0, 1, SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 7 * MINUTE, HOUR, HOUR, DAY, 40 * DAY)
 GAPS = (0, 0, HOUR, 31 * DAY, YEAR, 60 * YEAR)
@@ -103,6 +104,7 @@ def plans(draw: st.DrawFn, is_subject: bool | None = None) -> EntityPlan:
         outputs=tuple(outputs),
         is_subject=draw(st.booleans()) if is_subject is None else is_subject,
         lateness_us=draw(st.sampled_from(LATENESS)),
+        forget_us=draw(st.sampled_from(FORGET)),
     )
 
 

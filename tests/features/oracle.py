@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     raw: list[float]
     seq: int
     exact: bool
+    events: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class Applied:
 
 @dataclass
 class Memory:
-    """All that one entity was told."""
+    """All that one entity was told in its present life, whose numbers follow `begun_at`."""
 
+    begun_at: int = 0
     applied: list[Applied] = field(default_factory=list)
     ring: list[Applied] = field(default_factory=list)  # in (time, seq) order
     floor_us: int | None = None  # time of the latest evicted event
@@ -135,19 +137,33 @@ class Oracle:
     def arrive(self, event: Event) -> Answer:
         if event.entity is None:
             return Answer("absent", self.no_vector, 0, True)
-        memory = self.memories.setdefault(event.entity, Memory())
+        memory = self.memories[event.entity] = self.remembered(event.entity, event.time_us)
         known = next((i for i in memory.ring if i.event.key == event.key), None)
         if known:
             exact = self.recomputable(memory, known)
             return self.answer(memory, "duplicate", known, event.scored, exact)
         too_late = self.is_too_late(memory, event.time_us)
-        if too_late and self.plan.is_subject:
+        too_old = bool(self.plan.forget_us) and event.time_us < self.newest_us(memory) - self.plan.forget_us
+        if self.plan.is_subject and (too_late or too_old):
             return Answer("too_late", self.no_vector, 0, True)
-        applied = Applied(event, len(memory.applied) + 1, too_late)
+        applied = Applied(event, memory.begun_at + len(memory.applied) + 1, too_late)
         self.apply(memory, applied)
         answer = self.answer(memory, "folded" if too_late else "applied", applied, event.scored, True)
         self.evict(memory)
         return answer
+
+    def remembered(self, entity: str, now_us: int) -> Memory:
+        """What is remembered of the entity; nothing after a silence of more than `forget_us`."""
+        memory = self.memories.get(entity)
+        if not self.plan.forget_us:
+            return memory or Memory()
+        if memory and now_us <= self.newest_us(memory) + self.plan.forget_us:
+            return memory
+        latest = max((i.seq for i in memory.applied), default=0) if memory else 0
+        return Memory(begun_at=max(latest, now_us))
+
+    def newest_us(self, memory: Memory) -> float:
+        return max((i.event.time_us for i in memory.applied), default=-math.inf)
 
     def is_too_late(self, memory: Memory, time_us: int) -> bool:
         """At or before what has left the ring, or it would leave the ring at once."""
@@ -188,7 +204,7 @@ class Oracle:
 
     def answer(self, memory: Memory, said: str, e: Applied, scored: bool, exact: bool) -> Answer:
         raw = self.vector(memory, e) if scored and exact else self.no_vector
-        return Answer(said, raw, e.seq, exact)
+        return Answer(said, raw, e.seq, exact, e.seq - memory.begun_at)
 
     def vector(self, memory: Memory, e: Applied) -> list[float]:
         outputs = [statistic(self.plan, output, e, memory.applied) for output in self.plan.outputs]

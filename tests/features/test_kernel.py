@@ -54,6 +54,7 @@ def check_against_oracle(case: Case, told: Told) -> None:
     answers = [oracle.arrive(event) for event in case.events]
     assert told.disposition == [answer.disposition for answer in answers]
     assert told.seq == [answer.seq for answer in answers]
+    assert told.events == [answer.events for answer in answers]
     assert told.exact == [answer.exact for answer in answers]
     expected = np.array([answer.raw for answer in answers]).reshape(told.raw.shape)
     folded = np.array(told.disposition) == "folded"
@@ -194,7 +195,7 @@ def test_delivering_again_changes_nothing(case: Case, sizes: list[int], rng: Ran
 def test_a_duplicate_has_the_vector_it_had_at_first(case: Case, sizes: list[int]) -> None:
     told = drive(case, sizes)[1]
     first: dict[tuple[str | None, int], bytes] = {}
-    for event, said, raw, seq, exact in zip(case.events, *told, strict=True):
+    for event, said, raw, seq, exact, _ in zip(case.events, *told, strict=True):
         if said == "applied":
             first[event.entity, seq] = bits(raw)
         if said == "duplicate" and exact:

@@ -37,7 +37,7 @@ def rebuilt(
     score[batch.scored] = engine.scorer.score(found[batch.scored])
     outcome = decide(
         engine.policy, subject.status, batch.arrivals[use_case.subject].record, score, batch.time_us,
-        subject.seq, np.ones(len(events), np.bool_), batch.override,
+        subject.events, np.ones(len(events), np.bool_), batch.override,
     )  # fmt: skip
     subject.remember(score, outcome)
     blobs = {
