@@ -22,8 +22,12 @@ from features import kernel
 from features.kernel import Disposition, fold
 from features.plan import EVER, Output, Statistic
 from tests.features import golden
-from tests.features.driving import Driver, Told, drive, outcome_of, score_of
+from tests.features.driving import Driver, Told, drive, joined, outcome_of, score_of
 from tests.features.histories import (
+    DAY,
+    HOUR,
+    SECOND,
+    YEAR,
     Case,
     arrivals,
     batch_sizes,
@@ -169,9 +173,17 @@ def test_a_duplicate_tells_its_outcome_or_its_original(case: Case, sizes: list[i
                 assert said.original[i] == -1
 
 
+def present_life(case: Case, told: Told, entity: str) -> dict[int, Event]:
+    """The events of the entity that its record still counts, by number."""
+    own = {seq: event for (who, seq), event in applied_events(case, told).items() if who == entity}
+    rows = zip(case.events, told.seq, told.events, strict=True)
+    began = max(seq for event, seq, events in rows if event.entity == entity and events == 1)
+    return {seq: event for seq, event in own.items() if seq >= began}
+
+
 def newest_in_time(case: Case, told: Told, entity: str) -> list[Event]:
     """The events that are in the ring for certain."""
-    own = [(e.time_us, seq, e) for (who, seq), e in applied_events(case, told).items() if who == entity]
+    own = [(event.time_us, seq, event) for seq, event in present_life(case, told, entity).items()]
     return [event for *_, event in sorted(own)[-64:]]
 
 
@@ -251,13 +263,76 @@ def test_crashes_leave_the_records_that_a_quiet_day_leaves(case: Case, fates: li
 @given(cases(is_subject=True), batch_sizes)
 def test_status_is_kept_as_the_policy_left_it(case: Case, sizes: list[int]) -> None:
     driver, told = drive(case, sizes)
-    new = applied_events(case, told)
     probe = arrivals(case.plan, case.attribute_source, case.events)
     read = kernel.advance(case.plan, [driver.blobs[entity] for entity in probe.ids], probe).status
     for entity, status in zip(probe.ids, read, strict=True):
-        own = [event.time_us for (who, _), event in new.items() if who == entity]
+        own = [event.time_us for event in present_life(case, told, entity).values()]
         assert status["streak"] == len(own)
         assert status["since_us"] == max([0, *own])
+
+
+# Forgetting.
+
+
+def forgetful(is_subject: bool | None = None) -> st.SearchStrategy[Case]:
+    """Histories with silences that are longer than records are kept, some after 1970 and some long before."""
+
+    def pausing(case: Case, forget_us: int) -> Case:
+        return replace(case, plan=replace(case.plan, forget_us=forget_us))
+
+    pauses = st.sampled_from((SECOND, 2 * HOUR, 40 * DAY))
+    return st.builds(pausing, cases(is_subject, nasty=True, altered=False), pauses)
+
+
+@examples(40)
+@given(forgetful(is_subject=True), batch_sizes, batch_sizes)
+def test_a_subjects_event_is_never_counted_twice_in_whatever_life(
+    case: Case, sizes: list[int], others: list[int]
+) -> None:
+    driver, told = drive(case, sizes)
+    counted = [
+        (event.entity, event.key)
+        for event, disposition in zip(case.events, told.disposition, strict=True)
+        if disposition == "applied"
+    ]
+    assert len(counted) == len(set(counted))
+    before = dict(driver.blobs)
+    assert set(driver.tell(case.events, others).disposition) <= {"absent", "duplicate", "too_late"}
+    assert driver.blobs == before
+
+
+@examples(40)
+@given(forgetful(), batch_sizes)
+def test_numbers_rise_from_life_to_life(case: Case, sizes: list[int]) -> None:
+    told = drive(case, sizes)[1]
+    latest: dict[str | None, int] = {}
+    for event, disposition, seq in zip(case.events, told.disposition, told.seq, strict=True):
+        if disposition in ("applied", "folded"):
+            assert seq > latest.get(event.entity, 0)
+            latest[event.entity] = seq
+
+
+@examples(40)
+@given(forgetful(), batch_sizes)
+def test_a_store_may_drop_what_the_kernel_has_forgotten(case: Case, sizes: list[int]) -> None:
+    """Expired or not, before each batch: the same bytes and the same bits."""
+    case = replace(case, events=[e._replace(time_us=e.time_us % (60 * YEAR)) for e in case.events])
+    whole, told = drive(case, sizes)
+    expiring, newest = Driver(case.plan, case.attribute_source), dict[str, int]()
+    said = []
+    for batch in batches(case.events, sizes):
+        first = {event.entity: event.time_us for event in reversed(batch) if event.entity}
+        for entity, time_us in first.items():
+            if time_us > newest.get(entity, time_us) + case.plan.forget_us:
+                del expiring.blobs[entity]
+        said.append(expiring.advance(batch))
+        for event, number in zip(batch, said[-1].seq.tolist(), strict=True):
+            if event.entity and number:
+                newest[event.entity] = max(newest.get(event.entity, event.time_us), event.time_us)
+    told_again = joined(said)
+    assert expiring.blobs == whole.blobs
+    assert bits(told_again.raw) == bits(told.raw)
+    assert told_again._replace(raw=told.raw) == told
 
 
 # Folding: other entities only. What follows a folded event counts it exactly; its own vector goes by buckets.

@@ -40,10 +40,12 @@ def ever(statistic: Statistic, lane: int = 0) -> Output:
     return Output(lane, statistic, EVER, 0)
 
 
-def plan(*outputs: Output, subject: bool = True, lateness_us: int = HOUR, attributes: int = 0) -> EntityPlan:
+def plan(
+    *outputs: Output, subject: bool = True, lateness_us: int = HOUR, attributes: int = 0, forget_us: int = 0
+) -> EntityPlan:
     """Two lanes over one value and one distinct column; up to two sources of attributes."""
-    lanes = (Lane(0, 0), Lane(0, 0))
-    return EntityPlan(7, lanes, 1, 1, attributes, min(attributes, 2), outputs, subject, lateness_us)
+    lanes, sources = (Lane(0, 0), Lane(0, 0)), min(attributes, 2)
+    return EntityPlan(7, lanes, 1, 1, attributes, sources, outputs, subject, lateness_us, forget_us)
 
 
 def at(*minutes: float, lanes: int = 1, value: float = 1.0) -> list[Event]:
@@ -295,3 +297,66 @@ def test_only_scored_events_of_an_entity_have_a_vector(tell: Tell) -> None:
 def test_entities_do_not_share_anything(tell: Tell) -> None:
     events = [e._replace(entity=entity) for e in minutes_apart(2) for entity in ("a", "b")]
     same(column(tell(plan(over_an_hour(Statistic.COUNT)), events)), [1, 1, 2, 2])
+
+
+# Forgetting.
+
+
+@pytest.mark.parametrize(
+    ("silence_us", "forget_us", "counts"),
+    [(2 * HOUR, 2 * HOUR, [[1, 1], [1, 2]]), (2 * HOUR + 1, 2 * HOUR, [[1, 1], [1, 1]]), (DAY, 0, [[1, 1], [1, 2]])],
+)  # fmt: skip
+def test_a_record_is_forgotten_after_a_longer_silence_than_it_is_kept(
+    tell: Tell, silence_us: int, forget_us: int, counts: list[list[float]]
+) -> None:
+    first, second = at(0, 0)
+    outputs = over_an_hour(Statistic.COUNT), ever(Statistic.COUNT)
+    answers = tell(
+        plan(*outputs, forget_us=forget_us), [first, second._replace(time_us=NOON_US + silence_us)]
+    )
+    assert [answer.raw for answer in answers] == counts
+
+
+def test_numbers_of_a_life_follow_the_time_of_its_first_event(tell: Tell) -> None:
+    answers = tell(plan(ever(Statistic.COUNT), forget_us=2 * HOUR), at(0, 1, 1, 200, 201))
+    assert [answer.seq - NOON_US for answer in answers] == [1, 2, 3, 200 * MINUTE + 1, 200 * MINUTE + 2]
+    assert [answer.events for answer in answers] == [1, 2, 3, 1, 2]
+
+
+def test_numbers_are_above_zero_before_1970_too(tell: Tell) -> None:
+    events = [Event("c", k, k * DAY - 9 * DAY, 1, (1.0,), (0,)) for k in range(3)]
+    assert [a.seq for a in tell(plan(ever(Statistic.COUNT), forget_us=HOUR), events)] == [1, 2, 3]
+
+
+def test_a_subjects_event_from_a_forgotten_life_is_too_late_and_never_counted_again(tell: Tell) -> None:
+    first, *rest = at(0, 200, 201)
+    answers = tell(plan(ever(Statistic.COUNT), forget_us=2 * HOUR), [first, *rest, first])
+    assert dispositions(answers) == ["applied", "applied", "applied", "too_late"]
+
+
+@pytest.mark.parametrize(("minute", "expected"), [(81, "applied"), (80, "applied"), (79, "too_late")])
+def test_a_late_event_may_lie_as_far_back_as_a_record_is_kept(
+    tell: Tell, minute: float, expected: str
+) -> None:
+    answers = tell(plan(ever(Statistic.COUNT), forget_us=2 * HOUR), at(200, minute))
+    assert dispositions(answers) == ["applied", expected]
+
+
+def test_an_event_that_the_ring_holds_is_known_however_old_it_is(tell: Tell) -> None:
+    first, *rest = at(0, 100, 200)
+    answers = tell(plan(ever(Statistic.COUNT), forget_us=2 * HOUR), [first, *rest, first])
+    assert dispositions(answers)[-1] == "duplicate"
+    same(answers[-1].raw, [1])
+
+
+def test_another_entity_counts_an_event_however_old_it_is(tell: Tell) -> None:
+    answers = tell(plan(ever(Statistic.COUNT), forget_us=2 * HOUR, subject=False), at(0, 200, 10))
+    assert dispositions(answers) == ["applied", "applied", "applied"]
+    assert [answer.events for answer in answers] == [1, 1, 2]
+
+
+def test_attributes_are_forgotten_with_the_record(tell: Tell) -> None:
+    first, second = at(0, 200)
+    told = first._replace(source=0, attributes=(5.0,))
+    answers = tell(plan(attributes=1, forget_us=2 * HOUR), [told, second], (0,))
+    same([answer.raw[-1] for answer in answers], [5, nan])
