@@ -122,6 +122,12 @@ class Log:
         is_own = pc.equal(parts.field("entity"), entity)
         return row[is_own.to_numpy(zero_copy_only=False)], parts.filter(is_own)
 
+    def ids_numbered(self, entity: str, seq: int) -> list[str]:
+        """The ids of an entity of which some event has this number."""
+        parts = self.table["entities"].combine_chunks().flatten()
+        chosen = pc.and_(pc.equal(parts.field("entity"), entity), pc.equal(parts.field("seq"), seq))
+        return list(pc.unique(parts.field("id").filter(chosen)).to_pylist())
+
 
 def _places(column: pa.ChunkedArray, words: pa.Array) -> NDArray[np.uint8]:
     return pc.index_in(column, words).to_numpy().astype(np.uint8)

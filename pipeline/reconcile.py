@@ -78,7 +78,7 @@ def reconcile(
         _view(project, dataset, use_case, DEAD_LETTERS, len(letters)),
         _one_number(log),
         _copies_agree(raw, order, first, len(use_case.features)),
-        _without_gaps(log, basis.of(use_case.subject)),
+        _without_gaps(use_case, log, basis.of(use_case.subject)),
         _vector_missing(use_case, log),
     ]
     compared = Comparison(use_case, log, store, prefix, basis)
@@ -174,16 +174,22 @@ def _copies_agree(raw: Log, order: NDArray[np.intp], place: NDArray[np.intp], fe
     return check_rows("repeated rows say the same", is_wrong, lambda row: named(raw, row))
 
 
-def _without_gaps(log: Log, basis: Mapping[str, bytes]) -> Check:
-    """Numbers go on from those of the basis; an event that it has may come again, as a duplicate."""
+def _without_gaps(use_case: UseCase, log: Log, basis: Mapping[str, bytes]) -> Check:
+    """Numbers go on from those of the basis; an event that it has may come again, as a duplicate.
+
+    They start at 1; with `forget_after`, at the time of the first event wherever a record begins anew.
+    """
     customers = log.texts("customer")
     before = {id: seq_of(basis[id]) for id in dict.fromkeys(customers) if id in basis}
     last = np.array([before.get(customer, 0) for customer in customers], np.int64)
     is_new = log.seq > last
-    place = np.cumsum(is_new)
-    begins = np.flatnonzero(np.diff(log.codes("customer"), prepend=-1) != 0)
-    earlier = np.repeat(place[begins] - is_new[begins], np.diff(np.append(begins, len(log))))
-    is_wrong = np.where(is_new, log.seq != last + place - earlier, ~log.is_duplicate)
+    follows = (np.diff(log.codes("customer"), prepend=-1) == 0) & np.append(False, is_new[:-1])
+    previous = np.where(follows, np.append(0, log.seq[:-1]), last)
+    expected = previous + 1
+    if use_case.plans[use_case.subject].forget_us:
+        begun = np.maximum(log.times_us("event_time"), 0) + 1
+        expected = np.where((previous == 0) | (log.seq == begun), begun, expected)
+    is_wrong = np.where(is_new, log.seq != expected, ~log.is_duplicate)
     return check_rows(
         "a customer's events are numbered from 1 without gaps", is_wrong, lambda row: named(log, row)
     )

@@ -20,6 +20,8 @@ from features.events import BadEvent, Batch
 from features.events import batch as make_batch
 from features.intake import decode_all
 from features.kernel import Advanced, Disposition, advance
+from features.plan import EntityPlan
+from features.record import Record, dumps
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline.assess import Engine
@@ -72,7 +74,9 @@ def retrace_other(use_case: UseCase, entity: str, log: Log, basis: Basis = NOTHI
     rows = np.flatnonzero(numbers)
     rows = rows[np.argsort(numbers[rows], kind="stable")]
     found = Other(
-        np.full((len(log), plan.raw_columns), np.nan), np.zeros(len(log), np.int64), dict(basis.of(entity))
+        np.full((len(log), plan.raw_columns), np.nan),
+        np.zeros(len(log), np.int64),
+        _numbered_from_1(plan, entity, log) | basis.of(entity),
     )
     for some in (rows[at : at + PIECE] for at in range(0, len(rows), PIECE)):
         batch = batch_of(use_case, log.take(some))
@@ -80,6 +84,14 @@ def retrace_other(use_case: UseCase, entity: str, log: Log, basis: Basis = NOTHI
         found.raw[some], found.seq[some] = advanced.raw, advanced.seq
         found.records.update(_records(batch, entity, advanced))
     return found
+
+
+def _numbered_from_1(plan: EntityPlan, entity: str, log: Log) -> Records:
+    """Empty records of those that an older program began, which numbered every record from 1."""
+    if not plan.forget_us:
+        return {}
+    empty = dumps(plan, Record(0, 0, None, b"", False, (), (), (), ()))
+    return dict.fromkeys(log.ids_numbered(entity, 1), empty)
 
 
 def retrace(
