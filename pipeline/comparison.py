@@ -12,7 +12,7 @@ from features.usecase import UseCase
 from pipeline.basis import NOTHING, Basis
 from pipeline.log import Log
 from pipeline.retrace import Engines, Other, Records, Retraced, retrace, retrace_other
-from pipeline.store import SEQ, RecordStore, record_keys
+from pipeline.store import SEQ, RecordStore, expiries_ms, record_keys
 
 EXAMPLES = 5  # shown of what is wrong
 
@@ -83,11 +83,13 @@ class Comparison:
     log: Log
     store: RecordStore
     prefix: str
+    now_us: int
     basis: Basis = NOTHING
     records: int = 0
     looked_at: Counter[str] = field(default_factory=Counter)  # by check
     wrong: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    recent: dict[str, frozenset[str]] = field(default_factory=dict)  # by entity, once it is asked for
 
     def run(self, engines: Engines) -> None:
         others = {
@@ -137,9 +139,26 @@ class Comparison:
         use_case, ids = self.use_case, list(records)
         keys = record_keys(self.prefix, use_case.name, use_case.fingerprint, entity, ids)
         for id, stored in zip(ids, self.store.read(keys), strict=True):
-            if stored != records[id]:
+            if stored != records[id] and not (stored is None and self.is_expired(entity, id)):
                 told = f"{entity} {id}: {difference(stored, records[id])}"
                 self.note_wrong(name, lambda told=told: told)
+
+    def is_expired(self, entity: str, id: str) -> bool:
+        """Whether the store may have dropped a record by now, because nothing has been written to it for so long."""
+        if entity not in self.recent:
+            self.recent[entity] = recent(self.use_case, entity, self.log, self.now_us)
+        return expiries_ms(self.use_case)[entity] > 0 and id not in self.recent[entity]
+
+
+def recent(use_case: UseCase, entity: str, log: Log, now_us: int) -> frozenset[str]:
+    """The ids of an entity of which an event was assessed within the time that the store keeps its record."""
+    since_us = now_us - 1_000 * expiries_ms(use_case)[entity]
+    if entity == use_case.subject:
+        rows, ids = np.arange(len(log)), np.array(log.texts("customer"), object)
+    else:
+        rows, events = log.others(entity)
+        ids = np.array(events.field("id").to_pylist(), object)
+    return frozenset(ids[log.times_us("assessed_at")[rows] > since_us].tolist())
 
 
 def difference(stored: bytes | None, expected: bytes) -> str:

@@ -101,32 +101,26 @@ class Log:
 
     def other_seqs(self, entity: str) -> NDArray[np.int64]:
         """The events' numbers in the records of another entity; 0: it has none, or it is not known."""
-        rows, parts = self._parts(entity)
+        rows, parts = self.others(entity)
         seqs = np.zeros(len(self), np.int64)
         seqs[rows] = parts.field("seq").to_numpy(zero_copy_only=False)
         return seqs
 
     def other_ids(self, entity: str) -> list[str]:
         """Which one of another entity each event names; "" where its number is 0."""
-        rows, parts = self._parts(entity)
+        rows, parts = self.others(entity)
         ids = [""] * len(self)
         for row, id in zip(rows.tolist(), parts.field("id").to_pylist(), strict=True):
             ids[row] = id
         return ids
 
-    def _parts(self, entity: str) -> tuple[NDArray[np.intp], pa.StructArray]:
+    def others(self, entity: str) -> tuple[NDArray[np.intp], pa.StructArray]:
         """Rows with a number in the records of another entity, and what they say of it."""
         column = self.table["entities"].combine_chunks()
         lengths = pc.list_value_length(column).fill_null(0).to_numpy()
         parts, row = column.flatten(), np.repeat(np.arange(len(self)), lengths)
         is_own = pc.equal(parts.field("entity"), entity)
         return row[is_own.to_numpy(zero_copy_only=False)], parts.filter(is_own)
-
-    def ids_numbered(self, entity: str, seq: int) -> list[str]:
-        """The ids of an entity of which some event has this number."""
-        parts = self.table["entities"].combine_chunks().flatten()
-        chosen = pc.and_(pc.equal(parts.field("entity"), entity), pc.equal(parts.field("seq"), seq))
-        return list(pc.unique(parts.field("id").filter(chosen)).to_pylist())
 
 
 def _places(column: pa.ChunkedArray, words: pa.Array) -> NDArray[np.uint8]:

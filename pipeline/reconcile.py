@@ -4,6 +4,7 @@ Each check counts what is wrong and shows some of it. The records and results ar
 the log (retrace.py) bit for bit. Ask only when nothing is under way.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,10 +60,12 @@ def reconcile(
     prefix: str = "riskstream",
     sent: Sent | None = None,
     basis: Basis = NOTHING,
+    now_us: int | None = None,
 ) -> Reconciliation:
     """Hold the log, the dead letters and the records against each other and against what was `sent`.
 
-    `bundle` is the job's: the models of the log must be in that root. `basis` is what a backfill left before.
+    `bundle` is the job's: the models of the log must be in that root. `basis` is what a backfill left before. A record
+    may be missing if the store could have dropped it by `now_us` (default: the clock's), because it was forgotten.
     Raises BundleMismatch, StoreUnavailable, SinkRefused, GoogleAPICallError; BadEvent for a logged body that is no
     event.
     """
@@ -81,7 +84,8 @@ def reconcile(
         _without_gaps(use_case, log, basis.of(use_case.subject)),
         _vector_missing(use_case, log),
     ]
-    compared = Comparison(use_case, log, store, prefix, basis)
+    now_us = time.time_ns() // 1_000 if now_us is None else now_us
+    compared = Comparison(use_case, log, store, prefix, now_us, basis)
     compared.run(engines(use_case, bundle))
     return Reconciliation(
         use_case=use_case.name,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export.levels import Change
@@ -91,7 +92,8 @@ def _numbered_from_1(plan: EntityPlan, entity: str, log: Log) -> Records:
     if not plan.forget_us:
         return {}
     empty = dumps(plan, Record(0, 0, None, b"", False, (), (), (), ()))
-    return dict.fromkeys(log.ids_numbered(entity, 1), empty)
+    _, events = log.others(entity)
+    return dict.fromkeys(events.field("id").filter(pc.equal(events.field("seq"), 1)).to_pylist(), empty)
 
 
 def retrace(

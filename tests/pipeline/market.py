@@ -45,12 +45,20 @@ def payment(
     )  # fmt: skip
 
 
-def history(use_case: UseCase, n: int, seed: int, customers: int = 20, merchants: int = 4) -> list[Sent]:
+def history(
+    use_case: UseCase,
+    n: int,
+    seed: int,
+    customers: int = 20,
+    merchants: int = 4,
+    start_us: int = START_US,
+    prefix: str = "p",
+) -> list[Sent]:
     """n events of which a few are late by up to some minutes, repeated, without merchant, or profiles."""
     rng = np.random.default_rng(seed)
     events: list[Sent] = []
     for i in range(n):
-        at_us = START_US + i * MINUTE_US // 2 - int(rng.integers(0, 8 * MINUTE_US)) * (i % 5 == 0)
+        at_us = start_us + i * MINUTE_US // 2 - int(rng.integers(0, 8 * MINUTE_US)) * (i % 5 == 0)
         customer = f"c{min(int(rng.zipf(1.5)), customers)}"
         if i % 41 == 3:
             born = f"19{rng.integers(50, 99)}-01-02"
@@ -62,9 +70,16 @@ def history(use_case: UseCase, n: int, seed: int, customers: int = 20, merchants
         else:
             merchant = f"m{min(int(rng.zipf(1.5)), merchants)}" if i % 7 else None
             events.append(
-                payment(use_case, f"p{i}", at_us, customer, merchant, round(float(rng.lognormal(3, 1)), 2))
+                payment(
+                    use_case, f"{prefix}{i}", at_us, customer, merchant, round(float(rng.lognormal(3, 1)), 2)
+                )
             )
     return events
+
+
+def numbers(began_us: int, *places: int) -> list[int]:
+    """Numbers of a merchant's events by their place in its life, which began at `began_us`; 0: none."""
+    return [began_us + place if place else 0 for place in places]
 
 
 def offboarding() -> UseCase:

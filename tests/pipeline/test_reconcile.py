@@ -50,6 +50,7 @@ from tests.pipeline.test_bigquery import assessments as large_rows
 pytestmark = pytest.mark.usefixtures("bigquery_server")
 
 PROJECT = "local-project"
+DAY_US = 86_400_000_000
 UNLIMITED, LIMITED = "min_events: 3}", "min_events: 3}, max_per_hour: 1"
 BAD = (
     Message(b"\xff", {"event_type": "payment"}, "bad-1", START_US),
@@ -101,8 +102,12 @@ def assessed_from(
     events: Sequence[Event],
     sizes: Sequence[int] = (70, 1, 130),
     store: MemoryStore | None = None,
+    emptied_at: int | None = None,
 ) -> Told:
-    """Events and bad messages through two workers in turn; the second has another model."""
+    """Events and bad messages through two workers in turn; the second has another model.
+
+    Before event `emptied_at` the store drops all records.
+    """
     store, both = store or MemoryStore(), (trained(use_case), other(trained(use_case)))
     for one in both:
         bundles.save(one, root)
@@ -115,6 +120,8 @@ def assessed_from(
     messages += BAD
     said, letters, at = [], [], 0
     for engine, size in zip(cycle(engines), cycle(sizes)):
+        if at == emptied_at:
+            store.records.clear()
         decoded = decode(use_case, messages[at : at + size])
         found = assess(engine, decoded.events) if decoded.events else None
         rejects = decoded.rejects + (rows.too_late(decoded.messages, found) if found else [])
@@ -132,7 +139,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return assessed(market("1m"), str(tmp_path_factory.mktemp("bundles")), 600, seed=3)
 
 
-def found_in(told: Told, sent: Sent | None = None, basis: Basis = NOTHING) -> Reconciliation:
+def found_in(
+    told: Told, sent: Sent | None = None, basis: Basis = NOTHING, now_us: int = START_US + DAY_US
+) -> Reconciliation:
     """What is found once all of it lies in BigQuery, in a dataset of its own."""
     dataset = f"d{time.time_ns()}"
     tables.create(query_client(PROJECT), dataset)
@@ -145,6 +154,7 @@ def found_in(told: Told, sent: Sent | None = None, basis: Basis = NOTHING) -> Re
     return reconcile(
         told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent,
         basis=basis,
+        now_us=now_us,
     )  # fmt: skip
 
 

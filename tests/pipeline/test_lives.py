@@ -1,0 +1,80 @@
+"""Records forgotten and begun anew, in the log: it reconciles across lives, whether or not Redis had dropped them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.document import FrozenDict
+from features.usecase import UseCase, parse
+from tests.pipeline.market import MARKET, START_US, Sent, history, market
+from tests.pipeline.test_reconcile import (
+    DAY_US,
+    MERCHANTS,
+    RECORDS,
+    Told,
+    assessed_from,
+    found_in,
+    wrong,
+)
+
+pytestmark = pytest.mark.usefixtures("bigquery_server")
+
+EARLY = 402  # two rounds of batches
+LATE_US = START_US + 400 * DAY_US
+
+
+def forgetful() -> UseCase:
+    text = MARKET.read_text().replace("lateness: 24h", "lateness: 1m\nforget_after: 200d")
+    return parse(text, "forgetful.yaml")
+
+
+def two_lives(use_case: UseCase) -> list[Sent]:
+    """A silence of 400 days in the middle; at the end some events of before it come again."""
+    early = history(use_case, EARLY, seed=3)
+    late = history(use_case, 300, seed=5, start_us=LATE_US, prefix="q")
+    known = {each.event.customer for each in late}
+    return early + late + [each for each in early[10:40] if each.event.customer in known]
+
+
+@pytest.mark.parametrize("emptied_at", [None, EARLY], ids=["kept", "dropped"])
+def test_a_log_of_two_lives_reconciles(emptied_at: int | None, tmp_path: Path) -> None:
+    use_case = forgetful()
+    told = assessed_from(use_case, str(tmp_path), two_lives(use_case), emptied_at=emptied_at)
+    log = told.assessments.select(("customer", "seq", "entities")).to_pylist()
+    first = [row["seq"] for row in log if row["customer"] == "c1"]
+    assert START_US - DAY_US < first[0] < LATE_US < max(first)
+    merchant = [other["seq"] for row in log for other in row["entities"] if other["id"] == "m1"]
+    assert min(merchant) < LATE_US < max(merchant)
+    assert told.dead_letters["reason"].to_pylist().count("too_late") >= 20, "those that came again"
+    found = found_in(told, now_us=START_US + 300 * DAY_US)
+    assert wrong(found) == {} and found.holds
+    gone = found.records - len(told.records)
+    assert (gone > 0) == (emptied_at is not None), "customers who did not come back"
+    soon = wrong(found_in(told, now_us=START_US + 220 * DAY_US))
+    assert soon == ({RECORDS: gone} if gone else {}), "a record may be missing only after it could expire"
+
+
+def test_a_log_that_an_older_program_began_reconciles(tmp_path: Path) -> None:
+    """It numbered merchants from 1, and the records that it left go on so."""
+    use_case = market("1m")
+    plans = {entity: replace(plan, forget_us=0) for entity, plan in use_case.plans.items()}
+    older = replace(use_case, plans=FrozenDict(plans))
+    told = assessed_from(older, str(tmp_path), history(use_case, 300, seed=8))
+    seqs = [other["seq"] for row in told.assessments["entities"].to_pylist() for other in row]
+    assert min(seqs) == 1
+    found = found_in(replace(told, use_case=use_case))
+    assert wrong(found) == {} and found.holds
+
+
+def test_merchants_expire_and_customers_do_not(tmp_path: Path) -> None:
+    use_case = market("1m")
+    told = assessed_from(use_case, str(tmp_path), history(use_case, 200, seed=9))
+    emptied: Told = replace(told, records={})
+    merchants = sum(b":merchant:" in key for key in told.records)
+    customers = len(told.records) - merchants
+    month_later = wrong(found_in(emptied, now_us=START_US + 33 * DAY_US))
+    assert month_later == {RECORDS: customers}
+    at_once = wrong(found_in(emptied))
+    assert at_once == {RECORDS: customers, MERCHANTS: merchants} and np.all(merchants > 0)
