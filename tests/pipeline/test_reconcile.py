@@ -508,7 +508,8 @@ def test_after_a_backfill_all_adds_up_once_the_history_is_given(tmp_path: Path) 
     assert without[VECTORS] > 100 and without[GAPS] > 0
     found = found_in(past.told, basis=basis_of(past, [past.file(tmp_path)]))
     assert wrong(found) == {} and found.records == len(past.told.records)
-    lost = next(iter(past.told.records.keys() - keys_in_log(past.told)))
+    unlogged = past.told.records.keys() - keys_in_log(past.told)
+    lost = next(key for key in unlogged if b":customer:" in key)
     kept = {key: blob for key, blob in past.told.records.items() if key != lost}
     assert wrong(found_in(replace(past.told, records=kept), basis=basis_of(past, [past.file(tmp_path)]))) == {
         RECORDS: 1
