@@ -94,6 +94,12 @@ def serve(
             envvar="RISKSTREAM_AUDIT_FOLDER", help="Where records of the audit trail wait for BigQuery."
         ),
     ] = STACK / "audit",
+    audit_mib: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Room for these records, in MiB; when it is used up, only events are taken."
+        ),
+    ] = 128,
     no_audit: Annotated[
         bool, typer.Option("--no-audit", help="Keep no audit trail; only where no other machine can ask.")
     ] = False,
@@ -140,7 +146,7 @@ def serve(
             redis_secret=redis_secret, redis_ca_file=redis_ca_file, redis_cluster=redis_cluster, prefix=prefix,
             host=host, port=port, root_path=root_path, metrics_host=metrics_host, metrics_port=metrics_port,
             access=access, most_in_flight=most_in_flight, cold=cold, dataset="" if no_audit else dataset,
-            audit_folder=audit_folder,
+            audit_folder=audit_folder, audit_bytes=audit_mib << 20,
         )
     )  # fmt: skip
 

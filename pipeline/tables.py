@@ -157,7 +157,7 @@ AUDIT = Table(
     pa.schema(
         [
             required("id", pa.string(), "of the request, made by the service"),
-            required("at", TIME, "when it was answered"),
+            required("answered_at", TIME, "when its answer left"),
             required("use_case", pa.string(), "name of the use case"),
             optional(
                 "caller", pa.string(), "e-mail address, subject:SUBJECT or anonymous; null: no good token"
@@ -173,10 +173,10 @@ AUDIT = Table(
             optional("trace_id", pa.string(), "of the caller's trace, if it has one"),
         ]
     ),
-    day_of="at",
+    day_of="answered_at",
     clustered_by=("customer",),
     unique_by=("id",),
-    first="at",
+    first="answered_at",
 )
 
 SHADOW_VIEW = "shadow"

@@ -200,6 +200,7 @@ def health(service: Service) -> APIRouter:
     async def parts() -> dict[str, str]:
         """Raises StoreUnavailable, PubSubUnavailable, PubSubRefused, TimeoutError."""
         await in_time(asyncio.to_thread(service.check))
-        return {"redis": "answers", "pubsub": "answers"}
+        trail = {"audit_trail": str(service.trail)} if service.trail else {}
+        return {"redis": "answers", "pubsub": "answers", **trail}
 
     return router

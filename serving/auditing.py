@@ -94,7 +94,7 @@ def record(entry: Entry, scope: Any, status: int, use_case: str) -> Record:
     client = scope.get("client")
     return Record(
         id=uuid.uuid4().hex,
-        at=time.time_ns() // 1_000,
+        answered_at=time.time_ns() // 1_000,
         use_case=use_case,
         action=str(entry.action),
         status=status,

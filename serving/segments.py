@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class Record(msgspec.Struct, omit_defaults=True):
-    """One row of the table `audit`; `at` is int64 microseconds since 1970 UTC."""
+    """One row of the table `audit`; `answered_at` is int64 microseconds since 1970 UTC."""
 
     id: str
-    at: int
+    answered_at: int
     use_case: str
     action: str
     status: int
@@ -34,6 +34,9 @@ class Record(msgspec.Struct, omit_defaults=True):
     author: str | None = None
     address: str | None = None
     trace_id: str | None = None
+
+
+DECODER = msgspec.json.Decoder(Record)
 
 
 @dataclass
@@ -54,7 +57,7 @@ class Segment:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(path, descriptor)
 
-    def add(self, line: bytes, at_us: int) -> None:
+    def add(self, line: bytes, answered_us: int) -> None:
         """Write one record. Raises OSError, and then the file is as it was."""
         written = os.write(self.descriptor, line)
         if written < len(line):
@@ -62,12 +65,12 @@ class Segment:
             raise OSError("the disk is full")
         self.size_bytes += len(line)
         self.records += 1
-        self.oldest_us = self.oldest_us or at_us
+        self.oldest_us = self.oldest_us or answered_us
 
     def read(self) -> list[Record]:
         """The records. What follows the last line break is of a request that was never answered."""
         text = os.pread(self.descriptor, self.size_bytes, 0)
-        return msgspec.json.decode_lines(text[: text.rfind(b"\n") + 1], type=Record)
+        return DECODER.decode_lines(text[: text.rfind(b"\n") + 1])
 
     def close(self, drop: bool) -> None:
         """Give the file up for another process, or delete it."""
@@ -90,7 +93,7 @@ def left_behind(folder: Path) -> Iterator[Segment]:
             logger.warning("%s is no file of audit records, and is set aside: %s", path, error)
             continue
         segment.records = len(records)
-        segment.oldest_us = records[0].at if records else 0
+        segment.oldest_us = records[0].answered_at if records else 0
         yield segment
 
 

@@ -162,7 +162,9 @@ class Service:
 
 def trail_of(settings: Settings) -> Trail | None:
     """The audit trail, if one is kept. Raises OSError."""
-    return Trail(settings.project, settings.dataset, settings.audit_folder) if settings.dataset else None
+    if not settings.dataset:
+        return None
+    return Trail(settings.project, settings.dataset, settings.audit_folder, settings.audit_bytes)
 
 
 def _assessed(engine: Engine, requests: Sequence[Request]) -> Assessments:

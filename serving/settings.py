@@ -10,6 +10,7 @@ from serving.roles import Role
 
 ANONYMOUS = "anonymous"  # the caller of a service without tokens
 AUDIT_FOLDER = Path(".riskstream/audit")
+AUDIT_BYTES = 128 << 20  # some 500,000 records: over an hour at 100 requests a second; a pod has 512 MiB
 Roles = Mapping[str, Role]  # by name
 
 
@@ -66,3 +67,4 @@ class Settings:
     cold: bool = False
     dataset: str = ""  # of the audit trail; empty: none is kept
     audit_folder: Path = AUDIT_FOLDER
+    audit_bytes: int = AUDIT_BYTES  # of records that may wait for BigQuery

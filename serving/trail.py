@@ -21,10 +21,9 @@ from pipeline.progress import progress
 from pipeline.tables import AUDIT
 from serving.segments import Record, Segment, left_behind
 
-MOST_BYTES = (
-    128 << 20
-)  # some 500,000 records: more than an hour at 100 requests a second; a pod's /tmp has 512 MiB
-REFUSED_SHARE = 4  # a quarter of that at most is for requests without a good token: anybody can make those
+REFUSED_SHARE = (
+    4  # a quarter of the room at most is for requests without a good token: anybody can make those
+)
 ROOM_BYTES = 4 << 10  # of a record, whose texts are bounded
 SEGMENT_BYTES = 2 << 20  # one request to BigQuery, which takes 10 MB
 PERIOD_S = 1.0  # between appends: soon enough to read about it, and few requests
@@ -42,7 +41,7 @@ class TrailFull(Exception):
 class Trail:
     """The way of records to BigQuery. Safe for threads. Raises OSError if the folder cannot be written to."""
 
-    def __init__(self, project: str, dataset: str, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, project: str, dataset: str, folder: Path, most_bytes: int) -> None:
         self._folder, self._most_bytes = folder / f"{project}.{dataset}", most_bytes
         self._folder.mkdir(parents=True, exist_ok=True)
         self._closed = deque(left_behind(self._folder))
@@ -53,6 +52,7 @@ class Trail:
         self._until_s = float("inf")  # when appending ends, monotonic
         schemas = {AUDIT.name: AUDIT.rows}
         self._appender = Appender(project, dataset, schemas, answer_timeout_s=ANSWER_TIMEOUT_S)
+        self._note()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
@@ -61,10 +61,9 @@ class Trail:
         """Whether there may be no room for one more record."""
         return self._size_bytes + ROOM_BYTES > self._most_bytes
 
-    @property
-    def waiting(self) -> int:
-        """Records that are not known to be in BigQuery."""
-        return self._records
+    def __str__(self) -> str:
+        """How it stands, in words."""
+        return f"{'full: ' if self.is_full else ''}{self._records:,} records wait for BigQuery"
 
     def add(self, record: Record, is_stranger: bool = False) -> None:
         """Keep a record; `is_stranger`: of a request without a good token. Raises TrailFull."""
@@ -75,7 +74,7 @@ class Trail:
                 raise TrailFull(f"{self._records:,} audit records wait for BigQuery, and no more can")
             try:
                 self._open = self._open or Segment.new(self._folder)
-                self._open.add(line, record.at)
+                self._open.add(line, record.answered_at)
             except OSError as error:
                 raise TrailFull(f"no audit record can be written: {error}") from error
             self._size_bytes += len(line)
