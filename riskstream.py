@@ -15,6 +15,7 @@ from commands import (
     launching,
     learning,
     local,
+    mending,
     models,
     profiling,
     retraining,
@@ -37,7 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, usecases, learning, models, profiling, retraining, drifting, streaming, serving, filling, launching, sizing,
+    local, usecases, learning, models, profiling, retraining, drifting, streaming, serving, filling, mending, launching,
+    sizing,
 ):  # fmt: skip
     app.add_typer(part.app)
 

@@ -23,7 +23,7 @@ EXITS = (
     Exit(
         2,
         "wrong flags or arguments, or a file that does not fit the use case",
-        ("BadFile", "UnknownVersion", "UnknownBundle", "BadSettings"),
+        ("BadFile", "UnknownVersion", "UnknownBundle", "BadSettings", "OtherHistory"),
     ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
@@ -44,7 +44,11 @@ EXITS = (
         "there is nothing to learn from in these files, or too little in the log to tell drift",
         ("BadHistory", "TooFewEvents"),
     ),
-    Exit(8, "the job cannot start; every reason is a line", ("CannotStart", "FolderInUse", "DemoFailed")),
+    Exit(
+        8,
+        "the job, or a repair, cannot start; every reason is a line",
+        ("CannotStart", "FolderInUse", "DemoFailed", "RepairRefused"),
+    ),
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(10, "retrain: the challenger waits for approval"),
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),

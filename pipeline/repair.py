@@ -6,7 +6,7 @@ Memory: the log's, and one piece of the retracing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,7 @@ class Repair:
     write: bool = False
     best_effort: bool = False
     progress: Progress = quiet
+    before_writing: Callable[[], None] = lambda: None  # raises when nothing may be written any more
     findings: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by entity
     examples: dict[str, dict[str, list[str]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -125,6 +126,7 @@ class Repair:
             self.rebuild(entity, wrong)
 
     def rebuild(self, entity: str, wrong: Sequence[tuple[bytes, bytes | None, bytes | None]]) -> None:
+        self.before_writing()
         keys, seen, blobs = (list(column) for column in zip(*wrong, strict=True))
         written = replace(self.store, keys, seen, blobs, expiries_ms(self.use_case)[entity])
         self.counts[entity]["rebuilt"] += sum(written)

@@ -15,7 +15,7 @@ from pipeline.redis_store import RedisStore
 
 
 class Marker(Struct, frozen=True):
-    """Why a store is not cold. `how`: "backfill", or "cold" when a job was told to start with nothing.
+    """Why a store is not cold. `how`: "backfill", "repair", or "cold" when a job was told to start with nothing.
 
     What follows `at` tells of the backfill, so that its history can be recognized when it is given again.
     """

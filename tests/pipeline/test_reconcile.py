@@ -142,7 +142,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def found_in(
     told: Told, sent: Sent | None = None, basis: Basis = NOTHING, now_us: int = START_US + DAY_US
 ) -> Reconciliation:
-    """What is found once all of it lies in BigQuery, in a dataset of its own."""
+    """What is found once all of it lies in BigQuery."""
+    dataset = logged(told)
+    store = MemoryStore(dict(told.records))
+    return reconcile(
+        told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent,
+        basis=basis, now_us=now_us,
+    )  # fmt: skip
+
+
+def logged(told: Told) -> str:
+    """A new dataset with all that was said."""
     dataset = f"d{time.time_ns()}"
     tables.create(query_client(PROJECT), dataset)
     appender = Appender(PROJECT, dataset, SCHEMAS)
@@ -150,12 +160,7 @@ def found_in(
         for batch in table.to_batches():
             appender.append(name, batch)
     appender.close()
-    store = MemoryStore(dict(told.records))
-    return reconcile(
-        told.use_case, project=PROJECT, dataset=dataset, bundle=told.root, store=store, sent=sent or told.sent,
-        basis=basis,
-        now_us=now_us,
-    )  # fmt: skip
+    return dataset
 
 
 def wrong(found: Reconciliation) -> dict[str, int]:
