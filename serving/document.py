@@ -31,6 +31,8 @@ def _field(kind: Any, f: Any) -> dict[str, Any]:
     found = dict(msgspec.json.schema(kind))
     if f.description:
         found["description"] = f.description
+    if f.kind is Kind.STRING and not f.optional:
+        found["pattern"] = r"\S"  # blanks around a text are no part of it
     if f.kind in TIMES and not f.optional:
         found["format"] = TIMES[f.kind]
     return found

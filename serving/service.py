@@ -129,14 +129,14 @@ class Service:
     def standing(self, customer: str) -> Standing | None:
         """None: nothing is known of the customer. Raises StoreUnavailable, BadRecord."""
         blob = self._record(customer)
-        return standing(self.use_case, customer, blob) if blob else None
+        return standing(self.use_case, customer.strip(), blob) if blob else None
 
     def is_known(self, customer: str) -> bool:
         """Whether there is a record of the customer. Raises StoreUnavailable."""
         return self._record(customer) is not None
 
     def _record(self, customer: str) -> bytes | None:
-        own = self.use_case
+        own, customer = self.use_case, customer.strip()  # as in events
         keys = record_keys(self.settings.prefix, own.name, own.fingerprint, own.subject, [customer])
         (blob,) = self.store.read(keys)
         return blob
