@@ -1,6 +1,6 @@
 """What a load needs: capacity."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "riskstream capacity --events-per-second 1000 --customers 1000000",
+        "riskstream capacity --events-per-second 1000 --customers 1000000 --ever 3e6",
         "riskstream capacity --events-per-second 50 --customers 2e6 --peak 5 --bench build/bench.json",
         "riskstream capacity --events-per-second 1000 --customers 1000000 --prices build/prices.yaml --json",
     )
@@ -23,7 +24,15 @@ def capacity(
     events_per_second: Annotated[
         float, typer.Option(min=0.001, help="Mean over the month; transactions in every state count.")
     ],
-    customers: Annotated[float, typer.Option(min=1, help="Who have had an event in the longest window.")],
+    customers: Annotated[float, typer.Option(min=1, help="Who have had an event in the last 30 days.")],
+    ever: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Who have ever had one: records of dormant customers are kept.",
+            show_default="the same",
+        ),
+    ] = None,
     peak: Annotated[
         float, typer.Option(min=1, help="How many times the mean the busiest quarter of an hour is.")
     ] = 3,
@@ -47,13 +56,18 @@ def capacity(
     from deploy.capacity import files, tables
     from deploy.capacity.estimate import Load, estimate
 
-    figures = files.measured(bench or files.MEASURED)
-    found = estimate(Load(events_per_second, round(customers), peak), figures, files.prices(prices))
+    if ever is not None and ever < customers:
+        raise typer.BadParameter(f"found {ever:,.0f}, expected at least --customers", param_hint="--ever")
+    figures, listed = files.measured(bench or files.MEASURED), files.prices(prices)
+    load = Load(events_per_second, round(customers), peak, round(ever or customers) - round(customers))
+    found = estimate(load, figures, listed)
     if as_json:
         show_json(as_data(found, figures))
         return
     typer.echo(table(("what", "how much", "USD a month"), tables.lines(found)))
     typer.echo(f"\n{tables.first(found)}")
+    if load.dormant:
+        typer.echo(tables.remembering(found, estimate(replace(load, dormant=0), figures, listed)))
     typer.echo(f"figures of {figures.date[:10]} ({figures.machine}); list prices, see docs/scaling.md")
 
 

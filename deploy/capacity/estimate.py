@@ -49,10 +49,11 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "fewest_workers": Assumption(2, "workers", "one may die, or its zone"),
     "entities": Assumption(1, "records/event", "off-boarding keeps the customer only; each more adds records"),
     "redis_overhead": Assumption(
-        1.2, "x", "over the size of single records: tables of keys and of expiry times, fragmentation"
+        1.2, "x", "over the size of single records: the table of keys, fragmentation"
     ),
+    "dormant_record": Assumption(1, "x", "of an active customer's: a record stays as its last event left it"),
     "redis_memory_utilisation": Assumption(
-        0.7, "", "nothing may be evicted: room for growth, replication buffers, what is expired and not yet freed"
+        0.7, "", "nothing may be evicted: room for growth, replication buffers"
     ),
     "redis_cpu_utilisation": Assumption(
         0.5, "", "of one processor at the peak: above it answers queue, and a replica has to catch up"
@@ -76,11 +77,12 @@ def assumed(name: str) -> float:
 
 @dataclass(frozen=True)
 class Load:
-    """A mean over the month, and how much more the busiest time is."""
+    """A mean over the month, and how much more the busiest time is. Records of `dormant` customers are only kept."""
 
     events_per_s: float
     customers: int
     peak_to_mean: float = ASSUMPTIONS["peak_to_mean"].value
+    dormant: int = 0
 
     @property
     def peak_per_s(self) -> float:
@@ -105,6 +107,7 @@ class Redis:
 
     record_bytes: float
     data_gib: float
+    dormant_gib: float  # of it, for customers without events
     shards: int
     gib: float  # bought, without replicas
     keys_per_s: float  # read and written, each, at the peak
@@ -169,10 +172,9 @@ def estimate(load: Load, found: Measured, prices: Prices) -> Estimate:
 def record_bytes(events: float, found: Measured, peak_to_mean: float = 1.0) -> float:
     """Of a customer with so many events in 30 days.
 
-    Straight lines between what was measured, in logarithms. Below the first the first (an upper bound: who has no event
-    for longer than the windows has no record); above the last the last, and one event's bytes for each that the ring
-    must hold because it came within the lateness. Customers are unequal, and sizes grow ever slower: the mean
-    of unequal ones is below that of equal ones.
+    Straight lines between what was measured, in logarithms. Below the first the first (an upper bound); above the last
+    the last, and one event's bytes for each that the ring must hold because it came within the lateness. Customers are
+    unequal, and sizes grow ever slower: the mean of unequal ones is below that of equal ones.
     """
     points = sorted(found.record_bytes.items())
     (first, smallest), (second, larger) = points[:2]
@@ -197,7 +199,9 @@ def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
     """One node as long as its memory, half a processor and half its network do; then a cluster, a command a record."""
     size = record_bytes(load.events_a_customer, found, load.peak_to_mean)
     entities = assumed("entities")
-    data_gib = load.customers * entities * size * assumed("redis_overhead") / GIB
+    a_customer_gib = entities * size * assumed("redis_overhead") / GIB
+    dormant_gib = load.dormant * a_customer_gib * assumed("dormant_record")
+    data_gib = load.customers * a_customer_gib + dormant_gib
     needed_gib = data_gib / assumed("redis_memory_utilisation")
     keys_per_s = load.peak_per_s * entities
     mb_per_s = 2 * keys_per_s * size / 1e6
@@ -212,7 +216,7 @@ def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
         by_cpu = math.ceil(cpus / assumed("redis_cpu_utilisation"))
         shards = max(FEWEST_SHARDS, math.ceil(needed_gib / node_gib), by_cpu, by_network)
         gib = shards * node_gib
-    return Redis(size, data_gib, shards, gib, keys_per_s, mb_per_s, cpus)
+    return Redis(size, data_gib, dormant_gib, shards, gib, keys_per_s, mb_per_s, cpus)
 
 
 def workers_for(load: Load, found: Measured, redis: Redis) -> Workers:

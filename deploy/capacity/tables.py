@@ -12,6 +12,12 @@ from deploy.capacity.files import ROWS, SERIES, Measured, Price, Prices
 RATES = (100, 1_000, 10_000, 100_000)  # events a second
 CUSTOMERS = (100_000, 1_000_000, 10_000_000, 100_000_000)
 USUAL = 1_000_000  # customers, where a table has one column for them
+EVER = (
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+)  # customers who ever had an event, where USUAL are active
 FEWEST_DIGITS = 3
 GROWTH = 10
 BUSY = (
@@ -52,7 +58,7 @@ def lines(found: Estimate) -> Rows:
         "vCPUs busy",
         "Streaming Engine": f"{rounded(found.pubsub.gib_a_month / 2)} GiB a month come in",
         "Redis": f"{of_redis(found)}, a replica each: {rounded(redis.data_gib)} GiB of records of "
-        f"{redis.record_bytes:,.0f} bytes; at the peak {rounded(redis.keys_per_s)} records/s, "
+        f"{redis.record_bytes:,.0f} bytes{of_dormant(found)}; at the peak {rounded(redis.keys_per_s)} records/s, "
         f"{rounded(redis.mb_per_s)} MB/s",
         "Pub/Sub": f"{rounded(found.pubsub.gib_a_month)} GiB a month published and delivered",
         "Pub/Sub, kept": f"{rounded(found.pubsub.kept_gib)} GiB",
@@ -62,6 +68,24 @@ def lines(found: Estimate) -> Rows:
     return [(what, amounts[what], rounded(usd[what])) for what in usd] + [
         ("together", "", rounded(found.total_usd))
     ]
+
+
+def of_dormant(found: Estimate) -> str:
+    dormant = found.load.dormant
+    return (
+        f", of which {rounded(found.redis.dormant_gib)} GiB for {dormant:,} dormant customers"
+        if dormant
+        else ""
+    )
+
+
+def remembering(found: Estimate, without: Estimate) -> str:
+    """What it costs to keep the records of dormant customers; `without` is the same load without them."""
+    usd = found.total_usd - without.total_usd
+    return (
+        f"keeping {found.load.dormant:,} dormant customers costs {rounded(usd)} USD a month of this; "
+        "`forget_after` in the use case limits how long they are kept"
+    )
 
 
 def first(found: Estimate) -> str:
@@ -89,6 +113,9 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
         [(what, *(rounded(each.usd_a_month[what]) for each in usual)) for what in usual[0].usd_a_month],
     )
     yield "### Redis\n\n" + by_both(estimates, of_redis)
+    yield f"### Redis for {USUAL:,} active customers, and all who ever were\n\n" + ever(
+        found, prices, estimates[0].load.peak_to_mean
+    )
     yield "### Events a customer in 30 days, and bytes of a record\n\n" + by_both(
         estimates, lambda e: f"{rounded(e.load.events_a_customer)}; {e.redis.record_bytes:,.0f}"
     )
@@ -125,6 +152,20 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
         ("limit", "value", "note"),
         [(linked(name, each), f"{each.value:,g} {each.unit}", each.note) for name, each in prices.limits.items()],
     )  # fmt: skip
+
+
+def ever(found: Measured, prices: Prices, peak_to_mean: float) -> str:
+    """A row a rate, a column a number of customers ever seen: the node or nodes, and their price."""
+
+    def cell(rate: float, customers: int) -> str:
+        load = Load(rate, USUAL, peak_to_mean, customers - USUAL)
+        each = estimate(load, found, prices)
+        return f"{of_redis(each)}; {rounded(each.usd_a_month['Redis'])} USD"
+
+    return markdown(
+        ("events/s", *(f"{customers / 1e6:g} million ever" for customers in EVER)),
+        [(f"{rate:,.0f}", *(cell(rate, customers) for customers in EVER)) for rate in RATES],
+    )
 
 
 def by_both(estimates: Grid, cell: Callable[[Estimate], str]) -> str:

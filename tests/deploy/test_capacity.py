@@ -13,7 +13,7 @@ import riskstream
 from commands.frame import exit_code
 from deploy.capacity import files, page
 from deploy.capacity.estimate import GIB, MONTH_S, Estimate, Load, estimate, record_bytes
-from deploy.capacity.tables import CUSTOMERS, RATES
+from deploy.capacity.tables import CUSTOMERS, RATES, rounded
 from pipeline.files.source import BadFile
 
 ROUND = files.Measured(
@@ -216,6 +216,38 @@ def test_the_command_takes_another_benchmark(tmp_path: Path) -> None:
     words = ("--events-per-second", "1000", "--customers", "1e6", "--json")
     kept, other = json.loads(run(*words)), json.loads(run(*words, "--bench", str(tmp_path / "bench.json")))
     assert other["bigquery"]["gib_a_month"] == pytest.approx(2 * kept["bigquery"]["gib_a_month"])
+
+
+def test_a_dormant_customers_record_costs_memory_and_nothing_else() -> None:
+    """1.1 million active and 3.3 million dormant customers at 10 events in 30 days: 1,000 bytes each."""
+    load = Load(4.2, 1_100_000)
+    active, all_kept = (
+        estimate(each, ROUND, files.prices()) for each in (load, replace(load, dormant=3_300_000))
+    )
+    assert active.redis.dormant_gib == 0
+    assert all_kept.redis.dormant_gib == pytest.approx(3.3e6 * 1_000 * 1.2 / GIB)
+    assert all_kept.redis.data_gib == pytest.approx(4 * active.redis.data_gib)
+    assert all_kept.usd_a_month["Redis"] > active.usd_a_month["Redis"]
+    assert {**all_kept.usd_a_month, "Redis": 0} == {**active.usd_a_month, "Redis": 0}
+    assert replace(all_kept.redis, data_gib=0, dormant_gib=0, gib=0) == replace(
+        active.redis, data_gib=0, dormant_gib=0, gib=0
+    )
+
+
+def test_the_command_tells_what_never_forgetting_costs() -> None:
+    words = ("--events-per-second", "1000", "--customers", "1e6")
+    shown, found = run(*words, "--ever", "3e6"), json.loads(run(*words, "--ever", "3e6", "--json"))
+    load = Load(1_000, 1_000_000)
+    active, kept = (
+        estimate(each, files.measured(), files.prices()) for each in (load, replace(load, dormant=2_000_000))
+    )
+    assert found["load"]["dormant"] == 2_000_000
+    assert found["redis"]["dormant_gib"] == pytest.approx(kept.redis.dormant_gib)
+    cost = rounded(kept.total_usd - active.total_usd)
+    assert f"keeping 2,000,000 dormant customers costs {cost} USD a month of this; `forget_after`" in shown
+    assert "dormant" not in run(*words)
+    ended = CliRunner().invoke(riskstream.app, ["capacity", *words, "--ever", "9e5"])
+    assert ended.exit_code == 2 and "at least --customers" in ended.output
 
 
 def test_the_tables_of_the_page_are_up_to_date() -> None:
