@@ -119,18 +119,27 @@ def recoverable(batch: Batch) -> Iterator[Batch]:
 
     Other entities are written before the subject. If that is as far as it comes, their rings must still hold all
     events of the part, or they would count them twice. A stream's batch lies within seconds; history's may span
-    days, so it is cut where an entity has more events than a ring surely holds.
+    days, so it is cut where an entity has more events than a ring surely holds, or may be forgotten in between.
     """
-    subject = batch.use_case.subject
-    others = [arrivals.record.tolist() for entity, arrivals in batch.arrivals.items() if entity != subject]
+    own = batch.use_case
+    others = {
+        entity: arrivals.record.tolist()
+        for entity, arrivals in batch.arrivals.items()
+        if entity != own.subject
+    }
+    forget_us = [own.plans[entity].forget_us for entity in others]
     start = 0
-    for end in _cuts(others, batch.time_us.tolist(), batch.use_case.lateness_us) if others else ():
+    for end in (
+        _cuts(list(others.values()), forget_us, batch.time_us.tolist(), own.lateness_us) if others else ()
+    ):
         yield _rows(batch, slice(start, end))
         start = end
     yield _rows(batch, slice(start, len(batch))) if start else batch
 
 
-def _cuts(others: Sequence[Sequence[int]], time_us: Sequence[int], lateness_us: int) -> Iterator[int]:
+def _cuts(
+    others: Sequence[Sequence[int]], forget_us: Sequence[int], time_us: Sequence[int], lateness_us: int
+) -> Iterator[int]:
     """Rows at which a new part begins. Times never fall."""
     began: list[dict[int, tuple[int, int]]] = [
         {} for _ in others
@@ -138,7 +147,10 @@ def _cuts(others: Sequence[Sequence[int]], time_us: Sequence[int], lateness_us: 
     for row, at_us in enumerate(time_us):
         records = [entity[row] for entity in others]
         states = [own.get(r, (0, at_us)) for own, r in zip(began, records, strict=True)]
-        if any(_is_full(n, at_us - first_us > lateness_us) for n, first_us in states):
+        if any(
+            _is_full(n, at_us - first_us, lateness_us, kept_us)
+            for (n, first_us), kept_us in zip(states, forget_us, strict=True)
+        ):
             yield row
             began = [{} for _ in others]
             states = [(0, at_us) for _ in others]
@@ -147,8 +159,9 @@ def _cuts(others: Sequence[Sequence[int]], time_us: Sequence[int], lateness_us: 
                 own[record] = (n + 1, first_us)
 
 
-def _is_full(events: int, is_long: bool) -> bool:
-    return events >= (RING_KEEP if is_long else RING_LIMIT)
+def _is_full(events: int, span_us: int, lateness_us: int, forget_us: int) -> bool:
+    """Whether a ring might not hold one more event beside so many."""
+    return events >= (RING_KEEP if span_us > lateness_us else RING_LIMIT) or 0 < forget_us < span_us
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:

@@ -30,12 +30,13 @@ from pipeline.steps import decode
 from pipeline.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
 from pipeline.warmth import Checkpoint, ColdStore, Warmth
 from tests.commands import Run
-from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, sent
+from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, payment, sent
 from tests.pipeline.market import history as events_of
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY_US = 24 * 60 * MINUTE_US
 NOW_US = START_US + 400 * 86_400_000_000
 USE_CASE = market()
 
@@ -96,6 +97,27 @@ def test_a_crash_between_any_two_writes_is_made_good(
     done = filled(redis_store, [file], use_case, batch=900)
     assert records(redis_server, use_case) == expected.records
     assert done.events == len(events) and done.applied + done.duplicates + done.too_late == len(events)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_a_crash_over_a_silence_in_which_merchants_are_forgotten_is_made_good(
+    redis_store: RedisStore, redis_server: RedisServer, tmp_path: Path, fails_at: int
+) -> None:
+    """Both lives lie in one batch: an event of the first must not be counted again in the second."""
+    use_case = market("1m")
+    events = [
+        payment(
+            use_case, f"p{i}", START_US + i * MINUTE_US + (i >= 40) * 5 * DAY_US, f"c{i % 7}", "m1", 9.0 + i
+        )
+        for i in range(80)
+    ]
+    file, expected = written(events, tmp_path), MemoryStore()
+    assess_in(engine(use_case, expected), events, [1] * len(events))
+    with history(use_case, [file], NOW_US) as found, pytest.raises(StoreUnavailable, match="pulled"):
+        warmth = Warmth(redis_store, "riskstream", use_case.name)
+        backfill(engine(use_case, Plug(redis_store, fails_at)), found, warmth, NOW)
+    filled(redis_store, [file], use_case)
+    assert records(redis_server, use_case) == expected.records
 
 
 @dataclass
