@@ -29,8 +29,8 @@ def _declared_us(node: Node, entity: EntityFeatures, lateness_us: int) -> int:
     forget_us, least_us = node.duration_us(), longest_window_us(entity) + lateness_us
     if forget_us < least_us:
         node.fail(
-            f"at least {words(least_us)}: the longest window of {entity.entity} "
-            f"({words(longest_window_us(entity))}) and the lateness ({words(lateness_us)})"
+            f"at least {duration_words(least_us)}: the longest window of {entity.entity} "
+            f"({duration_words(longest_window_us(entity))}) and the lateness ({duration_words(lateness_us)})"
         )
     return forget_us
 
@@ -51,12 +51,14 @@ def longest_window_us(entity: EntityFeatures) -> int:
 def kept(plans: Mapping[str, EntityPlan]) -> dict[str, str]:
     """How long each entity's record is kept, in words."""
     return {
-        entity: f"until silent for more than {words(plan.forget_us)}" if plan.forget_us else "for ever"
+        entity: f"until silent for more than {duration_words(plan.forget_us)}"
+        if plan.forget_us
+        else "for ever"
         for entity, plan in plans.items()
     }
 
 
-def words(duration_us: int) -> str:
+def duration_words(duration_us: int) -> str:
     """A duration as a use case file writes it, in its largest units: 90d 1h."""
     parts, rest = [], duration_us
     for unit, unit_us in reversed(MICROSECONDS.items()):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from export import policy
 from export.levels import Change, Level
 from features.events import Batch
+from features.forgetting import duration_words
 from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline import tracing
@@ -277,9 +278,16 @@ def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:
 
 
 def why_too_late(batch: Batch, i: int) -> str:
+    name = batch.use_case.subject
+    forget_us = batch.use_case.plans[name].forget_us
+    or_forgotten = (
+        f", or more than {duration_words(forget_us)} (forget_after) before its latest event"
+        if forget_us
+        else ""
+    )
     return (
         f"the event's time {rfc3339(int(batch.time_us[i]))} lies before all that the record of "
-        f"{batch.use_case.subject} {batch.subject[i]} still holds one by one; send events in order of time"
+        f"{name} {batch.subject[i]} still holds one by one{or_forgotten}; send events in order of time"
     )
 
 

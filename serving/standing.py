@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from export import policy
 from export.levels import Change, Level, Recommendation
-from features.record import STATUS, Remembered, loads
+from features.record import STATUS, Record, Remembered, loads
 from features.times import rfc3339
 from features.usecase import UseCase
 from serving.answers import Changed, Named, Score, known
@@ -43,12 +43,16 @@ class Standing(BaseModel):
     recommendation: Literal["NONE", "OPEN", "HELD"] = Field(description="of off-boarding")
     cooldown_until: str | None = Field(description="until then the level does not fall")
     override: Override | None = Field(description="null: none, or it was withdrawn")
+    forgotten_after: str | None = Field(
+        description="an event after this time finds a new customer; null: never (`forget_after` of the use case)"
+    )
     latest: list[Remark] = Field(description=f"the latest {LATEST} events, the latest first")
 
 
 def standing(use_case: UseCase, customer: str, blob: bytes) -> Standing:
     """Raises BadRecord."""
-    record = loads(use_case.plans[use_case.subject], blob)
+    plan = use_case.plans[use_case.subject]
+    record = loads(plan, blob)
     (status,) = np.frombuffer(record.status, STATUS)
     override_us = int(status["override_until_us"])
     return Standing(
@@ -61,8 +65,13 @@ def standing(use_case: UseCase, customer: str, blob: bytes) -> Standing:
         override=Override(level=Level(int(status["override_level"])).name, until=rfc3339(override_us))
         if override_us
         else None,
+        forgotten_after=_forgotten_after(record, plan.forget_us),
         latest=[_remark(each) for each in islice(sorted(record.ring, key=_newest), LATEST)],
     )
+
+
+def _forgotten_after(record: Record, forget_us: int) -> str | None:
+    return rfc3339(record.ring[-1].time_us + forget_us) if forget_us and record.ring else None
 
 
 def _newest(event: Remembered) -> tuple[int, int]:

@@ -7,6 +7,7 @@ is forgotten if the use case says so, whether Redis still has the record or has 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from export.bundle import promote, save
 from export.levels import Level
 from export.policy import level_after
 from features.replay import replay
+from features.times import rfc3339
 from features.usecase import UseCase, load
 from pipeline import worker
 from pipeline.options import Job
@@ -114,14 +116,18 @@ def told(rows: Sequence[Row]) -> Told:
     )  # fmt: skip
 
 
-def ask(serving: Serving, settings: Settings, parts: Sequence[Sequence[Sent]], drop: Sequence[bytes]) -> Told:
-    """Over HTTP; the keys in `drop` are gone before the second part, as if Redis had let them expire."""
+def ask(
+    serving: Serving, settings: Settings, parts: Sequence[Sequence[Sent]], drop: Sequence[bytes]
+) -> tuple[Told, dict[str, Any]]:
+    """Over HTTP, and how ann stands then; the keys in `drop` are gone before the second part, as if expired."""
     with serving(**vars(settings)) as served:
         answers = [served.told(event, features=True) for event in parts[0]]
         for key in drop:
             assert served.service.store.call("DEL", key) == 1
         answers += [served.told(event, features=True) for event in parts[1]]
-    return told([(list((a["features"] or {}).values()), a["score"], a["level"], a["seq"]) for a in answers])
+        standing = served.client.get("/v1/customers/ann").json()
+    said = told([(list((a["features"] or {}).values()), a["score"], a["level"], a["seq"]) for a in answers])
+    return said, standing
 
 
 def keys_of(use_case: UseCase) -> list[bytes]:
@@ -147,7 +153,11 @@ def test_every_program_remembers_the_same_of_a_dormant_customer(
     assert_same(in_batch(use_case, [*first, *then], 1), batch)
     is_scored = ~np.isnan(batch.score)
     assert in_replay(use_case, [*first, *then]).tobytes() == batch.vectors[is_scored].tobytes()
-    assert_same(ask(serving, replace(settings, use_case=use_case), (first, then), drop), batch)
+    said, standing = ask(serving, replace(settings, use_case=use_case), (first, then), drop)
+    assert_same(said, batch)
+    until = rfc3339(then[-1].event._time_us + KEPT_DAYS * DAY_US) if forgets else None
+    assert (standing["events"], standing["forgotten_after"]) == (4 if forgets else 15, until)
+    assert (standing["override"] is None) == forgets
 
     redis_server.client.flushall()
     job = Job.load(
