@@ -65,7 +65,8 @@ def drift(
     if since and (days or (until and until <= since)):
         raise typer.BadParameter("give --since with a later --until, or --days", param_hint="--since")
     check_url(notify)
-    log, loaded = Assessed(load(use_case), project, dataset), bundles.load(bundle)
+    use = load(use_case)
+    log, loaded = Assessed(use, project, dataset), bundles.load_in_use(bundle, use.name)
     found = measure(log, loaded, period(log, _utc(since), _utc(until), timedelta(days=days or DAYS)))
     facts = _facts(found)
     if out:

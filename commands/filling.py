@@ -122,7 +122,8 @@ def score(
     standings.check(out)
     if report:
         standings.check(report, (".html",))
-    started_s, use, loaded = time.monotonic(), load(use_case), bundles.load(bundle)
+    started_s, use = time.monotonic(), load(use_case)
+    loaded = bundles.load_in_use(bundle, use.name)
     with staged() as progress, history(use, given, now_us(), microseconds(dated) if dated else None,
                                        progress) as found:  # fmt: skip
         scored = score(use, loaded, found, progress)
@@ -167,7 +168,7 @@ def filled(
     from pipeline.files import place
     from pipeline.history import history
 
-    engine = Engine.of(use_case, bundles.load(root), store, prefix)
+    engine = Engine.of(use_case, bundles.load_in_use(root, use_case.name), store, prefix)
     store.check()
     places, dated_us = list(map(place, files)), microseconds(dated) if dated else None
     with staged() as progress, history(use_case, places, now_us(), dated_us, progress) as found:

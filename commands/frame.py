@@ -29,8 +29,9 @@ EXITS = (
     Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
     Exit(
         5,
-        "Redis, Pub/Sub, BigQuery or the registry cannot be reached",
-        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "RegistryUnavailable", "ServiceUnavailable",
+        "Redis, Pub/Sub, BigQuery, the bundles' storage or the registry cannot be reached",
+        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "RegistryUnavailable", "StorageUnavailable",
+         "ServiceUnavailable",
          "RetryError"),
     ),
     Exit(

@@ -108,7 +108,7 @@ def train(
     from training.reported import train_reported
 
     found, now = load(use_case), datetime.now(UTC)
-    registry = registry_of(use_case, bundle)
+    registry = registry_of(use_case, bundle, new=True)
     rows, cleaned = told_history(found, files)
     path, told = train_reported(
         found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,

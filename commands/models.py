@@ -128,19 +128,20 @@ def rollback(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_j
 )
 def show(
     wanted: Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A bundle's folder or id, or a root.")],
+    use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     as_json: AsJson = False,
 ) -> None:
     """Show what a bundle says of its model: origin, thresholds, metrics, features, reference distributions.
 
-    Of a root it shows the bundle in use. All files are verified against the manifest's sha256.
+    Of a root it shows the bundle that the use case uses. All files are verified against the manifest's sha256.
     """
     import msgspec
 
     from export import bundle as bundles
     from export.registry import flat, numbers
 
-    found = bundles.load(bundles.found(bundle, wanted))
+    found = bundles.load(bundles.path_of(bundle, wanted, use_case_name(use_case)))
     if as_json:
         reference = msgspec.to_builtins(found.reference)
         show_json(msgspec.structs.asdict(found.manifest) | {"reference": reference})
@@ -176,11 +177,17 @@ def spread(name: str, bins: Any) -> tuple[str, ...]:
     return (name, f"{bins.missing:.1%}", *(f"{edge:.4g}" for edge in shown), *("-",) * (3 - len(shown)))
 
 
-def registry_of(use_case: Path, root: str) -> Any:
-    from export.registry import Registry
+def use_case_name(use_case: Path) -> str:
+    """The name of a use case file's use case."""
     from features.usecase import load
 
-    return Registry(root, load(use_case).name)
+    return load(use_case).name
+
+
+def registry_of(use_case: Path, root: str, new: bool = False) -> Any:
+    from export.registry import Registry
+
+    return Registry(root, use_case_name(use_case), new)
 
 
 def told(version: Any, as_json: bool) -> None:

@@ -46,9 +46,10 @@ def retrain(
     check_url(notify)
     found, now = load(use_case), datetime.now(UTC)
     cut_us = None if since is None else _day_us(since)
+    registry = registry_of(use_case, bundle, new=True)  # first: reading and learning take long
     rows, cleaned = told_history(found, files)
     ended, told = run(
-        found, rows, registry_of(use_case, bundle), seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
+        found, rows, registry, seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
         progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)

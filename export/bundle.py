@@ -1,7 +1,6 @@
 """The bundle: what training hands to serving, one folder that is never changed once it is there.
 
-    ROOT/current                      the id of the bundle in use, one line
-    ROOT/challenger                   the id of the one that is scored in shadow, if any
+    ROOT/USE_CASE.current             the id of the bundle that this use case uses: see export.pointers
     ROOT/BUNDLE_ID/model.onnx         and usecase.yaml, reference.json, manifest.json
     ROOT/BUNDLE_ID/stand_in.onnx      the same model, but for the customers that were set apart, if any were
 
@@ -18,37 +17,21 @@ import msgspec
 from msgspec import Struct
 
 from export import storage
+from export.manifest import FORMAT, MANIFEST, BundleMismatch, Manifest, read_manifest, verified
+from export.pointers import POINTER, SHADOW, old_pointer, point, read_pointer, use_case_of, withdraw
 from export.reference import Reference
 
-FORMAT = 1
-POINTER, SHADOW, MANIFEST = "current", "challenger", "manifest.json"
+__all__ = [
+    "MANIFEST", "POINTER", "SHADOW", "Bundle", "BundleMismatch", "Manifest", "UnknownBundle", "bundle", "check",
+    "check_use_case", "files_of", "is_bundle", "load", "load_in_use", "path_of", "promote", "read_pointer", "save",
+    "withdraw",
+]  # fmt: skip
 MODEL, USE_CASE, REFERENCE = "model.onnx", "usecase.yaml", "reference.json"
 STAND_IN = "stand_in.onnx"
 
 
-class BundleMismatch(RuntimeError):
-    """The deployed bundle is damaged, or is not for this use case. Deploy one that is."""
-
-
 class UnknownBundle(LookupError):
     """There is no such bundle (of who asks)."""
-
-
-class Manifest(Struct, frozen=True):
-    """What is true of the model. `features` are the vector's columns in order."""
-
-    format: int
-    id: str
-    use_case: str
-    fingerprint: str
-    features: tuple[str, ...]
-    thresholds: Mapping[str, float]  # probabilities, by level
-    created_at: str  # RFC 3339, UTC
-    seed: int
-    versions: Mapping[str, str]
-    metrics: Mapping[str, Any]
-    training: Mapping[str, Any]  # what it learned from: rows, customers, sha256 of the data
-    files: Mapping[str, str]  # sha256 of each, in hex
 
 
 class Bundle(Struct, frozen=True):
@@ -121,101 +104,99 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
 
 
 def promote(root: str, bundle_id: str, pointer: str = POINTER) -> None:
-    """Makes the bundle the one in use (or in SHADOW): running jobs see the pointer change and load it."""
-    load(storage.join(root, bundle_id))
-    storage.write(storage.join(root, pointer), f"{bundle_id}\n".encode())
+    """Makes the bundle the one its use case uses (or shadows): running jobs see the pointer change and load it.
+
+    Raises BundleMismatch if it is damaged; then nothing has changed.
+    """
+    use_case = load(storage.join(root, bundle_id)).manifest.use_case
+    point(root, use_case, bundle_id, pointer)
 
 
-def withdraw(root: str) -> None:
-    """No bundle is scored in shadow any more."""
-    storage.remove(storage.join(root, SHADOW))
+def path_of(root: str, wanted: str, use_case: str) -> str:
+    """The path of a bundle by its id in this root, by its own path, or of another root's bundle in use.
 
-
-def read_pointer(root: str, pointer: str = POINTER) -> str | None:
-    """The id of the bundle in use (or in SHADOW); None if there is none. One small read."""
-    try:
-        return storage.read(storage.join(root, pointer)).decode().strip()
-    except FileNotFoundError:
-        return None
-
-
-def found(root: str, wanted: str) -> str:
-    """The path of a bundle by its id in this root, or by its own path. Raises UnknownBundle, saying which there are."""
+    Raises UnknownBundle, saying which there are.
+    """
     if is_bundle(storage.join(root, wanted)):
         return storage.join(root, wanted)
-    if is_bundle(wanted) or read_pointer(wanted):
+    if is_bundle(wanted):
         return wanted
-    there = ", ".join(storage.folders_with(root, MANIFEST)) or "none"
-    raise UnknownBundle(f"found no bundle {wanted!r}, expected a folder or one of those in {root}: {there}")
+    bundle_id = read_pointer(wanted, use_case)
+    if bundle_id:
+        return storage.join(wanted, bundle_id)
+    ids = ", ".join(storage.folders_with(root, MANIFEST)) or "none"
+    raise UnknownBundle(f"found no bundle {wanted!r}, expected a folder or one of those in {root}: {ids}")
 
 
 def is_bundle(folder: str) -> bool:
+    """Whether the folder is a bundle's."""
     return storage.exists(storage.join(folder, MANIFEST))
 
 
-def load(path: str) -> Bundle:
-    """Reads a bundle's folder, or of a root the one in use. Raises BundleMismatch if it is damaged."""
-    current = read_pointer(path)
-    folder = path if current is None else storage.join(path, current)
-    manifest = _manifest(folder)
+def load_in_use(path: str, use_case: str) -> Bundle:
+    """Reads the bundle that a use case uses: of a root the promoted one, or `path` itself if it is a bundle's folder.
+
+    Raises BundleMismatch if it is damaged, of another use case, or if none was promoted.
+    """
+    bundle_id = read_pointer(path, use_case)
+    if bundle_id is None and not is_bundle(path):
+        raise BundleMismatch(_nothing_promoted(path, use_case))
+    loaded = load(path if bundle_id is None else storage.join(path, bundle_id))
+    check_use_case(loaded, use_case)
+    return loaded
+
+
+def _nothing_promoted(root: str, use_case: str) -> str:
+    """Why a root has no bundle in use."""
+    other = old_pointer(root)
+    if other is None:
+        return (
+            f"{root}: found no {use_case}.{POINTER}, expected a bundle's folder or a root with a promoted bundle of "
+            f"use case {use_case}; run `riskstream train`"
+        )
+    return (
+        f"{root}: its only pointer names {other}, a bundle of use case {use_case_of(root, other)}, expected one of "
+        f"use case {use_case}; run `riskstream train` for it, or `riskstream promote` if it has a bundle there"
+    )
+
+
+def load(folder: str) -> Bundle:
+    """Reads a bundle's folder. Raises BundleMismatch if it is damaged."""
+    manifest = read_manifest(folder)
     named = (MODEL, USE_CASE, REFERENCE, *({STAND_IN} & manifest.files.keys()))
-    files = {name: _verified(folder, name, manifest.files.get(name)) for name in named}
-    reference = msgspec.json.decode(files[REFERENCE], type=Reference)
-    return Bundle(manifest, files[MODEL], files[USE_CASE].decode(), reference, files.get(STAND_IN))
-
-
-def _manifest(folder: str) -> Manifest:
+    files = {name: verified(folder, name, manifest.files.get(name)) for name in named}
     try:
-        manifest = msgspec.json.decode(_file(folder, MANIFEST), type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise BundleMismatch(f"{folder}/{MANIFEST}: {error}; save the bundle again") from None
-    if manifest.format != FORMAT:
+        reference = msgspec.json.decode(files[REFERENCE], type=Reference)
+        text = files[USE_CASE].decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BundleMismatch(f"{folder}: cannot be read: {error}; train again") from None
+    return Bundle(manifest, files[MODEL], text, reference, files.get(STAND_IN))
+
+
+def check_use_case(bundle: Bundle, use_case: str) -> None:
+    """Raises BundleMismatch unless the bundle was trained for the use case of this name."""
+    manifest = bundle.manifest
+    if manifest.use_case != use_case:
         raise BundleMismatch(
-            f"{folder}: found format {manifest.format}, expected {FORMAT}; train again with this version"
+            f"bundle {manifest.id} was trained for use case {manifest.use_case}, expected one of use case {use_case}: "
+            "run the other use case, or train and promote a bundle for this one"
         )
-    _check_thresholds(folder, manifest.thresholds)
-    return manifest
-
-
-def _check_thresholds(folder: str, thresholds: Mapping[str, float]) -> None:
-    """Raises BundleMismatch for thresholds that are missing or in the wrong order: nobody could be MEDIUM."""
-    if not 0 < thresholds.get("medium", 0) <= thresholds.get("high", 0) <= 1:
-        raise BundleMismatch(
-            f"{folder}/{MANIFEST}: found the thresholds {dict(thresholds)}, expected 0 < medium <= high <= 1; "
-            "train again"
-        )
-
-
-def _file(folder: str, name: str) -> bytes:
-    try:
-        return storage.read(storage.join(folder, name))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleMismatch(
-            f"{folder}: found no {name}, expected a bundle's folder or a root with a promoted bundle; "
-            "run `riskstream train`"
-        ) from None
-
-
-def _verified(folder: str, name: str, expected: str | None) -> bytes:
-    data = _file(folder, name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise BundleMismatch(
-            f"{folder}/{name}: found sha256 {found}, expected {expected}; "
-            "the file is damaged, copy the bundle again"
-        )
-    return data
 
 
 def check(bundle: Bundle, use_case: HasFeatures) -> None:
-    """Raises BundleMismatch unless the bundle was trained on exactly this use case's features."""
+    """Raises BundleMismatch unless the bundle is complete and was trained for this use case and its features."""
+    check_use_case(bundle, use_case.name)
     manifest = bundle.manifest
-    if manifest.fingerprint == use_case.fingerprint and manifest.features == tuple(use_case.features):
-        return
-    raise BundleMismatch(
-        f"bundle {manifest.id} was trained for use case {manifest.use_case} with fingerprint "
-        f"{manifest.fingerprint} ({len(manifest.features)} features), but use case {use_case.name} has "
-        f"fingerprint {use_case.fingerprint} ({len(use_case.features)} features): "
-        "train a new bundle with `riskstream train`, "
-        f"or run the bundle's own {USE_CASE}"
-    )
+    if manifest.fingerprint != use_case.fingerprint or manifest.features != tuple(use_case.features):
+        raise BundleMismatch(
+            f"bundle {manifest.id} was trained for use case {manifest.use_case} with fingerprint "
+            f"{manifest.fingerprint} ({len(manifest.features)} features), but use case {use_case.name} has "
+            f"fingerprint {use_case.fingerprint} ({len(use_case.features)} features): "
+            "train a new bundle with `riskstream train`, "
+            f"or run the bundle's own {USE_CASE}"
+        )
+    missing = [name for name in manifest.features if name not in bundle.reference.features]
+    if missing:
+        raise BundleMismatch(
+            f"bundle {manifest.id} has no reference of {', '.join(missing[:5])}; train a new one"
+        )

@@ -19,6 +19,14 @@ PARITY_LIMIT = 1e-5  # float32 sums over a few hundred trees stay below 1e-6
 WORTH_HALVING = 500  # rows; below, a second thread costs more than it spares
 
 
+# What onnxruntime raises for bytes that are no model, or no model of these inputs and outputs.
+NO_MODEL = (
+    "DeviceReset", "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf",
+    "ModelLoadCanceled", "ModelLoaded", "ModelRequiresCompilation", "NoModel", "NoSuchFile", "NotFound",
+    "NotImplemented", "RuntimeException",
+)  # fmt: skip
+
+
 class ParityError(RuntimeError):
     """The converted model does not say what the trained one says; it must not be deployed."""
 
@@ -53,20 +61,24 @@ class Scorer:
     """A model ready to score, large batches in two threads. Safe for threads. Pickles as the model's bytes."""
 
     def __init__(self, model: bytes) -> None:
+        """Raises BundleMismatch for bytes that are no model of these inputs and outputs."""
         import onnxruntime  # type: ignore[import-untyped,unused-ignore]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._model = model
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self.n_features = int(self._session.get_inputs()[0].shape[1])
+        except _faults() as error:
+            raise _no_model(error) from error
         self._helper = ThreadPoolExecutor(1, "score")  # beside the caller's own thread
-        self.n_features = int(self._session.get_inputs()[0].shape[1])
 
     def __reduce__(self) -> tuple[type["Scorer"], tuple[bytes]]:
         return Scorer, (self._model,)
 
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[n, F] -> probability of class 1, float32[n]. Raises BundleMismatch on another width."""
+        """float32[n, F] -> probability of class 1, float32[n]. Raises BundleMismatch if the model cannot do it."""
         if vectors.ndim != 2 or vectors.shape[1] != self.n_features:
             raise BundleMismatch(
                 f"vectors have shape {vectors.shape}, the model expects [n, {self.n_features}]: "
@@ -89,6 +101,23 @@ class Scorer:
         return np.concatenate([self._run(vectors[:middle]), rest.result()])
 
     def _run(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        (probabilities,) = self._session.run(["probabilities"], {"vector": vectors})
-        score: NDArray[np.float32] = np.ascontiguousarray(probabilities[:, 1])
+        try:
+            (probabilities,) = self._session.run(["probabilities"], {"vector": vectors})
+            score: NDArray[np.float32] = np.ascontiguousarray(probabilities[:, 1])
+        except _faults() as error:
+            raise _no_model(error) from error
         return score
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What a model that cannot be used makes onnxruntime and numpy raise."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped,unused-ignore]
+
+    return (ValueError, TypeError, IndexError, *(getattr(state, name) for name in NO_MODEL))
+
+
+def _no_model(error: Exception) -> BundleMismatch:
+    return BundleMismatch(
+        f"the model cannot be used: {error}; expected ONNX with input vector float32 [n, F] and output "
+        "probabilities float32 [n, 2]; train again"
+    )

@@ -1,20 +1,23 @@
 """Which bundle is in use and which runs in shadow: the registry's book, and the pointers that a job reads.
 
-The pointers (ROOT/current, ROOT/challenger) are what counts. They are written last: whatever a job uses, the
+The use case's pointers (export.pointers) are what counts. They are written last: whatever a job uses, the
 registry has been told about. A crash in between leaves the job with the model it had and the registry ahead
 of it; `standing` then says so, and promoting again, either one, makes both agree.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from export import bundle as bundles
 from export import storage
-from export.bundle import POINTER, SHADOW
+from export.bundle import POINTER, SHADOW, BundleMismatch
 from export.registry import CHALLENGER, CHAMPION, Registry, UnknownVersion, Version
 
 POINTERS = {CHAMPION: POINTER, CHALLENGER: SHADOW}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def challenge(registry: Registry, wanted: str, now: datetime) -> Version:
     Raises as `promote` does; UnknownVersion also for the champion itself.
     """
     version = registered(registry, wanted)
-    if version.bundle_id == bundles.read_pointer(registry.root):
+    if version.bundle_id == pointed(registry):
         raise UnknownVersion(
             f"version {version.number} ({version.bundle_id}) is the champion, expected another: "
             "a model is not compared with itself"
@@ -86,7 +89,7 @@ def approve(registry: Registry, wanted: str, approval: Approval, now: datetime) 
 def reject(registry: Registry, wanted: str, because: str, now: datetime) -> Version:
     """A version that is not to be promoted; if it is the challenger, it no longer runs in shadow."""
     version = registry.find(wanted)
-    if version.bundle_id == bundles.read_pointer(registry.root):
+    if version.bundle_id == pointed(registry):
         raise UnknownVersion(
             f"version {version.number} ({version.bundle_id}) is in use, expected one that is not: "
             "run `riskstream rollback` or promote another"
@@ -116,20 +119,33 @@ def rollback(registry: Registry, now: datetime) -> tuple[str, Version]:
 
 
 def registered(registry: Registry, wanted: str) -> Version:
-    """A version by number or bundle id whose bundle is whole; a bundle of this root is registered if need be."""
+    """A version by number or bundle id whose bundle is whole; a bundle of this root is registered if need be.
+
+    Raises UnknownVersion; BundleMismatch if the bundle is damaged or of another use case.
+    """
     try:
         version = registry.find(wanted)
     except UnknownVersion:
         if not bundles.is_bundle(storage.join(registry.root, wanted)):
             raise
         return registry.record(bundles.load(storage.join(registry.root, wanted)))
-    bundles.load(storage.join(registry.root, version.bundle_id))
+    loaded = bundles.load(storage.join(registry.root, version.bundle_id))
+    bundles.check_use_case(loaded, registry.name)
     return version
+
+
+def pointed(registry: Registry, pointer: str = POINTER) -> str | None:
+    """The bundle that the use case's pointer names; None for a pointer that cannot be read: promoting mends it."""
+    try:
+        return bundles.read_pointer(registry.root, registry.name, pointer)
+    except BundleMismatch as error:
+        logger.warning("%s", error)
+        return None
 
 
 def champions(registry: Registry) -> list[str]:
     """The line of champions' bundle ids as the pointer has it: the present one is the last."""
-    line, present = registry.line(), bundles.read_pointer(registry.root)
+    line, present = registry.line(), pointed(registry)
     if present is None:
         return line
     while line and present in line and line[-1] != present:  # a promotion that did not come to its end
@@ -140,7 +156,7 @@ def champions(registry: Registry) -> list[str]:
 def standing(registry: Registry) -> Standing:
     """How things are. Raises RegistryUnavailable."""
     versions = tuple(registry.versions())
-    current, challenger = (bundles.read_pointer(registry.root, name) for name in (POINTER, SHADOW))
+    current, challenger = (pointed(registry, name) for name in (POINTER, SHADOW))
     named = {CHAMPION: current, CHALLENGER: challenger}
     disagreements = tuple(line for alias in named for line in _disagreement(versions, alias, named))
     return Standing(current, challenger, versions, disagreements)
@@ -162,8 +178,8 @@ def _end_shadow(registry: Registry, version: Version) -> None:
     challenger = registry.holder(CHALLENGER)
     if challenger and challenger.number == version.number:
         registry.take(CHALLENGER)
-    if bundles.read_pointer(registry.root, SHADOW) == version.bundle_id:
-        bundles.withdraw(registry.root)
+    if pointed(registry, SHADOW) == version.bundle_id:
+        bundles.withdraw(registry.root, registry.name)
 
 
 def _waiting(registry: Registry, wanted: str) -> None:

@@ -8,38 +8,22 @@ Kept in ROOT/mlflow.db and ROOT/mlruns, or where MLFLOW_TRACKING_URI says. It is
 running job reads ROOT's pointers and never asks here. MLflow is part of the training installation only.
 """
 
-import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from export import storage
-from export.bundle import Bundle, files_of
+from export.bundle import Bundle, check_use_case, files_of
+from export.tracking import asking, client, files_beside, tracking_uri
 
-URI = "MLFLOW_TRACKING_URI"
 CHAMPION, CHALLENGER = "champion", "challenger"
-SETTINGS = {  # nobody is told, nothing is printed, and who is away is not waited for for minutes
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
 BATCH = 100  # the most parameters, and here metrics too, that MLflow takes at once
 KEPT_CHAMPIONS = 100  # how far back rollbacks reach; a tag has room for many more
 NOT_IN_NAMES = re.compile(r"[^\w\-. /]")  # of metrics and parameters
 LINE = "champions"  # tag of the registered model: ids of bundles, the latest last
-
-
-class RegistryUnavailable(Exception):
-    """The registry cannot be asked (infrastructure). Nothing was promoted."""
 
 
 class UnknownVersion(LookupError):
@@ -71,11 +55,10 @@ class Version:
 class Registry:
     """The versions of one use case's models. Raises RegistryUnavailable, in every method."""
 
-    def __init__(self, root: str, use_case: str) -> None:
+    def __init__(self, root: str, use_case: str, new: bool = False) -> None:
+        """`new` makes the folder of an SQLite registry where there is none yet."""
         self.root, self.name, self.uri = root, use_case, tracking_uri(root)
-        _quieten()
-        with self._asking():
-            self._client = _client(self.uri)
+        self._client = client(self.uri, new)
 
     def record(
         self,
@@ -86,9 +69,12 @@ class Registry:
     ) -> Version:
         """Registers a bundle, promoting nothing; one that is registered already stays as it is.
 
+        Raises BundleMismatch for a bundle of another use case.
+
         `facts` are parameters and `metrics` figures beside those of the manifest, nested as they may be;
         `artifacts` are files by their path in the run (`report.html`, `plots/lift.png`).
         """
+        check_use_case(bundle, self.name)
         manifest = bundle.manifest
         known = next((one for one in self.versions() if one.bundle_id == manifest.id), None)
         if known:
@@ -104,7 +90,7 @@ class Registry:
         said = {"seed": manifest.seed, "versions": manifest.versions, "training": manifest.training}
         parameters = {name: str(value) for name, value in flat({**said, **(facts or {})}).items()}
         figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds, **(metrics or {})})
-        with self._asking():
+        with asking(self.uri):
             run_id, source = self._run(manifest.id, tags, parameters, figures, bundle, artifacts or {})
             self._model()
             self._client.create_model_version(self.name, source, run_id, tags=tags)
@@ -112,7 +98,7 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """All of them, the latest first."""
-        with self._asking():
+        with asking(self.uri):
             found = self._client.search_model_versions(f"name='{self.name}'", max_results=10_000)
             aliases = dict(self._model().aliases) if found else {}
         of_number: dict[int, list[str]] = {}
@@ -138,31 +124,31 @@ class Registry:
 
     def metrics(self, version: Version) -> dict[str, float]:
         """Figures of a version's run, by flat names: `customers.roc_auc.value`, `customers.roc_auc.low` ..."""
-        with self._asking():
+        with asking(self.uri):
             return dict(self._client.get_run(version.run_id).data.metrics)
 
     def give(self, alias: str, version: Version) -> None:
         """The alias is this version's from now on."""
-        with self._asking():
+        with asking(self.uri):
             self._client.set_registered_model_alias(self.name, alias, str(version.number))
 
     def take(self, alias: str) -> None:
         """The alias is nobody's from now on."""
-        with self._asking():
+        with asking(self.uri):
             self._client.delete_registered_model_alias(self.name, alias)
 
     def tag(self, version: Version, **tags: str) -> None:
-        with self._asking():
+        with asking(self.uri):
             for name, value in tags.items():
                 self._client.set_model_version_tag(self.name, str(version.number), name, value)
 
     def line(self) -> list[str]:
         """The ids of all champions, the latest last; one that was rolled back is no longer among them."""
-        with self._asking():
+        with asking(self.uri):
             return str(self._model().tags.get(LINE, "")).split()
 
     def set_line(self, bundle_ids: list[str]) -> None:
-        with self._asking():
+        with asking(self.uri):
             line = " ".join(bundle_ids[-KEPT_CHAMPIONS:])
             self._client.set_registered_model_tag(self.name, LINE, line)
 
@@ -210,54 +196,8 @@ class Registry:
         found = self._client.get_experiment_by_name(self.name)
         if found:
             return str(found.experiment_id)
-        files = _beside(self.uri)
+        files = files_beside(self.uri)
         return str(self._client.create_experiment(self.name, artifact_location=files))
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except MlflowException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise RegistryUnavailable(f"registry {self.uri}: {reason}; nothing was promoted") from error
-
-
-def tracking_uri(root: str) -> str:
-    """Where the registry of a root is. Raises RegistryUnavailable if that is nowhere."""
-    told = os.environ.get(URI)
-    if told:
-        return told
-    if "://" in root:
-        raise RegistryUnavailable(
-            f"bundles in {root} are for many machines, and so must their registry be: set {URI} to an MLflow "
-            f"server, or to sqlite:///FILE for this machine alone"
-        )
-    return f"sqlite:///{Path(root, 'mlflow.db').absolute()}"
-
-
-def _beside(uri: str) -> str | None:
-    """Where the files of an SQLite registry are: in its folder, not where the program happens to run."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns").as_uri()
-
-
-def _quieten() -> None:
-    """Before MLflow is imported, which reads its settings then."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-
-
-def _client(uri: str) -> Any:
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):  # making the tables is told at length
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _version(found: Any, aliases: tuple[str, ...]) -> Version:

@@ -27,7 +27,7 @@ from features.together import advance_all
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline import records
-from pipeline.shadow import Challenger, Shadow
+from pipeline.shadow import Challenger, Shadow, policy_of, scorer_of
 from pipeline.store import RecordStore
 
 Mask = NDArray[np.bool_]
@@ -52,11 +52,11 @@ class Engine:
 
     @classmethod
     def of(cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream") -> Self:
-        """The engine of a bundle. Raises BundleMismatch when it was trained for other features."""
+        """The engine of a bundle. Raises BundleMismatch if it is of another use case or cannot score."""
         bundles.check(bundle, use_case)
-        policy = Policy.of(use_case.policy, bundle.manifest.thresholds, use_case.file)
+        policy = policy_of(use_case, bundle)
         typical = medians(bundle.reference, use_case.features)
-        scorer = Scorer(bundle.model)
+        scorer = scorer_of(bundle)
         return cls(use_case, scorer, bundle.manifest, policy, typical, store, prefix, Breaker.of(policy))
 
     @property

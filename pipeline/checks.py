@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
-from export import bundle as bundles
 from features.usecase import BadUseCase, UseCase
 from pipeline import exposition, tables
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
+from pipeline.model import check_bundle
 from pipeline.options import Job
 from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher, Subscription
@@ -52,7 +52,7 @@ def check(job: Job) -> None:
 def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
     """What to try, by what to call it."""
     parts: dict[str, Callable[[], object]] = {
-        "bundle": lambda: bundles.check(bundles.load(job.bundle), use_case),
+        "bundle": lambda: check_bundle(use_case, job.bundle),
         "Redis": lambda: _check_store(job, use_case),
         "subscription": lambda: Subscription(job.subscription).check(),
         "tables": lambda: tables.check(query_client(job.project), job.dataset),

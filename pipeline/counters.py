@@ -44,9 +44,7 @@ def counts(
     if said:
         found.update(_of_events(said, now_us, answered))
     found.update(drifted)
-    found[key(metrics.MODELS_REFUSED)] = (
-        progress.models_refused - progress.counts[key(metrics.MODELS_REFUSED)]
-    )
+    found.update(tallies.of_looks())
     return found
 
 

@@ -100,7 +100,14 @@ SCORES = _counter(
     "scores", "events", "Scored events by band of score.", "band", tuple(f"{end:g}" for end in BANDS)
 )
 MODEL = _counter("model", "events", "Events assessed, by the id of the model that did it.", "model")
-MODELS_REFUSED = _counter("models-refused", "bundles", "Promoted bundles that could not be used.")
+MODELS_REFUSED = _counter(
+    "models-refused",
+    "bundles",
+    "Bundles that could not be used although they were promoted or put in shadow.",
+)
+LOOKS_FAILED = _counter(
+    "looks-failed", "looks", "Looks at the bundle folder that failed; the model in use goes on."
+)
 DRIFT_CHECKS = _counter("drift-checks", "checks", "Comparisons of scores and features with training's.")
 DRIFT = _counter(
     "drifted", "checks", "Of these, where scores, or a fifth of the features, have drifted.", "what", DRIFTED
@@ -184,8 +191,8 @@ CLOSED = _counter(
 
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
-    CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, DRIFT_CHECKS, DRIFT, STAGE,
-    SCORE_PSI, FEATURE_PSI, BREAKER, REDIS_USED, REDIS_LIMIT,
+    CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT,
+    STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, REDIS_USED, REDIS_LIMIT,
 )  # fmt: skip
 OF_JOB = (
     EVENTS,
@@ -215,8 +222,8 @@ OF_SERVICE = (
 )
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
-    MODELS_REFUSED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, WAITING,
-    BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
+    MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER,
+    WAITING, BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,
 )  # fmt: skip

@@ -1,24 +1,34 @@
-"""The engine in use, exchanged for that of a newly promoted bundle while the job runs; and the one in shadow."""
+"""The engine in use, exchanged for that of a newly promoted bundle while the job runs; and the one in shadow.
+
+A thread looks at the pointers, loads what they name and tries it. Whoever assesses only takes what is ready,
+between two batches.
+"""
 
 import logging
 import threading
-from dataclasses import replace
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from export import bundle as bundles
-from export.bundle import BundleMismatch
+from export import storage
+from export.bundle import POINTER, SHADOW, Bundle
+from export.storage import StorageUnavailable
 from features.usecase import UseCase
 from pipeline.assess import Engine
 from pipeline.drift import Drift
+from pipeline.looking import Looking, Pointer
 from pipeline.progress import progress
-from pipeline.shadow import NO_MODEL, Watch
-from pipeline.store import RecordStore
-
-LOOK_S = 1.0  # between two looks at the pointer: how long the old model stays in use
-REMOTE_LOOK_S = 15.0  # the same where a look costs a request
+from pipeline.shadow import Challenger
+from pipeline.store import MemoryStore, RecordStore
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A model loaded and tried, to be taken by the next batch."""
+
+    engine: Engine
+    drift: Drift
 
 
 class Model:
@@ -27,57 +37,73 @@ class Model:
     def __init__(
         self, use_case: UseCase, root: str, store: RecordStore, prefix: str, shadow: bool = True
     ) -> None:
-        """Raises BundleMismatch: there must be a good bundle to begin with. Without `shadow` no challenger is asked."""
-        self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
-        self._pause_s = REMOTE_LOOK_S if "://" in root else LOOK_S
-        self._lock = threading.Lock()
-        self._looked_s = float("-inf")
-        self._seen = bundles.read_pointer(root)
-        self._engine = self._load()
-        self._watch = Watch(use_case, root) if shadow else None
-        self._look_for_challenger()
+        """Loads the bundle in use and looks for others until `close`. Without `shadow` no challenger is asked.
 
-    def current(self, now_s: float) -> Engine:
-        """The engine; `now_s` never goes back."""
-        if now_s - self._looked_s >= self._pause_s and self._lock.acquire(blocking=False):
-            try:
-                self._looked_s = now_s
-                self._look()
-                self._look_for_challenger()
-            finally:
-                self._lock.release()
-        engine = self._engine
-        engine.challenger = self._watch.current(engine.model_version) if self._watch else None
+        Raises BundleMismatch, StorageUnavailable: there must be a good bundle to begin with.
+        """
+        self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
+        self._lock = threading.Lock()
+        self._next: _Ready | None = None
+        self._challenger: Challenger | None = None
+        seen = bundles.read_pointer(root, use_case.name)
+        ready = self._prepare(bundles.load_in_use(root, use_case.name))
+        self._engine, self.drift = ready.engine, ready.drift
+        progress.model = self._engine.model_version
+        pointers = [Pointer(root, use_case.name, POINTER, seen, self._load)]
+        if shadow:
+            pointers.append(Pointer(root, use_case.name, SHADOW, None, self._load_challenger))
+        self._looking = Looking(root, pointers)
+
+    def close(self) -> None:
+        """Looks no more."""
+        self._looking.close()
+
+    def current(self) -> Engine:
+        """The engine to use for the next batch."""
+        if self._next is not None:
+            self._hand_over()
+        engine, challenger = self._engine, self._challenger
+        is_asked = challenger and not challenger.broken and challenger.model_version != engine.model_version
+        engine.challenger = challenger if is_asked else None
         return engine
 
-    def _look_for_challenger(self) -> None:
-        if self._watch:
-            self._watch.look()
-
-    def _look(self) -> None:
-        """Exchanges the engine if the pointer has changed. A bundle that cannot be used changes nothing."""
-        try:
-            pointer = bundles.read_pointer(self._root)
-            if pointer is None or pointer == self._seen:
+    def _hand_over(self) -> None:
+        """Exchanges the engine. The breaker stays: it counts recommendations, whatever model made them."""
+        with self._lock:
+            ready, self._next = self._next, None
+            if ready is None:
                 return
-            before, self._engine = self._engine, self._load(self._engine)
-        except OSError as error:
-            logger.warning("cannot look at bundle %s, going on with the model in use: %s", self._root, error)
-            return
-        except (BundleMismatch, ValueError, *NO_MODEL) as error:  # damaged, of other features, no model
-            progress.models_refused += 1
-            logger.error("bundle %s is refused, going on with the model in use: %s", pointer, error)
-        else:
-            logger.warning("model %s takes over from %s", self._engine.model_version, before.model_version)
-        self._seen = pointer
+            before = self._engine
+            self._engine, self.drift = replace(ready.engine, breaker=before.breaker), ready.drift
+            progress.model = self._engine.model_version
+        logger.warning("model %s takes over from %s", self._engine.model_version, before.model_version)
 
-    def _load(self, before: Engine | None = None) -> Engine:
-        loaded = bundles.load(self._root)
-        engine = Engine.of(self._use_case, loaded, self._store, self._prefix)
-        engine.scorer.score(
-            np.zeros((1, len(self._use_case.features)), np.float32)
-        )  # or say now what is wrong
-        progress.model = engine.model_version
-        self.drift = Drift(loaded)
-        # What was recommended within the last hour was, whatever model said so.
-        return replace(engine, breaker=before.breaker) if before else engine
+    def _load(self, bundle_id: str | None) -> None:
+        """Makes a bundle ready for the next batch. Raises BundleMismatch, StorageUnavailable."""
+        if bundle_id is None:
+            raise StorageUnavailable("the pointer is gone; promote a bundle with `riskstream promote`")
+        ready = self._prepare(self._bundle(bundle_id))
+        with self._lock:
+            self._next = ready
+
+    def _load_challenger(self, bundle_id: str | None) -> None:
+        """Exchanges the challenger; one that is refused leaves none."""
+        self._challenger = progress.challenger = None
+        if bundle_id is not None:
+            self._challenger = Challenger.of(self._use_case, self._bundle(bundle_id))
+            progress.challenger = self._challenger.model_version
+            logger.warning("challenger in shadow: %s", bundle_id)
+
+    def _bundle(self, bundle_id: str) -> Bundle:
+        return bundles.load(storage.join(self._root, bundle_id))
+
+    def _prepare(self, bundle: Bundle) -> _Ready:
+        engine = Engine.of(self._use_case, bundle, self._store, self._prefix)
+        return _Ready(engine, Drift(bundle))
+
+
+def check_bundle(use_case: UseCase, root: str) -> Bundle:
+    """The bundle in use, if events could be assessed with it. Raises BundleMismatch, StorageUnavailable."""
+    loaded = bundles.load_in_use(root, use_case.name)
+    Engine.of(use_case, loaded, MemoryStore())
+    return loaded

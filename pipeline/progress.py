@@ -83,6 +83,7 @@ class Progress:
     counts: Counter[str] = field(default_factory=Counter)
     waiting: Counter[str] = field(default_factory=Counter)  # threads that wait, by what for
     models_refused: int = 0
+    looks_failed: int = 0
     sent_us: int | None = None
     last_batch: LastBatch | None = None
     challenger: str | None = None

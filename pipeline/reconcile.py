@@ -211,8 +211,8 @@ def engines(use_case: UseCase, root: str) -> Engines:
 
     @lru_cache
     def engine(model: str) -> Engine:
-        found = bundles.load(root)
-        if found.manifest.id != model:
+        found = bundles.load(root) if bundles.is_bundle(root) else None
+        if found is None or found.manifest.id != model:
             found = bundles.load(storage.join(root, model))
         return Engine.of(use_case, found, MemoryStore())
 

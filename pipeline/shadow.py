@@ -4,30 +4,18 @@ The rule: whatever is wrong with it, the model in use goes on. It is told once, 
 """
 
 import logging
-import threading
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
 from export import bundle as bundles
-from export import storage
 from export.bundle import Bundle, BundleMismatch
 from export.onnx import Scorer
 from export.policy import Policy
-from features.usecase import UseCase
+from features.usecase import BadUseCase, UseCase
 from pipeline.progress import progress
-
-NO_MODEL = (
-    onnx.Fail,
-    onnx.InvalidArgument,
-    onnx.InvalidGraph,
-    onnx.InvalidProtobuf,
-    onnx.NotImplemented,
-    onnx.RuntimeException,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +29,26 @@ class Shadow:
     level: NDArray[np.uint8]  # [n] by its own thresholds
 
 
+def scorer_of(bundle: Bundle) -> Scorer:
+    """The bundle's model, tried once. Raises BundleMismatch if it cannot score vectors of the bundle's features."""
+    scorer = Scorer(bundle.model)
+    scorer.score(np.zeros((1, len(bundle.manifest.features)), np.float32))
+    return scorer
+
+
+def policy_of(use_case: UseCase, bundle: Bundle) -> Policy:
+    """The use case's policy with the bundle's thresholds. Raises BundleMismatch for thresholds that cannot work.
+
+    Raises BadUseCase for a policy that cannot be read.
+    """
+    try:
+        return Policy.of(use_case.policy, bundle.manifest.thresholds, use_case.file)
+    except BadUseCase:
+        raise
+    except ValueError as error:
+        raise BundleMismatch(f"bundle {bundle.manifest.id}: {error}; train a new one") from error
+
+
 @dataclass
 class Challenger:
     """A model ready to be asked; once it could not answer, it is `broken` and asked no more."""
@@ -52,12 +60,9 @@ class Challenger:
 
     @classmethod
     def of(cls, use_case: UseCase, bundle: Bundle) -> Self:
-        """Raises BundleMismatch when it was trained for other features, and NO_MODEL when it cannot score."""
+        """Raises BundleMismatch for a bundle of another use case or features, or that cannot score."""
         bundles.check(bundle, use_case)
-        policy = Policy.of(use_case.policy, bundle.manifest.thresholds, use_case.file)
-        scorer = Scorer(bundle.model)
-        scorer.score(np.zeros((1, len(use_case.features)), np.float32))
-        return cls(scorer, policy, bundle.manifest.id)
+        return cls(scorer_of(bundle), policy_of(use_case, bundle), bundle.manifest.id)
 
     def asked(self, vectors: NDArray[np.float32], wanted: NDArray[np.bool_]) -> Shadow | None:
         """Score the `wanted` vectors; None if it cannot."""
@@ -66,49 +71,8 @@ class Challenger:
             return None
         try:
             own[wanted] = self.scorer.score(vectors[wanted])
-        except (BundleMismatch, *NO_MODEL) as error:
+        except BundleMismatch as error:
             logger.error("challenger %s cannot score, going on without it: %s", self.model_version, error)
             self.broken, progress.challenger = True, None
             return None
         return Shadow(self.model_version, own, self.policy.reached(own))
-
-
-class Watch:
-    """The challenger that ROOT's pointer names, looked up and loaded in a thread of its own: nobody waits for it."""
-
-    def __init__(self, use_case: UseCase, root: str) -> None:
-        self._use_case, self._root = use_case, root
-        self._seen: str | None = None
-        self._challenger: Challenger | None = None
-        self._looking = threading.Lock()
-
-    def look(self) -> None:
-        """Looks again, unless a look is under way."""
-        if self._looking.acquire(blocking=False):
-            threading.Thread(target=self._look, name="challenger", daemon=True).start()
-
-    def current(self, in_use: str) -> Challenger | None:
-        """The challenger; none if it is broken, or is the model in use."""
-        found = self._challenger
-        return found if found and not found.broken and found.model_version != in_use else None
-
-    def _look(self) -> None:
-        try:
-            pointer = bundles.read_pointer(self._root, bundles.SHADOW) or None
-            if pointer != self._seen:
-                self._challenger = None if pointer is None else self._loaded(pointer)
-                self._seen = pointer
-                progress.challenger = self._challenger and self._challenger.model_version
-        except (OSError, UnicodeDecodeError) as error:
-            logger.warning("cannot look for a challenger in %s: %s", self._root, error)
-        finally:
-            self._looking.release()
-
-    def _loaded(self, bundle_id: str) -> Challenger | None:
-        try:
-            found = Challenger.of(self._use_case, bundles.load(storage.join(self._root, bundle_id)))
-        except (BundleMismatch, ValueError, KeyError, *NO_MODEL) as error:
-            logger.error("challenger %s is refused: %s", bundle_id, error)
-            return None
-        logger.warning("challenger in shadow: %s", bundle_id)
-        return found

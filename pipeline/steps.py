@@ -202,7 +202,7 @@ class Assess(beam.DoFn):
         began_ns = time.time_ns()
         if events is None:
             return began_ns, None
-        engine = self.model.current(time.monotonic())
+        engine = self.model.current()
         said = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
         progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(events.time_us.max()))
         return began_ns, said

@@ -14,6 +14,7 @@ from features.kernel import Disposition
 from pipeline import metrics
 from pipeline.assess import Assessments
 from pipeline.metrics import BANDS, key
+from pipeline.progress import progress
 
 BAND_KEYS = [key(metrics.SCORES, value) for value in metrics.SCORES.values]
 ENDS = np.array(BANDS[:-1], np.float32)
@@ -35,6 +36,15 @@ def of_new(said: Assessments) -> Counter[str]:
             **in_bands(score[~np.isnan(score)]),
         }
     )
+
+
+def of_looks() -> Counter[str]:
+    """What looking at the pointers has added since it was last counted."""
+    totals = {
+        key(metrics.MODELS_REFUSED): progress.models_refused,
+        key(metrics.LOOKS_FAILED): progress.looks_failed,
+    }
+    return Counter({name: total - progress.counts[name] for name, total in totals.items()})
 
 
 def in_bands(score: NDArray[np.float32]) -> dict[str, int]:

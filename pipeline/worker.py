@@ -77,7 +77,7 @@ class Worker:
 
     def close(self) -> None:
         """Closes what was built."""
-        for part in ("_endpoint", "_puller", "_sinks", "_store"):
+        for part in ("_endpoint", "_model", "_puller", "_sinks", "_store"):
             if vars(self).get(part):
                 vars(self).pop(part).close()
 

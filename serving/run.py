@@ -13,12 +13,12 @@ from tempfile import TemporaryFile
 
 import uvicorn
 
-from export import bundle as bundles
 from pipeline import exposition, tables, tracing
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.exposition import Endpoint
 from pipeline.metrics import OF_SERVICE
+from pipeline.model import check_bundle
 from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher
 from pipeline.topics import topic_path
@@ -62,7 +62,7 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
     """What to look at first, by what to call it."""
     topic = topic_path(settings.project, settings.topic)
     found: dict[str, Callable[[], object]] = {
-        "bundle": lambda: bundles.check(bundles.load(settings.bundle), settings.use_case),
+        "bundle": lambda: check_bundle(settings.use_case, settings.bundle),
         "Redis": lambda: check_store(settings),
         f"topic {topic}": lambda: Publisher().check(topic),
         f"port {settings.port}": lambda: check_port(settings.host, settings.port),

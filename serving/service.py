@@ -16,12 +16,12 @@ from pipeline import rows
 from pipeline.assess import Assessments, Engine, assess
 from pipeline.connect import store_of
 from pipeline.message import ASSESSED_WITH, CALLER, id_attribute
-from pipeline.metrics import BREAKER, MODELS_REFUSED, STAGE, key
+from pipeline.metrics import BREAKER, STAGE, key
 from pipeline.model import Model
 from pipeline.progress import progress, tally
 from pipeline.pubsub import Publication, Publisher
 from pipeline.store import DryStore, MemoryStore, record_keys
-from pipeline.tallies import of_new
+from pipeline.tallies import of_looks, of_new
 from pipeline.topics import topic_path
 from serving import answers
 from serving.answers import Assessment, ModelInUse
@@ -59,6 +59,7 @@ class Service:
         self.trail = trail_of(settings)
 
     def close(self) -> None:
+        self._model.close()
         if self.trail:
             self.trail.close()
         self._publisher.close()
@@ -66,7 +67,7 @@ class Service:
 
     def warm(self) -> None:
         """Loads what is compiled: the first event would wait for it."""
-        engine = replace(self._model.current(time.monotonic()), store=MemoryStore())
+        engine = replace(self._model.current(), store=MemoryStore())
         assess(engine, make_batch(self.use_case, [], []))
 
     def request(
@@ -82,7 +83,7 @@ class Service:
         """Raises BadEvent. `event_time` (RFC 3339) dates an event that has no time of its own; else it is now."""
         now_us = time.time_ns() // 1_000
         event = decode(self.use_case, event_type, body, now_us, event_time)
-        engine = self._model.current(time.monotonic())
+        engine = self._model.current()
         known = known_codec(self.use_case, event_type)
         customer = str(known.getters[known.event_type.subject](event))
         name = event_id(self.use_case, event_type, event)
@@ -142,7 +143,7 @@ class Service:
         return blob
 
     def model_in_use(self) -> ModelInUse:
-        engine = self._model.current(time.monotonic())
+        engine = self._model.current()
         return answers.model_in_use(engine.manifest, engine.policy)
 
     def check(self) -> None:
@@ -152,7 +153,7 @@ class Service:
 
     def _count(self, engine: Engine, said: Assessments) -> None:
         counts = of_new(said)
-        counts[key(MODELS_REFUSED)] = progress.models_refused - progress.counts[key(MODELS_REFUSED)]
+        counts.update(of_looks())
         counts.update(self._model.drift.seen(said, time.monotonic()))
         progress.counts.update(counts)
         progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(said.batch.time_us.max()))

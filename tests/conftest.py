@@ -33,7 +33,7 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _make_tables(root: Path) -> None:
     from export.registry import Registry
 
-    Registry(str(root), "nobody")
+    Registry(str(root), "nobody", new=True)
 
 
 @pytest.fixture(scope="session")

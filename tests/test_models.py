@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from export import bundle as bundles
+from export.bundle import Bundle
 from features.usecase import load
 from tests.commands import Ended, Run
 from tests.export.small import made
@@ -20,6 +22,13 @@ def store(tmp_path_factory: pytest.TempPathFactory, with_registry: Callable[[Pat
     return f"sqlite:///{with_registry(tmp_path_factory.mktemp('store'))}/mlflow.db"
 
 
+def again(old: Bundle) -> Bundle:
+    """The same model trained a month later."""
+    return msgspec.structs.replace(
+        old, manifest=msgspec.structs.replace(old.manifest, id="market-again", metrics={"roc_auc": 0.5})
+    )
+
+
 def test_from_the_first_model_to_a_rollback(
     run: Run,
     tmp_path: Path,
@@ -28,7 +37,7 @@ def test_from_the_first_model_to_a_rollback(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     root, use_case = str(tmp_path / "bundles"), load(USE_CASE)
-    old, new = trained(use_case), made(b"new")
+    old, new = trained(use_case), again(trained(use_case))
     bundles.save(old, root)
     bundles.save(new, root)
     a, b = old.manifest.id, new.manifest.id
@@ -53,7 +62,7 @@ def test_from_the_first_model_to_a_rollback(
     assert table[2].split()[:2] == ["1", a] and "retired" in table[2]
     back = said("rollback")
     assert back.out == f"rolled back from {b} to {a}, version 1\n"
-    assert bundles.read_pointer(root) == a
+    assert bundles.read_pointer(root, "market") == a
     further = said("rollback")
     assert further.code == 2 and f"the champion is {a} and there was none before it" in further.err
     unknown = said("promote", "9")

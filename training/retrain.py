@@ -72,7 +72,7 @@ def retrain(
     RegistryUnavailable.
     """
     gates = Gates.of(use_case.model.get("gates"), use_case.file)
-    champion = in_use(registry.root)
+    champion = in_use(registry.root, use_case.name)
     progress("replaying the history")
     history = collect(use_case, replay(batches(use_case, rows)))
     made = train_on(
@@ -103,9 +103,9 @@ def retrain(
     ), told
 
 
-def in_use(root: str) -> Bundle | None:
+def in_use(root: str, use_case: str) -> Bundle | None:
     """The bundle that jobs use; None if none was promoted yet. Raises BundleMismatch if it is damaged."""
-    return None if bundles.read_pointer(root) is None else bundles.load(root)
+    return None if bundles.read_pointer(root, use_case) is None else bundles.load_in_use(root, use_case)
 
 
 def unseen_us(champion: Bundle | None, history: History) -> int | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from google.cloud import storage as cloud_storage
 
-from export import bundle as bundles
 from export import storage
 from features.usecase import UseCase
 from pipeline import tables
@@ -19,6 +18,7 @@ from pipeline.dataflow import graph, jobs
 from pipeline.dataflow.graph import Built
 from pipeline.dataflow.jobs import Facts, Place
 from pipeline.dataflow.settings import Settings
+from pipeline.model import check_bundle
 from pipeline.options import Job
 from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher, Subscription
@@ -96,8 +96,7 @@ def _resources(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
     job = launch.job
 
     def bundle() -> str:
-        loaded = bundles.load(job.bundle)
-        bundles.check(loaded, launch.use_case)
+        loaded = check_bundle(launch.use_case, job.bundle)
         found["model"] = loaded.manifest.id
         return f"{loaded.manifest.id}, of these features"
 

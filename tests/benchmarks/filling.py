@@ -32,9 +32,17 @@ def filling(events: int) -> list[Row]:
         with ProcessPoolExecutor(1, get_context("spawn")) as process:  # it takes its memory with it
             process.submit(make, events, file, root).result()
         store = RedisStore(redis.url)
-        engine, warmth = Engine.of(use_case, bundles.load(root), store), Warmth(store, "bench", use_case.name)
+        engine, warmth = (
+            Engine.of(use_case, bundles.load_in_use(root, use_case.name), store),
+            Warmth(store, "bench", use_case.name),
+        )
         with history(use_case, [file.with_name("few.jsonl")], NOW_US) as few:  # compiled code is loaded
-            backfill(Engine.of(use_case, bundles.load(root), store, "warming"), few, warmth, NOW)
+            backfill(
+                Engine.of(use_case, bundles.load_in_use(root, use_case.name), store, "warming"),
+                few,
+                warmth,
+                NOW,
+            )
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began = datetime.now(UTC)
         with history(use_case, [file], NOW_US) as found:

@@ -136,7 +136,7 @@ def cas_rows(
 def onnx_row(history: History, vectors: np.ndarray) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         workloads.train(history[:100_000], folder)
-        scorer = Scorer(bundles.load(folder).model)
+        scorer = Scorer(bundles.load_in_use(folder, history.use_case.name).model)
     parts = cycle(np.array_split(vectors, len(vectors) // BATCH))
     found = rate(lambda: len(scorer.score(next(parts))))
     setting = f"{workloads.TREES} trees of {workloads.LEAVES} leaves, one thread, batches of {BATCH:,}"

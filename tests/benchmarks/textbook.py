@@ -45,7 +45,7 @@ def textbook(events: int) -> list[Row]:
     decoder = known_codec(use_case, "transaction").decoder
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as redis:
         workloads.train(history[:100_000], f"{folder}/bundles")
-        scorer = Scorer(bundles.load(f"{folder}/bundles").model)
+        scorer = Scorer(bundles.load_in_use(f"{folder}/bundles", use_case.name).model)
         client, read = redis.client, clock((), "UTC").read
         print("textbook: filling sorted sets", flush=True)
         fill(client, [decoder.decode(body) for body in history.bodies[:WARM_EVENTS]], read)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export import bundle as bundles
 from features.replay import replay
 from features.usecase import UseCase, load
 from pipeline.publish import publish
@@ -124,4 +125,6 @@ def test_a_stream_goes_on_while_its_model_is_trained_again_and_replaced(
         (first, "retired"),
     ]
     riskstream(own, "rollback")
-    wait_for(lambda: (Path(own.bundles) / "current").read_text().strip() == first, "the first model is back")
+    wait_for(
+        lambda: bundles.read_pointer(str(own.bundles), own.use_case.name) == first, "the first model is back"
+    )

@@ -13,6 +13,8 @@ from export import bundle as bundles
 from export.bundle import BundleMismatch
 from tests.export.small import Declared, made
 
+NAME = "offboarding"
+
 
 class DiskFileSystem(LocalFileSystem):
     """A Beam file system with a scheme of its own: `disk:///folder/file`."""
@@ -57,12 +59,12 @@ def test_a_saved_bundle_is_loaded_as_it_was(root):
 
 def test_the_pointer_says_which_bundle_is_in_use(root):
     old, new = made(), made(b"better")
-    assert bundles.read_pointer(root) is None
+    assert bundles.read_pointer(root, NAME) is None
     for bundle in (old, new):
         bundles.save(bundle, root)
         bundles.promote(root, bundle.manifest.id)
-        assert bundles.read_pointer(root) == bundle.manifest.id
-        assert bundles.load(root) == bundle
+        assert bundles.read_pointer(root, NAME) == bundle.manifest.id
+        assert bundles.load_in_use(root, NAME) == bundle
     assert bundles.load(f"{root}/{old.manifest.id}") == old
 
 
@@ -72,23 +74,23 @@ def test_the_challenger_has_a_pointer_of_its_own_that_can_be_withdrawn(root):
         bundles.save(bundle, root)
     bundles.promote(root, old.manifest.id)
     bundles.promote(root, new.manifest.id, bundles.SHADOW)
-    assert bundles.read_pointer(root) == old.manifest.id
-    assert bundles.read_pointer(root, bundles.SHADOW) == new.manifest.id
+    assert bundles.read_pointer(root, NAME) == old.manifest.id
+    assert bundles.read_pointer(root, NAME, bundles.SHADOW) == new.manifest.id
     for _ in range(2):
-        bundles.withdraw(root)
-        assert bundles.read_pointer(root, bundles.SHADOW) is None
-    assert bundles.load(root) == old
+        bundles.withdraw(root, NAME)
+        assert bundles.read_pointer(root, NAME, bundles.SHADOW) is None
+    assert bundles.load_in_use(root, NAME) == old
 
 
 def test_a_bundle_is_found_by_path_or_id(root):
     old, new = (bundles.save(made(model), root) for model in (b"old", b"new"))
     name = made(b"new").manifest.id
-    assert bundles.found("nowhere", new) == bundles.found(root, name) == new
+    assert bundles.path_of("nowhere", new, NAME) == bundles.path_of(root, name, NAME) == new
     with pytest.raises(bundles.UnknownBundle, match="no bundle 'lost', expected") as error:
-        bundles.found(root, "lost")
+        bundles.path_of(root, "lost", NAME)
     assert all(path.rpartition("/")[2] in str(error.value) for path in (old, new))
     bundles.promote(root, name)
-    assert bundles.found("nowhere", root) == root
+    assert bundles.path_of("nowhere", root, NAME) == new
 
 
 def test_saving_again_changes_nothing(root):
@@ -115,7 +117,14 @@ def test_thresholds_that_leave_no_place_for_medium_are_refused_at_loading_and_pr
     for look in (lambda: bundles.load(folder), lambda: bundles.promote(str(tmp_path), good.manifest.id)):
         with pytest.raises(BundleMismatch, match=r"manifest.json: found the thresholds .* medium <= high"):
             look()
-    assert bundles.read_pointer(str(tmp_path)) is None
+    assert bundles.read_pointer(str(tmp_path), NAME) is None
+
+
+def test_a_bundle_without_the_reference_of_a_feature_is_refused():
+    bundle = made()
+    less = msgspec.structs.replace(bundle.reference, features={"amount": bundle.reference.score})
+    with pytest.raises(BundleMismatch, match="has no reference of out_count_24h; train"):
+        bundles.check(msgspec.structs.replace(bundle, reference=less), Declared())
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "usecase.yaml", "reference.json"])
@@ -151,15 +160,17 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text, message):
 
 
 def test_what_is_not_there_says_so(tmp_path):
-    with pytest.raises(BundleMismatch, match=r"found no manifest.json, .*riskstream train"):
-        bundles.load(str(tmp_path / "nowhere"))
+    with pytest.raises(BundleMismatch, match=r"found no offboarding.current, .*riskstream train"):
+        bundles.load_in_use(str(tmp_path / "nowhere"), NAME)
     with pytest.raises(BundleMismatch):
         bundles.promote(str(tmp_path), "nothing")
-    assert bundles.read_pointer(str(tmp_path)) is None
+    assert bundles.read_pointer(str(tmp_path), NAME) is None
 
 
-def test_a_bundle_of_other_features_is_refused():
+def test_a_bundle_of_another_use_case_or_features_is_refused():
     bundles.check(made(), Declared())
+    with pytest.raises(BundleMismatch, match=r"for use case offboarding, expected one of use case shop"):
+        bundles.check(made(), Declared("shop"))
     with pytest.raises(BundleMismatch, match=r"00c0ffee00c0ffee .* fingerprint 1234 .*riskstream train"):
         bundles.check(made(), Declared(fingerprint="1234"))
     with pytest.raises(BundleMismatch, match="1 features"):
@@ -190,17 +201,17 @@ def test_a_crash_leaves_a_whole_bundle_or_none(tmp_path, writes):
     bundles.promote(root, before.manifest.id)
     crashed = subprocess.run([sys.executable, "-c", CRASHING, root, str(writes)], check=False)
     assert crashed.returncode == 9
-    assert bundles.load(root) == before, "the pointer is written last"
+    assert bundles.load_in_use(root, NAME) == before, "the pointer is written last"
     folder = f"{root}/{made().manifest.id}"
     assert os.path.isdir(folder) == (writes == 5)
     bundles.save(made(), root)
     bundles.promote(root, made().manifest.id)
-    assert bundles.load(root) == made()
+    assert bundles.load_in_use(root, NAME) == made()
 
 
 def test_local_bundles_need_no_beam(tmp_path):
     code = (
-        "import sys; from export import bundle; root = sys.argv[1]; bundle.load(root); "
+        "import sys; from export import bundle; root = sys.argv[1]; bundle.load_in_use(root, 'offboarding'); "
         "assert not [m for m in sys.modules if m.startswith(('apache_beam', 'sklearn', 'skl2onnx'))]"
     )
     bundles.save(made(), str(tmp_path))

@@ -1,6 +1,7 @@
 """The registry and promotion on a real MLflow store: versions, aliases, pointers that agree, crashes in between."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from export import bundle as bundles
 from export import promotion
 from export.bundle import SHADOW, BundleMismatch
 from export.promotion import Approval, approve, challenge, champions, promote, reject, rollback, standing
-from export.registry import Registry, RegistryUnavailable, UnknownVersion, flat, numbers
+from export.registry import Registry, UnknownVersion, flat, numbers
+from export.tracking import RegistryUnavailable
 from tests.export.small import Declared, made
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -40,12 +42,12 @@ def root(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def registry(root: str, request: pytest.FixtureRequest) -> Registry:
-    return Registry(root, request.node.name)
+    return Registry(root, re.sub(r"\W", "_", request.node.name))
 
 
 def saved(registry: Registry, *models: bytes) -> list[str]:
     """Bundles in the root, registered in this order; their ids."""
-    found = [made(model) for model in models]
+    found = [made(model, registry.name) for model in models]
     for one in found:
         bundles.save(one, registry.root)
         registry.record(one)
@@ -60,7 +62,7 @@ def agreed(registry: Registry) -> tuple[str | None, str | None]:
 
 
 def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, tmp_path: Path) -> None:
-    bundle = made()
+    bundle = made(use_case=registry.name)
     metrics = {"customers": {"roc_auc": {"value": 0.8, "interval": [0.7, 0.9]}}, "note": "none", "ok": True}
     many = {f"p{k}": k for k in range(150)}
     artifacts = {"report.html": b"<html>", "plots/lift.png": b"\x89PNG"}
@@ -81,7 +83,7 @@ def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, 
     assert Path(files, "report.html").read_bytes() == artifacts["report.html"]
     assert bundles.load(f"{files}/bundle") == bundle
     assert registry._client.get_model_version(registry.name, "1").source.endswith("/bundle")
-    assert bundles.read_pointer(registry.root) is None, "registered is not promoted"
+    assert bundles.read_pointer(registry.root, registry.name) is None, "registered is not promoted"
     assert registry.record(bundle) == version, "once"
 
 
@@ -106,9 +108,10 @@ def test_registry_and_pointer_agree_after_every_promotion(registry: Registry) ->
 
 def test_a_bundle_that_nobody_registered_is_registered_first(registry: Registry) -> None:
     """As those of roots from before there was a registry."""
-    bundles.save(made(b"ancient"), registry.root)
-    bundles.promote(registry.root, made(b"ancient").manifest.id)
-    ancient = made(b"ancient").manifest.id
+    bundle = made(b"ancient", registry.name)
+    bundles.save(bundle, registry.root)
+    bundles.promote(registry.root, bundle.manifest.id)
+    ancient = bundle.manifest.id
     (said,) = standing(registry).disagreements
     assert f"`riskstream promote {ancient}`" in said
     (new,) = saved(registry, b"new")
@@ -266,13 +269,13 @@ def test_a_registry_that_is_away_promotes_nothing(
     root: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    bundles.save(made(), root)
+    bundles.save(made(use_case="away"), root)
     away = Registry(root, "away")
     began_s = time.monotonic()
     with pytest.raises(RegistryUnavailable, match=r"registry http://127.0.0.1:1: .*nothing was promoted"):
-        promote(away, made().manifest.id, NOW)
+        promote(away, made(use_case="away").manifest.id, NOW)
     assert time.monotonic() - began_s < 30
-    assert bundles.read_pointer(root) is None
+    assert bundles.read_pointer(root, "away") is None
 
 
 def test_without_a_word_it_is_kept_beside_the_bundles(
@@ -283,7 +286,7 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
     code = (
         "import sys; from datetime import UTC, datetime; from tests.export.small import made\n"
         "from export import bundle, promotion; from export.registry import Registry\n"
-        "registry = Registry('bundles', 'offboarding'); bundle.save(made(), 'bundles')\n"
+        "registry = Registry('bundles', 'offboarding', new=True); bundle.save(made(), 'bundles')\n"
         "promotion.promote(registry, made().manifest.id, datetime.now(UTC))"
     )
     path = str(Path(__file__).parents[2])
@@ -294,7 +297,7 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
     assert (ended.stdout, ended.stderr) == ("", "")
     assert {file.name for file in tmp_path.iterdir()} == {"bundles"}
     names = {file.name for file in Path(root).iterdir()}
-    assert names == {"current", "mlflow.db", "mlruns", made().manifest.id}
+    assert names == {"offboarding.current", "mlflow.db", "mlruns", made().manifest.id}
 
 
 def test_bundles_elsewhere_are_promoted_as_those_on_disk(root: str, request: pytest.FixtureRequest) -> None:
@@ -309,8 +312,8 @@ def test_bundles_elsewhere_are_promoted_as_those_on_disk(root: str, request: pyt
     approve(registry, b, ANN, NOW)
     assert agreed(registry) == (b, None)
     assert rollback(registry, NOW)[1].bundle_id == a
-    assert bundles.load(registry.root) == made(b"a")
-    assert Path(root, "current").read_text() == f"{a}\n"
+    assert bundles.load_in_use(registry.root, registry.name) == made(b"a", registry.name)
+    assert Path(root, f"{registry.name}.current").read_text() == f"{a}\n"
 
 
 def test_bundles_in_a_bucket_need_a_registry_that_all_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,4 +368,4 @@ def test_on_a_server(server: str, root: str, monkeypatch: pytest.MonkeyPatch) ->
     assert agreed(registry) == (a, None)
     assert [one.status for one in registry.versions()] == ["rolled back", "champion"]
     assert registry.metrics(registry.find(a))["roc_auc"] == 0.5
-    assert bundles.read_pointer(root, SHADOW) is None
+    assert bundles.read_pointer(root, "offboarding", SHADOW) is None

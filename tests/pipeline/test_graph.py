@@ -2,10 +2,9 @@
 
 import dataclasses
 import pickle
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,22 +13,20 @@ import pytest
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from export.bundle import SHADOW, Bundle, bundle, promote, save, withdraw
+from export.bundle import promote, save
 from features.events import to_json
-from pipeline import graph, model, worker
-from pipeline.assess import assess
+from pipeline import graph, worker
+from pipeline.assess import Engine, assess
 from pipeline.flink import FLINK
 from pipeline.message import Message
-from pipeline.model import Model
 from pipeline.options import DATAFLOW, LOCAL, Job, beam_options
 from pipeline.progress import progress
-from pipeline.shadow import Watch
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
 from pipeline.steps import MAX_EVENT_BYTES, Decoded, decode, encode
 from pipeline.store import MemoryStore, expiries_ms
-from tests.pipeline.market import MARKET, START_US, Sent, history, market, offboarding
-from tests.pipeline.models import THRESHOLDS, trained
+from tests.pipeline.market import MARKET, START_US, Sent, history, market
+from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer
 
 LABELS = Path(__file__).with_name("step_labels.txt")
@@ -58,18 +55,6 @@ def message(event: Sent, number: int = 0) -> Message:
 
 def messages(events: list[Sent]) -> Messages:
     return Messages(message(event, i) for i, event in enumerate(events))
-
-
-def later_model(root: str, days: int = 1) -> Bundle:
-    """The same model, trained later: another bundle."""
-    old = trained(market())
-    when = datetime(2026, 1, 1 + days, tzinfo=UTC)
-    found = bundle(
-        market(), old.use_case_text, old.model, old.reference, THRESHOLDS, when,
-        seed=1, versions={}, metrics={}, training={},
-    )  # fmt: skip
-    save(found, root)
-    return found
 
 
 @pytest.mark.parametrize(("runner", "place"), [(LOCAL, 0), (DATAFLOW, 1), (FLINK, 2)])
@@ -151,8 +136,8 @@ def test_what_passes_between_steps_can_be_encoded() -> None:
     assert pickle.loads(pickle.dumps(own)) == own
 
 
-def model_of(store: MemoryStore) -> model.Engine:
-    return model.Engine.of(market(), trained(market()), store)
+def model_of(store: MemoryStore) -> Engine:
+    return Engine.of(market(), trained(market()), store)
 
 
 def collected(job: Job, batches: list[Messages]) -> list[Outgoing]:
@@ -210,113 +195,6 @@ def test_the_graph_counts(job: Job) -> None:
     assert progress.last_batch.events == 601
     stages = {"decode", "read", "advance", "vectors", "score", "decide", "commit", "encode"}
     assert progress.last_batch.stages_us.keys() == stages
-
-
-def test_a_promoted_bundle_takes_over(bundles: str) -> None:
-    own = Model(market(), bundles, MemoryStore(), "p")
-    old, breaker = own.current(10.0), own.current(10.0).breaker
-    new = later_model(bundles)
-    assert own.current(11.0) is old, "saved is not promoted"
-    promote(bundles, new.manifest.id)
-    assert own.current(11.5) is old, "looked less than a second ago"
-    found = own.current(12.0)
-    assert found.model_version == new.manifest.id == progress.model
-    assert found.breaker is breaker and found.store is old.store
-
-
-@pytest.mark.parametrize("fault", ["features", "damaged", "missing", "no model"])
-def test_a_bundle_that_cannot_be_used_changes_nothing(bundles: str, fault: str) -> None:
-    own, refused = Model(market(), bundles, MemoryStore(), "p"), progress.models_refused
-    bad = later_model(bundles, days=2)
-    pointer = bad.manifest.id
-    if fault == "features":
-        foreign = trained(offboarding())
-        save(foreign, bundles)
-        pointer = foreign.manifest.id
-    elif fault == "damaged":
-        (Path(bundles) / pointer / "model.onnx").write_bytes(b"x")
-    elif fault == "missing":
-        pointer = "nowhere"
-    else:
-        bad = no_model(bad, bundles)
-        pointer = bad.manifest.id
-    (Path(bundles) / "current").write_text(pointer)
-    assert own.current(20.0).model_version == trained(market()).manifest.id
-    assert progress.models_refused == refused + 1
-    own.current(25.0)
-    assert progress.models_refused == refused + 1, "refused once, not every second"
-    promote(bundles, later_model(bundles, days=3).manifest.id)
-    assert own.current(30.0).model_version == later_model(bundles, days=3).manifest.id
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until_s, what
-        time.sleep(0.01)
-
-
-def test_a_challenger_comes_and_goes_with_its_pointer(bundles: str) -> None:
-    """It is loaded by a thread of its own, so it is there some time after the look."""
-    own, moment = Model(market(), bundles, MemoryStore(), "p"), count(100, 2)
-
-    def in_shadow() -> str | None:
-        found = own.current(next(moment)).challenger
-        return found and found.model_version
-
-    assert in_shadow() is None
-    for days in (4, 5):
-        other = later_model(bundles, days).manifest.id
-        promote(bundles, other, SHADOW)
-        until(lambda other=other: in_shadow() == other == progress.challenger, "hot-swapped")
-    promote(bundles, other)
-    engine = own.current(next(moment))
-    assert (engine.model_version, engine.challenger) == (other, None), "a model is not compared with itself"
-    promote(bundles, trained(market()).manifest.id)
-    until(lambda: in_shadow() == other, "it is another again")
-    withdraw(bundles)
-    until(lambda: in_shadow() is progress.challenger is None, "gone with its pointer")
-
-
-@pytest.mark.parametrize("fault", ["features", "damaged", "missing", "no model", "no text", "empty"])
-def test_a_challenger_that_cannot_be_used_is_ignored(
-    bundles: str, fault: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    bad = {
-        "features": lambda: save(trained(offboarding()), bundles).rpartition("/")[2],
-        "damaged": lambda: later_model(bundles, days=6).manifest.id,
-        "missing": lambda: "nowhere",
-        "no model": lambda: no_model(trained(market()), bundles).manifest.id,
-        "no text": lambda: "",
-        "empty": lambda: "",
-    }[fault]()
-    if fault == "damaged":
-        (Path(bundles) / bad / "model.onnx").write_bytes(b"x")
-    (Path(bundles) / SHADOW).write_bytes(b"\xff" if fault == "no text" else bad.encode())
-    watch = Watch(market(), bundles)
-    for _ in range(3):
-        watch.look()
-        until(lambda: not watch._looking.locked(), "the look ends")
-    assert watch.current("m") is None
-    told = {"no text": ("cannot look", 3), "empty": ("", 1)}.get(fault, (f"challenger {bad} is refused", 1))
-    assert told[0] == "" or caplog.text.count(told[0]) == told[1], "once, where it was read"
-    good = later_model(bundles, days=7).manifest.id
-    promote(bundles, good, SHADOW)
-    watch.look()
-    until(lambda: watch.current("m") is not None, "the next one")
-    withdraw(bundles)
-    watch.look()
-    until(lambda: progress.challenger is None, "as it was")
-
-
-def no_model(old: Bundle, root: str) -> Bundle:
-    """A whole bundle with a file in it that is no model."""
-    found = bundle(
-        market(), old.use_case_text, b"no model", old.reference, THRESHOLDS, datetime(2026, 2, 1, tzinfo=UTC),
-        seed=1, versions={}, metrics={}, training={},
-    )  # fmt: skip
-    save(found, root)
-    return found
 
 
 def test_dataflows_messages_become_batches(job: Job) -> None:

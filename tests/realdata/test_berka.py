@@ -71,7 +71,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     train(use_case, first, str(root), seed=1, created_at=CREATED_AT)
     streamed = streaming.stream(USE_CASE, root, bank.parcels(files, work / "parcels"), work)
     history = collect(use_case, replayed(use_case, bank.before(files, bank.LAST, work / "all")))
-    return Run(use_case, bundles.load(str(root)), streamed, history)
+    return Run(use_case, bundles.load_in_use(str(root), use_case.name), streamed, history)
 
 
 def test_every_event_is_assessed_and_none_refused(run: Run) -> None:

@@ -57,7 +57,7 @@ def run(payments: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Run
     use_case = load(ROOT / "usecases" / "card_fraud.yaml")
     rows = read_all(use_case, [f"payment={file}", f"verdict={file}"], int(WHEN.timestamp()) * 1_000_000)
     assert (len(rows), rows.bad) == (2 * len(payments), [])
-    registry = Registry(str(folder / "bundles"), use_case.name)
+    registry = Registry(str(folder / "bundles"), use_case.name, new=True)
     _, report = train_reported(
         use_case, replay(batches(use_case, rows)), registry, seed=1, created_at=WHEN, progress=print
     )

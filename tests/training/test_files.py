@@ -83,7 +83,7 @@ def test_the_command_line_trains_and_promotes(tmp_path: Path, with_registry: Cal
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     manifest = json.loads(ended.stdout)
     assert manifest["fingerprint"] == OFFBOARDING.fingerprint
-    assert (tmp_path / "b" / "current").read_text().strip() == manifest["id"]
+    assert (tmp_path / "b" / f"{manifest['use_case']}.current").read_text().strip() == manifest["id"]
 
 
 def test_one_file_may_hold_events_of_two_types(tmp_path):

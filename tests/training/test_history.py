@@ -178,7 +178,7 @@ def test_generated_customers_are_learned_from(tmp_path):
     history = replayed(use_case, events, published_us)
     said = []
     path = train(use_case, history, str(tmp_path / "b"), seed=1, created_at=WHEN, progress=said.append)
-    bundle = bundles.load(str(tmp_path / "b"))
+    bundle = bundles.load_in_use(str(tmp_path / "b"), use_case.name)
     assert path.endswith(bundle.manifest.id)
     bundles.check(bundle, use_case)
     assert bundle.manifest.metrics["assessments"]["roc_auc"]["value"] > 0.7

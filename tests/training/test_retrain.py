@@ -72,15 +72,15 @@ def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejec
 ) -> None:
     first = retrained(root, rows, trees=1)
     assert (first.verdict, first.champion) == ("promoted", None)
-    assert bundles.read_pointer(str(root)) == first.challenger
+    assert bundles.read_pointer(str(root), use_case().name) == first.challenger
     second = retrained(root, rows, f"{LENIENT}, approval: true", minutes=1, trees=40)
     assert (second.verdict, second.champion) == ("waiting", first.challenger)
-    assert bundles.read_pointer(str(root)) == first.challenger
-    assert bundles.read_pointer(str(root), bundles.SHADOW) == second.challenger
+    assert bundles.read_pointer(str(root), use_case().name) == first.challenger
+    assert bundles.read_pointer(str(root), use_case().name, bundles.SHADOW) == second.challenger
     third = retrained(root, rows, f"{LENIENT}, margin: 0.5", minutes=2, trees=40)
     assert third.verdict == "rejected"
     assert [gate["name"] for gate in third.gates if not gate["passed"]] == ["better"]
-    assert bundles.read_pointer(str(root)) == first.challenger
+    assert bundles.read_pointer(str(root), use_case().name) == first.challenger
     registry = Registry(str(root), "offboarding")
     compared = registry.metrics(registry.find(second.challenger))
     assert compared["better.low"] <= compared["better.value"] <= compared["better.high"]
@@ -101,13 +101,13 @@ def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: R
     ended = retrained(root, replace(rows, bodies=bodies))
     assert ended.verdict == "rejected"
     assert "signal" in [gate["name"] for gate in ended.gates if not gate["passed"]]
-    assert bundles.read_pointer(str(root)) is None
+    assert bundles.read_pointer(str(root), use_case().name) is None
 
 
 def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows) -> None:
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
     train(older, replay(batches(older, rows)), str(root), seed=1, created_at=WHEN)
-    champion = bundles.load(str(root))
+    champion = bundles.load_in_use(str(root), use_case().name)
     found, _ = retrain(
         use_case(), rows, Registry(str(root), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
     )
@@ -129,7 +129,7 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root:
     until = int(np.searchsorted(rows.time_us, rows.time_us.min() + 40 * 86_400_000_000))
     older = replace(rows, types=rows.types[:until], bodies=rows.bodies[:until], time_us=rows.time_us[:until])
     train(asked, replay(batches(asked, older)), str(root), seed=1, created_at=WHEN)
-    champion = bundles.load(str(root))
+    champion = bundles.load_in_use(str(root), use_case().name)
     ended = retrained(root, rows, minutes=1, trees=40)
     assert (ended.champion, ended.notes) == (champion.manifest.id, ())
     assert ended.verdict in ("promoted", "waiting"), (
@@ -155,7 +155,9 @@ def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path:
     train(less, replay(batches(less, rows)), str(tmp_path), seed=1, created_at=WHEN)
     history = collect(use_case(), replay(batches(use_case(), rows)))
     made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
-    unknown = np.isnan(scores_of(bundles.load(str(tmp_path)), use_case(), made.judged, rows))
+    unknown = np.isnan(
+        scores_of(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.judged, rows)
+    )
     assert (unknown == ~set_apart(made.judged.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
 
@@ -171,7 +173,7 @@ def test_the_command_line_says_how_it_ended(
     approved = run("approve", facts["version"], "--by", "Ada", "--because", "checked", "--use-case", file, "--bundle",
                    root)  # fmt: skip
     assert approved.code == 0, approved.err
-    assert bundles.read_pointer(str(root)) == facts["challenger"]
+    assert bundles.read_pointer(str(root), use_case().name) == facts["challenger"]
     wrong = run("retrain", *files, "--notify", "file:///x")
     assert wrong.code == 2 and "is not a URL" in wrong.err
 

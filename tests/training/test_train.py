@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bundle_byte_for_byte(bundle):
 def test_serving_accepts_what_training_wrote(bundle, tmp_path):
     folder = bundles.save(bundle, str(tmp_path))
     bundles.promote(str(tmp_path), bundle.manifest.id)
-    loaded = bundles.load(str(tmp_path))
+    loaded = bundles.load_in_use(str(tmp_path), bundle.manifest.use_case)
     assert loaded == bundle and folder.endswith(bundle.manifest.id)
     bundles.check(loaded, parse(TEXT))
     policy = Policy.of(parse(TEXT).policy, loaded.manifest.thresholds)

@@ -11,10 +11,11 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import google_crc32c
 
-from deploy.local.cloud.web import Answer, Refused, Request, Route, as_json
+from deploy.local.cloud.web import CODES, Answer, Refused, Request, Route, as_json
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Storage:
             Route("PUT", "/upload" + objects, self._part),
             Route("DELETE", objects + "/{name*}", self._delete),
             Route("POST", objects + "/{name*}/copyTo/b/{to}/o/{to_name*}", self._copy),
+            Route("POST", "/batch/storage/v1", self._batch),
         ]
 
     def read(self, url: str) -> bytes:
@@ -164,6 +166,24 @@ class Storage:
         with self._lock:
             del self.buckets[bucket][name]
         return Answer(b"", 204)
+
+    def _batch(self, request: Request) -> Answer:
+        """Several objects deleted in one request: the only batch that Beam sends here."""
+        answers = []
+        for method, url in re.findall(rb"\r?\n(\w+) (\S+) HTTP/1\.1\r?\n", request.body):
+            path = re.fullmatch(r"/storage/v1/b/([^/]+)/o/(.+)", urlsplit(url.decode()).path)
+            if method != b"DELETE" or not path:
+                raise Refused("NOT_IMPLEMENTED", f"this local server has no {method.decode()} in a batch")
+            found = {"bucket": unquote(path[1]), "name": unquote(path[2])}
+            try:
+                code = self._delete(Request(found, {}, {}, b"")).code
+            except Refused as refused:
+                code = CODES[refused.status]
+            answers.append(
+                f"--batch\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 {code} Done\r\n\r\n\r\n"
+            )
+        body = "".join(answers) + "--batch--\r\n"
+        return Answer(body.encode(), 200, {"Content-Type": "multipart/mixed; boundary=batch"})
 
     def _copy(self, request: Request) -> Answer:
         path = request.path

@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 CODES = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
+    "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "CONDITION_NOT_MET": 412,
     "NOT_IMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
 }
 
 
