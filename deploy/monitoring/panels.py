@@ -91,7 +91,8 @@ PANELS = (
         (what, lambda q, what=what: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}")
         for what in m.DRIFTED)),
     Panel("Events a second, by model", "short", (("{model}", by_label(m.MODEL)),)),
-    Panel("Bundles refused an hour", "short", lines(refused=rate(m.MODELS_REFUSED, HOUR_S))),
+    Panel("Bundles refused, looks at the folder that failed, an hour", "short",
+          lines(refused=rate(m.MODELS_REFUSED, HOUR_S), failed=rate(m.LOOKS_FAILED, HOUR_S))),
     Panel("Redis: time of a batch", "s", (*stage("read"), *stage("commit"))),
     Panel("Redis: memory", "bytes", lines(used=latest(m.REDIS_USED), limit=latest(m.REDIS_LIMIT))),
     Panel("ONNX: time of a batch", "s", (*stage("score"), *stage("shadow"))),

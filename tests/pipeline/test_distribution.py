@@ -220,7 +220,7 @@ def test_what_is_missing_or_does_not_fit_is_told(world: World) -> None:
     assert_ended(world.drift("--since", "2026-11-02", "--until", "2026-11-01"), 2, "--since")
     assert_ended(world.drift("--notify", "hooks"), 2, "--notify")
     assert_ended(world.drift("--dataset", "nowhere"), 6, "nowhere")
-    assert_ended(world.drift("--bundle", world.root + "/none"), 4, "no manifest.json")
+    assert_ended(world.drift("--bundle", world.root + "/none"), 4, "found no market.current")
     manifest = msgspec.structs.replace(trained(USE_CASE).manifest, id="another", fingerprint="0" * 16)
     bundles.save(msgspec.structs.replace(trained(USE_CASE), manifest=manifest), world.root)
     world.say(rows(vectors(12)))

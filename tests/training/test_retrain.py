@@ -188,7 +188,10 @@ def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
         older.bodies.extend(rows.bodies[: len(older.time_us)])
         root = tmp_path / str(is_enough)
         train(use_case(trees=1), replay(batches(use_case(), older)), str(root), seed=1, created_at=WHEN)
-        champion, history = in_use(str(root)), collect(use_case(), replay(batches(use_case(), rows)))
+        champion, history = (
+            in_use(str(root), use_case().name),
+            collect(use_case(), replay(batches(use_case(), rows))),
+        )
         begins_us = unseen_us(champion, history)
         assert (begins_us is not None) == is_enough
         if begins_us:
