@@ -1,5 +1,6 @@
 """Who asks: a bearer token of an OpenID Connect provider, checked by the keys that the provider publishes."""
 
+import re
 from dataclasses import dataclass
 
 import jwt
@@ -10,6 +11,7 @@ from serving.settings import Access
 
 ALGORITHMS = ("RS256", "ES256", "PS256")  # never "none", never a shared secret
 SLACK_S = 30  # clocks differ
+ADDRESS = re.compile(r"[^\s:@]+@[^\s:@]+")
 LONGEST_NAME = 255  # characters, as OpenID Connect has it of subjects
 
 
@@ -79,16 +81,15 @@ class Gate:
 def caller_of(access: Access, claims: dict[str, object]) -> Caller:
     """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true.
 
+    What does not look like an address is none, or an issuer's user could be called `anonymous` or `subject:117`.
     Raises Refused for a name that no log can hold.
     """
     email = claims.get("email")
-    is_verified = claims.get("email_verified") is True and isinstance(email, str) and email
+    is_verified = claims.get("email_verified") is True and isinstance(email, str) and ADDRESS.fullmatch(email)
     subject, address = str(claims["sub"]), str(email) if is_verified else None
     for name in (subject, address or ""):
         if len(name) > LONGEST_NAME or not name.isprintable():
-            raise Refused(
-                f"found a name in the token that is not at most {LONGEST_NAME} printable characters"
-            )
+            raise Refused(f"the token's sub or email is not {LONGEST_NAME} printable characters at most")
     return Caller(subject, address, role_of(access, subject, address, groups_of(access, claims)))
 
 

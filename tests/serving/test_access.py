@@ -187,6 +187,17 @@ def test_nobody_asks_without_a_good_token(serving: Serving, provider: Provider) 
         ),
         ({"email_verified": True, "email": ""}, Caller("117", None, None)),
         ({"email_verified": True, "email": [CALLER]}, Caller("117", None, None)),
+        *(
+            ({"email_verified": True, "email": x}, Caller("117", None, None))
+            for x in (
+                "anonymous",
+                "subject:ann@bank.example",
+                "a b@bank.example",
+                "@",
+                "ann@",
+                "@bank.example",
+            )
+        ),
     ],
 )
 def test_only_the_boolean_true_verifies_an_address(claims: dict[str, Any], caller: Caller) -> None:
@@ -328,3 +339,10 @@ def test_an_issuer_that_answers_nonsense_is_told(answer: bytes) -> None:
         with pytest.raises(ProviderUnavailable, match="the keys of http"):
             Gate(Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE, others=Role.VIEWER)).check()
         server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "ann\nERROR forged", "\x1b[2J", "\u202eann"])
+def test_a_name_that_no_log_can_hold_is_refused(name: str) -> None:
+    access = Access("https://sso.bank.example", AUDIENCE, others=Role.VIEWER)
+    with pytest.raises(Refused, match="printable characters at most"):
+        caller_of(access, {"sub": name})

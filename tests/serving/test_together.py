@@ -156,8 +156,10 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
         broker.publish(broker.names.events, publication(events[0]))
         until(lambda: left(broker) == 0 and progress.counts[duplicates] > before, "a real duplicate")
     assert progress.counts[duplicates] - before == 1
-    query = f"SELECT model, COUNT(*) FROM {tables.ASSESSMENTS.view} GROUP BY model"
-    assert rows(query_client(PROJECT), job, query) == [(trained(market()).manifest.id, 60)]
+    query = f"SELECT model, caller, COUNT(*) FROM {tables.ASSESSMENTS.view} GROUP BY model, caller"
+    assert rows(query_client(PROJECT), job, query) == [(trained(market()).manifest.id, "anonymous", 60)]
+    plain = f"SELECT COUNT(*) FROM {tables.ASSESSMENTS.name} WHERE caller IS NULL"
+    assert rows(query_client(PROJECT), job, plain) == [(1,)], "what came by the topic alone names nobody"
     changed = {
         f"market:{told['customer']}:{told['seq']}": told["model"]
         for told in answers

@@ -23,6 +23,7 @@ from serving.settings import Access, Settings
 from serving.trail import Trail, TrailFull
 from tests.commands import Run
 from tests.pipeline.market import START_US, market, payment
+from tests.pipeline.servers import RedisServer
 from tests.serving.conftest import Serving, body_of, process, within
 from tests.serving.test_access import AUDIENCE, CALLER, Provider, bearer, provider  # noqa: F401
 from tests.serving.test_serve import words
@@ -214,6 +215,54 @@ def test_two_services_on_one_folder_leave_each_others_files_alone(tmp_path: Path
     assert subprocess.check_output(other, text=True) == "0\n", "its process lives"
     mine.close(drop=False)
     assert subprocess.check_output(other, text=True) == "1\n"
+
+
+def test_the_runbooks_query_finds_events_that_claim_a_caller_and_have_no_record(
+    dataset: str, tmp_path: Path
+) -> None:
+    """So whoever writes the attribute without having asked the service is found."""
+    text = (Path(__file__).parents[2] / "docs/runbook.md").read_text()
+    query = text.split("```sql\n")[1].split("```")[0].replace("riskstream.", f"{dataset}.")
+    with closing(Trail(PROJECT, dataset, tmp_path, 1 << 20)) as trail:
+        sent = Record(
+            "r1", time.time_ns() // 1_000, "market", "send", 200, event_type="payment", event_id="p1"
+        )
+        trail.add(sent)
+    values = {
+        "event_type": "'payment'", "event_time": "CURRENT_TIMESTAMP()", "publish_time": "CURRENT_TIMESTAMP()",
+        "assessed_at": "CURRENT_TIMESTAMP()", "use_case": "'market'", "customer": "'ann'", "seq": "1",
+        "disposition": "'applied'", "level_before": "'LOW'", "level": "'LOW'", "model": "'m'", "fingerprint": "'f'",
+        "body": "'{}'",
+    }  # fmt: skip
+    for event_id, caller in (("p1", "'ann@bank.example'"), ("p2", "'ann@bank.example'"), ("p3", "NULL")):
+        query_client(PROJECT).query_and_wait(
+            f"INSERT INTO {dataset}.assessments ({', '.join(values)}, event_id, caller) "
+            f"VALUES ({', '.join(values.values())}, '{event_id}', {caller})"
+        )
+    found = [tuple(row) for row in query_client(PROJECT).query_and_wait(query)]
+    assert found == [("payment", "p2", "ann", "ann@bank.example")]
+
+
+def test_the_log_of_the_service_names_neither_callers_nor_customers(
+    serving: Serving,
+    provider: Provider,  # noqa: F811
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever goes wrong for whom."""
+    with serving(access=Access(provider.issuer, AUDIENCE, {CALLER: Role.ADMIN})) as served:
+        good, other = (bearer(provider.token(email=name)) for name in (CALLER, "eve@bank.example"))
+        for headers in (good, other, {}):
+            served.client.get("/v1/customers/ann", headers=headers)
+            served.client.post("/v1/events/payment", content=b"{}", headers=headers | KIND)
+        with redis_server.frozen():
+            assert served.client.get("/v1/customers/ann", headers=good).status_code == 503
+            assert (
+                served.client.post("/v1/events/payment", content=PAYMENT, headers=good | KIND).status_code
+                == 503
+            )
+    assert "answered 503" in caplog.text
+    assert not [name for name in ("bank", "ann", "eve", "117") if name in caplog.text.replace("cannot", "")]
 
 
 @pytest.fixture
