@@ -48,6 +48,7 @@ EXTRAS = {
     ],
     "serving": [  # the REST service
         "fastapi>=0.165,<0.166",
+        "fastapi-offline>=1.7,<2",  # the files of Swagger UI
         "httptools>=0.9,<0.10",  # uvicorn's parser in C
         "pyjwt[crypto]>=2.15,<3",  # bearer tokens of any OpenID provider
         "uvicorn>=0.54,<0.55",

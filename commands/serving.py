@@ -118,7 +118,7 @@ def serve(
     An event is published to the topic first and then assessed in Redis, as the streaming job does it; the job finds
     it counted, and writes its row and its alert. So run a job beside it. What is sent twice is counted once.
 
-    curl -d @event.json 'http://127.0.0.1:8080/v1/events/transaction?reasons=true' assesses an event,
+    curl --json @event.json 'http://127.0.0.1:8080/v1/events/transaction?reasons=true' assesses an event,
     /v1/scores/transaction tries it, GET /v1/customers/ID tells how a customer stands, GET /docs which routes and
     fields there are, /health/ready and /health/parts whether it and what it needs are well. Ends on SIGTERM and
     Ctrl-C, when all that is in flight is answered.

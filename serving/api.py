@@ -14,11 +14,13 @@ from serving.access import Gate
 from serving.answers import Assessment, ModelInUse
 from serving.auditing import Audited, entry_of
 from serving.batching import Batcher
-from serving.document import request_body
+from serving.browsers import OwnPagesOnly, demand_json, hosts_of
+from serving.document import document, request_body
 from serving.failures import DEADLINE_S, PROBLEMS, handlers
 from serving.guard import Guard
 from serving.observing import Observed
 from serving.overrides import author_of, refuse_over
+from serving.pages import pages
 from serving.roles import Action
 from serving.service import Service
 from serving.settings import ANONYMOUS
@@ -70,11 +72,16 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     made = FastAPI(
         title=f"riskstream: {service.use_case.name}", version="1", lifespan=lifespan, telemetry=NO_TELEMETRY,
         description="Risk of a customer, event by event: the engine of the streaming job for callers that wait.",
-        exception_handlers=handlers(),
+        exception_handlers=handlers(), redirect_slashes=False,  # a redirect would repeat the Host that was asked for
+        openapi_url=None, docs_url=None, redoc_url=None,
     )  # fmt: skip
     made.include_router(asked)
+    settings = service.settings
+    described = document(made, settings.access, settings.root_path)
+    made.include_router(pages(made.title, described, guard.before(Action.MODEL)))
     made.include_router(health(service))
-    return Observed(Audited(made, service.trail, service.use_case.name), most_in_flight)
+    audited: Any = Audited(made, service.trail, service.use_case.name)
+    return Observed(audited if gate else OwnPagesOnly(audited, hosts_of(settings)), most_in_flight)
 
 
 def add_events(
@@ -142,7 +149,11 @@ async def event_in(
     request: Request, service: Service, event_type: str, event_time: str | None,
     reasons: bool = False, features: bool = False,
 ) -> own.Request:  # fmt: skip
-    """The event in the body of a request, in the name of its caller; its audit entry tells of it. Raises BadEvent."""
+    """The event in the body of a request, in the name of its caller; its audit entry tells of it.
+
+    Raises NotJson, BadEvent.
+    """
+    demand_json(request)
     body, parent, entry = await request.body(), parent_of(request.headers), entry_of(request.scope)
     caller = entry.caller or ANONYMOUS
     event = service.request(event_type, body, event_time, parent, reasons, features, caller)
@@ -196,10 +207,16 @@ def health(service: Service) -> APIRouter:
     async def well() -> dict[str, str]:
         return {"status": "well"}
 
+    looks: set[asyncio.Task[None]] = set()  # one at most: whoever asks meanwhile shares it
+
     @router.get("/parts")
     async def parts() -> dict[str, str]:
         """Raises StoreUnavailable, PubSubUnavailable, PubSubRefused, TimeoutError."""
-        await in_time(asyncio.to_thread(service.check))
+        if not looks:
+            look = asyncio.create_task(in_time(asyncio.to_thread(service.check)))
+            looks.add(look)
+            look.add_done_callback(looks.discard)
+        await asyncio.shield(next(iter(looks)))
         trail = {"audit_trail": str(service.trail)} if service.trail else {}
         return {"redis": "answers", "pubsub": "answers", **trail}
 

@@ -3,12 +3,33 @@
 from typing import Any
 
 import msgspec
+from fastapi import FastAPI
 
 from features.codec import codecs
 from features.schema import Kind
 from features.usecase import UseCase
+from serving.settings import Access
 
 TIMES = {Kind.TIME: "date-time", Kind.DATE: "date"}
+
+
+def document(application: FastAPI, access: Access | None, root_path: str) -> dict[str, Any]:
+    """The whole document: where the service is, and with which tokens it is asked."""
+    found = application.openapi()
+    if root_path:
+        found["servers"] = [{"url": root_path}]
+    if access:
+        found.setdefault("components", {})["securitySchemes"] = {"token": scheme(access)}
+        for path in found["paths"].values():
+            for operation in path.values():
+                operation["security"] = [{"token": []}]
+    return found
+
+
+def scheme(access: Access) -> dict[str, Any]:
+    """How OpenAPI names the tokens."""
+    description = f"A token of {access.issuer} for the audience {access.audience}"
+    return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
 
 
 def request_body(use_case: UseCase, event_type: str) -> dict[str, Any]:

@@ -30,9 +30,14 @@ OURS = "tell who runs this service"
 logger = logging.getLogger(__name__)
 
 
+class NotJson(Exception):
+    """The body is not declared as JSON."""
+
+
 # error -> (status, title, what to add)
 FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     BadEvent: (422, "The event cannot be used", ""),
+    NotJson: (415, "The body is not JSON", ""),
     ClientDisconnect: (400, "The caller has gone", ""),
     Refused: (401, "Who are you?", ""),
     Forbidden: (403, "You may not do this", ""),

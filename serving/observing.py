@@ -8,7 +8,7 @@ from pipeline.metrics import PROMPT_S, key
 from pipeline.progress import progress, tally
 from serving.failures import problem
 
-UNOBSERVED = ("/health", "/docs", "/redoc", "/openapi.json")
+UNOBSERVED = ("/health", "/docs", "/openapi.json")
 TOO_MANY = "as many as can be answered in time wait already; ask again"
 
 

@@ -55,6 +55,7 @@ WORKER_PACKAGES = PURE_PACKAGES | {
 }  # fmt: skip
 SERVING_PACKAGES = PURE_PACKAGES | {
     "fastapi",
+    "fastapi_offline",
     "httptools",
     "jwt",
     "opentelemetry",

@@ -29,7 +29,7 @@ def ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> tuple[
 
 def faults(url: str, token: str) -> Iterator[str]:
     """What was asked, what came and what should have come."""
-    status, document = ask(f"{url}/openapi.json")
+    status, document = ask(f"{url}/openapi.json", token)
     if status != 200:
         yield f"GET /openapi.json: found {status}, expected 200"
         return

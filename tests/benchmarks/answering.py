@@ -113,7 +113,8 @@ async def callers(port: int) -> AsyncIterator[asyncio.Queue[Connection]]:
 async def ask(idle: asyncio.Queue[Connection], body: bytes) -> None:
     reader, writer = await idle.get()
     writer.write(
-        b"POST %b HTTP/1.1\r\nhost: bench\r\ncontent-length: %d\r\n\r\n%b" % (PATH.encode(), len(body), body)
+        b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        % (PATH.encode(), len(body), body)
     )
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200"), head

@@ -29,6 +29,7 @@ from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
+JSON = {"content-type": "application/json"}
 Serving = Callable[..., AbstractContextManager["Served"]]
 
 
@@ -103,7 +104,7 @@ def serving(settings: Settings) -> Serving:
             wait_for(lambda: running.started)
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
             url = f"http://127.0.0.1:{told.port}"
-            with httpx.Client(base_url=url, timeout=30, limits=limits) as client:
+            with httpx.Client(base_url=url, timeout=30, limits=limits, headers=JSON) as client:
                 yield Served(told, service, client)
         finally:
             running.should_exit = True
@@ -141,7 +142,8 @@ def process(
     told = {**os.environ, **environment}
     served = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=told)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as client:
+        url = f"http://127.0.0.1:{settings.port}"
+        with httpx.Client(base_url=url, timeout=30, headers=JSON) as client:
             within(60, lambda: is_ready(client) or served.poll() is not None)
             yield served, client
     finally:

@@ -37,7 +37,7 @@ def test_one_that_lets_everybody_in_or_nobody_has_not(serving: Serving, provider
     with serving(access=access, port=free_port()) as served:
         ended = smoke(served.url, provider.token())
         assert ended.returncode == 1
-        assert "GET /v1/model: found 403, expected 200" in ended.stderr
+        assert "GET /openapi.json: found 403, expected 200" in ended.stderr
     access = Access(provider.issuer, AUDIENCE, {CALLER: Role.ADMIN})
     with serving(access=access, port=free_port()) as served:
         ended = smoke(served.url, provider.token())

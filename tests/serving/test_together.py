@@ -29,7 +29,7 @@ from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer, free_port
 from tests.pipeline.test_reconcile import other, wrong
 from tests.pipeline.test_run import left, rows, running, tell_everything, until
-from tests.serving.conftest import Serving, body_of, dated, process
+from tests.serving.conftest import JSON, Serving, body_of, dated, process
 
 pytestmark = pytest.mark.usefixtures("bigquery_server")
 PROJECT = "local-project"
@@ -112,7 +112,8 @@ def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
     ]
 
     def ask(sent: Event) -> dict:
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=10, verify=False) as client:
+        url = f"http://127.0.0.1:{settings.port}"
+        with httpx.Client(base_url=url, timeout=10, verify=False, headers=JSON) as client:
             while True:
                 try:
                     answer = client.post("/v1/events/payment", content=body_of(sent))

@@ -18,6 +18,7 @@ from features.usecase import UseCase
 from pipeline.files import read
 
 TIMEOUT_S = 30.0
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def ask(port: int, use_case: UseCase, file: Path) -> Answers:
     for chunk in read(use_case, "transaction", file, time.time_ns() // 1_000, None):
         for body in chunk.bodies:
             began_s = time.perf_counter()
-            connection.request("POST", "/v1/events/transaction?reasons=true", body)
+            connection.request("POST", "/v1/events/transaction?reasons=true", body, JSON)
             answer = connection.getresponse()
             said = json.loads(answer.read())
             after_ms.append((time.perf_counter() - began_s) * 1e3)
