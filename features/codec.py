@@ -21,6 +21,7 @@ UNKNOWN_TIME_US = -(2**63)  # the event carries no time and its publish time is 
 MAX_ID_CHARACTERS = 200  # identifiers become Redis keys and Pub/Sub attributes
 MAX_MAGNITUDE = 1e15  # squares of amounts stay finite in any sum
 MAX_INTEGER = 2**53 - 1  # whole numbers stay exact in float64
+MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
 MAX_COUNT = 2**63 - 1  # of an epoch
 MAX_TIME_CHARACTERS = 64
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -155,6 +156,11 @@ def days(text: str) -> int:
     if not DAY.fullmatch(text):
         raise ValueError("not YYYY-MM-DD")
     return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+
+
+def too_large(size_bytes: int) -> BadEvent:
+    """Of a body of more than MAX_EVENT_BYTES."""
+    return BadEvent("undecodable", f"the body has {size_bytes} bytes; an event has at most {MAX_EVENT_BYTES}")
 
 
 def known_codec(use_case: UseCase, event_type: str) -> Codec:

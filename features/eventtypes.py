@@ -121,7 +121,7 @@ def _refuse_empty(node: Node, kind: Kind, min: float | None = None, max: float |
     if min is not None and max is not None:
         least, most = (ceil(min), floor(max)) if kind is Kind.INTEGER else (min, max)
         if least > most:
-            node.blame(f"no {kind.value} is at least {min:g} and at most {max:g}")
+            node.blame(f"no {kind.value} is at least {min:.15g} and at most {max:.15g}")
 
 
 def _vocabulary(node: Node) -> tuple[str, ...]:
@@ -256,7 +256,11 @@ def _file(node: Node, declared: Mapping[str, Field]) -> FileFormat:
     found = {key: node.attempt(FILE_KEYS[key], part) for key, part in parts.items() if key in FILE_KEYS}
     if "columns" in parts:
         found["columns"] = node.attempt(_columns, parts["columns"], declared)
-    return FileFormat(**found)
+    file = FileFormat(**found)
+    need(file.true, file.false)
+    if both := set(file.true) & set(file.false):
+        node.blame(f"{', '.join(sorted(both))} cannot be both true and false")
+    return file
 
 
 def _columns(node: Node, declared: Mapping[str, Field]) -> FrozenDict:
@@ -266,7 +270,7 @@ def _columns(node: Node, declared: Mapping[str, Field]) -> FrozenDict:
 
 
 def _missing(node: Node) -> tuple[str, ...]:
-    return node.each(lambda item: "" if item.value == "" else item.text())
+    return node.each(lambda item: "" if item.value == "" else item.text().strip())
 
 
 def _character(node: Node) -> str:

@@ -114,8 +114,14 @@ def _operands(node: Node, known: Field) -> tuple[str, ...] | tuple[float, ...]:
     if known.kind is Kind.CATEGORY:
         return tuple(sorted(set(node.each(lambda item: one_of(item, known.values)))))
     if known.kind is Kind.STRING:
-        return tuple(sorted(set(node.texts())))
+        return tuple(sorted(set(node.each(_text))))
     node.blame(f"{known.name} is {known.words}; use present: true or false")
+
+
+def _text(node: Node) -> str:
+    if node.text() != node.text().strip():
+        node.fail("a text without blanks around it: those of an event are no part of it")
+    return node.text()
 
 
 def _hour(node: Node) -> float:

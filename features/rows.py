@@ -64,12 +64,17 @@ def _cell(row: Mapping[str, str], f: Field, file: FileFormat) -> str | None:
     return None
 
 
-def _value(text: str, f: Field, file: FileFormat) -> Any:
+def refuse_broken(text: str, f: Field) -> None:
+    """Raise BadEvent for a text with bytes that are none in the file's encoding."""
     try:
         text.encode()
     except UnicodeEncodeError:
         found = f"{text[:80]!r} is not {f.words} in Unicode"
         raise BadEvent("undecodable", f"{f.name}: {found}; declare the file's encoding") from None
+
+
+def _value(text: str, f: Field, file: FileFormat) -> Any:
+    refuse_broken(text, f)
     try:
         return reader(f.kind, file)(text)
     except ValueError as error:

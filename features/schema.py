@@ -45,8 +45,8 @@ class Field:
         """What the field must hold, in words."""
         if self.kind is Kind.CATEGORY:
             return "one of " + ", ".join(self.values)
-        bounds = [f"at least {self.minimum:g}"] if self.minimum is not None else []
-        bounds += [f"at most {self.maximum:g}"] if self.maximum is not None else []
+        bounds = [f"at least {self.minimum:.15g}"] if self.minimum is not None else []
+        bounds += [f"at most {self.maximum:.15g}"] if self.maximum is not None else []
         return _WORDS[self.kind] + (" of " + " and ".join(bounds) if bounds else "")
 
 
@@ -102,14 +102,14 @@ class Condition:
         if isinstance(self.operand, bool):
             return f"{self.field} is {'there' if self.operand else 'missing'}"
         if isinstance(self.operand, float):
-            return f"{self.field} is {_TESTS[self.test]} {self.operand:g}"
+            return f"{self.field} is {_TESTS[self.test]} {self.operand:.15g}"
         shown = [self._shown(each) for each in self.operand]
         return f"{self.field} is {_TESTS[self.test]}{' or '.join(filter(None, (', '.join(shown[:-1]), *shown[-1:])))}"
 
     def _shown(self, value: str | float) -> str:
         if isinstance(value, str):
             return value
-        return WEEKDAYS[int(value)] if self.field == "weekday" else f"{value:g}"
+        return WEEKDAYS[int(value)] if self.field == "weekday" else f"{value:.15g}"
 
 
 _TESTS = {

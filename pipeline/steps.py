@@ -15,6 +15,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from features.codec import MAX_EVENT_BYTES, too_large
 from features.events import BadEvent, Batch, Event
 from features.events import batch as make_batch
 from features.intake import decode_all
@@ -32,7 +33,6 @@ from pipeline.source import FULL_BATCH, Messages
 from pipeline.store import StoreUnavailable
 from pipeline.tracing import parent_of
 
-MAX_EVENT_BYTES = 1 << 20  # a real one has some hundred bytes; larger ones would not fit a row
 UNDELIVERED_BATCHES = (
     8  # that may be under way while the next is assessed; an append takes as long as some of them
 )
@@ -86,7 +86,7 @@ def decode(use_case: UseCase, messages: Sequence[Message]) -> Decoded:
 def _reject(message: Message, event_type: str, error: BadEvent) -> Reject:
     reason, detail = error.reason, error.detail
     if len(message.data) > MAX_EVENT_BYTES:
-        detail = f"the body has {len(message.data)} bytes; an event has at most {MAX_EVENT_BYTES}"
+        detail = too_large(len(message.data)).detail
     return Reject(message, reason, detail, event_type or None, message.attributes.get("event_id"))
 
 

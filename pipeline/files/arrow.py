@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from features.rows import ISO_DATE, WHOLE_NUMBER, Cell, columns_of, reader
+from features.rows import ISO_DATE, WHOLE_NUMBER, Cell, columns_of, reader, refuse_broken
 from features.schema import EventType, Field, Kind
 from features.times import DAY_US, FIRST_US, LAST_US, clock, rfc3339_all
 from features.usecase import UseCase
@@ -39,8 +39,17 @@ def rows(event_type: EventType, converts: Converts, batches: Iterator[pa.RecordB
             field: convert(batch.column(column), event_type) for field, (column, convert) in converts.items()
         }
         bodies, doubtful = cells.bodies(values)
-        yield Rows(list(range(first, first + len(bodies))), bodies, doubtful, bodies.__getitem__, [])
+        again = partial(_again, event_type, values, bodies)
+        yield Rows(list(range(first, first + len(bodies))), bodies, doubtful, again, [])
         first += batch.num_rows
+
+
+def _again(event_type: EventType, values: Mapping[str, list[Any]], bodies: list[bytes], row: int) -> bytes:
+    """The body of a row. Raises BadEvent for a text that is not UTF-8."""
+    for name, column in values.items():
+        if isinstance(text := column[row], str):
+            refuse_broken(text, event_type.fields[name])
+    return bodies[row]
 
 
 def converts(use_case: UseCase, event_type: EventType, place: Place, schema: pa.Schema) -> Converts:
@@ -91,7 +100,13 @@ def _unpacked(convert: Convert, plain: pa.DataType, array: pa.Array, event_type:
 
 
 def _texts(array: pa.Array, event_type: EventType) -> list[Any]:
-    return cells.present(array.to_pylist(), event_type.file)
+    try:
+        texts = array.to_pylist()
+    except UnicodeDecodeError:  # Parquet does not look
+        texts = [
+            text and text.decode(errors="surrogateescape") for text in array.cast(pa.binary()).to_pylist()
+        ]
+    return cells.present(texts, event_type.file)
 
 
 def _values(array: pa.Array, _: EventType) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from features.codec import MAX_EVENT_BYTES
 from features.events import from_row, to_json
 from features.schema import EventType
 from features.usecase import UseCase
@@ -15,6 +16,7 @@ from pipeline.files import cells
 from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns, parted_columns, repeated
 
 WITH_BOM = {"utf-8": "utf-8-sig"}  # reads both, with and without
+csv.field_size_limit(MAX_EVENT_BYTES)  # of the process: by itself a text ends at 131,072 characters
 Reader = Any  # csv.reader's type has no name
 
 

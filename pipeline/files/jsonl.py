@@ -12,18 +12,21 @@ from features.usecase import UseCase
 from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows
 
 UTF8_BOM = b"\xef\xbb\xbf"
+LOOKED_AT_LINES = 100  # for one that tells the fields
 MAX_LINE_BYTES = 10_000_000  # Pub/Sub's limit for a message
 
 
 def columns(_use_case: UseCase, path: Path) -> list[str]:
-    """The fields of the first object."""
+    """The fields of the first object; lines before it that are none will be bad rows."""
+    first, wrong = None, (1, "nothing is in it")
     with path.open("rb") as file:
-        line, text = next(_lines(file), (1, b"{}"))
-    try:
-        found = msgspec.json.decode(text or b"", type=dict[str, object])
-    except (ValueError, RecursionError) as error:
-        raise BadFile(f"{path}: line {line}: expected one JSON object a line: {error}") from error
-    return list(found)
+        for line, text in islice(_lines(file), LOOKED_AT_LINES):
+            try:
+                return list(msgspec.json.decode(text or b"", type=dict[str, msgspec.Raw]))
+            except (ValueError, RecursionError) as error:
+                first = first or (line, str(error))
+    line, why = first or wrong
+    raise BadFile(f"{path}: line {line}: expected one JSON object a line: {why}")
 
 
 def rows(_use_case: UseCase, _event_type: EventType, path: Path) -> Iterator[Rows]:

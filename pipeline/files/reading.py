@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.codec import Codec, known_codec
+from features.codec import MAX_EVENT_BYTES, Codec, known_codec, too_large
 from features.decoding import event_ids
 from features.events import BadEvent, Event, decode, event_time_us
 from features.intake import decode_all
@@ -19,7 +19,6 @@ from features.usecase import UseCase
 from pipeline.files import csvfile, jsonl, parquet
 from pipeline.files.source import BadFile, BadRow, Named, Place, Rows, Table, needed_columns
 
-MAX_BODY_BYTES = 9_000_000  # Pub/Sub takes requests of 10 MB, attributes and names included
 FORMATS: dict[str, ModuleType] = {
     ".csv": csvfile,
     ".tsv": csvfile,
@@ -142,16 +141,14 @@ def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
     )
     for i in rows.doubtful.union(_wrong(found)):
         found[i], bodies[i] = _again(reader, rows, i)
-    if max(map(len, bodies), default=0) > MAX_BODY_BYTES:
+    if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
         found = [_sized(event, body) for event, body in zip(found, bodies, strict=True)]
     return found, bodies
 
 
 def _sized(event: Event | BadEvent, body: bytes) -> Event | BadEvent:
-    """The event, unless no message can carry it."""
-    if len(body) <= MAX_BODY_BYTES:
-        return event
-    return BadEvent("invalid", f"{len(body):,} bytes; Pub/Sub takes at most {MAX_BODY_BYTES:,}")
+    """The event, unless the job would refuse its message."""
+    return event if len(body) <= MAX_EVENT_BYTES else too_large(len(body))
 
 
 def _again(reader: Reader, rows: Rows, i: int) -> tuple[Event | BadEvent, bytes]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.codec import MAX_EVENT_BYTES
 from features.usecase import parse
 from pipeline.files import BadFile, Chunk, event_type_of, read
 from tests.doors.judging import parquet, published
@@ -70,6 +71,34 @@ def test_the_rows_beside_one_that_no_date_or_time_holds_are_read(tmp_path: Path)
     times = read_whole(path)
     assert ([row.line for row in times.bad], len(times)) == ([1, 3], 1)
     assert "at: '56135-05-01T10:00:00.000Z' is not a time" in times.bad[0].detail
+
+
+def test_a_text_that_is_not_utf_8_is_one_bad_row_of_its_column(tmp_path: Path) -> None:
+    parquet(tmp_path / "pay.parquet", {"note": array("bytes", ['"a"', '"\\udcff"', '" b "'])})
+    chunk = read_whole(tmp_path / "pay.parquet")
+    assert ([row.line for row in chunk.bad], len(chunk)) == ([2], 2)
+    assert chunk.bad[0].detail.startswith("note: '\\udcff' is not a text in Unicode")
+    assert b'"note":"b"' in chunk.bodies[1]
+
+
+def test_a_row_that_the_job_would_find_too_large_is_bad_in_a_file_too(tmp_path: Path) -> None:
+    notes = {1: "x" * (MAX_EVENT_BYTES - 200), 2: "x" * MAX_EVENT_BYTES}
+    at = "2024-03-01 10:00:00"
+    rows = "".join(f"{i},Bob,{at},{note}\n" for i, note in notes.items())
+    lines = "".join(f'{{"id":"{i}","who":"Bob","at":"{at}","note":"{note}"}}\n' for i, note in notes.items())
+    path = written(tmp_path / "pay.csv", f"id,who,at,note\n{rows}")
+    for found in (read_whole(path), read_whole(written(tmp_path / "pay.jsonl", lines))):
+        assert found.ids == ["1"] and found.bad[0].reason == "undecodable"
+        assert f"bytes; an event has at most {MAX_EVENT_BYTES}" in found.bad[0].detail
+
+
+def test_the_first_object_of_json_lines_tells_the_fields_whatever_stands_before_it(tmp_path: Path) -> None:
+    lines = '\n{"cut off\n[1]\n{"who": "anna", "page": 1e309}\n'
+    assert event_type_of(SHOP, written(tmp_path / "visits.jsonl", lines)) == "visit"
+    with pytest.raises(BadFile, match="line 2: expected one JSON object a line"):
+        event_type_of(SHOP, written(tmp_path / "none.jsonl", "\n[1]\n7\n"))
+    with pytest.raises(BadFile, match="nothing is in it"):
+        event_type_of(SHOP, written(tmp_path / "empty.jsonl", "\n"))
 
 
 def test_values_in_one_file_get_the_answers_that_they_get_alone(tmp_path: Path) -> None:

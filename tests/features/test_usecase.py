@@ -210,6 +210,8 @@ REFUSED = [
     ("time: [at]", "time: [at]\n    file: {date_format: [epoch_s]}", "'epoch_s' is not a format with year"),
     ("amount: {type: number, min: 0}", "amount: {type: number, min: 2, max: 1}", "no number is at least 2 and at most"),
     ("amount: {type: number, min: 0}", "amount: {type: integer, min: 0.2, max: 0.8}", "no integer is at least 0.2 and"),
+    ("amount: {min: 5}", "payer: 'ann '", "where.payer: 'ann ' is not a text without blanks around it"),
+    ("time: [at]", "time: [at]\n    file: {true: ['1', J], false: [N, '1']}", "file: 1 cannot be both true and false"),
     ("kind: [CARD, WIRE]", "kind: [CARD, 'WIRE ']", "is not a list of values without blanks around them"),
     ("kind: [CARD, WIRE]", "kind: [CARD, 1]", "fields.kind[1]: 1 is not a text (put numbers"),
     ("kind: [CARD, WIRE]", "kind: [CARD, CARD]", "is not a list without repetitions"),

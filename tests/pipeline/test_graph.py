@@ -14,6 +14,7 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from export.bundle import promote, save
+from features.codec import MAX_EVENT_BYTES
 from features.events import to_json
 from pipeline import graph, worker
 from pipeline.assess import Engine, assess
@@ -23,7 +24,7 @@ from pipeline.options import DATAFLOW, LOCAL, Job, beam_options
 from pipeline.progress import progress
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
-from pipeline.steps import MAX_EVENT_BYTES, Decoded, decode, encode
+from pipeline.steps import Decoded, decode, encode
 from pipeline.store import MemoryStore, expiries_ms
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
 from tests.pipeline.models import trained
