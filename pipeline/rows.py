@@ -1,7 +1,7 @@
 """What is said about a batch, as it leaves: rows for BigQuery (Arrow, columnar), alerts, dead letters.
 
-Pure: the time is an argument, `now_us`. The ids of alerts are stable, `use case:customer:seq`, so that a
-consumer can tell the same alert sent twice.
+Pure: the time is an argument, `now_us`. The ids of alerts are stable, `use case:fingerprint:customer:seq`, so
+that a consumer can tell the same alert sent twice; numbers begin anew with other features.
 """
 
 from collections.abc import Mapping, Sequence
@@ -250,7 +250,7 @@ def _alert(
         model=model,
     )
     attributes = {
-        "id": f"{use_case}:{customer}:{seq}",
+        "id": f"{use_case}:{said.fingerprint}:{customer}:{seq}",
         "use_case": use_case,
         "event_time": event_time,
         "level": after,

@@ -46,7 +46,8 @@ def settle(place: Place, stream: Stream) -> Account:
     numbers_have_no_gap([(customer, seq) for _, _, customer, seq in assessed])
     changes = {tuple(row) for row in place.query(CHANGED.format(dataset=dataset))}
     alerts = {message.attributes["id"] for message in everything(place, place.names.alerts)}
-    assert alerts == {f"{place.use_case.name}:{customer}:{seq}" for customer, seq in changes}
+    stem = f"{place.use_case.name}:{place.use_case.fingerprint}"
+    assert alerts == {f"{stem}:{customer}:{seq}" for customer, seq in changes}
     told = {m.attributes["dead_letter_message_id"] for m in everything(place, place.names.dead_letters)}
     assert told == {message_id for _, _, _, message_id in refused}
     found = reconciled(place)

@@ -176,7 +176,7 @@ def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Ass
         assert {name: body[name] for name in shared} == {name: row[name] for name in shared}
         assert body["event_time"] == alert.attributes["event_time"] == rfc3339(row["event_time"])
         assert body["assessed_at"] == rfc3339(NOW_US)
-        assert alert.attributes["id"] == f"market:{row['customer']}:{row['seq']}"
+        assert alert.attributes["id"] == f"market:{row['fingerprint']}:{row['customer']}:{row['seq']}"
         assert alert.attributes["published_us"] == str(row["publish_time"])
         assert alert.attributes["change"] == (row["change"] or "NONE")
     again = [alert.attributes["id"] for alert in alerts]

@@ -162,7 +162,9 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
         cloud, job, "SELECT customer, seq FROM assessments WHERE level_before != level OR change IS NOT NULL"
     )
     alerts = broker.messages(broker.names.alerts, len(changed))
-    assert sorted(a.attributes["id"] for a in alerts) == sorted(f"market:{c}:{s}" for c, s in changed)
+    assert sorted(a.attributes["id"] for a in alerts) == sorted(
+        f"market:{market().fingerprint}:{c}:{s}" for c, s in changed
+    )
 
 
 MOVED = (

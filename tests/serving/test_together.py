@@ -162,7 +162,7 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
     plain = f"SELECT COUNT(*) FROM {tables.ASSESSMENTS.name} WHERE caller IS NULL"
     assert rows(query_client(PROJECT), job, plain) == [(1,)], "what came by the topic alone names nobody"
     changed = {
-        f"market:{told['customer']}:{told['seq']}": told["model"]
+        f"market:{market().fingerprint}:{told['customer']}:{told['seq']}": told["model"]
         for told in answers
         if told["level"] != told["level_before"] or told["change"]
     }
