@@ -5,17 +5,17 @@ All at once, so that it takes seconds whatever is wrong; `CannotStart` then says
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 
 from features.usecase import BadUseCase, UseCase
 from pipeline import exposition, tables
+from pipeline.beginning import begin, check_store
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.model import check_bundle
 from pipeline.options import Job
 from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher, Subscription
-from pipeline.warmth import Warmth
+from pipeline.tail import Tail
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
@@ -66,17 +66,18 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
 
 
 def _check_store(job: Job, use_case: UseCase) -> None:
-    """It can be reached, and it is not empty by mistake."""
+    """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(job)) as store:
         store.check()
-        if not job.cold:
-            Warmth(store, job.prefix, use_case.name).demand(use_case.fingerprint)
+        check_store(store, use_case, job.prefix, job.cold, tail_of(job))
 
 
 def note_start(job: Job) -> None:
-    """A job that was told to start cold may later start again: by then there are records. Raises StoreUnavailable."""
-    use_case = job.use_case
+    """Note that the job begins. Raises StoreUnavailable, SinkUnavailable."""
     with closing(store_of(job)) as store:
-        warmth = Warmth(store, job.prefix, use_case.name)
-        if use_case.fingerprint not in warmth.markers():
-            warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))
+        begin(store, job.use_case, job.prefix, tail_of(job))
+
+
+def tail_of(job: Job) -> Tail:
+    """The end of the job's log."""
+    return Tail(job.project, job.dataset, job.use_case)

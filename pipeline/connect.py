@@ -4,6 +4,7 @@ The password is never part of a job, which is stored with the pipeline: only the
 """
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
@@ -12,6 +13,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
+from features.usecase import UseCase
+from pipeline.guard import Guard
+from pipeline.guarded import GuardedStore
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
 
@@ -30,6 +34,8 @@ class Place(Protocol):
     def redis_ca_file(self) -> str | None: ...
     @property
     def redis_cluster(self) -> bool: ...
+    @property
+    def prefix(self) -> str: ...
 
 
 def store_of(place: Place) -> RedisStore:
@@ -38,6 +44,14 @@ def store_of(place: Place) -> RedisStore:
     if place.redis_secret:
         url = with_password(url, password(place.redis_secret))
     return RedisStore(url, place.redis_ca_file, place.redis_cluster)
+
+
+def guarded_store_of(
+    place: Place, use_case: UseCase, kind: str, undelivered: Callable[[], int] = lambda: 0
+) -> GuardedStore:
+    """The store for a process that assesses; `kind` and `undelivered` as in Guard. Raises StoreUnavailable."""
+    store = store_of(place)
+    return GuardedStore(store, Guard(store, use_case, place.prefix, kind, undelivered=undelivered))
 
 
 def with_password(url: str, password: str) -> str:

@@ -19,9 +19,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pipeline import metrics, status
+from pipeline.guarded import GuardedStore
 from pipeline.metrics import Kind, Metric, key
 from pipeline.progress import Tally, labelled, progress
-from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
 
 PORTS = 64  # as many as a crew has processes
@@ -35,7 +35,7 @@ class Endpoint:
     """Open until it is closed. Raises OSError if no port is free."""
 
     def __init__(
-        self, host: str, port: int, told: Sequence[Metric], store: RedisStore, subscription: str = ""
+        self, host: str, port: int, told: Sequence[Metric], store: GuardedStore, subscription: str = ""
     ) -> None:
         """Tells the metrics of `told`; the backlog is that of `subscription`."""
         self._subscription, self._store = subscription, store

@@ -140,6 +140,14 @@ OLDEST = _gauge(
     "oldest", "seconds", "Age of the oldest of these.",
     cloud=f"pubsub_googleapis_com:subscription_oldest_unacked_message_age{{{CLOUD_READER}}}",
 )  # fmt: skip
+STORE_WHOLE = _gauge(
+    "store-whole",
+    "",
+    "1 while Redis holds what was written to it; 0: nothing is assessed until it is repaired.",
+)
+STORE_DAMAGES = _counter(
+    "store-damages", "losses", "Losses of records in Redis that this process was the first to notice."
+)
 REDIS_USED = _gauge(
     "redis-used", "bytes", "Memory that Redis uses, all primaries together.",
     cloud=f"redis_googleapis_com:stats_memory_usage{{{CLOUD_REDIS}}}",
@@ -192,7 +200,7 @@ CLOSED = _counter(
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
     CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT,
-    STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, REDIS_USED, REDIS_LIMIT,
+    STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT,
 )  # fmt: skip
 OF_JOB = (
     EVENTS,
@@ -223,7 +231,7 @@ OF_SERVICE = (
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER,
-    WAITING, BACKLOG, OLDEST, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
+    WAITING, BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,
 )  # fmt: skip

@@ -84,6 +84,7 @@ class Progress:
     waiting: Counter[str] = field(default_factory=Counter)  # threads that wait, by what for
     models_refused: int = 0
     looks_failed: int = 0
+    store_damages: int = 0  # noticed first by this process
     sent_us: int | None = None
     last_batch: LastBatch | None = None
     challenger: str | None = None

@@ -33,3 +33,14 @@ def address_in(url: str) -> str:
     """Where the URL points, without user, password and options."""
     parts = urlsplit(url)
     return (parts.netloc.rpartition("@")[2] + parts.path) or url.partition("?")[0]
+
+
+def renew(client: Client) -> None:
+    """Close the connections that nobody uses just now; of a cluster, look where its nodes are. Raises RedisError."""
+    if isinstance(client, RedisCluster):
+        for node in client.get_nodes():
+            if node.redis_connection is not None:
+                node.redis_connection.connection_pool.disconnect(inuse_connections=False)
+        client.nodes_manager.initialize()
+    else:
+        client.connection_pool.disconnect(inuse_connections=False)

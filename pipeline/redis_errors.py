@@ -26,6 +26,10 @@ ADVICE = (
     ("same slot", "It is a node of a cluster: use cluster mode."),
     ("must specify one of the following schemes", "Write redis://HOST:PORT, or rediss:// for TLS."),
     ("Port could not be cast", "Write redis://HOST:PORT, or rediss:// for TLS."),
+    (
+        "another server answers than before",
+        "Nothing is to be done: it goes on once the records are compared.",
+    ),
     ("Timeout", "It is frozen, overloaded or cut off: look at the server and the network."),
 )
 OTHERWISE = "Is it running, can it be reached from here, and is it the right one?"

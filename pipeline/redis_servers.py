@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import RedisCluster
+from redis.connection import Connection
 from redis.exceptions import ResponseError
 
 from pipeline.redis_client import Client
@@ -28,6 +29,13 @@ def servers(client: Client) -> tuple[Server, ...]:
         answers = client.info(target_nodes=RedisCluster.PRIMARIES)
         return tuple(_server(address, info) for address, info in sorted(answers.items()))
     return (_server("", client.info()),)
+
+
+def introduced(connection: Connection) -> Server:
+    """The server at the other end of a new connection. Raises RedisError if it is a replica."""
+    connection.send_command("INFO", "replication")  # type: ignore[no-untyped-call]
+    lines = connection.read_response().decode().split("\r\n")
+    return _server("", dict(line.split(":", 1) for line in lines if ":" in line))
 
 
 def _server(address: str, info: dict[str, Any]) -> Server:

@@ -28,9 +28,9 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from pipeline.population import GLOB, memory
-from pipeline.redis_client import Client, address_in, client_of
+from pipeline.redis_client import Client, address_in, client_of, renew
 from pipeline.redis_errors import explained
-from pipeline.redis_servers import Server, servers
+from pipeline.redis_servers import Server, introduced, servers
 from pipeline.store import Expiry, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -97,15 +97,25 @@ class RedisStore:
 
     def __init__(self, url: str, ca_file: str | None = None, cluster: bool = False) -> None:
         self.address = address_in(url)
+        self._settings = (url, ca_file, cluster)
         self._url = url
         self._ca_file = ca_file
         self.is_cluster = cluster
         self._lock = Lock()
         self._client: Client | None = None
-        self._lost = False  # a connection was lost: a cluster may look different now
+        self._lost = False  # a connection was lost: others may be, and a cluster may look different now
+        self._admit: Callable[[Server], None] | None = None
 
     def __repr__(self) -> str:
         return f"RedisStore({self.address})"
+
+    def twin(self) -> "RedisStore":
+        """Another one of the same settings, with connections of its own, which lead to any server."""
+        return RedisStore(*self._settings)
+
+    def admit_only(self, admit: Callable[[Server], None]) -> None:
+        """Show the server of every new connection to `admit`; it raises RedisError if it is not to be used."""
+        self._admit = admit
 
     def check(self) -> None:
         """Say within about a second whether records could be read and written here."""
@@ -206,12 +216,12 @@ class RedisStore:
             raise
 
     def _ready(self) -> Client:
-        """The client, connected; in a cluster that failed us, with its nodes as they are now."""
+        """The client, connected; after a loss with new connections, and a cluster's nodes as they are now."""
         with self._lock:
             if self._client is None:
                 self._client = self._connect(TIMEOUT_S)
-            elif self._lost and isinstance(self._client, RedisCluster):
-                self._client.nodes_manager.initialize()
+            elif self._lost:
+                renew(self._client)
             self._lost = False
             return self._client
 
@@ -223,7 +233,14 @@ class RedisStore:
             timeout_s,
             protocol=2,  # no faster than 3, and no messages that nobody asked for
             retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
+            redis_connect_func=self._introduce if self._admit else None,
         )
+
+    def _introduce(self, connection: Connection) -> None:
+        if not self.is_cluster:  # whose client has done so
+            connection.on_connect()  # type: ignore[no-untyped-call]
+        if self._admit:
+            self._admit(introduced(connection))
 
 
 def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
@@ -238,10 +255,12 @@ def _routes(client: Client, keys: Sequence[bytes]) -> Routes:
         starts = range(0, len(keys), GROUP)
         return {client.connection_pool: [slice(i, min(i + GROUP, len(keys))) for i in starts]}
     by_slot: dict[int, list[int]] = {}
-    for row, key in enumerate(keys):
-        by_slot.setdefault(key_slot(key), []).append(row)
+    for row in range(len(keys) - 1, -1, -1):
+        by_slot.setdefault(key_slot(keys[row]), []).append(row)
     routes: Routes = {}
-    for slot, rows in by_slot.items():
+    for slot, rows in reversed(
+        by_slot.items()
+    ):  # the last key's slot last: it is read after all others of its node
         node = client.nodes_manager.get_node_from_slot(slot)
         routes.setdefault(client.get_redis_connection(node).connection_pool, []).append(rows)
     return routes

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from pipeline import undelivered
 from pipeline.bigquery import Appender
 from pipeline.options import Job
 from pipeline.progress import progress, stop, waiting_out
@@ -38,6 +39,8 @@ class Sinks:
         self._waiting: list[Mapping[str, pa.RecordBatch]] = []
         self._row_thread = ThreadPoolExecutor(1, "append")  # an appender is for one thread
         self._message_thread = ThreadPoolExecutor(1, "publish")
+        self._under_way: set[Future[None]] = set()
+        undelivered.register(self)
 
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
         """Begins to deliver; `wait` for what is returned."""
@@ -48,7 +51,14 @@ class Sinks:
         for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
             if messages:
                 sending.append(self._message_thread.submit(self._publish, topic, messages))
+        self._under_way.update(sending)
+        for one in sending:
+            one.add_done_callback(self._under_way.discard)
         return sending
+
+    def undelivered(self) -> int:
+        """Deliveries that have begun and not ended."""
+        return len(self._under_way)
 
     def _append_waiting(self) -> None:
         """Appends the rows of all batches that wait by now, in one go. What fails waits on."""

@@ -20,7 +20,7 @@ from features.events import BadEvent, Batch, Event
 from features.events import batch as make_batch
 from features.intake import decode_all
 from features.usecase import UseCase
-from pipeline import counters, rows, tracing, worker
+from pipeline import counters, rows, tracing, undelivered, worker
 from pipeline.assess import Assessments, assess
 from pipeline.message import Message
 from pipeline.metrics import BREAKER, key
@@ -176,9 +176,12 @@ class Assess(beam.DoFn):
     def setup(self) -> None:
         self.model = worker.of(self.job).model
         self.thread = ThreadPoolExecutor(1, "assess")
+        self.start_bundle()
+        undelivered.register(self)
 
     def start_bundle(self) -> None:
         self.under_way: deque[tuple[Decoded, Future[tuple[int, Assessments | None]]]] = deque()
+        self.leaving = 0
 
     def process(self, element: Decoded) -> Iterator[Outgoing]:
         if element.messages or element.rejects:
@@ -186,10 +189,16 @@ class Assess(beam.DoFn):
         is_full = len(element.messages) >= FULL_BATCH
         while len(self.under_way) > is_full:
             yield self.finished()
+            self.leaving = 0
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self.under_way:
             yield WindowedValue(self.finished(), MIN_TIMESTAMP, (GlobalWindow(),))
+            self.leaving = 0
+
+    def undelivered(self) -> int:
+        """Batches that are committed and not with the sinks yet."""
+        return self.leaving + sum(assessing.done() for _, assessing in list(self.under_way))
 
     def teardown(self) -> None:
         self.thread.shutdown()
@@ -209,8 +218,10 @@ class Assess(beam.DoFn):
 
     def finished(self) -> Outgoing:
         """What leaves of the oldest batch under way."""
-        decoded, assessing = self.under_way.popleft()
+        decoded, assessing = self.under_way[0]
         assessed_ns, said = assessing.result()
+        self.leaving = 1
+        self.under_way.popleft()
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
         outgoing = encode(decoded, said, now_us)
         encode_s = time.perf_counter() - began_s

@@ -39,9 +39,10 @@ def of_new(said: Assessments) -> Counter[str]:
 
 
 def of_looks() -> Counter[str]:
-    """What looking at the pointers has added since it was last counted."""
+    """What looking at pointers and at the store has added since it was last counted."""
     totals = {
         key(metrics.MODELS_REFUSED): progress.models_refused,
+        key(metrics.STORE_DAMAGES): progress.store_damages,
         key(metrics.LOOKS_FAILED): progress.looks_failed,
     }
     return Counter({name: total - progress.counts[name] for name, total in totals.items()})

@@ -33,6 +33,13 @@ PARTS = (
 SLOTS = 16_384
 ALIVE_MS = 5_000  # a writer reports every second; a busy machine or a slow Redis may take longer
 
+WORDS = {
+    WHOLE: "its records are whole since {since}",
+    FILLING: "a backfill is filling it since {since} ({by}); wait for it, or run `riskstream backfill` again",
+    REPAIRING: "it is being repaired since {since} ({by}); wait",
+    DAMAGED: "its records are damaged since {since}: {why} (noted by {by}). Run `riskstream repair`",
+}
+
 # Replaces a value only while it is what was read; an absent key reads as ''.
 SWAP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -235,3 +242,8 @@ def _encoded(state: State) -> bytes:
 
 def _rfc3339(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def described(state: State) -> str:
+    """A state that is not whole, for people: what has happened, and what to do."""
+    return WORDS[state.status].format(why=state.why or "no reason is given", since=state.since, by=state.by)

@@ -8,15 +8,15 @@ import sys
 import threading
 from functools import cached_property
 
-from pipeline import tracing
-from pipeline.connect import store_of
+from pipeline import tracing, undelivered
+from pipeline.connect import guarded_store_of
 from pipeline.exposition import Endpoint
+from pipeline.guarded import GuardedStore
 from pipeline.metrics import OF_JOB
 from pipeline.model import Model
 from pipeline.options import Job
 from pipeline.pubsub import Subscription
 from pipeline.puller import Puller
-from pipeline.redis_store import RedisStore
 from pipeline.sinks import Sinks
 
 # A thread that comes back from Redis or ONNX waits this long for one that is busy in Python; by default 5 ms.
@@ -37,8 +37,8 @@ class Worker:
         gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
 
     @cached_property
-    def _store(self) -> RedisStore:
-        return store_of(self.job)
+    def _store(self) -> GuardedStore:
+        return guarded_store_of(self.job, self.use_case, "job", undelivered.total)
 
     @cached_property
     def _endpoint(self) -> Endpoint | None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 
 import uvicorn
 
-from pipeline import exposition, tables, tracing
+from pipeline import beginning, exposition, tables, tracing
 from pipeline.bigquery import query_client
 from pipeline.connect import store_of
 from pipeline.exposition import Endpoint
@@ -22,7 +22,6 @@ from pipeline.model import check_bundle
 from pipeline.outcomes import CannotStart, outcomes
 from pipeline.pubsub import Publisher
 from pipeline.topics import topic_path
-from pipeline.warmth import Warmth
 from serving.access import Gate
 from serving.api import app
 from serving.connections import Connection, Crowd
@@ -93,12 +92,10 @@ def check_trail(settings: Settings) -> None:
 
 
 def check_store(settings: Settings) -> None:
-    """It can be reached, and it is not empty by mistake."""
-    own = settings.use_case
+    """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(settings)) as store:
         store.check()
-        if not settings.cold:
-            Warmth(store, settings.prefix, own.name).demand(own.fingerprint)
+        beginning.check_store(store, settings.use_case, settings.prefix, settings.cold)
 
 
 def check_port(host: str, port: int) -> None:

@@ -14,7 +14,7 @@ from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline import rows
 from pipeline.assess import Assessments, Engine, assess
-from pipeline.connect import store_of
+from pipeline.connect import guarded_store_of
 from pipeline.message import ASSESSED_WITH, CALLER, id_attribute
 from pipeline.metrics import BREAKER, STAGE, key
 from pipeline.model import Model
@@ -52,7 +52,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.use_case = settings, settings.use_case
-        self.store = store_of(settings)
+        self.store = guarded_store_of(settings, self.use_case, "service")
         self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, shadow=False)
         self._publisher = Publisher()
         self._topic = topic_path(settings.project, settings.topic)

@@ -21,6 +21,7 @@ BELOW = {  # what a room may import, beside itself
             f"pipeline.{each}"
             for each in (
                 "assess",
+                "beginning",
                 "bigquery",
                 "connect",
                 "exposition",
@@ -36,7 +37,6 @@ BELOW = {  # what a room may import, beside itself
                 "tallies",
                 "topics",
                 "tracing",
-                "warmth",
             )
         ),
         "export",

@@ -34,6 +34,7 @@ from pipeline.metrics import (
     REQUESTS,
     SLOW,
     STAGE,
+    STORE_WHOLE,
     WAITING,
 )
 
@@ -118,6 +119,9 @@ ALERTS = (
           lambda q: f"{q.rate(DUPLICATES, '30m')} / {q.rate(EVENTS, '30m')} > 0.1"),
     Alert("Conflicts", Severity.TICKET, "More than 10 % of the events are done twice, as workers meet in records.", 30,
           lambda q: f"{q.rate(CONFLICTS, '30m')} / {q.rate(EVENTS, '30m')} > 0.1"),
+    Alert("StoreDamaged", Severity.PAGE,
+          "Redis lost records, or is being repaired: nothing is assessed until it is whole.", 1,
+          lambda q: f"{q.latest(STORE_WHOLE, 'min')} < 1"),
     Alert("RedisSlow", Severity.TICKET, "Reading or committing a batch takes more than half a second.", 15,
           lambda q: f"{q.mean(STAGE, '15m', 'read')} > 0.5 or {q.mean(STAGE, '15m', 'commit')} > 0.5"),
     Alert("RedisFull", Severity.PAGE, "Redis uses more than 80 % of its memory; full, it refuses to write.", 5,

@@ -95,6 +95,8 @@ PANELS = (
           lines(refused=rate(m.MODELS_REFUSED, HOUR_S), failed=rate(m.LOOKS_FAILED, HOUR_S))),
     Panel("Redis: time of a batch", "s", (*stage("read"), *stage("commit"))),
     Panel("Redis: memory", "bytes", lines(used=latest(m.REDIS_USED), limit=latest(m.REDIS_LIMIT))),
+    Panel("Redis: holds what was written (0: damaged)", "short", lines(whole=latest(m.STORE_WHOLE, "min"))),
+    Panel("Redis: losses of records an hour", "short", lines(lost=rate(m.STORE_DAMAGES, HOUR_S))),
     Panel("ONNX: time of a batch", "s", (*stage("score"), *stage("shadow"))),
     Panel("Time of a batch in the other stages, mean", "s", tuple(
         (name, lambda q, name=name: q.mean(m.STAGE, value=name))

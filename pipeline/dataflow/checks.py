@@ -12,7 +12,9 @@ from google.cloud import storage as cloud_storage
 from export import storage
 from features.usecase import UseCase
 from pipeline import tables
+from pipeline.beginning import check_store
 from pipeline.bigquery import query_client
+from pipeline.checks import tail_of
 from pipeline.connect import store_of
 from pipeline.dataflow import graph, jobs
 from pipeline.dataflow.graph import Built
@@ -124,10 +126,8 @@ def _redis(launch: Launch) -> str:
     job, fingerprint = launch.job, launch.use_case.fingerprint
     with closing(store_of(job)) as store:
         store.check()
-        warmth = Warmth(store, job.prefix, launch.use_case.name)
-        if not job.cold:
-            warmth.demand(fingerprint)
-        filled = warmth.markers().get(fingerprint)
+        check_store(store, launch.use_case, job.prefix, job.cold, tail_of(job))
+        filled = Warmth(store, job.prefix, launch.use_case.name).markers().get(fingerprint)
     return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
 
 

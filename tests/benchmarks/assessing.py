@@ -12,6 +12,7 @@ from tests.benchmarks import graph, workloads
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History
 from tests.pipeline.servers import RedisServer
+from tests.pipeline.vital import begun
 
 WARM_EVENTS = 200_000  # 30 days: the longest window is full from the first measured event on
 STAGE_SETTING = "wall time; decode, encode and serialize go on beside the others"
@@ -48,6 +49,7 @@ def measured(name: str, history: History, warm: int, use_case: Path, setting: st
         root = f"{folder}/bundles"
         workloads.train(history[: min(warm, 100_000)], root)
         job = Job.load(use_case, bundle=root, redis_url=redis.url, project="bench").with_paths()
+        begun(redis.url, job.use_case)
         print(f"{name}: warming with {warm:,} events", flush=True)
         graph.run(job, history[:warm].received(), redis.client)
         print(f"{name}: measuring {len(history) - warm:,} events", flush=True)

@@ -15,6 +15,7 @@ from tests.benchmarks import graph, workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import DAY_US, START_US, History, Payments
+from tests.pipeline.vital import begun
 
 COUNTS = (10, 40, 100, 1_000)  # events a customer
 MOST_EVENTS = 100_000
@@ -87,6 +88,7 @@ def _rows(name: str, use_case: Path, histories: dict[int, History]) -> Iterator[
                 use_case, bundle=f"{folder}/bundles", redis_url=redis.url, project="bench"
             ).with_paths()
             redis.client.flushall()
+            begun(redis.url, job.use_case)
             used_before = redis.client.info("memory")["used_memory"]
             graph.run(job, history.received(), redis.client)
             used = redis.client.info("memory")["used_memory"] - used_before

@@ -29,6 +29,7 @@ from pipeline.store import MemoryStore, expiries_ms
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer
+from tests.pipeline.vital import begun
 
 LABELS = Path(__file__).with_name("step_labels.txt")
 
@@ -44,6 +45,7 @@ def bundles(tmp_path: Path) -> str:
 @pytest.fixture
 def job(bundles: str, redis_server: RedisServer) -> Iterator[Job]:
     redis_server.client.flushall()
+    begun(redis_server.url, market())
     job = Job.load(MARKET, bundle=bundles, redis_url=redis_server.url, project="project-1").with_paths()
     yield job
     worker.close(job)

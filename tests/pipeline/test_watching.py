@@ -42,6 +42,7 @@ from pipeline.store import MemoryStore
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer, free_port
+from tests.pipeline.vital import begun
 
 ROOT = Path(__file__).parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
@@ -52,6 +53,7 @@ SEND = {"assess-stage-us-send"}  # of a step that the graph under test does not 
 @pytest.fixture
 def job(tmp_path: Path, redis_server: RedisServer) -> Iterator[Job]:
     redis_server.client.flushall()
+    begun(redis_server.url, market())
     root = str(tmp_path / "bundles")
     save(trained(market()), root)
     promote(root, trained(market()).manifest.id)

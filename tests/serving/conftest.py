@@ -27,6 +27,7 @@ from tests.pipeline.conftest import bigquery_environment, bigquery_server, redis
 from tests.pipeline.market import MARKET, Sent, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer, free_port, wait_for
+from tests.pipeline.vital import begun
 
 ROOT = Path(__file__).parents[2]
 JSON = {"content-type": "application/json"}
@@ -75,6 +76,7 @@ def broker() -> Iterator[Broker]:
 def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Settings:  # noqa: F811
     """Of a service with all it needs, of the test's own."""
     redis_server.client.flushall()
+    begun(redis_server.url, market())
     root = str(tmp_path / "bundles")
     save(trained(market()), root)
     promote(root, trained(market()).manifest.id)

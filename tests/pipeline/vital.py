@@ -1,0 +1,16 @@
+"""What a job notes in its store when it begins with nothing; without it nobody uses the store."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+
+from features.usecase import UseCase
+from pipeline.redis_store import RedisStore
+from pipeline.vitality import State, Vitality
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def begun(url: str, use_case: UseCase, prefix: str = "riskstream", cluster: bool = False) -> State:
+    """Mark the store whole."""
+    with closing(RedisStore(url, cluster=cluster)) as store:
+        return Vitality(store, prefix, use_case.name, use_case.fingerprint).mark_whole(BEGUN)
