@@ -48,7 +48,10 @@ def topics(project: Project, use_case: UseCase = OFFBOARDING, as_json: AsJson = 
 def tables(
     project: Project, dataset: Dataset = "riskstream", location: Location = "EU", as_json: AsJson = False
 ) -> None:
-    """Make the tables and views in BigQuery, add columns that are missing. May be repeated."""
+    """Make the tables and views in BigQuery; add columns that are missing, replace views of an earlier version.
+
+    May be repeated.
+    """
     from pipeline import bigquery, tables
 
     show_outcomes(tables.create(bigquery.query_client(project), dataset, location), as_json)

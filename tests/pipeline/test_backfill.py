@@ -371,3 +371,28 @@ def test_what_the_breaker_has_counted_is_known_after_a_stop(
     done = filled(redis_store, [file], use_case, batch=500)
     assert done.resumed_at >= 700
     assert records(redis_server, use_case) == expected.records
+
+
+def test_the_marker_names_the_history_and_the_model_that_filled_the_store(
+    redis_store: RedisStore, tmp_path: Path
+) -> None:
+    """A second run of the same history changes nothing; another one is counted."""
+    events = sorted_events(400, seed=17)
+    first, second = (
+        written(events[:200], tmp_path, "first.jsonl"),
+        written(events[200:], tmp_path, "second.jsonl"),
+    )
+    warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
+    filled(redis_store, [first])
+    marker = warmth.markers()[USE_CASE.fingerprint]
+    with history(USE_CASE, [first], NOW_US) as found:
+        assert (marker.digest, marker.model, marker.earlier) == (
+            found.digest,
+            trained(USE_CASE).manifest.id,
+            0,
+        )
+    filled(redis_store, [first])
+    assert warmth.markers()[USE_CASE.fingerprint] == marker
+    filled(redis_store, [second])
+    other = warmth.markers()[USE_CASE.fingerprint]
+    assert other.digest != marker.digest and other.earlier == 1
