@@ -26,7 +26,7 @@ from pipeline.reconcile import engines, first_copies
 from pipeline.redis_store import RedisStore
 from pipeline.repair import Repair, Tally
 from pipeline.store import StoreUnavailable
-from pipeline.vitality import FILLING, WHOLE, State, Vitality, Writer, this_process
+from pipeline.vitality import FILLING, State, Vitality, Writer, this_process
 from pipeline.warmth import Warmth
 
 HELD_MS = 30_000  # a repair that was killed is in nobody's way for longer
@@ -100,7 +100,8 @@ def repair(place: Place, wait_s: float, best_effort: bool = False, progress: Pro
     """
     began_s, vitality = time.monotonic(), place.vitality
     with _held(place) as is_held:
-        before = vitality.state()
+        seen = vitality.look()
+        before = seen.state
         if before and before.status == FILLING:
             raise RepairRefused(
                 f"{place.store.address}: found a backfill filling the store since {before.since} ({before.by}), "
@@ -110,7 +111,7 @@ def repair(place: Place, wait_s: float, best_effort: bool = False, progress: Pro
         with _put_back(vitality, before, state):
             _await_writers(vitality, wait_s, progress)
             done = _walked(place, progress, began_s, is_held, write=True, best_effort=best_effort)
-        return _ended(place, done, state)
+        return _ended(place, done, state, seen.histories)
 
 
 def _walked(
@@ -143,9 +144,13 @@ def _walked(
     )
 
 
-def _ended(place: Place, done: Repaired, state: State) -> Repaired:
-    """The state after a repair, and what a job asks for at its start."""
+def _ended(place: Place, done: Repaired, state: State, histories: frozenset[str]) -> Repaired:
+    """The state after a repair, and what a job asks for at its start. `histories` are those of its beginning."""
     vitality, now = place.vitality, _now()
+    seen = vitality.look()
+    if seen.histories != histories:
+        vitality.mark_damaged("a server took over during a repair, and may lack what was rebuilt", now)
+        raise RepairRefused(f"{place.store.address}: a server took over during the repair: run it again")
     if not done.is_whole:
         wrong = sum(each.wrong - each.rebuilt for each in done.tallies.values())
         vitality.mark_damaged(f"{wrong} records are not what the log implies and could not be rebuilt", now)
@@ -153,7 +158,6 @@ def _ended(place: Place, done: Repaired, state: State) -> Repaired:
     warmth = Warmth(place.store, place.prefix, done.use_case)
     if done.fingerprint not in warmth.markers():
         warmth.mark(done.fingerprint, "repair", now, **place.filled)
-    seen = vitality.look()
     dead = [name for name, writer in seen.writers.items() if not writer.is_alive(seen.now_ms)]
     if dead:
         vitality.sign_off(*dead)
@@ -168,10 +172,10 @@ def _put_back(vitality: Vitality, before: State | None, state: State) -> Iterato
         yield
     except BaseException:
         with suppress(StoreUnavailable):
-            if before and before.status == WHOLE:
-                vitality.mark_whole(_now(), over=state)
+            if before:
+                vitality.put_back(before, over=state)
             else:
-                vitality.mark_damaged((before and before.why) or "it was empty; a repair did not end", _now())
+                vitality.mark_damaged("it was empty, and a repair did not end", _now())
         raise
 
 

@@ -157,6 +157,10 @@ class Vitality:
         self.store.call("SET", self.state_key, _encoded(state))
         return state
 
+    def put_back(self, before: State, over: State) -> bool:
+        """Note a former state again, unless the state is no longer `over`. Returns whether it was noted."""
+        return self._swap(_encoded(over), _encoded(before))
+
     def mark_damaged(self, why: str, now: datetime) -> bool:
         """Note a loss, unless one is noted already: then the first one stays. Returns whether it was noted."""
         while True:
