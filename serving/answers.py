@@ -17,6 +17,7 @@ from pipeline.assess import Assessments, Engine
 
 Named = Literal["LOW", "MEDIUM", "HIGH"]
 Changed = Literal["RECOMMENDED", "RETRACTED", "HELD", "OVERRIDDEN", "RELEASED"]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -35,7 +36,7 @@ class Assessment(BaseModel):
 
     event_id: str
     event_type: str
-    event_time: str
+    event_time: Time
     customer: str
     seq: int = Field(ge=1, description="the event's number in the customer's record")
     disposition: Literal["applied", "duplicate"] = Field(
@@ -66,7 +67,7 @@ class ModelInUse(BaseModel):
     model: str
     use_case: str
     fingerprint: str = Field(description="of the features: a model goes with one set of them")
-    created_at: str
+    created_at: Time
     thresholds: Thresholds
     features: list[str]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 
 from features.events import BadEvent
+from features.times import clock
 from pipeline.tracing import parent_of
 from serving import service as own
 from serving.access import Gate
@@ -17,6 +18,7 @@ from serving.batching import Batcher
 from serving.browsers import OwnPagesOnly, demand_json, hosts_of
 from serving.document import document, request_body
 from serving.failures import DEADLINE_S, PROBLEMS, handlers
+from serving.formats import RFC3339, whole
 from serving.guard import Guard
 from serving.observing import Observed
 from serving.overrides import author_of, refuse_over
@@ -31,7 +33,11 @@ PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty millisec
 # FastAPI would tell paths and messages of errors, which may name customers; what may be told is in observing.py.
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 EventTime = Annotated[
-    str | None, Query(description="RFC 3339, for events without a time of their own; default: now")
+    str | None,
+    Query(
+        description="RFC 3339, for events without a time of their own; default: now",
+        json_schema_extra={"format": "date-time", "pattern": whole(RFC3339)},
+    ),
 ]
 Reasons = Annotated[bool, Query(description="tell why the score is as high as it is")]
 Features = Annotated[bool, Query(description="tell the features that were scored")]
@@ -156,10 +162,20 @@ async def event_in(
     demand_json(request)
     body, parent, entry = await request.body(), parent_of(request.headers), entry_of(request.scope)
     caller = entry.caller or ANONYMOUS
+    if event_time is not None:
+        demand_time(event_time)
     event = service.request(event_type, body, event_time, parent, reasons, features, caller)
     entry.customer, entry.event_id = event.customer, event.event_id
     entry.author = author_of(service.use_case, event_type, event.event)
     return event
+
+
+def demand_time(text: str) -> None:
+    """Raises BadEvent unless it is RFC 3339, also where the event has a time of its own and this one is not used."""
+    try:
+        clock((), "UTC").read(text)
+    except ValueError as error:
+        raise BadEvent("invalid", f"event_time: {text[:80]!r} is not a time in RFC 3339: {error}") from None
 
 
 async def result(answer: Awaitable[Assessment | BadEvent]) -> Assessment:

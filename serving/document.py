@@ -6,11 +6,12 @@ import msgspec
 from fastapi import FastAPI
 
 from features.codec import codecs
-from features.schema import Kind
+from features.schema import EventType, Field, Kind
 from features.usecase import UseCase
+from serving.formats import pattern_of
 from serving.settings import Access
 
-TIMES = {Kind.TIME: "date-time", Kind.DATE: "date"}
+FORMATS = {Kind.TIME: "date-time", Kind.DATE: "date"}
 
 
 def document(application: FastAPI, access: Access | None, root_path: str) -> dict[str, Any]:
@@ -40,20 +41,21 @@ def request_body(use_case: UseCase, event_type: str) -> dict[str, Any]:
 def event_schema(use_case: UseCase, event_type: str) -> dict[str, Any]:
     """Fields that are not declared are taken and not looked at."""
     known = codecs(use_case)[event_type]
+    fields = known.event_type.fields
     return {
         "type": "object",
         "title": event_type,
-        "properties": {name: _field(known.types[name], f) for name, f in known.event_type.fields.items()},
-        "required": [name for name, f in known.event_type.fields.items() if not f.optional],
+        "properties": {name: _field(known.types[name], f, known.event_type) for name, f in fields.items()},
+        "required": [name for name, f in fields.items() if not f.optional],
     }
 
 
-def _field(kind: Any, f: Any) -> dict[str, Any]:
+def _field(kind: Any, f: Field, event_type: EventType) -> dict[str, Any]:
     found = dict(msgspec.json.schema(kind))
     if f.description:
         found["description"] = f.description
-    if f.kind is Kind.STRING and not f.optional:
-        found["pattern"] = r"\S"  # blanks around a text are no part of it
-    if f.kind in TIMES and not f.optional:
-        found["format"] = TIMES[f.kind]
+    text = {"pattern": pattern_of(f, event_type), "format": None if f.optional else FORMATS.get(f.kind)}
+    for each in found.get("anyOf", [found]):
+        if each.get("type") == "string":
+            each.update({name: value for name, value in text.items() if value})
     return found

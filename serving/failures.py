@@ -49,6 +49,7 @@ FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
     BadRecord: (500, "The record cannot be read", OURS),
 }
+NOT_NOW = frozenset({"from_future", "too_late"})  # nothing is wrong with the event by itself
 HEADERS = {
     401: {"www-authenticate": "Bearer"},
     503: {"retry-after": "1"},
@@ -56,7 +57,7 @@ HEADERS = {
 # For the OpenAPI document.
 PROBLEMS = {
     status: {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
-    for status in sorted({status for status, *_ in FAILURES.values()} | {404, 408, 413, 415, 431})
+    for status in sorted({status for status, *_ in FAILURES.values()} | {404, 408, 409, 413, 415, 431})
 }
 
 
@@ -71,6 +72,7 @@ async def known(request: Request, error: Exception) -> JSONResponse:
         trace = tracing.trace_id(tracing.parent_of(request.headers))
         logger.warning("answered %d: %s: %s", status, title, error, extra={"trace_id": trace})
     reason = error.reason if isinstance(error, BadEvent) else None
+    status = 409 if reason in NOT_NOW else status
     detail = error.detail if isinstance(error, BadEvent) else str(error)
     return problem(status, title, "; ".join(filter(None, (detail, advice))), reason)
 

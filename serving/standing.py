@@ -11,7 +11,7 @@ from export.levels import Change, Level, Recommendation
 from features.record import STATUS, Record, Remembered, loads
 from features.times import rfc3339
 from features.usecase import UseCase
-from serving.answers import Changed, Named, Score, known
+from serving.answers import Changed, Named, Score, Time, known
 
 LATEST = 20  # events told; the record has at least 64
 
@@ -20,7 +20,7 @@ class Remark(BaseModel):
     """An event that the record holds one by one, and what it led to."""
 
     seq: int
-    event_time: str
+    event_time: Time
     score: Score | None
     level: Named
     change: Changed | None
@@ -30,7 +30,7 @@ class Override(BaseModel):
     """A human's word."""
 
     level: Named
-    until: str
+    until: Time
 
 
 class Standing(BaseModel):
@@ -39,9 +39,9 @@ class Standing(BaseModel):
     customer: str
     events: int = Field(description="counted so far")
     level: Named
-    since: str | None
+    since: Time | None
     recommendation: Literal["NONE", "OPEN", "HELD"] = Field(description="of off-boarding")
-    cooldown_until: str | None = Field(description="until then the level does not fall")
+    cooldown_until: Time | None = Field(description="until then the level does not fall")
     override: Override | None = Field(description="null: none, or it was withdrawn")
     forgotten_after: str | None = Field(
         description="an event after this time finds a new customer; null: never (`forget_after` of the use case)"

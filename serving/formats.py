@@ -1,0 +1,58 @@
+"""Texts as JSON Schema describes them: patterns of times, dates and texts that are not blank.
+
+A pattern allows nothing that is refused. At the edges it is stricter than what is taken: a time may have a leap second
+or an offset without a colon, and the first and the last years that are taken have no pattern. ECMA 262 and Python share
+the syntax.
+"""
+
+import re
+
+from features.schema import EventType, Field, Kind
+
+BLANKS = r"\s\u001c-\u001f\u0085\ufeff"  # what Python or JavaScript call so
+NOT_BLANK = f"[^{BLANKS}]"
+_DAY = "(0[1-9]|1[0-9]|2[0-8])"
+_MONTH_DAY = (
+    f"((0[1-9]|1[0-2])-{_DAY}|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"  # but for the 29th of February
+)
+_LEAP = "(0[48]|[2468][048]|[13579][26])"  # of hundred years, without the first
+_YEAR = "(190[1-9]|19[1-9][0-9]|2[01][0-9]{2}|22[0-5][0-9])"
+_LEAP_YEAR = f"((19|2[01]){_LEAP}|2000|22(0[48]|[24][048]|[135][26]))"
+_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_FRACTION = r"\.[0-9]{1,6}"
+_ANY_YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+DAY = f"({_YEAR}-{_MONTH_DAY}|{_LEAP_YEAR}-02-29)"  # of a time: of 1901 to 2259
+DATE = f"({_ANY_YEAR}-{_MONTH_DAY}|([0-9]{{2}}{_LEAP}|{_LEAP}00)-02-29)"
+OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+RFC3339 = f"{DAY}T{_CLOCK}({_FRACTION})?{OFFSET}"
+DIRECTIVES = {
+    "%Y-%m-%d": DAY,
+    "%H:%M:%S": _CLOCK,
+    ".%f": _FRACTION,
+    "%y%m%d": "[0-9]{2}(0[1-9]|1[0-2])" + _DAY,
+}
+
+
+def whole(pattern: str, or_empty: bool = False) -> str:
+    """A pattern of whole texts."""
+    return f"^({pattern}){'?' if or_empty else ''}$"
+
+
+def pattern_of(f: Field, event_type: EventType) -> str | None:
+    """The pattern of a field's texts; None: any text will do, or no pattern can be told."""
+    if f.kind is Kind.STRING and not f.optional:
+        return NOT_BLANK  # blanks around a text are no part of it
+    if f.kind is Kind.DATE:
+        return whole(DATE, f.optional)
+    if f.kind is Kind.TIME:
+        declared = [written(form) for form in event_type.time_format if form.startswith("%")]
+        return None if None in declared else whole("|".join([RFC3339, *filter(None, declared)]), f.optional)
+    return None
+
+
+def written(form: str) -> str | None:
+    """The pattern of a declared format of times; None if it has what is not known here."""
+    parts = re.split(f"({'|'.join(map(re.escape, DIRECTIVES))})", form)
+    if any("%" in part for part in parts[::2]):
+        return None
+    return "".join(DIRECTIVES.get(part) or re.sub(r"([.+*?()\\[\]{}|^$/])", r"\\\1", part) for part in parts)
