@@ -10,6 +10,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from features.codec import MAX_EVENT_BYTES
 from pipeline import metrics
 from pipeline.metrics import key
 from pipeline.progress import progress
@@ -17,7 +18,7 @@ from serving.failures import problem
 from serving.observing import count_refusal
 
 MOST_HEAD_BYTES = 16 << 10  # request line and headers; a token has one or two thousand
-MOST_BODY_BYTES = 1 << 20  # the job takes no larger event
+MOST_BODY_BYTES = MAX_EVENT_BYTES
 SMALL_BODY_BYTES = 64 << 10  # an event has some hundred
 MOST_LARGE_BODIES = 32  # at once; memory stays bounded, and small ones never wait for them
 REQUEST_S = (

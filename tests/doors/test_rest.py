@@ -6,10 +6,17 @@ from export.bundle import promote, save
 from tests.doors.judging import Outcomes, wrong
 from tests.doors.table import DOORS, cases, outcome
 from tests.pipeline.models import trained
+from tests.pipeline.servers import RedisServer
+from tests.pipeline.vital import begun
 from tests.serving.conftest import Served, Serving, broker, redis_server, serving, settings  # noqa: F401
 
 
-def test_a_value_gets_its_answer_over_http(serving: Serving, tmp_path: Path) -> None:  # noqa: F811
+def test_a_value_gets_its_answer_over_http(
+    serving: Serving,  # noqa: F811
+    redis_server: RedisServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    begun(redis_server.url, DOORS)
     root = str(tmp_path / "doors")
     save(trained(DOORS), root)
     promote(root, trained(DOORS).manifest.id)
