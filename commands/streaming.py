@@ -16,6 +16,7 @@ from commands.frame import (
     AsJson,
     BundleRoot,
     Dataset,
+    Files,
     Location,
     Project,
     UseCase,
@@ -35,13 +36,26 @@ WATCH_S = 2.0
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 
-@app.command(epilog=examples("riskstream topics --project my-project"))
-def topics(project: Project, use_case: UseCase = OFFBOARDING, as_json: AsJson = False) -> None:
-    """Make the use case's topics and subscriptions in Pub/Sub: events, alerts, dead letters. May be repeated."""
+@app.command(epilog=examples("riskstream topics --project my-project", "riskstream topics --ordered"))
+def topics(
+    project: Project,
+    use_case: UseCase = OFFBOARDING,
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered", help="Deliver each customer's events as they were published with an ordering key."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the use case's topics and subscriptions in Pub/Sub: events, alerts, dead letters. Idempotent.
+
+    Whether a subscription keeps order cannot be changed: one that is there and keeps none is refused with --ordered.
+    """
     from features.usecase import load
     from pipeline import topics
 
-    show_outcomes(topics.create(topics.Names(project, load(use_case).name)), as_json)
+    show_outcomes(topics.create(topics.Names(project, load(use_case).name), ordered), as_json)
 
 
 @app.command(epilog=examples("riskstream tables --project my-project --dataset risk"))
@@ -122,49 +136,66 @@ def run(
 
 @app.command(
     epilog=examples(
-        "riskstream publish build/history/users.csv --dated 2024-07-01T00:00:00Z",
-        "riskstream publish build/history/transactions.csv --rate 1000",
+        "riskstream publish build/history/users.csv build/history/transactions.csv --dated 2024-07-01 --rate 1000",
         "riskstream publish build/history/transactions.csv --speed 3600",
+        "riskstream publish payment=cards.csv verdict=cards.csv --use-case usecases/card_fraud.yaml --ordered",
     )
 )
 def publish(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet.")],
+    files: Files,
     project: Project,
     use_case: UseCase = OFFBOARDING,
     topic: Annotated[str, by_name("events", "Where events go.")] = "",
-    type: Annotated[str | None, typer.Option(help="The event type, if the columns leave it open.")] = None,
+    type: Annotated[
+        str | None, typer.Option(help="The event type of files that TYPE=FILE does not name.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
     dated: Annotated[
         datetime | None,
         typer.Option(
-            formats=TIMES, metavar="TIME", help="When events without a time happened; default: now."
+            formats=TIMES,
+            metavar="TIME",
+            help="When events without a time happened; default: with the earliest of the others.",
         ),
     ] = None,
     in_file_order: Annotated[
-        bool, typer.Option("--in-file-order", help="Do not sort by event time.")
+        bool, typer.Option("--in-file-order", help="One file after the other, not sorted by event time.")
+    ] = False,
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered", help="Have Pub/Sub keep each customer's order: see `riskstream topics --ordered`."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a file as events, in event-time order.
+    """Publish files as events, all of them together in event-time order.
 
     As fast as Pub/Sub takes them, or at a pace. Bad rows are told with their line and are not published; the
-    exit code is then 1. One customer's events stay in order.
+    exit code is then 1. One customer's events are published in order; that they are also delivered in order takes
+    --ordered, which sends a request for each customer's events and is slower.
     """
     if rate and speed:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
+    if dated and microseconds(dated) > time.time_ns() // 1_000:
+        raise typer.BadParameter(
+            f"found {dated:%Y-%m-%dT%H:%M:%SZ}, expected a time that has come: events of the future are refused",
+            param_hint="--dated",
+        )
     from rich.console import Console
 
     from features.usecase import load
     from pipeline import screen, topics
+    from pipeline.files import place
     from pipeline.publish import publish
 
     found = load(use_case)
     with screen.publishing() as progress:
         done = publish(
-            found, file, topic or topics.Names(project, found.name).events, project, event_type=type, rate=rate,
-            speed=speed, published_us=microseconds(dated) if dated else None, in_file_order=in_file_order,
-            progress=progress,
+            found, list(map(place, files)), topic or topics.Names(project, found.name).events, project, event_type=type,
+            rate=rate, speed=speed, dated_us=microseconds(dated) if dated else None, in_file_order=in_file_order,
+            ordered=ordered, progress=progress,
         )  # fmt: skip
     show_json(asdict(done)) if as_json else Console().print(screen.published(done))
     raise typer.Exit(1 if done.bad else 0)

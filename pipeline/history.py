@@ -19,7 +19,7 @@ from features.events import BadEvent, Batch, batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline.files import BadRow, Chunk, Place, event_type_of, in_event_time, read
-from pipeline.files.source import Table
+from pipeline.files.source import Named, Table
 from pipeline.spool import Spool
 
 SHOWN_BAD_ROWS = 100
@@ -108,7 +108,8 @@ class _Intake:
         self.spool.add(chunk)
         hashes = np.array([xxhash.xxh3_64_intdigest(body) for body in chunk.bodies], np.uint64)
         self.hashes.append(hashes)
-        self.ties.append(hashes if isinstance(path, Table) else np.zeros_like(hashes))
+        is_table = isinstance(path.place if isinstance(path, Named) else path, Table)
+        self.ties.append(hashes if is_table else np.zeros_like(hashes))
         self.kind.append(np.full(len(chunk), self.kinds.setdefault(kind, len(self.kinds)), np.int8))
         self.times.append(chunk.time_us)
         self.rows += len(chunk) + len(chunk.bad)

@@ -1,46 +1,45 @@
-"""A file published as events, in event-time order, as fast as may be or at a pace.
+"""Files published as events, all of them together in event-time order, as fast as may be or at a pace.
 
 Bad rows stop nothing: they are counted and told at the end. One customer's events always go one after the other;
 those of different customers may overtake each other by some requests. Times are int64 microseconds since 1970 UTC.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
-from pipeline.files import BadRow, Chunk, event_type_of, read
+from pipeline.files import BadRow, Chunk, Place, event_type_of, read
+from pipeline.files.source import Named
+from pipeline.history import SHOWN_BAD_ROWS, History, Progress, history, quiet
 from pipeline.lanes import Lanes
 from pipeline.message import MAX_ID_BYTES, id_attribute
 from pipeline.pubsub import Publication
-from pipeline.spool import Spool
-from pipeline.topics import topic_path
+from pipeline.topics import check_keeps_order, topic_path
 
 SLICE_S = 0.01  # what is due within this time goes out together
 LONGEST_SLEEP_S = 0.25  # how long a refusal or an interrupt may go unnoticed
-SHOWN_BAD_ROWS = 100
 LANES = 4  # requests in flight: hides the way to the service
 PACED_LANES = 1  # enough up to FEW_PER_S, and a quarter of the requests
 FEW_PER_S = 10_000.0
 MICROSECOND = 1e-6
 
-Progress = Callable[[str, int, int | None], None]  # what is done, events so far, events in all if known
-
 
 @dataclass(frozen=True)
 class Published:
-    """What became of a file. `bad_rows` are the first of the `bad`; `seconds` are those of publishing."""
+    """What became of the files. `bad_rows` are the first of the `bad`; `seconds` are those of publishing."""
 
-    event_type: str
     rows: int
     published: int
+    by_type: Mapping[str, int]  # events published
     bad: int
-    bad_rows: tuple[BadRow, ...]
+    bad_rows: tuple[tuple[Place, BadRow], ...]
     seconds: float
 
     @property
@@ -71,97 +70,131 @@ class Pace:
         return np.zeros(len(time_us))
 
 
+class Part(NamedTuple):
+    """Events on their way out: a chunk, the type of each event in it and when each happened."""
+
+    types: Sequence[str]
+    time_us: NDArray[np.int64]
+    chunk: Chunk
+
+
 @dataclass
-class Tally:
-    """What is known of the rows read so far."""
+class _Tally:
+    """What is known of rows that are published as they are read."""
 
-    good: int = 0
     bad: int = 0
-    bad_rows: list[BadRow] = field(default_factory=list)
+    bad_rows: list[tuple[Place, BadRow]] = field(default_factory=list)
 
-    def noted(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            self.good += len(chunk)
-            self.bad += len(chunk.bad)
-            self.bad_rows += chunk.bad[: SHOWN_BAD_ROWS - len(self.bad_rows)]
-            yield chunk
+    def note(self, place: Place, chunk: Chunk) -> None:
+        self.bad += len(chunk.bad)
+        self.bad_rows += [(place, row) for row in chunk.bad[: SHOWN_BAD_ROWS - len(self.bad_rows)]]
 
 
-def quiet(stage: str, done: int, total: int | None) -> None:
-    """Progress that nobody looks at."""
+@dataclass(frozen=True)
+class _Way:
+    """How events get from here to the topic."""
+
+    lanes: Lanes
+    pace: Pace
+    ordered: bool
+    progress: Progress
 
 
 def publish(
     use_case: UseCase,
-    path: Path,
+    places: Sequence[Place],
     topic: str,
     project: str,
     *,
     event_type: str | None = None,
     rate: float | None = None,
     speed: float | None = None,
-    published_us: int | None = None,
+    dated_us: int | None = None,
     in_file_order: bool = False,
+    ordered: bool = False,
     progress: Progress = quiet,
 ) -> Published:
-    """Publishes the good rows of a file: JSON bodies with the attributes event_type, event_id, event_time.
+    """Publishes the good rows of all files: JSON bodies with the attributes event_type, event_id, event_time.
 
-    `event_type` is told by the file's columns when not given. `rate` is in events a second, `speed` in multiples
-    of history's pace. Events without a time of their own are dated `published_us` (default: now). The file is
-    read as a whole and sorted by event time first (some 32 bytes of memory an event, the rest on disk), unless
-    `in_file_order`. Raises BadFile, PubSubUnavailable, PubSubRefused, ValueError for an impossible pace.
+    The event type of a file is named by its place, else `event_type`, else told by its columns. `rate` is in events a
+    second, `speed` in multiples of history's pace. Events without a time of their own are dated `dated_us`, or else
+    with the earliest of the others (now, if there are no others), and come first. The files are read as a whole and
+    sorted together first (some 100 bytes of memory an event, the rest on disk), unless `in_file_order`: then they are
+    published as they are read, one file after the other, and dated `dated_us` or now. `ordered` gives every event its
+    customer as ordering key. Raises BadFile, PubSubUnavailable, PubSubRefused, ValueError for an impossible pace.
     """
-    pace, tally = Pace(rate, speed), Tally()
-    name = event_type_of(use_case, path, event_type)
-    now_us = time.time_ns() // 1_000
-    with Lanes(topic_path(project, topic), _lanes(pace)) as lanes, Spool() as spool:
-        chunks = tally.noted(read(use_case, name, path, now_us, published_us))
-        if not in_file_order:
-            chunks = _sorted(spool, chunks, tally, progress)
-        seconds = _send(name, chunks, lanes, pace, lambda: None if in_file_order else tally.good, progress)
+    pace, now_us = Pace(rate, speed), time.time_ns() // 1_000
+    named = [_named(use_case, place, event_type) for place in places]
+    if ordered:
+        check_keeps_order(project, topic)
+    with Lanes(topic_path(project, topic), _lanes(pace)) as lanes:
+        way = _Way(lanes, pace, ordered, progress)
+        if in_file_order:
+            tally = _Tally()
+            sent, seconds = _send(_as_read(use_case, named, now_us, dated_us, tally), way, None)
+            bad, bad_rows = tally.bad, tuple(tally.bad_rows)
+        else:
+            with history(use_case, named, now_us, dated_us, progress) as found:
+                sent, seconds = _send(_in_order(found), way, len(found))
+                bad, bad_rows = found.bad, found.bad_rows
         return Published(
-            event_type=name,
-            rows=tally.good + tally.bad,
+            rows=sent.total() + bad,
             published=lanes.published,
-            bad=tally.bad,
-            bad_rows=tuple(tally.bad_rows),
+            by_type=dict(sent),
+            bad=bad,
+            bad_rows=tuple(
+                (place.place if isinstance(place, Named) else place, row) for place, row in bad_rows
+            ),
             seconds=seconds,
         )
+
+
+def _named(use_case: UseCase, place: Place, event_type: str | None) -> Named:
+    """The place with its event type. Raises BadFile."""
+    if isinstance(place, Named):
+        event_type_of(use_case, place)
+        return place
+    return Named(event_type_of(use_case, place, event_type), place)
 
 
 def _lanes(pace: Pace) -> int:
     return PACED_LANES if pace.rate is not None and pace.rate <= FEW_PER_S else LANES
 
 
-def _sorted(spool: Spool, chunks: Iterator[Chunk], tally: Tally, progress: Progress) -> Iterator[Chunk]:
-    for chunk in chunks:
-        spool.add(chunk)
-        progress("reading", tally.good + tally.bad, None)
-    return spool.chunks()
+def _in_order(found: History) -> Iterator[Part]:
+    """All events of all files in event-time order."""
+    at = 0
+    for chunk in found.spool.chunks(found.order):
+        rows = slice(at, at + len(chunk))
+        yield Part(found.types[rows].tolist(), found.time_us[rows], chunk)
+        at += len(chunk)
 
 
-def _send(
-    event_type: str,
-    chunks: Iterator[Chunk],
-    lanes: Lanes,
-    pace: Pace,
-    total: Callable[[], int | None],
-    progress: Progress,
-) -> float:
-    """Publishes chunk by chunk, each event when it is due. Returns the seconds that took."""
-    first_us, sent, started_s = None, 0, time.monotonic()
-    for chunk in chunks:
-        first_us = int(chunk.time_us[0]) if first_us is None and len(chunk) else first_us
-        due_s = pace.due_s(sent, chunk.time_us, first_us or 0)
-        messages = _publications(event_type, chunk)
-        lane = [xxhash.xxh32_intdigest(subject.encode()) % len(lanes) for subject in chunk.subjects]
-        for part in _when_due(due_s, started_s):
-            _put(lanes, messages[part], lane[part])
-            progress("publishing", lanes.published, total())
-        sent += len(chunk)
-    lanes.finish()
-    progress("publishing", lanes.published, total())
-    return time.monotonic() - started_s
+def _as_read(
+    use_case: UseCase, places: Sequence[Named], now_us: int, dated_us: int | None, tally: _Tally
+) -> Iterator[Part]:
+    """The files one after the other, each as it is."""
+    for place in places:
+        for chunk in read(use_case, place.event_type, place, now_us, dated_us):
+            tally.note(place, chunk)
+            yield Part([place.event_type] * len(chunk), chunk.time_us, chunk)
+
+
+def _send(parts: Iterator[Part], way: _Way, total: int | None) -> tuple[Counter[str], float]:
+    """Publishes part by part, each event when it is due. Returns the events by type and the seconds that took."""
+    first_us, sent, started_s = None, Counter[str](), time.monotonic()
+    for part in parts:
+        first_us = int(part.time_us[0]) if first_us is None and len(part.chunk) else first_us
+        due_s = way.pace.due_s(sent.total(), part.time_us, first_us or 0)
+        messages = _publications(part, way.ordered)
+        lane = [xxhash.xxh32_intdigest(subject.encode()) % len(way.lanes) for subject in part.chunk.subjects]
+        for rows in _when_due(due_s, started_s):
+            _put(way.lanes, messages[rows], lane[rows])
+            way.progress("publishing", way.lanes.published, total)
+        sent.update(part.types)
+    way.lanes.finish()
+    way.progress("publishing", way.lanes.published, total)
+    return sent, time.monotonic() - started_s
 
 
 def _when_due(due_s: NDArray[np.float64], started_s: float) -> Iterator[slice]:
@@ -184,13 +217,14 @@ def _put(lanes: Lanes, messages: list[Publication], lane: list[int]) -> None:
         lanes.put(k, own)
 
 
-def _publications(event_type: str, chunk: Chunk) -> list[Publication]:
-    times = np.datetime_as_string(chunk.time_us.astype("M8[us]"), timezone="UTC").tolist()
-    ids = chunk.ids
+def _publications(part: Part, ordered: bool) -> list[Publication]:
+    times = np.datetime_as_string(part.time_us.astype("M8[us]"), timezone="UTC").tolist()
+    ids = part.chunk.ids
     if max(map(len, ids), default=0) > MAX_ID_BYTES // 4:
         ids = list(map(id_attribute, ids))
     attributes = [
         {"event_type": event_type, "event_id": event_id, "event_time": at}
-        for event_id, at in zip(ids, times, strict=True)
+        for event_type, event_id, at in zip(part.types, ids, times, strict=True)
     ]
-    return list(map(Publication, chunk.bodies, attributes))
+    keys = map(id_attribute, part.chunk.subjects) if ordered else [""] * len(ids)
+    return list(map(Publication, part.chunk.bodies, attributes, keys))

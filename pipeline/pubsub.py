@@ -6,6 +6,7 @@ longer than scoring. With PUBSUB_EMULATOR_HOST (host:port) set, that server is u
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -55,10 +56,11 @@ class Received(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """A message to publish."""
+    """A message to publish. Those of one ordering key are given in order to a subscription that keeps order."""
 
     data: bytes
     attributes: Mapping[str, str]
+    ordering_key: str = ""  # at most 1,024 bytes; empty: none
 
 
 def transport(client: Any) -> Any:
@@ -153,13 +155,19 @@ class Publisher:
         self._publish = method(self._transport.grpc_channel, "Publisher/Publish", types.PublishRequest)
 
     def publish(self, topic: str, messages: Sequence[Publication]) -> None:
-        """Returns when all are published, in order. Raises PubSubUnavailable, PubSubRefused; then some may be."""
+        """Returns when all are published, those of one ordering key in order, and so are those without one.
+
+        Raises PubSubUnavailable, PubSubRefused; then some may be published, and none is under way any more.
+        """
         route = (("x-goog-request-params", f"topic={quote(topic)}"),)
-        try:
-            for group in fitting(messages):
-                self._publish(_publish_request(topic, group), timeout=ANSWER_TIMEOUT_S, metadata=route)
-        except grpc.RpcError as error:
-            raise failure(error, f"publish to {topic}") from error
+        for requests in rounds(messages):
+            calls = [
+                self._publish.future(_publish_request(topic, group), timeout=ANSWER_TIMEOUT_S, metadata=route)
+                for group in requests
+            ]
+            errors = [error for call in calls if (error := call.exception())]
+            if errors:
+                raise failure(errors[0], f"publish to {topic}") from errors[0]
 
     def check(self, topic: str) -> None:
         """Whether the topic is there. Raises PubSubUnavailable, PubSubRefused."""
@@ -195,12 +203,22 @@ def _received(one: Any) -> Received:
 def _publish_request(topic: str, messages: Sequence[Publication]) -> Any:
     build = types.PubsubMessage.pb()
     return types.PublishRequest.pb()(
-        topic=topic, messages=[build(data=m.data, attributes=m.attributes) for m in messages]
+        topic=topic,
+        messages=[build(data=m.data, attributes=m.attributes, ordering_key=m.ordering_key) for m in messages],
     )
 
 
 def _groups(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (values[i : i + size] for i in range(0, len(values), size))
+
+
+def rounds(messages: Sequence[Publication]) -> Iterator[list[list[Publication]]]:
+    """Groups that may be under way side by side, round after round: a request holds messages of one ordering key."""
+    by_key: dict[str, list[Publication]] = {}
+    for message in messages:
+        by_key.setdefault(message.ordering_key, []).append(message)
+    for groups in zip_longest(*(fitting(own) for own in by_key.values())):
+        yield [group for group in groups if group]
 
 
 def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:
@@ -221,4 +239,4 @@ def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:
 def size_bytes(message: Publication) -> int:
     """At most what the message takes in a request."""
     attributes = sum(4 * (len(key) + len(value)) + 16 for key, value in message.attributes.items())
-    return len(message.data) + attributes + 32
+    return len(message.data) + attributes + 4 * len(message.ordering_key) + 32

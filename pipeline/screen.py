@@ -25,9 +25,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.alerts import Alert, Followed
+from pipeline.history import Progress
 from pipeline.population import Population
 from pipeline.printable import printable, printable_lines
-from pipeline.publish import Progress, Published
+from pipeline.publish import Published
 from pipeline.status import Backlog, Job, Status, Unknown
 from pipeline.warmth import Marker
 
@@ -65,15 +66,20 @@ def publishing() -> Iterator[Progress]:
 
 def published(done: Published) -> RenderableType:
     """The bad rows as a table, if any, and one line that sums up."""
+    kinds = list(done.by_type)
+    counts = [f"{count:,} {kind}" for kind, count in done.by_type.items()]
+    as_what = (
+        kinds[0] if len(kinds) == 1 else " and ".join(filter(None, (", ".join(counts[:-1]), *counts[-1:])))
+    )
     line = (
-        f"published {done.published:,} of {done.rows:,} rows as {done.event_type} events in {done.seconds:,.1f} s "
-        f"({done.events_per_s:,.0f}/s)"
+        f"published {done.published:,} of {done.rows:,} rows{f' as {as_what} events' if kinds else ''} in "
+        f"{done.seconds:,.1f} s ({done.events_per_s:,.0f}/s)"
     )
     if not done.bad:
         return Text(line)
-    table = Table("line", "reason", "what is wrong", box=None, title_justify="left")
-    for row in done.bad_rows:
-        table.add_row(str(row.line), row.reason, Text(printable(row.detail)))
+    table = Table("file", "line", "reason", "what is wrong", box=None, title_justify="left")
+    for place, row in done.bad_rows:
+        table.add_row(Text(printable(str(place))), str(row.line), row.reason, Text(printable(row.detail)))
     more = done.bad - len(done.bad_rows)
     rest = [Text(f"... and {more:,} more")] if more else []
     return Group(table, *rest, Text(f"{line}; {done.bad:,} bad rows were not published"))

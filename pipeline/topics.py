@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, RetryError
+from google.api_core.exceptions import (
+    AlreadyExists,
+    GoogleAPICallError,
+    NotFound,
+    PermissionDenied,
+    RetryError,
+)
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import ExpirationPolicy, Subscription
 
@@ -68,12 +74,29 @@ def short(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def create(names: Names) -> list[Outcome]:
-    """Makes what is missing. Raises PubSubUnavailable, PubSubRefused."""
+def create(names: Names, ordered: bool = False) -> list[Outcome]:
+    """Makes what is missing; `ordered`: the subscription of events keeps the order of each ordering key.
+
+    Raises PubSubUnavailable, PubSubRefused, also for a subscription that is there and keeps no order.
+    """
     with publisher_client() as publisher, subscriber_client() as subscriber:
         topics = [_create_topic(publisher, topic) for topic in names.topics]
-        readers = [_create_reader(subscriber, names.reader(topic), topic) for topic in names.topics]
+        readers = [
+            _create_reader(subscriber, names.reader(topic), topic, ordered and topic == names.events)
+            for topic in names.topics
+        ]
     return topics + readers
+
+
+def check_keeps_order(project: str, topic: str) -> None:
+    """Raises PubSubRefused if the topic's own subscription is known to keep no order."""
+    path = subscription_path(project, f"{short(topic)}-riskstream")
+    with subscriber_client() as subscriber, explained(path):
+        try:
+            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+        except (NotFound, PermissionDenied):  # a publisher need not see who reads
+            return
+    _check_order(found)
 
 
 def publisher_client() -> PublisherClient:
@@ -107,24 +130,34 @@ def _create_topic(publisher: PublisherClient, topic: str) -> Outcome:
     return Outcome("topic", short(topic), "created")
 
 
-def _create_reader(subscriber: SubscriberClient, path: str, topic: str) -> Outcome:
+def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered: bool) -> Outcome:
     wanted = Subscription(
         name=path,
         topic=topic,
         ack_deadline_seconds=ACK_DEADLINE_S,
         message_retention_duration=RETENTION,
         expiration_policy=ExpirationPolicy(),  # never, however long nobody reads
+        enable_message_ordering=ordered,
     )
     with explained(path):
         try:
             subscriber.create_subscription(request=wanted, retry=None, timeout=CALL_TIMEOUT_S)
         except AlreadyExists:
-            _check_belongs(subscriber, path, topic)
+            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+            if found.topic != topic:
+                raise PubSubRefused(
+                    f"{path} is there, but reads {found.topic}, expected {topic}: delete or rename it"
+                ) from None
+            if ordered:
+                _check_order(found)
             return Outcome("subscription", short(path), "kept")
     return Outcome("subscription", short(path), "created")
 
 
-def _check_belongs(subscriber: SubscriberClient, path: str, topic: str) -> None:
-    found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S).topic
-    if found != topic:
-        raise PubSubRefused(f"{path} is there, but reads {found}, expected {topic}: delete or rename it")
+def _check_order(found: Subscription) -> None:
+    """Raises PubSubRefused for a subscription that keeps no order."""
+    if not found.enable_message_ordering:
+        raise PubSubRefused(
+            f"{found.name} keeps no order, and that cannot be changed: let the job read it empty, delete it and make "
+            "it anew with `riskstream topics --ordered`"
+        )

@@ -1,4 +1,4 @@
-"""In which order the rows of several files are events: one rule for training, backfill and batch scoring."""
+"""In which order the rows of several files are events: one rule for all that read history, and for publishing."""
 
 import numpy as np
 from numpy.typing import NDArray

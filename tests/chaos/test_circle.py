@@ -59,7 +59,7 @@ def stream(place: Place, job: Job, files: list[Path], first_us: int) -> int:
     """Publishes the files, profiles first, and waits until all is assessed; how many events that were."""
     published = 0
     for file in files:
-        done = publish(place.use_case, file, place.names.events, place.project, published_us=first_us)
+        done = publish(place.use_case, [file], place.names.events, place.project, dated_us=first_us)
         published += done.published
     place.wait_until_drained()
     job.running()

@@ -42,7 +42,7 @@ def row(number: int, customer: str = "anna", after_s: float = 0.0, note: str = "
 
 
 def published(broker: Broker, path: Path, **how: object) -> tuple[Published, list[Message]]:
-    done = publish(SHOP, path, broker.names.events, PROJECT, **how)  # type: ignore[arg-type]
+    done = publish(SHOP, [path], broker.names.events, PROJECT, **how)  # type: ignore[arg-type]
     return done, broker.messages(broker.names.events, done.published)
 
 
@@ -54,7 +54,7 @@ def test_a_generated_file_arrives_whole_with_attributes_that_say_what_bodies_say
     made = generate(50, 40, 5, tmp_path, dirt=Dirt(duplicate_rows=0.05, late_rows=0.1))
     with broker_of(OFFBOARDING.name) as broker:
         topic = broker.names.events
-        done = publish(OFFBOARDING, tmp_path / "transactions.csv", topic, PROJECT)
+        done = publish(OFFBOARDING, [tmp_path / "transactions.csv"], topic, PROJECT)
         messages = broker.messages(topic, done.published)
     assert done.rows == done.published == made.transaction_rows == len(messages)
     for message in messages:
@@ -79,14 +79,14 @@ def test_bad_rows_stop_nothing_and_are_told_with_their_lines(broker: Broker, tmp
         tmp_path, row(1, note='"two\nlines"'), "bad", row(2), row(3).replace("1,5", "1.5"), row(4)
     )
     done, messages = published(broker, path)
-    assert (done.event_type, done.rows, done.published, done.bad) == ("sale", 5, 3, 2)
-    assert [(bad.line, bad.reason) for bad in done.bad_rows] == [(4, "undecodable"), (6, "invalid")]
+    assert (done.by_type, done.rows, done.published, done.bad) == ({"sale": 3}, 5, 3, 2)
+    assert [(bad.line, bad.reason) for _, bad in done.bad_rows] == [(4, "undecodable"), (6, "invalid")]
     assert sorted(ids(messages)) == ["s1", "s2", "s4"]
 
 
 def test_of_many_bad_rows_the_first_are_shown_and_all_are_counted(broker: Broker, tmp_path: Path) -> None:
     done, _ = published(broker, sales_file(tmp_path, *["bad"] * 10_000, row(1)))
-    assert (done.bad, len(done.bad_rows), done.bad_rows[-1].line) == (10_000, 100, 101)
+    assert (done.bad, len(done.bad_rows), done.bad_rows[-1][1].line) == (10_000, 100, 101)
 
 
 def test_events_are_sorted_by_time_and_equal_times_stay_as_they_stand(broker: Broker, tmp_path: Path) -> None:
@@ -116,14 +116,14 @@ def test_large_events_go_out_in_requests_that_pubsub_takes(broker: Broker, tmp_p
     path.write_text("".join(json.dumps({"who": "anna", "page": "x" * size}) + "\n" for size in sizes))
     done, messages = published(broker, path)
     assert [len(json.loads(message.data)["page"]) for message in messages] == [*sizes[:5], 10]
-    assert [(bad.line, bad.reason) for bad in done.bad_rows] == [(6, "invalid")]
+    assert [(bad.line, bad.reason) for _, bad in done.bad_rows] == [(6, "invalid")]
 
 
 def test_events_without_a_time_are_dated_as_told(broker: Broker, tmp_path: Path) -> None:
     path = tmp_path / "visits.csv"
     path.write_text("who,page\nanna,home\n")
     at_us = int(START.timestamp()) * 1_000_000
-    _, [message] = published(broker, path, published_us=at_us)
+    _, [message] = published(broker, path, dated_us=at_us)
     assert message.attributes["event_time"] == "2024-01-02T09:00:00.000000Z"
     event = decode(SHOP, "visit", message.data, message.publish_us, message.attributes["event_time"])
     assert event_time_us(event) == at_us
@@ -160,15 +160,15 @@ def test_an_impossible_pace_is_refused(how: dict[str, float]) -> None:
 def test_what_is_missing_is_told_before_anything_is_read(broker: Broker, tmp_path: Path) -> None:
     path = sales_file(tmp_path, row(1))
     with pytest.raises(PubSubRefused, match="topics/none"):
-        publish(SHOP, path, "none", PROJECT)
+        publish(SHOP, [path], "none", PROJECT)
     without_price = tmp_path / "b.csv"
     without_price.write_text("sale_id;who;day;hour\n")
     with pytest.raises(BadFile, match="lacks price"):
-        publish(SHOP, without_price, broker.names.events, PROJECT, event_type="sale")
+        publish(SHOP, [without_price], broker.names.events, PROJECT, event_type="sale")
     broker.server.stop()
     started_s = time.monotonic()
     with pytest.raises(PubSubUnavailable):
-        publish(SHOP, path, broker.names.events, PROJECT)
+        publish(SHOP, [path], broker.names.events, PROJECT)
     assert time.monotonic() - started_s < 3
 
 
@@ -178,7 +178,7 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(
     path = sales_file(tmp_path, *(row(number, f"c{number}") for number in range(400)))
     with Relay(broker.server.port) as relay, ThreadPoolExecutor(1) as pool:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", relay.address)
-        sending = pool.submit(publish, SHOP, path, broker.names.events, PROJECT, rate=200)
+        sending = pool.submit(publish, SHOP, [path], broker.names.events, PROJECT, rate=200)
         time.sleep(0.7)
         relay.cut()
         time.sleep(0.5)
@@ -204,7 +204,7 @@ def test_progress_tells_what_is_read_and_what_is_published(broker: Broker, tmp_p
 def test_a_topic_that_ends_on_the_way_ends_publishing(broker: Broker, tmp_path: Path) -> None:
     path = sales_file(tmp_path, *(row(number, f"c{number}") for number in range(2_000)))
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(publish, SHOP, path, broker.names.events, PROJECT, rate=200)
+        sending = pool.submit(publish, SHOP, [path], broker.names.events, PROJECT, rate=200)
         time.sleep(0.5)
         with publisher_client() as client:
             client.delete_topic(topic=broker.names.events)
@@ -216,7 +216,7 @@ def test_an_id_too_long_for_an_attribute_is_told_apart_by_its_hash(broker: Broke
     long = parse(SHOP.text.replace("id: [sale_id]", "id: [sale_id, note]"), "shop.yaml")
     texts = ["ü" * 200, "%" * 199, "x" * 10]
     path = sales_file(tmp_path, *(row(1, note=text).replace("s1;", f"{text[:199]}:;", 1) for text in texts))
-    done = publish(long, path, broker.names.events, PROJECT)
+    done = publish(long, [path], broker.names.events, PROJECT)
     found = ids(broker.messages(broker.names.events, done.published))
     assert (done.published, len(set(found))) == (3, 3)
     assert all(len(text.encode()) <= 1_024 for text in found)
@@ -230,9 +230,9 @@ def test_a_person_sees_a_bar_and_then_what_was_wrong(
     with screen.publishing() as progress:
         done, _ = published(broker, path, progress=progress)
     assert "publishing" in capsys.readouterr().err
-    console = Console(record=True, width=120)
+    console = Console(record=True, width=200)
     console.print(screen.published(done))
     text = console.export_text()
-    assert "2     undecodable  1 columns, expected 11 as in the header" in text
+    assert "sales.csv  2     undecodable  1 columns, expected 11 as in the header" in text
     assert "... and 2 more" in text
     assert "published 2 of 104 rows as sale events" in text and "102 bad rows were not published" in text

@@ -194,7 +194,7 @@ def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
 
 def publish_profiles(stage: Stage, files: data.Stream) -> None:
     topic, project = stage.names.events, stage.names.project
-    publish(stage.use_case, files.users, topic, project, published_us=files.profiles_us)
+    publish(stage.use_case, [files.users], topic, project, dated_us=files.profiles_us)
 
 
 def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, screen: Screen) -> Published:
@@ -205,7 +205,7 @@ def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, scre
         screen.show(view)
 
     return publish(
-        stage.use_case, files.transactions, stage.names.events, stage.names.project,
+        stage.use_case, [files.transactions], stage.names.events, stage.names.project,
         rate=stage.settings.rate, in_file_order=True, progress=progress,
     )  # fmt: skip
 

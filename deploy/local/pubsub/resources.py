@@ -193,6 +193,8 @@ def check_publish(messages: Any, request_bytes: int) -> None:
         raise invalid(
             f"The publish request has {request_bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed."
         )
+    if len({message.ordering_key for message in messages}) > 1:
+        raise invalid("The messages of a publish request must have the same ordering key.")
 
 
 def check_message(index: int, message: Any) -> None:
