@@ -138,7 +138,7 @@ def run(
     epilog=examples(
         "riskstream publish build/history/users.csv build/history/transactions.csv --dated 2024-07-01 --rate 1000",
         "riskstream publish build/history/transactions.csv --speed 3600",
-        "riskstream publish payment=cards.csv verdict=cards.csv --use-case usecases/card_fraud.yaml --ordered",
+        "riskstream publish payment=build/cards.csv verdict=build/cards.csv --ordered",
     )
 )
 def publish(

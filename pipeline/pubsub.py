@@ -24,6 +24,7 @@ PUBLISH_MESSAGES = 1_000  # the service takes no more a request
 PUBLISH_BYTES = 9 << 20  # of a request; the service takes 10 MB, framing included
 ANSWER_TIMEOUT_S = 10.0  # calls take milliseconds; a frozen server is noticed after this
 CHECK_TIMEOUT_S = 2.0
+AT_ONCE = 16  # requests of one publisher under way; the ordering keys of a batch may be a thousand
 UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 # Waiting helps against these; every other answer will be the same next time.
@@ -217,8 +218,9 @@ def rounds(messages: Sequence[Publication]) -> Iterator[list[list[Publication]]]
     by_key: dict[str, list[Publication]] = {}
     for message in messages:
         by_key.setdefault(message.ordering_key, []).append(message)
-    for groups in zip_longest(*(fitting(own) for own in by_key.values())):
-        yield [group for group in groups if group]
+    for turn in zip_longest(*(fitting(own) for own in by_key.values())):
+        groups = [group for group in turn if group]
+        yield from (groups[i : i + AT_ONCE] for i in range(0, len(groups), AT_ONCE))
 
 
 def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:

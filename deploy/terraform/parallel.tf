@@ -8,6 +8,7 @@ resource "google_pubsub_subscription" "next" {
   topic                      = google_pubsub_topic.streams[each.key].id
   ack_deadline_seconds       = local.topics.ack_deadline_s
   message_retention_duration = local.retention
+  enable_message_ordering    = var.keep_order
 
   expiration_policy {
     ttl = ""

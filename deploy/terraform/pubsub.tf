@@ -65,6 +65,7 @@ resource "google_pubsub_subscription" "streams" {
   topic                      = google_pubsub_topic.streams[each.key].id
   ack_deadline_seconds       = local.topics.ack_deadline_s
   message_retention_duration = local.retention
+  enable_message_ordering    = var.keep_order && each.value.role == "events" # cannot be changed later
 
   expiration_policy {
     ttl = "" # never, however long nobody reads

@@ -25,6 +25,12 @@ variable "use_cases" {
   default     = ["offboarding"]
 }
 
+variable "keep_order" {
+  description = "Whether subscriptions of events keep the order of ordering keys. A subscription cannot be changed: decide before the first apply."
+  type        = bool
+  default     = false
+}
+
 variable "parallel_runs" {
   description = "Use cases whose next job runs beside the present one for a while: it gets a subscription and alerts of its own."
   type        = set(string)

@@ -147,6 +147,15 @@ def test_subscriptions_keep_what_nobody_has_read() -> None:
     assert local("pubsub.tf", "retention") == "${local.topics.retention_s}s"
 
 
+def test_subscriptions_of_events_keep_order_where_that_is_asked_for() -> None:
+    """As `riskstream topics --ordered` makes them; alerts and dead letters have no ordering keys."""
+    assert RESOURCES["google_pubsub_subscription.streams"]["enable_message_ordering"] == (
+        '${var.keep_order && each.value.role == "events"}'
+    )
+    assert RESOURCES["google_pubsub_subscription.next"]["enable_message_ordering"] == "${var.keep_order}"
+    assert "default     = false" in block_of("variables.tf", 'variable "keep_order"')
+
+
 def test_only_alerts_are_given_up_after_too_many_deliveries() -> None:
     """Events wait for Redis as long as it takes."""
     policies = RESOURCES["google_pubsub_subscription.streams"]["dynamic"]

@@ -187,7 +187,7 @@ def test_the_local_server_takes_no_request_with_two_keys_as_the_service_takes_no
         messages=[types.PubsubMessage(data=b"x", ordering_key=key) for key in ("a", "b")],
     )
     publisher = Publisher()
-    with pytest.raises(grpc.RpcError, match="same ordering key"):
+    with pytest.raises(grpc.RpcError, match="must have the same one"):
         publisher._publish(types.PublishRequest.pb(request))
     publisher.publish(broker.names.events, [Publication(b"x", {}, key) for key in ("a", "b", "a")])
     publisher.close()

@@ -172,8 +172,9 @@ class BrokerAgainstOracle(RuleBasedStateMachine):
     @rule(keys=st.lists(st.sampled_from(["", "a", "a", "b"]), min_size=1, max_size=5))
     def publish(self, keys: list[str]) -> None:
         numbers = itertools.count(len(self.oracle.known))
-        batch = [PubsubMessage(data=str(next(numbers)).encode(), ordering_key=key) for key in keys]
-        self.broker.publish(TOPIC, self.broker.prepare(batch, self.now_s))
+        for key, run in itertools.groupby(keys):  # a request has one key
+            batch = [PubsubMessage(data=str(next(numbers)).encode(), ordering_key=key) for _ in run]
+            self.broker.publish(TOPIC, self.broker.prepare(batch, self.now_s))
         self.oracle.known += [Known(key) for key in keys]
 
     @rule(limit=st.integers(1, 6))

@@ -193,18 +193,20 @@ def check_publish(messages: Any, request_bytes: int) -> None:
         raise invalid(
             f"The publish request has {request_bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed."
         )
-    if len({message.ordering_key for message in messages}) > 1:
-        raise invalid("The messages of a publish request must have the same ordering key.")
 
 
-def check_message(index: int, message: Any) -> None:
-    """Refuse one message of a publish request."""
+def check_message(index: int, message: Any, ordering_key: str) -> None:
+    """Refuse one message of a publish request, whose first message has this ordering key."""
     attributes = message.attributes
     if attributes:
         _check_attributes(index, attributes)
     elif not message.data:
         raise invalid(f"messages[{index}] is empty; a message must have data or at least one attribute.")
-    if message.ordering_key and len(message.ordering_key.encode()) > MAX_ORDERING_KEY_BYTES:
+    if message.ordering_key != ordering_key:
+        raise invalid(
+            f"messages[{index}] has another ordering key; a request's messages must have the same one."
+        )
+    if ordering_key and len(ordering_key.encode()) > MAX_ORDERING_KEY_BYTES:
         raise invalid(f"messages[{index}].ordering_key has more than {MAX_ORDERING_KEY_BYTES} bytes.")
 
 

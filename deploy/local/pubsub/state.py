@@ -7,7 +7,7 @@ Publishing is in two steps, so that the costly one (`prepare`) needs no lock.
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,15 +54,16 @@ class Broker:
             subscription.settings.topic = DELETED_TOPIC
         del self.topics[name]
 
-    def prepare(self, messages: Iterable[Any], now_s: float) -> list[tuple[int, Message]]:
+    def prepare(self, messages: Sequence[Any], now_s: float) -> list[tuple[int, Message]]:
         """Check and serialise what is to be published, each with its new message id. Needs no lock."""
         time_field = wire.publish_time_field(now_s)
         prepared = []
+        ordering_key = messages[0].ordering_key if messages else ""
         for index, message in enumerate(messages):
-            check_message(index, message)
+            check_message(index, message, ordering_key)
             message_id = next(self._ids)
             framed = wire.frame(message.SerializeToString(), message_id, time_field)
-            prepared.append((message_id, Message(framed, message.ordering_key, now_s)))
+            prepared.append((message_id, Message(framed, ordering_key, now_s)))
         return prepared
 
     def publish(self, topic: str, prepared: list[tuple[int, Message]]) -> None:
