@@ -77,8 +77,9 @@ class Policy:
         return self.medium * self.fall, self.medium, max(self.high * self.fall, self.medium), self.high
 
     def reached(self, score: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The level that each score reaches by itself, whatever came before it. For NaN it means nothing."""
-        return np.searchsorted([self.medium, self.high], score, side="right").astype(np.uint8)
+        """The level that each score reaches by itself, whatever came before it; LOW for NaN."""
+        medium, high = np.float64(self.medium), np.float64(self.high)  # not rounded to float32
+        return (score >= medium).view(np.uint8) + (score >= high).view(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from pipeline.pubsub import Publication
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 
 LEVELS = pa.array([level.name for level in Level])
+LEVELS_OR_NONE, NO_LEVEL = pa.array([*LEVELS, None], pa.string()), np.uint8(len(LEVELS))
 CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
-NO_TEXT = pa.scalar(None, pa.string())
 OUTCOME_BITS = np.uint8(0b111_1111)  # the eighth is the kernel's own
 # By outcome: level before, level after, change.
 WORDS = [
@@ -83,7 +83,7 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
     """Rows for the table `assessments`; message i is of event i. Events that were too late have none."""
     rows = accepted(said)
     batch, n = said.batch, len(rows)
-    score, models = _score(said.score[rows]), _models(messages, said, rows)
+    others = answered(messages, said)
     columns = {
         "event_id": pa.array(_at(batch.event_id, rows)),
         "event_type": pa.array(_at(batch.types, rows)),
@@ -95,17 +95,17 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "seq": pa.array(said.seq[rows]),
         "entities": _entities(said, rows),
         "disposition": DISPOSITIONS.take(pa.array(said.disposition[rows])),
-        "score": score,
+        "score": _score(said.score[rows]),
         "level_before": LEVELS.take(pa.array(policy.level_before(said.outcome[rows]))),
         "level": LEVELS.take(pa.array(policy.level_after(said.outcome[rows]))),
         "change": CHANGES.take(pa.array(policy.change(said.outcome[rows]))),
         "vector": _vectors(said, rows),
-        "model": models,
+        "model": _models(others, said, rows),
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
         "caller": pa.array([messages[i].attributes.get(CALLER) for i in rows.tolist()], pa.string()),
         **_in_shadow(said, rows),
-        "score_level": _score_level(said, rows, score, models),
+        "score_level": _score_level(others, said, rows),
     }
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in ASSESSMENTS.rows.names], schema=ASSESSMENTS.rows
@@ -123,14 +123,16 @@ def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
         "challenger": pa.repeat(found.version, n),
         "challenger_level": LEVELS.take(pa.array(found.level[rows])),
     }
-    of_scored = {name: pc.if_else(score.is_valid(), text, NO_TEXT) for name, text in texts.items()}
+    unsaid = pa.scalar(None, pa.string())
+    of_scored = {name: pc.if_else(score.is_valid(), text, unsaid) for name, text in texts.items()}
     return of_scored | {"challenger_score": score}
 
 
-def _score_level(said: Assessments, rows: Indices, score: pa.Array, models: pa.Array) -> pa.Array:
+def _score_level(others: Mapping[int, str], said: Assessments, rows: Indices) -> pa.Array:
     """The level of each score alone; null without a score, and where another model's thresholds apply."""
-    is_known = pc.and_(score.is_valid(), pc.equal(models, said.model_version))
-    return pc.if_else(is_known, LEVELS.take(pa.array(said.score_level[rows])), NO_TEXT)
+    level = np.where(np.isnan(said.score), NO_LEVEL, said.score_level)
+    level[[i for i, model in others.items() if model != said.model_version]] = NO_LEVEL
+    return LEVELS_OR_NONE.take(pa.array(level[rows]))
 
 
 def answered(messages: Sequence[Message], said: Assessments) -> dict[int, str]:
@@ -140,9 +142,8 @@ def answered(messages: Sequence[Message], said: Assessments) -> dict[int, str]:
     return {i: model for i, model in found.items() if model}
 
 
-def _models(messages: Sequence[Message], said: Assessments, rows: Indices) -> pa.Array:
+def _models(others: Mapping[int, str], said: Assessments, rows: Indices) -> pa.Array:
     """Whose score each event got. A model may be exchanged between the service's answer and this row."""
-    others = answered(messages, said)
     if not others:
         return pa.repeat(said.model_version, len(rows))
     return pa.array([others.get(i, said.model_version) for i in rows.tolist()])
