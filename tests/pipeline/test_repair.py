@@ -109,6 +109,24 @@ def test_whatever_was_damaged_is_rebuilt_to_the_bit_and_nothing_else_is_written(
     assert set(again["customer"].findings) == {Finding.EQUAL}
 
 
+def test_a_cluster_is_repaired_on_all_its_nodes(told: Told, cluster_store: RedisStore) -> None:
+    keys, (new,) = (
+        list(told.records),
+        record_keys("riskstream", "market", told.use_case.fingerprint, "customer", ["new"]),
+    )
+    cluster_store.commit(
+        [*keys, new],
+        [0] * (len(keys) + 1),
+        [*told.records.values(), next(b for k, b in told.records.items() if b":customer:" in k)],
+    )
+    for i, key in enumerate(keys[::2]):
+        cluster_store.call("SET", key, b"garbage") if i % 2 else cluster_store.call("DEL", key)
+    done = walked(told, cluster_store)
+    assert sum(each.rebuilt for each in done.values()) == len(keys[::2])
+    assert sum(each.unlogged for each in done.values()) == 1
+    assert cluster_store.read(keys) == list(told.records.values())
+
+
 # Rolled back, ahead, unknown
 
 
