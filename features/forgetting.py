@@ -2,7 +2,7 @@
 
 The subject is kept for ever unless the use case says otherwise (`forget_after`). Another entity whose features look
 at windows only is kept as long as a window can still reach its events; one with attributes or features over `ever`
-is kept for ever. The kernel applies the rule (kernel/fold.py); a store may drop no more than the kernel ignores.
+is kept for ever. The kernel applies the rule (kernel/lives.py); a store may drop no more than the kernel ignores.
 """
 
 from collections.abc import Mapping
