@@ -78,7 +78,7 @@ def begin(store: RedisStore, use_case: UseCase, prefix: str, tail: "Tail") -> No
 
 def _compare(vitality: Vitality, use_case: UseCase, prefix: str, tail: "Tail") -> None:
     """Raises StoreDamaged if a record is behind the latest rows of the log."""
-    numbers = tail.numbers()
+    numbers = tail.numbers(datetime.now(UTC))
     keys = record_keys(prefix, use_case.name, use_case.fingerprint, use_case.subject, list(numbers))
     seqs = vitality.store.seqs(keys)
     behind = sum(seq < number for seq, number in zip(seqs, numbers.values(), strict=True))

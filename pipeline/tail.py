@@ -5,6 +5,7 @@ Asked when a job starts, to tell a store that lost something from one that never
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPIError, NotFound
@@ -13,13 +14,15 @@ from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 
 from features.usecase import UseCase
 from pipeline.bigquery import SinkUnavailable, query_client
+from pipeline.store import expiries_ms
 from pipeline.tables import ASSESSMENTS
 
 TIMEOUT_S = 10.0
 LATEST = 2_000  # assessments: whatever a server has lost, it has lost its last writes
 COUNT = "SELECT COUNT(*) AS n FROM `{table}` WHERE use_case = @use_case AND fingerprint = @fingerprint"
 NUMBERS = """
-SELECT customer, ARRAY_AGG(seq ORDER BY assessed_at DESC, seq DESC LIMIT 1)[SAFE_OFFSET(0)] AS seq FROM (
+SELECT customer, MAX(assessed_at) AS at,
+  ARRAY_AGG(seq ORDER BY assessed_at DESC, seq DESC LIMIT 1)[SAFE_OFFSET(0)] AS seq FROM (
   SELECT customer, seq, assessed_at FROM `{table}` WHERE use_case = @use_case AND fingerprint = @fingerprint
   ORDER BY assessed_at DESC LIMIT {latest}
 ) GROUP BY customer
@@ -38,9 +41,11 @@ class Tail:
         """How many rows the log has; none if there is no table."""
         return sum(row.n for row in self._rows(COUNT))
 
-    def numbers(self) -> Mapping[str, int]:
-        """The customers of the latest rows, and the number that each had reached."""
-        return {row.customer: row.seq for row in self._rows(NUMBERS)}
+    def numbers(self, now: datetime) -> Mapping[str, int]:
+        """The customers of the latest rows whose records cannot have expired, and the number that each had reached."""
+        expiry_ms = expiries_ms(self.use_case)[self.use_case.subject]
+        since = now - timedelta(milliseconds=expiry_ms) if expiry_ms else datetime.min.replace(tzinfo=UTC)
+        return {row.customer: row.seq for row in self._rows(NUMBERS) if row.at > since}
 
     def _rows(self, text: str) -> Any:
         table = f"{self.project}.{self.dataset}.{ASSESSMENTS.name}"

@@ -1,6 +1,8 @@
 """Records forgotten and begun anew, in the log: it reconciles across lives, whether or not Redis had dropped them."""
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,18 @@ import pytest
 
 from features.document import FrozenDict
 from features.usecase import UseCase, parse
+from pipeline.latest import Latest
+from pipeline.tail import Tail
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
 from tests.pipeline.test_reconcile import (
     DAY_US,
     MERCHANTS,
+    PROJECT,
     RECORDS,
     Told,
     assessed_from,
     found_in,
+    logged,
     wrong,
 )
 
@@ -78,3 +84,28 @@ def test_merchants_expire_and_customers_do_not(tmp_path: Path) -> None:
     assert month_later == {RECORDS: customers}
     at_once = wrong(found_in(emptied))
     assert at_once == {RECORDS: customers, MERCHANTS: merchants} and np.all(merchants > 0)
+
+
+@pytest.mark.parametrize(("use_case", "expires"), [(forgetful(), True), (market("1m"), False)])
+def test_a_job_that_starts_misses_no_customer_whose_record_may_have_expired(
+    use_case: UseCase, expires: bool, tmp_path: Path
+) -> None:
+    told = assessed_from(use_case, str(tmp_path), history(use_case, 200, seed=9))
+    tail, began = Tail(PROJECT, logged(told), use_case), datetime.fromtimestamp(START_US / 1e6, UTC)
+    known = tail.numbers(began + timedelta(days=230))
+    assert known.keys() == set(told.assessments["customer"].to_pylist())
+    assert tail.numbers(began + timedelta(days=232)) == ({} if expires else known)
+
+
+def test_a_quiet_job_does_not_miss_records_that_may_have_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None expires within 31 days after it was written."""
+    latest, now_s = Latest(market(), "riskstream"), time.monotonic()
+    latest.note([b"a", b"b"], [b"first", b"second"], [True, False])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 30 * 86_400)
+    latest.note([b"c"], [b"third"], [True])
+    assert latest.records() == {b"a": b"first", b"c": b"third"}
+    assert latest.sample(10).keys() == {b"a", b"c"}
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 32 * 86_400)
+    assert latest.records() == latest.sample(10) == {b"c": b"third"}
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 70 * 86_400)
+    assert latest.records() == latest.sample(10) == {}
