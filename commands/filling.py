@@ -10,7 +10,18 @@ import typer
 
 from commands.frame import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.output import show_json, staged, table, tell_bad_rows
-from commands.streaming import REDIS, TIMES, Prefix, RedisCaFile, RedisCluster, microseconds
+from commands.streaming import (
+    REDIS,
+    TIMES,
+    AllowEviction,
+    Prefix,
+    RedisCaFile,
+    RedisCertFile,
+    RedisCluster,
+    RedisKeyFile,
+    RedisReplicas,
+    microseconds,
+)
 
 app = typer.Typer()
 SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
@@ -39,7 +50,11 @@ def backfill(
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
+    redis_replicas: RedisReplicas = 0,
+    allow_eviction: AllowEviction = False,
     prefix: Prefix = "riskstream",
     dated: Dated = None,
     batch: Annotated[int, typer.Option(min=1, max=20_000, help="Events assessed at once.")] = 16_000,
@@ -66,15 +81,18 @@ def backfill(
     if bool(files) == bool(dropped):
         raise typer.BadParameter("give files of history, or --drop, not both", param_hint="FILES")
     found = load(use_case)
-    with closing(RedisStore(redis_url, redis_ca_file, redis_cluster)) as store:
+    with closing(
+        RedisStore(redis_url, redis_ca_file, redis_cluster, redis_cert_file, redis_key_file, redis_replicas)
+    ) as store:
         warmth = Warmth(store, prefix, found.name)
         if dropped:
             from pipeline.backfill import drop
 
             with staged() as progress:
-                n = drop(redis_url, redis_ca_file, redis_cluster, warmth, dropped, progress)
+                n = drop(store.reach, warmth, dropped, progress)
             show_json({"dropped": dropped, "records": n}) if as_json else typer.echo(f"{n:,} records deleted")
             return
+        store.check(allow_eviction)
         done = filled(found, files or [], bundle, store, warmth, prefix, dated, batch)
     tell_bad_rows(done.bad_rows, done.bad)
     show_json(summary(done)) if as_json else typer.echo(told(done))
@@ -165,13 +183,18 @@ def filled(
     from export import bundle as bundles
     from pipeline.assess import Engine
     from pipeline.backfill import backfill
+    from pipeline.beginning import filling
     from pipeline.files import place
     from pipeline.history import history
 
-    engine = Engine.of(use_case, bundles.load_in_use(root, use_case.name), store, prefix)
-    store.check()
+    loaded = bundles.load_in_use(root, use_case.name)
     places, dated_us = list(map(place, files)), microseconds(dated) if dated else None
-    with staged() as progress, history(use_case, places, now_us(), dated_us, progress) as found:
+    with (
+        staged() as progress,
+        history(use_case, places, now_us(), dated_us, progress) as found,
+        filling(store, use_case, prefix) as guarded,
+    ):
+        engine = Engine.of(use_case, loaded, guarded, prefix)
         return backfill(engine, found, warmth, datetime.now(UTC), progress, batch)
 
 

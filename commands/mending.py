@@ -12,7 +12,15 @@ import typer
 from commands.filling import Dated, RedisUrl, now_us
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
 from commands.output import show_json, staged
-from commands.streaming import Prefix, RedisCaFile, RedisCluster, echo_each, microseconds
+from commands.streaming import (
+    Prefix,
+    RedisCaFile,
+    RedisCertFile,
+    RedisCluster,
+    RedisKeyFile,
+    echo_each,
+    microseconds,
+)
 
 app = typer.Typer()
 History = Annotated[
@@ -47,6 +55,8 @@ def reconcile(
     bundle: BundleRoot = BUNDLES,
     dataset: Dataset = "riskstream",
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     history: History = None,
@@ -67,7 +77,9 @@ def reconcile(
     from pipeline.warmth import Warmth
 
     found = load(use_case)
-    with closing(RedisStore(redis_url, redis_ca_file, redis_cluster)) as store:
+    with closing(
+        RedisStore(redis_url, redis_ca_file, redis_cluster, redis_cert_file, redis_key_file)
+    ) as store:
         marker = Warmth(store, prefix, found.name).markers().get(found.fingerprint)
         if marker and marker.events and not history:
             typer.echo(
@@ -99,6 +111,8 @@ def repair(
     bundle: BundleRoot = BUNDLES,
     dataset: Dataset = "riskstream",
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     history: History = None,
@@ -132,7 +146,9 @@ def repair(
     from pipeline.warmth import Warmth
 
     found = load(use_case)
-    with closing(RedisStore(redis_url, redis_ca_file, redis_cluster)) as store:
+    with closing(
+        RedisStore(redis_url, redis_ca_file, redis_cluster, redis_cert_file, redis_key_file)
+    ) as store:
         marker = Warmth(store, prefix, found.name).markers().get(found.fingerprint)
         if marker and marker.events and not history:
             raise typer.BadParameter(

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, STACK, BundleRoot, Project, UseCase, by_name, examples
-from commands.streaming import REDIS, Prefix, RedisCaFile, RedisCluster
+from commands.streaming import (
+    REDIS,
+    AllowEviction,
+    Prefix,
+    RedisCaFile,
+    RedisCertFile,
+    RedisCluster,
+    RedisKeyFile,
+    RedisReplicas,
+)  # fmt: skip
 
 EMAILS, SUBJECTS = "RISKSTREAM_CALLER_EMAILS", "RISKSTREAM_CALLER_SUBJECTS"
 GROUPS = "RISKSTREAM_CALLER_GROUPS"
@@ -38,7 +47,11 @@ def serve(
         ),
     ] = "",
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
+    redis_replicas: RedisReplicas = 0,
+    allow_eviction: AllowEviction = False,
     prefix: Prefix = "riskstream",
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen at.")] = 8080,
@@ -143,7 +156,9 @@ def serve(
     run(
         Settings(
             use_case=found, bundle=bundle, redis_url=redis_url, project=project, topic=topic or f"{found.name}-events",
-            redis_secret=redis_secret, redis_ca_file=redis_ca_file, redis_cluster=redis_cluster, prefix=prefix,
+            redis_secret=redis_secret, redis_ca_file=redis_ca_file, redis_cert_file=redis_cert_file,
+            redis_key_file=redis_key_file,
+            redis_replicas=redis_replicas, allow_eviction=allow_eviction, redis_cluster=redis_cluster, prefix=prefix,
             host=host, port=port, root_path=root_path, metrics_host=metrics_host, metrics_port=metrics_port,
             access=access, most_in_flight=most_in_flight, cold=cold, dataset="" if no_audit else dataset,
             audit_folder=audit_folder, audit_bytes=audit_mib << 20,

@@ -28,11 +28,20 @@ from pipeline.printable import printable_lines
 
 app = typer.Typer()
 RedisCaFile = Annotated[str | None, typer.Option(help="Trust this certificate authority.")]
+RedisCertFile = Annotated[str | None, typer.Option(help="Show Redis this certificate (PEM, local or gs://).")]
+RedisKeyFile = Annotated[str | None, typer.Option(help="The certificate's key (PEM, local or gs://).")]
+RedisReplicas = Annotated[
+    int, typer.Option(min=0, max=5, help="Replicas that must have a commit before it counts (WAIT).")
+]
+AllowEviction = Annotated[
+    bool, typer.Option("--allow-eviction", help="Start although Redis may drop records when it is full.")
+]
 RedisCluster = Annotated[bool, typer.Option("--redis-cluster", help="Redis is a cluster.")]
 Prefix = Annotated[str, typer.Option(help="Of all keys in Redis.")]
 State = Annotated[Path, typer.Option(help="The folder of job.json: what `run` writes and `status` reads.")]
 REDIS = "redis://, or rediss:// for TLS."
 WATCH_S = 2.0
+NOT_SOUND = 5  # exit code, as for a Redis that cannot be reached
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 
@@ -90,7 +99,11 @@ def run(
     dead_letters_topic: Annotated[str, by_name("dead-letters", "Where unusable messages go.")] = "",
     dataset: Dataset = "riskstream",
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
+    redis_replicas: RedisReplicas = 0,
+    allow_eviction: AllowEviction = False,
     prefix: Prefix = "riskstream",
     batch: Annotated[int, typer.Option(help="Messages assessed at once, at most.")] = 16_000,
     workers: Annotated[int, typer.Option(help="Processes on this machine; pullers on another runner.")] = 1,
@@ -128,7 +141,9 @@ def run(
         use_case, bundle=bundle, redis_url=redis_url, project=project, dataset=dataset, prefix=prefix, batch=batch,
         subscription=subscription or names.reader(names.events), alerts_topic=alerts_topic or names.alerts,
         dead_letters_topic=dead_letters_topic or names.dead_letters, redis_ca_file=redis_ca_file,
-        redis_cluster=redis_cluster, workers=workers, generation_s=generation_s, metrics_port=metrics_port,
+        redis_cert_file=redis_cert_file, redis_key_file=redis_key_file, redis_replicas=redis_replicas,
+        allow_eviction=allow_eviction, redis_cluster=redis_cluster, workers=workers,
+        generation_s=generation_s, metrics_port=metrics_port,
         metrics_host=metrics_host, state=str(state), cold=cold,
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
@@ -256,15 +271,18 @@ def status(
     dataset: Dataset = "riskstream",
     redis_url: Annotated[str | None, typer.Option(envvar="REDIS_URL", help=REDIS)] = None,
     redis_ca_file: RedisCaFile = None,
+    redis_cert_file: RedisCertFile = None,
+    redis_key_file: RedisKeyFile = None,
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     state: State = STACK,
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the backlog, the job's throughput, customers by level, and dead letters by reason.
+    """Tell the backlog, the job's throughput, how Redis is, customers by level, and dead letters by reason.
 
-    A part that cannot be asked says why; the others are told all the same.
+    A part that cannot be asked says why; the others are told all the same. The exit code is 5 if Redis does not hold
+    what was written to it: it was emptied, has lost records, or is being filled or repaired.
     """
     from rich.console import Console
 
@@ -273,10 +291,19 @@ def status(
     from pipeline.status import Places, status
 
     found = load(use_case)
-    places = Places(project, dataset, redis_url, redis_ca_file, redis_cluster, prefix, state)
-    if as_json:
-        typer.echo(status(found, places).to_json())
-    elif watch:
+    places = Places(
+        project,
+        dataset,
+        redis_url,
+        redis_ca_file,
+        redis_cluster,
+        redis_cert_file,
+        redis_key_file,
+        prefix,
+        state,
+    )
+    if watch and not as_json:
         screen.watch(lambda: status(found, places), lambda: time.sleep(WATCH_S), Console())
-    else:
-        Console().print(screen.status(status(found, places)))
+    answer = status(found, places)
+    typer.echo(answer.to_json()) if as_json else Console().print(screen.status(answer))
+    raise typer.Exit(0 if answer.is_sound else NOT_SOUND)

@@ -30,6 +30,7 @@ from pipeline.assess import Assessments, Engine, assess
 from pipeline.files import BadRow, Place
 from pipeline.history import History, Progress, quiet
 from pipeline.population import GLOB, connected
+from pipeline.redis_client import Reach
 from pipeline.warmth import Checkpoint, Warmth
 
 BATCH = 16_000  # events, as the stream's: the more, the more share the reading and writing of a record
@@ -184,9 +185,7 @@ def _after(at: Checkpoint, said: Assessments, breaker: Breaker) -> Checkpoint:
     )
 
 
-def drop(
-    url: str, ca_file: str | None, cluster: bool, warmth: Warmth, fingerprint: str, progress: Progress = quiet
-) -> int:
+def drop(reach: Reach, warmth: Warmth, fingerprint: str, progress: Progress = quiet) -> int:
     """Delete the records of one fingerprint and its mark; returns how many. Raises StoreUnavailable.
 
     Redis frees their memory beside its other work. Keys are looked for with SCAN, which takes as long as there
@@ -194,7 +193,7 @@ def drop(
     """
     warmth.forget(fingerprint)  # first: what is half deleted is not warm
     deleted = 0
-    with connected(url, ca_file, cluster) as client:
+    with connected(reach) as client:
         keys = client.scan_iter(match=warmth.stem_of(fingerprint).translate(GLOB) + "*", count=GROUP)
         while group := list(islice(keys, GROUP)):
             deleted += _unlink(client, group)

@@ -4,13 +4,17 @@ A supervisor starts a job again with the same arguments. So --cold means: nothin
 log says otherwise, the store was emptied, and nobody begins again in silence.
 """
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from features.usecase import UseCase
+from pipeline.guard import Guard
+from pipeline.guarded import GuardedStore
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreDamaged, record_keys
-from pipeline.vitality import DAMAGED, FILLING, REPAIRING, Vitality, described
+from pipeline.vitality import DAMAGED, FILLING, REPAIRING, WHOLE, Vitality, described
 from pipeline.warmth import ColdStore, Warmth
 
 if TYPE_CHECKING:
@@ -50,6 +54,32 @@ def check_store(
             EMPTIED.format(address=store.address, use_case=use_case.name, fingerprint=use_case.fingerprint,
                            n=assessments, dataset=f"{tail.project}.{tail.dataset}")
         )  # fmt: skip
+
+
+@contextmanager
+def filling(store: RedisStore, use_case: UseCase, prefix: str) -> Iterator[GuardedStore]:
+    """The store to fill from history; it is whole when the block has ended without an error.
+
+    Until then no job begins on it, and a server that loses a part of it ends the block with StoreDamaged. A store that
+    is whole already stays so. Raises StoreDamaged, StoreUnavailable.
+    """
+    vitality = Vitality(store, prefix, use_case.name, use_case.fingerprint)
+    state = vitality.state()
+    if state and state.status in (DAMAGED, REPAIRING):
+        raise StoreDamaged(f"Redis at {store.address}: {described(state)}")
+    if state is None:
+        is_filled = (
+            use_case.fingerprint in Warmth(store, prefix, use_case.name).markers()
+        )  # by an older version
+        begun = vitality.mark_whole if is_filled else vitality.mark_filling
+        begun(datetime.now(UTC))
+    own = store.twin()
+    guard = Guard(own, use_case, prefix, "backfill", accepts=(WHOLE, FILLING))
+    with closing(GuardedStore(own, guard)) as guarded:
+        yield guarded
+    state = vitality.state()
+    if state and state.status == FILLING:
+        vitality.mark_whole(datetime.now(UTC), over=state)
 
 
 def begin(store: RedisStore, use_case: UseCase, prefix: str, tail: "Tail") -> None:

@@ -68,7 +68,7 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
 def _check_store(job: Job, use_case: UseCase) -> None:
     """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(job)) as store:
-        store.check()
+        store.check(job.allow_eviction)
         check_store(store, use_case, job.prefix, job.cold, tail_of(job))
 
 

@@ -35,6 +35,12 @@ class Place(Protocol):
     @property
     def redis_cluster(self) -> bool: ...
     @property
+    def redis_cert_file(self) -> str | None: ...
+    @property
+    def redis_key_file(self) -> str | None: ...
+    @property
+    def redis_replicas(self) -> int: ...
+    @property
     def prefix(self) -> str: ...
 
 
@@ -43,7 +49,14 @@ def store_of(place: Place) -> RedisStore:
     url = place.redis_url
     if place.redis_secret:
         url = with_password(url, password(place.redis_secret))
-    return RedisStore(url, place.redis_ca_file, place.redis_cluster)
+    return RedisStore(
+        url,
+        place.redis_ca_file,
+        place.redis_cluster,
+        place.redis_cert_file,
+        place.redis_key_file,
+        place.redis_replicas,
+    )
 
 
 def guarded_store_of(

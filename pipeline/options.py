@@ -31,6 +31,10 @@ class Job:
     redis_secret: str = ""  # name in Secret Manager; the password itself is never in the job
     redis_ca_file: str | None = None  # local or gs://
     redis_cluster: bool = False
+    redis_cert_file: str | None = None  # this client's certificate and its key; local or gs://
+    redis_key_file: str | None = None
+    redis_replicas: int = 0  # that must have a commit before it counts
+    allow_eviction: bool = False  # Redis may drop records when it is full
     prefix: str = "riskstream"  # of keys in Redis
     batch: int = 16_000  # messages at most; the more, the more share the reading and writing of a record
     workers: int = 1  # processes on this machine; on another runner, pullers
@@ -56,6 +60,8 @@ class Job:
             self,
             bundle=_whole(self.bundle),
             redis_ca_file=self.redis_ca_file and _whole(self.redis_ca_file),
+            redis_cert_file=self.redis_cert_file and _whole(self.redis_cert_file),
+            redis_key_file=self.redis_key_file and _whole(self.redis_key_file),
             subscription=_path(self.project, "subscriptions", self.subscription),
             alerts_topic=_path(self.project, "topics", self.alerts_topic),
             dead_letters_topic=_path(self.project, "topics", self.dead_letters_topic),

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from hashlib import sha1
 from itertools import chain
 
-from pipeline.redis_store import Command, RedisStore, Rows, pick
+from pipeline.exchange import Command, Rows, pick
+from pipeline.redis_store import RedisStore
 
 # KEYS: what to write. ARGV: for each key the SHA-1 of the value that was read (empty: none, or not a text), when the
 # new one expires (ms; 0: never), and the new value (empty: none, the key is deleted).

@@ -14,7 +14,7 @@ from redis import RedisCluster
 
 from export.levels import Level
 from features.kernel.codec import HEADER_BYTES
-from pipeline.redis_client import Client, address_in, client_of
+from pipeline.redis_client import Client, Reach, address_in, client_of
 from pipeline.redis_errors import explained
 
 MOST_CUSTOMERS = 100_000  # some seconds
@@ -40,16 +40,16 @@ class Population:
     redis_limit_bytes: int  # 0: none
 
 
-def population(url: str, ca_file: str | None, cluster: bool, stem: str) -> Population:
+def population(reach: Reach, stem: str) -> Population:
     """The records whose keys begin with `stem`. Raises StoreUnavailable."""
-    with connected(url, ca_file, cluster) as client:
+    with connected(reach) as client:
         return _looked_at(client, stem)
 
 
 @contextmanager
-def connected(url: str, ca_file: str | None, cluster: bool) -> Iterator[Client]:
+def connected(reach: Reach) -> Iterator[Client]:
     """A client for work on many keys. What it raises is StoreUnavailable."""
-    with explained(address_in(url)), closing(client_of(url, ca_file, cluster, TIMEOUT_S)) as client:
+    with explained(address_in(reach.url)), closing(client_of(reach, TIMEOUT_S)) as client:
         yield client
 
 

@@ -1,5 +1,10 @@
 """How Redis is reached: one node or a cluster, plain or TLS."""
 
+import atexit
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,22 +16,63 @@ from export import storage
 Client = Redis | RedisCluster
 
 
-def client_of(url: str, ca_file: str | None, cluster: bool, timeout_s: float, **options: Any) -> Client:
-    """`url` is redis://, rediss:// (TLS) or unix://; `ca_file`, local or gs://, names who vouches for the server.
+@dataclass(frozen=True)
+class Reach:
+    """Where Redis is and how it is trusted. `url` is redis://, rediss:// (TLS) or unix://; files are local or gs://.
 
-    Raises RedisError, or OSError if the file cannot be read.
+    `ca_file` names who vouches for the server, `cert_file` and `key_file` who vouches for this client.
     """
-    if ca_file and not url.startswith("rediss:"):
-        raise RedisError("a certificate authority is given, but the URL does not begin with rediss://")
-    if ca_file and "://" in ca_file:
-        options["ssl_ca_data"] = storage.read(ca_file).decode()
-    elif ca_file:
-        options["ssl_ca_certs"] = ca_file
+
+    url: str
+    ca_file: str | None = None
+    cluster: bool = False
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+def client_of(reach: Reach, timeout_s: float, **options: Any) -> Client:
+    """A client, which connects when first used. Raises RedisError, or OSError if a file cannot be read."""
     timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     try:
-        return (RedisCluster if cluster else Redis).from_url(url, **timeouts, **options)
+        kind = RedisCluster if reach.cluster else Redis
+        return kind.from_url(reach.url, **timeouts, **_tls(reach), **options)
     except ValueError as error:
         raise RedisError(str(error)) from error
+
+
+def _tls(reach: Reach) -> dict[str, Any]:
+    """redis-py's options for the files."""
+    if not (reach.ca_file or reach.cert_file or reach.key_file):
+        return {}
+    if not reach.url.startswith("rediss:"):
+        raise RedisError("a certificate is given, but the URL does not begin with rediss://")
+    if bool(reach.cert_file) != bool(reach.key_file):
+        raise RedisError("a client's certificate and its key are given together, or neither")
+    options: dict[str, Any] = {}
+    if reach.ca_file and "://" in reach.ca_file:
+        options["ssl_ca_data"] = storage.read(reach.ca_file).decode()
+    elif reach.ca_file:
+        options["ssl_ca_certs"] = reach.ca_file
+    if reach.cert_file and reach.key_file:
+        options |= {"ssl_certfile": _local(reach.cert_file), "ssl_keyfile": _local(reach.key_file)}
+    return options
+
+
+@cache
+def _local(file: str) -> str:
+    """The file's path on this machine: OpenSSL reads certificates of clients from files only.
+
+    What comes from gs:// lies in a folder that only this user can read, until the process ends.
+    """
+    if "://" not in file:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{file}: found no such file, expected a certificate or key in PEM")
+        return file
+    folder = TemporaryDirectory(prefix="riskstream-tls-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "file.pem"
+    path.write_bytes(storage.read(file))
+    return str(path)
 
 
 def address_in(url: str) -> str:

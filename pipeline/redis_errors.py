@@ -17,7 +17,24 @@ ADVICE = (
     ("NOPERM", "The user may not do that: docs/redis.md lists what each command of riskstream needs."),
     ("No permissions to access a key", "Let the user reach the keys under the prefix: ~riskstream:*."),
     ("CERTIFICATE_VERIFY_FAILED", "Name the file with the server's certificate authority."),
-    ("a certificate authority is given", "Write rediss:// to use TLS, or leave the file out."),
+    ("a certificate is given", "Write rediss:// to use TLS, or leave the file out."),
+    (
+        "alert certificate required",
+        "The server wants this client's certificate: give --redis-cert-file, --redis-key-file.",
+    ),
+    (
+        "in violation of protocol",
+        "It ends TLS: if it wants this client's certificate, give --redis-cert-file, --redis-key-file.",
+    ),
+    (
+        "alert unknown ca",
+        "The server does not trust this client's certificate: have it signed by its authority.",
+    ),
+    (
+        "replicas have confirmed",
+        "Look at the replicas, or demand fewer (--redis-replicas); the batch is done again.",
+    ),
+    ("slots are moving", "Wait until they have moved."),
     ("Cluster mode is not enabled", "It is a single node: leave out cluster mode."),
     ("MOVED", "It is a node of a cluster: use cluster mode."),
     ("OOM", "Its memory is full: give it more, or let the use case forget the silent (forget_after)."),

@@ -1,41 +1,32 @@
 """Records in Redis: one node or a cluster, plain or TLS.
 
-A batch is one round trip: commands of GROUP keys are sent one after the other, so that the server works on
-one while the next is packed, and then all answers are read. In a cluster a group is a hash slot. What is
-answered with a redirection or a missing script is done again by redis-py's client, which knows how.
+A batch is one round trip (pipeline.exchange). What is answered with a redirection or a missing script is done again by
+redis-py's client, which knows how.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from hashlib import sha1
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from redis import Redis, RedisCluster
+from redis import RedisCluster
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool
-from redis.crc import key_slot
-from redis.exceptions import (
-    AskError,
-    MovedError,
-    NoScriptError,
-    RedisClusterException,
-    RedisError,
-    TryAgainError,
-)
+from redis.connection import Connection
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from pipeline.exchange import AGAIN, Command, Rows, Unreplicated, confirm, pick, put, round_trip, routes
 from pipeline.population import GLOB, memory
-from pipeline.redis_client import Client, address_in, client_of, renew
+from pipeline.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.redis_errors import explained
 from pipeline.redis_servers import Server, introduced, servers
 from pipeline.store import Expiry, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-GROUP = 200  # keys a command; measured: 100 to 300 are equally good, 1,000 a quarter slower
 SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
@@ -66,12 +57,13 @@ COMMIT_SHA = sha1(COMMIT.encode(), usedforsecurity=False).hexdigest()
 
 EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
-AGAIN = (NoScriptError, MovedError, AskError, TryAgainError)  # answers that mean: not done, do it so
 
 EVICTS = (
-    "Redis at %s may evict records when its memory is full (maxmemory-policy %s): features would then be "
-    "wrong without a sign. Use maxmemory-policy noeviction."
+    "Redis at {address}: found maxmemory-policy {policy}, expected noeviction: when its memory is full it would drop "
+    "records, and nothing would be assessed until they are repaired. Set maxmemory-policy noeviction, or accept that "
+    "with --allow-eviction"
 )
+UNSAID = "Redis at %s does not say its maxmemory-policy; make sure that it is noeviction"
 
 SEQS = """
 local answer = {}
@@ -82,28 +74,27 @@ end
 return answer
 """  # of records: '' where there is none, the highest where something else lies under the key
 
-T = TypeVar("T")
-Rows = slice | list[int]
-Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
-Command = list[Any]  # the name, then bytes, str or int
-
 
 class RedisStore:
     """Records under their keys. Connects when first used.
 
-    `url` is redis://, rediss:// (TLS) or unix://, with user and password; `ca_file`, local or gs://, names the
-    certificate authority to trust instead of the system's. Safe for threads. Every method raises StoreUnavailable.
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password. Files are local or gs://: `ca_file` is the
+    certificate authority to trust instead of the system's, `cert_file` and `key_file` are this client's own
+    certificate and key. A commit returns once `replicas` have it. Safe for threads. Every method raises
+    StoreUnavailable.
     """
 
-    def __init__(self, url: str, ca_file: str | None = None, cluster: bool = False) -> None:
-        self.address = address_in(url)
-        self._settings = (url, ca_file, cluster)
-        self._url = url
-        self._ca_file = ca_file
-        self.is_cluster = cluster
+    def __init__(
+        self, url: str, ca_file: str | None = None, cluster: bool = False,
+        cert_file: str | None = None, key_file: str | None = None, replicas: int = 0,
+    ) -> None:  # fmt: skip
+        self.reach = Reach(url, ca_file, cluster, cert_file, key_file)
+        self.address, self.is_cluster = address_in(url), cluster
+        self._replicas = replicas
         self._lock = Lock()
         self._client: Client | None = None
         self._lost = False  # a connection was lost: others may be, and a cluster may look different now
+        self._owed: set[bytes] = set()  # keys of commits that replicas may not have
         self._admit: Callable[[Server], None] | None = None
 
     def __repr__(self) -> str:
@@ -111,14 +102,17 @@ class RedisStore:
 
     def twin(self) -> "RedisStore":
         """Another one of the same settings, with connections of its own, which lead to any server."""
-        return RedisStore(*self._settings)
+        reach = self.reach
+        return RedisStore(
+            reach.url, reach.ca_file, reach.cluster, reach.cert_file, reach.key_file, self._replicas
+        )
 
     def admit_only(self, admit: Callable[[Server], None]) -> None:
         """Show the server of every new connection to `admit`; it raises RedisError if it is not to be used."""
         self._admit = admit
 
-    def check(self) -> None:
-        """Say within about a second whether records could be read and written here."""
+    def check(self, allow_eviction: bool = False) -> None:
+        """Say within about a second whether records could be read and written here, and would be kept."""
         with explained(self.address):
             client = self._connect(CHECK_TIMEOUT_S)
             _call(client, ["EVAL", COMMIT, 0, b"", b""])
@@ -126,8 +120,11 @@ class RedisStore:
             client.close()
         if server.get("cluster_enabled") and not self.is_cluster:
             raise StoreUnavailable(f"Redis at {self.address} is a node of a cluster. Use cluster mode.")
-        if server.get("maxmemory") and server.get("maxmemory_policy") != "noeviction":
-            logger.warning(EVICTS, self.address, server["maxmemory_policy"])
+        policy = server.get("maxmemory_policy")
+        if policy is None:
+            logger.warning(UNSAID, self.address)
+        elif server.get("maxmemory") and policy != "noeviction" and not allow_eviction:
+            raise StoreUnavailable(EVICTS.format(address=self.address, policy=policy))
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records, None where there is none. One round trip."""
@@ -148,11 +145,14 @@ class RedisStore:
             raise ValueError(f"{lengths} are not as many")
         seqs, expiries = np.asarray(before, "<u8"), _expiries(expiry_ms)
 
+        # WAIT asks for the writes of a connection, so a missing script must not be sent again over another one.
+        script = ["EVAL", COMMIT] if self._replicas else ["EVALSHA", COMMIT_SHA]
+
         def command(rows: Rows) -> Command:
             named, new, expiry = pick(keys, rows), pick(blobs, rows), b"".join(pick(expiries, rows))
-            return ["EVALSHA", COMMIT_SHA, len(named), *named, expiry, seqs[rows].tobytes(), *new]
+            return [*script, len(named), *named, expiry, seqs[rows].tobytes(), *new]
 
-        return [flag == WRITTEN for flag in self.exchange(keys, command)]
+        return [flag == WRITTEN for flag in self.exchange(keys, command, self._replicas)]
 
     def seqs(self, keys: Sequence[bytes]) -> list[int]:
         """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is of another type."""
@@ -196,16 +196,41 @@ class RedisStore:
         if client is not None:
             client.close()
 
-    def exchange(self, keys: Sequence[bytes], command: Callable[[Rows], Command]) -> list[Any]:
-        """Send `command` of each group of keys; what was answered for each key."""
+    def exchange(
+        self, keys: Sequence[bytes], command: Callable[[Rows], Command], replicas: int = 0
+    ) -> list[Any]:
+        """Send `command` of each group of keys; what was answered for each key.
+
+        With `replicas`, only once so many have what was written; until then nothing else is answered either.
+        """
         answers: list[Any] = [None] * len(keys)
         with explained(self.address), self._noticing_loss():
             client = self._ready()
-            for rows, answer in _round_trip(_routes(client, keys), command):
-                if isinstance(answer, AGAIN):
-                    answer = _again(client, command(rows))
-                _put(answers, rows, answer)
+            self._confirm(client)
+            with self._owing(keys if replicas else ()):
+                for rows, answer in round_trip(routes(client, keys), command, replicas):
+                    if isinstance(answer, AGAIN):
+                        if replicas:
+                            raise Unreplicated("slots are moving, and no replica can confirm a write")
+                        answer = _again(client, command(rows))
+                    put(answers, rows, answer)
         return answers
+
+    def _confirm(self, client: Client) -> None:
+        """What was committed and not confirmed is in its record: an event of it now answers as a duplicate."""
+        owed = list(self._owed)
+        if owed:
+            confirm(client, owed, self._replicas)
+            self._owed.difference_update(owed)
+
+    @contextmanager
+    def _owing(self, keys: Sequence[bytes]) -> Iterator[None]:
+        """Notes that replicas may not have these keys if the block fails."""
+        try:
+            yield
+        except (RedisError, RedisClusterException, OSError):
+            self._owed.update(keys)
+            raise
 
     @contextmanager
     def _noticing_loss(self) -> Iterator[None]:
@@ -227,9 +252,7 @@ class RedisStore:
 
     def _connect(self, timeout_s: float) -> Client:
         return client_of(
-            self._url,
-            self._ca_file,
-            self.is_cluster,
+            self.reach,
             timeout_s,
             protocol=2,  # no faster than 3, and no messages that nobody asked for
             retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
@@ -247,65 +270,6 @@ def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
     """Expiries as the script reads them: nothing to send if no key of the batch expires."""
     texts = {ms: b"%0*d" % (EXPIRY_DIGITS, ms) for ms in set(expiry_ms)}
     return [b""] * len(expiry_ms) if not any(texts) else [texts[ms] for ms in expiry_ms]
-
-
-def _routes(client: Client, keys: Sequence[bytes]) -> Routes:
-    """Groups of keys by the server that holds them."""
-    if isinstance(client, Redis):
-        starts = range(0, len(keys), GROUP)
-        return {client.connection_pool: [slice(i, min(i + GROUP, len(keys))) for i in starts]}
-    by_slot: dict[int, list[int]] = {}
-    for row in range(len(keys) - 1, -1, -1):
-        by_slot.setdefault(key_slot(keys[row]), []).append(row)
-    routes: Routes = {}
-    for slot, rows in reversed(
-        by_slot.items()
-    ):  # the last key's slot last: it is read after all others of its node
-        node = client.nodes_manager.get_node_from_slot(slot)
-        routes.setdefault(client.get_redis_connection(node).connection_pool, []).append(rows)
-    return routes
-
-
-def pick(values: Sequence[T], rows: Rows) -> Sequence[T]:
-    return values[rows] if isinstance(rows, slice) else [values[i] for i in rows]
-
-
-def _put(values: list[Any], rows: Rows, new: Sequence[Any]) -> None:
-    places = range(rows.start, rows.stop) if isinstance(rows, slice) else rows
-    for place, value in zip(places, new, strict=True):
-        values[place] = value
-
-
-def _round_trip(routes: Routes, command: Callable[[Rows], Command]) -> list[tuple[Rows, Any]]:
-    """Send everything to everybody, then read every answer."""
-    with ExitStack() as stack:
-        sent: list[tuple[Rows, Connection]] = []
-        for pool, groups in routes.items():
-            connection = stack.enter_context(_borrowed(pool))
-            for rows in groups:
-                connection.send_command(*command(rows), check_health=False)  # type: ignore[no-untyped-call]
-                sent.append((rows, connection))
-        return [(rows, _answer(connection)) for rows, connection in sent]
-
-
-@contextmanager
-def _borrowed(pool: ConnectionPool) -> Iterator[Connection]:
-    """A connection of the pool; closed when anything goes wrong, because answers may be on their way."""
-    connection = pool.get_connection()
-    try:
-        yield connection
-    except BaseException:
-        connection.disconnect()  # type: ignore[no-untyped-call]
-        raise
-    finally:
-        pool.release(connection)
-
-
-def _answer(connection: Connection) -> Any:
-    try:
-        return connection.read_response()
-    except AGAIN as error:
-        return error
 
 
 def _again(client: Client, command: Command) -> Any:

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.alerts import Alert, Followed
+from pipeline.condition import Condition
 from pipeline.history import Progress
 from pipeline.population import Population
 from pipeline.printable import printable, printable_lines
@@ -137,6 +138,7 @@ def status(found: Status) -> RenderableType:
     table.add_row("use case", f"{found.use_case}, features {found.fingerprint}, {found.at}")
     table.add_row("backlog", _known(found.backlog, _backlog))
     table.add_row("job", _known(found.job, _job))
+    table.add_row("store", _known(found.store, _store))
     table.add_row("customers", _known(found.customers, _customers))
     table.add_row("filled", _known(found.filled, lambda markers: _filled(markers, found.fingerprint)))
     table.add_row("dead letters", _known(found.dead_letters, _counts))
@@ -170,6 +172,16 @@ def _job(job: Job) -> str:
             f"last batch: {said.last_batch.events:,} events, {said.last_batch.lag_ms:,.0f} ms after publishing"
         )
     return "\n".join(lines)
+
+
+def _store(found: Condition) -> str:
+    writers = [
+        f"{each.name}: {'paused' if each.is_paused else 'writes'}"
+        + (f", {each.undelivered} batches under way" if each.undelivered else "")
+        + ("" if each.is_alive else ", silent")
+        for each in found.writers
+    ]
+    return "\n".join([found.words, *writers])
 
 
 def _customers(found: Population) -> str:

@@ -18,6 +18,7 @@ import msgspec
 
 from features.usecase import UseCase
 from pipeline import progress
+from pipeline.condition import Condition, condition
 from pipeline.population import Population, population
 from pipeline.pubsub import EMULATOR
 from pipeline.redis_store import RedisStore
@@ -44,8 +45,20 @@ class Places:
     redis_url: str | None = None
     redis_ca_file: str | None = None
     redis_cluster: bool = False
+    redis_cert_file: str | None = None
+    redis_key_file: str | None = None
     prefix: str = "riskstream"
     state: Path = Path(".riskstream")
+
+    @property
+    def store(self) -> RedisStore:
+        return RedisStore(
+            self.redis_url or "",
+            self.redis_ca_file,
+            self.redis_cluster,
+            self.redis_cert_file,
+            self.redis_key_file,
+        )
 
 
 @dataclass(frozen=True)
@@ -82,9 +95,15 @@ class Status:
     at: str
     backlog: tuple[Backlog, ...] | Unknown
     job: Job | Unknown
+    store: Condition | Unknown
     customers: Population | Unknown
     filled: Mapping[str, Marker] | Unknown  # by fingerprint: for which features Redis has records, and whence
     dead_letters: Mapping[str, int] | Unknown  # by reason
+
+    @property
+    def is_sound(self) -> bool:
+        """False if the store is known to have lost records, or is being filled or repaired."""
+        return isinstance(self.store, Unknown) or self.store.is_sound
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)
@@ -100,6 +119,7 @@ def status(use_case: UseCase, places: Places) -> Status:
     asked: tuple[Callable[[], Any], ...] = (
         lambda: backlog(places.project, use_case.name),
         lambda: job(places.state, now),
+        lambda: store(use_case, places),
         lambda: customers(use_case, places),
         lambda: filled(use_case, places),
         lambda: dead_letters(use_case.name, places),
@@ -162,7 +182,7 @@ def customers(use_case: UseCase, places: Places) -> Population:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     stem = f"{places.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
     try:
-        return population(places.redis_url, places.redis_ca_file, places.redis_cluster, stem)
+        return population(places.store.reach, stem)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 
@@ -171,10 +191,20 @@ def filled(use_case: UseCase, places: Places) -> Mapping[str, Marker]:
     """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
     if not places.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
-    store = RedisStore(places.redis_url, places.redis_ca_file, places.redis_cluster)
     try:
-        with closing(store):
+        with closing(places.store) as store:
             return Warmth(store, places.prefix, use_case.name).markers()
+    except StoreUnavailable as error:
+        raise Away(str(error)) from error
+
+
+def store(use_case: UseCase, places: Places) -> Condition:
+    """Whether Redis holds what was written to it. Raises Away."""
+    if not places.redis_url:
+        raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
+    try:
+        with closing(places.store) as found:
+            return condition(found, use_case, places.prefix)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.redis_store import RedisStore
+from pipeline.vitality import Vitality
 
 
 class Marker(Struct, frozen=True):
@@ -47,7 +48,8 @@ class Warmth:
     """Markers and checkpoints of one use case. Every method raises StoreUnavailable."""
 
     def __init__(self, store: RedisStore, prefix: str, use_case: str) -> None:
-        self._store, self._stem = store, f"{prefix}:{use_case}"
+        self._store, self._prefix, self._use_case = store, prefix, use_case
+        self._stem = f"{prefix}:{use_case}"
 
     def stem_of(self, fingerprint: str) -> str:
         """What the keys of its records begin with."""
@@ -94,6 +96,8 @@ class Warmth:
         self._store.call("HSET", self._stem, fingerprint, msgspec.json.encode(marker))
 
     def forget(self, fingerprint: str) -> None:
+        """Remove all that says that there are records."""
+        Vitality(self._store, self._prefix, self._use_case, fingerprint).forget()
         self._store.call("HDEL", self._stem, fingerprint)
         self._store.call("DEL", f"{self._stem}:{fingerprint}")
 

@@ -94,7 +94,7 @@ def check_trail(settings: Settings) -> None:
 def check_store(settings: Settings) -> None:
     """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(settings)) as store:
-        store.check()
+        store.check(settings.allow_eviction)
         beginning.check_store(store, settings.use_case, settings.prefix, settings.cold)
 
 

@@ -56,6 +56,10 @@ class Settings:
     redis_secret: str = ""
     redis_ca_file: str | None = None
     redis_cluster: bool = False
+    redis_cert_file: str | None = None
+    redis_key_file: str | None = None
+    redis_replicas: int = 0
+    allow_eviction: bool = False
     prefix: str = "riskstream"
     host: str = "127.0.0.1"
     port: int = 8080

@@ -125,7 +125,7 @@ def _redis(launch: Launch) -> str:
     """It can be reached from here, and has the records of these features, or is to start without."""
     job, fingerprint = launch.job, launch.use_case.fingerprint
     with closing(store_of(job)) as store:
-        store.check()
+        store.check(job.allow_eviction)
         check_store(store, launch.use_case, job.prefix, job.cold, tail_of(job))
         filled = Warmth(store, job.prefix, launch.use_case.name).markers().get(fingerprint)
     return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")

@@ -62,7 +62,15 @@ class JobSettings:
     redis_ca_file: str = setting(
         "Trust this certificate authority.", "gs://BUCKET/FILE, or a file of the image", r"(gs:/)?/.+", default=""
     )  # fmt: skip
+    redis_cert_file: str = setting(
+        "Show Redis this certificate.", "gs://BUCKET/FILE, or a file of the image", r"((gs:/)?/.+)?", default=""
+    )  # fmt: skip
+    redis_key_file: str = setting(
+        "The certificate's key.", "gs://BUCKET/FILE, or a file of the image", r"((gs:/)?/.+)?", default=""
+    )  # fmt: skip
     redis_cluster: bool = setting("Redis is a cluster.", default=False)
+    redis_replicas: int = setting("Replicas that must have a commit before it counts.", "0 to 5", default=0)
+    allow_eviction: bool = setting("Start although Redis may drop records when it is full.", default=False)
     prefix: str = setting("Of all keys in Redis.", "text without a colon", r"[^:\s]+", default="riskstream")
     batch: int = setting("Messages assessed at once, at most.", "1 to 20000", default=16_000)
     cold: bool = setting("Start although nothing has filled the records of these features.", default=False)
@@ -161,6 +169,15 @@ JOB_LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
         lambda job: not job.redis_ca_file or job.redis_url.startswith("rediss:"),
         "--redis-ca-file: a certificate authority is given, expected --redis-url rediss://HOST:PORT",
     ),
+    (
+        lambda job: bool(job.redis_cert_file) == bool(job.redis_key_file),
+        "--redis-cert-file, --redis-key-file: expected both, or neither",
+    ),
+    (
+        lambda job: not job.redis_cert_file or job.redis_url.startswith("rediss:"),
+        "--redis-cert-file: a certificate is given, expected --redis-url rediss://HOST:PORT",
+    ),
+    (lambda job: 0 <= job.redis_replicas <= 5, "--redis-replicas: expected 0 to 5"),
     (
         lambda job: not job.redis_secret or job.redis_url.startswith("rediss:"),
         "--redis-secret: a password would travel in clear text, expected --redis-url rediss://HOST:PORT",

@@ -1,13 +1,14 @@
 """Stores under test: memory, one redis-server, a cluster of three. And BigQuery, which takes seconds to start."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from deploy.local import stack
 from pipeline.redis_store import RedisStore
 from pipeline.store import MemoryStore, RecordStore
-from tests.pipeline.servers import RedisCluster, RedisServer
+from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +65,16 @@ def cluster_store(redis_cluster: RedisCluster) -> Iterator[RedisStore]:
     store.close()
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
+@pytest.fixture
+def newer_store(tmp_path: Path) -> Iterator[RedisStore]:
+    server = RedisServer(tmp_path / "newer", executable=NEWER_REDIS)
+    store = RedisStore(server.url)
+    yield store
+    store.close()
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "redis", "newer", "cluster"])
 def store(request: pytest.FixtureRequest) -> RecordStore:
     if request.param == "memory":
         return MemoryStore()

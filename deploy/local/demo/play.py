@@ -35,6 +35,7 @@ from pipeline.population import Population, population
 from pipeline.publish import Published, publish
 from pipeline.pubsub import Publication, Publisher
 from pipeline.reconcile import Reconciliation, reconcile
+from pipeline.redis_client import Reach
 from pipeline.redis_store import RedisStore
 from pipeline.status import backlog
 from pipeline.topics import Names, create
@@ -248,7 +249,7 @@ def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
 def redis_population(stage: Stage) -> Population:
     use_case = stage.use_case
     stem = f"{PREFIX}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
-    return population(stage.redis_url, None, False, stem)
+    return population(Reach(stage.redis_url), stem)
 
 
 def summary(
