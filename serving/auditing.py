@@ -22,6 +22,7 @@ from serving.trail import Trail, TrailFull
 
 ENTRY = "riskstream.audit"  # in the scope of a request
 LONGEST_CHARACTERS = 200  # of a text in a record, as of an id
+FULL = ("The audit trail is full", "BigQuery has been away for too long: ask again when it is back")
 WITHHELD = {Action.LOOK, Action.TRY}  # their answers do not leave without a record
 
 
@@ -40,8 +41,8 @@ class Entry:
 
 def entry_of(scope: Any) -> Entry:
     """The entry of the request with this scope."""
-    found: Entry = scope[ENTRY]
-    return found
+    entry: Entry = scope[ENTRY]
+    return entry
 
 
 class Audited:
@@ -84,9 +85,6 @@ class Audited:
             progress.counts[key(AUDIT_MISSING)] += 1
             return False
         return True
-
-
-FULL = ("The audit trail is full", "BigQuery has been away for too long: ask again when it is back")
 
 
 def record(entry: Entry, scope: Any, status: int, use_case: str) -> Record:
