@@ -23,7 +23,7 @@ from serving.trail import Trail, TrailFull
 ENTRY = "riskstream.audit"  # in the scope of a request
 LONGEST_CHARACTERS = 200  # of a text in a record, as of an id
 FULL = ("The audit trail is full", "BigQuery has been away for too long: ask again when it is back")
-WITHHELD = {Action.LOOK, Action.TRY}  # their answers do not leave without a record
+WITHHELD = {Action.LOOK, Action.TRY}  # their answers do not leave without a record, but for refusals
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Audited:
             if message["type"] == "http.response.start" and not is_answered:
                 is_answered = True
                 is_kept = self._keep(entry, scope, message["status"])
-                is_withheld = not is_kept and entry.action in WITHHELD and message["status"] < 400
+                is_withheld = not is_kept and entry.action in WITHHELD and says_something(message["status"])
                 if is_withheld:
                     await problem(503, *FULL)(scope, receive, send)
             if not is_withheld:
@@ -85,6 +85,11 @@ class Audited:
             progress.counts[key(AUDIT_MISSING)] += 1
             return False
         return True
+
+
+def says_something(status: int) -> bool:
+    """Whether an answer of this status tells of a customer; that nothing is known of one does as well."""
+    return status < 400 or status == 404
 
 
 def record(entry: Entry, scope: Any, status: int, use_case: str) -> Record:

@@ -24,7 +24,7 @@ class Guard:
         async def check(request: Request) -> None:
             entry = entry_of(request.scope)
             entry.action, entry.event_type = action, event_type
-            entry.customer = request.path_params.get("customer")
+            entry.customer = request.path_params.get("customer", "").strip() or None  # as in events
             if self._gate is None:
                 entry.caller, entry.role = ANONYMOUS, Role.ADMIN
             else:
