@@ -76,7 +76,9 @@ def history(seed=5, n=4_000, customers=300, signal=1.5) -> History:
     sex = np.array(["F", "M", ""])[rng.choice(3, customers, p=[0.5, 0.3, 0.2])]
     names = np.array([f"c{k}" for k in customer])
     ids = np.arange(n).astype(str)
-    return History(vectors, label, names, times_us, times_us, ids, {"customer.sex": sex[customer]})
+    return History(
+        vectors, label, names, times_us, times_us, np.full(n, "payment"), ids, {"customer.sex": sex[customer]}
+    )
 
 
 def judged(rows: History, seed=9) -> Judged:

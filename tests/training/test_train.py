@@ -51,7 +51,16 @@ def rows():
     vectors = (rng.lognormal(0, 1, (4_000, 3)) + 2 * label[:, None]).astype(np.float32)
     times_us = rng.integers(0, 30 * DAY_US, 4_000)
     customers = np.array([f"c{i}" for i in customer])
-    return History(vectors, label, customers, times_us, times_us, np.arange(4_000).astype(str), {})
+    return History(
+        vectors,
+        label,
+        customers,
+        times_us,
+        times_us,
+        np.full(4_000, "payment"),
+        np.arange(4_000).astype(str),
+        {},
+    )
 
 
 def trained():
