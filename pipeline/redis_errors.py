@@ -14,8 +14,12 @@ ADVICE = (
     ("NOAUTH", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
     ("Authentication required", "Put the password into the URL: redis://:PASSWORD@HOST:PORT."),
     ("without any password configured", "The server has no password: take it out of the URL."),
-    ("NOPERM", "The user may not do that: docs/redis.md lists what each command of riskstream needs."),
-    ("No permissions to access a key", "Let the user reach the keys under the prefix: ~riskstream:*."),
+    ("permissions to access", "Let the user reach the keys under the prefix: ~riskstream:*."),
+    ("can't access at least one", "Let the user reach the keys under the prefix: ~riskstream:*."),
+    *(
+        (sign, "The user may not do that: docs/redis.md lists what each command of riskstream needs.")
+        for sign in ("NOPERM", "permissions to run", "can't run this command", "ACL failure in script")
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "Name the file with the server's certificate authority."),
     ("a certificate is given", "Write rediss:// to use TLS, or leave the file out."),
     (
