@@ -8,13 +8,15 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.lanes import Lanes
+from pipeline.pubsub import Publication
 from pipeline.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
@@ -23,10 +25,12 @@ from tests.chaos.stream import stream
 from tests.pipeline.failover import Pair, pair
 
 DAYS = 60
-ALL_IN_TIME = 1.0  # two workers take a backlog in no order
+WORKERS, ALL_IN_TIME = 2, 1.0  # two workers take a backlog in no order
 STOPPED, GOES_ON = "nothing is assessed or acknowledged", "the store is whole, going on"
 EMPTIED, ROLLED_BACK = "it was emptied", "a server took over without the last writes"
 PATIENCE_S = 900.0
+FLOOD_S = 20.0
+LOST_BYTES = 300_000
 
 
 @pytest.mark.chaos
@@ -38,22 +42,22 @@ def test_a_store_lost_twice_is_repaired_twice_and_everything_reconciles(
     events = 200_000
     sent = stream(tmp_path, events, DAYS, seed=31, lateness_share=ALL_IN_TIME)
     own = place(sent.use_case, ACK_DEADLINE_S)
-    with pair(tmp_path / "redis") as servers:
+    with pair(tmp_path) as servers:
         monkeypatch.setenv("REDIS_URL", servers.line.url)
-        with job_of(own, workers="2", batch="2000") as job, Lanes(own.names.events, 1) as lanes:
+        with job_of(own, workers=str(WORKERS), batch="2000") as job, Lanes(own.names.events, 1) as lanes:
             job.start()
             job.wait_until_checked()
-            flood = threading.Thread(target=publish_over, args=(lanes, sent.messages, 60.0))
-            flood.start()
-            wait_for(lambda: job.events() > events // 5, "a fifth is assessed")
-            servers.primary.stop()
-            servers.primary.start()
-            emptied = repaired(job, EMPTIED)
+            first, second = events * 2 // 5, events * 4 // 5
+            with flooding(lanes, sent.messages[:first]):
+                wait_for(lambda: job.events() > events // 5, "a fifth is assessed")
+                servers.primary.stop()
+                servers.primary.start()
+                emptied = repaired(job, EMPTIED)
             servers.follow()
-            wait_for(lambda: job.events() > events // 2, "half is assessed")
-            lose_the_last_writes(servers, job)
-            rolled_back = repaired(job, ROLLED_BACK)
-            flood.join()
+            with flooding(lanes, sent.messages[first:second]):
+                lose_the_last_writes(servers)
+                rolled_back = repaired(job, ROLLED_BACK)
+            publish_over(lanes, sent.messages[second:], 0)
             lanes.finish()
             wait_for(lambda: own.unacknowledged() == 0, "everything acknowledged", PATIENCE_S)
             job.stop()
@@ -66,20 +70,36 @@ def test_a_store_lost_twice_is_repaired_twice_and_everything_reconciles(
     assert sum(STOPPED in line for line in story) >= 2 and sum(GOES_ON in line for line in story) >= 2
 
 
-def lose_the_last_writes(servers: Pair, job: Job) -> None:
-    """The replica is cut off, the job goes on for a while, then the replica takes over."""
+@contextmanager
+def flooding(lanes: Lanes, messages: Sequence[Publication]) -> Iterator[None]:
+    """Messages are published at an even pace while the block runs, and to the last when it ends."""
+    flood = threading.Thread(target=publish_over, args=(lanes, messages, FLOOD_S))
+    flood.start()
+    try:
+        yield
+    finally:
+        flood.join()
+
+
+def lose_the_last_writes(servers: Pair) -> None:
+    """The replica is cut off, the primary takes some more writes, then the replica takes over."""
+    wait_for(lambda: written(servers) > LOST_BYTES, "the primary is written to")
     servers.catch_up()
     servers.link.lead(None)
-    before = job.events()
-    wait_for(lambda: job.events() > before + 4_000, "the primary goes on alone")
+    before = written(servers)
+    wait_for(lambda: written(servers) > before + LOST_BYTES, "the primary goes on alone")
     servers.fail_over()
+
+
+def written(servers: Pair) -> int:
+    """Bytes that the primary has had for its replica since it has one."""
+    return int(servers.primary.client.info("replication")["master_repl_offset"])
 
 
 def repaired(job: Job, why: str) -> dict[str, Any]:
     """What `riskstream repair` reports, once the job has told why it has stopped; the job is then at work again."""
     wait_for(lambda: why in job.log.read_text(), f"the job tells: {why}")
-    job.running()
-    own = job.place
+    own, went_on = job.place, job.log.read_text().count(GOES_ON)
     done = subprocess.run(
         [sys.executable, "-m", "riskstream", "repair", "--project", own.project, "--use-case",
          str(own.use_case.file), "--bundle", own.bundles, "--prefix", own.project, "--wait", "120", "--json"],
@@ -88,8 +108,8 @@ def repaired(job: Job, why: str) -> dict[str, Any]:
     assert done.returncode == 0, done
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["is_whole"] and report["state"]["status"] == "whole"
-    before = job.events()
-    wait_for(lambda: job.events() > before, "the job goes on")
+    wait_for(lambda: job.log.read_text().count(GOES_ON) >= went_on + WORKERS, "both workers go on")
+    job.running()
     return report
 
 
