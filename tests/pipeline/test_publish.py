@@ -112,11 +112,18 @@ def test_an_empty_file_publishes_nothing(broker: Broker, tmp_path: Path) -> None
 
 def test_large_events_go_out_in_requests_that_pubsub_takes(broker: Broker, tmp_path: Path) -> None:
     path = tmp_path / "visits.jsonl"
-    sizes = [8_900_000, 10, 4_000_000, 4_000_000, 4_000_000, 9_000_001, 10]
+    sizes = [
+        1_040_000,
+        10,
+        *[1_000_000] * 12,
+        1_050_000,
+        9_000_001,
+        10,
+    ]  # the job takes no event of more than 1 MiB
     path.write_text("".join(json.dumps({"who": "anna", "page": "x" * size}) + "\n" for size in sizes))
     done, messages = published(broker, path)
-    assert [len(json.loads(message.data)["page"]) for message in messages] == [*sizes[:5], 10]
-    assert [(bad.line, bad.reason) for _, bad in done.bad_rows] == [(6, "invalid")]
+    assert [len(json.loads(message.data)["page"]) for message in messages] == [*sizes[:14], 10]
+    assert [(bad.line, bad.reason) for _, bad in done.bad_rows] == [(15, "undecodable"), (16, "undecodable")]
 
 
 def test_events_without_a_time_are_dated_as_told(broker: Broker, tmp_path: Path) -> None:
