@@ -103,13 +103,19 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "model": _models(others, said, rows),
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
-        "caller": pa.array([messages[i].attributes.get(CALLER) for i in rows.tolist()], pa.string()),
+        "caller": _callers(messages, rows),
         **_in_shadow(said, rows),
         "score_level": _score_level(others, said, rows),
     }
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in ASSESSMENTS.rows.names], schema=ASSESSMENTS.rows
     )
+
+
+def _callers(messages: Sequence[Message], rows: Indices) -> pa.Array:
+    """Who sent each event to the REST service; usually nobody, which is told at once."""
+    callers = [messages[i].attributes.get(CALLER) for i in rows.tolist()]
+    return pa.array(callers, pa.string()) if any(callers) else pa.nulls(len(rows), pa.string())
 
 
 def _in_shadow(said: Assessments, rows: Indices) -> dict[str, pa.Array]:
