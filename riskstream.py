@@ -18,6 +18,7 @@ from commands import (
     mending,
     models,
     profiling,
+    publishing,
     retraining,
     serving,
     sizing,
@@ -38,8 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, usecases, learning, models, profiling, retraining, drifting, streaming, serving, filling, mending, launching,
-    sizing,
+    local, usecases, learning, models, profiling, retraining, drifting, streaming, publishing, serving, filling,
+    mending, launching, sizing,
 ):  # fmt: skip
     app.add_typer(part.app)
 

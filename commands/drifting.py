@@ -9,8 +9,8 @@ import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
 from commands.output import show_json, table
+from commands.publishing import TIMES
 from commands.retraining import check_url, post
-from commands.streaming import TIMES
 
 app = typer.Typer()
 DAYS = 7

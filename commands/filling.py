@@ -10,9 +10,9 @@ import typer
 
 from commands.frame import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.output import show_json, staged, table, tell_bad_rows
+from commands.publishing import TIMES, microseconds
 from commands.streaming import (
     REDIS,
-    TIMES,
     AllowEviction,
     Prefix,
     RedisCaFile,
@@ -20,7 +20,6 @@ from commands.streaming import (
     RedisCluster,
     RedisKeyFile,
     RedisReplicas,
-    microseconds,
 )
 
 app = typer.Typer()

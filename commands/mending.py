@@ -12,6 +12,7 @@ import typer
 from commands.filling import Dated, RedisUrl, now_us
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
 from commands.output import show_json, staged
+from commands.publishing import microseconds
 from commands.streaming import (
     Prefix,
     RedisCaFile,
@@ -19,7 +20,6 @@ from commands.streaming import (
     RedisCluster,
     RedisKeyFile,
     echo_each,
-    microseconds,
 )
 
 app = typer.Typer()
