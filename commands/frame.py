@@ -26,7 +26,11 @@ EXITS = (
         ("BadFile", "UnknownVersion", "UnknownBundle", "BadSettings", "OtherHistory"),
     ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
-    Exit(4, "the bundle is damaged, or is not for this use case", ("BundleMismatch", "ParityError")),
+    Exit(
+        4,
+        "the bundle, or a record in Redis, is damaged or is not for this use case",
+        ("BundleMismatch", "ParityError", "BadRecord"),
+    ),
     Exit(
         5,
         "Redis, Pub/Sub, BigQuery, the bundles' storage or the registry cannot be reached",

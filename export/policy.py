@@ -29,6 +29,9 @@ from export.levels import (
 )
 from export.terms import HOUR_US, Terms, terms
 
+OUTCOME_BITS = np.uint8(
+    0b111_1111
+)  # of an outcome: level before, level after, change; the eighth is the kernel's own
 NO_OVERRIDE = 255  # in the column of override levels: this event is no override
 
 # plain integers: compiled code then holds them as constants

@@ -4,6 +4,7 @@ Compiled code works on the bytes (kernel/codec.py); `loads` and `dumps` are for 
 microseconds since 1970 UTC.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from features.kernel.tables import Memory, memory, tables
 from features.kernel.tracks import bucket_at, ever_at, figures_at, length_at, sketch_at
 from features.plan import EntityPlan
 
-__all__ = ["DISTINCT_ESTIMATE", "STATUS", "BadRecord", "Record", "dumps", "loads", "seq_of"]
+__all__ = ["DISTINCT_ESTIMATE", "STATUS", "BadRecord", "Record", "dumps", "loads", "seq_of", "unreadable"]
 Plan = NDArray[np.int64]  # as kernel/tables.py makes it
 
 
@@ -97,12 +98,32 @@ def seq_of(blob: bytes) -> int:
 def loads(plan: EntityPlan, blob: bytes) -> Record:
     """Unpack a record of this plan. Raises BadRecord."""
     p = tables(plan)
+    m = memory(p)
+    _unpack(p, m, blob)
+    return _describe(p, m)
+
+
+def unreadable(plan: EntityPlan, blobs: Sequence[bytes | None]) -> dict[int, str]:
+    """Why each of some values is no record of this plan, by its place. None is no value, which is well."""
+    p, found = tables(plan), {}
+    m = memory(p)
+    for place, blob in enumerate(blobs):
+        try:
+            if blob is not None:
+                _unpack(p, m, blob)
+        except BadRecord as error:
+            found[place] = str(error)
+    return found
+
+
+def _unpack(p: Plan, m: Memory, blob: bytes) -> None:
+    """Raises BadRecord."""
     if not blob:
         raise BadRecord("not a record: 0 bytes")
-    m, read = memory(p), np.frombuffer(blob, np.uint8)
+    read = np.frombuffer(blob, np.uint8)
     check(p, read, np.array([0, len(blob)]))
-    codec.unpack(p, *m, read, 0)
-    return _describe(p, m)
+    if not codec.unpack(p, *m, read, 0):
+        raise BadRecord(codec.UNSOUND)
 
 
 def dumps(plan: EntityPlan, record: Record) -> bytes:

@@ -23,10 +23,12 @@ from export.reasons import medians
 from features.events import Batch
 from features.events import batch as make_batch
 from features.kernel import Advanced, Disposition
+from features.record import BadRecord
 from features.together import advance_all
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline import records
+from pipeline.records import Unreadable
 from pipeline.shadow import Challenger, Shadow, policy_of, scorer_of
 from pipeline.store import RecordStore
 
@@ -68,7 +70,8 @@ class Engine:
 class Assessments:
     """What is said about the n events of a batch, in their order.
 
-    Rows with disposition TOO_LATE are rejects: they were counted nowhere. A row of `vectors` is NaN where the
+    Rows with disposition TOO_LATE are rejects: they were counted nowhere. So are those of `unreadable`, an entity of
+    which has a record that cannot be read; their disposition is ABSENT. A row of `vectors` is NaN where the
     event is not scored or is refused, and for a duplicate whose vector cannot be made again (not `exact`).
     """
 
@@ -85,7 +88,15 @@ class Assessments:
     model_version: str
     fingerprint: str
     seconds: Mapping[str, float]  # spent in each stage
+    unreadable: Mapping[int, Unreadable] = field(
+        default_factory=dict
+    )  # by event: the record that cannot be read
     shadow: Shadow | None = None  # what the challenger says, if there is one
+
+    @property
+    def accepted(self) -> Mask:
+        """[n] The events that were counted, now or before."""
+        return (self.disposition != Disposition.TOO_LATE) & (self.disposition != Disposition.ABSENT)
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ class _Attempt:
     disposition: NDArray[np.uint8]
     exact: Mask
     settled: Mask
+    unreadable: dict[int, Unreadable]
 
     def copy_rows(self, to: NDArray[np.intp], source: Self, rows: NDArray[np.intp]) -> None:
         """What is said about `rows` of another attempt, said about `to` of this one."""
@@ -107,6 +119,8 @@ class _Attempt:
             getattr(self, name)[to] = getattr(source, name)[rows]
         for entity, seqs in self.other_seqs.items():
             seqs[to] = source.other_seqs[entity][rows]
+        again = {int(to[i]): source.unreadable[r] for i, r in enumerate(rows) if r in source.unreadable}
+        self.unreadable.update(again)
 
 
 class _Stopwatch(dict[str, float]):
@@ -119,17 +133,21 @@ class _Stopwatch(dict[str, float]):
         self[stage] = self.get(stage, 0.0) + perf_counter() - began_s
 
 
-def assess(engine: Engine, batch: Batch) -> Assessments:
+def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
     """Apply the events to their records, score and judge them. Returns when all of it is stored.
 
-    Raises StoreUnavailable; then do the whole batch again once the store is back.
+    Events with an entity whose record cannot be read are set aside, and all others go on; if `strict`, BadRecord is
+    raised instead. Raises StoreUnavailable; then do
+    the whole batch again once the store is back.
     """
     watch, conflicts = _Stopwatch(), 0
     whole = _attempt(engine, batch, watch)
+    _refuse(whole.unreadable, strict)
     open_rows = np.flatnonzero(~whole.settled)
     while len(open_rows):  # whoever came first has settled: each time round, somebody gets on
-        conflicts += len(open_rows)
+        conflicts += 0 if whole.unreadable else len(open_rows)
         again = _attempt(engine, _part(batch, open_rows), watch)
+        _refuse(again.unreadable, strict)
         whole.copy_rows(open_rows, again, np.arange(len(open_rows)))
         open_rows = open_rows[~again.settled]
     shadow = _in_shadow(engine, batch, whole, watch)
@@ -143,6 +161,16 @@ def assess(engine: Engine, batch: Batch) -> Assessments:
         seconds=watch,
         shadow=shadow,
     )
+
+
+def _refuse(unreadable: Mapping[int, Unreadable], strict: bool) -> None:
+    """Raises BadRecord, naming the key, for whoever must not go on without any event."""
+    if strict and unreadable:
+        record = next(iter(unreadable.values()))
+        raise BadRecord(
+            f"key {record.key.decode(errors='replace')}: {record}; run `riskstream repair`, or delete the key if it is "
+            "nobody's record; then run this again, and it goes on here"
+        )
 
 
 def _in_shadow(engine: Engine, batch: Batch, whole: _Attempt, watch: _Stopwatch) -> Shadow | None:
@@ -169,8 +197,11 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
     with watch("read"):
         keys = records.keys_of(engine.prefix, batch)
         found = records.read(engine.store, keys)
-    with watch("advance"):
-        advanced = advance_all(batch, found)
+    try:
+        with watch("advance"):
+            advanced = advance_all(batch, found)
+    except BadRecord:
+        return _set_aside(batch, records.unreadable(batch, keys, found))
     with watch("vectors"):
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
     subject = advanced[batch.use_case.subject]
@@ -191,10 +222,44 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
         disposition=subject.disposition,
         exact=records.exact_rows(batch, advanced),
         settled=settled,
+        unreadable={} if settled.all() else records.of_other_type(engine.store, batch, keys, found, ~settled),
     )
     _answer_duplicates(attempt, subject)
+    records.note_unsound(attempt.unreadable, batch, keys, subject)
     _blank(attempt, batch)
+    _drop(attempt)
     return attempt
+
+
+def _set_aside(batch: Batch, unreadable: dict[int, Unreadable]) -> _Attempt:
+    """Nothing is done but that these events are out of the way; the others are to be done again."""
+    n, others = len(batch), (entity for entity in batch.arrivals if entity != batch.use_case.subject)
+    attempt = _Attempt(
+        vectors=np.full((n, len(batch.use_case.features)), np.nan, np.float32),
+        score=np.full(n, np.nan, np.float32),
+        outcome=np.zeros(n, np.uint8),
+        seq=np.zeros(n, np.int64),
+        other_seqs={entity: np.zeros(n, np.int64) for entity in others},
+        disposition=np.zeros(n, np.uint8),
+        exact=np.zeros(n, np.bool_),
+        settled=np.zeros(n, np.bool_),
+        unreadable=unreadable,
+    )
+    _drop(attempt)
+    return attempt
+
+
+def _drop(attempt: _Attempt) -> None:
+    """Nothing is said about events whose records cannot be read, and nothing more is done about them."""
+    rows = list(attempt.unreadable)
+    if not rows:
+        return
+    attempt.vectors[rows] = attempt.score[rows] = np.nan
+    attempt.outcome[rows] = attempt.seq[rows] = 0
+    attempt.disposition[rows] = Disposition.ABSENT
+    attempt.exact[rows], attempt.settled[rows] = False, True
+    for seqs in attempt.other_seqs.values():
+        seqs[rows] = 0
 
 
 def _score(scorer: Scorer, found: NDArray[np.float32], wanted: Mask) -> NDArray[np.float32]:

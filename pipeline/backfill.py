@@ -74,7 +74,7 @@ def backfill(
 
     After each batch its place is noted in the store. Whoever is killed begins there again with the same history;
     a batch that was under way is then done twice and its events are duplicates. Another history begins at its
-    start. Raises StoreUnavailable: run it again once the store is back.
+    start. Raises StoreUnavailable: run it again once the store is back; BadRecord: repair the record first.
     """
     fingerprint, began_s, conflicts = engine.use_case.fingerprint, time.monotonic(), 0
     noted = warmth.checkpoint(fingerprint)
@@ -110,7 +110,7 @@ def assessed(engine: Engine, history: History, size: int = BATCH, done: int = 0)
     with ThreadPoolExecutor(1, "assess") as thread:
         waiting = next(batches, None)
         while waiting is not None:
-            under_way = thread.submit(assess, engine, waiting)
+            under_way = thread.submit(assess, engine, waiting, strict=True)
             waiting = next(batches, None)
             yield under_way.result()  # before the next is begun: the engine's breaker is that after this one
 

@@ -13,7 +13,8 @@ STEM = "assess-"  # what names in Beam begin with
 IN_TIME_S = 5  # from publishing to assessed: the objective is about those that take longer
 PROMPT_S = 0.1  # of an answer of the REST service: the objective is about those that take longer
 
-REASONS = ("undecodable", "invalid", "unknown_type", "from_future", "too_late")
+OF_EVENTS = ("too_late", "bad_record")  # the message is an event, which its records do not take
+REASONS = ("undecodable", "invalid", "unknown_type", "from_future", *OF_EVENTS)
 STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
 PARTS = ("redis", "pubsub", "bigquery")
 CLOSINGS = ("crowded", "unread")

@@ -24,6 +24,7 @@ from pipeline.basis import NOTHING, Basis
 from pipeline.bigquery import query_client
 from pipeline.comparison import Check, Comparison, check, check_rows, named, same
 from pipeline.log import Log, read_dead_letters, read_log
+from pipeline.metrics import OF_EVENTS
 from pipeline.retrace import Engines
 from pipeline.store import MemoryStore, RecordStore
 from pipeline.tables import ASSESSMENTS, DEAD_LETTERS, Table
@@ -139,7 +140,7 @@ def _published(sent: Sent | None, log: Log, letters: Sequence[Mapping[str, str]]
         f"message {message}: {reason}, "
         + ("but it is an event" if message in usable else "but it was never published")
         for message, reason in dead.items()
-        if (message in usable and reason != "too_late")
+        if (message in usable and reason not in OF_EVENTS)
         or (message not in usable and message not in sent.unusable)
     )
     yield check("every dead letter was published and deserves its reason", len(dead), wrongly)

@@ -5,16 +5,21 @@ a subject knows, the other entities have counted; a crash in between is made goo
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.levels import Change, Level
+from export.policy import OUTCOME_BITS, change, level_after, level_before
 from features.events import Batch
 from features.kernel import Advanced, Disposition
+from features.record import unreadable as reasons
 from features.together import ADDED
 from pipeline.store import RecordStore, expiries_ms, record_keys
 
 Mask = NDArray[np.bool_]
+OTHER_TYPE = "not a record: a value of another type"
 Keys = Mapping[str, list[bytes]]  # by entity
 
 
@@ -28,6 +33,68 @@ def read(store: RecordStore, keys: Keys) -> dict[str, list[bytes | None]]:
     """The records of all entities, in one round trip."""
     blobs = iter(store.read([key for some in keys.values() for key in some]))
     return {entity: [next(blobs) for _ in some] for entity, some in keys.items()}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What lies under an entity's key and is no record of this use case."""
+
+    entity: str
+    id: str
+    key: bytes
+    why: str
+
+    def __str__(self) -> str:
+        return f"the record of {self.entity} {self.id} cannot be read: {self.why}"
+
+
+def unreadable(batch: Batch, keys: Keys, found: Mapping[str, list[bytes | None]]) -> dict[int, Unreadable]:
+    """Which events of the batch have an entity whose record cannot be unpacked."""
+    return _events_of(batch, keys, {e: reasons(batch.use_case.plans[e], blobs) for e, blobs in found.items()})
+
+
+def of_other_type(
+    store: RecordStore, batch: Batch, keys: Keys, found: Mapping[str, list[bytes | None]], rows: Mask
+) -> dict[int, Unreadable]:
+    """Which of the events `rows` [n] have an entity under whose key lies a value of another type."""
+    absent = [
+        (entity, r)
+        for entity, arrivals in batch.arrivals.items()
+        for r in np.unique(arrivals.record[rows]).tolist()
+        if r >= 0 and found[entity][r] is None
+    ]
+    whys: dict[str, dict[int, str]] = {entity: {} for entity in found}
+    answers = store.holds_other([keys[entity][r] for entity, r in absent]) if absent else []
+    for (entity, r), is_other in zip(absent, answers, strict=True):
+        if is_other:
+            whys[entity][r] = OTHER_TYPE
+    return _events_of(batch, keys, whys)
+
+
+def note_unsound(unreadable: dict[int, Unreadable], batch: Batch, keys: Keys, subject: Advanced) -> None:
+    """Adds the duplicates whose stored outcome or score cannot be: their record is damaged."""
+    known = np.flatnonzero((subject.disposition == Disposition.DUPLICATE) & (subject.original < 0))
+    score, outcome = subject.seen_score[known], subject.seen_outcome[known] & OUTCOME_BITS
+    is_sound = np.isnan(score) | ((score >= 0) & (score <= 1))
+    is_sound &= (level_before(outcome) < len(Level)) & (level_after(outcome) < len(Level))
+    is_sound &= change(outcome) < len(Change)
+    arrivals, name = batch.arrivals[batch.use_case.subject], batch.use_case.subject
+    for row in known[~is_sound].tolist():
+        r = int(arrivals.record[row])
+        unreadable[row] = Unreadable(
+            name, arrivals.ids[r], keys[name][r], "damaged record: an outcome that cannot be"
+        )
+
+
+def _events_of(batch: Batch, keys: Keys, whys: Mapping[str, Mapping[int, str]]) -> dict[int, Unreadable]:
+    """The events of some records (by entity and place), each with the first of them."""
+    events: dict[int, Unreadable] = {}
+    for entity, why in whys.items():
+        arrivals = batch.arrivals[entity]
+        for row in np.flatnonzero(np.isin(arrivals.record, list(why))).tolist():
+            r = int(arrivals.record[row])
+            events.setdefault(row, Unreadable(entity, arrivals.ids[r], keys[entity][r], why[r]))
+    return events
 
 
 def commit(store: RecordStore, batch: Batch, keys: Keys, advanced: Mapping[str, Advanced]) -> Mask:

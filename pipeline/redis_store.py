@@ -7,7 +7,6 @@ redis-py's client, which knows how.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha1
 from threading import Lock
 from typing import Any
 
@@ -22,6 +21,7 @@ from pipeline.exchange import AGAIN, Command, Rows, Unreplicated, confirm, pick,
 from pipeline.population import GLOB, memory
 from pipeline.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.redis_errors import explained
+from pipeline.redis_scripts import COMMIT, COMMIT_SHA, OTHER_TYPES, SEQS
 from pipeline.redis_servers import Server, introduced, servers
 from pipeline.store import Expiry, StoreUnavailable
 
@@ -30,30 +30,6 @@ logger = logging.getLogger(__name__)
 SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
-
-# KEYS: the records. ARGV: when each expires (ms, EXPIRY_DIGITS characters; empty: none does), all expected seqs
-# (8 bytes each), then the new records. SET takes away the expiry that a key had.
-# Seqs are compared as bytes: a Lua number is a double and would be wrong above 2^53.
-COMMIT = """
-local answer, none = {}, string.rep('\\0', 8)
-for i, key in ipairs(KEYS) do
-  local seq = redis.call('GETRANGE', key, '12', '19')
-  if seq == '' then seq = none end
-  if seq == string.sub(ARGV[2], 8 * i - 7, 8 * i) then
-    local expiry = tonumber(string.sub(ARGV[1], 16 * i - 15, 16 * i)) or 0
-    if expiry > 0 then
-      redis.call('PSETEX', key, expiry, ARGV[i + 2])
-    else
-      redis.call('SET', key, ARGV[i + 2])
-    end
-    answer[i] = '1'
-  else
-    answer[i] = '0'
-  end
-end
-return table.concat(answer)
-"""
-COMMIT_SHA = sha1(COMMIT.encode(), usedforsecurity=False).hexdigest()
 
 EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
@@ -64,15 +40,6 @@ EVICTS = (
     "with --allow-eviction"
 )
 UNSAID = "Redis at %s does not say its maxmemory-policy; make sure that it is noeviction"
-
-SEQS = """
-local answer = {}
-for i, key in ipairs(KEYS) do
-  local seq = redis.pcall('GETRANGE', key, '12', '19')
-  answer[i] = type(seq) == 'string' and seq or string.rep('\\255', 8)
-end
-return answer
-"""  # of records: '' where there is none, the highest where something else lies under the key
 
 
 class RedisStore:
@@ -155,13 +122,22 @@ class RedisStore:
         return [flag == WRITTEN for flag in self.exchange(keys, command, self._replicas)]
 
     def seqs(self, keys: Sequence[bytes]) -> list[int]:
-        """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is of another type."""
+        """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is no record."""
 
         def command(rows: Rows) -> Command:
             named = pick(keys, rows)
             return ["EVAL", SEQS, len(named), *named]
 
         return [int.from_bytes(seq, "little") for seq in self.exchange(keys, command)]
+
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        """Which keys hold a value of another type: MGET answers as if there were none."""
+
+        def command(rows: Rows) -> Command:
+            named = pick(keys, rows)
+            return ["EVAL", OTHER_TYPES, len(named), *named]
+
+        return [bool(answer) for answer in self.exchange(keys, command)]
 
     def call(self, *words: bytes | str | int) -> Any:
         """One command and its answer, for what lies beside the records."""

@@ -1,4 +1,7 @@
-"""What the log says of rejects: ids, reason and trace; nothing of what they hold."""
+"""What the log says of rejects: ids, reason and trace; nothing of what they hold.
+
+The key of a record that cannot be read is told although it names a customer: nobody could mend it otherwise.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ def tell_rejects(rejects: Sequence[Reject]) -> None:
             "event_type": reject.event_type,
             "message_id": reject.message.message_id,
             "reason": reject.reason,
+            "key": reject.key,
             "trace_id": tracing.trace_id(tracing.parent_of(reject.message.attributes)),
         }
         text = ", ".join(f"{name} {value}" for name, value in facts.items() if value)

@@ -25,7 +25,6 @@ from pipeline.retrace import Engines, Other, Retraced, retrace, retrace_other
 from pipeline.store import expiries_ms, record_keys
 
 GROUP = 1_000  # records read in one round trip
-OTHER_TYPE = 2**64 - 1  # what RedisStore.seqs says of a key that holds no text
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,8 @@ class Repair:
         """The values under these keys; empty for one of another type, which is no record."""
         stored = self.store.read(keys)
         absent = [i for i, found in enumerate(stored) if found is None]
-        for i, seq in zip(absent, self.store.seqs([keys[i] for i in absent]), strict=True):
-            if seq == OTHER_TYPE:
+        for i, is_other in zip(absent, self.store.holds_other([keys[i] for i in absent]), strict=True):
+            if is_other:
                 stored[i] = b""
         return stored
 

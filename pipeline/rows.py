@@ -30,7 +30,6 @@ LEVELS = pa.array([level.name for level in Level])
 LEVELS_OR_NONE, NO_LEVEL = pa.array([*LEVELS, None], pa.string()), np.uint8(len(LEVELS))
 CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
-OUTCOME_BITS = np.uint8(0b111_1111)  # the eighth is the kernel's own
 # By outcome: level before, level after, change.
 WORDS = [
     (Level(before % 3).name, Level(after % 3).name, Change(change % len(Change)).name)
@@ -67,16 +66,17 @@ class Reject:
     """A message that cannot be used, and what is known about its event."""
 
     message: Message
-    reason: str  # undecodable, invalid, unknown_type, from_future, too_late
+    reason: str  # one of metrics.REASONS
     detail: str
     event_type: str | None = None
     event_id: str | None = None
     event_time_us: int | None = None
+    key: str = ""  # of the record that cannot be read, for the log
 
 
 def accepted(said: Assessments) -> Indices:
     """The events that were counted, now or before."""
-    return np.flatnonzero(said.disposition != Disposition.TOO_LATE)
+    return np.flatnonzero(said.accepted)
 
 
 def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int) -> pa.RecordBatch:
@@ -204,10 +204,10 @@ def _structs(parts: Sequence[tuple[Indices, pa.Array, pa.Array, pa.Array]]) -> p
 
 def alerts(messages: Sequence[Message], said: Assessments, now_us: int) -> list[Publication]:
     """One for each event that changed its customer's level or recommendation, also when it comes again."""
-    outcome = said.outcome & OUTCOME_BITS
+    outcome = said.outcome & policy.OUTCOME_BITS
     is_change = policy.level_before(outcome) != policy.level_after(outcome)
     is_change |= policy.change(outcome) != Change.NONE
-    rows = np.flatnonzero(is_change & (said.disposition != Disposition.TOO_LATE)).tolist()
+    rows = np.flatnonzero(is_change & said.accepted).tolist()
     if not rows:
         return []
     event_times = _rfc3339(said.batch.time_us[rows])
@@ -281,6 +281,18 @@ def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:
             messages[i], "too_late", why_too_late(batch, i), batch.types[i], batch.event_id[i], int(batch.time_us[i])
         )
         for i in np.flatnonzero(said.disposition == Disposition.TOO_LATE).tolist()
+    ]  # fmt: skip
+
+
+def unreadable(messages: Sequence[Message], said: Assessments) -> list[Reject]:
+    """The events of the batch that have an entity whose record cannot be read."""
+    batch = said.batch
+    return [
+        Reject(
+            messages[i], "bad_record", f"{record}; run `riskstream repair`, then publish this message again",
+            batch.types[i], batch.event_id[i], int(batch.time_us[i]), record.key.decode(errors="replace"),
+        )
+        for i, record in sorted(said.unreadable.items())
     ]  # fmt: skip
 
 

@@ -92,7 +92,9 @@ def _reject(message: Message, event_type: str, error: BadEvent) -> Reject:
 
 def rejected(decoded: Decoded, said: Assessments | None) -> list[Reject]:
     """All messages of a batch that cannot be used."""
-    return decoded.rejects + (rows.too_late(decoded.messages, said) if said else [])
+    if said is None:
+        return decoded.rejects
+    return decoded.rejects + rows.too_late(decoded.messages, said) + rows.unreadable(decoded.messages, said)
 
 
 def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:

@@ -44,6 +44,9 @@ class RecordStore(Protocol):
         and do the work again: events whose record had been written answer as duplicates.
         """
 
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        """Which keys hold a value of another type, which `read` takes for no record. Raises StoreUnavailable."""
+
 
 @dataclass(frozen=True)
 class MemoryStore:
@@ -62,6 +65,9 @@ class MemoryStore:
         rows = list(zip(keys, before, blobs, strict=True))
         with self.lock:
             return [self._write(*row) for row in rows]
+
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        return [False] * len(keys)
 
     def _write(self, key: bytes, before: int, blob: bytes) -> bool:
         found = self.records.get(key)
@@ -84,7 +90,13 @@ class DryStore:
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
     ) -> list[bool]:
-        return [True] * len(keys)
+        """A record that cannot be written as it is of another type counts as lost."""
+        new = [i for i, seq in enumerate(before) if seq == 0]
+        lost = dict(zip(new, self.below.holds_other([keys[i] for i in new]) if new else [], strict=True))
+        return [not lost.get(i, False) for i in range(len(keys))]
+
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        return self.below.holds_other(keys)
 
 
 def seq_bytes(seq: int) -> bytes:

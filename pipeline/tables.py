@@ -13,6 +13,8 @@ from google.api_core.exceptions import Conflict, NotFound, ServerError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from pipeline.metrics import REASONS
+
 TIME = pa.timestamp("us", tz="UTC")
 BIGQUERY_TYPES = {
     pa.string(): "STRING",
@@ -132,7 +134,7 @@ DEAD_LETTERS = Table(
     pa.schema(
         [
             required("use_case", pa.string(), "name of the use case"),
-            required("reason", pa.string(), "undecodable, invalid, unknown_type, from_future, too_late"),
+            required("reason", pa.string(), ", ".join(REASONS)),
             required("detail", pa.string(), "what was found and what was expected"),
             optional("event_type", pa.string(), "event type of the use case, as far as known"),
             optional("event_id", pa.string(), "the event's id values, as far as known"),

@@ -50,7 +50,7 @@ COUNTS, KEEPS_NOTHING = (
     "Says what would be said, and keeps nothing.",
 )
 Found = TypeVar("Found")
-Answering = Callable[[own.Request], Awaitable[Assessment | BadEvent]]
+Answering = Callable[[own.Request], Awaitable[own.Answer]]
 
 
 def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
@@ -64,12 +64,12 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
         for each in (publishing, assessing, service, *([gate] if gate else ())):
             each.close()
 
-    async def assessed(request: own.Request) -> Assessment | BadEvent:
+    async def assessed(request: own.Request) -> own.Answer:
         """Published first: what Pub/Sub has is not lost, whatever happens then."""
         await publishing.do(request)
         return await assessing.do(request)
 
-    async def attempted(request: own.Request) -> Assessment | BadEvent:
+    async def attempted(request: own.Request) -> own.Answer:
         return await asyncio.to_thread(service.attempt, request)
 
     asked, guard = APIRouter(prefix="/v1", responses=PROBLEMS), Guard(service, gate)  # type: ignore[arg-type]
@@ -178,10 +178,10 @@ def demand_time(text: str) -> None:
         raise BadEvent("invalid", f"event_time: {text[:80]!r} is not a time in RFC 3339: {error}") from None
 
 
-async def result(answer: Awaitable[Assessment | BadEvent]) -> Assessment:
-    """The answer, in time. Raises BadEvent, TimeoutError."""
+async def result(answer: Awaitable[own.Answer]) -> Assessment:
+    """The answer, in time. Raises BadEvent, BadRecord, TimeoutError."""
     assessment = await in_time(answer)
-    if isinstance(assessment, BadEvent):
+    if isinstance(assessment, Exception):
         raise assessment
     return assessment
 

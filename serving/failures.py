@@ -47,7 +47,11 @@ FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     PubSubRefused: (503, "Pub/Sub refuses the event", f"its topic or permission is missing: {OURS}"),
     TrailFull: (503, "The audit trail is full", f"ask again when BigQuery is back, or {OURS}"),
     TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
-    BadRecord: (500, "The record cannot be read", OURS),
+    BadRecord: (
+        500,
+        "A record cannot be read",
+        f"a sent event is kept until it is repaired; {OURS}",
+    ),
 }
 NOT_NOW = frozenset({"from_future", "too_late"})  # nothing is wrong with the event by itself
 HEADERS = {

@@ -3,6 +3,7 @@
 All methods may be called from any thread, but `assess` from one at a time: it is where records are written.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from features.decoding import known_codec
 from features.events import BadEvent, Event, decode, event_id, event_time_us
 from features.events import batch as make_batch
 from features.kernel import Disposition
+from features.record import BadRecord
+from features.record import unreadable as of_blobs
 from features.times import rfc3339
 from pipeline import rows
 from pipeline.assess import Assessments, Engine, assess
@@ -20,6 +23,7 @@ from pipeline.metrics import BREAKER, STAGE, key
 from pipeline.model import Model
 from pipeline.progress import progress, tally
 from pipeline.pubsub import Publication, Publisher
+from pipeline.records import OTHER_TYPE, Unreadable
 from pipeline.store import DryStore, MemoryStore, record_keys
 from pipeline.tallies import of_looks, of_new
 from pipeline.topics import topic_path
@@ -28,6 +32,9 @@ from serving.answers import Assessment, ModelInUse
 from serving.settings import ANONYMOUS, Settings
 from serving.standing import Standing, standing
 from serving.trail import Trail
+
+logger = logging.getLogger(__name__)
+Answer = Assessment | BadEvent | BadRecord
 
 
 @dataclass(frozen=True)
@@ -108,12 +115,12 @@ class Service:
             attributes["traceparent"] = request.traceparent
         return Publication(request.body, attributes)
 
-    def assess(self, requests: Sequence[Request]) -> Sequence[Assessment | BadEvent]:
-        """What is said about each, once it is stored; too late is a BadEvent. Raises StoreUnavailable."""
+    def assess(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """What is said about each, once it is stored. Raises StoreUnavailable."""
         by_engine: dict[int, list[int]] = {}
         for i, each in enumerate(requests):
             by_engine.setdefault(id(each.engine), []).append(i)
-        found: dict[int, Assessment | BadEvent] = {}
+        found: dict[int, Answer] = {}
         for places in by_engine.values():  # two only while a model takes over
             some = [requests[i] for i in places]
             said = _assessed(some[0].engine, some)
@@ -121,7 +128,7 @@ class Service:
             found.update(zip(places, _told(said, some), strict=True))
         return [found[i] for i in range(len(requests))]
 
-    def attempt(self, request: Request) -> Assessment | BadEvent:
+    def attempt(self, request: Request) -> Answer:
         """What would be said, and nothing is kept of it. Raises StoreUnavailable."""
         engine = replace(request.engine, store=DryStore(self.store))
         (told,) = _told(_assessed(engine, [request]), [request])
@@ -130,16 +137,25 @@ class Service:
     def standing(self, customer: str) -> Standing | None:
         """None: nothing is known of the customer. Raises StoreUnavailable, BadRecord."""
         blob = self._record(customer)
-        return standing(self.use_case, customer.strip(), blob) if blob else None
+        return None if blob is None else standing(self.use_case, customer.strip(), blob)
 
     def is_known(self, customer: str) -> bool:
-        """Whether there is a record of the customer. Raises StoreUnavailable."""
-        return self._record(customer) is not None
+        """Whether there is a record of the customer, be it one that cannot be read. Raises StoreUnavailable."""
+        try:
+            return self._record(customer) is not None
+        except BadRecord:
+            return True
 
     def _record(self, customer: str) -> bytes | None:
+        """Raises StoreUnavailable, BadRecord."""
         own, customer = self.use_case, customer.strip()  # as in events
         keys = record_keys(self.settings.prefix, own.name, own.fingerprint, own.subject, [customer])
         (blob,) = self.store.read(keys)
+        why = of_blobs(own.plans[own.subject], [blob]).get(0, "")
+        if blob is None and self.store.holds_other(keys)[0]:
+            why = OTHER_TYPE
+        if why:
+            raise unreadable(Unreadable(own.subject, customer, keys[0], why))
         return blob
 
     def model_in_use(self) -> ModelInUse:
@@ -173,10 +189,19 @@ def _assessed(engine: Engine, requests: Sequence[Request]) -> Assessments:
     return assess(engine, make_batch(engine.use_case, events, [each.came_us for each in requests]))
 
 
-def _told(said: Assessments, requests: Sequence[Request]) -> list[Assessment | BadEvent]:
-    return [
-        BadEvent("too_late", rows.why_too_late(said.batch, i))
-        if said.disposition[i] == Disposition.TOO_LATE
-        else answers.assessment(said, i, each.engine, each.reasons, each.features)
-        for i, each in enumerate(requests)
-    ]
+def _told(said: Assessments, requests: Sequence[Request]) -> list[Answer]:
+    return [_answer(said, i, each) for i, each in enumerate(requests)]
+
+
+def _answer(said: Assessments, i: int, request: Request) -> Answer:
+    if i in said.unreadable:
+        return unreadable(said.unreadable[i])
+    if said.disposition[i] == Disposition.TOO_LATE:
+        return BadEvent("too_late", rows.why_too_late(said.batch, i))
+    return answers.assessment(said, i, request.engine, request.reasons, request.features)
+
+
+def unreadable(record: Unreadable) -> BadRecord:
+    """What the caller is told of a record that cannot be read. Its key is logged: nobody could mend it otherwise."""
+    logger.error("key %s: %s; run `riskstream repair`", record.key.decode(errors="replace"), record)
+    return BadRecord(str(record))

@@ -31,6 +31,7 @@ BELOW = {  # what a room may import, beside itself
                 "outcomes",
                 "progress",
                 "pubsub",
+                "records",
                 "rows",
                 "store",
                 "tables",

@@ -115,6 +115,8 @@ ALERTS = (
           lambda q: f"{q.latest(WAITING, by_label=True)} > 0"),
     Alert("Rejects", Severity.TICKET, "More than 1 % of the messages are dead letters.", 15,
           lambda q: f"{q.rate(REJECTS, '15m')} / {q.rate(EVENTS, '15m')} > 0.01"),
+    Alert("BadRecords", Severity.PAGE, "A record in Redis cannot be read; its events become dead letters.", 0,
+          lambda q: f"{q.rate(REJECTS, '10m', value='bad_record')} > 0"),
     Alert("Duplicates", Severity.TICKET, "More than 10 % of the events come again.", 30,
           lambda q: f"{q.rate(DUPLICATES, '30m')} / {q.rate(EVENTS, '30m')} > 0.1"),
     Alert("Conflicts", Severity.TICKET, "More than 10 % of the events are done twice, as workers meet in records.", 30,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel.codec import HEADER_BYTES, STATUS, BadRecord, check
+from features.kernel.codec import HEADER_BYTES, STATUS, UNSOUND, BadRecord, check
 from features.kernel.fold import advance_all, capacity
 from features.kernel.ring import INEXACT
 from features.kernel.tables import STATUS_BYTES, memory, tables
@@ -181,7 +181,11 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
         np.zeros(len(records), np.int64),
     )
     columns = _columns(arrivals, order)
-    advance_all(p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, places, known)
+    bad = advance_all(
+        p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, places, known
+    )
+    if bad >= 0:
+        raise BadRecord(UNSOUND)
     return Advanced(
         raw,
         *_in_order_of_arrival(said, order, len(arrivals)),

@@ -43,6 +43,7 @@ from features.kernel.tables import (
     LENGTH,
     LOST,
     RING_KEEP,
+    RING_LANES,
     RING_LIMIT,
     RING_SEQ,
     RING_TIME,
@@ -67,6 +68,9 @@ LAYOUT_VERSION = 1
 MAGIC = 0x525352 | LAYOUT_VERSION << 24  # b"RSR", then the layout version
 HEADER_BYTES = 48
 SEQ_AT = 12  # the compare-and-set of the stores reads these 8 bytes
+MOST_EVENTS = 1 << 62  # seqs still fit an int64 when more events come
+FARTHEST_US = 1 << 61  # from 1970: no real time; differences of two such still fit an int64
+LEVELS = 3  # LOW, MEDIUM, HIGH; so many recommendations, too: NONE, OPEN, HELD
 NO_FLOOR = np.iinfo(np.int64).min
 STATUS = np.dtype(
     [
@@ -205,7 +209,10 @@ def clear(p, w):
 
 @compiled
 def unpack(p, w, f, buffer, at):
-    """Read the record that starts at `at`. It has been checked."""
+    """Read the record that starts at `at`, which has been checked. Returns whether its ring is such as is written.
+
+    Compiled code relies on it: times out of order or lanes that there are not would lead it out of its memory.
+    """
     clear(p, w)
     w[SEQ], w[FLOOR] = get_i64(buffer, at + SEQ_AT), get_i64(buffer, at + 20)
     w[EVICTED], w[LENGTH] = get_u32(buffer, at + 28), ring_length(buffer, at)
@@ -218,12 +225,27 @@ def unpack(p, w, f, buffer, at):
         at += STATUS_BYTES
     at = unpack_versions(p, w, f, buffer, at)
     at = unpack_ring(p, w, f, buffer, at, flags, wide_values)
+    is_sound = _is_moment(w[RING_TIME]) and _is_moment(w[RING_TIME + w[LENGTH] - 1]) if w[LENGTH] else True
+    lanes = w[RING_LANES] if w[LENGTH] else np.int64(0)
     for i in range(1, w[LENGTH]):
+        lanes |= w[RING_LANES + i]
         w[TANGLED] |= w[RING_SEQ + i - 1] > w[RING_SEQ + i]
+        is_sound &= w[RING_TIME + i - 1] <= w[RING_TIME + i]
+    is_sound &= p[LANES] > 63 or lanes >> p[LANES] == 0
+    if w[EVICTED]:
+        is_sound &= _is_moment(w[FLOOR]) and (w[LENGTH] == 0 or w[FLOOR] <= w[RING_TIME])
+    if not is_sound:
+        return False
     if w[EVICTED]:
         at = unpack_ever(p, w, f, buffer, at)
         for _ in range(packed):
             at = unpack_tile(p, w, f, buffer, at)
+    return True
+
+
+@compiled
+def _is_moment(time):
+    return -FARTHEST_US <= time <= FARTHEST_US
 
 
 @compiled
@@ -236,9 +258,22 @@ def _first_bad(p, read, read_at):
             return r
         if record[4:12].view(np.uint64)[0] != np.uint64(p[FINGERPRINT]):
             return r
-        if expected_size(p, record) != len(record):
+        if not _is_possible(p, record) or expected_size(p, record) != len(record):
             return r
     return -1
+
+
+@compiled
+def _is_possible(p, record):
+    """Whether seq and status are such as this program writes; what else is damaged gives other figures, no fault."""
+    if not 0 <= get_i64(record, SEQ_AT) < MOST_EVENTS:
+        return False
+    if not p[IS_SUBJECT]:
+        return True
+    if len(record) < HEADER_BYTES + STATUS_BYTES:
+        return False
+    level, recommendation, override = record[HEADER_BYTES : HEADER_BYTES + 3]
+    return level < LEVELS and recommendation < LEVELS and override < LEVELS
 
 
 def _complaint(p: NDArray[np.int64], blob: bytes) -> str:
@@ -251,7 +286,14 @@ def _complaint(p: NDArray[np.int64], blob: bytes) -> str:
         return (
             f"record of fingerprint {fingerprint:016x}, the use case has {expected:016x}; backfill a new one"
         )
+    if not _is_possible(p, np.frombuffer(blob, np.uint8)):
+        return f"damaged record: {len(blob)} bytes, its seq or status cannot be"
     return f"damaged record: {len(blob)} bytes, its header says {expected_size(p, np.frombuffer(blob, np.uint8))}"
+
+
+UNSOUND = (
+    "damaged record: its events have times out of order or out of reach, or are filtered by what there is not"
+)
 
 
 def check(p: NDArray[np.int64], read: NDArray[np.uint8], read_at: NDArray[np.int64]) -> None:

@@ -58,7 +58,7 @@ from features.kernel.tracks import add, gather
 class Disposition(IntEnum):
     """What became of an event in one record."""
 
-    ABSENT = 0  # the event names no such entity
+    ABSENT = 0  # the event names no such entity, or the entity's record cannot be read
     APPLIED = 1
     DUPLICATE = 2  # found in the ring: nothing applied, vector as of itself
     TOO_LATE = 3  # subject: refused, it could be a duplicate of something folded
@@ -183,6 +183,7 @@ def advance_all(
     """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack.
 
     Event j arrived as order[j]: its vector goes to that row of `raw`, which saves a copy of the largest array.
+    Returns -1, or the first record that cannot be unpacked; then nothing that was written is of use.
     """
     starts_at = np.zeros(2, np.int64)
     at = 0
@@ -190,8 +191,8 @@ def advance_all(
         is_new = read_at[r] == read_at[r + 1]
         if is_new:
             clear(p, w)
-        else:
-            unpack(p, w, f, read, read_at[r])
+        elif not unpack(p, w, f, read, read_at[r]):
+            return r
         known.before[r] = w[SEQ]
         if p[IS_SUBJECT]:
             known.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
@@ -207,6 +208,7 @@ def advance_all(
         if p[IS_SUBJECT]:
             _note_places(w, places, starts_at[0], starts_at[1])
     written_at[len(starts) - 1] = at
+    return -1
 
 
 @compiled

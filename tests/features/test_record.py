@@ -23,7 +23,7 @@ VALUES = st.one_of(
     st.integers(-1000, 1000).map(lambda cents: float(np.nextafter(cents / 100, 1))),
     st.sampled_from((0.0, -0.0, float("nan"), 21474836.47, -21474836.48, 2e7, -2e7, 19999999.99)),
 )
-INT64 = st.integers(-(2**62), 2**62)
+FARTHEST_US = 2**61  # records of later times are refused
 
 
 def same(one: Record, other: Record) -> bool:
@@ -52,7 +52,9 @@ def stretched(draw: st.DrawFn) -> tuple[EntityPlan, Record]:
     if read is None:
         return case.plan, Record(0, 0, None, bytes(32 * case.plan.is_subject), False, (), (), (), ())
     many = len(read.ring)
-    times = sorted(draw(st.lists(st.one_of(INT64, st.integers(0, 10**15)), min_size=many, max_size=many)))
+    least = -FARTHEST_US if read.floor_us is None else read.floor_us  # what was folded is older than the ring
+    moments = st.one_of(st.integers(least, FARTHEST_US), st.integers(max(0, least), max(10**15, least)))
+    times = sorted(draw(st.lists(moments, min_size=many, max_size=many)))
     width = draw(st.sampled_from((1, 2**16, 2**31)))
     values = draw(st.lists(VALUES, min_size=1, max_size=20))
     outcomes = draw(st.lists(st.tuples(st.floats(width=32), st.integers(0, 255)), min_size=1, max_size=9))

@@ -217,12 +217,29 @@ def test_a_frozen_server_is_unavailable_in_time_and_its_late_answer_harms_nobody
 def test_answers_of_a_broken_exchange_are_not_taken_for_those_of_the_next(
     redis_server: RedisServer, redis_store: RedisStore
 ) -> None:
+    """A refused command in the middle of many: whoever asks next gets the answers to what was asked."""
     redis_store.commit([b"a"], [0], [record(1)])
-    redis_server.client.rpush(b"list", b"not a record")
-    keys = [b"list"] + [b"a"] * (3 * GROUP)
-    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
-        redis_store.commit(keys, [0] * len(keys), [record(1)] * len(keys))
-    assert redis_store.read([b"a"]) == [record(1)]
+    redis_server.client.acl_setuser("half", enabled=True, nopass=True, commands=["+@all"], keys=["a"])
+    half = RedisStore(redis_server.url.replace("://", "://half:x@"))
+    keys = [b"other"] + [b"a"] * (3 * GROUP)
+    with pytest.raises(StoreUnavailable, match=r"NOPERM|permission"):
+        half.commit(keys, [0] * len(keys), [record(1)] * len(keys))
+    assert half.read([b"a"]) == [record(1)]
+    half.close()
+    redis_server.client.acl_deluser("half")
+
+
+def test_a_value_of_another_type_is_left_alone_and_the_others_of_its_group_are_written(
+    redis_server: RedisServer, redis_store: RedisStore
+) -> None:
+    redis_store.commit([b"a"], [0], [record(1)])
+    redis_server.client.rpush(b"list", b"no record")
+    redis_server.client.set(b"text", b"")
+    assert redis_store.read([b"list", b"a"]) == [None, record(1)]
+    written = redis_store.commit([b"b", b"list", b"a"], [0, 0, 1], [record(1), record(1), record(2)])
+    assert written == [True, False, True]
+    assert redis_store.holds_other([b"list", b"a", b"text", b"nothing"]) == [True, False, False, False]
+    assert redis_store.seqs([b"list", b"nothing"]) == [2**64 - 1, 0]
 
 
 # What the check says
