@@ -37,6 +37,10 @@ class GuardedStore:
             self._guard.latest.note(keys, blobs, written)
         return written
 
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        """Which keys hold a value of another type."""
+        return self._store.holds_other(keys)
+
     def memory(self) -> tuple[int, int]:
         """Bytes used and bytes allowed (0: no limit), over all primaries."""
         return self._guard.memory()

@@ -314,6 +314,9 @@ class Crashing:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.store.read(keys)
 
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        return self.store.holds_other(keys)
+
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
     ) -> list[bool]:
@@ -356,6 +359,9 @@ class Overtaken:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.store.read(keys)
+
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        return self.store.holds_other(keys)
 
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None

@@ -25,8 +25,8 @@ from pipeline.progress import progress
 from pipeline.sinks import Outgoing
 from pipeline.source import Gather, Messages, message_of
 from pipeline.steps import Decoded, decode, encode
-from pipeline.store import MemoryStore, expiries_ms
-from tests.pipeline.market import MARKET, START_US, Sent, history, market
+from pipeline.store import MemoryStore, expiries_ms, record_keys
+from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer
 from tests.pipeline.vital import begun
@@ -227,3 +227,19 @@ def test_unscored_events_have_no_vector(job: Job) -> None:
     (found,) = collected(job, [messages(events)])
     assert all(len(vector) == 0 for vector in found.rows["assessments"]["vector"].to_pylist())
     assert np.isnan(found.rows["assessments"]["score"].to_numpy(zero_copy_only=False)).all()
+
+
+def test_a_record_that_cannot_be_read_makes_dead_letters_and_ends_nothing(
+    job: Job, redis_server: RedisServer
+) -> None:
+    events = history(market(), 200, seed=6)
+    name, fingerprint = market().name, market().fingerprint
+    customer = next(iter(batched(market(), events[:1]).subject))
+    (key,) = record_keys(job.prefix, name, fingerprint, market().subject, [customer])
+    redis_server.client.set(key, b"garbage")
+    before = progress.counts["rejects-bad_record"]
+    (found,) = collected(job, [messages(events)])
+    theirs = batched(market(), events).subject.count(customer)
+    assert found.reasons == {"bad_record": theirs} and len(found.dead_letters) == theirs > 0
+    assert found.rows["assessments"].num_rows == 200 - theirs
+    assert progress.counts["rejects-bad_record"] == before + theirs
