@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from features.decoding import known_codec
+from features.codec import known_codec
 from features.events import BadEvent, Event, decode, event_id, event_time_us
 from features.events import batch as make_batch
 from features.kernel import Disposition
