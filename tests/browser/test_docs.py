@@ -20,7 +20,9 @@ def test_the_page_shows_every_route_and_asks_nobody_else(browser: Any, served: S
     page.goto(f"{served.url}/docs")
     page.wait_for_selector(".opblock")
     assert page.locator(".opblock").count() == 6
-    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {urlsplit(served.url).netloc}
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {
+        urlsplit(served.url).netloc
+    }
     assert complaints == []
     page.locator(".opblock-post", has_text="/v1/scores/payment").first.click()
     page.get_by_role("button", name="Try it out").click()
