@@ -45,7 +45,6 @@ class _Said(NamedTuple):
     original: NDArray[np.int32]
     seen_score: NDArray[np.float32]
     seen_outcome: NDArray[np.uint8]
-    events: NDArray[np.int64]
 
 
 class _Places(NamedTuple):
@@ -90,14 +89,18 @@ def _said(events: int) -> _Said:
         original=np.full(rows, -1, np.int32),
         seen_score=np.full(rows, np.nan, np.float32),
         seen_outcome=np.zeros(rows, np.uint8),
-        events=np.zeros(rows, np.int64),
     )
 
 
-def _in_order_of_arrival(said: _Said, order: NDArray[np.intp], events: int) -> _Said:
-    """`said` when event j of it arrived as order[j] among so many events."""
+def _place(order: NDArray[np.intp], events: int) -> NDArray[np.intp]:
+    """Where each of so many events stands in `order`; one without a record behind all others."""
     place = np.full(events, len(order))
     place[order] = np.arange(len(order))
+    return place
+
+
+def _in_order_of_arrival(said: _Said, order: NDArray[np.intp], place: NDArray[np.intp]) -> _Said:
+    """`said` when event j of it arrived as order[j]."""
     arrived = _Said._make(column.take(place, axis=0) for column in said)
     again = np.flatnonzero(arrived.original >= 0)
     arrived.original[again] = order[arrived.original[again]]
@@ -180,15 +183,19 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
         np.zeros(len(records), np.int64),
         np.zeros(len(records), np.int64),
     )
+    former = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # numbers of lives before
     columns = _columns(arrivals, order)
     bad = advance_all(
-        p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, places, known
+        p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, former, places, known
     )
     if bad >= 0:
         raise BadRecord(UNSOUND)
+    place = _place(order, len(arrivals))
+    arrived = _in_order_of_arrival(said, order, place)
     return Advanced(
         raw,
-        *_in_order_of_arrival(said, order, len(arrivals)),
+        *arrived,
+        events=arrived.seq - former[place] if plan.forget_us else arrived.seq,
         status=known.status.view(STATUS).reshape(-1),
         before=known.before,
         after=known.after,

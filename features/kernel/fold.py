@@ -156,15 +156,15 @@ def _stage(p, w, f, arrivals, j):
 
 
 @inlined
-def _answer(w, f, said, j):
+def _answer(p, w, f, said, former, j):
     said.disposition[j], said.seq[j], said.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
     said.original[j], said.seen_outcome[j], said.seen_score[j] = (
         w[ANSWER_ORIGIN],
         w[ANSWER_OUTCOME],
         f[ANSWER_SCORE],
     )
-    numbers_before = w[SEQ] - w[EVICTED] - w[LENGTH]  # of former lives
-    said.events[j] = w[ANSWER_SEQ] - numbers_before if w[ANSWER_SEQ] else 0
+    if p[FORGET_US] and w[ANSWER_SEQ]:
+        former[j] = w[SEQ] - w[EVICTED] - w[LENGTH]
 
 
 @compiled
@@ -178,7 +178,7 @@ def _note_places(w, places, score_at, outcome_at):
 
 @outermost
 def advance_all(
-    p, w, f, arrivals, starts, read, read_at, written, written_at, order, raw, said, places, known
+    p, w, f, arrivals, starts, read, read_at, written, written_at, order, raw, said, former, places, known
 ):
     """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack.
 
@@ -201,7 +201,7 @@ def advance_all(
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
             _take(p, w, f, raw[order[j]])
-            _answer(w, f, said, j)
+            _answer(p, w, f, said, former, j)
         forget_versions(p, w, f)
         known.after[r], written_at[r] = w[SEQ], at
         at = pack(p, w, f, written, at, starts_at)
