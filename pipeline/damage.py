@@ -40,7 +40,7 @@ class Implied:
     blob: bytes
     exact: bool = True
     numbers: Mapping[int, int] = field(default_factory=dict)
-    written_us: int | None = None  # by the clock, when its latest row was made; None: it has none
+    written_us: int | None = None  # by the clock, when its latest row was made; None: long ago, by a backfill
 
 
 def judge(
@@ -51,9 +51,7 @@ def judge(
         return Finding.EQUAL
     expected = loads(plan, implied.blob)
     if stored is None:
-        has_expired = (
-            expiry_us and implied.written_us is not None and implied.written_us + expiry_us <= now_us
-        )
+        has_expired = expiry_us and (implied.written_us or 0) + expiry_us <= now_us
         return Finding.FORGOTTEN if has_expired else Finding.MISSING
     try:
         found = loads(plan, stored)

@@ -10,6 +10,7 @@ import pytest
 
 from features.document import FrozenDict
 from features.usecase import UseCase, parse
+from pipeline.damage import Finding, Implied, judge
 from pipeline.latest import Latest
 from pipeline.tail import Tail
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
@@ -84,6 +85,15 @@ def test_merchants_expire_and_customers_do_not(tmp_path: Path) -> None:
     assert month_later == {RECORDS: customers}
     at_once = wrong(found_in(emptied))
     assert at_once == {RECORDS: customers, MERCHANTS: merchants} and np.all(merchants > 0)
+
+
+def test_a_repair_takes_what_only_a_backfill_knew_for_expired_if_it_may_be(tmp_path: Path) -> None:
+    """When the backfill wrote it is not in the log."""
+    told = assessed_from(market("1m"), str(tmp_path), history(market("1m"), 30, seed=9))
+    blob = next(blob for key, blob in told.records.items() if b":merchant:" in key)
+    plan = told.use_case.plans["merchant"]
+    assert judge(plan, None, Implied(blob), START_US, expiry_us=33 * DAY_US) is Finding.FORGOTTEN
+    assert judge(plan, None, Implied(blob), START_US, expiry_us=0) is Finding.MISSING
 
 
 @pytest.mark.parametrize(("use_case", "expires"), [(forgetful(), True), (market("1m"), False)])
