@@ -50,7 +50,7 @@ class Metric:
     bounds: tuple[float, ...] = ()  # upper ends of a distribution's buckets in Prometheus
     scale: float = 1
     beam_unit: str = ""
-    in_beam: bool = True  # False: only the REST service tells it
+    in_beam: bool = True  # False: on Google Cloud only the REST service tells it
     cloud: str = ""  # Google's own metric that says the same, as PromQL names it, with its labels
 
     @property
@@ -145,6 +145,7 @@ STORE_WHOLE = _gauge(
     "store-whole",
     "",
     "1 while Redis holds what was written to it; 0: nothing is assessed until it is repaired.",
+    in_beam=False,  # on Google Cloud the REST service tells it: its Redis is the job's
 )
 STORE_DAMAGES = _counter(
     "store-damages", "losses", "Losses of records in Redis that this process was the first to notice."
