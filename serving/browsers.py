@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/json"  # no page of another site can send it unasked
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@]+)(:[0-9]*)?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 READS = frozenset({"GET", "HEAD", "OPTIONS"})  # other sites cannot see their answers
-OWN_SITE = frozenset({"same-origin", "none"})  # a port beside ours is another origin of the same site
+OWN_SITE = frozenset({b"same-origin", b"none"})  # a port beside ours is another origin of the same site
 
 
 def demand_json(request: Request) -> None:
@@ -51,11 +51,10 @@ def fault(
     method: str, headers: Collection[tuple[bytes, bytes]], hosts: frozenset[str]
 ) -> tuple[int, str, str] | None:
     """Status, title and detail of the refusal, if a request is to be refused."""
-    named = {name: value.decode("latin-1").lower() for name, value in headers}
     asked = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
     if hosts and not (asked and all(host_in(each) in hosts for each in asked)):
         return 421, "This is not the host that was asked for", f"expected Host: {' or '.join(sorted(hosts))}"
-    if method not in READS and is_from_elsewhere(named):
+    if method not in READS and is_from_elsewhere(dict(headers)):
         return (
             403,
             "Pages of other sites may not send events",
@@ -70,9 +69,9 @@ def host_in(value: str) -> str:
     return parts[1] if parts else ""
 
 
-def is_from_elsewhere(headers: dict[bytes, str]) -> bool:
+def is_from_elsewhere(headers: dict[bytes, bytes]) -> bool:
     """Whether a browser asks for another site's page. Programs send neither header."""
     site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
     if site is not None:
-        return site not in OWN_SITE
-    return origin is not None and origin.partition("://")[2] != headers.get(b"host")
+        return site.lower() not in OWN_SITE
+    return origin is not None and origin.lower().partition(b"://")[2] != headers.get(b"host", b"").lower()

@@ -25,6 +25,7 @@ from pipeline.topics import Names, create
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
 from tests.pipeline.servers import free_port
+from tests.pipeline.vital import begun
 
 PROJECT = "bench"
 PATH = "/v1/events/transaction"
@@ -52,6 +53,7 @@ def answering(events: int) -> list[Row]:
             use_case, workloads.payments(WARM + events + RATE_PER_S * (SETTLE_S + STEADY_S))
         )
         workloads.train(workloads.sixteen(use_case, workloads.payments(60_000)), f"{root}/bundles")
+        begun(os.environ["REDIS_URL"], use_case)  # as a job does, and none runs here
         with served(f"{root}/bundles") as port:
             gc.collect()
             gc.freeze()
