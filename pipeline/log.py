@@ -70,6 +70,11 @@ class Log:
         return pc.equal(self.table["disposition"], Disposition.DUPLICATE.name.lower()).to_numpy()
 
     @cached_property
+    def repeats(self) -> NDArray[np.bool_]:
+        """Duplicates that came by the topic alone: their row may name a later model than the one that gave the score."""
+        return self.is_duplicate & pc.is_null(self.table["caller"]).to_numpy()
+
+    @cached_property
     def score(self) -> NDArray[np.float64]:
         """NaN: not scored."""
         return self.table["score"].to_numpy()

@@ -104,7 +104,7 @@ def reconcile(
 def first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each event and number the row that the view shows, by customer and number; for each row, its place there."""
     event = raw.codes(*Named._fields)
-    by = np.lexsort((raw.times_us("assessed_at"), ~raw.has_vector, raw.seq, event))
+    by = np.lexsort((raw.times_us("assessed_at"), raw.repeats, ~raw.has_vector, raw.seq, event))
     is_first = (np.diff(event[by], prepend=-1) != 0) | (np.diff(raw.seq[by], prepend=-1) != 0)
     best, group = by[is_first], np.empty(len(raw), np.intp)
     group[by] = np.cumsum(is_first) - 1

@@ -124,7 +124,8 @@ ASSESSMENTS = Table(
     day_of="event_time",
     clustered_by=("customer",),
     unique_by=("use_case", "fingerprint", "customer", "event_type", "event_id", "seq"),
-    first="ARRAY_LENGTH(vector) = 0, assessed_at",
+    # A duplicate that came by the topic alone does not know which model gave the score it repeats.
+    first="ARRAY_LENGTH(vector) = 0, disposition = 'duplicate' AND caller IS NULL, assessed_at",
     of_first_sent="caller",
 )
 

@@ -54,8 +54,9 @@ class Tail:
             query_parameters=[ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
         )
         query, once = text.format(table=table, latest=LATEST), {"retry": None, "timeout": TIMEOUT_S}
+        client = query_client(self.project)
         try:
-            return list(query_client(self.project).query(query, job_config=config, **once).result(**once))
+            return list(client.query(query, job_config=config, job_retry=None, **once).result(job_retry=None, **once))
         except NotFound:
             return []
         except (GoogleAPIError, GoogleAuthError, OSError) as error:

@@ -24,7 +24,7 @@ FAULTS = {
     "topic": (["--alerts-topic", "nowhere"], CANNOT_START, "topics/nowhere: NOT_FOUND"),
     "subscription": (["--subscription", "nowhere"], CANNOT_START, "subscriptions/nowhere: NOT_FOUND"),
     "table": (["--dataset", "nowhere"], CANNOT_START, "nowhere.assessments: run `riskstream tables`"),
-    "bundle": (["--bundle", "nowhere"], CANNOT_START, "/nowhere: found no manifest.json"),
+    "bundle": (["--bundle", "nowhere"], CANNOT_START, "/nowhere: found no offboarding.current"),
     "cold store": ([], CANNOT_START, "Fill them with `riskstream backfill`"),
     "fingerprint": (["--use-case", "other.yaml"], CANNOT_START, "train a new bundle"),
 }

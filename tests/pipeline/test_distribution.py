@@ -61,7 +61,7 @@ def rows(of: Matrix, first: int = 0, newest: datetime = NEWEST, **columns: objec
         "level": ["HIGH" if i % 10 == 0 else "LOW" for i in range(n)], "change": [None] * n,
         "vector": of.astype(float).tolist(), "model": [trained(USE_CASE).manifest.id] * n,
         "fingerprint": [USE_CASE.fingerprint] * n, "body": ["{}"] * n,
-        **dict.fromkeys(("challenger", "challenger_score", "challenger_level", "score_level"), [None] * n),
+        **dict.fromkeys(("challenger", "challenger_score", "challenger_level", "score_level", "caller"), [None] * n),
     } | {name: value if isinstance(value, list) else [value] * n for name, value in columns.items()}  # fmt: skip
     return pa.RecordBatch.from_pydict(said, schema=ASSESSMENTS.rows)
 

@@ -214,7 +214,7 @@ def test_a_plan_tells_all_and_submits_nothing(world: World, run: Run, env: Path)
 
 
 FAULTS = {
-    "bundle": (["--bundle", "gs://bank/nothing"], "no manifest.json"),
+    "bundle": (["--bundle", "gs://bank/nothing"], "found no market.current"),
     "subscription": (["--subscription", "nothing"], "NOT_FOUND"),
     "alerts": (["--alerts-topic", "nothing"], "NOT_FOUND"),
     "dead letters": (["--dead-letters-topic", "nothing"], "NOT_FOUND"),

@@ -273,7 +273,7 @@ def test_a_promoted_model_is_used_without_a_restart(cloud: bigquery.Client, brok
         published(broker, events[70:100])
         until(lambda: left(broker) == 0, "the old model's, with the new one in shadow")
         promote(job.bundle, new.manifest.id)
-        withdraw(job.bundle)
+        withdraw(job.bundle, market().name)
         time.sleep(1.1)
         published(broker, events[100:])
         until(lambda: left(broker) == 0, "the new model's")
@@ -352,7 +352,7 @@ FAULTS = {
         {"dataset": "nothing"},
         "no table local-project.nothing.assessments: run `riskstream tables`",
     ),
-    "bundle": ({"bundle": "/nowhere"}, "/nowhere: found no manifest.json"),
+    "bundle": ({"bundle": "/nowhere"}, "/nowhere: found no market.current"),
     "fingerprint": ({}, "train a new bundle"),
 }
 
