@@ -12,6 +12,7 @@ from google.auth.exceptions import GoogleAuthError
 from export.bundle import BundleMismatch
 from features.usecase import BadUseCase
 from pipeline import tables
+from pipeline.bigquery import SinkRefused, SinkUnavailable
 from pipeline.pubsub import PubSubRefused, PubSubUnavailable
 from pipeline.store import StoreUnavailable
 from pipeline.warmth import ColdStore
@@ -21,6 +22,8 @@ FAULTS = (
     BundleMismatch,
     StoreUnavailable,
     ColdStore,
+    SinkUnavailable,
+    SinkRefused,
     PubSubUnavailable,
     PubSubRefused,
     tables.TableMismatch,

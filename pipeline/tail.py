@@ -56,7 +56,9 @@ class Tail:
         query, once = text.format(table=table, latest=LATEST), {"retry": None, "timeout": TIMEOUT_S}
         client = query_client(self.project)
         try:
-            return list(client.query(query, job_config=config, job_retry=None, **once).result(job_retry=None, **once))
+            client.get_table(table, **once)  # a query calls a missing table a forbidden one
+            job = client.query(query, job_config=config, job_retry=None, **once)
+            return list(job.result(job_retry=None, **once))
         except NotFound:
             return []
         except (GoogleAPIError, GoogleAuthError, OSError) as error:

@@ -171,12 +171,14 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
 
 
 def test_every_metric_of_the_service_on_a_dashboard_is_told(
-    settings: Settings, redis_server: RedisServer
+    settings: Settings, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """By a process started as its user does, which then ends as it is told to."""
     progress.gauges.clear()
-    port = free_port()
-    with process(settings, "--metrics-port", str(port)) as (served, client):
+    port, dataset = free_port(), f"d{time.time_ns()}"
+    tables.create(query_client(BROKER_PROJECT), dataset)
+    trail = ("--dataset", dataset, "--audit-folder", str(tmp_path / "audit"))
+    with process(settings, "--metrics-port", str(port), *trail) as (served, client):
         for i in range(520):
             body = body_of(payment(market(), f"p{i}", START_US + i, "ann", None, 1.0 * i))
             assert client.post("/v1/events/payment", content=body).status_code == 200
