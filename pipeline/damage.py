@@ -40,18 +40,22 @@ class Implied:
     blob: bytes
     exact: bool = True
     numbers: Mapping[int, int] = field(default_factory=dict)
-    written_us: int | None = None  # by the clock, when its latest row was made; None: long ago, by a backfill
+    written_us: int | None = None  # by the clock, when its latest row was made; None: not known
 
 
 def judge(
     plan: EntityPlan, stored: bytes | None, implied: Implied, now_us: int = 0, expiry_us: int = 0
 ) -> Finding:
-    """How a stored record is. It may have expired by itself `expiry_us` after it was last written; 0: never."""
+    """How a stored record is. It may have expired by itself `expiry_us` after it was last written; 0: never.
+
+    Where that time is not known it counts as missing: a record rebuilt in vain is ignored by the kernel.
+    """
     if stored == implied.blob:
         return Finding.EQUAL
     expected = loads(plan, implied.blob)
     if stored is None:
-        has_expired = expiry_us and (implied.written_us or 0) + expiry_us <= now_us
+        written_us = implied.written_us
+        has_expired = expiry_us and written_us is not None and written_us + expiry_us <= now_us
         return Finding.FORGOTTEN if has_expired else Finding.MISSING
     try:
         found = loads(plan, stored)

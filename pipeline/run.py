@@ -50,11 +50,10 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     options = beam_options(beam_args)
     if runner_of(options) == DATAFLOW:
         raise BadSettings("--runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow")
-    check(job)
     if runner_of(options) != LOCAL:
-        return submit(_begun(job), options)
+        return submit(_checked(job), options)
     with claimed(Path(job.state), "job", ANOTHER_FOLDER):
-        job = _begun(job)
+        job = _checked(job)
         if job.workers > 1:
             with stopping_on_signals():
                 return crew.run_all(job, beam_args, run_here)
@@ -62,8 +61,9 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     return 0
 
 
-def _begun(job: Job) -> Job:
-    """The job with whole paths, once the store knows that it begins."""
+def _checked(job: Job) -> Job:
+    """The job with whole paths, once everything that it needs is there."""
+    check(job)
     note_start(job)
     job = job.with_paths()
     logger.info("reads %s until SIGTERM or Ctrl-C; `riskstream status` tells more", job.subscription)

