@@ -59,6 +59,7 @@ def test_two_workers_count_every_event_once(
     assert conflicts > 0, "the test needs workers that meet"
 
 
+@pytest.mark.chaos
 def test_two_workers_go_on_while_a_cluster_changes(
     place: Callable[..., Place], tmp_path: Path, cluster: RedisCluster
 ) -> None:

@@ -52,7 +52,7 @@ OUTAGES = (
 @pytest.mark.parametrize(
     ("messages", "seconds"),
     [
-        pytest.param(4_000, 2.0, id="short"),
+        pytest.param(4_000, 2.0, id="short", marks=[pytest.mark.chaos]),
         pytest.param(30_000, 10.0, id="whole", marks=[pytest.mark.chaos, pytest.mark.timeout(1_800)]),
     ],
 )
