@@ -248,6 +248,7 @@ def test_the_compiled_walk_equals_the_oracle_in_any_split(policy, events, cuts):
         assert (int(own["override_level"]), int(own["override_until_us"])) == (customer.forced or (0, 0))
 
 
+@pytest.mark.slow  # measures time, so only a quiet machine can answer
 def test_ten_million_events_a_second():
     rng = np.random.default_rng(1)
     n, customers = 2_000_000, 5_000
