@@ -30,6 +30,7 @@ from tests.serving.test_serve import words
 
 pytestmark = pytest.mark.usefixtures("bigquery_server")
 PROJECT = "tests"  # of the service's topic, so of its dataset too
+TRACE = "0af7651916cd43dd8448eb211c80319c"  # pragma: allowlist secret
 KIND = {"content-type": "application/json"}
 PAYMENT = body_of(payment(market(), "p1", START_US, "ann", None, 1.0))
 
@@ -74,7 +75,7 @@ def test_every_write_and_every_look_is_in_it_whatever_came_of_it(
     scorer, analyst = (bearer(provider.token(email=name)) for name in access.emails)
     until = rfc3339(time.time_ns() // 1_000 + 86_400_000_000)
     word = {"customer": "ann", "level": "LOW", "author": "bob", "reason": "known", "until": until}
-    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    trace = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     with serving(access=access, dataset=dataset, audit_folder=tmp_path / "audit") as served:
 
         def post(path: str, body: bytes, headers: dict[str, str]) -> int:
@@ -106,7 +107,7 @@ def test_every_write_and_every_look_is_in_it_whatever_came_of_it(
         ("override", 404, analyst_name, "analyst", "x", "override", found[9][6], "bob"),
     ]
     assert done == [row[1] for row in found]
-    assert [row[8] for row in found if row[8]] == ["0af7651916cd43dd8448eb211c80319c"]
+    assert [row[8] for row in found if row[8]] == [TRACE]
     assert {row[0] for row in logged(dataset, "address")} == {"127.0.0.1"}
     assert list((tmp_path / "audit").rglob("*.jsonl")) == [], "nothing waits after a clean end"
 
