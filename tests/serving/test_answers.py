@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from export.policy import level_after
 from features.kernel import Disposition
 from pipeline.assess import Engine
 from pipeline.store import MemoryStore
-from tests.pipeline.market import assess_in, history, market, payment
+from tests.pipeline.market import Sent, assess_in, history, market, payment
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
 from tests.serving.conftest import Served, Serving, body_of
@@ -160,10 +161,23 @@ def test_what_is_not_there_is_a_problem_of_its_own(served: Served, path: str) ->
 def test_a_thousand_at_once_are_what_they_are_one_by_one(served: Served) -> None:
     """Of many customers and one merchant; each event is counted once, and its caller gets its own answer."""
     events = [payment(market(), f"p{i}", NOW_US + i, f"c{i % 50}", "m1", float(i % 90)) for i in range(1_000)]
+    asked_again: set[str] = set()
+
+    def told_in_the_end(sent: Sent) -> dict[str, Any]:
+        """The answer; on a busy machine some callers are told to come back."""
+        answer = served.send(sent)
+        if answer.status_code != 503:
+            assert answer.status_code == 200, answer.text
+            return dict(answer.json())
+        again = served.told(sent)
+        asked_again.add(again["event_id"])
+        return again
+
     with ThreadPoolExecutor(64) as pool:
-        told = list(pool.map(served.told, events))
+        told = list(pool.map(told_in_the_end, events))
     assert [each["event_id"] for each in told] == [f"p{i}" for i in range(1_000)]
-    assert {each["disposition"] for each in told} == {"applied"}
+    assert {each["disposition"] for each in told if each["event_id"] not in asked_again} == {"applied"}
+    assert len(asked_again) < 100
     by_customer = {f"c{k}": sorted(each["seq"] for each in told[k::50]) for k in range(50)}
     assert set(map(tuple, by_customer.values())) == {tuple(range(1, 21))}
 
