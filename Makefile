@@ -12,8 +12,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 WORKERS := 2
-# More than the cores: many tests wait for servers.
-TESTERS := 3
 UV_OF_LOCK = $$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 # The packages of an image, and nothing else, in build/. The Dockerfile has the same lines.
@@ -45,8 +43,8 @@ $(INSTALLED): requirements.lock setup.py
 demo: setup kernel ## the whole system on this machine: stack, model, stream, reconciliation
 	$(BIN)/riskstream demo
 
-test: setup kernel ## all tests but the long ones, in under 5 minutes
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
+test: setup kernel ## all tests but the long ones
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 kernel: setup ## compile the feature kernel ahead of its first use
 	@echo "Compiling the feature kernel, unless it is (takes a minute)"

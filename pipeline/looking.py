@@ -42,8 +42,8 @@ class Pointer:
                 self._use(bundle_id)
                 self._seen = bundle_id
         except StorageUnavailable as error:
-            progress.looks_failed += 1
             self._tell(f"cannot look at {self._place}: {error}")
+            progress.looks_failed += 1
         except (BundleMismatch, BadUseCase) as error:
             if bundle_id is not None:
                 self._refused = (bundle_id, now_s + REFUSED_S)
