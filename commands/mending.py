@@ -170,7 +170,7 @@ def repair(
 def based_on(
     use_case: Any, bundle: str, prefix: str, files: list[str], dated: datetime | None, model: str, marker: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """What the records held before the log began, and what to note of it in a store that has lost its notes."""
+    """Replay the history given; return the records it implies and what to note of it in a store that lost its notes."""
     from pipeline import basis
     from pipeline.files import place
     from pipeline.history import history

@@ -53,7 +53,7 @@ def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_j
 
 
 def faults_of(file: Path) -> Iterator[Any]:
-    """What every room that reads the file has to say of it."""
+    """Collect the faults that every room finds in its own sections of the file."""
     from export.terms import terms
     from features.usecase import BadUseCase, look
 

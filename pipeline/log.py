@@ -71,7 +71,7 @@ class Log:
 
     @cached_property
     def repeats(self) -> NDArray[np.bool_]:
-        """Duplicates that came by the topic alone: their row may name a later model than the score is of."""
+        """Rows of duplicates that came by the topic alone; they may name a later model than the one that scored."""
         return self.is_duplicate & pc.is_null(self.table["caller"]).to_numpy()
 
     @cached_property
