@@ -35,8 +35,9 @@ from training.leaks import suspects
 from training.models.parameters import Parameters
 from training.report.page import Report, report
 from training.report.run import Run
+from training.scores import customer_labels, customer_scores
 from training.splits import Way, of_event, set_apart
-from training.train import Floats, Judged, Trained, peaks, train_on
+from training.train import Floats, Judged, Trained, train_on
 
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
 
@@ -217,8 +218,8 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
     customer = np.unique(judged.customer[both], return_inverse=True)[1]
     weight = judged.weight[both]
     if not of_event(use_case):
-        challenger, champion = peaks(customer, challenger), peaks(customer, champion)
-        label = peaks(customer, label.astype(np.float64)).astype(np.int64)
+        challenger, champion = customer_scores(customer, challenger), customer_scores(customer, champion)
+        label = customer_labels(customer, label)
         customer, weight = np.arange(len(label)), np.ones(len(label))
     return difference(metric, label, challenger, champion, customer, weight, seed)
 

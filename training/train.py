@@ -25,6 +25,7 @@ from training.history import History, Replayed, collect
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
+from training.scores import customer_labels, customer_scores
 from training.splits import DAY_US, Split, Way, of_event, set_apart, split
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
@@ -206,30 +207,21 @@ def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, floa
 
 
 def _thresholds(chosen: Chosen, policy: Terms) -> tuple[dict[str, float], dict[str, Any]]:
-    """By what is labelled: events, or customers with their highest score."""
+    """Thresholds by what is labelled, events or customers, and what each gives."""
     rows = chosen.rows
     if rows.by_event:
         return levels.choose(policy, rows.label, chosen.held_out)
-    return levels.choose(policy, rows.customer_label, peaks(rows.customer, chosen.held_out))
-
-
-def peaks(customer: NDArray[np.intp], score: Floats) -> Floats:
-    """The highest score of each customer [customers]."""
-    found = np.zeros(int(customer.max()) + 1)
-    np.maximum.at(found, customer, score)
-    return found
+    return levels.choose(policy, rows.customer_label, customer_scores(rows.customer, chosen.held_out))
 
 
 def figures(judged: Judged, seed: int) -> dict[str, Any]:
-    """Metrics of assessments, weighted as `judged` says, and of customers' highest scores."""
+    """Metrics of assessments, weighted as `judged` says, and of customers."""
     label, customer = judged.rows.label, judged.customer
-    peak = peaks(customer, judged.score)
-    customer_label = np.zeros(len(peak), np.int64)
-    np.maximum.at(customer_label, customer, label)
-    everyone = np.arange(len(peak))
+    score, customer_label = customer_scores(customer, judged.score), customer_labels(customer, label)
+    everyone = np.arange(len(score))
     return {
         "assessments": measure(label, judged.score, judged.weight, customer, seed),
-        "customers": measure(customer_label, peak, np.ones(len(peak)), everyone, seed),
+        "customers": measure(customer_label, score, np.ones(len(score)), everyone, seed),
     }
 
 

@@ -13,7 +13,8 @@ from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Baseline
 from training.metrics import Ranking, average_precision
-from training.train import Floats, Judged, peaks
+from training.scores import customer_labels, customer_scores
+from training.train import Floats, Judged
 
 QUESTIONS = 3  # depth of the tree: what fits on a card
 LEAST_SHARE = 0.01  # of all customers' weight in a leaf of it
@@ -49,13 +50,12 @@ class _Side:
         self.by_customer = by_customer
 
     def sample(self, score: Floats | None = None) -> Sample:
-        """Events, or customers with their highest score."""
+        """Events, or customers."""
         score = self.score if score is None else score
         if not self.by_customer:
             return Sample(self.label, score, self.weight, self.customer)
-        label = peaks(self.customer, self.label.astype(np.float64)).astype(np.int64)
-        peak = peaks(self.customer, score)
-        return Sample(label, peak, np.ones(len(peak)), np.arange(len(peak)))
+        label, score = customer_labels(self.customer, self.label), customer_scores(self.customer, score)
+        return Sample(label, score, np.ones(len(score)), np.arange(len(score)))
 
     def measured(self, name: str, score: Floats, seed: int) -> Baseline:
         found = intervals(self.sample(score), {}, seed)

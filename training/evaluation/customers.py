@@ -1,4 +1,4 @@
-"""The customers of judged rows: each with its label, its highest score and when, and its last row."""
+"""The customers of judged rows: each with its label, its score, its highest score and when, and its last row."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.fit import BadHistory
-from training.train import Floats, Judged, peaks
+from training.scores import customer_labels, customer_scores, highest
+from training.train import Floats, Judged
 
 CLASSES = "the customers judged are all {}, expected some of each label: judge by more history"
 
@@ -18,24 +19,26 @@ class Customers:
     of_row: NDArray[np.intp]
     weight: Floats  # [n] of rows: one a customer, or one an event where the label is an event's
     label: NDArray[np.int64]  # 1 if any of its rows is positive
-    peak: Floats
+    score: Floats  # by which customers are ranked: see training.scores
+    peak: Floats  # the highest of its events
     last: NDArray[np.intp]  # its latest row
     top: NDArray[np.intp]  # the first of its rows with the highest score
     order: NDArray[np.intp]  # [n] rows by customer, then by time, then as they arrived
 
     def __len__(self) -> int:
-        return len(self.peak)
+        return len(self.label)
 
     @classmethod
     def of(cls, judged: Judged) -> "Customers":
         """Raises BadHistory if all have one label: nothing can be measured then."""
         of_row = judged.customer
         count = np.bincount(of_row)
-        label = peaks(of_row, judged.rows.label.astype(np.float64)).astype(np.int64)
+        label = customer_labels(of_row, judged.rows.label)
         if len(set(label.tolist())) < 2:
             raise BadHistory(CLASSES.format("positive" if label[0] else "negative"))
         order = np.lexsort((judged.rows.times_us, of_row))
         last = order[np.cumsum(count) - 1]
         first = np.cumsum(count) - count
         top = np.lexsort((judged.rows.times_us, -judged.score, of_row))[first]
-        return cls(of_row, judged.weight, label, peaks(of_row, judged.score), last, top, order)
+        score = customer_scores(of_row, judged.score)
+        return cls(of_row, judged.weight, label, score, highest(of_row, judged.score), last, top, order)

@@ -16,7 +16,8 @@ from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US
 from training.evaluation.figures import Daily, Interval
 from training.metrics import REPLICATES
-from training.train import Floats, Judged, peaks
+from training.scores import customer_labels, highest
+from training.train import Floats, Judged
 
 ENOUGH = 4  # times k negatives are kept of a day: no draw of customers with replacement reaches past them
 
@@ -60,7 +61,7 @@ def _days(judged: Judged, customers: Customers, rng: np.random.Generator) -> lis
     """Days with events, in order."""
     day = judged.rows.times_us // DAY_US
     each, row = np.unique(day * len(customers) + customers.of_row, return_inverse=True)
-    score, label = peaks(row, judged.score), peaks(row, judged.rows.label.astype(np.float64))
+    score, label = highest(row, judged.score), customer_labels(row, judged.rows.label)
     day, customer = np.divmod(each, len(customers))
     order = np.lexsort((rng.random(len(each)), -score, day))
     starts = np.flatnonzero(np.diff(day[order], prepend=-1))

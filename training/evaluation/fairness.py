@@ -30,7 +30,7 @@ def rate(count: int, of: int) -> Interval:
 
 def fairness(judged: Judged, customers: Customers) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:
     """By field, groups of at least LEAST_GROUP customers, the largest first; and notes on those left out."""
-    flagged = customers.peak >= judged.thresholds["high"]
+    flagged = customers.score >= judged.thresholds["high"]
     found, notes = [], []
     for field, values in judged.rows.protected.items():
         group = np.where(values == "", UNKNOWN, values)[customers.last]

@@ -18,7 +18,8 @@ from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance, Interval
 from training.fit import Progress
 from training.metrics import Ranking, average_precision
-from training.train import Floats, Judged, peaks
+from training.scores import customer_labels, customer_scores
+from training.train import Floats, Judged
 
 MOST_ROWS = 20_000
 DEALS = 5
@@ -46,7 +47,7 @@ class _Rows:
     label: NDArray[np.int64]
     customer: NDArray[np.intp]
     weight: Floats
-    by_customer: bool  # measure customers' highest scores
+    by_customer: bool  # measure customers, not events
 
     def dealt(self, columns: list[int], order: NDArray[np.intp], score: Floats) -> Floats:
         """Scores [n] with the values of other rows in these columns; `score` [n] is what they are with their own.
@@ -64,8 +65,8 @@ class _Rows:
     def precision(self, score: Floats, draws: Sequence[Floats]) -> list[float]:
         """Average precision in each draw of customers [customers]."""
         if self.by_customer:
-            label = peaks(self.customer, self.label.astype(np.float64)).astype(np.int64)
-            ranking = Ranking.of(label, peaks(self.customer, score))
+            label = customer_labels(self.customer, self.label)
+            ranking = Ranking.of(label, customer_scores(self.customer, score))
             return [average_precision(ranking, times) for times in draws]
         ranking = Ranking.of(self.label, score)
         return [average_precision(ranking, self.weight * times[self.customer]) for times in draws]

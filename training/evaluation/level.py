@@ -25,7 +25,7 @@ def of_events(judged: Judged, customers: Customers) -> Sample:
 
 def of_customers(customers: Customers) -> Sample:
     everyone = np.arange(len(customers))
-    return Sample(customers.label, customers.peak, np.ones(len(customers)), everyone)
+    return Sample(customers.label, customers.score, np.ones(len(customers)), everyone)
 
 
 def level_figures(

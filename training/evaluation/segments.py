@@ -15,7 +15,7 @@ Medians = dict[str, float | None]
 def segments(use_case: UseCase, judged: Judged, customers: Customers) -> tuple[tuple[Segment, ...], Medians]:
     """LOW, MEDIUM, HIGH, and the medians of all customers."""
     thresholds = [judged.thresholds["medium"], judged.thresholds["high"]]
-    level = np.searchsorted(thresholds, customers.peak, side="right")
+    level = np.searchsorted(thresholds, customers.score, side="right")
     vectors = judged.rows.vectors[customers.top]
     found = tuple(
         _segment(name, level == k, customers.label, use_case.table, vectors) for k, name in enumerate(LEVELS)
