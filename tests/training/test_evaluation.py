@@ -115,6 +115,8 @@ def test_the_areas_and_the_brier_score_are_scikit_learns(found):
             (level.roc_auc, metrics.roc_auc_score),
             (level.average_precision, metrics.average_precision_score),
             (level.brier, metrics.brier_score_loss),
+            (level.log_loss, metrics.log_loss),
+            (level.ks, largest_distance),
         ):
             expected = theirs(given[0], given[1], sample_weight=given[2])
             assert value.value == pytest.approx(expected, abs=1e-12)
@@ -130,6 +132,35 @@ def test_the_areas_and_the_brier_score_are_scikit_learns(found):
             negative = sample.weight * (1 - sample.label)
             assert at.false_positive_rate.value == pytest.approx(negative[flagged].sum() / negative.sum())
             assert at.flagged == flagged.sum() and at.threshold == threshold
+            weighted = {"sample_weight": sample.weight}
+            assert at.f2.value == pytest.approx(
+                metrics.fbeta_score(sample.label, flagged, beta=2, **weighted)
+            )
+            assert at.accuracy.value == pytest.approx(
+                metrics.accuracy_score(sample.label, flagged, **weighted)
+            )
+            for each in (at.f2, at.accuracy):
+                assert each.low < each.value < each.high
+            matrix = metrics.confusion_matrix(sample.label, flagged)
+            counted = at.confusion
+            assert [
+                [counted.true_negatives, counted.false_positives],
+                [counted.false_negatives, counted.true_positives],
+            ] == matrix.tolist()
+
+
+def largest_distance(label, score, sample_weight):
+    """Kolmogorov-Smirnov, by scikit-learn's ROC curve."""
+    false, true, _ = metrics.roc_curve(label, score, sample_weight=sample_weight, drop_intermediate=False)
+    return (true - false).max()
+
+
+def test_a_sure_and_wrong_score_has_a_finite_log_loss():
+    label, score = np.array([1, 0, 1, 0]), np.array([0.0, 1.0, 1.0, 0.0])
+    sample = Sample(label, score, np.ones(4), np.arange(4))
+    found = level_figures("customers", sample, THRESHOLDS, None, 1)
+    assert found.log_loss.value == pytest.approx(metrics.log_loss(label, score))
+    assert found.ks.value == 0
 
 
 def test_recall_at_a_false_positive_rate_is_the_best_of_all_thresholds_that_keep_it(found):

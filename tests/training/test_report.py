@@ -13,6 +13,7 @@ from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.figures import (
     Baseline,
     CalibrationBin,
+    Confusion,
     Daily,
     Decile,
     Earliness,
@@ -282,6 +283,23 @@ def test_thresholds_are_told_in_people_and_costs(run):
     text = page(changed)
     assert Reader(text).figures == 9, "the costs too"
     assert "NO THRESHOLD REACHES THIS" in text
+
+
+def test_every_figure_of_a_threshold_stands_on_the_page(run):
+    high = msgspec.structs.replace(
+        at(0.4, 20, 0.8, 0.4), f2=around(0.444), accuracy=around(0.86), confusion=Confusion(16, 4, 24, 156)
+    )
+    found = level("customers", 200)
+    found = msgspec.structs.replace(
+        found, at=found.at | {"high": high}, log_loss=around(0.351), ks=around(0.62)
+    )
+    text = " ".join(Reader(page(msgspec.structs.replace(run, evaluation=evaluation(customers=found)))).texts)
+    assert "HIGH customers 0.4000 80.0% [77.0%, 83.0%] 40.0% [37.0%, 43.0%] 0.600 [0.570, 0.630]" in text
+    assert "0.444 [0.414, 0.474] 0.860 [0.830, 0.890]" in text
+    assert "HIGH customers 20 16 4 24 156" in text
+    assert "flagging nobody would reach 80.0% of customers" in text
+    assert "log loss (lower is better) 0.351 [0.321, 0.381]" in text
+    assert "Kolmogorov-Smirnov (0 is chance, 1 is perfect) 0.620 [0.590, 0.650]" in text
 
 
 def test_of_few_as_many_are_spoken_of_as_whole_numbers_need():

@@ -6,6 +6,7 @@ weighted by what the caller says; what is counted in rows (precision at k) takes
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ TOP_SHARE = 0.01  # of rows, beside TOPS
 POINTS = 200  # of a curve; more cannot be seen
 
 Floats = NDArray[np.float64]
-AT = ("precision", "recall", "f1", "false_positive_rate")
+AT = ("precision", "recall", "f1", "f2", "accuracy", "false_positive_rate")
+LEAST_PROBABILITY = float(np.finfo(np.float64).eps)  # of what is true, whose logarithm would be infinite at 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,17 @@ class Sample:
         """Last places of equal scores, once sorted."""
         return np.flatnonzero(np.append(np.diff(self.score) != 0, True))
 
+    @cached_property
+    def squared_error(self) -> Floats:
+        """[n] of the score as a probability"""
+        return (self.score - self.label) ** 2
+
+    @cached_property
+    def log_loss(self) -> Floats:
+        """[n] minus the logarithm of the probability that the score gives to what is true"""
+        of_truth = np.where(self.label == 1, self.score, 1 - self.score)
+        return -np.log(np.clip(of_truth, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -50,15 +63,16 @@ class Curve:
     false: Floats  # and of negatives
     rows: Floats
     true_rows: Floats
-    error: float  # weighted sum of squared errors
+    squared_error: float  # weighted sum
+    log_loss: float  # weighted sum
 
     @classmethod
     def of(cls, by_score: Sample, ends: NDArray[np.intp], times: Floats) -> "Curve":
         """`times` [n]: how often each row was drawn."""
         label, weighted = by_score.label, by_score.weight * times
         sums = [np.cumsum(each)[ends] for each in (weighted, weighted * label, times, times * label)]
-        error = weighted @ (by_score.score - label) ** 2
-        return cls(sums[1], sums[0] - sums[1], sums[2], sums[3], float(error))
+        errors = (float(weighted @ each) for each in (by_score.squared_error, by_score.log_loss))
+        return cls(sums[1], sums[0] - sums[1], sums[2], sums[3], *errors)
 
 
 def figures(curve: Curve, k_of: Mapping[str, int], flagged_at: Mapping[str, int]) -> dict[str, float]:
@@ -70,7 +84,9 @@ def figures(curve: Curve, k_of: Mapping[str, int], flagged_at: Mapping[str, int]
     found = {
         "roc_auc": area / (positives * negatives),
         "average_precision": np.diff(true, prepend=0) @ precision / positives,
-        "brier": curve.error / (positives + negatives),
+        "brier": curve.squared_error / (positives + negatives),
+        "log_loss": curve.log_loss / (positives + negatives),
+        "ks": np.max(true / positives - false / negatives, initial=0.0),
     }
     for name, rate in RATES.items():
         found[f"recall at {name}"] = np.max(true, where=false <= rate * negatives, initial=0.0) / positives
@@ -94,9 +110,11 @@ def _precision_at(curve: Curve, k: int) -> float:
 def _at(curve: Curve, reached: int) -> dict[str, float]:
     """Figures of flagging the first `reached` distinct scores; precision of nothing flagged is NaN."""
     true, false = (curve.true[reached - 1], curve.false[reached - 1]) if reached else (0.0, 0.0)
+    positives, negatives = curve.true[-1], curve.false[-1]
     precision = true / (true + false) if true + false else np.nan
-    f1 = 2 * true / (true + false + curve.true[-1])
-    return dict(zip(AT, (precision, true / curve.true[-1], f1, false / curve.false[-1]), strict=True))
+    f1, f2 = ((1 + b * b) * true / (true + false + b * b * positives) for b in (1, 2))
+    accuracy = (true + negatives - false) / (positives + negatives)
+    return dict(zip(AT, (precision, true / positives, f1, f2, accuracy, false / negatives), strict=True))
 
 
 def intervals(sample: Sample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:

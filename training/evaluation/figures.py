@@ -29,6 +29,15 @@ class Quantiles(Struct, frozen=True):
     q90: float
 
 
+class Confusion(Struct, frozen=True):
+    """The confusion matrix at one threshold: numbers of customers or of events, each counted as one."""
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+
 class ThresholdFigures(Struct, frozen=True):
     """What happens at one threshold: everything that scores it or more is flagged."""
 
@@ -39,6 +48,9 @@ class ThresholdFigures(Struct, frozen=True):
     f1: Interval
     false_positive_rate: Interval
     rightly: int | None = None  # of those flagged, the positive; None in figures of before this was counted
+    f2: Interval | None = None  # as F1, with recall counting twice as much as precision
+    accuracy: Interval | None = None
+    confusion: Confusion | None = None
 
 
 class CalibrationBin(Struct, frozen=True):
@@ -76,6 +88,8 @@ class LevelFigures(Struct, frozen=True):
     cost: tuple[Point, ...]  # x threshold, y cost a customer or event; empty without costs
     gain: tuple[Decile, ...]
     at: dict[str, ThresholdFigures]  # medium, high
+    log_loss: Interval | None = None  # mean of -ln(probability that the score gives to what is true)
+    ks: Interval | None = None  # the largest difference of recall and false-positive rate at any threshold
 
 
 class Daily(Struct, frozen=True):

@@ -7,12 +7,13 @@ precision at k and the gain take events as they come, because that is how they a
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.evaluation import curves
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import AT, Sample
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Decile, Interval, LevelFigures, ThresholdFigures
+from training.evaluation.figures import Confusion, Decile, Interval, LevelFigures, ThresholdFigures
 from training.metrics import Ranking
 from training.train import Judged
 
@@ -52,6 +53,8 @@ def level_figures(
         cost=curves.cost(ranking, weight, *costs) if costs else (),
         gain=gain(sample),
         at={name: _at(found, sample, name, value) for name, value in thresholds.items()},
+        log_loss=found["log_loss"],
+        ks=found["ks"],
     )
 
 
@@ -60,10 +63,17 @@ def _named(found: Mapping[str, Interval], start: str) -> dict[str, Interval]:
 
 
 def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: float) -> ThresholdFigures:
-    flagged = sample.score >= threshold
+    matrix = confusion(sample.label == 1, sample.score >= threshold)
+    flagged = matrix.true_positives + matrix.false_positives
     figures = {each: found[f"{name} {each}"] for each in AT}
-    rightly = int(sample.label[flagged].sum())
-    return ThresholdFigures(threshold, int(flagged.sum()), **figures, rightly=rightly)
+    return ThresholdFigures(threshold, flagged, **figures, rightly=matrix.true_positives, confusion=matrix)
+
+
+def confusion(is_positive: NDArray[np.bool_], is_flagged: NDArray[np.bool_]) -> Confusion:
+    """Of n customers or events, each counted as one."""
+    counts = np.bincount(2 * is_positive + is_flagged, minlength=4).tolist()
+    true_negatives, false_positives, false_negatives, true_positives = counts
+    return Confusion(true_positives, false_positives, false_negatives, true_negatives)
 
 
 def gain(sample: Sample) -> tuple[Decile, ...]:

@@ -111,7 +111,9 @@ def measures(found: Evaluation) -> Iterator[Measure]:
     yield Measure("ROC AUC", *(each.roc_auc for each in both))
     yield Measure("average precision", *(each.average_precision for each in both))
     yield Measure("Brier score (lower is better)", *(each.brier for each in both))
+    yield Measure("log loss (lower is better)", *(each.log_loss for each in both))
     yield Measure("calibration error (lower is better)", *(each.calibration_error for each in both))
+    yield Measure("Kolmogorov-Smirnov (0 is chance, 1 is perfect)", *(each.ks for each in both))
     for rate in _names(*(each.recall_at_fpr for each in both)):
         name = f"recall where {rate} of the negatives are flagged"
         yield Measure(name, *(each.recall_at_fpr.get(rate) for each in both))
