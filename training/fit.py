@@ -82,14 +82,17 @@ def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[s
 
 def held_out(
     rows: Rows, folds: Iterable[int], candidate: str, values: Mapping[str, Any], seed: int
-) -> Iterator[Floats]:
-    """For each of the folds the margins of its rows by a model fitted without it."""
+) -> Iterator[tuple[Any, Floats]]:
+    """For each of the folds a learner fitted without it, and its margins of the fold's rows."""
     return beside([partial(_without, rows, fold, candidate, values, seed) for fold in folds])
 
 
-def _without(rows: Rows, fold: int, candidate: str, values: Mapping[str, Any], seed: int) -> Floats:
+def _without(
+    rows: Rows, fold: int, candidate: str, values: Mapping[str, Any], seed: int
+) -> tuple[Any, Floats]:
     out = rows.fold == fold
-    return margin(fit(rows, ~out, candidate, values, seed), rows.vectors[out])
+    learner = fit(rows, ~out, candidate, values, seed)
+    return learner, margin(learner, rows.vectors[out])
 
 
 def _numbered(

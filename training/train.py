@@ -45,13 +45,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Rows [n] and their scores by a model that had seen neither them nor, but for the way `time`, their customers."""
+    """Rows [n] and their scores by models that had seen neither them nor, but for the way `time`, their customers.
+
+    `models` (ONNX) gave the scores: `model_of_row` [n] is the place of each row's in it. By folds there is one for
+    each fold, else one.
+    """
 
     rows: History
     score: Floats  # [n] probabilities
     thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
     model: bytes  # ONNX: the one that is judged; by folds it is the final one
     by_event: bool = False  # the label is an event's, so every event counts as one
+    models: tuple[bytes, ...] = ()
+    model_of_row: NDArray[np.int64] | None = None
+
+    def by_model(self) -> list[tuple[bytes, NDArray[np.bool_]]]:
+        """Each model that gave scores, and its rows [n], none of which it has learned from."""
+        if self.model_of_row is None:
+            return [(self.model, np.ones(len(self.score), np.bool_))]
+        return [(model, self.model_of_row == k) for k, model in enumerate(self.models)]
 
     @property
     def customer(self) -> NDArray[np.intp]:
@@ -133,7 +145,7 @@ def train_on(
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
     thresholds, report = _thresholds(chosen, policy)
     judged = (
-        Judged(history, chosen.held_out, thresholds, model, by_event)
+        _judged_by_folds(history, chosen, thresholds, model)
         if twin is None
         else _judged(history[sides.judge], twin, policy, seed)
     )
@@ -190,6 +202,12 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
     values = {name: value for name, value in twin.parameters.items() if name in HYPER}
     balanced = bool(twin.parameters["balanced"])
     return replace(parameters, candidates=(twin.candidate,), trials=0, balanced=balanced, **values)
+
+
+def _judged_by_folds(rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes) -> Judged:
+    models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
+    fold, by_event = chosen.rows.fold, chosen.rows.by_event
+    return Judged(rows, chosen.held_out, thresholds, model, by_event, models, fold)
 
 
 def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:

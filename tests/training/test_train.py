@@ -131,7 +131,20 @@ def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
     assert made.chosen.rows.label.sum() == history.label[made.split.learn].sum()
     again = Scorer(made.judged.model).score(made.judged.rows.vectors)
     assert np.array_equal(again, made.judged.score.astype(np.float32))
+    ((model, own),) = made.judged.by_model()
+    assert model == made.judged.model and own.all()
     assert made.bundle.manifest.metrics["customers"]["roc_auc"]["value"] > 0.8
+
+
+def test_by_folds_every_row_is_judged_by_a_model_that_has_not_learned_from_its_customer():
+    made = train_on(parse(TEXT), rows(), seed=4, created_at=WHEN)
+    judged, fold = made.judged, made.chosen.rows.fold
+    assert len(judged.by_model()) == len(judged.models) == 3
+    assert sum(own.sum() for _, own in judged.by_model()) == len(judged.score)
+    for k, (model, own) in enumerate(judged.by_model()):
+        assert (own == (fold == k)).all(), "the fold that it was fitted without"
+        again = Scorer(model).score(judged.rows.vectors[own])
+        assert again == pytest.approx(judged.score[own], abs=1e-6)
 
 
 def test_noise_and_shuffled_labels_give_an_auc_of_one_half_within_its_interval():

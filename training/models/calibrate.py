@@ -35,13 +35,10 @@ def fit_sigmoid(margin: Floats, label: NDArray[np.integer], weight: Floats) -> S
 
 def crossfitted(
     margin: Floats, label: NDArray[np.integer], weight: Floats, fold: NDArray[np.integer]
-) -> Floats:
-    """Probabilities [n] of held-out margins, each fold's by a sigmoid fitted to the other folds."""
-    probability = np.empty(len(margin))
-    for each in np.unique(fold):
-        out = fold == each
-        probability[out] = fit_sigmoid(margin[~out], label[~out], weight[~out])(margin[out])
-    return probability
+) -> list[Sigmoid]:
+    """For each fold the sigmoid fitted to held-out margins [n] of the other folds."""
+    others = [fold != each for each in range(int(fold.max()) + 1)]
+    return [fit_sigmoid(margin[each], label[each], weight[each]) for each in others]
 
 
 def _targets(label: NDArray[np.integer], weight: Floats) -> Floats:

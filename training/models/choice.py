@@ -4,7 +4,7 @@ Held-out scores are by models, and sigmoids, that never saw the customer. The hy
 that flatters held-out scores a little, so compare models on customers that were not given here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +28,8 @@ class Chosen:
     stand_in: Calibrated | None  # the same without the customers that were set apart
     candidate: str
     parameters: Mapping[str, Any]  # hyper-parameters by name
-    held_out: Floats  # [n] probabilities, calibrated on the other folds
+    fold_models: tuple[Calibrated, ...]  # for each fold the one without it, learner and sigmoid
+    held_out: Floats  # [n] probabilities by the model without the row's fold
     raw: Floats  # [n] the same before calibration
     rows: Rows  # as given, with customers numbered and dealt out to folds
     trials: tuple[Trial, ...]  # none if there was nothing to choose from
@@ -71,10 +72,8 @@ def choose(
     trials, tuned_on = _trials(rows, parameters, seed, progress)
     candidate = best(trials, parameters).candidate if trials else parameters.candidates[0]
     values = best(trials, parameters).parameters if trials else parameters.start(candidate)
-    margins = np.empty(len(label))
-    for fold, found in enumerate(held_out(rows, range(rows.folds), candidate, values, seed)):
-        margins[rows.fold == fold] = found
-        progress(f"fitted without fold {fold + 1} of {rows.folds}")
+    margins, fold_learners = _held_out(rows, candidate, values, seed, progress)
+    sigmoids = crossfitted(margins, label, rows.weight, rows.fold)
     progress("fitting on all customers")
     learned = [np.ones(len(label), np.bool_)] + ([] if apart is None else [~apart])
     learners = beside([partial(fit, rows, each, candidate, values, seed) for each in learned])
@@ -87,12 +86,32 @@ def choose(
         stand_in=stand_in[0] if stand_in else None,
         candidate=candidate,
         parameters=values,
-        held_out=crossfitted(margins, label, rows.weight, rows.fold),
+        fold_models=tuple(map(Calibrated, fold_learners, sigmoids)),
+        held_out=_probabilities(margins, rows, sigmoids),
         raw=Sigmoid()(margins),
         rows=rows,
         trials=trials,
         tuned_on=tuned_on,
     )
+
+
+def _held_out(
+    rows: Rows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress
+) -> tuple[Floats, list[Any]]:
+    """Margins [n], each by the learner of its fold, and these learners."""
+    margins, learners = np.empty(len(rows.label)), []
+    for fold, (learner, found) in enumerate(held_out(rows, range(rows.folds), candidate, values, seed)):
+        margins[rows.fold == fold] = found
+        learners.append(learner)
+        progress(f"fitted without fold {fold + 1} of {rows.folds}")
+    return margins, learners
+
+
+def _probabilities(margins: Floats, rows: Rows, sigmoids: Sequence[Sigmoid]) -> Floats:
+    found = np.empty(len(margins))
+    for fold, sigmoid in enumerate(sigmoids):
+        found[rows.fold == fold] = sigmoid(margins[rows.fold == fold])
+    return found
 
 
 def _trials(

@@ -118,7 +118,7 @@ def _tried(
     for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
         if not folds or (found and asking is not None and asking.should_prune()):
             break
-        for fold, score in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
+        for fold, (_, score) in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
             out = rows.fold == fold
             found.append(asked.metric(rows.label[out], score, weight[out]))
         if asking is not None:
