@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +18,18 @@ SHOWN_BAD_ROWS = 100
 REJECTED = 11  # the exit code: see EXITS
 
 
+class Observation(StrEnum):
+    """From when until when generated customers are seen."""
+
+    period = "period"
+    by_label = "by_label"
+
+
 @app.command(
     epilog=examples(
         "riskstream generate --customers 2000 --days 120 --seed 7 --out build/history",
-        "riskstream generate --out build/dirty --dirt duplicate_rows=0.035 --dirt late_rows=0.01",
+        "riskstream generate --out build/dirty --dirt duplicate_rows=0.035 --dirt repeated_users=0.12",
+        "riskstream generate --out build/leaky --observation by_label   # dates tell the label, as in many exports",
     )
 )
 def generate(
@@ -29,13 +38,21 @@ def generate(
     days: Annotated[int, typer.Option(min=1, help="How many days of their lives.")] = 120,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     dirt: Annotated[list[str], typer.Option(metavar="NAME=RATE", help="What real exports do to rows.")] = [],  # noqa: B006
+    observation: Annotated[
+        Observation,
+        typer.Option(
+            help="When customers are seen: all the period, or by_label, so that dates tell the label."
+        ),
+    ] = Observation.period,
     as_json: AsJson = False,
 ) -> None:
     """Write synthetic customers and transactions in the off-boarding schema: users.csv, transactions.csv."""
     from training import generate as synthetic
 
     with bar("customers") as progress:
-        found = synthetic.generate(customers, days, seed, out, dirt=rates(dirt), progress=progress)
+        found = synthetic.generate(
+            customers, days, seed, out, dirt=rates(dirt), observation=observation, progress=progress
+        )
     if as_json:
         show_json(asdict(found))
         return

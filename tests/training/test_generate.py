@@ -367,9 +367,9 @@ def test_repeated_users_tell_something_else(dirty: Summary, users: pd.DataFrame)
     assert soiled.session_id.is_unique
     for column in ("occupation", "kyc_state", "locale"):
         assert (repeated[column].nunique() > 1).any()
-    assert (repeated.user_current_state.nunique() > 1).mean() == pytest.approx(
-        DIRTY.contradicting_users, abs=0.06
-    )
+    truth = soiled.user_id.map(users.set_index("user_id").user_current_state)
+    contradicting = (soiled.user_current_state != truth).sum() / (len(soiled) - len(users))
+    assert contradicting == pytest.approx(DIRTY.contradicting_users, abs=0.05)
 
 
 def test_missing_values_come_on_top_of_those_of_the_real_file(dirty: Summary, users: pd.DataFrame) -> None:
@@ -400,3 +400,75 @@ def test_sizes_below_one_are_refused(tmp_path: Path, customers: int, days: int) 
 def test_rates_outside_zero_to_one_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Dirt\.late_rows is 1\.5"):
         Dirt(late_rows=1.5)
+
+
+def test_an_unknown_observation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="observation is 'weekly'; expected one of period, by_label"):
+        generate(10, 5, seed=1, out=tmp_path, observation="weekly")
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return generate(700, 40, seed=5, out=tmp_path_factory.mktemp("leaky"), observation="by_label")
+
+
+def calendar_of(summary: Summary) -> tuple[pd.DataFrame, pd.Series]:
+    """First and last time of each customer with transactions, and who is suspended."""
+    rows, users = read(summary.files[1]), read(summary.files[0]).set_index("user_id")
+    dates = times(rows.created_at).astype("int64").groupby(rows.user_id).agg(["min", "max"])
+    return dates, (users.user_current_state == "SUSPENDED").reindex(dates.index)
+
+
+def test_an_observation_by_label_lets_first_and_last_date_tell_the_label(leaky: Summary) -> None:
+    dates, label = calendar_of(leaky)
+    assert 0.87 < forest_auc(dates, label) < 0.95
+    assert roc_auc_score(label, -dates["min"]) > 0.7, "suspended customers are seen from the beginning"
+    assert roc_auc_score(label, -dates["max"]) > 0.8, "and stop first"
+
+
+def test_full_observation_begins_alike_for_both_labels(users: pd.DataFrame, rows: pd.DataFrame) -> None:
+    label = users.set_index("user_id").user_current_state == "SUSPENDED"
+    first = times(rows.created_at).astype("int64").groupby(rows.user_id).min()
+    assert roc_auc_score(label[first.index], first) == pytest.approx(0.5, abs=0.07)
+
+
+def test_an_observation_by_label_fills_the_first_week_with_positives(leaky: Summary) -> None:
+    rows, users = read(leaky.files[1]), read(leaky.files[0]).set_index("user_id")
+    week = (times(rows.created_at) - pd.Timestamp("2024-07-01")).dt.days // 7
+    share = (rows.user_id.map(users.user_current_state) == "SUSPENDED").groupby(week).mean()
+    assert share.iloc[0] > 0.4
+    assert share.iloc[-1] < 0.05
+
+
+def test_users_come_again_as_often_as_in_the_real_file(tmp_path: Path) -> None:
+    """432 customers: 382 once, 41 twice, nine up to seven times, 500 rows in all."""
+    dirt = Dirt(repeated_users=50 / 432, contradicting_users=0.06)
+    per_user = read(generate(3000, 2, seed=8, out=tmp_path, dirt=dirt).files[0]).user_id.value_counts()
+    assert len(per_user) == 3000
+    assert (per_user == 1).mean() == pytest.approx(382 / 432, abs=0.02)
+    assert (per_user == 2).mean() == pytest.approx(41 / 432, abs=0.02)
+    assert 4 <= per_user.max() <= 7
+    assert per_user.sum() / 3000 == pytest.approx(500 / 432, abs=0.03)
+
+
+def test_copies_of_users_are_exact(tmp_path: Path) -> None:
+    dirt = Dirt(repeated_users=0.2, duplicate_users=0.1)
+    rows = read(generate(1000, 2, seed=8, out=tmp_path, dirt=dirt).files[0])
+    assert rows.duplicated().sum() / len(rows.drop_duplicates()) == pytest.approx(0.1, abs=0.03)
+    assert rows.drop_duplicates().session_id.is_unique
+
+
+def test_silent_customers_have_a_profile_and_no_transactions(tmp_path: Path) -> None:
+    whole, silenced = (
+        generate(1000, 20, seed=8, out=tmp_path / str(rate), dirt=Dirt(silent_users=rate))
+        for rate in (0.0, 0.39)
+    )
+    users, heard = read(silenced.files[0]), set(read(silenced.files[1]).user_id)
+    lost = pd.Series(sorted(set(read(whole.files[1]).user_id) - heard))
+    assert heard | set(lost) <= set(users.user_id)
+    suspended = users.set_index("user_id").user_current_state == "SUSPENDED"
+    share = lost.map(suspended).value_counts() / suspended.value_counts()
+    assert share[False] == pytest.approx(0.39, abs=0.06), "some have no transactions anyway"
+    assert share[True] == pytest.approx(0.14, abs=0.08)
+    assert silenced.transaction_rows == len(read(silenced.files[1]))
+    assert silenced.transaction_ids == read(silenced.files[1]).id.nunique()

@@ -21,7 +21,7 @@ ACTIVITY_SIGMA: Final = 1.0  # of the logarithm: the busiest customers have hund
 IDLE_SHARE: Final = 0.10
 IDLE_ACTIVITY: Final = 0.04
 INTENSITY_SIGMA: Final = 0.75  # of bursts: some are hard to see
-SHORTEST_LIFE_SHARE: Final = 0.12  # of the period, between joining and suspension
+SHORTEST_LIFE_SHARE: Final = 0.12  # of the observed time, between joining and suspension
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def draw_labels(customers: int, rng: Generator) -> NDArray[np.bool_]:
 
 
 def draw_customers(
-    suspended: NDArray[np.bool_], reasons: Texts, start_us: int, end_us: int, rng: Generator
+    suspended: NDArray[np.bool_], reasons: Texts, start_us: Times, end_us: Times, rng: Generator
 ) -> Customers:
-    """Lives and bursts within [start, end)."""
+    """Lives and bursts within each customer's [start, end)."""
     n = len(suspended)
     pattern = np.where(suspended, _draw_pattern(TYPOLOGIES, n, rng), _draw_pattern(LOOK_ALIKES, n, rng))
     joined, left = _draw_lives(suspended, start_us, end_us, rng)
@@ -85,11 +85,11 @@ def _draw_activity(n: int, rng: Generator) -> NDArray[np.float64]:
 
 
 def _draw_lives(
-    suspended: NDArray[np.bool_], start_us: int, end_us: int, rng: Generator
+    suspended: NDArray[np.bool_], start_us: Times, end_us: Times, rng: Generator
 ) -> tuple[Times, Times]:
     """When each joined and left. Suspension is decided in office hours, leaving is just the last day."""
     n, period = len(suspended), end_us - start_us
-    shortest = int(period * SHORTEST_LIFE_SHARE)
+    shortest = (period * SHORTEST_LIFE_SHARE).astype(np.int64)
     last = start_us + shortest + (rng.random(n) * (period - shortest)).astype(np.int64)
     suspended_at = np.clip(at_hours(last, "office", rng), start_us + shortest, end_us - 1)
     stays = rng.random(n) >= LEFT_DURING_SHARE

@@ -16,10 +16,11 @@ from numpy.random import PCG64, Generator, SeedSequence
 from training.generate.bursts import misbehave
 from training.generate.calendar import DAY_US, midnight_us
 from training.generate.customers import Customers, draw_customers, draw_labels
-from training.generate.dirt import CLEAN, Dirt
+from training.generate.dirt import CLEAN, Dirt, silence
 from training.generate.files import write_transactions, write_typologies, write_users
 from training.generate.lifecycle import unfold
 from training.generate.moves import Moves, join
+from training.generate.observation import PERIOD, windows
 from training.generate.profiles import draw_profiles
 from training.generate.spending import fees, live
 from training.generate.typologies import PATTERNS, TYPOLOGIES
@@ -50,34 +51,36 @@ def generate(
     seed: int,
     out: Path,
     *,
-    dirt: Dirt | None = None,
+    dirt: Dirt = CLEAN,
+    observation: str = PERIOD,
     start: date = FIRST_DAY,
     progress: Progress | None = None,
 ) -> Summary:
     """Write users.csv, transactions.csv and typologies.csv into `out`, which is created.
 
-    `progress(done, total)` counts customers. Raises ValueError for fewer than one customer or day.
+    `progress(done, total)` counts customers. `observation`: see observation.py. Raises ValueError for fewer than one
+    customer or day, and for an unknown observation.
     """
     if customers < 1 or days < 1:
         raise ValueError(f"{customers} customers and {days} days; expected at least one of each")
-    labels, traits, lives, behaviour, states, naming, user_file, transaction_file = SeedSequence(seed).spawn(
-        8
+    labels, traits, lives, behaviour, states, naming, user_file, transaction_file, seen, silent = (
+        SeedSequence(seed).spawn(10)
     )
     start_us, end_us = midnight_us(start), midnight_us(start) + days * DAY_US
 
     suspended = draw_labels(customers, _generator(labels))
     profiles = draw_profiles(suspended, start, _generator(traits))
-    people = draw_customers(suspended, profiles["reason_to_use_app"], start_us, end_us, _generator(lives))
+    first_us, last_us = windows(observation, suspended, start_us, end_us, _generator(seen))
+    people = draw_customers(suspended, profiles["reason_to_use_app"], first_us, last_us, _generator(lives))
     moves = _draw_moves(people, start_us, end_us, behaviour, progress or _no_progress)
     rows = unfold(moves.created_us, moves.settled_us, moves.path, end_us, _generator(states))
+    rows = rows[~silence(suspended, dirt, _generator(silent))[moves.customer[rows.move]]]
 
     out.mkdir(parents=True, exist_ok=True)
     files = tuple(out / name for name in FILE_NAMES)
     users = random_uuids(customers, _generator(naming))
-    user_rows = write_users(files[0], users, profiles, suspended, dirt or CLEAN, _generator(user_file))
-    transaction_rows = write_transactions(
-        files[1], users, moves, rows, dirt or CLEAN, _generator(transaction_file)
-    )
+    user_rows = write_users(files[0], users, profiles, suspended, dirt, _generator(user_file))
+    transaction_rows = write_transactions(files[1], users, moves, rows, dirt, _generator(transaction_file))
     write_typologies(files[2], users, people)
     return Summary(
         customers, _count_typologies(people), user_rows, len(np.unique(rows.move)), transaction_rows, files

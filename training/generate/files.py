@@ -56,10 +56,10 @@ def write_users(
     rows = soil_users(profiles, suspended, dirt, soiling)
     texts = {name: pa.array(column.tolist(), pa.string()) for name, column in rows.profiles.items()}
     texts["user_id"] = uuid_texts(users[rows.customer])
-    texts["session_id"] = uuid_texts(random_uuids(len(rows.entry), naming)[rows.entry])
+    texts["session_id"] = uuid_texts(random_uuids(rows.entry.max(initial=-1) + 1, naming)[rows.entry])
     texts["user_current_state"] = choice_texts(rows.suspended.astype(np.int8), LABELS)
     write_csv(path, USER_COLUMNS, [[texts[name] for name in USER_COLUMNS]])
-    return len(rows.entry)
+    return len(rows)
 
 
 def write_transactions(path: Path, users: Uuids, moves: Moves, rows: Rows, dirt: Dirt, rng: Generator) -> int:
