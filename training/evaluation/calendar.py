@@ -1,0 +1,206 @@
+"""What dates alone tell of the label: a model of nothing else, judged out-of-fold beside the real one.
+
+A history whose positives lie early, or whose customers stop when they are found out, can be ranked without looking at
+anything a customer did. What a model gains in this way does not come again. Two sets of dates are tried: all three (a
+customer's first and last event, which only the whole history shows, and the event's own time), and the event's own
+time, which is known when an event is scored. Times are int64 microseconds.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from training.evaluation.curves import bounds, draw
+from training.evaluation.figures import Interval
+from training.metrics import REPLICATES, Ranking, average_precision, roc_auc
+from training.parallel import beside
+from training.scores import customer_labels, customer_scores
+
+FOLDS = 5
+MOST_ROWS = 200_000  # judged; of a longer history, all rows of customers drawn by chance
+MOST_LEARNED = 50_000  # rows of a model: three columns need no more
+ROWS_PER_CUSTOMER = 10  # learned from where the label is a customer's: its label is one fact
+CUSTOMERS_PER_LEAF = 8  # at least: dates of fewer would be as good as their names
+ROWS_PER_LEAF = 20  # at least, where the label is an event's
+NEAR = 0.9  # of the model's distance from chance
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+
+class DatesAlone(Struct, frozen=True):
+    """How well dates rank without anything else, out-of-fold; intervals draw customers."""
+
+    roc_auc: Interval
+    average_precision: Interval
+    model_ahead: Interval | None = (
+        None  # ROC AUC of the model minus this one, in the same draws; None: no model
+    )
+    is_near: bool = False  # the model is not measurably better, or reaches little more
+
+    @property
+    def tells(self) -> bool:
+        """Whether dates are measurably better than chance."""
+        return self.roc_auc.low > 0.5
+
+
+class Calendar(Struct, frozen=True):
+    """What dates tell of the label without anything that a customer did."""
+
+    about: str  # customers or events: whose label it is
+    all_dates: DatesAlone  # a customer's first and last event, and the event's own time
+    own_time: DatesAlone  # the event's own time
+
+    @property
+    def is_near(self) -> bool:
+        """Whether dates alone come near to the model."""
+        return self.all_dates.is_near or self.own_time.is_near
+
+
+def calendar_alone(
+    time_us: Times,
+    label: NDArray[np.integer],
+    customer: NDArray[np.intp],
+    seed: int,
+    *,
+    by_event: bool = False,
+    score: Floats | None = None,
+) -> Calendar | None:
+    """Judge models of dates alone; None if either label has fewer than two customers.
+
+    `time_us` [n] of events in the order of their arrival, `label` [n] 0 or 1, `customer` [n] numbers whose they are
+    from 0, none left out. `score` [n] is the model's, held out, to compare with. With `by_event` the label is an
+    event's, and events are ranked, each counting as one; otherwise customers are, by the mean over their events (the
+    highest of many would also tell how busy a customer is).
+    """
+    kept = _drawn(customer, seed)
+    time_us, label, customer = time_us[kept], label[kept], np.unique(customer[kept], return_inverse=True)[1]
+    score = None if score is None else score[kept]
+    if np.bincount(customer_labels(customer, label), minlength=2).min() < 2:
+        return None
+    dates = _dates(time_us, customer)
+    ranked = [
+        held_out(dates, label, customer, seed, by_event),
+        held_out(dates[:, 2:], label, customer, seed, by_event),
+    ]
+    owner: NDArray[np.intp] = customer
+    if not by_event:
+        ranked = [np.bincount(customer, each) / np.bincount(customer) for each in ranked]
+        score = None if score is None else customer_scores(customer, score)
+        label = customer_labels(customer, label)
+        owner = np.arange(len(label))
+    return Calendar("events" if by_event else "customers", *_measured(label, owner, ranked, score, seed))
+
+
+def held_out(
+    dates: Floats, label: NDArray[np.integer], customer: NDArray[np.intp], seed: int, by_event: bool
+) -> Floats:
+    """Return for each row [n] a probability by a model of `dates` [n, D] that has not learned from its customer."""
+    from sklearn.model_selection import StratifiedKFold
+
+    positive = customer_labels(customer, label)
+    folds = StratifiedKFold(min(FOLDS, int(np.bincount(positive).min())), shuffle=True, random_state=seed)
+    is_out = [np.isin(customer, out) for _, out in folds.split(positive, positive)]
+    sampled = _sampled(customer, by_event, np.random.default_rng(seed))
+    scores = beside(
+        [partial(_without, out, sampled, dates, label, customer, seed, by_event) for out in is_out]
+    )
+    held_out = np.empty(len(label))
+    for out, score in zip(is_out, scores, strict=True):
+        held_out[out] = score
+    return held_out
+
+
+def _without(
+    out: NDArray[np.bool_], sampled: NDArray[np.bool_], dates: Floats, label: NDArray[np.integer],
+    customer: NDArray[np.intp], seed: int, by_event: bool,
+) -> Floats:  # fmt: skip
+    """Score the rows `out` by gradient boosting of few, shallow trees; by customer, each customer weighs as one."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rows = np.flatnonzero(sampled & ~out)
+    if len(np.unique(label[rows])) < 2:
+        return np.full(int(out.sum()), label[rows].mean())
+    count = np.bincount(customer[rows])
+    weight = np.ones(len(rows)) if by_event else 1.0 / count[customer[rows]]
+    least = ROWS_PER_LEAF if by_event else CUSTOMERS_PER_LEAF * len(rows) // int((count > 0).sum())
+    learner = HistGradientBoostingClassifier(
+        max_iter=30, max_leaf_nodes=8, min_samples_leaf=least, l2_regularization=1.0, early_stopping=False,
+        random_state=seed,
+    )  # fmt: skip
+    learner.fit(dates[rows], label[rows], weight / weight.mean())
+    return np.asarray(learner.predict_proba(dates[out])[:, 1])
+
+
+def _drawn(customer: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
+    """Mark all rows of customers drawn by chance, as many as MOST_ROWS hold."""
+    count = np.bincount(customer)
+    order = np.random.default_rng(seed).permutation(len(count))
+    chosen = np.zeros(len(count), np.bool_)
+    chosen[order[np.cumsum(count[order]) <= MOST_ROWS]] = True
+    return np.asarray(chosen[customer])
+
+
+def _dates(time_us: Times, customer: NDArray[np.intp]) -> Floats:
+    """Return the first and last time of each row's customer, and its own, [n, 3]."""
+    first = np.full(int(customer.max()) + 1, np.iinfo(np.int64).max)
+    last = np.full(len(first), np.iinfo(np.int64).min)
+    np.minimum.at(first, customer, time_us)
+    np.maximum.at(last, customer, time_us)
+    return np.stack([first[customer], last[customer], time_us], axis=1).astype(np.float64)
+
+
+def _sampled(customer: NDArray[np.intp], by_event: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Mark the rows that may be learned from: a few of each customer, or any where the label is an event's."""
+    chance = rng.random(len(customer))
+    if by_event:
+        return np.asarray(chance * len(customer) < MOST_LEARNED)
+    order = np.lexsort((chance, customer))
+    place = np.empty(len(customer), np.int64)
+    place[order] = np.arange(len(customer)) - np.searchsorted(customer[order], customer[order])
+    customers = int(customer.max()) + 1
+    return np.asarray(place < min(ROWS_PER_CUSTOMER, max(MOST_LEARNED // customers, 1)))
+
+
+def _measured(
+    label: NDArray[np.integer],
+    owner: NDArray[np.intp],
+    ranked: Sequence[Floats],
+    score: Floats | None,
+    seed: int,
+) -> Iterator[DatesAlone]:
+    """Measure each ranking [n] of events or customers [n], and how far the model's `score` [n] is ahead of it."""
+    drawn = list(_draws(label, owner, seed))
+    everyone = np.ones(len(label))
+    model = None if score is None else Ranking.of(label, score)
+    of_model = [] if model is None else [roc_auc(model, each) for each in (everyone, *drawn)]
+    for each in ranked:
+        ranking = Ranking.of(label, each)
+        auc, *aucs = (roc_auc(ranking, times) for times in (everyone, *drawn))
+        precision, *precisions = (average_precision(ranking, times) for times in (everyone, *drawn))
+        found = Interval(auc, *bounds(aucs)), Interval(precision, *bounds(precisions))
+        if not of_model:
+            yield DatesAlone(*found)
+            continue
+        ahead = [better - worse for better, worse in zip(of_model, (auc, *aucs), strict=True)]
+        difference = Interval(ahead[0], *bounds(ahead[1:]))
+        yield DatesAlone(*found, difference, _is_near(found[0], difference))
+
+
+def _is_near(roc_auc: Interval, ahead: Interval) -> bool:
+    """Whether the model is not measurably better, or dates that tell something reach nearly as far from chance."""
+    model = roc_auc.value + ahead.value
+    return ahead.low <= 0 or (roc_auc.low > 0.5 and roc_auc.value - 0.5 >= NEAR * (model - 0.5))
+
+
+def _draws(label: NDArray[np.integer], owner: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+    """Draw customers with replacement, REPLICATES times: how often each row [n] is there; both labels always are."""
+    rng, customers, made = np.random.default_rng(seed), int(owner.max()) + 1, 0
+    while made < REPLICATES:
+        times = draw(rng, customers)[owner]
+        if 0 < times @ label < times.sum():
+            made += 1
+            yield times
