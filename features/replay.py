@@ -24,6 +24,7 @@ class Replayed(NamedTuple):
     vectors: NDArray[np.float32]  # [n, F] NaN rows where nothing is scored or the event is refused
     seq: NDArray[np.int64]  # [n] the event's number in its subject's record; 0: refused as too late
     disposition: NDArray[np.uint8]  # [n] features.kernel.Disposition in the subject's record
+    events: NDArray[np.int64]  # [n] the subject's events up to this one, whatever their kind; 0: refused
 
 
 def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iterator[Replayed]:
@@ -37,4 +38,4 @@ def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iter
             own[entity].update(zip(batch.arrivals[entity].ids, one.blobs(), strict=True))
         subject = advanced[batch.use_case.subject]
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
-        yield Replayed(batch, columns, subject.seq, subject.disposition)
+        yield Replayed(batch, columns, subject.seq, subject.disposition, subject.events)

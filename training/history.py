@@ -21,7 +21,7 @@ from features.times import rfc3339
 from features.usecase import UseCase
 from training.fit import BadHistory
 
-# a batch, its vectors float32 [n, F], its seq int64 [n] in the subject's record (0: refused); more may follow
+# as features.replay.Replayed: a batch, its vectors float32 [n, F], then seq, disposition and number of events [n]
 Replayed = tuple[Any, ...]
 # whose label it is: a customer's, or an event's by customer, type and id
 Owner = str | tuple[str, str, str]
@@ -39,13 +39,16 @@ class History:
     event_types: NDArray[Any]
     event_ids: NDArray[Any]
     protected: Mapping[str, NDArray[Any]]  # what a customer said last of each protected field, as text
+    events: NDArray[np.int64] | None = None  # of the customer up to this one, of any type; None: not known
 
     def __len__(self) -> int:
         return len(self.label)
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
         """Those of a mask, of places or of a slice."""
-        arrays = {name: each[rows] for name, each in vars(self).items() if name != "protected"}
+        arrays = {
+            name: each[rows] for name, each in vars(self).items() if name != "protected" and each is not None
+        }
         return History(**arrays, protected={name: each[rows] for name, each in self.protected.items()})
 
 
@@ -55,6 +58,7 @@ class _Collected:
     label: Label
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     seq: list[NDArray[np.int64]] = field(default_factory=list)
+    events: list[NDArray[np.int64]] = field(default_factory=list)
     times_us: list[NDArray[np.int64]] = field(default_factory=list)
     customers: list[str] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
@@ -69,11 +73,14 @@ class _Collected:
         """The label is a scored event's: its own, or that of the event it names."""
         return bool(self.label.of) or self.use_case.event_types[self.label.event_type].scored
 
-    def add(self, batch: Batch, vectors: NDArray[np.float32], seq: NDArray[np.int64]) -> None:
+    def add(
+        self, batch: Batch, vectors: NDArray[np.float32], seq: NDArray[np.int64], events: NDArray[np.int64]
+    ) -> None:
         rows = np.flatnonzero(batch.scored & (seq > 0))
         owners = self.owners_in(batch)
         self.vectors.append(vectors[rows])
         self.seq.append(seq[rows])
+        self.events.append(events[rows])
         self.times_us.append(batch.time_us[rows])
         self.customers.extend([batch.subject[row] for row in rows])
         self.owners.extend([owners[row] for row in rows])
@@ -124,8 +131,8 @@ def collect(use_case: UseCase, replayed: Iterable[Replayed]) -> History:
     if use_case.label is None:
         raise BadUseCase(f"{use_case.file}: label is missing, so there is nothing to train for")
     found = _Collected(use_case, use_case.label)
-    for batch, vectors, seq, *_ in replayed:
-        found.add(batch, vectors, seq)
+    for batch, vectors, seq, _, events in replayed:
+        found.add(batch, vectors, seq, events)
     known = [i for i, owner in enumerate(found.owners) if owner in found.is_positive]
     if not known:
         raise BadHistory(_nothing_known(found))
@@ -164,6 +171,7 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
             name: np.array([latest.get(c, "") for c in customers[rows]])
             for name, latest in found.protected.items()
         },
+        events=np.concatenate(found.events)[rows],
     )
 
 

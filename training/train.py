@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -58,6 +58,7 @@ class Judged:
     by_event: bool = False  # the label is an event's, so every event counts as one
     models: tuple[bytes, ...] = ()
     model_of_row: NDArray[np.int64] | None = None
+    terms: Terms = field(default_factory=Terms)  # of the policy that decides by these scores
 
     def by_model(self) -> list[tuple[bytes, NDArray[np.bool_]]]:
         """Each model that gave scores, and its rows [n], none of which it has learned from."""
@@ -145,7 +146,7 @@ def train_on(
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
     thresholds, report = _thresholds(chosen, policy)
     judged = (
-        _judged_by_folds(history, chosen, thresholds, model)
+        _judged_by_folds(history, chosen, thresholds, model, policy)
         if twin is None
         else _judged(history[sides.judge], twin, policy, seed)
     )
@@ -204,16 +205,18 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
     return replace(parameters, candidates=(twin.candidate,), trials=0, balanced=balanced, **values)
 
 
-def _judged_by_folds(rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes) -> Judged:
+def _judged_by_folds(
+    rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes, policy: Terms
+) -> Judged:
     models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
     fold, by_event = chosen.rows.fold, chosen.rows.by_event
-    return Judged(rows, chosen.held_out, thresholds, model, by_event, models, fold)
+    return Judged(rows, chosen.held_out, thresholds, model, by_event, models, fold, policy)
 
 
 def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:
     model, _ = converted(twin.model, twin, seed)
     score = Scorer(model).score(rows.vectors).astype(np.float64)
-    return Judged(rows, score, _thresholds(twin, policy)[0], model, twin.rows.by_event)
+    return Judged(rows, score, _thresholds(twin, policy)[0], model, twin.rows.by_event, terms=policy)
 
 
 def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, float]:

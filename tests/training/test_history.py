@@ -25,7 +25,7 @@ NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def replayed(use_case, events, published_us, size=10**9):
-    """(batch, vectors, seq) of a history in batches of `size`, folded by the kernel into records."""
+    """What features.replay gives of a history in batches of `size`, folded by the kernel into records."""
     records = {entity: {} for entity in use_case.entities}
     for start in range(0, len(events), size):
         part = batch(use_case, events[start : start + size], published_us[start : start + size])
@@ -38,7 +38,8 @@ def replayed(use_case, events, published_us, size=10**9):
             one.remember(np.zeros(n, np.float32), np.zeros(n, np.uint8))
             records[entity].update(zip(part.arrivals[entity].ids, one.blobs(), strict=True))
         raw = {entity: one.raw for entity, one in advanced.items()}
-        yield part, vectors(part, raw), advanced[use_case.subject].seq
+        subject = advanced[use_case.subject]
+        yield part, vectors(part, raw), subject.seq, subject.disposition, subject.events
 
 
 def profile(user, state):
@@ -80,6 +81,7 @@ def test_rows_are_the_scored_events_of_labelled_customers_each_once(size):
     assert found.label.tolist() == [0, 1, 0, 1], "whoever was ever positive is"
     assert ((found.times_us - NOW_US) // 1_000_000).tolist() == [0, 1, 3, 4]
     assert found.vectors.tolist() == [[1, 5, 5], [1, 7, 7], [2, 11, 6], [1, 8, 8]]
+    assert found.events.tolist() == [2, 3, 3, 2], "profiles are events of a customer too"
 
 
 def test_a_label_that_comes_last_counts_for_the_events_before():
