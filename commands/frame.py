@@ -22,8 +22,8 @@ EXITS = (
     Exit(1, "done, but something is wrong: rows that cannot be used, figures that do not reconcile"),
     Exit(
         2,
-        "wrong flags or arguments, or a file that does not fit the use case",
-        ("BadFile", "UnknownVersion", "UnknownBundle", "BadSettings", "OtherHistory"),
+        "wrong flags or arguments, a file that does not fit the use case, or a model that failed gates nobody accepted",
+        ("BadFile", "UnknownVersion", "GateFailed", "UnknownBundle", "BadSettings", "OtherHistory"),
     ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(

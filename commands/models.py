@@ -25,6 +25,14 @@ class Role(StrEnum):
     challenger = "challenger"
 
 
+Despite = Annotated[
+    list[str],
+    typer.Option(
+        "--despite",
+        metavar="GATE",
+        help="A gate that it failed and that you accept; once for each failed gate.",
+    ),
+]
 As = Annotated[
     Role, typer.Option("--as", help="In use, or scored in shadow and waiting for `riskstream approve`.")
 ]
@@ -61,43 +69,69 @@ def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_jso
     epilog=examples(
         "riskstream promote 3",
         "riskstream promote offboarding-20260301T000000Z-1a2b3c4d --as challenger",
+        "riskstream promote 3 --despite drift --by 'Ann Author' --because 'Prices rose in May, see minute 9'",
     )
 )
 def promote(
     wanted: Wanted,
     role: As = Role.champion,
+    despite: Despite = [],  # noqa: B006
+    by: Annotated[str, typer.Option(help="Who decides; needed with --despite.")] = "",
+    because: Annotated[str, typer.Option(help="Why; kept with the version. Needed with --despite.")] = "",
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion, which running jobs load within seconds, or the challenger.
 
-    A bundle that is not registered yet is registered first.
+    A bundle that is not registered yet is registered first. A model that failed gates becomes champion only with
+    `--despite` for each of them, and the name and the reason of whoever decides. In shadow it decides nothing, so
+    there it needs none.
     """
     from export import promotion
 
+    approval = approval_of(by, because, despite) if despite or by or because else None
+    if role is Role.challenger and approval:
+        raise typer.BadParameter(
+            "a challenger decides nothing; give it when it is approved", param_hint="--despite"
+        )
     registry, now = registry_of(use_case, bundle), datetime.now(UTC)
-    act = promotion.promote if role is Role.champion else promotion.challenge
-    told(act(registry, wanted, now), as_json)
+    if role is Role.challenger:
+        told(promotion.challenge(registry, wanted, now), as_json)
+    else:
+        told(promotion.promote(registry, wanted, now, approval), as_json)
 
 
 @app.command(
-    epilog=examples("riskstream approve 4 --by 'Ann Author' --because 'Committee of 2026-11-24, minute 7'")
+    epilog=examples(
+        "riskstream approve 4 --by 'Ann Author' --because 'Committee of 2026-11-24, minute 7'",
+        "riskstream approve 4 --despite fairness --by 'Ann Author' --because 'Follows the base rates, see minute 8'",
+    )
 )
 def approve(
     wanted: Wanted,
     by: Annotated[str, typer.Option(help="Who approves.")],
     because: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    despite: Despite = [],  # noqa: B006
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     as_json: AsJson = False,
 ) -> None:
-    """Make the challenger that waits for approval the champion; who said so and why is kept."""
+    """Make the challenger that waits for approval the champion.
+
+    Whoever approves a model that failed gates names each of them with `--despite`. Name, reason and accepted gates
+    are kept with the version.
+    """
     from export import promotion
 
-    registry = registry_of(use_case, bundle)
-    approval = promotion.Approval(said("--by", by), said("--because", because))
+    registry, approval = registry_of(use_case, bundle), approval_of(by, because, despite)
     told(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
+
+
+def approval_of(by: str, because: str, despite: list[str]) -> Any:
+    from export.promotion import Approval
+
+    return Approval(said("--by", by), said("--because", because), tuple(dict.fromkeys(despite)))
 
 
 def said(option: str, text: str) -> str:
@@ -207,6 +241,9 @@ def facts(version: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
         "status": version.status,
         "approved_by": version.tags.get("approved_by"),
         "approved_because": version.tags.get("approved_because"),
+        "approved_at": version.tags.get("approved_at"),
+        "failed_gates": dict(version.failed_gates),
+        "accepted_gates": list(version.accepted_gates),
         "fingerprint": version.fingerprint,
         "data_sha256": version.data_sha256,
         "run": version.run_id,
@@ -215,18 +252,26 @@ def facts(version: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
 
 
 def listed(rows: list[dict[str, Any]]) -> str:
-    titles = ("version", "bundle", "created", *MAIN_METRICS, "alias", "status", "approved by")
+    titles = ("version", "bundle", "created", *MAIN_METRICS, "alias", "status", "failed gates", "approved by")
     return table(
         titles,
         [
             (
                 str(row["version"]), row["bundle"], row["created_at"],
                 *(with_interval(row.get("metrics", {}), name) for name in MAIN_METRICS),
-                ", ".join(row["aliases"]) or "-", row["status"], row["approved_by"] or "-",
+                ", ".join(row["aliases"]) or "-", row["status"], gates_of(row), row["approved_by"] or "-",
             )
             for row in rows
         ],
     )  # fmt: skip
+
+
+def gates_of(row: Mapping[str, Any]) -> str:
+    """`fairness (accepted), drift`"""
+    accepted = row["accepted_gates"]
+    return (
+        ", ".join(f"{name} (accepted)" if name in accepted else name for name in row["failed_gates"]) or "-"
+    )
 
 
 def with_interval(metrics: Mapping[str, float], name: str) -> str:

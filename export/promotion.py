@@ -1,5 +1,7 @@
 """Which bundle is in use and which runs in shadow: the registry's book, and the pointers that a job reads.
 
+A version that failed gates becomes champion, by whatever command, only over an approval that names each of them.
+
 The use case's pointers (export.pointers) are what counts. They are written last: whatever a job uses, the
 registry has been told about. A crash in between leaves the job with the model it had and the registry ahead
 of it; `standing` then says so, and promoting again, either one, makes both agree.
@@ -13,7 +15,7 @@ from datetime import UTC, datetime
 from export import bundle as bundles
 from export import storage
 from export.bundle import POINTER, SHADOW, BundleMismatch
-from export.registry import CHALLENGER, CHAMPION, Registry, UnknownVersion, Version
+from export.registry import CHALLENGER, CHAMPION, DESPITE, Registry, UnknownVersion, Version
 
 POINTERS = {CHAMPION: POINTER, CHALLENGER: SHADOW}
 
@@ -32,29 +34,32 @@ class Standing:
 
 @dataclass(frozen=True)
 class Approval:
-    """Who let a challenger become champion, and why."""
+    """Who let a version become champion, why, and which failed gates they accepted."""
 
     by: str
     because: str
+    despite: tuple[str, ...] = ()  # names of gates
+
+
+class GateFailed(ValueError):
+    """The version failed gates that no approval names, or an approval names gates that it did not fail."""
 
 
 def promote(registry: Registry, wanted: str, now: datetime, approval: Approval | None = None) -> Version:
     """Makes a version (its number, or its bundle's id) the champion: running jobs load it within seconds.
 
     A bundle of this root that nobody registered is registered first. Raises BundleMismatch if it is damaged,
-    UnknownVersion, RegistryUnavailable; then nothing has changed.
+    UnknownVersion, RegistryUnavailable, GateFailed unless `approval` names the gates that the version failed and
+    nobody has accepted before; then nothing has changed.
     """
     version = registered(registry, wanted)
+    check_gates(version, approval)
     line = champions(registry)
     if line[-1:] != [version.bundle_id]:
         line = [*line, version.bundle_id]
     said = {"promoted_at": _moment(now)}
     if approval:
-        said |= {
-            "approved_by": approval.by,
-            "approved_because": approval.because,
-            "approved_at": _moment(now),
-        }
+        said |= _approved(version, approval, now)
     registry.tag(version, **said)
     _crown(registry, version, line, "retired")
     return registry.find(version.bundle_id)
@@ -81,20 +86,27 @@ def challenge(registry: Registry, wanted: str, now: datetime) -> Version:
 
 
 def approve(registry: Registry, wanted: str, approval: Approval, now: datetime) -> Version:
-    """Makes the challenger that waits the champion. Raises UnknownVersion for one that does not wait."""
+    """Makes the challenger that waits the champion.
+
+    Raises as `promote` does; UnknownVersion also for one that does not wait.
+    """
     _waiting(registry, wanted)
     return promote(registry, wanted, now, approval)
 
 
 def reject(registry: Registry, wanted: str, because: str, now: datetime) -> Version:
-    """A version that is not to be promoted; if it is the challenger, it no longer runs in shadow."""
+    """A version that is not to be promoted; if it is the challenger, it no longer runs in shadow.
+
+    Failed gates that somebody accepted before are accepted no longer.
+    """
     version = registry.find(wanted)
     if version.bundle_id == pointed(registry):
         raise UnknownVersion(
             f"version {version.number} ({version.bundle_id}) is in use, expected one that is not: "
             "run `riskstream rollback` or promote another"
         )
-    registry.tag(version, outcome="rejected", rejected_because=because, rejected_at=_moment(now))
+    accepted = {DESPITE: ""} if version.accepted_gates else {}
+    registry.tag(version, outcome="rejected", rejected_because=because, rejected_at=_moment(now), **accepted)
     _end_shadow(registry, version)
     return registry.find(version.bundle_id)
 
@@ -102,8 +114,8 @@ def reject(registry: Registry, wanted: str, because: str, now: datetime) -> Vers
 def rollback(registry: Registry, now: datetime) -> tuple[str, Version]:
     """Back to the champion before the present one; again, and it goes further back.
 
-    Returns the id of the bundle that was in use and the version that is. Raises as `promote` does;
-    UnknownVersion also where there was no champion before.
+    Returns the id of the bundle that was in use and the version that is. Raises as `promote` does, GateFailed too if
+    the earlier champion was rejected since; UnknownVersion also where there was no champion before.
     """
     line = champions(registry)
     if len(line) < 2:
@@ -113,9 +125,38 @@ def rollback(registry: Registry, now: datetime) -> tuple[str, Version]:
             "promote another with `riskstream promote`, `riskstream models` shows which there are"
         )
     version = registered(registry, line[-2])
+    check_gates(version)
     registry.tag(registered(registry, line[-1]), rolled_back_at=_moment(now))
     _crown(registry, version, line[:-1], "rolled back")
     return line[-1], registry.find(version.bundle_id)
+
+
+def check_gates(version: Version, approval: Approval | None = None) -> None:
+    """Raises GateFailed unless every gate that the version failed is accepted, now or before, and no other is named."""
+    despite = approval.despite if approval else ()
+    unknown = [name for name in despite if name not in version.failed_gates]
+    if unknown:
+        failed = ", ".join(version.failed_gates) or "none"
+        raise GateFailed(
+            f"version {version.number} ({version.bundle_id}) did not fail {', '.join(unknown)}; "
+            f"the gates that it failed: {failed}"
+        )
+    missing = [name for name in version.failed_gates if name not in (*version.accepted_gates, *despite)]
+    if missing:
+        reasons = "; ".join(f"{name}: {version.failed_gates[name]}" for name in missing)
+        flags = " ".join(f"--despite {name}" for name in missing)
+        raise GateFailed(
+            f"version {version.number} ({version.bundle_id}) failed {len(missing)} "
+            f"{'gate' if len(missing) == 1 else 'gates'} that nobody has accepted ({reasons}); to use it all the same, "
+            f"name each of them and say who decides and why: {flags} --by NAME --because REASON"
+        )
+
+
+def _approved(version: Version, approval: Approval, now: datetime) -> dict[str, str]:
+    """The tags of an approval. Gates accepted before stay accepted."""
+    tags = {"approved_by": approval.by, "approved_because": approval.because, "approved_at": _moment(now)}
+    accepted = dict.fromkeys((*version.accepted_gates, *approval.despite))
+    return tags | ({DESPITE: ", ".join(accepted)} if accepted else {})
 
 
 def registered(registry: Registry, wanted: str) -> Version:

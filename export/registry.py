@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 BATCH = 100  # the most parameters, and here metrics too, that MLflow takes at once
 KEPT_CHAMPIONS = 100  # how far back rollbacks reach; a tag has room for many more
 NOT_IN_NAMES = re.compile(r"[^\w\-. /]")  # of metrics and parameters
+FAILED_GATE = "failed_gate."  # begins the tags of gates that a version failed; what was found is the value
+DESPITE = "approved_despite"  # tag: the failed gates that a person accepted, by name
+MOST_CHARACTERS = 1_000  # of what a gate found; MLflow refuses tags of more than 5,000
 LINE = "champions"  # tag of the registered model: ids of bundles, the latest last
 
 
@@ -51,6 +55,23 @@ class Version:
             return CHAMPION
         return "waiting" if CHALLENGER in self.aliases else self.outcome or "registered"
 
+    @cached_property
+    def failed_gates(self) -> Mapping[str, str]:
+        """What was found by each gate that failed. One rejected without a gate's name failed the gate `rejected`."""
+        failed = {
+            name.removeprefix(FAILED_GATE): found
+            for name, found in self.tags.items()
+            if name.startswith(FAILED_GATE)
+        }
+        if not failed and self.tags.get("outcome") == "rejected":
+            return {"rejected": self.tags.get("rejected_because", "no reason is kept")}
+        return failed
+
+    @property
+    def accepted_gates(self) -> tuple[str, ...]:
+        """The failed gates that a person accepted."""
+        return tuple(filter(None, self.tags.get(DESPITE, "").split(", ")))
+
 
 class Registry:
     """The versions of one use case's models. Raises RegistryUnavailable, in every method."""
@@ -66,13 +87,15 @@ class Registry:
         facts: Mapping[str, Any] | None = None,
         metrics: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
+        failed_gates: Mapping[str, str] | None = None,
     ) -> Version:
         """Registers a bundle, promoting nothing; one that is registered already stays as it is.
 
         Raises BundleMismatch for a bundle of another use case.
 
         `facts` are parameters and `metrics` figures beside those of the manifest, nested as they may be;
-        `artifacts` are files by their path in the run (`report.html`, `plots/lift.png`).
+        `artifacts` are files by their path in the run (`report.html`, `plots/lift.png`); `failed_gates` says by gate
+        what was found.
         """
         check_use_case(bundle, self.name)
         manifest = bundle.manifest
@@ -86,6 +109,9 @@ class Registry:
             "folder": storage.join(self.root, manifest.id),
             "created_at": manifest.created_at,
             "data_sha256": str(manifest.training.get("sha256", "")),
+        }
+        tags |= {
+            f"{FAILED_GATE}{name}": text[:MOST_CHARACTERS] for name, text in (failed_gates or {}).items()
         }
         said = {"seed": manifest.seed, "versions": manifest.versions, "training": manifest.training}
         parameters = {name: str(value) for name, value in flat({**said, **(facts or {})}).items()}
@@ -138,9 +164,11 @@ class Registry:
             self._client.delete_registered_model_alias(self.name, alias)
 
     def tag(self, version: Version, **tags: str) -> None:
+        """Tags of the version, and of its run, where people look at experiments."""
         with asking(self.uri):
             for name, value in tags.items():
                 self._client.set_model_version_tag(self.name, str(version.number), name, value)
+                self._client.set_tag(version.run_id, name, value)
 
     def line(self) -> list[str]:
         """The ids of all champions, the latest last; one that was rolled back is no longer among them."""

@@ -9,7 +9,8 @@ import pytest
 
 from export import bundle as bundles
 from export.bundle import Bundle
-from features.usecase import load
+from export.registry import Registry
+from features.usecase import UseCase, load
 from tests.commands import Ended, Run
 from tests.export.small import made
 from tests.pipeline.models import trained
@@ -22,10 +23,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, with_registry: Callable[[Pat
     return f"sqlite:///{with_registry(tmp_path_factory.mktemp('store'))}/mlflow.db"
 
 
-def again(old: Bundle) -> Bundle:
+def again(old: Bundle, id: str = "market-again") -> Bundle:
     """The same model trained a month later."""
     return msgspec.structs.replace(
-        old, manifest=msgspec.structs.replace(old.manifest, id="market-again", metrics={"roc_auc": 0.5})
+        old, manifest=msgspec.structs.replace(old.manifest, id=id, metrics={"roc_auc": 0.5})
     )
 
 
@@ -58,8 +59,9 @@ def test_from_the_first_model_to_a_rollback(
     )
     table = said("models").out.splitlines()
     assert table[0].split()[:3] == ["version", "bundle", "created"]
-    assert table[1].split()[:2] == ["2", b] and table[1].endswith("champion  champion  Ann")
+    assert table[1].split()[:2] == ["2", b] and table[1].split()[-4:] == ["champion", "champion", "-", "Ann"]
     assert table[2].split()[:2] == ["1", a] and "retired" in table[2]
+    assert table[0].split("  ")[-2:] == ["failed gates", "approved by"]
     back = said("rollback")
     assert back.out == f"rolled back from {b} to {a}, version 1\n"
     assert bundles.read_pointer(root, "market") == a
@@ -75,6 +77,34 @@ def test_from_the_first_model_to_a_rollback(
     assert facts["versions"][0]["metrics"]["roc_auc"] == 0.5
     said("promote", b)
     assert said("models").code == 0
+    c = over_failed_gates(said, use_case, root)
+    facts = json.loads(said("models", "--json").out)["versions"][0]
+    assert (facts["bundle"], facts["status"]) == (c, "champion")
+    assert facts["failed_gates"] == {"fairness": "0.31"} and facts["accepted_gates"] == ["fairness"]
+    assert (facts["approved_by"], facts["approved_because"]) == ("Ann", "minute 8")
+    assert "fairness (accepted)  Ann" in said("models").out.splitlines()[1]
+
+
+def over_failed_gates(said: Callable[..., Ended], use_case: UseCase, root: str) -> str:
+    """Every refusal on the way of a version that failed a gate, and its approval; the bundle's id."""
+    new = again(trained(use_case), "market-unfair")
+    bundles.save(new, root)
+    Registry(root, "market").record(new, failed_gates={"fairness": "0.31"})
+    for words in (("promote", "3"), ("promote", "3", "--despite", "drift", "--by", "Ann", "--because", "x")):
+        refused = said(*words)
+        assert refused.code == 2 and "fairness" in refused.err
+    nobody = said("promote", "3", "--despite", "fairness")
+    assert nobody.code == 2 and "--by" in nobody.err
+    shadow = said(
+        "promote", "3", "--as", "challenger", "--despite", "fairness", "--by", "A", "--because", "b"
+    )
+    assert shadow.code == 2 and "--despite" in shadow.err
+    assert said("promote", "3", "--as", "challenger").code == 0
+    words = ("approve", "3", "--by", "Ann", "--because", "minute 8")
+    refused = said(*words)
+    assert refused.code == 2 and "--despite fairness --by NAME" in " ".join(refused.err.split())
+    assert said(*words, "--despite", "fairness").code == 0
+    return new.manifest.id
 
 
 def test_a_bundle_shows_what_it_is(run: Run, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ def retrain(
     run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
     told = report(run)
     compared = {"better": asdict(found.better)} if found.better else {}
-    version = registry.record(made.bundle, metrics=compared, artifacts=told.files)
+    failed = {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
+    version = registry.record(made.bundle, metrics=compared, artifacts=told.files, failed_gates=failed)
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
         verdict=decided.value,

@@ -95,7 +95,8 @@ def retrain() -> None:
         task_id="ask_for_approval",
         subject="riskstream: a challenger waits for approval",
         text="It runs in shadow. <code>riskstream models</code> shows it, "
-        "<code>riskstream approve</code> makes it the champion.",
+        "<code>riskstream approve</code> makes it the champion, with <code>--despite</code> for each gate "
+        "that it failed.",
     )
     decided = what_next(train.output)
     decided >> [EmptyOperator(task_id="promoted"), ask, EmptyOperator(task_id="rejected")]

@@ -17,7 +17,17 @@ import pytest
 from export import bundle as bundles
 from export import promotion
 from export.bundle import SHADOW, BundleMismatch
-from export.promotion import Approval, approve, challenge, champions, promote, reject, rollback, standing
+from export.promotion import (
+    Approval,
+    GateFailed,
+    approve,
+    challenge,
+    champions,
+    promote,
+    reject,
+    rollback,
+    standing,
+)
 from export.registry import Registry, UnknownVersion, flat, numbers
 from export.tracking import RegistryUnavailable
 from tests.export.small import Declared, made
@@ -163,6 +173,65 @@ def test_what_is_rejected_no_longer_runs_in_shadow(registry: Registry) -> None:
     assert agreed(registry) == (a, None)
     with pytest.raises(UnknownVersion, match="is in use"):
         reject(registry, a, "it is old", NOW)
+
+
+FAILED = {"fairness": "sex 0.31 (expected at least 0.8)", "drift": "9 of 12 features have drifted"}
+
+
+def failing(registry: Registry, model: bytes) -> str:
+    """A registered bundle that failed gates; its id."""
+    bundle = made(model, registry.name)
+    bundles.save(bundle, registry.root)
+    registry.record(bundle, failed_gates=FAILED)
+    return bundle.manifest.id
+
+
+def test_whoever_approves_over_failed_gates_names_each_of_them(registry: Registry) -> None:
+    (a,), b = saved(registry, b"a"), failing(registry, b"b")
+    promote(registry, a, NOW)
+    challenge(registry, b, NOW)
+    with pytest.raises(
+        GateFailed, match=r"failed 2 gates .*sex 0\.31.*--despite fairness --despite drift --by"
+    ):
+        approve(registry, b, ANN, NOW)
+    with pytest.raises(GateFailed, match=r"failed 1 gate that nobody .*--despite drift --by"):
+        approve(registry, b, Approval("Ann", "minute 8", ("fairness",)), NOW)
+    with pytest.raises(GateFailed, match="did not fail luck; the gates that it failed: fairness, drift"):
+        approve(registry, b, Approval("Ann", "minute 8", ("fairness", "drift", "luck")), NOW)
+    assert agreed(registry) == (a, b), "nothing has changed"
+    version = approve(registry, b, Approval("Ann", "minute 8", ("drift", "fairness")), NOW)
+    assert agreed(registry) == (b, None)
+    assert (version.failed_gates, version.accepted_gates) == (FAILED, ("drift", "fairness"))
+    tags = registry._client.get_run(version.run_id).data.tags
+    assert tags["approved_by"] == "Ann" and tags["approved_despite"] == "drift, fairness", "also in its run"
+
+
+def test_no_command_lets_a_model_in_over_failed_gates_without_a_word(registry: Registry) -> None:
+    (a,), b = saved(registry, b"a"), failing(registry, b"b")
+    promote(registry, a, NOW)
+    with pytest.raises(GateFailed, match="failed 2 gates"):
+        promote(registry, b, NOW)
+    assert agreed(registry) == (a, None)
+    promote(registry, b, NOW, Approval("Ann", "minute 8", ("fairness", "drift")))
+    promote(registry, a, NOW)
+    promote(registry, b, NOW)  # what was accepted stays accepted
+    assert champions(registry) == [a, b, a, b]
+    promote(registry, a, NOW)
+    reject(registry, b, "complaints", NOW)
+    for enter in (rollback, lambda registry, now: promote(registry, b, now)):
+        with pytest.raises(GateFailed, match=r"version 2 .* failed 2 gates that nobody has accepted"):
+            enter(registry, NOW)
+    assert agreed(registry) == (a, None)
+
+
+def test_one_that_was_rejected_without_a_gate_is_kept_out_by_its_rejection(registry: Registry) -> None:
+    a, b = saved(registry, b"a", b"b")
+    promote(registry, a, NOW)
+    reject(registry, b, "worse by 0.02", NOW)
+    with pytest.raises(GateFailed, match=r"\(rejected: worse by 0\.02\).*--despite rejected"):
+        promote(registry, b, NOW)
+    promote(registry, b, NOW, Approval("Ann", "minute 9", ("rejected",)))
+    assert agreed(registry) == (b, None)
 
 
 def test_what_is_not_there_says_what_is(registry: Registry) -> None:
