@@ -144,19 +144,18 @@ def score(
     with staged() as progress, history(use, given, now_us(), microseconds(dated) if dated else None,
                                        progress) as found:  # fmt: skip
         scored = score(use, loaded, found, progress)
-    rows = standings.table(scored)
-    standings.write(rows, out)
+    standings.write(standings.table(scored), out)
+    facts = standings.summary(scored) | {"out": str(out), "report": str(report) if report else None}
     if report:
         from training import segments
 
-        segments.write(scored, report)
+        segments.write(scored, facts, report)
     tell_bad_rows(found.bad_rows, found.bad)
-    facts = standings.summary(scored) | {"events": len(found), "bad": found.bad, "out": str(out)}
-    facts |= {"report": str(report) if report else None, "seconds": round(time.monotonic() - started_s, 3)}
+    facts |= {"seconds": round(time.monotonic() - started_s, 3)}
     if as_json:
         show_json(facts | {"off_boarding": standings.off_boarding(scored)})
     else:
-        typer.echo("\n".join([*off_boarding_list(scored, out), "", *standings.told(facts)]))
+        typer.echo("\n".join([*off_boarding_list(scored, out), "", *standings.sentences(facts)]))
     raise typer.Exit(1 if found.bad else 0)
 
 

@@ -1,10 +1,11 @@
 """Scored customers as a page for people: the segments, whose off-boarding is recommended and why, what sets them apart.
 
-One HTML file that needs nothing else (pages.py). What is scored is a pipeline.scoring.Scored.
+One HTML file that needs nothing else (pages.py). What is scored is a pipeline.scoring.Scored; its summary, from
+pipeline.standings, gives all counts of the page.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from training.drawing import PLAIN, POSITIVE, figure, style, svg
 from training.pages import environment, quantity
 
 Scored = Any
+Facts = Mapping[str, Any]
 SHOWN_FEATURES = 12  # that set the segments apart
 SHOWN_HIGH = 200  # customers on HIGH without a recommendation; the file has all
 BINS = 50  # of scores from 0 to 1
@@ -27,27 +29,28 @@ COLORS = {Level.LOW: PLAIN, Level.MEDIUM: "#d97706", Level.HIGH: POSITIVE}
 NO_REASON = "no single feature raises the score"
 
 
-def write(found: Scored, file: Path) -> None:
-    """Writes the page, whole or not at all."""
-    write_file(str(file), page(found).encode())
+def write(found: Scored, facts: Facts, file: Path) -> None:
+    """Write the page, whole or not at all."""
+    write_file(str(file), page(found, facts).encode())
 
 
-def page(found: Scored) -> str:
-    """The HTML of the report."""
-    level, recommendation = found.status["level"], found.status["recommendation"]
-    is_open = recommendation == Recommendation.OPEN
+def page(found: Scored, facts: Facts) -> str:
+    """The HTML of the page; `facts` are the summary of the same customers."""
+    is_open = found.with_recommendation(Recommendation.OPEN)
     by_score = np.argsort(-np.nan_to_num(found.highest, nan=-1.0), kind="stable")
     listed = by_score[is_open[by_score]].tolist()
-    others = by_score[((level == Level.HIGH) & ~is_open)[by_score]].tolist()
+    others = by_score[(found.on(Level.HIGH) & ~is_open)[by_score]].tolist()
     return (
         environment(Path(__file__).parent)
         .get_template("segments.html.jinja")
         .render(
             found=found,
-            fingerprint=found.use_case.fingerprint,
+            facts=facts,
+            scored_events=" or ".join(facts["scored_event_types"]),
+            profile_events=" or ".join(facts["profile_event_types"]),
+            rows=facts["rows"],
             subject=found.use_case.subject,
-            events=int(found.events.sum()),
-            until=minute(int(found.highest_us[found.scored > 0].max())) if found.scored.any() else "",
+            until=minute(int(found.scored_us[found.is_scored].max())) if found.is_scored.any() else "",
             segments=segments(found),
             characteristics=characteristics(found),
             plot=Markup(distribution(found)),
@@ -59,21 +62,24 @@ def page(found: Scored) -> str:
 
 
 def segments(found: Scored) -> list[dict[str, Any]]:
-    """Size and share of each level, and its customers' medians."""
-    rows = []
-    for level in Level:
-        own = found.status["level"] == level
-        rows.append(
-            {
-                "name": level.name,
-                "customers": int(own.sum()),
-                "share": float(own.mean()) if len(own) else None,
-                "recommended": int((found.status["recommendation"][own] == Recommendation.OPEN).sum()),
-                "score": known(np.median, found.highest[own]),
-                "events": known(np.median, found.events[own].astype(np.float64)),
-            }
-        )
-    return rows
+    """How many customers are on each level after their last event, and what they are like; then those not scored.
+
+    The customers add up to those of the files, the shares to 1.
+    """
+    groups = [*((level.name, found.on(level), found.ever_on(level)) for level in Level)]
+    groups.append(("not scored", ~found.is_scored, ~found.is_scored))
+    return [
+        {
+            "name": name,
+            "customers": int(now.sum()),
+            "share": float(now.mean()) if len(found) else None,
+            "ever": int(ever.sum()),
+            "recommended": int((found.with_recommendation(Recommendation.OPEN) & now).sum()),
+            "score": known(np.median, found.highest[now]),
+            "events": known(np.median, found.events[now].astype(np.float64)),
+        }
+        for name, now, ever in groups
+    ]
 
 
 def characteristics(found: Scored) -> list[dict[str, Any]]:
@@ -87,7 +93,7 @@ def characteristics(found: Scored) -> list[dict[str, Any]]:
     for name, _ in weight.most_common(SHOWN_FEATURES):
         k = names.index(name)
         feature, column = found.use_case.table[k], found.vectors[:, k]
-        parts = [column[found.status["level"] == level] for level in Level]
+        parts = [column[found.on(level)] for level in Level]
         rows.append(
             {
                 "name": name,
@@ -121,15 +127,17 @@ def known(figure: Callable[..., Any], values: NDArray[np.floating]) -> float | N
 
 
 def card(found: Scored, row: int) -> dict[str, Any]:
-    """What is said of one customer."""
+    """What the page says about one scored customer."""
     since_us = int(found.status["since_us"][row])
     return {
         "customer": found.customers[row],
         "level": Level(found.status["level"][row]).name,
         "is_held": found.status["recommendation"][row] == Recommendation.HELD,
         "since": minute(since_us) if since_us else "",
-        "score": f"{found.highest[row]:.3f}" if found.scored[row] else "-",
-        "at": minute(int(found.highest_us[row])) if found.scored[row] else "",
+        "score": f"{found.score[row]:.3f}",
+        "scored_at": minute(int(found.scored_us[row])),
+        "highest": f"{found.highest[row]:.3f}",
+        "highest_at": minute(int(found.highest_us[row])),
         "events": int(found.events[row]),
         "reasons": [str(reason) for reason in found.reasons[row]] or [NO_REASON],
     }
@@ -140,14 +148,13 @@ def minute(time_us: int) -> str:
 
 
 def distribution(found: Scored) -> str:
-    """The highest scores of each level's customers, and the thresholds; each level with a scale of its own."""
+    """The highest scores of the scored customers by level after the last event; each level has its own scale."""
     bins = np.linspace(0, 1, BINS + 1).tolist()
     with style():
         drawn = figure(9, 3.4)
         rows = drawn.subplots(len(Level), 1, sharex=True)
         for axes, level in zip(rows, Level, strict=True):
-            own = found.highest[(found.scored > 0) & (found.status["level"] == level)]
-            axes.hist(own, bins, color=COLORS[level])
+            axes.hist(found.highest[found.on(level)], bins, color=COLORS[level])
             axes.set_ylabel(level.name)
             axes.yaxis.get_major_locator().set_params(integer=True, nbins=3)
             for at in found.thresholds.values():
@@ -160,4 +167,4 @@ def distribution(found: Scored) -> str:
         rows[0].set_xlim(0, 1)
         rows[-1].set_xlabel("highest score")
         words = "; ".join(f"{name} from {at:.3g}" for name, at in found.thresholds.items())
-        return svg(drawn, "Customers by highest score and level", words)
+        return svg(drawn, "Customers by highest score and by level after the last event", words)

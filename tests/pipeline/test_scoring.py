@@ -25,7 +25,7 @@ from features.record import STATUS, loads
 from features.usecase import parse
 from pipeline.history import history
 from pipeline.scoring import Scored, score
-from pipeline.standings import table, write
+from pipeline.standings import sentences, summary, table, write
 from pipeline.store import MemoryStore, record_keys
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, assess_in, market, offboarding
@@ -91,9 +91,39 @@ def test_a_customer_without_a_scored_event_has_a_row_too(tmp_path: Path) -> None
         None,
         None,
     )
-    assert (quiet["level"], quiet["off_boarding"], quiet["since"]) == ("LOW", "NONE", None)
-    assert quiet["reasons"] == "no scored event" and quiet["reason_features"] == ""
+    state = (quiet["level"], quiet["highest_level"], quiet["off_boarding"], quiet["since"])
+    assert state == (None, None, "NOT_SCORED", None), "nobody has looked at the customer, so it is not LOW"
+    assert quiet["reasons"] == "not scored: no scored event" and quiet["reason_features"] == ""
     assert rows[-1] == quiet, "the last of them"
+
+
+def messy(folder: Path) -> list[Path]:
+    """Customers c* pay (and pay twice), some have a profile, `quiet` only a profile; two rows are refused."""
+    (folder / "profiles.csv").write_text(
+        "customer,vip,born\nquiet,true,1980-01-02\nc1,false,1981-01-02\nc2,maybe,?\n"
+    )
+    payments = written(sorted_events(400, 12), folder)
+    with payments.open("a") as lines:
+        lines.write('{"id": "no more"}\n')
+    return [payments, folder / "profiles.csv"]
+
+
+def test_counts_of_a_messy_history_add_up_to_its_files(tmp_path: Path) -> None:
+    files = messy(tmp_path)
+    with history(USE_CASE, files, NOW_US) as events:
+        found = score(USE_CASE, trained(USE_CASE), events)
+    facts = summary(found)
+    rows_in_files = len(files[0].read_text().splitlines()) + 3
+    assert sum(facts["rows"].values()) == rows_in_files
+    assert facts["rows"]["refused"] == 2 and facts["rows"]["duplicates"] > 0
+    assert facts["rows"]["applied"] == found.events.sum()
+    assert facts["scored"] + facts["not_scored"] == facts["customers"] == len(table(found))
+    assert facts["not_scored"] == 1 and facts["without_profile"] == facts["customers"] - 2
+    for levels in (facts["levels"], facts["highest_levels"]):
+        assert sum(levels.values()) == facts["scored"]
+    told = sentences(facts | {"seconds": 1.0, "out": "scores.csv", "report": None})
+    assert told[0].endswith("1 not scored (no payment event)")
+    assert told[1] == f"{facts['customers'] - 2} customers without a profile (no profile event)"
 
 
 def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
@@ -131,9 +161,9 @@ def test_the_command_writes_and_tells(tmp_path: Path, scoring: Callable[..., End
     facts = json.loads(ended.out)
     with out.open() as lines:
         rows = list(csv.DictReader(lines))
-    assert facts["customers"] == len(rows) == sum(facts["levels"].values())
+    assert facts["customers"] == len(rows) == sum(facts["levels"].values()) == facts["scored"]
     recommended = [row for row in rows if row["off_boarding"] == "RECOMMENDED"]
-    assert facts["bad"] == 1 and facts["off_boarding_recommended"] == len(recommended) > 0
+    assert facts["rows"]["refused"] == 1 and facts["off_boarding_recommended"] == len(recommended) > 0
     assert [each["customer"] for each in facts["off_boarding"]] == [row["customer"] for row in recommended]
     for each, row in zip(facts["off_boarding"], recommended, strict=True):
         assert " | ".join(each["reasons"]) == row["reasons"]
@@ -160,15 +190,17 @@ def test_the_off_boarding_list_is_printed_first_and_says_how_many_more_there_are
         rows = [row for row in csv.DictReader(file) if row["off_boarding"] == "RECOMMENDED"]
     assert len(rows) > 20, "the test needs more than are shown"
     assert lines[0] == "off-boarding recommended, the highest score first:"
-    assert lines[1].split() == ["customer", "highest_score", "level", "since", "first", "reasons"]
+    titles = ["customer", "highest_score", "last_score", "level", "since", "first", "reasons"]
+    assert lines[1].split() == titles
     for line, row in zip(lines[2:22], rows[:20], strict=True):
-        customer, score, level, since, told = line.split(maxsplit=4)
+        customer, score, last, level, since, told = line.split(maxsplit=5)
         assert (customer, score, level) == (row["customer"], f"{float(row['highest_score']):.3f}", "HIGH")
+        assert last == f"{float(row['score']):.3f}"
         assert row["since"].replace(" ", "T").startswith(since.removesuffix("Z"))
         first, second = row["reasons"].split(" | ")[:2]
         assert told == "; ".join(each.partition("; ")[0] for each in (first, second))
     assert lines[22:24] == [f"and {len(rows) - 20} more in {out}", ""]
-    assert f"off-boarding recommended for {len(rows)};" in lines[24]
+    assert f"off-boarding recommended after the last event: {len(rows)}" in lines[24:]
     assert lines[-2:] == [f"customers: {out}", f"page: {page}"]
 
 
@@ -238,14 +270,36 @@ def decided_by_device() -> Bundle:
     )
 
 
+def payments_of(rows: list[tuple[str, bool, str]], folder: Path) -> Path:
+    """Events of DECIDED: who, with a known device or not, and when."""
+    body = [
+        {"id": str(i), "who": who, "amount": 8.0, "known_device": known, "at": at}
+        for i, (who, known, at) in enumerate(rows)
+    ]
+    (folder / "payments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in body))
+    return folder / "payments.jsonl"
+
+
+def test_the_highest_level_is_kept_when_the_level_falls(tmp_path: Path) -> None:
+    """Once with a strange device, a month later with a known one: it was HIGH, and is LOW after the last event."""
+    days = ["2026-01-02T10:00:00Z", "2026-02-02T10:00:00Z", "2026-02-03T10:00:00Z"]
+    file = payments_of([("c", day > days[0], day) for day in days] + [("d", False, days[0])], tmp_path)
+    with history(DECIDED, [file], time.time_ns() // 1_000) as events:
+        found = score(DECIDED, decided_by_device(), events)
+    calm, strange = sorted(table(found).to_pylist(), key=lambda row: str(row["customer"]))
+    assert (calm["level"], calm["highest_level"]) == ("LOW", "HIGH") and calm["score"] < calm["highest_score"]
+    assert (strange["level"], strange["highest_level"]) == ("HIGH", "HIGH")
+    facts = summary(found)
+    assert facts["levels"] == {"LOW": 1, "MEDIUM": 0, "HIGH": 1}
+    assert facts["highest_levels"] == {"LOW": 0, "MEDIUM": 0, "HIGH": 2}
+
+
 @pytest.mark.parametrize("others", [0, 1, 30])
 def test_reasons_do_not_depend_on_who_else_is_scored(others: int, tmp_path: Path) -> None:
     """Half of the others are as strange as the customer, so the file's own median says nothing."""
     at = "2026-01-02T10:00:00Z"
-    rows = [("strange", False)] + [(f"c{i}", i % 2 == 1) for i in range(others)]
-    body = [{"id": who, "who": who, "amount": 8.0, "known_device": known, "at": at} for who, known in rows]
-    (tmp_path / "payments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in body))
-    with history(DECIDED, [tmp_path / "payments.jsonl"], time.time_ns() // 1_000) as events:
+    rows = [("strange", False, at)] + [(f"c{i}", i % 2 == 1, at) for i in range(others)]
+    with history(DECIDED, [payments_of(rows, tmp_path)], time.time_ns() // 1_000) as events:
         found = score(DECIDED, decided_by_device(), events)
     own = found.customers.index("strange")
     assert found.status["level"][own] == Level.HIGH

@@ -11,6 +11,7 @@ import pytest
 from export.levels import Level, Recommendation
 from pipeline.history import history
 from pipeline.scoring import Scored, score
+from pipeline.standings import summary
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
@@ -26,6 +27,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Scored:
         return score(USE_CASE, trained(USE_CASE), events)
 
 
+def page_of(found: Scored) -> str:
+    return segments.page(found, summary(found))
+
+
 def text_of(page: str) -> str:
     plain = re.sub(r"<(svg|style).*?</\1>", " ", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", plain)).split())
@@ -37,11 +42,13 @@ def section(page: str, name: str) -> str:
 
 
 def test_the_off_boarding_list_is_whole_and_has_reasons(found: Scored) -> None:
-    page = segments.page(found)
+    page = page_of(found)
     recommended = np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN).tolist()
     assert recommended, "the test needs some"
     listed = section(page, "off-boarding")
-    assert f"Off-boarding is recommended for {len(recommended)} of {len(found)} customers." in text_of(page)
+    assert f"Off-boarding is recommended for {len(recommended)} of {len(found)} scored customers." in text_of(
+        page
+    )
     for row in recommended:
         assert f"{found.customers[row]} {found.highest[row]:.3f}" in listed
         assert all(" ".join(str(reason).split()) in listed for reason in found.reasons[row])
@@ -53,7 +60,7 @@ def test_held_recommendations_are_told_among_those_who_are_high(found: Scored) -
     row = int(np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN)[0])
     status = found.status.copy()
     status["recommendation"][row] = Recommendation.HELD
-    page = segments.page(replace(found, status=status))
+    page = page_of(replace(found, status=status))
     assert f"{found.customers[row]} " not in section(page, "off-boarding")
     high = section(page, "high")
     assert f"{found.customers[row]} {found.highest[row]:.3f}" in high and " held " in high
@@ -69,19 +76,28 @@ def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
     assert any(row["levels"] for row in segments.characteristics(found))
 
 
-def test_segments_are_everybody(found: Scored) -> None:
-    rows = segments.segments(found)
-    assert [row["name"] for row in rows] == ["LOW", "MEDIUM", "HIGH"]
-    assert sum(int(str(row["customers"])) for row in rows) == len(found)
-    for level, row in zip(Level, rows, strict=True):
-        own = found.status["level"] == level
-        assert row["customers"] == own.sum() and row["share"] == pytest.approx(own.mean())
+def test_segments_and_those_not_scored_add_up_to_the_files(found: Scored) -> None:
+    """Two customers lose their scores: they are on no level, though their records say LOW or anything else."""
+    counts = found.scored.copy()
+    counts[[0, 3]] = 0
+    partly = replace(found, scored=counts)
+    rows = segments.segments(partly)
+    assert [row["name"] for row in rows] == ["LOW", "MEDIUM", "HIGH", "not scored"]
+    for column, total in (("customers", len(found)), ("ever", len(found)), ("share", 1.0)):
+        assert sum(row[column] for row in rows) == pytest.approx(total)
+    for level, row in zip(Level, rows[:3], strict=True):
+        assert row["customers"] == (found.status["level"][counts > 0] == level).sum()
+        assert row["ever"] == (found.highest_level[counts > 0] == level).sum()
+    assert (rows[3]["customers"], rows[3]["score"]) == (2, pytest.approx(np.median(found.highest[[0, 3]])))
+    text = text_of(page_of(partly))
+    assert f"The files have {len(found)} customers: {len(found) - 2} are scored, and 2 are not" in text
+    assert f"rows in the files {sum(found.rows.values()):,}" in section(page_of(partly), "files")
 
 
 def test_the_page_is_whole_and_the_same_again(found: Scored, tmp_path: Path) -> None:
-    segments.write(found, tmp_path / "a" / "page.html")
+    segments.write(found, summary(found), tmp_path / "a" / "page.html")
     page = (tmp_path / "a" / "page.html").read_text()
-    assert page == segments.page(found)
+    assert page == page_of(found)
     assert "<svg" in page and "</html>" in page
     links = re.findall(r'(?:src|href)="(?!#)([^"]+)"', page)
     assert links == [], "nothing is fetched"
@@ -92,7 +108,7 @@ def test_names_of_customers_are_text_and_no_markup(found: Scored) -> None:
     row = int(np.nanargmax(found.highest))
     before = found.customers[row]
     found.customers[row] = "<script>alert(1)</script>"
-    page = segments.page(found)
+    page = page_of(found)
     found.customers[row] = before
     assert "<script" not in page and "&lt;script&gt;" in page
 
@@ -103,5 +119,5 @@ def test_a_column_that_files_lack_is_told(tmp_path: Path) -> None:
     with history(USE_CASE, [file], NOW_US) as events:
         alone = score(USE_CASE, trained(USE_CASE), events)
     assert any(name.startswith("vip") for name in alone.flat)
-    assert "Not as in training" in segments.page(alone)
+    assert "Not as in training" in page_of(alone)
     assert "amount" not in alone.flat
