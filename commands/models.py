@@ -173,7 +173,7 @@ def show(
     import msgspec
 
     from export import bundle as bundles
-    from export.registry import flat, numbers
+    from export.runs import flat, numbers
 
     found = bundles.load(bundles.path_of(bundle, wanted, use_case_name(use_case)))
     if as_json:

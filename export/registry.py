@@ -1,6 +1,7 @@
 """The registry: every bundle of a use case as a version of one MLflow model, with what is known about it.
 
-    run                  parameters, metrics (an interval's ends too), plots and report, the bundle's files
+    run                  parameters, metrics (an interval's ends too), report, the bundle's files, data set, user,
+                         commit; a run below it for each trial (export/runs.py)
     version              its source is the run's copy of the bundle; tags say which bundle, and what became of it
     alias champion       the version in use; challenger: the one in shadow, waiting for approval
 
@@ -8,22 +9,18 @@ Kept in ROOT/mlflow.db and ROOT/mlruns, or where MLFLOW_TRACKING_URI says. It is
 running job reads ROOT's pointers and never asks here. MLflow is part of the training installation only.
 """
 
-import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from export import storage
-from export.bundle import Bundle, check_use_case, files_of
+from export import runs, storage
+from export.bundle import Bundle, check_use_case
+from export.runs import TRIALS, Child, Entry, Origin, flat, numbers
 from export.tracking import asking, client, files_beside, tracking_uri
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-BATCH = 100  # the most parameters, and here metrics too, that MLflow takes at once
 KEPT_CHAMPIONS = 100  # how far back rollbacks reach; a tag has room for many more
-NOT_IN_NAMES = re.compile(r"[^\w\-. /]")  # of metrics and parameters
 FAILED_GATE = "failed_gate."  # begins the tags of gates that a version failed; what was found is the value
 DESPITE = "approved_despite"  # tag: the failed gates that a person accepted, by name
 MOST_CHARACTERS = 1_000  # of what a gate found; MLflow refuses tags of more than 5,000
@@ -88,6 +85,8 @@ class Registry:
         metrics: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
         failed_gates: Mapping[str, str] | None = None,
+        origin: Origin | None = None,
+        children: Sequence[Child] = (),
     ) -> Version:
         """Registers a bundle, promoting nothing; one that is registered already stays as it is.
 
@@ -95,7 +94,7 @@ class Registry:
 
         `facts` are parameters and `metrics` figures beside those of the manifest, nested as they may be;
         `artifacts` are files by their path in the run (`report.html`, `plots/lift.png`); `failed_gates` says by gate
-        what was found.
+        what was found; `children` are runs below the bundle's own, one for each trial.
         """
         check_use_case(bundle, self.name)
         manifest = bundle.manifest
@@ -114,10 +113,12 @@ class Registry:
             f"{FAILED_GATE}{name}": text[:MOST_CHARACTERS] for name, text in (failed_gates or {}).items()
         }
         said = {"seed": manifest.seed, "versions": manifest.versions, "training": manifest.training}
-        parameters = {name: str(value) for name, value in flat({**said, **(facts or {})}).items()}
-        figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds, **(metrics or {})})
+        parameters = flat({**said, **(facts or {})})
+        parameters.pop(TRIALS, None)  # their own runs tell them
+        figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds}) | numbers(metrics or {})
         with asking(self.uri):
-            run_id, source = self._run(manifest.id, tags, parameters, figures, bundle, artifacts or {})
+            entry = Entry(tags, parameters, figures, artifacts or {}, origin, children)
+            run_id, source = runs.write(self._client, self._experiment(), bundle, entry)
             self._model()
             self._client.create_model_version(self.name, source, run_id, tags=tags)
         return self.find(manifest.id)
@@ -191,34 +192,6 @@ class Registry:
                 raise
             return self._client.create_registered_model(self.name)
 
-    def _run(
-        self,
-        name: str,
-        tags: Mapping[str, str],
-        parameters: Mapping[str, str],
-        figures: Mapping[str, float],
-        bundle: Bundle,
-        artifacts: Mapping[str, bytes],
-    ) -> tuple[str, str]:
-        """Writes all that is known about a bundle. Returns the run's id and where its copy of the bundle is."""
-        from mlflow.entities import Metric, Param
-
-        run = self._client.create_run(self._experiment(), tags=dict(tags), run_name=name)
-        run_id, now_ms = run.info.run_id, run.info.start_time
-        for part in _parts(parameters):
-            self._client.log_batch(run_id, params=[Param(*one) for one in part])
-        for part in _parts(figures):
-            self._client.log_batch(run_id, metrics=[Metric(*one, now_ms, 0) for one in part])
-        files = {f"bundle/{file}": data for file, data in files_of(bundle).items()}
-        with tempfile.TemporaryDirectory() as folder:
-            for path, data in {**artifacts, **files}.items():
-                file = Path(folder, path)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-            self._client.log_artifacts(run_id, folder)
-        self._client.set_terminated(run_id)
-        return run_id, f"{run.info.artifact_uri}/bundle"
-
     def _experiment(self) -> str:
         """The experiment of the use case's runs; beside an embedded registry it keeps its files there too."""
         found = self._client.get_experiment_by_name(self.name)
@@ -241,31 +214,3 @@ def _version(found: Any, aliases: tuple[str, ...]) -> Version:
         outcome=tags.get("outcome"),
         tags=tags,
     )
-
-
-def _parts(values: Mapping[str, Any]) -> Iterator[list[tuple[str, Any]]]:
-    rows = list(values.items())
-    yield from (rows[at : at + BATCH] for at in range(0, len(rows), BATCH))
-
-
-def flat(nested: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
-    """Mappings in mappings as one, with names joined by dots; [low, high] has two such names."""
-    found: dict[str, Any] = {}
-    for name, value in nested.items():
-        full = NOT_IN_NAMES.sub("_", f"{parent}{name}")
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{full}.")
-        elif isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
-            found |= {f"{full}.low": value[0], f"{full}.high": value[1]}
-        else:
-            found[full] = value
-    return found
-
-
-def numbers(nested: Mapping[str, Any]) -> dict[str, float]:
-    """The figures among nested metrics, flat. What is no number (curves, texts) is not among them."""
-    return {name: float(value) for name, value in flat(nested).items() if _is_number(value)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -28,7 +28,8 @@ from export.promotion import (
     rollback,
     standing,
 )
-from export.registry import Registry, UnknownVersion, flat, numbers
+from export.registry import Registry, UnknownVersion
+from export.runs import Child, Origin, flat, numbers
 from export.tracking import RegistryUnavailable
 from tests.export.small import Declared, made
 

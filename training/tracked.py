@@ -1,0 +1,47 @@
+"""What the registry is told of a training beside the bundle: the report's figures, and each trial as a run."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from export.runs import Child
+from training.evaluation.figures import Evaluation, LevelFigures
+from training.train import Trained
+
+CURVES = (
+    "about",
+    "roc",
+    "precision_recall",
+    "calibration",
+    "cost",
+    "gain",
+)  # no figures; the report has them
+IN_MANIFEST = ("roc_auc", "average_precision", "brier")  # the bundle says these itself
+LEVELS = {"customers": "customers", "events": "assessments"}  # as the manifest calls them
+
+
+def figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Figures of customers and of events with their intervals, nested by name: at.high.f2.value, log_loss.low ..."""
+    return {name: _of_level(getattr(evaluation, level)) for level, name in LEVELS.items()}
+
+
+def _of_level(level: LevelFigures) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(level)
+    return {name: value for name, value in found.items() if name not in (*CURVES, *IN_MANIFEST)}
+
+
+def trials(made: Trained, metric: str) -> list[Child]:
+    """A run for each trial: its parameters, the metric by fold and its mean."""
+    return list(_trials(made.bundle.manifest.training["model"], metric))
+
+
+def _trials(model: Mapping[str, Any], metric: str) -> Iterator[Child]:
+    for number, trial in enumerate(model["trials"], 1):
+        yield Child(
+            name=f"trial {number}: {trial['candidate']}",
+            parameters={"candidate": trial["candidate"], **trial["parameters"]},
+            metrics={"mean": trial["mean"]},
+            by_step={metric: trial["values"]},
+            tags={"kind": "trial", "outcome": "complete" if trial["is_complete"] else "given up"},
+        )
