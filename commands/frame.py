@@ -123,4 +123,12 @@ BundleRoot = Annotated[
     typer.Option(envvar="RISKSTREAM_BUNDLE", help="The folder of bundles, or one bundle; local or gs://."),
 ]
 BUNDLES = "build/bundles"
+KeepsScores = Annotated[
+    bool,
+    typer.Option(
+        "--scores/--no-scores",
+        help="Keep the held-out scores of all rows, with ids of customers and events, beside the report and in the "
+        "registry: scores.parquet.",
+    ),
+]
 STACK = Path(".riskstream")

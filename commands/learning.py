@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, KeepsScores, UseCase, examples
 from commands.output import bar, show_json, tell_bad_rows
 
 app = typer.Typer()
@@ -104,6 +104,7 @@ def train(
     even_without_signal: Annotated[
         bool, typer.Option("--even-without-signal", help="Promote a model that is no better than chance.")
     ] = False,
+    scores: KeepsScores = True,
     as_json: AsJson = False,
 ) -> None:
     """Learn from history, write a report and promote the bundle: running jobs take it over.
@@ -121,6 +122,7 @@ def train(
     from features.replay import replay
     from features.usecase import load
     from training import files as history
+    from training.origin import origin
     from training.report.page import write
     from training.reported import train_reported
 
@@ -129,7 +131,8 @@ def train(
     rows, cleaned = told_history(found, files)
     path, told = train_reported(
         found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
-        even_without_signal=even_without_signal, progress=lambda stage: typer.echo(stage, err=True),
+        even_without_signal=even_without_signal, origin=origin("train", files), keeps_scores=scores,
+        progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     manifest = bundles.load(path).manifest
     pages = write(told, report_folder(bundle, manifest.id))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, UseCase, examples
+from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, KeepsScores, UseCase, examples
 from commands.output import show_json
 
 app = typer.Typer()
@@ -28,6 +28,7 @@ def retrain(
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Where the period that judges both begins.")
     ] = None,
     notify: Annotated[str | None, typer.Option(metavar="URL", help="POST the result here, as JSON.")] = None,
+    scores: KeepsScores = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger, compare it with the champion on the same held-out events, and promote it if it is better.
@@ -40,6 +41,7 @@ def retrain(
     from commands.learning import report_folder, told_history
     from commands.models import registry_of
     from features.usecase import load
+    from training.origin import origin
     from training.report.page import write
     from training.retrain import retrain as run
 
@@ -50,7 +52,7 @@ def retrain(
     rows, cleaned = told_history(found, files)
     ended, told = run(
         found, rows, registry, seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
-        progress=lambda stage: typer.echo(stage, err=True),
+        origin=origin("retrain", files), keeps_scores=scores, progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))

@@ -6,13 +6,16 @@ from datetime import datetime
 from export import promotion
 from export.bundle import save
 from export.registry import Registry
+from export.runs import Origin
 from export.terms import terms
 from features.usecase import UseCase
+from training import tracked
 from training.cleaning import Cleaned
 from training.evaluation.evaluate import evaluate
 from training.fit import Progress
 from training.history import Replayed, collect
 from training.models.parameters import Parameters
+from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run
 from training.splits import Way
@@ -31,13 +34,15 @@ def train_reported(
     cleaning: Sequence[Cleaned] = (),
     way: Way | None = None,
     even_without_signal: bool = False,
+    origin: Origin | None = None,
+    keeps_scores: bool = True,
     progress: Progress = lambda _: None,
 ) -> tuple[str, Report]:
     """Learns from a replayed history; the path of the bundle and the report with all that is known about it.
 
     The bundle is saved, evaluated and registered with its report. It is promoted if it tells the classes apart
-    beyond chance, or `even_without_signal`; else it is registered as rejected. Raises what `train_on` raises,
-    RegistryUnavailable.
+    beyond chance, or `even_without_signal`; else it is registered as rejected. `keeps_scores`: the held-out scores of
+    all rows are written beside the report. Raises what `train_on` raises, RegistryUnavailable.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
     terms(use_case.policy, use_case.file)
@@ -48,10 +53,14 @@ def train_reported(
     )
     found = evaluate(use_case, made.judged, seed, progress=progress)
     is_used = found.has_signal or even_without_signal
-    told = report(Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected"))
+    run = Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected")
+    told = report(run, scores.files(made) if keeps_scores else {})
     path = save(made.bundle, registry.root)
     progress("registering")
-    registry.record(made.bundle, artifacts=told.files)
+    registry.record(
+        made.bundle, metrics=tracked.figures(found), artifacts=told.files, origin=origin,
+        children=tracked.trials(made, run.metric),
+    )  # fmt: skip
     if is_used:
         promotion.promote(registry, made.bundle.manifest.id, created_at)
     else:

@@ -21,8 +21,10 @@ from export import promotion
 from export.bundle import Bundle, BundleMismatch
 from export.onnx import Scorer
 from export.registry import Registry
+from export.runs import Origin
 from features.replay import replay
 from features.usecase import UseCase, parse
+from training import tracked
 from training.cleaning import Cleaned
 from training.comparison import difference, drift
 from training.evaluation.evaluate import evaluate
@@ -33,6 +35,7 @@ from training.gates import Evidence, Gate, Gates, Verdict, judge, verdict
 from training.history import History, collect
 from training.leaks import suspects
 from training.models.parameters import Parameters
+from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run
 from training.scores import customer_labels, customer_scores
@@ -63,6 +66,8 @@ def retrain(
     now: datetime,
     cleaning: Sequence[Cleaned] = (),
     cut_us: int | None = None,
+    origin: Origin | None = None,
+    keeps_scores: bool = True,
     progress: Progress = lambda _: None,
 ) -> tuple[Retrained, Report]:
     """Trains, saves, registers and judges a challenger, and acts on the verdict.
@@ -89,10 +94,13 @@ def retrain(
     decided = verdict(gates, judged)
     before = champion.manifest.id if champion else None
     run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
-    told = report(run)
+    told = report(run, scores.files(made) if keeps_scores else {})
     compared = {"better": asdict(found.better)} if found.better else {}
     failed = {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
-    version = registry.record(made.bundle, metrics=compared, artifacts=told.files, failed_gates=failed)
+    version = registry.record(
+        made.bundle, metrics=compared | tracked.figures(figures), artifacts=told.files, failed_gates=failed,
+        origin=origin, children=tracked.trials(made, run.metric),
+    )  # fmt: skip
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
         verdict=decided.value,

@@ -85,6 +85,9 @@ class Trained:
     chosen: Chosen
     judged: Judged
     split: Split
+    out_of_fold: (
+        Judged  # the rows that the model kept has learned from, scored by folds; `judged` if that is by folds
+    )
 
 
 def train(
@@ -161,7 +164,8 @@ def train_on(
         use_case, use_case.text, model, reference(use_case.features, learned.vectors, chosen.held_out), thresholds,
         created_at, stand_in, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
-    return Trained(made, twin or chosen, judged, sides)
+    out_of_fold = judged if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)
+    return Trained(made, twin or chosen, judged, sides, out_of_fold)
 
 
 def named(progress: Progress, about: str) -> Progress:
@@ -209,8 +213,15 @@ def _judged_by_folds(
     rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes, policy: Terms
 ) -> Judged:
     models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
+    return replace(_out_of_fold(rows, chosen, thresholds, model, policy), models=models)
+
+
+def _out_of_fold(
+    rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes, policy: Terms
+) -> Judged:
+    """Scores by folds, without the models that gave them."""
     fold, by_event = chosen.rows.fold, chosen.rows.by_event
-    return Judged(rows, chosen.held_out, thresholds, model, by_event, models, fold, policy)
+    return Judged(rows, chosen.held_out, thresholds, model, by_event, model_of_row=fold, terms=policy)
 
 
 def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:

@@ -1,5 +1,6 @@
 """The registry and promotion on a real MLflow store: versions, aliases, pointers that agree, crashes in between."""
 
+import json
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as change
 
 from export import bundle as bundles
 from export import promotion
@@ -98,12 +100,59 @@ def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, 
     assert registry.record(bundle) == version, "once"
 
 
+def test_a_run_says_who_trained_with_what_on_which_data_and_has_a_child_for_each_trial(
+    registry: Registry,
+) -> None:
+    plain = made(use_case=registry.name)
+    facts = {
+        "rows": 50,
+        "sha256": "ab" * 32,
+        "from": "2026-01-01",
+        "to": "2026-02-01",
+        "model": {"trials": [{}]},
+    }
+    bundle = change(plain, manifest=change(plain.manifest, training=facts))
+    origin = Origin("ann", "riskstream train", "0.1.0", "c0ffee", ("data/users.csv", "bq://p.d.payments"))
+    children = [
+        Child(
+            f"trial {k}", {"trees": k}, {"mean": k / 10}, {"average_precision": (0.1, 0.3)}, {"kind": "trial"}
+        )
+        for k in (1, 2)
+    ]
+    version = registry.record(bundle, origin=origin, children=children)
+    client = registry._client
+    run = client.get_run(version.run_id)
+    expected = {
+        "mlflow.user": "ann", "mlflow.source.name": "riskstream train", "mlflow.source.git.commit": "c0ffee",
+        "version": "0.1.0", "data": "data/users.csv, bq://p.d.payments", "data_sha256": "ab" * 32,
+    }  # fmt: skip
+    assert run.data.tags.items() >= expected.items()
+    assert "training.model.trials" not in run.data.params, "they are runs of their own"
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("users.csv, p.d.payments", "ab" * 16)
+    assert json.loads(data.dataset.source) == {"places": ["data/users.csv", "bq://p.d.payments"]}
+    assert json.loads(data.dataset.profile).items() >= {"num_rows": 50, "from": "2026-01-01"}.items()
+    assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "training")]
+    below = client.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'", order_by=["start_time"]
+    )
+    assert [(one.info.run_name, one.data.params, one.info.status) for one in below] == [
+        ("trial 1", {"trees": "1"}, "FINISHED"), ("trial 2", {"trees": "2"}, "FINISHED"),
+    ]  # fmt: skip
+    assert [one.data.metrics["mean"] for one in below] == [0.1, 0.2]
+    history = client.get_metric_history(below[0].info.run_id, "average_precision")
+    assert sorted((each.step, each.value) for each in history) == [(0, 0.1), (1, 0.3)]
+    assert below[0].data.tags["mlflow.user"] == "ann" and below[0].data.tags["kind"] == "trial"
+    assert len(registry.versions()) == 1, "a trial is no version"
+
+
 def test_names_are_flat_and_such_as_mlflow_takes() -> None:
     nested = {"recall@1%": {"value": 1, "low": None}, "curve": [1, 2, 3], "range": (0, 1)}
     assert flat(nested) == {
         "recall_1_.value": 1, "recall_1_.low": None, "curve": [1, 2, 3], "range.low": 0, "range.high": 1,
     }  # fmt: skip
     assert numbers(nested) == {"recall_1_.value": 1.0, "range.low": 0.0, "range.high": 1.0}
+    assert numbers({"precision": float("nan")}) == {}, "what cannot be had is no figure"
 
 
 def test_registry_and_pointer_agree_after_every_promotion(registry: Registry) -> None:

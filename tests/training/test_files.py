@@ -84,6 +84,9 @@ def test_the_command_line_trains_and_promotes(tmp_path: Path, with_registry: Cal
     manifest = json.loads(ended.stdout)
     assert manifest["fingerprint"] == OFFBOARDING.fingerprint
     assert (tmp_path / "b" / f"{manifest['use_case']}.current").read_text().strip() == manifest["id"]
+    beside = {file.name for file in (tmp_path / "b" / "reports" / manifest["id"]).iterdir()}
+    assert beside == {"report.html", "report.json", "scores.parquet"}
+    assert list((tmp_path / "b" / "mlruns").rglob("scores.parquet"))
 
 
 def test_one_file_may_hold_events_of_two_types(tmp_path):

@@ -58,12 +58,16 @@ class Report(NamedTuple):
     files: Mapping[str, bytes]  # the page and its JSON by file name
 
 
-def report(run: Run) -> Report:
-    return Report(run, {"report.html": page(run).encode(), "report.json": encoded(run)})
+def report(run: Run, others: Mapping[str, bytes] | None = None) -> Report:
+    """`others` are files to be kept beside the page and its JSON, by name."""
+    return Report(run, {"report.html": page(run).encode(), "report.json": encoded(run), **(others or {})})
 
 
 def write(told: Report, folder: str) -> list[str]:
-    """Writes the page and its JSON into a folder, replacing those of an earlier run; returns their paths."""
+    """Writes the page, its JSON and what is kept beside them into a folder, replacing those of an earlier run.
+
+    Returns their paths, the page's first.
+    """
     paths = []
     for name, data in told.files.items():
         paths.append(join(folder, name))

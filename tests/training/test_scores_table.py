@@ -1,0 +1,125 @@
+"""Held-out scores beside the report, and what MLflow is told of a training, on small trainings with a real learner."""
+
+import io
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import log_loss
+
+from features.usecase import parse
+from tests.training.test_train import TEXT, WHEN, rows
+from training import tracked
+from training.evaluation.customers import Customers
+from training.evaluation.evaluate import evaluate
+from training.evaluation.level import level_figures, of_events
+from training.origin import commit, origin
+from training.report.scores import FILE, files
+from training.splits import Way
+from training.train import train_on
+
+TRIED = TEXT.replace(
+    "{trees: 30, folds: 3}", "{candidates: [logistic_regression, xgboost], trees: 10, folds: 3}"
+)
+USE_CASE = parse(TRIED)
+
+
+@pytest.fixture(scope="module")
+def history():
+    return rows()[:1_200]
+
+
+@pytest.fixture(scope="module")
+def by_folds(history):
+    return train_on(USE_CASE, history, seed=4, created_at=WHEN)
+
+
+def table(made):
+    return pq.read_table(io.BytesIO(files(made)[FILE]))
+
+
+def test_every_training_row_has_its_held_out_score_and_the_figures_follow_from_the_table(by_folds, history):
+    found = table(by_folds).to_pydict()
+    assert len(found["score"]) == len(history) and all(found["in_report"])
+    assert found["customer"] == history.customers.tolist() and found["event_id"] == history.event_ids.tolist()
+    fold_of = dict(zip(found["customer"], found["fold"], strict=True))
+    assert set(fold_of.values()) == {0, 1, 2}
+    assert all(fold_of[c] == f for c, f in zip(found["customer"], found["fold"], strict=True)), (
+        "one a customer"
+    )
+    level = level_figures("events", of_events(by_folds.judged, Customers.of(by_folds.judged)), {}, None, 1)
+    ours = log_loss(found["label"], found["score"], sample_weight=found["weight"])
+    assert level.log_loss.value == pytest.approx(ours)
+    of_customer = dict(zip(found["customer"], found["customer_score"], strict=True))
+    customers = Customers.of(by_folds.judged)
+    assert [of_customer[name] for name in np.unique(history.customers)] == customers.score.tolist()
+    thresholds = by_folds.judged.thresholds
+    for score, level in [
+        *zip(found["score"], found["level"], strict=True),
+        *zip(found["customer_score"], found["customer_level"], strict=True),
+    ]:
+        expected = (
+            "HIGH" if score >= thresholds["high"] else "MEDIUM" if score >= thresholds["medium"] else "LOW"
+        )
+        assert level == expected
+    assert files(by_folds) == files(by_folds), "the same bytes"
+
+
+def test_after_a_cut_in_time_the_rows_of_the_report_and_all_training_rows_are_told_apart(history):
+    made = train_on(parse(TEXT), history, seed=4, created_at=WHEN, way=Way("both", 0.4))
+    found = table(made).to_pandas()
+    judged, learned = found[found.in_report], found[~found.in_report]
+    assert judged.fold.isna().all() and len(judged) == made.split.judge.sum()
+    assert judged.score.to_numpy() == pytest.approx(made.judged.score)
+    assert len(learned) == made.split.final.sum() == len(history)
+    assert set(learned.fold.tolist()) == {0, 1, 2}
+    assert str(found.time.dtype) == "datetime64[us, UTC]"
+
+
+def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
+    evaluation = evaluate(USE_CASE, by_folds.judged, 1)
+    told = tracked.figures(evaluation)
+    at = evaluation.customers.at["high"]
+    high = told["customers"]["at"]["high"]
+    assert (high["f2"]["value"], high["accuracy"]["low"]) == (at.f2.value, at.accuracy.low)
+    assert high["confusion"]["true_positives"] == at.confusion.true_positives
+    assert told["assessments"]["log_loss"]["value"] == evaluation.events.log_loss.value
+    assert told["customers"]["ks"]["high"] == evaluation.customers.ks.high
+    trials = tracked.trials(by_folds, "average_precision")
+    assert [trial.name for trial in trials] == ["trial 1: logistic_regression", "trial 2: xgboost"]
+    for told_trial, trial in zip(trials, by_folds.chosen.trials, strict=True):
+        assert told_trial.by_step == {"average_precision": list(trial.values)} and len(trial.values) == 3
+        assert told_trial.metrics == {"mean": trial.mean}
+        assert told_trial.parameters.items() >= dict(trial.parameters).items()
+        assert told_trial.tags == {"kind": "trial", "outcome": "complete"}
+
+
+def git(root, *words):
+    named = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+    subprocess.run(["git", "-C", str(root), *named, *words], check=True, capture_output=True)
+
+
+def test_the_commit_is_that_of_the_programs_own_checkout(tmp_path: Path) -> None:
+    file, inside = tmp_path / "file", tmp_path / "installed"
+    inside.mkdir()
+    assert commit(tmp_path) == "", "no checkout"
+    git(tmp_path, "init")
+    assert commit(tmp_path) == "", "no commit yet"
+    file.write_text("one")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-m", "one")
+    head = commit(tmp_path)
+    assert len(head) == 40
+    assert commit(inside) == "", "a program installed in another project's checkout"
+    (tmp_path / "new").touch()
+    assert commit(tmp_path) == head, "a file that git does not know is no change"
+    file.write_text("two")
+    assert commit(tmp_path) == f"{head}-dirty"
+
+
+def test_the_origin_has_a_user_a_version_and_the_files() -> None:
+    found = origin("train", [Path("data/users.csv")])
+    assert found.user and found.version and found.command == "riskstream train"
+    assert found.places == ("data/users.csv",)

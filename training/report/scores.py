@@ -1,0 +1,78 @@
+"""Held-out scores of every row that training used, as a Parquet table beside the report: for figures of one's own.
+
+No score is by a model that has learned from the row, nor, but for the split `time`, from any row of its customer. The
+table holds identifiers of customers and events, so whoever may read it is who may read the history.
+
+    customer, event_type, event_id   text      whose row it is, and of which event
+    time                             time      of the event, UTC
+    label                            integer   1 positive, 0 negative
+    weight                           number    of the row in figures of events: see `Judged.weight`
+    fold                             integer   that the row is in, from 0: the score is by the model without it; none
+                                               where a cut in time sets the row apart
+    score                            number    the event's, a probability
+    level                            text      that the event's score reaches: LOW, MEDIUM or HIGH
+    customer_score, customer_level   the same  of the customer, from its rows of the same `in_report`
+    in_report                        boolean   whether the report's figures are of this row
+
+With folds of customers the report's figures are of all rows. With a cut in time they are of the later part alone, by a
+model of the earlier part; then the table has the rows of the model that is kept too, each by the folds of that model,
+so an event may stand there twice. `level` is by the thresholds that go with the score.
+"""
+
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from training.evaluation.customers import Customers
+from training.train import Floats, Judged, Trained
+
+FILE = "scores.parquet"
+LEVELS = ("medium", "high")  # rising
+
+
+def files(made: Trained) -> dict[str, bytes]:
+    """The table of a training as a Parquet file, by name; the same training gives the same bytes."""
+    parts = [_table(made.judged, in_report=True)]
+    if made.out_of_fold is not made.judged:
+        parts.append(_table(made.out_of_fold, in_report=False))
+    file = BytesIO()
+    pq.write_table(pa.concat_tables(parts), file, compression="zstd")
+    return {FILE: file.getvalue()}
+
+
+def _table(judged: Judged, in_report: bool) -> pa.Table:
+    customers, rows = Customers.of(judged), judged.rows
+    of_customer = customers.score[customers.of_row]
+    return pa.table(
+        {
+            "customer": pa.array(rows.customers.tolist(), pa.string()),
+            "event_type": pa.array(rows.event_types.tolist(), pa.string()),
+            "event_id": pa.array(rows.event_ids.tolist(), pa.string()),
+            "time": pa.array(rows.times_us, pa.timestamp("us", "UTC")),
+            "label": pa.array(rows.label, pa.int8()),
+            "weight": pa.array(customers.weight, pa.float64()),
+            "fold": _folds(judged),
+            "score": pa.array(judged.score, pa.float64()),
+            "level": _levels(judged.score, judged.thresholds),
+            "customer_score": pa.array(of_customer, pa.float64()),
+            "customer_level": _levels(of_customer, judged.thresholds),
+            "in_report": pa.array(np.full(len(rows), in_report)),
+        }
+    )
+
+
+def _folds(judged: Judged) -> pa.Array:
+    if judged.model_of_row is None:
+        return pa.nulls(len(judged.score), pa.int16())
+    return pa.array(judged.model_of_row, pa.int16())
+
+
+def _levels(score: Floats, thresholds: dict[str, float]) -> NDArray[np.str_]:
+    """The highest level [n] whose threshold is reached."""
+    found = np.full(len(score), "LOW", "U6")
+    for level in LEVELS:
+        found[score >= thresholds[level]] = level.upper()
+    return found
