@@ -98,7 +98,9 @@ def knows(words: tuple[str, ...]) -> bool:
     path = list(words)
     while path and not path[0].startswith("-") and hasattr(command, "commands"):
         command = command.commands.get(path.pop(0))
-    flags = {option for each in getattr(command, "params", ()) for option in each.opts} | {"--help"}
+    flags = {
+        option for each in getattr(command, "params", ()) for option in [*each.opts, *each.secondary_opts]
+    } | {"--help"}
     return command is not None and {word for word in path if word.startswith("--")} <= flags
 
 
