@@ -1,7 +1,8 @@
-"""Why a score is as high as it is: what it would be if one feature were as in half of the training data.
+"""Why a score is as high as it is: what it would be if one feature had its usual value.
 
-One feature at a time, so features that say the same hide each other; what is told is how this model answers, not
-what caused what.
+Usual is the median of the training data, in which each customer counts once (in older bundles each event). One
+feature at a time, so features that say the same hide each other; an effect is how this model answers, not what
+caused what.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,15 +41,15 @@ class Reason(NamedTuple):
         return f"{self.fact}; {self._usual()} (+{self.effect:.3f} of the score)"
 
     def _usual(self) -> str:
-        """True of at least half of the training data, as its lower median is."""
+        """What is so in at least half of the training data, as its lower median is."""
         if self.median != self.median:
-            return "in most of the training data it is unknown"
+            return "usually it is unknown"
         if self.choice:
-            return f"in most of the training data it is{'' if self.median else ' not'}"
+            return f"usually it is{'' if self.median else ' not'}"
         if not self.median and self.value > 0:
-            return "in half of the training data it is not above 0"  # "0 or less" would be odd of a count
+            return "usually it is not above 0"  # "0 or less" would be odd of a count
         or_what = "or more" if self.value < self.median else "or less"
-        return f"in half of the training data it is {self._shown(self.median)} {or_what}"
+        return f"usually it is {self._shown(self.median)} {or_what}"
 
     def _shown(self, value: float) -> str:
         if value != value:
@@ -92,8 +93,18 @@ def median(bins: Bins) -> float:
 
 
 def medians(reference: Reference, names: Sequence[str]) -> NDArray[np.float32]:
-    """float32[F] of the training data alone: a customer's reasons do not depend on who else is scored."""
-    return np.array([median(reference.features[name]) for name in names], np.float32)
+    """float32 [F] what is usual among the customers of the training data; NaN where mostly nothing is known.
+
+    In a bundle that does not keep it, medians over events. Who else is scored makes no difference.
+    """
+    return np.array([_usual(reference, name) for name in names], np.float32)
+
+
+def _usual(reference: Reference, name: str) -> float:
+    usual = reference.usual.get(name)
+    if usual is None:
+        return median(reference.features[name])
+    return float("nan") if usual.median is None or usual.missing > 0.5 else usual.median
 
 
 def reasons(

@@ -4,7 +4,7 @@ So a customer's score and level are those that the stream would have come to wit
 for bit. Times are int64 microseconds since 1970 UTC.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.bundle import Bundle
 from export.levels import Level, Recommendation
 from export.reasons import Reason, reasons
-from export.reference import Reference
+from export.reference import Reference, Usual
 from features.kernel.codec import HEADER_BYTES, STATUS
 from features.usecase import UseCase
 from pipeline.assess import Engine, assess
@@ -48,6 +48,7 @@ class Scored:
     status: NDArray[np.void]
     vectors: NDArray[np.float32]
     typical: NDArray[np.float32]  # [F] what is usual in the training data, to which reasons compare
+    usual: Mapping[str, Usual]  # by feature, among the customers of the training data; empty in older bundles
     reasons: list[list[Reason]]
     rows: dict[
         str, int
@@ -96,6 +97,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         status=statuses(store, keys),
         vectors=seen.vectors,
         typical=engine.typical,
+        usual=bundle.reference.usual,
         reasons=explained(engine, seen, progress),
         rows=seen.outcomes | {"refused": history.bad},
         flat=flat_features(bundle.reference, use_case.features, seen.vectors[seen.known["scored"] > 0]),

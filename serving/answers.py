@@ -22,7 +22,7 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class Reason(BaseModel):
-    """One feature, and what the score would lose if it were as in half of the training data."""
+    """One feature, and what the score would lose if it had its usual value."""
 
     feature: str
     value: float | None = Field(description="null: unknown")

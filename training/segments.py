@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
+from export.reference import middle
 from export.storage import write as write_file
 from features.schema import Feature
 from features.times import rfc3339
@@ -102,23 +103,26 @@ def characteristics(found: Scored) -> list[dict[str, Any]]:
                 else feature.meaning,  # durations have units
                 "levels": [usual(feature, part) for part in parts],
                 "everyone": usual(feature, column),
-                "training": in_training(feature, float(found.typical[k])),
+                "training": in_training(found, feature),
             }
         )
     return rows
 
 
 def usual(feature: Feature, values: NDArray[np.float32]) -> str:
-    """The median, or of what is true or not the share of which it is true; unknown values are left out."""
-    if feature.choice:
-        return quantity(known(np.mean, values), "share")
-    return quantity(known(np.median, values), feature.unit)
+    """The middle of the known values: see export.reference."""
+    return shown(feature, middle(values, bool(feature.choice)))
 
 
-def in_training(feature: Feature, median: float) -> str:
-    if not feature.choice or median != median:
-        return quantity(median, feature.unit)
-    return "mostly" if median else "mostly not"
+def in_training(found: Scored, feature: Feature) -> str:
+    """The same over the customers of the training data; a dash if the bundle does not keep it."""
+    known = found.usual.get(feature.name)
+    return shown(feature, known.at_highest if known else None)
+
+
+def shown(feature: Feature, value: float | None) -> str:
+    """A middle with its unit, a share in percent."""
+    return quantity(value, "share" if feature.choice else feature.unit)
 
 
 def known(figure: Callable[..., Any], values: NDArray[np.floating]) -> float | None:

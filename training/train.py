@@ -27,6 +27,7 @@ from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
 from training.scores import customer_labels, customer_scores
 from training.splits import DAY_US, Split, Way, of_event, set_apart, split
+from training.usual import usual
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
 LIBRARIES = (
@@ -161,7 +162,8 @@ def train_on(
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
-        use_case, use_case.text, model, reference(use_case.features, learned.vectors, chosen.held_out), thresholds,
+        use_case, use_case.text, model, reference(
+            use_case.features, learned.vectors, chosen.held_out, usual(use_case, learned, chosen.held_out)), thresholds,
         created_at, stand_in, seed=seed, versions=_versions(), metrics=metrics, training=facts,
     )  # fmt: skip
     out_of_fold = judged if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)

@@ -58,9 +58,7 @@ def test_an_effect_is_what_goes_when_one_feature_is_at_its_median(learned):
             assert reason.effect == pytest.approx(float(score[row] - scorer.score(changed)[0]), abs=1e-6)
             assert (reason.value, reason.median) == (vectors[row, k], typical[k])
     strange = told[int(score.argmax())][0]
-    assert str(strange).startswith(
-        "the event's known_device is not true; in most of the training data it is (+"
-    )
+    assert str(strange).startswith("the event's known_device is not true; usually it is (+")
 
 
 def test_a_score_without_changes_stays(learned):
@@ -73,39 +71,37 @@ def test_a_score_without_changes_stays(learned):
     [
         (
             Reason("a", "share of declined transactions in 7 days", 0.6214, 0.03, 0.21),
-            "share of declined transactions in 7 days is 0.621; in half of the training data it is 0.03 or less "
+            "share of declined transactions in 7 days is 0.621; usually it is 0.03 or less "
             "(+0.210 of the score)",
         ),
         (
             Reason("a", "age", 20.62, 35.1, 0.1, unit="years"),
-            "age is 20.6 years; in half of the training data it is 35.1 years or more (+0.100 of the score)",
+            "age is 20.6 years; usually it is 35.1 years or more (+0.100 of the score)",
         ),
         (
             Reason("a", "time since the latest of the payments", 260_000, 90, 0.1, unit="seconds"),
-            "time since the latest of the payments is 3 days; in half of the training data it is 90 seconds or less "
+            "time since the latest of the payments is 3 days; usually it is 90 seconds or less "
             "(+0.100 of the score)",
         ),
         (
             Reason("a", "number of declined transactions in 1 hour", 7, 0, 0.1),
-            "number of declined transactions in 1 hour is 7; in half of the training data it is not above 0 "
-            "(+0.100 of the score)",
+            "number of declined transactions in 1 hour is 7; usually it is not above 0 (+0.100 of the score)",
         ),
         (
             Reason("a", "reason to use the app", 1, 0, 0.1, choice="CRYPTO"),
-            "reason to use the app is CRYPTO; in most of the training data it is not (+0.100 of the score)",
+            "reason to use the app is CRYPTO; usually it is not (+0.100 of the score)",
         ),
         (
             Reason("a", "reason to use the app", 0, 1, 0.1, choice="TRAVEL"),
-            "reason to use the app is not TRAVEL; in most of the training data it is (+0.100 of the score)",
+            "reason to use the app is not TRAVEL; usually it is (+0.100 of the score)",
         ),
         (
             Reason("a", "age", NAN, 35.1, 0.1, unit="years"),
-            "age is unknown; in half of the training data it is 35.1 years or less (+0.100 of the score)",
+            "age is unknown; usually it is 35.1 years or less (+0.100 of the score)",
         ),
         (
             Reason("a", "outflow per euro of inflow in 24 hours", 12_345.6, NAN, 0.1),
-            "outflow per euro of inflow in 24 hours is 12,346; in most of the training data it is unknown "
-            "(+0.100 of the score)",
+            "outflow per euro of inflow in 24 hours is 12,346; usually it is unknown (+0.100 of the score)",
         ),
     ],
     ids=lambda each: each.words if isinstance(each, Reason) else "",

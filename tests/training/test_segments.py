@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.levels import Level, Recommendation
+from export.reference import Usual
 from pipeline.history import history
 from pipeline.scoring import Scored, score
 from pipeline.standings import summary
@@ -72,7 +73,9 @@ def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
     assert segments.usual(age, values) == "30 hours"
     assert segments.usual(vip, np.array([1, 0, 0, np.nan], np.float32)) == "33.3%"
     assert segments.usual(age, values[2:]) == "-"
-    assert (segments.in_training(vip, 1), segments.in_training(vip, 0)) == ("mostly", "mostly not")
+    known = replace(found, usual={"vip": Usual(0.0, 0.0, 0.25), age.name: Usual(0.0, 5.0, 7_200.0)})
+    assert (segments.in_training(known, vip), segments.in_training(known, age)) == ("25.0%", "2 hours")
+    assert segments.in_training(replace(found, usual={}), vip) == "-", "a bundle from before it was kept"
     assert any(row["levels"] for row in segments.characteristics(found))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from export.reference import middle
 from features.schema import LEVELS, Feature
 from features.usecase import UseCase
 from training.evaluation.customers import Customers
@@ -36,15 +37,6 @@ def _segment(
 
 
 def medians(features: tuple[Feature, ...], vectors: NDArray[np.float32]) -> Medians:
-    """Of each column of `vectors` [n, F], the missing left out; None if nothing is there.
-
-    Of what is true or not the mean, which is the share of which it is true: the median would be the same for most.
-    """
-    return {each.name: _middle(each, column) for each, column in zip(features, vectors.T, strict=True)}
-
-
-def _middle(feature: Feature, column: NDArray[np.float32]) -> float | None:
-    there = column[~np.isnan(column)].astype(np.float64)
-    if not len(there):
-        return None
-    return float(np.mean(there) if feature.choice else np.median(there))
+    """The middle of each column of `vectors` [n, F]: see export.reference."""
+    columns = zip(features, vectors.T, strict=True)
+    return {each.name: middle(column, bool(each.choice)) for each, column in columns}

@@ -1,0 +1,26 @@
+"""What is usual among the customers that a model learns from, each counted once however many events it has."""
+
+import numpy as np
+
+from export.reference import Usual, middle, weighted_median
+from features.usecase import UseCase
+from training.fit import Floats, weights
+from training.history import History
+
+
+def usual(use_case: UseCase, learned: History, score: Floats) -> dict[str, Usual]:
+    """What is usual of each feature in n rows with their held-out scores [n].
+
+    For `median` and `missing` a row weighs one over its customer's rows; `at_highest` takes the one row of each
+    customer with its highest score, the first of equal ones.
+    """
+    customer = np.unique(learned.customers, return_inverse=True)[1]
+    weight = weights(customer, by_event=False)
+    order = np.lexsort((learned.times_us, -score, customer))
+    top = order[np.unique(customer[order], return_index=True)[1]]
+    found = {}
+    for feature, column in zip(use_case.table, learned.vectors.T, strict=True):
+        missing = float(weight[np.isnan(column)].sum() / weight.sum())
+        at_highest = middle(column[top], is_share=bool(feature.choice))
+        found[feature.name] = Usual(missing, weighted_median(column, weight), at_highest)
+    return found
