@@ -9,23 +9,25 @@ from collections.abc import Mapping
 
 from features.document import Node, one_of
 from features.filters import tests
-from features.schema import CleaningRule, Condition, Drop, Field, Keep
+from features.schema import DERIVED, CleaningRule, Condition, Drop, Field, Keep
 
 WHICH = ("first", "latest")
 
 
-def cleaning(node: Node, fields: Mapping[str, Field]) -> tuple[CleaningRule, ...]:
-    """The rules in the order in which they are applied."""
-    return node.each(lambda item: _rule(item, fields))
+def cleaning(node: Node, fields: Mapping[str, Field], is_dated: bool) -> tuple[CleaningRule, ...]:
+    """The rules in the order in which they are applied. Rows that are not `is_dated` have neither hour nor weekday."""
+    return node.each(lambda item: _rule(item, fields, is_dated))
 
 
-def _rule(node: Node, fields: Mapping[str, Field]) -> CleaningRule:
+def _rule(node: Node, fields: Mapping[str, Field], is_dated: bool) -> CleaningRule:
     entries = node.entries()
     if ("drop" in entries) == ("keep" in entries):
         node.fail("a rule with either drop or keep")
     if "drop" in entries:
         parts = node.record(("drop", "because"))
         dropped = node.attempt(_some_tests, parts["drop"], fields)
+        if not is_dated:
+            node.attempt(_refuse_derived, parts["drop"])
         return Drop(dropped, node.attempt(_text, parts["because"]))
     parts = node.record(("keep", "of", "because"))
     which = node.attempt(lambda: parts["keep"].choice(WHICH))
@@ -41,6 +43,13 @@ def _some_tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...
     if not node.entries():
         node.fail("at least one test: this would drop every row")
     return found
+
+
+def _refuse_derived(node: Node) -> None:
+    for name in (name for name in node.entries() if name in DERIVED):
+        node.child(name, name).blame(
+            f"rows without a time of their own (time: published) have no {name}; test other fields"
+        )
 
 
 def _fields(node: Node, fields: Mapping[str, Field]) -> tuple[str, ...]:

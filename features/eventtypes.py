@@ -71,7 +71,9 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         override=node.attempt(_override, parts["override"], declared) if "override" in parts else None,
         subject=node.attempt(lambda: entities[common.subject]),
         tolerance_us=common.tolerance_us,
-        clean=node.attempt(cleaning, parts["clean"], declared) if "clean" in parts else (),
+        clean=node.attempt(cleaning, parts["clean"], declared, not _is_undated(parts["time"]))
+        if "clean" in parts
+        else (),
     )
 
 
@@ -159,14 +161,18 @@ def _references(
     return names
 
 
+def _is_undated(node: Node) -> bool:
+    return bool(node.value == PUBLISHED)
+
+
 def _time(node: Node, declared: Mapping[str, Field]) -> tuple[str, ...]:
-    if node.value == PUBLISHED:
+    if _is_undated(node):
         return ()
     return _references(node, declared, frozenset({Kind.TIME}), PUBLISHED)
 
 
 def _after(node: Node, time: Node) -> int:
-    if time.value == PUBLISHED:
+    if _is_undated(time):
         node.blame("an event dated by its publication happens when it is published; leave after out")
     return node.duration_us()
 

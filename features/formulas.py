@@ -7,7 +7,7 @@ Vector order is file order: per entity aggregates, ratios, differences, attribut
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from features import wording
+from features import undated, wording
 from features.document import UNREAD, Node, need, one_of
 from features.filters import Scope, conditions, window
 from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
@@ -63,6 +63,8 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
     for name, part in _entries(parts, "aggregates"):
         draft.aggregates[name] = UNREAD
         node.attempt(_aggregate, draft, name, part)
+    if draft.aggregates:
+        node.attempt(undated.refuse_windows, parts["aggregates"], scope, entity)
     if len(draft.aggregates) > MAX_LANES:
         parts["aggregates"].blame(
             f"found {len(draft.aggregates)}, but an entity has at most {MAX_LANES} aggregates"
@@ -116,6 +118,7 @@ def _shifted(feature: Feature, shift: int) -> Feature:
 def _aggregate(draft: _Draft, name: str, node: Node) -> None:
     parts = node.record(("of", "statistics", "windows"), ("where", "value", "distinct", "description"))
     event_type = node.attempt(_type_of, draft, parts["of"])
+    node.attempt(lambda: undated.refuse_aggregate(parts["of"], draft.scope.event_types[event_type]))
     value = node.attempt(_value, draft, parts.get("value"), event_type)
     distinct = node.attempt(_distinct, draft, parts.get("distinct"), event_type)
     where = node.attempt(conditions, parts["where"], draft.scope, event_type) if "where" in parts else ()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from features.document import Node, need, one_of
 from features.schema import EventType, Kind, Label
+from features.undated import refuse_label
 
 
 def label(node: Node, types: Mapping[str, EventType]) -> Label:
@@ -20,6 +21,8 @@ def label(node: Node, types: Mapping[str, EventType]) -> Label:
     if ("of" in parts) != ("by" in parts):
         node.blame("of and by go together: the scored event type, and the field that names its id")
     of = node.attempt(_of, parts["of"], types, event_type) if "of" in parts else ""
+    if "of" in parts:
+        node.attempt(refuse_label, parts["from"], origin)
     made = Label(
         event_type=event_type,
         field=name,

@@ -9,11 +9,13 @@ from features import wording
 from features.document import BadUseCase, Node, need, one_of
 from features.filters import Scope
 from features.schema import DERIVED, NUMERIC, Age, Copy, Equals, Feature, Field, Kind, Raw
+from features.undated import refuse_derived
 
 
 def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> Field:
     """A field of the scored event types, the same in all of them that have it; or hour, weekday."""
     if name in DERIVED:
+        node.attempt(refuse_derived, node, name, scope)
         return Field(name, Kind.INTEGER)
     scored = [t for t in scope.event_types.values() if t.scored]
     having = [t for t in scored if name in t.fields]

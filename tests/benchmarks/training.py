@@ -1,6 +1,6 @@
 """Training from files on one machine: reading, replaying, choosing, exporting, with the most memory that it took.
 
-The off-boarding use case with its 78 features, its model section as it is. The files are generated first; that is
+The off-boarding use case with its 77 features, its model section as it is. The files are generated first; that is
 neither timed nor measured.
 """
 

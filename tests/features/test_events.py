@@ -74,6 +74,8 @@ events:
       born: {type: date, optional: true}
       color: {values: [RED, BLUE], optional: true}
       limit: number
+  top_up:
+    {id: [id], time: [at], entities: {customer: user}, fields: {id: string, at: time, user: string, limit: number}}
   verdict:
     id: [author, user]
     time: published
@@ -100,7 +102,7 @@ features:
       other_tag: {of: payment, where: {tag: {not: [OLD]}}, statistics: [count], windows: [24h]}
       gifts: {of: payment, where: {gift: true}, statistics: [count], windows: [24h]}
       items: {of: payment, where: {items: {in: [1, 2]}}, statistics: [count], windows: [24h]}
-      profiles: {of: profile, value: limit, statistics: [sum], windows: [24h]}
+      top_ups: {of: top_up, value: limit, statistics: [sum], windows: [24h]}
     attributes:
       age: {from: profile.born, as: age}
       color: {from: profile.color, as: code}
@@ -481,6 +483,9 @@ def mixed() -> Iterator[tuple[str, Event]]:
             color = {"color": "BLUE"} if i % 4 == 1 else {"born": "1999-04-02"}
             data = msgspec.json.encode({"user": f"c{i}", "limit": i, **color})
             yield "profile", decode(SHOPPING, "profile", data)
+        if i % 3 == 0:
+            data = msgspec.json.encode({"id": str(i), "at": rfc3339(NOON_US + i), "user": "c1", "limit": i})
+            yield "top_up", decode(SHOPPING, "top_up", data)
         if i % 5 == 0:
             verdict = {
                 "user": "c1",

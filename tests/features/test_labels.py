@@ -46,7 +46,7 @@ def test_it_says_whose_label_and_when_it_is_known() -> None:
     [
         ("by: [payment_id, leg], ", "", "label: of and by go together"),
         ("of: payment, by", "by", "label: of and by go together"),
-        ("of: payment", "of: note", "label.of: note is not scored"),
+        ("of: payment, by", "of: note, by", "label.of: note is not scored"),
         ("from: verdict.fraud", "from: payment.fraud", "label.of: a label of payment itself needs neither"),
         ("by: [payment_id, leg]", "by: payment_id", "is not as many fields as the id of payment has: id, leg"),
         ("by: [payment_id, leg]", "by: [number, leg]", "number is a whole number, but payment.id is a text"),

@@ -199,9 +199,9 @@ VERDICTS = (
         """
   verdict:
     id: ["*"]
-    time: published
+    time: [said]
     entities: {customer: who}
-    fields: {purchase: string, who: string, bad: boolean}
+    fields: {purchase: string, who: string, bad: boolean, said: time}
 features:""",
     )
     .replace(
@@ -225,7 +225,8 @@ def test_the_label_of_an_event_may_be_said_by_another(tmp_path: Path) -> None:
         "9,b,true",
     ]  # 4 is a's
     paths[0].write_text("\n".join(["id,who,at,kind,fraud", *purchases]))
-    paths[1].write_text("\n".join(["purchase,who,bad", *verdicts]))
+    said = [f"{verdict},2024-02-01T00:00:00Z" for verdict in verdicts]
+    paths[1].write_text("\n".join(["purchase,who,bad,said", *said]))
     facts, _, outcomes = measure.profile(use_case, paths, read_all(use_case, paths, NOW_US))
     assert facts.labels is not None
     assert (facts.labels.positive, facts.labels.positive_owners, facts.labels.negative_owners) == (
