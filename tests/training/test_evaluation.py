@@ -17,7 +17,7 @@ from training.evaluation.calibration import calibration
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
-from training.evaluation.evaluate import declared_costs, evaluate
+from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
 from training.evaluation.fairness import fairness, rate
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
@@ -341,7 +341,7 @@ def test_groups_are_what_features_are_made_of():
 
 
 def test_importance_is_of_what_tells(found):
-    features, groups = importance(USE_CASE, found, Customers.of(found), False, 1, lambda _: None)
+    features, groups = importance(USE_CASE, found, Customers.of(found), True, 1, lambda _: None)
     assert {each.feature for each in features[:2]} == {"paid_count_24h", "paid_sum_24h"}
     assert features[1].drop.low > 0.01 and all(abs(each.drop.value) < 0.02 for each in features[2:])
     assert all(each.drop.low <= each.drop.value <= each.drop.high for each in features)
@@ -418,11 +418,10 @@ def test_one_label_alone_is_refused(found):
         evaluate(USE_CASE, replace(found, rows=rows), 3)
 
 
-def test_notes_tell_scores_of_folds_from_the_models_own(evaluated, found):
-    own = Scorer(found.model).score(found.rows.vectors).astype(np.float64)
-    notes = evaluate(USE_CASE, replace(found, score=own), 3).notes
-    assert not any(note.startswith("The scores are those of folds") for note in notes)
-    assert any(note.startswith("The scores are those of folds") for note in evaluated.notes)
+def test_notes_tell_scores_of_folds_from_those_of_one_model(evaluated, found):
+    of_folds = replace(found, models=(found.model,) * 2, model_of_row=np.arange(len(found.score)) % 2)
+    assert BY_FOLDS in evaluate(USE_CASE, of_folds, 3).notes
+    assert BY_FOLDS not in evaluated.notes
 
 
 def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(found):

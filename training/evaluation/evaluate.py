@@ -4,9 +4,6 @@ There is none unless chance is outside both intervals of the level that decides:
 customer's, events when it is an event's.
 """
 
-import numpy as np
-
-from export.onnx import Scorer
 from features.usecase import UseCase
 from training.evaluation.baselines import baselines
 from training.evaluation.customers import Customers
@@ -33,13 +30,10 @@ ONE_EVENT_IS_BAD = (
     "customers, a customer with at least one positive event is positive, and earliness counts from the first event "
     "flagged, whichever it is."
 )
-LEARNED_FROM_THESE = (
-    "The scores are those of folds, by models that had not seen the customer; importance is of the final model, which "
-    "has learned from these rows, so its drops are larger than on new customers. The thresholds were chosen on the "
-    "same scores, which flatters the figures at them a little."
+BY_FOLDS = (
+    "The scores are those of folds, each by a model that had not seen the customer; the bundle holds one that has "
+    "learned from all of them. The thresholds were chosen on the same scores, which flatters the figures at them a little."
 )
-SAME_MODEL = 1e-4  # by how much scores of one model may differ, as float32 or rounded
-ASKED_ROWS = 1_000  # to tell whether it is the same
 
 
 def evaluate(
@@ -62,7 +56,7 @@ def evaluate(
         about: level_figures(about, sample, judged.thresholds, costs, seed)
         for about, sample in samples.items()
     }
-    features, groups = importance(use_case, judged, customers, decides == "customers", seed, progress)
+    features, groups = importance(use_case, judged, customers, decides == "events", seed, progress)
     progress("evaluating: fairness, baselines and segments")
     fair, left_out = fairness(judged, customers)
     compared, unmeasured = baselines(use_case, judged, customers, decides == "customers", seed)
@@ -125,18 +119,13 @@ def _told(found: Interval) -> str:
 def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
     positives = int(customers.label.sum())
     found = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
-    if not _is_by_its_model(judged):
-        found.append(LEARNED_FROM_THESE)
+    if len(judged.by_model()) > 1:
+        found.append(BY_FOLDS)
     if len(judged.score) > MOST_ROWS:
         found.append(
-            f"Importance is measured on the rows of customers drawn by chance, {MOST_ROWS:,} at most."
+            f"Importance is measured on at most {MOST_ROWS:,} events, all or an even part of those of customers drawn "
+            "by chance."
         )
     if positives < FEW_POSITIVES:
         found.append(f"Only {positives} customers are positive, so all figures are rough.")
     return found
-
-
-def _is_by_its_model(judged: Judged) -> bool:
-    """The scores are the model's own, not those of folds."""
-    score = Scorer(judged.model).score(judged.rows.vectors[:ASKED_ROWS])
-    return bool(np.abs(score - judged.score[:ASKED_ROWS]).max() <= SAME_MODEL)

@@ -125,11 +125,21 @@ class Week(Struct, frozen=True):
 
 
 class Importance(Struct, frozen=True):
-    """How much average precision falls when a feature's values, or a group's together, are dealt to other rows."""
+    """How much average precision falls when a feature's values, or a group's together, are dealt to others.
+
+    Rows are scored by models that have not learned from their customers.
+    """
 
     feature: str  # empty for a group
-    group: str
-    drop: Interval
+    group: str  # of a ratio the first; it is dealt with both of its groups
+    drop: Interval  # by what decides: customers or events
+    customers: Interval | None = None  # None in figures of before both were measured
+    events: Interval | None = None
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.drop.low > 0 or self.drop.high < 0
 
 
 class GroupFigures(Struct, frozen=True):

@@ -1,11 +1,14 @@
-"""Permutation importance (Breiman, 2001): how much worse the model gets when a feature tells it nothing.
+"""Permutation importance (Breiman 2001), held out: how much worse the ranking gets when a feature tells nothing.
 
-Values are dealt to other rows, so that a feature keeps its distribution. Features that say the same stand in for one
-another; a group's columns are therefore also dealt together. The interval is over deals and customers drawn.
+Each row is scored by the model that has not learned from its customer, so what a model only remembers does not count.
+Values are dealt to others, which keeps a feature's distribution. Where the label is a customer's, they go from customer
+to customer, as do those that never change within a customer; otherwise from event to event (decision 0022). Features
+that tell the same stand in for one another, so all columns of a group are also dealt together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +20,40 @@ from training.evaluation.curves import bounds, draw
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance, Interval
 from training.fit import Progress
-from training.metrics import Ranking, average_precision
+from training.metrics import Ranking
 from training.scores import customer_labels, customer_scores
 from training.train import Floats, Judged
 
-MOST_ROWS = 20_000
-DEALS = 5
-DRAWS = 20  # of customers, a deal
+MOST_ROWS = 20_000  # scored again and again
+LEAST_ROWS_PER_CUSTOMER = 10  # before customers are left out, where the label is a customer's
+REPEATS = 5
+DRAWS = 50  # of customers, the same in every repeat
+REPLICATES = 200  # of a draw and as many repeats, with replacement
+CONSTANT = 0.9  # of the customers with several rows: a profile may change now and then
+
+Places = NDArray[np.intp]
 
 
 def group_of(use_case: UseCase, feature: Feature) -> str:
-    """entity.aggregate, entity.attribute's field or event.field that a feature is made of, the first if of two."""
+    """Return the first of a feature's groups."""
+    return groups_of(use_case, feature)[0]
+
+
+def groups_of(use_case: UseCase, feature: Feature) -> tuple[str, ...]:
+    """Return what a feature is made of: entity.aggregate, entity.attribute's field or event.field, of a ratio both."""
     formula = feature.formula
-    raw: Raw = formula.of if isinstance(formula, Ratio | Difference) else formula.source
+    parts: tuple[Raw, ...]
+    match formula:
+        case Ratio(of, over):
+            parts = (of, over)
+        case Difference(of, minus):
+            parts = (of, minus)
+        case _:
+            parts = (formula.source,)
+    return tuple(dict.fromkeys(_part(use_case, feature, part) for part in parts))
+
+
+def _part(use_case: UseCase, feature: Feature, raw: Raw) -> str:
     if raw.column < 0:
         return f"event.{raw.field}"
     declared = use_case.by_entity[feature.entity]
@@ -40,98 +64,189 @@ def group_of(use_case: UseCase, feature: Feature) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What is scored again and again, and how often each customer counts in each draw."""
+    """The rows that are scored again and again."""
 
-    scorer: Scorer
+    models: Sequence[tuple[Scorer, NDArray[np.bool_]]]  # each with the rows [n] that it has not learned from
     vectors: NDArray[np.float32]
     label: NDArray[np.int64]
-    customer: NDArray[np.intp]
-    weight: Floats
-    by_customer: bool  # measure customers, not events
+    customer: Places  # [n] from 0
+    weight: Floats  # [n] where events are counted
+    by_event: bool  # the label is an event's
 
-    def dealt(self, columns: list[int], order: NDArray[np.intp], score: Floats) -> Floats:
-        """Scores [n] with the values of other rows in these columns; `score` [n] is what they are with their own.
+    def score(self, vectors: NDArray[np.float32], rows: NDArray[np.bool_]) -> Floats:
+        """Score the `vectors` of the rows [n] that are marked, each by its own model."""
+        scores = np.empty(len(vectors))
+        for scorer, held_out in self.models:
+            if (held_out & rows).any():
+                scores[held_out[rows]] = scorer.score(vectors[held_out[rows]])
+        return scores
+
+    def dealt(self, columns: Sequence[int], source: Places, score: Floats) -> Floats:
+        """Return scores [n] with the values of the rows `source` [n] in these columns; `score` [n] is without.
 
         Most features are zero or missing in most rows. A row that is dealt what it had keeps its score to the bit.
         """
-        own, others = self.vectors[:, columns], self.vectors[np.ix_(order, np.array(columns))]
-        changed = ((own != others) & ~(np.isnan(own) & np.isnan(others))).any(axis=1)
+        before, after = self.vectors[:, columns], self.vectors[np.ix_(source, np.array(columns))]
+        changed = ((before != after) & ~(np.isnan(before) & np.isnan(after))).any(axis=1)
         vectors = self.vectors[changed]
-        vectors[:, columns] = others[changed]
-        found = score.copy()
-        found[changed] = self.scorer.score(vectors)
-        return found
+        vectors[:, columns] = after[changed]
+        scores = score.copy()
+        scores[changed] = self.score(vectors, changed)
+        return scores
 
-    def precision(self, score: Floats, draws: Sequence[Floats]) -> list[float]:
-        """Average precision in each draw of customers [customers]."""
-        if self.by_customer:
-            label = customer_labels(self.customer, self.label)
-            ranking = Ranking.of(label, customer_scores(self.customer, score))
-            return [average_precision(ranking, times) for times in draws]
-        ranking = Ranking.of(self.label, score)
-        return [average_precision(ranking, self.weight * times[self.customer]) for times in draws]
+    @cached_property
+    def is_constant(self) -> NDArray[np.bool_]:
+        """Features [F] that hardly ever change within a customer."""
+        order = np.argsort(self.customer, kind="stable")
+        vectors, customer = self.vectors[order], self.customer[order]
+        same = (vectors[1:] == vectors[:-1]) | (np.isnan(vectors[1:]) & np.isnan(vectors[:-1]))
+        within = customer[1:] == customer[:-1]
+        several = np.unique(customer[1:][within])
+        changes = [len(np.unique(customer[1:][within & ~column])) for column in same.T]
+        return np.array(changes) <= (1 - CONSTANT) * len(several)
+
+    def sources(self, rng: np.random.Generator) -> tuple[Places, Places]:
+        """Deal rows [n]: from customer to customer, and from event to event."""
+        return _from_customers(self.customer, rng), rng.permutation(len(self.label))
 
 
 def importance(
-    use_case: UseCase, judged: Judged, customers: Customers, by_customer: bool, seed: int, progress: Progress
+    use_case: UseCase, judged: Judged, customers: Customers, by_event: bool, seed: int, progress: Progress
 ) -> tuple[tuple[Importance, ...], tuple[Importance, ...]]:
-    """Of each feature and of each group of features, the largest first."""
+    """Measure each feature and each group of features, the largest fall of average precision first.
+
+    `by_event`: the label is an event's, and the fall by events decides the order; otherwise that by customers.
+    """
     rng = np.random.default_rng(seed)
-    rows = _drawn(judged, customers, by_customer, rng)
-    groups = [group_of(use_case, feature) for feature in use_case.table]
-    columns = {name: [k for k, each in enumerate(groups) if each == name] for name in dict.fromkeys(groups)}
-    asked = [[k] for k in range(len(groups))] + list(columns.values())
-    drops = _drops(rows, asked, rng, progress)
-    names = [*zip(use_case.features, groups, strict=True), *(("", name) for name in columns)]
-    found = [Importance(name, group, drop) for (name, group), drop in zip(names, drops, strict=True)]
-    return _largest_first(found[: len(groups)]), _largest_first(found[len(groups) :])
+    rows = _drawn(judged, customers, by_event, rng)
+    groups = [groups_of(use_case, feature) for feature in use_case.table]
+    columns = {
+        name: [k for k, each in enumerate(groups) if name in each]
+        for name in dict.fromkeys(name for each in groups for name in each)
+    }
+    dealt = [[k] for k in range(len(groups))] + list(columns.values())
+    names = [
+        *zip(use_case.features, (each[0] for each in groups), strict=True),
+        *(("", name) for name in columns),
+    ]
+    falls = zip(*_falls(rows, dealt, rng, progress), strict=True)
+    measured = [
+        Importance(name, group, events if by_event else people, people, events)
+        for (name, group), (people, events) in zip(names, falls, strict=True)
+    ]
+    return _largest_first(measured[: len(groups)]), _largest_first(measured[len(groups) :])
 
 
-def _largest_first(found: list[Importance]) -> tuple[Importance, ...]:
-    return tuple(sorted(found, key=lambda each: -each.drop.value))
+def _largest_first(measured: Sequence[Importance]) -> tuple[Importance, ...]:
+    return tuple(sorted(measured, key=lambda each: -each.drop.value))
 
 
-def _drawn(judged: Judged, customers: Customers, by_customer: bool, rng: np.random.Generator) -> _Rows:
-    """All rows of customers drawn without replacement, until there are MOST_ROWS; both labels are there."""
-    count = np.bincount(customers.of_row)
+def _drawn(judged: Judged, customers: Customers, by_event: bool, rng: np.random.Generator) -> _Rows:
+    """Draw customers without replacement until there are MOST_ROWS; both labels are there.
+
+    Where the label is a customer's, rows of busy customers are left out first, so that more customers are drawn.
+    """
+    kept = np.ones(len(judged.score), np.bool_) if by_event else _thinned(customers)
+    count = np.bincount(customers.of_row[kept], minlength=len(customers))
     order = rng.permutation(len(customers))
     first = [order[np.argmax(customers.label[order] == value)] for value in (0, 1)]
     order = np.concatenate([first, order[~np.isin(order, first)]])
     chosen = np.zeros(len(customers), np.bool_)
     chosen[order[np.cumsum(count[order]) <= MOST_ROWS]] = True
     chosen[first] = True
-    rows = np.flatnonzero(chosen[customers.of_row])
+    rows = np.flatnonzero(kept & chosen[customers.of_row])
     customer = np.unique(customers.of_row[rows], return_inverse=True)[1]
+    weight = np.ones(len(rows)) if by_event else 1.0 / np.bincount(customer)[customer]
     return _Rows(
-        Scorer(judged.model), judged.rows.vectors[rows], judged.rows.label[rows], customer,
-        customers.weight[rows], by_customer,
+        [(Scorer(model), held_out[rows]) for model, held_out in judged.by_model() if held_out[rows].any()],
+        judged.rows.vectors[rows], judged.rows.label[rows], customer, weight, by_event,
     )  # fmt: skip
 
 
-def _drops(
-    rows: _Rows, asked: Sequence[list[int]], rng: np.random.Generator, progress: Progress
-) -> list[Interval]:
-    found: Mapping[int, list[float]] = {k: [] for k in range(len(asked))}
-    everyone = np.ones(int(rows.customer.max()) + 1)
-    value = [0.0] * len(asked)
-    score = rows.scorer.score(rows.vectors).astype(np.float64)
-    for deal in range(DEALS):
-        progress(f"importance: deal {deal + 1} of {DEALS}")
-        draws = [everyone, *_draws(rows, rng)]
-        whole = np.array(rows.precision(score, draws))
-        order = rng.permutation(len(rows.vectors))
-        for k, columns in enumerate(asked):
-            drop = whole - np.array(rows.precision(rows.dealt(columns, order, score), draws))
-            value[k] += float(drop[0]) / DEALS
-            found[k].extend(drop[1:].tolist())
-    return [Interval(value[k], *bounds(found[k])) for k in range(len(asked))]
+def _thinned(customers: Customers) -> NDArray[np.bool_]:
+    """Mark rows [n], evenly in time and the last always: all, or as many of a customer as MOST_ROWS leave to each."""
+    if len(customers.of_row) <= MOST_ROWS:
+        return np.ones(len(customers.of_row), np.bool_)
+    most = max(MOST_ROWS // len(customers), LEAST_ROWS_PER_CUSTOMER)
+    count = np.bincount(customers.of_row)
+    owner = customers.of_row[customers.order]
+    place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
+    share = np.minimum(most / count, 1.0)[owner]
+    kept = np.empty(len(owner), np.bool_)
+    kept[customers.order] = np.floor((place + 1) * share + 1e-9) > np.floor(place * share + 1e-9)
+    return kept
 
 
-def _draws(rows: _Rows, rng: np.random.Generator) -> list[Floats]:
-    """DRAWS of customers in which there are positive rows."""
-    found: list[Floats] = []
-    while len(found) < DRAWS:
-        times = draw(rng, int(rows.customer.max()) + 1)
-        if times[rows.customer] @ rows.label > 0:
-            found.append(times)
-    return found
+def _from_customers(customer: Places, rng: np.random.Generator) -> Places:
+    """Deal customers to customers: for each row [n] a row of the one dealt, in its order from a place drawn.
+
+    Who has more rows than the one dealt gets these over again.
+    """
+    order = np.argsort(customer, kind="stable")
+    count = np.bincount(customer)
+    start = np.cumsum(count) - count
+    place = np.arange(len(order)) - start[customer[order]]
+    dealt, offset = rng.permutation(len(count)), rng.integers(0, 1 << 32, len(count))
+    other = dealt[customer[order]]
+    source = np.empty(len(order), np.intp)
+    source[order] = order[start[other] + (place + offset[customer[order]]) % count[other]]
+    return source
+
+
+def _falls(
+    rows: _Rows, dealt: Sequence[Sequence[int]], rng: np.random.Generator, progress: Progress
+) -> Iterator[list[Interval]]:
+    """Measure the falls of average precision for all sets of columns, by customers and then by events."""
+    draws = _draws(rows, rng)
+    score = rows.score(rows.vectors, np.ones(len(rows.label), np.bool_))
+    whole = [level.precision(score) for level in draws]
+    falls = np.empty((len(draws), len(dealt), REPEATS, DRAWS + 1))
+    for repeat in range(REPEATS):
+        progress(f"permutation importance, repeat {repeat + 1}/{REPEATS}")
+        by_customer, by_row = rows.sources(rng)
+        for k, columns in enumerate(dealt):
+            by_row_is_fair = rows.by_event and not rows.is_constant[list(columns)].all()
+            scores = rows.dealt(columns, by_row if by_row_is_fair else by_customer, score)
+            for at, level in enumerate(draws):
+                falls[at, k, repeat] = whole[at] - level.precision(scores)
+    picks = rng.integers(0, REPEATS, (REPLICATES, REPEATS)), rng.integers(1, DRAWS + 1, REPLICATES)
+    for level_falls in falls:
+        yield [_interval(each, *picks) for each in level_falls]
+
+
+def _interval(falls: Floats, repeats: Places, draws: Places) -> Interval:
+    """Mean of falls [REPEATS, 1 + DRAWS] of all customers (the first); interval over repeats and draws drawn again."""
+    drawn = falls[repeats, draws[:, None]].mean(axis=1)
+    return Interval(float(falls[:, 0].mean()), *bounds(drawn.tolist()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """Customers or events [m], and what each weighs in all and in each draw of customers [1 + DRAWS, m]."""
+
+    label: NDArray[np.int64]
+    weights: Floats
+    customer: Places | None  # [n] of rows whose scores make those of customers
+
+    def precision(self, score: Floats) -> Floats:
+        """Average precision of row scores [n] in all and in each draw [1 + DRAWS]."""
+        if self.customer is not None:
+            score = customer_scores(self.customer, score)
+        ranking = Ranking.of(self.label, score)
+        label, weights = ranking.label[ranking.order], self.weights[:, ranking.order]
+        true = np.cumsum(weights * label, axis=1)[:, ranking.ends]
+        flagged = np.cumsum(weights, axis=1)[:, ranking.ends]
+        precision = true / np.maximum(flagged, np.finfo(np.float64).tiny)
+        return np.asarray((np.diff(true, axis=1, prepend=0) * precision).sum(axis=1) / true[:, -1])
+
+
+def _draws(rows: _Rows, rng: np.random.Generator) -> tuple[_Level, _Level]:
+    """Customers and events, with the same draws of customers; there are positive rows in each."""
+    times = [np.ones(int(rows.customer.max()) + 1)]
+    while len(times) <= DRAWS:
+        drawn = draw(rng, len(times[0]))
+        if drawn[rows.customer] @ rows.label > 0:
+            times.append(drawn)
+    weights = np.stack(times)
+    people = _Level(customer_labels(rows.customer, rows.label), weights, rows.customer)
+    return people, _Level(rows.label, rows.weight * weights[:, rows.customer], None)
