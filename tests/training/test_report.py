@@ -339,6 +339,25 @@ def test_what_is_said_of_labels_fits_events_too(run):
     assert told.count("1 group is left out.") == 1, "beside its field, not among the limitations"
 
 
+def test_importance_is_told_as_held_out_and_what_chance_may_give_has_no_measurable_effect(run):
+    strong, weak = Interval(0.2, 0.1, 0.3), Interval(0.004, -0.003, 0.011)
+    worse = Interval(-0.03, -0.05, -0.01)
+    found = evaluation(
+        importance=tuple(
+            Importance(name, "payments", drop, drop, weak)
+            for name, drop in zip(FEATURES, (strong, weak, worse), strict=True)
+        )
+    )
+    text = " ".join(Reader(page(msgspec.structs.replace(run, evaluation=found))).texts)
+    assert "scored by a model that had not seen the customer" in text
+    assert "1 of 3 features have a measurable effect of their own" in text
+    assert (
+        "For the one other it holds 0" in text and "The model ranks better when amount tells nothing" in text
+    )
+    assert "0.200 [0.100, 0.300] 0.004 [-0.003, 0.011], no measurable effect" in text
+    assert text.count("no measurable effect") == 4, "of the weak one by customers, of all three by events"
+
+
 def test_segments_are_told_in_words_and_units(run):
     medians = {"paid_count_24h": 3.0, "paid_sum_24h": 7_200.0, "amount": 0.125}
     found = evaluation(segments=(Segment("HIGH", 60, 0.3, 20, 1 / 3, medians),), everyone=medians)

@@ -12,7 +12,7 @@ from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.figures import Evaluation, Interval
 from training.pages import environment, percent
-from training.report import plots, words
+from training.report import importance, plots, words
 from training.report.run import Run, encoded
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
@@ -47,7 +47,7 @@ def page(run: Run) -> str:
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=words.levels(run), notes=notes(found), measures=list(measures(found)),
         tried=words.tried(run), drawn=drawn(found), medians=medians(found), daily_k=told_k(found),
-        shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP,
+        shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP, importance=importance,
     )  # fmt: skip
 
 
@@ -86,8 +86,8 @@ def drawn(found: Evaluation) -> dict[str, Any]:
         "gain": plots.gain(found),
         "cost": plots.cost(found) if plots.deciding(found).cost else "",
         "weeks": plots.weeks(found.weeks) if found.weeks else "",
-        "importance": plots.importance(found.importance, "Importance of features") if has_importance else "",
-        "groups": plots.importance(found.group_importance, "Importance of groups") if has_groups else "",
+        "importance": importance.plot(found.importance, "Importance of features") if has_importance else "",
+        "groups": importance.plot(found.group_importance, "Importance of groups") if has_groups else "",
     }
     fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if len(each.groups) > 1}
     return {name: Markup(text) for name, text in figures.items()} | {"fairness": fairness}

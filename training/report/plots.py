@@ -11,7 +11,6 @@ from training.evaluation.figures import (
     Evaluation,
     Fairness,
     GroupFigures,
-    Importance,
     Interval,
     LevelFigures,
     Week,
@@ -21,7 +20,6 @@ from training.profile.findings import DRIFTED, DRIFTING
 COLORS = {"customers": POSITIVE, "events": NEGATIVE}
 MARKS = {"medium": "o", "high": "s"}
 SIDE = 3.4  # inches, of a square figure
-MOST_FEATURES = 20
 LABELLED_WEEKS = 12
 RATES: Sequence[tuple[str, str, str, Callable[[GroupFigures], Interval]]] = (
     ("flagged", PLAIN, "D", lambda group: group.flagged),
@@ -166,29 +164,6 @@ def weeks(found: Sequence[Week]) -> str:
 
 def _psi_color(psi: float) -> str:
     return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
-
-
-def importance(found: Sequence[Importance], title: str) -> str:
-    """Bars with their intervals, the largest on top."""
-    shown = [each for each in found if isfinite(each.drop.value)][:MOST_FEATURES][::-1]
-    with style():
-        drawn = figure(7, 0.7 + 0.2 * len(shown))
-        axes, places = drawn.add_subplot(), np.arange(len(shown))
-        values = [each.drop.value for each in shown]
-        axes.barh(places, values, 0.7, color=PLAIN, alpha=0.7)
-        axes.errorbar(
-            values,
-            places,
-            xerr=_reach([each.drop for each in shown]),
-            fmt="none",
-            ecolor="#1e293b",
-            capsize=2,
-        )
-        axes.axvline(0, color="#1e293b", linewidth=0.8)
-        axes.set_yticks(places, [short(each.feature or each.group, 46) for each in shown])
-        axes.set_xlabel("fall of average precision")
-        words = "; ".join(f"{each.feature or each.group} {each.drop.value:.4f}" for each in shown[::-1][:5])
-        return svg(drawn, title, f"the largest: {words}")
 
 
 def fairness(found: Fairness) -> str:

@@ -1,0 +1,52 @@
+"""What the model looks at, drawn and in words."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+
+from training.drawing import PALE, PLAIN, figure, short, style, svg
+from training.evaluation.figures import Importance
+
+SHOWN = 20  # features or groups; more are folded away
+INK = "#1e293b"
+
+
+def plot(found: Sequence[Importance], title: str) -> str:
+    """Draw bars with their intervals, the largest on top; what has no measurable effect is pale."""
+    shown = [each for each in found if isfinite(each.drop.value)][:SHOWN][::-1]
+    with style():
+        drawn = figure(7, 0.7 + 0.2 * len(shown))
+        axes, places = drawn.add_subplot(), np.arange(len(shown))
+        value, low, high = np.array([[each.drop.value, each.drop.low, each.drop.high] for each in shown]).T
+        reach = np.maximum([value - low, high - value], 0)
+        axes.barh(
+            places, value, 0.7, color=[PLAIN if each.is_measurable else PALE for each in shown], alpha=0.7
+        )
+        axes.errorbar(value, places, xerr=reach, fmt="none", ecolor=INK, capsize=2)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_yticks(places, [short(each.feature or each.group, 46) for each in shown])
+        axes.set_xlabel("fall of average precision")
+        words = "; ".join(f"{each.feature or each.group} {each.drop.value:.4f}" for each in shown[::-1][:5])
+        return svg(drawn, title, f"the largest: {words}")
+
+
+def words(found: Sequence[Importance]) -> str:
+    """Say how many features have a measurable effect, and what that means for the others."""
+    measurable = sum(each.drop.low > 0 for each in found)
+    worse = [each.feature for each in found if each.drop.high < 0]
+    told = [
+        f"{measurable} of {len(found)} features have a measurable effect of their own: the interval of their fall lies "
+        "above 0."
+        if measurable
+        else "No feature alone has a measurable effect."
+    ]
+    rest = len(found) - measurable - len(worse)
+    if rest:
+        told.append(
+            f"For {'the one other' if rest == 1 else f'the other {rest}'} it holds 0: the model ranks about as well "
+            "without what each tells alone. Do not read an order into these."
+        )
+    if worse:
+        told.append(f"The model ranks better when {', '.join(worse)} tells nothing, so it would do without.")
+    return " ".join(told)
