@@ -129,6 +129,7 @@ def score(
     from export import bundle as bundles
     from features.usecase import load
     from pipeline import standings
+    from pipeline import summary as counts
     from pipeline.files import place
     from pipeline.history import history
     from pipeline.scoring import score
@@ -145,7 +146,7 @@ def score(
                                        progress) as found:  # fmt: skip
         scored = score(use, loaded, found, progress)
     standings.write(standings.table(scored), out)
-    facts = standings.summary(scored) | {"out": str(out), "report": str(report) if report else None}
+    facts = counts.summary(scored) | {"out": str(out), "report": str(report) if report else None}
     if report:
         from training import segments
 
@@ -155,7 +156,7 @@ def score(
     if as_json:
         show_json(facts | {"off_boarding": standings.off_boarding(scored)})
     else:
-        typer.echo("\n".join([*off_boarding_list(scored, out), "", *standings.sentences(facts)]))
+        typer.echo("\n".join([*off_boarding_list(scored, out), "", *counts.sentences(facts)]))
     raise typer.Exit(1 if found.bad else 0)
 
 

@@ -3,9 +3,11 @@
     ROOT/USE_CASE.current             the id of the bundle that this use case uses: see export.pointers
     ROOT/BUNDLE_ID/model.onnx         and usecase.yaml, reference.json, manifest.json
     ROOT/BUNDLE_ID/stand_in.onnx      the same model, but for the customers that were set apart, if any were
+    ROOT/BUNDLE_ID/learned_from.bin   hashes of the customers that the model has learned from: see export.learned
 
-The stand-in serves nobody: it lets a later challenger be compared with this model on customers neither has learned
-from. The manifest has the sha256 of the other files. Paths are local or anything Beam's FileSystems know (`gs://`).
+The stand-in serves no stream: it lets a later challenger be compared with this model on customers neither has learned
+from, and `riskstream score` score them by a model to which they are strangers. The manifest has the sha256 of the other
+files. Paths are local or anything Beam's FileSystems know (`gs://`).
 """
 
 import hashlib
@@ -27,7 +29,7 @@ __all__ = [
     "withdraw",
 ]  # fmt: skip
 MODEL, USE_CASE, REFERENCE = "model.onnx", "usecase.yaml", "reference.json"
-STAND_IN = "stand_in.onnx"
+STAND_IN, LEARNED_FROM = "stand_in.onnx", "learned_from.bin"
 
 
 class UnknownBundle(LookupError):
@@ -40,6 +42,7 @@ class Bundle(Struct, frozen=True):
     use_case_text: str
     reference: Reference
     stand_in: bytes | None = None  # as the model
+    learned_from: bytes | None = None  # see export.learned; None: a bundle from before it was kept
 
 
 class HasFeatures(Protocol):
@@ -61,10 +64,11 @@ def bundle(
     thresholds: Mapping[str, float],
     created_at: datetime,
     stand_in: bytes | None = None,
+    learned_from: bytes | None = None,
     **facts: Any,
 ) -> Bundle:
     """Puts a bundle together; `facts` are the manifest's seed, versions, metrics and training."""
-    files = _contents(model, use_case_text, reference, stand_in)
+    files = _contents(model, use_case_text, reference, stand_in, learned_from)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     content = hashlib.sha256(msgspec.json.encode([hashes, thresholds], order="sorted")).hexdigest()
     moment = created_at.astimezone(UTC)
@@ -79,14 +83,15 @@ def bundle(
         files=hashes,
         **facts,
     )
-    return Bundle(manifest, model, use_case_text, reference, stand_in)
+    return Bundle(manifest, model, use_case_text, reference, stand_in, learned_from)
 
 
 def _contents(
-    model: bytes, use_case_text: str, reference: Reference, stand_in: bytes | None
+    model: bytes, use_case_text: str, reference: Reference, stand_in: bytes | None, learned_from: bytes | None
 ) -> dict[str, bytes]:
     always = {MODEL: model, USE_CASE: use_case_text.encode(), REFERENCE: msgspec.json.encode(reference)}
-    return always if stand_in is None else always | {STAND_IN: stand_in}
+    optional = {STAND_IN: stand_in, LEARNED_FROM: learned_from}
+    return always | {name: data for name, data in optional.items() if data is not None}
 
 
 def save(bundle: Bundle, root: str) -> str:
@@ -99,7 +104,9 @@ def save(bundle: Bundle, root: str) -> str:
 def files_of(bundle: Bundle) -> dict[str, bytes]:
     """The files of a bundle's folder, the manifest last."""
     manifest = msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2)
-    contents = _contents(bundle.model, bundle.use_case_text, bundle.reference, bundle.stand_in)
+    contents = _contents(
+        bundle.model, bundle.use_case_text, bundle.reference, bundle.stand_in, bundle.learned_from
+    )
     return contents | {MANIFEST: manifest}
 
 
@@ -163,14 +170,14 @@ def _nothing_promoted(root: str, use_case: str) -> str:
 def load(folder: str) -> Bundle:
     """Reads a bundle's folder. Raises BundleMismatch if it is damaged."""
     manifest = read_manifest(folder)
-    named = (MODEL, USE_CASE, REFERENCE, *({STAND_IN} & manifest.files.keys()))
+    named = (MODEL, USE_CASE, REFERENCE, *({STAND_IN, LEARNED_FROM} & manifest.files.keys()))
     files = {name: verified(folder, name, manifest.files.get(name)) for name in named}
     try:
         reference = msgspec.json.decode(files[REFERENCE], type=Reference)
         text = files[USE_CASE].decode()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleMismatch(f"{folder}: cannot be read: {error}; train again") from None
-    return Bundle(manifest, files[MODEL], text, reference, files.get(STAND_IN))
+    return Bundle(manifest, files[MODEL], text, reference, files.get(STAND_IN), files.get(LEARNED_FROM))
 
 
 def check_use_case(bundle: Bundle, use_case: str) -> None:

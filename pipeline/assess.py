@@ -30,6 +30,7 @@ from features.vector import vectors
 from pipeline import records
 from pipeline.records import Unreadable
 from pipeline.shadow import Challenger, Shadow, policy_of, scorer_of
+from pipeline.stand_in import StandIn
 from pipeline.store import RecordStore
 
 Mask = NDArray[np.bool_]
@@ -51,6 +52,7 @@ class Engine:
     prefix: str = "riskstream"
     breaker: Breaker = field(default_factory=Breaker)
     challenger: Challenger | None = None
+    stand_in: StandIn | None = None  # of customers in files that the model has learned from
 
     @classmethod
     def of(cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream") -> Self:
@@ -206,7 +208,7 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
     subject = advanced[batch.use_case.subject]
     with watch("score"):
-        score = _score(engine.scorer, columns, batch.scored & (subject.disposition == Disposition.APPLIED))
+        score = _score(engine, batch, columns, batch.scored & (subject.disposition == Disposition.APPLIED))
     with watch("decide"):
         outcome = _decide(engine, batch, subject, score)
         subject.remember(score, outcome)
@@ -262,9 +264,12 @@ def _drop(attempt: _Attempt) -> None:
         seqs[rows] = 0
 
 
-def _score(scorer: Scorer, found: NDArray[np.float32], wanted: Mask) -> NDArray[np.float32]:
+def _score(engine: Engine, batch: Batch, found: NDArray[np.float32], wanted: Mask) -> NDArray[np.float32]:
     score = np.full(len(found), np.nan, np.float32)
-    score[wanted] = scorer.score(found if wanted.all() else found[wanted])
+    score[wanted] = engine.scorer.score(found if wanted.all() else found[wanted])
+    if engine.stand_in is not None:
+        theirs = wanted & engine.stand_in.rows(batch)
+        score[theirs] = engine.stand_in.scorer.score(found[theirs])
     return score
 
 

@@ -1,7 +1,8 @@
 """Batch scoring: a history through the stream's own assess, in memory, and where each customer stands at its end.
 
 So a customer's score and level are those that the stream would have come to with the same events and model, bit
-for bit. Times are int64 microseconds since 1970 UTC.
+for bit, but for customers that the model has learned from: as far as the bundle's stand-in has not, it scores them.
+Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.learned import contains, decode, hashes
 from export.levels import Level, Recommendation
 from export.reasons import Reason, reasons
 from export.reference import Reference, Usual
@@ -19,6 +21,7 @@ from features.usecase import UseCase
 from pipeline.assess import Engine, assess
 from pipeline.customers import CUSTOMER, Customers
 from pipeline.history import History, Progress, quiet
+from pipeline.stand_in import StandIn
 from pipeline.store import MemoryStore, record_keys
 
 BATCH = 100_000  # events: in memory, records are packed less often
@@ -50,6 +53,8 @@ class Scored:
     typical: NDArray[np.float32]  # [F] what is usual in the training data, to which reasons compare
     usual: Mapping[str, Usual]  # by feature, among the customers of the training data; empty in older bundles
     reasons: list[list[Reason]]
+    learned_from: NDArray[np.bool_] | None  # [c] by the model; None: the bundle does not keep it
+    by_stand_in: NDArray[np.bool_]  # [c] scored by the stand-in, which has not learned from them
     rows: dict[
         str, int
     ]  # of the files, by what became of them: see pipeline.customers.OUTCOMES, and `refused`
@@ -82,6 +87,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
     """Score a history's customers. Raises BundleMismatch when the bundle was trained for other features."""
     store = MemoryStore()
     engine = Engine.of(use_case, bundle, store)
+    engine.stand_in = StandIn.of(bundle)
     seen = Customers(len(use_case.features))
     for batch in history.batches(BATCH):
         seen.add(assess(engine, batch))
@@ -99,21 +105,37 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         typical=engine.typical,
         usual=bundle.reference.usual,
         reasons=explained(engine, seen, progress),
+        learned_from=learned_from(bundle, customers),
+        by_stand_in=by_stand_in(engine, customers),
         rows=seen.outcomes | {"refused": history.bad},
         flat=flat_features(bundle.reference, use_case.features, seen.vectors[seen.known["scored"] > 0]),
     )
 
 
-def explained(engine: Engine, seen: Customers, progress: Progress) -> list[list[Reason]]:
-    """The reasons of each customer's highest score; none without a scored event."""
-    explanations: list[list[Reason]] = [[] for _ in seen.rows]
-    rows = np.flatnonzero(seen.known["scored"])
-    by_row = reasons(
-        engine.scorer, seen.vectors[rows], seen.known["highest"][rows], engine.typical, engine.use_case.table
+def learned_from(bundle: Bundle, customers: Sequence[str]) -> NDArray[np.bool_] | None:
+    """[c] Whether the model has learned from a customer; None if the bundle does not keep it."""
+    return None if bundle.learned_from is None else contains(decode(bundle.learned_from), hashes(customers))
+
+
+def by_stand_in(engine: Engine, customers: Sequence[str]) -> NDArray[np.bool_]:
+    """[c] Whether the stand-in scores a customer."""
+    return (
+        np.zeros(len(customers), np.bool_) if engine.stand_in is None else engine.stand_in.scores(customers)
     )
-    for done, (row, explanation) in enumerate(zip(rows.tolist(), by_row, strict=True), 1):
-        explanations[row] = explanation
-        progress("reasons", done, len(rows))
+
+
+def explained(engine: Engine, seen: Customers, progress: Progress) -> list[list[Reason]]:
+    """The reasons of each customer's highest score, by the model that gave it; none without a scored event."""
+    explanations: list[list[Reason]] = [[] for _ in seen.rows]
+    is_scored, others = seen.known["scored"] > 0, by_stand_in(engine, list(seen.rows))
+    scorers = [(engine.scorer, ~others)] + ([(engine.stand_in.scorer, others)] if engine.stand_in else [])
+    done = 0
+    for scorer, rows in ((scorer, np.flatnonzero(is_scored & theirs)) for scorer, theirs in scorers):
+        highest = seen.known["highest"][rows]
+        by_row = reasons(scorer, seen.vectors[rows], highest, engine.typical, engine.use_case.table)
+        for row, explanation in zip(rows.tolist(), by_row, strict=True):
+            explanations[row], done = explanation, done + 1
+            progress("reasons", done, int(is_scored.sum()))
     return explanations
 
 

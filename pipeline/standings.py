@@ -1,7 +1,7 @@
 """Scored customers as a table, and the table as a file: CSV or Parquet, one row a customer, highest score first."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
 from features.times import rfc3339
-from pipeline.customers import NEVER_US, profile_types, scored_types
+from pipeline.customers import NEVER_US
 from pipeline.files import BadFile
 from pipeline.files.spreadsheet import write_csv
 from pipeline.scoring import Scored
@@ -42,7 +42,8 @@ def table(found: Scored) -> pa.Table:
 
     `level` and `off_boarding` are the state after the last event, `score` is that event's; `highest_level` and
     `highest_score` are the highest that there ever were. All of them are empty for a customer that is not scored, but
-    for `off_boarding`, which says so.
+    for `off_boarding`, which says so. `learned_from`: whether the model has learned from the customer; `scored_by` is
+    then the stand-in, if that has not.
     """
     n, status, is_scored = len(found), found.status, found.is_scored
     columns = {
@@ -57,6 +58,10 @@ def table(found: Scored) -> pa.Table:
         "highest_score": _known(found.highest),
         "highest_score_at": _moments(found.highest_us),
         "highest_level": _levels(found.highest_level, is_scored),
+        "learned_from": pa.array(_learned(found)),
+        "scored_by": pa.array(
+            np.where(found.by_stand_in, "STAND_IN", "MODEL").tolist(), pa.string(), mask=~is_scored
+        ),
         "medium_from": pa.array(np.full(n, found.thresholds["medium"])),
         "high_from": pa.array(np.full(n, found.thresholds["high"])),
         "reasons": pa.array(texts(found)),
@@ -65,6 +70,12 @@ def table(found: Scored) -> pa.Table:
         "fingerprint": pa.array([found.use_case.fingerprint] * n, pa.string()),
     }
     return pa.table(columns).take(pa.array(order(found)))
+
+
+def _learned(found: Scored) -> list[str]:
+    if found.learned_from is None:
+        return ["NOT_KNOWN"] * len(found)
+    return np.where(found.learned_from, "YES", "NO").tolist()
 
 
 def _states(found: Scored) -> list[str]:
@@ -99,6 +110,8 @@ def off_boarding(found: Scored) -> list[dict[str, Any]]:
             "since": rfc3339(int(found.status["since_us"][row])),
             "highest_score": float(found.highest[row]),
             "highest_level": Level(found.highest_level[row]).name,
+            "learned_from": None if found.learned_from is None else bool(found.learned_from[row]),
+            "scored_by_stand_in": bool(found.by_stand_in[row]),
             "reasons": list(map(str, found.reasons[row])),
             "reason_features": [reason.feature for reason in found.reasons[row]],
         }
@@ -121,79 +134,6 @@ def listing(found: Scored, most: int) -> tuple[tuple[str, ...], list[tuple[str, 
         for row in recommended(found)[:most]
     ]
     return titles, rows
-
-
-def summary(found: Scored) -> dict[str, Any]:
-    """How many customers the files have, on which level, and whose off-boarding is recommended.
-
-    `scored` and `not_scored` add up to `customers`; so do `not_scored` and the counts of `levels` (after the last
-    event), or of `highest_levels`. The counts of `rows` add up to the rows of the files.
-    """
-    use_case, profiles = found.use_case, profile_types(found.use_case)
-    return {
-        "use_case": use_case.name,
-        "fingerprint": use_case.fingerprint,
-        "model": found.model,
-        "customers": len(found),
-        "scored": int(found.is_scored.sum()),
-        "not_scored": int((~found.is_scored).sum()),
-        "scored_event_types": list(scored_types(use_case)),
-        "without_profile": int((~found.has_profile).sum()) if profiles else None,
-        "profile_event_types": list(profiles),
-        "levels": {level.name: int(found.on(level).sum()) for level in Level},
-        "highest_levels": {level.name: int(found.ever_on(level).sum()) for level in Level},
-        "off_boarding_recommended": len(recommended(found)),
-        "off_boarding_held": int(found.with_recommendation(Recommendation.HELD).sum()),
-        "rows": found.rows,
-        "flat_features": list(found.flat),
-    }
-
-
-def sentences(facts: Mapping[str, Any]) -> list[str]:
-    """The summary for a person."""
-    flat = ", ".join(facts["flat_features"])
-    return [
-        f"{facts['customers']:,} customers in the files: {facts['scored']:,} scored, {not_scored(facts)}",
-        *([f"{without_profile(facts)}"] if facts["without_profile"] else []),
-        f"level after the last event: {_counts(facts['levels'])}",
-        f"highest level ever: {_counts(facts['highest_levels'])}",
-        f"off-boarding recommended after the last event: {facts['off_boarding_recommended']:,}",
-        f"{_rows(facts['rows'])}; {facts['seconds']:.1f} s; model {facts['model']}",
-        *([f"the same for all here, but not in training: {flat}"] if flat else []),
-        f"customers: {facts['out']}",
-        *([f"page: {facts['report']}"] if facts["report"] else []),
-    ]
-
-
-def not_scored(facts: Mapping[str, Any]) -> str:
-    """How many customers are not scored, and why."""
-    events = " or ".join(facts["scored_event_types"])
-    return f"{facts['not_scored']:,} not scored (no {events} event)"
-
-
-def without_profile(facts: Mapping[str, Any]) -> str:
-    """How many customers have no event that sets attributes."""
-    events = " or ".join(facts["profile_event_types"])
-    return f"{facts['without_profile']:,} customers without a profile (no {events} event)"
-
-
-def _counts(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {name}" for name, n in numbers.items())
-
-
-def _rows(rows: Mapping[str, int]) -> str:
-    """What became of the rows of the files."""
-    others = {
-        "duplicates": "duplicates",
-        "too_late": "too late",
-        "not_counted": "not counted",
-        "refused": "refused",
-    }
-    parts = [
-        f"{rows['applied']:,} counted",
-        *(f"{rows[key]:,} {word}" for key, word in others.items() if rows[key]),
-    ]
-    return f"{sum(rows.values()):,} rows: {', '.join(parts)}"
 
 
 def write(rows: pa.Table, file: Path) -> None:

@@ -1,7 +1,7 @@
 """Scored customers as a page for people: the segments, whose off-boarding is recommended and why, what sets them apart.
 
 One HTML file that needs nothing else (pages.py). What is scored is a pipeline.scoring.Scored; its summary, from
-pipeline.standings, gives all counts of the page.
+pipeline.summary, gives all counts of the page.
 """
 
 from collections import Counter
@@ -50,6 +50,7 @@ def page(found: Scored, facts: Facts) -> str:
             scored_events=" or ".join(facts["scored_event_types"]),
             profile_events=" or ".join(facts["profile_event_types"]),
             rows=facts["rows"],
+            learned=facts["learned_from"],
             subject=found.use_case.subject,
             until=minute(int(found.scored_us[found.is_scored].max())) if found.is_scored.any() else "",
             segments=segments(found),
@@ -143,8 +144,18 @@ def card(found: Scored, row: int) -> dict[str, Any]:
         "highest": f"{found.highest[row]:.3f}",
         "highest_at": minute(int(found.highest_us[row])),
         "events": int(found.events[row]),
+        "note": note(found, row),
         "reasons": [str(reason) for reason in found.reasons[row]] or [NO_REASON],
     }
+
+
+def note(found: Scored, row: int) -> str:
+    """What is to be known of who has scored the customer."""
+    if found.by_stand_in[row]:
+        return "scored by the stand-in: the model has learned from this customer"
+    if found.learned_from is not None and found.learned_from[row]:
+        return "the model has learned from this customer: its score is flattering"
+    return ""
 
 
 def minute(time_us: int) -> str:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
+from export.learned import hashes, is_set_apart
 from features.document import Node, section
 from features.labels import is_known_later
 from features.times import rfc3339
@@ -33,7 +33,6 @@ from training.history import History
 
 WAYS = ("group", "time", "both")
 TEST_SHARE = 0.25  # of the period, and of the customers too
-HASHES = 2.0**64
 DAY_US = 86_400_000_000
 NEVER_US = np.iinfo(np.int64).max
 TIMED = ("learn", "without_known")  # keys that make no sense without a cut in time
@@ -164,8 +163,7 @@ def _of_known(history: History, since_us: int) -> NDArray[np.bool_]:
 def set_apart(customers: NDArray[Any], share: float) -> NDArray[np.bool_]:
     """[n] the rows of about that share of the customers, whoever else is there; a smaller share is part of a larger."""
     names, customer = np.unique(customers, return_inverse=True)
-    place = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in names.tolist()], np.float64)
-    return np.asarray((place < share * HASHES)[customer])
+    return np.asarray(is_set_apart(hashes(names.tolist()), share)[customer])
 
 
 def _check(history: History, found: Split) -> None:

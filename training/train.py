@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle, bundle, promote, save
 from export.calibration import Calibrated
+from export.learned import encode
 from export.onnx import Scorer, convert, parity
-from export.reference import reference
+from export.reference import Reference, reference
 from export.terms import Terms, terms
 from features.usecase import UseCase
 from training import thresholds as levels
@@ -162,12 +163,16 @@ def train_on(
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
-        use_case, use_case.text, model, reference(
-            use_case.features, learned.vectors, chosen.held_out, usual(use_case, learned, chosen.held_out)), thresholds,
-        created_at, stand_in, seed=seed, versions=_versions(), metrics=metrics, training=facts,
+        use_case, use_case.text, model, _reference(use_case, learned, chosen.held_out), thresholds, created_at,
+        stand_in, encode(np.unique(learned.customers).tolist()), seed=seed, versions=_versions(), metrics=metrics,
+        training=facts,
     )  # fmt: skip
     out_of_fold = judged if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)
     return Trained(made, twin or chosen, judged, sides, out_of_fold)
+
+
+def _reference(use_case: UseCase, learned: History, score: Floats) -> Reference:
+    return reference(use_case.features, learned.vectors, score, usual(use_case, learned, score))
 
 
 def named(progress: Progress, about: str) -> Progress:

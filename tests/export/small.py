@@ -20,11 +20,11 @@ class Declared:
     features: tuple[str, ...] = ("amount", "out_count_24h")
 
 
-def made(model: bytes = b"onnx", use_case: str = "offboarding") -> Bundle:
+def made(model: bytes = b"onnx", use_case: str = "offboarding", learned_from: bytes | None = None) -> Bundle:
     vectors = np.random.default_rng(0).random((50, 2)).astype(np.float32)
     bins = reference(Declared.features, vectors, vectors[:, 0])
     return bundle(
         Declared(use_case), "use_case: offboarding # naïve", model, bins,
-        {"medium": 0.25, "high": 0.5}, WHEN, seed=1, versions={"numpy": "2"}, metrics={"roc_auc": 0.5},
-        training={"rows": 50},
+        {"medium": 0.25, "high": 0.5}, WHEN, learned_from=learned_from, seed=1, versions={"numpy": "2"},
+        metrics={"roc_auc": 0.5}, training={"rows": 50},
     )  # fmt: skip

@@ -11,6 +11,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 
 from export import bundle as bundles
 from export.bundle import BundleMismatch
+from export.learned import contains, decode, encode, hashes
 from tests.export.small import Declared, made
 
 NAME = "offboarding"
@@ -55,6 +56,22 @@ def test_a_saved_bundle_is_loaded_as_it_was(root):
     assert folder == f"{root}/{bundle.manifest.id}"
     assert bundle.manifest.id.startswith("offboarding-20261122T103000Z-")
     assert bundles.load(folder) == bundle
+
+
+def test_whom_it_has_learned_from_lies_beside_the_model_under_the_digest(tmp_path):
+    ids = [f"customer {i}" for i in range(1_000)]
+    known = encode(ids)
+    assert len(known) == 8_000 and known == encode(reversed(ids))
+    bundle = made(learned_from=known)
+    folder = bundles.save(bundle, str(tmp_path))
+    assert bundles.load(folder) == bundle
+    asked = contains(decode(bundle.learned_from), hashes([*ids[:3], "a stranger"]))
+    assert asked.tolist() == [True, True, True, False]
+    (tmp_path / bundle.manifest.id / bundles.LEARNED_FROM).write_bytes(known[8:])
+    with pytest.raises(BundleMismatch, match=r"learned_from\.bin: found sha256"):
+        bundles.load(folder)
+    with pytest.raises(BundleMismatch, match="found 7 bytes of customers learned from"):
+        decode(known[:7])
 
 
 def test_the_pointer_says_which_bundle_is_in_use(root):

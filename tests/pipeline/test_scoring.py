@@ -16,6 +16,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from export.bundle import Bundle, bundle, promote, save
+from export.learned import encode, hashes, is_set_apart
 from export.levels import Level
 from export.onnx import Scorer, convert
 from export.policy import level_after
@@ -25,8 +26,9 @@ from features.record import STATUS, loads
 from features.usecase import parse
 from pipeline.history import history
 from pipeline.scoring import Scored, score
-from pipeline.standings import sentences, summary, table, write
+from pipeline.standings import table, write
 from pipeline.store import MemoryStore, record_keys
+from pipeline.summary import learned_sentences, sentences, summary
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, assess_in, market, offboarding
 from tests.pipeline.models import engine, trained
@@ -292,6 +294,49 @@ def test_the_highest_level_is_kept_when_the_level_falls(tmp_path: Path) -> None:
     facts = summary(found)
     assert facts["levels"] == {"LOW": 1, "MEDIUM": 0, "HIGH": 1}
     assert facts["highest_levels"] == {"LOW": 0, "MEDIUM": 0, "HIGH": 2}
+
+
+def with_stand_in() -> Bundle:
+    """The model by device, a stand-in that only looks at amounts, and ten customers that the model has learned from."""
+    rng = np.random.default_rng(2)
+    vectors = rng.lognormal(2, 1, (2_000, 3)).astype(np.float32)
+    stand_in = convert(LogisticRegression(max_iter=500).fit(vectors, vectors[:, 1] > 8), 3)
+    known, when = encode([f"c{i}" for i in range(10)]), datetime(2026, 1, 2, tzinfo=UTC)
+    made = decided_by_device()
+    return bundle(
+        DECIDED, DECIDED.text, made.model, made.reference, {"medium": 0.4, "high": 0.6}, when, stand_in, known,
+        seed=1, versions={}, metrics={}, training={"set_apart": 0.5},
+    )  # fmt: skip
+
+
+def test_customers_that_the_model_has_learned_from_are_marked_and_scored_by_the_stand_in(
+    tmp_path: Path,
+) -> None:
+    rows = [(f"c{i}", i % 2 == 1, "2026-01-02T10:00:00Z") for i in range(20)]
+    with history(DECIDED, [payments_of(rows, tmp_path)], time.time_ns() // 1_000) as events:
+        found = score(DECIDED, with_stand_in(), events)
+    known = np.array([int(name[1:]) < 10 for name in found.customers])
+    apart = known & is_set_apart(hashes(found.customers), 0.5)
+    assert 0 < apart.sum() < known.sum() == 10, "the test needs both kinds"
+    by_stand_in = Scorer(with_stand_in().stand_in or b"").score(found.vectors)
+    by_model = Scorer(with_stand_in().model).score(found.vectors)
+    assert (found.highest == np.where(apart, by_stand_in, by_model)).all()
+    told = {row["customer"]: (row["learned_from"], row["scored_by"]) for row in table(found).to_pylist()}
+    expected = zip(known, apart, strict=True)
+    assert [told[name] for name in found.customers] == [
+        ("YES" if learned else "NO", "STAND_IN" if theirs else "MODEL") for learned, theirs in expected
+    ]
+    amounts = [[reason.feature for reason in found.reasons[row]] for row in np.flatnonzero(apart)]
+    assert all(names[:1] in ([], ["amount"]) for names in amounts), "reasons are of the model that scored"
+    facts, n = summary(found)["learned_from"], int(apart.sum())
+    assert facts == {"customers": 10, "scored_by_stand_in": n, "flattered": 10 - n}
+    assert f"{10 - n} of them have a flattering score" in " ".join(learned_sentences({"learned_from": facts}))
+
+
+def test_an_older_bundle_does_not_know_whom_it_has_learned_from(tmp_path: Path) -> None:
+    found = scored(tmp_path, 200)
+    assert set(table(found)["learned_from"].to_pylist()) == {"NOT_KNOWN"}
+    assert summary(found)["learned_from"] is None and not found.by_stand_in.any()
 
 
 @pytest.mark.parametrize("others", [0, 1, 30])

@@ -12,7 +12,7 @@ from export.levels import Level, Recommendation
 from export.reference import Usual
 from pipeline.history import history
 from pipeline.scoring import Scored, score
-from pipeline.standings import summary
+from pipeline.summary import summary
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
@@ -95,6 +95,19 @@ def test_segments_and_those_not_scored_add_up_to_the_files(found: Scored) -> Non
     text = text_of(page_of(partly))
     assert f"The files have {len(found)} customers: {len(found) - 2} are scored, and 2 are not" in text
     assert f"rows in the files {sum(found.rows.values()):,}" in section(page_of(partly), "files")
+
+
+def test_customers_that_the_model_has_learned_from_are_marked(found: Scored) -> None:
+    row = int(np.flatnonzero(found.status["recommendation"] == Recommendation.OPEN)[0])
+    learned, by_stand_in = np.zeros(len(found), np.bool_), np.zeros(len(found), np.bool_)
+    learned[row] = True
+    page = text_of(page_of(replace(found, learned_from=learned, by_stand_in=by_stand_in)))
+    assert "The model has learned from 1 of the scored customers." in page
+    assert f"{found.customers[row]} the model has learned from this customer: its score is flattering" in page
+    by_stand_in[row] = True
+    page = text_of(page_of(replace(found, learned_from=learned, by_stand_in=by_stand_in)))
+    assert f"{found.customers[row]} scored by the stand-in" in page and "flattering" not in page
+    assert "it is not known whether some are in these files" in text_of(page_of(found)), "an older bundle"
 
 
 def test_the_page_is_whole_and_the_same_again(found: Scored, tmp_path: Path) -> None:

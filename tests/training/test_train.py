@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from export import bundle as bundles
+from export.learned import contains, decode, hashes
 from export.onnx import Scorer
 from export.policy import Policy
 from features.usecase import BadUseCase, parse
@@ -107,7 +108,9 @@ def test_the_manifest_says_what_was_learned_from_and_how_well(bundle):
         and manifest.metrics["levels"]["high"]["precision"] >= 0.7
     )
     assert manifest.metrics["parity"] <= 1e-6
-    assert set(bundle.reference.features) == set(manifest.features)
+    assert set(bundle.reference.features) == set(bundle.reference.usual) == set(manifest.features)
+    known = contains(decode(bundle.learned_from), hashes([*set(rows().customers.tolist()), "a stranger"]))
+    assert known[:-1].all() and not known[-1] and len(bundle.learned_from) == 8 * 200
     assert bundle.use_case_text == TEXT
 
 
