@@ -124,6 +124,7 @@ def train(
     from training import files as history
     from training.origin import origin
     from training.report.page import write
+    from training.report.words import first_lines
     from training.reported import train_reported
 
     found, now = load(use_case), datetime.now(UTC)
@@ -136,7 +137,7 @@ def train(
     )  # fmt: skip
     manifest = bundles.load(path).manifest
     pages = write(told, report_folder(bundle, manifest.id))
-    typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
+    typer.echo("\n".join([*first_lines(told.run), f"report: {pages[0]}"]), err=True)
     show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
     if told.run.verdict == "rejected":
         raise typer.Exit(REJECTED)

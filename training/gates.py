@@ -97,6 +97,8 @@ class Evidence:
     false_positive_rates: Mapping[str, Mapping[str, Interval]]  # by protected field, by group
     drifted: Mapping[str, float]  # PSI by feature
     suspects: Sequence[str] = ()  # of leaks, in words
+    average_precision: Interval | None = None
+    base_rate: float = 0.0  # which is the average precision of chance
 
 
 def judge(gates: Gates, found: Evidence) -> list[Gate]:
@@ -110,7 +112,7 @@ def judge(gates: Gates, found: Evidence) -> list[Gate]:
             "; ".join(found.suspects) or "no feature tells the label alone",
             "none",
         ),
-        Gate("signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5"),
+        _signal(found),
         _better(gates, found),
         _calibrated(gates, found),
         _fair(gates, found),
@@ -120,6 +122,14 @@ def judge(gates: Gates, found: Evidence) -> list[Gate]:
 
 def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
     return count >= least, f"{count:,} {of}", f"at least {least:,}"
+
+
+def _signal(found: Evidence) -> Gate:
+    if found.average_precision is None:
+        return Gate("signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5")
+    passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
+    told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
+    return Gate("signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives")
 
 
 def _calibrated(gates: Gates, found: Evidence) -> Gate:
@@ -172,6 +182,20 @@ def _steady(gates: Gates, found: Evidence) -> Gate:
     told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
     expected = f"PSI of {gates.drift:g} or more in at most {gates.drifted:.0%} of them"
     return Gate("drift", share <= gates.drifted, told, expected, Verdict.WAITING)
+
+
+COMPARED = ("better", "drift")  # gates that need a champion
+BY_HAND = ("signal",)  # gates that also keep a model that a person trains from being used
+
+
+def judge_alone(gates: Gates, found: Evidence) -> list[Gate]:
+    """The gates that need no champion."""
+    return [gate for gate in judge(gates, found) if gate.name not in COMPARED]
+
+
+def failed_gates(judged: Sequence[Gate]) -> dict[str, str]:
+    """What was found by each gate that failed, by its name."""
+    return {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
 
 
 def verdict(gates: Gates, judged: Sequence[Gate]) -> Verdict:

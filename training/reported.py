@@ -1,6 +1,6 @@
 """Training as a person asks for it: a bundle with a report, registered, and in use unless there is no signal in it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from export import promotion
@@ -12,8 +12,10 @@ from features.usecase import UseCase
 from training import tracked
 from training.cleaning import Cleaned
 from training.evaluation.evaluate import evaluate
+from training.evidence import evidence
 from training.fit import Progress
-from training.history import Replayed, collect
+from training.gates import BY_HAND, Gates, failed_gates, judge_alone
+from training.history import History, Replayed, collect
 from training.models.parameters import Parameters
 from training.report import scores
 from training.report.page import Report, report
@@ -21,7 +23,7 @@ from training.report.run import Run
 from training.splits import Way
 from training.train import train_on
 
-NO_SIGNAL = "no signal"
+BY_HAND_BECAUSE = "riskstream train"  # why a model that a person trained is used over failed gates
 
 
 def train_reported(
@@ -40,29 +42,65 @@ def train_reported(
 ) -> tuple[str, Report]:
     """Learns from a replayed history; the path of the bundle and the report with all that is known about it.
 
-    The bundle is saved, evaluated and registered with its report. It is promoted if it tells the classes apart
-    beyond chance, or `even_without_signal`; else it is registered as rejected. `keeps_scores`: the held-out scores of
-    all rows are written beside the report. Raises what `train_on` raises, RegistryUnavailable.
+    The bundle is saved, evaluated and registered with its report and the gates that it failed. It is promoted unless a
+    gate of BY_HAND failed, or `even_without_signal`; else it is registered as rejected. The other gates are told, and
+    kept as accepted by whoever runs this. `keeps_scores`: the held-out scores of all rows are written beside the
+    report. Raises what `train_on` raises, BadUseCase (`model.gates`), RegistryUnavailable.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
+    Gates.of(use_case.model.get("gates"), use_case.file)
     terms(use_case.policy, use_case.file)
     progress("replaying the history")
     history = collect(use_case, replayed)
+    return report_on(
+        use_case, history, registry, seed=seed, created_at=created_at, cleaning=cleaning, way=way,
+        even_without_signal=even_without_signal, origin=origin, keeps_scores=keeps_scores, progress=progress,
+    )  # fmt: skip
+
+
+def report_on(
+    use_case: UseCase,
+    history: History,
+    registry: Registry,
+    *,
+    seed: int,
+    created_at: datetime,
+    cleaning: Sequence[Cleaned] = (),
+    way: Way | None = None,
+    even_without_signal: bool = False,
+    origin: Origin | None = None,
+    keeps_scores: bool = True,
+    progress: Progress = lambda _: None,
+) -> tuple[str, Report]:
+    """The same from the rows of a history."""
+    gates = Gates.of(use_case.model.get("gates"), use_case.file)
     made = train_on(
         use_case, history, seed=seed, created_at=created_at, way=way, cleaning=cleaning, progress=progress
     )
     found = evaluate(use_case, made.judged, seed, progress=progress)
-    is_used = found.has_signal or even_without_signal
-    run = Run.of(made, use_case, found, verdict="promoted" if is_used else "rejected")
+    judged = judge_alone(gates, evidence(use_case, made, found, seed))
+    failed = failed_gates(judged)
+    is_used = even_without_signal or not set(BY_HAND) & set(failed)
+    run = Run.of(made, use_case, found, gates=judged, verdict="promoted" if is_used else "rejected")
     told = report(run, scores.files(made) if keeps_scores else {})
     path = save(made.bundle, registry.root)
     progress("registering")
     registry.record(
         made.bundle, metrics=tracked.figures(found), artifacts=told.files, origin=origin,
-        children=tracked.trials(made, run.metric),
+        children=tracked.trials(made, run.metric), failed_gates=failed,
     )  # fmt: skip
-    if is_used:
-        promotion.promote(registry, made.bundle.manifest.id, created_at)
-    else:
-        promotion.reject(registry, made.bundle.manifest.id, NO_SIGNAL, created_at)
+    by = origin.user if origin else BY_HAND_BECAUSE
+    act(registry, made.bundle.manifest.id, failed, is_used, by, created_at)
     return path, told
+
+
+def act(
+    registry: Registry, bundle_id: str, failed: Mapping[str, str], is_used: bool, by: str, now: datetime
+) -> None:
+    """Promote the bundle, over its failed gates if need be, or reject it."""
+    if is_used:
+        approval = promotion.Approval(by, BY_HAND_BECAUSE, tuple(failed)) if failed else None
+        promotion.promote(registry, bundle_id, now, approval)
+    else:
+        because = "; ".join(f"{name}: {text}" for name, text in failed.items() if name in BY_HAND)
+        promotion.reject(registry, bundle_id, because, now)

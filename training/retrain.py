@@ -8,13 +8,11 @@ period, and the champion's stand-in. Nothing is promoted that has not passed the
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import isnan
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict
-from numpy.typing import NDArray
 
 from export import bundle as bundles
 from export import promotion
@@ -26,20 +24,16 @@ from features.replay import replay
 from features.usecase import UseCase, parse
 from training import tracked
 from training.cleaning import Cleaned
-from training.comparison import difference, drift
 from training.evaluation.evaluate import evaluate
-from training.evaluation.figures import Evaluation, Interval
+from training.evidence import evidence
 from training.files import Rows, batches
-from training.fit import BadHistory, Progress
-from training.gates import Evidence, Gate, Gates, Verdict, judge, verdict
+from training.fit import Progress
+from training.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
 from training.history import History, collect
-from training.leaks import suspects
-from training.models.parameters import Parameters
 from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run
-from training.scores import customer_labels, customer_scores
-from training.splits import Way, of_event, set_apart
+from training.splits import Way, set_apart
 from training.train import Floats, Judged, Trained, train_on
 
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
@@ -89,17 +83,16 @@ def retrain(
     progress("comparing with the champion" if champion else "there is no champion to compare with")
     scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
     figures = evaluate(use_case, made.judged, seed, progress=progress)
-    found = evidence(use_case, made, figures, champion, scored, seed)
+    found = evidence(use_case, made, figures, seed, champion, scored)
     judged = judge(gates, found)
     decided = verdict(gates, judged)
     before = champion.manifest.id if champion else None
     run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
     told = report(run, scores.files(made) if keeps_scores else {})
     compared = {"better": asdict(found.better)} if found.better else {}
-    failed = {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
     version = registry.record(
-        made.bundle, metrics=compared | tracked.figures(figures), artifacts=told.files, failed_gates=failed,
-        origin=origin, children=tracked.trials(made, run.metric),
+        made.bundle, metrics=compared | tracked.figures(figures), artifacts=told.files,
+        failed_gates=failed_gates(judged), origin=origin, children=tracked.trials(made, run.metric),
     )  # fmt: skip
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(
@@ -172,74 +165,6 @@ def _keys(history: History) -> list[tuple[str, str, str]]:
     """What makes each event one."""
     columns = (history.customers, history.event_types, history.event_ids)
     return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def evidence(
-    use_case: UseCase,
-    made: Trained,
-    figures: Evaluation,
-    champion: Bundle | None,
-    scored: Floats | None,
-    seed: int,
-) -> Evidence:
-    """What the gates ask for, about customers or, when the label is an event's, about events."""
-    parameters = Parameters.of(use_case.model, use_case.file)
-    level = figures.customers if figures.decides == "customers" else figures.events
-    return Evidence(
-        customers=figures.customers.n,
-        positives=figures.customers.positives,
-        roc_auc=level.roc_auc,
-        metric=str(parameters.metric),
-        better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
-        calibration_error=figures.events.calibration_error,
-        false_positive_rates=_rates(figures),
-        drifted=_drifted(use_case, made, champion),
-        suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
-    )
-
-
-def _rates(figures: Evaluation) -> dict[str, dict[str, Interval]]:
-    """By protected field and group, the false-positive rate, as far as there are negatives."""
-    return {
-        field.field: {
-            group.group: group.false_positive_rate
-            for group in field.groups
-            if not isnan(group.false_positive_rate.value)
-        }
-        for field in figures.fairness
-    }
-
-
-def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:
-    """The metric's difference over what both have scored, larger for better."""
-    both = ~np.isnan(scored)
-    if not both.any():
-        raise BadHistory(
-            "the champion has no score for any event that judges: it was made for other events, or has learned from "
-            "all these customers"
-        )
-    sign = -1.0 if parameters.metric.lower_is_better else 1.0
-
-    def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
-        return sign * parameters.metric(label, score, weight)
-
-    label, challenger, champion = judged.rows.label[both], judged.score[both], scored[both]
-    customer = np.unique(judged.customer[both], return_inverse=True)[1]
-    weight = judged.weight[both]
-    if not of_event(use_case):
-        challenger, champion = customer_scores(customer, challenger), customer_scores(customer, champion)
-        label = customer_labels(customer, label)
-        customer, weight = np.arange(len(label)), np.ones(len(label))
-    return difference(metric, label, challenger, champion, customer, weight, seed)
-
-
-def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
-    """PSI by feature of what judges against what the champion learned from, of the features both have."""
-    if champion is None:
-        return {}
-    known = [name for name in use_case.features if name in champion.reference.features]
-    columns = [use_case.features.index(name) for name in known]
-    return drift(champion.reference, tuple(known), made.judged.rows.vectors[:, columns])
 
 
 def _way(use_case: UseCase) -> Way:

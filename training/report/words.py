@@ -23,6 +23,7 @@ VERDICTS = {
     "rejected": "The model is rejected. It is not in use.",
     "": "Nobody has judged this model by gates yet.",
 }
+BY_HAND = " The model is in use because a person trained it; a retraining would not have used it without an approval."
 TARGETS: Mapping[str, str] = {
     "precision": "of the {about} on this level, at least {value} must be there rightly",
     "recall": "at least {value} of the positive {about} must reach this level",
@@ -188,7 +189,7 @@ def first_lines(run: Run) -> list[str]:
     failed = [gate.name for gate in run.gates if not gate.passed]
     told = [run.evaluation.words, VERDICTS.get(run.verdict, run.verdict)]
     if failed:
-        told.append(f"Gates that failed: {', '.join(failed)}.")
+        told.append(f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}")
     if run.champion:
         told.append(f"It was compared with the champion {run.champion}.")
     return told

@@ -1,0 +1,92 @@
+"""What the gates judge a model by, gathered from its evaluation and, if there is one, from the champion."""
+
+from math import isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from features.usecase import UseCase
+from training.comparison import difference, drift
+from training.evaluation.figures import Evaluation, Interval
+from training.fit import BadHistory
+from training.gates import Evidence
+from training.leaks import suspects
+from training.models.parameters import Parameters
+from training.scores import customer_labels, customer_scores
+from training.splits import of_event
+from training.train import Floats, Judged, Trained
+
+
+def evidence(
+    use_case: UseCase,
+    made: Trained,
+    figures: Evaluation,
+    seed: int,
+    champion: Bundle | None = None,
+    scored: Floats | None = None,
+) -> Evidence:
+    """What the gates ask for, about customers or, when the label is an event's, about events.
+
+    `scored` [n] are the champion's scores of the rows that judge, NaN where it has none; None without a champion.
+    Raises BadHistory if all are NaN.
+    """
+    parameters = Parameters.of(use_case.model, use_case.file)
+    level = figures.customers if figures.decides == "customers" else figures.events
+    return Evidence(
+        customers=figures.customers.n,
+        positives=figures.customers.positives,
+        roc_auc=level.roc_auc,
+        average_precision=level.average_precision,
+        base_rate=level.base_rate,
+        metric=str(parameters.metric),
+        better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
+        calibration_error=figures.events.calibration_error,
+        false_positive_rates=_rates(figures),
+        drifted=_drifted(use_case, made, champion),
+        suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
+    )
+
+
+def _rates(figures: Evaluation) -> dict[str, dict[str, Interval]]:
+    """By protected field and group, the false-positive rate, as far as there are negatives."""
+    return {
+        field.field: {
+            group.group: group.false_positive_rate
+            for group in field.groups
+            if not isnan(group.false_positive_rate.value)
+        }
+        for field in figures.fairness
+    }
+
+
+def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:
+    """The metric's difference over what both have scored, larger for better."""
+    both = ~np.isnan(scored)
+    if not both.any():
+        raise BadHistory(
+            "the champion has no score for any event that judges: it was made for other events, or has learned from "
+            "all these customers"
+        )
+    sign = -1.0 if parameters.metric.lower_is_better else 1.0
+
+    def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
+        return sign * parameters.metric(label, score, weight)
+
+    label, challenger, champion = judged.rows.label[both], judged.score[both], scored[both]
+    customer = np.unique(judged.customer[both], return_inverse=True)[1]
+    weight = judged.weight[both]
+    if not of_event(use_case):
+        challenger, champion = customer_scores(customer, challenger), customer_scores(customer, champion)
+        label = customer_labels(customer, label)
+        customer, weight = np.arange(len(label)), np.ones(len(label))
+    return difference(metric, label, challenger, champion, customer, weight, seed)
+
+
+def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
+    """PSI by feature of what judges against what the champion learned from, of the features both have."""
+    if champion is None:
+        return {}
+    known = [name for name in use_case.features if name in champion.reference.features]
+    columns = [use_case.features.index(name) for name in known]
+    return drift(champion.reference, tuple(known), made.judged.rows.vectors[:, columns])
