@@ -63,7 +63,10 @@ def faults_of(file: Path) -> Iterator[Any]:
         yield from error.faults
         return
     yield from found.faults
-    for read in (lambda: terms(found.policy, str(file)), *_readers_of_model(found, str(file))):
+    for read in (
+        lambda: terms(found.policy, str(file), found.features),
+        *_readers_of_model(found, str(file)),
+    ):
         try:
             read()
         except BadUseCase as error:

@@ -3,26 +3,39 @@
     policy: {medium: {recall: 0.8}, high: {precision: 0.9}, fall: 0.8, cooldown: 24h,
              recommend: {in_a_row: 3, min_events: 5}, max_per_hour: 20}
 
-`medium` and `high` are scores, or what training must reach with them on customers it has not seen.
+`medium` and `high` are scores, or what training must reach with them on customers it has not seen (`Target`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from features.document import BadUseCase, Node, need, section
 
 HOUR_US = 3_600_000_000
-TARGETS = ("score", "precision", "recall", "share")  # share: of all customers, those who reach the level
-FALLING = ("recall", "share")  # the more of it is asked for, the lower the threshold
+FALLING = ("recall", "share", "f_beta", "per_week")  # the more of it is asked for, the lower the threshold
 
 
 @dataclass(frozen=True)
 class Target:
-    """How a threshold is chosen: `value` of `kind`, on customers' highest scores."""
+    """How a threshold is chosen: `value` of `kind`, or with the least expected cost.
+
+    Kinds: score; precision and recall at least, share (of all customers) and per_week (customers, on average) at most;
+    f_beta the best there is, `value` being beta; expected_cost the least there is. `miss` is what a missed positive
+    costs, or the feature that says so of each customer; `false_alarm` what a false alarm costs, in the same unit.
+    """
 
     kind: str
-    value: float
+    value: float = 0.0
+    miss: float | str = 0.0
+    false_alarm: float = 0.0
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The target as the use case has it."""
+        if self.kind == "expected_cost":
+            return {self.kind: {"miss": self.miss, "false_alarm": self.false_alarm}}
+        return {self.kind: self.value}
 
 
 @dataclass(frozen=True)
@@ -38,15 +51,18 @@ class Terms:
     max_per_hour: int = 0  # recommendations of one worker; 0: no breaker
 
 
-def terms(policy: Mapping[str, Any], file: str = "use case") -> Terms:
-    """Reads a use case's `policy`. Raises BadUseCase with every fault of it."""
-    return section(file, "policy", policy).whole(_terms)
+def terms(policy: Mapping[str, Any], file: str = "use case", features: Sequence[str] | None = None) -> Terms:
+    """Reads a use case's `policy`. Raises BadUseCase with every fault of it.
+
+    A cost may be the value of one of `features`; None: they are not known, and any name is taken.
+    """
+    return section(file, "policy", policy).whole(lambda node: _terms(node, features))
 
 
-def _terms(node: Node) -> Terms:
+def _terms(node: Node, features: Sequence[str] | None) -> Terms:
     parts = node.record((), ("medium", "high", *READ, "recommend"))
     found: dict[str, Any] = {
-        level: node.attempt(_target, parts[level]) for level in ("medium", "high") if level in parts
+        level: node.attempt(_target, parts[level], features) for level in ("medium", "high") if level in parts
     }
     node.attempt(_check_order, node, **({"medium": Terms.medium, "high": Terms.high} | found))
     found |= {READ[key][0]: node.attempt(READ[key][1], part) for key, part in parts.items() if key in READ}
@@ -64,7 +80,7 @@ def _check_order(node: Node, medium: Target, high: Target) -> None:
     """Where both are measured alike it is known before training which of them lies higher."""
     need(medium, high)
     if medium.kind != high.kind or medium.value == high.value:
-        return
+        return  # costs have no value: which of two lies higher is known after training
     if (medium.value > high.value) != (high.kind in FALLING):
         node.blame(
             f"high at {high.kind} {high.value:g} lies below medium at {medium.kind} {medium.value:g}, so that nobody "
@@ -87,18 +103,48 @@ def _share(node: Node) -> float:
     return share
 
 
-def _target(node: Node) -> Target:
+def _positive(node: Node) -> float:
+    if not node.number() > 0:
+        node.fail("a number above 0")
+    return node.number()
+
+
+def _target(node: Node, features: Sequence[str] | None) -> Target:
     if not isinstance(node.value, dict):
         return Target("score", _share(node))
-    parts = node.record((), TARGETS)
+    parts = node.record((), (*TARGETS, "expected_cost"))
     if len(node.entries()) != 1:
-        node.fail(f"a number, or one of {', '.join(TARGETS)} with a number")
+        node.fail(f"a number, or one of {', '.join((*TARGETS, 'expected_cost'))} with what is asked for")
     if not parts:
         raise BadUseCase  # the unknown name is a fault already
     ((kind, value),) = parts.items()
-    return Target(kind, _share(value))
+    return _costs(value, features) if kind == "expected_cost" else Target(kind, TARGETS[kind](value))
 
 
+def _costs(node: Node, features: Sequence[str] | None) -> Target:
+    parts = node.record(("miss", "false_alarm"))
+    miss = node.attempt(_miss, parts["miss"], features)
+    false_alarm = node.attempt(_positive, parts["false_alarm"])
+    need(miss, false_alarm)
+    return Target("expected_cost", miss=miss, false_alarm=false_alarm)
+
+
+def _miss(node: Node, features: Sequence[str] | None) -> float | str:
+    """A number, or a feature whose value is the amount at risk."""
+    if not isinstance(node.value, str):
+        return _positive(node)
+    return node.text() if features is None else node.choice(features)
+
+
+# kind of target with one number: how it is read. share: of all customers, those who reach the level
+TARGETS: Mapping[str, Callable[[Node], float]] = {
+    "score": _share,
+    "precision": _share,
+    "recall": _share,
+    "share": _share,
+    "f_beta": _positive,
+    "per_week": _positive,
+}
 # key: the term that it sets, and how it is read
 READ: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
     "fall": ("fall", _share),

@@ -193,6 +193,7 @@ class Look(NamedTuple):
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     label_is_known_later: bool  # the scored event's own, or told by a later event
+    features: tuple[str, ...] | None  # their names; None if they could not be read
 
 
 def look(path: str | Path) -> Look:
@@ -204,7 +205,9 @@ def look(path: str | Path) -> Look:
     model, policy = (
         known(root.attempt(attrgetter(name), declared)) or FrozenDict() for name in ("model", "policy")
     )
-    return Look(in_order(root.faults).faults, model, policy, later is not False)
+    table = known(root.attempt(attrgetter("table"), declared))
+    names = tuple(feature.name for feature in table) if table else None
+    return Look(in_order(root.faults).faults, model, policy, later is not False, names)
 
 
 def feature_rows(use_case: UseCase) -> list[FeatureRow]:

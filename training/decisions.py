@@ -102,13 +102,13 @@ def decisions(
     return _walk(terms, timeline, _zones(score, terms.fall, thresholds))
 
 
-def held_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
+def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
     """Return for each customer the highest threshold of HIGH at which it would have been recommended, [customers].
 
-    It is the score that a customer held, as the policy asks for: `in_a_row` times, with hysteresis, once it had
-    `min_events`. 0 for a customer that no threshold above LEAST recommends. The breaker is left out, because it is
-    about all customers together, and MEDIUM is taken to lie below what keeps HIGH. A lower threshold recommends whoever
-    a higher one does, so each customer's is found by halving.
+    It is the score that a customer sustained, in the way that the policy asks for: `in_a_row` times, with hysteresis,
+    once it had `min_events`. 0 for a customer that no threshold above LEAST recommends. The breaker is left out, as it
+    is about all customers together, and MEDIUM is taken to lie below what keeps HIGH. A lower threshold recommends
+    whoever a higher one does, so each customer's is found by halving.
     """
     free = replace(terms, max_per_hour=0)
     low = np.full(int(timeline.customer.max()) + 1, LEAST)
@@ -146,14 +146,14 @@ def _zones(
 
 
 # any policy whose four bounds differ, and a score in each of its zones
-_ANY = {"medium": 0.25, "high": 0.75, "fall": 0.5}
-_SCORE_IN = np.array([0.0, *Policy(**_ANY).bounds], np.float32)
+_ANY = Policy(medium=0.25, high=0.75, fall=0.5)
+_SCORE_IN = np.array([0.0, *_ANY.bounds], np.float32)
 assert len(_SCORE_IN) == len(Zone)
 
 
 def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decisions:
-    policy = Policy(
-        **_ANY, cooldown_us=terms.cooldown_us, in_a_row=terms.in_a_row, min_events=terms.min_events,
+    policy = replace(
+        _ANY, cooldown_us=terms.cooldown_us, in_a_row=terms.in_a_row, min_events=terms.min_events,
         max_per_hour=terms.max_per_hour,
     )  # fmt: skip
     status = np.zeros(int(timeline.life.max()) + 1, STATUS)

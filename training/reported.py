@@ -49,7 +49,7 @@ def train_reported(
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
     Gates.of(use_case.model.get("gates"), use_case.file)
-    terms(use_case.policy, use_case.file)
+    terms(use_case.policy, use_case.file, use_case.features)
     progress("replaying the history")
     history = collect(use_case, replayed)
     return report_on(

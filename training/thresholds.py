@@ -1,105 +1,224 @@
-"""Thresholds of the levels, chosen on held-out customers from what the policy asks for.
+"""Thresholds of the levels, chosen on held-out customers from what the policy asks for, and how sure that is.
 
-A customer counts with the highest score it ever had, since a level rises at once; where the label is an event's, each
-event counts with its own. Where no threshold reaches a target, the nearest that at least MIN_FLAGGED of them reach is
-taken and the report says `reached: false`.
+A customer counts with the score that it sustained (training.decisions.sustained_scores): the highest threshold at
+which the policy would have recommended it. The highest score it ever had would grow with the number of its events
+alone, and a single one leads to nothing. Where the label is an event's, each event counts with its own score.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.terms import Target, Terms
-
-MIN_FLAGGED = 5  # customers or events; the precision of fewer says nothing
-LEAST = 1e-6  # a threshold of 0 would put everybody on the level
+from training import targets
+from training.decisions import LEAST, Timeline, sustained_scores
+from training.evaluation.figures import Interval
+from training.history import History
+from training.metrics import INTERVAL, REPLICATES
+from training.models.choice import Chosen
+from training.scores import highest
+from training.targets import Curve, counted, reached
 
 Floats = NDArray[np.float64]
+DAY_US = 86_400_000_000
+WEEK_US = 7 * DAY_US
+MOST_PLACES = 10_000  # of a curve in a draw; between two of so many lies next to nobody
+DRAWN = (
+    "precision",
+    "recall",
+    "share",
+    "f_beta",
+    "expected_cost",
+)  # figures that a bootstrap has an interval of
 
 
-@dataclass(frozen=True)
-class Curve:
-    """What each distinct highest score would give as a threshold; scores fall, so the others grow."""
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """n customers, or events, whose outcome is known."""
 
-    threshold: Floats
-    precision: Floats
-    recall: Floats
-    share: Floats  # of all, how many reach it
-    flagged: NDArray[np.int64]
+    label: NDArray[np.integer]  # [n] 0 or 1
+    score: Floats  # [n] that the customer sustained, or of the event; 0: no threshold would reach it
+    customer: NDArray[np.intp]  # [n] numbered from 0; cases of one are drawn together
+    weeks: float = 1.0  # that the history lasts
+    part: float = 1.0  # of the customers whom a capacity is meant for, those who are here
+    losses: Mapping[str, Floats] = field(default_factory=dict)  # [n] by feature that is a cost: its value
 
+    @classmethod
+    def of(
+        cls, terms: Terms, history: History, chosen: Chosen, features: Sequence[str], part: float = 1.0
+    ) -> "Cases":
+        """The customers, or events, of a history by held-out scores; a customer's cost is the highest it ever had."""
+        rows, score = chosen.rows, chosen.held_out
+        names = {each.miss for each in (terms.medium, terms.high) if isinstance(each.miss, str)}
+        losses = {name: np.fmax(history.vectors[:, features.index(name)], 0.0) for name in sorted(names)}
+        weeks = max(float(np.ptp(history.times_us)), DAY_US) / WEEK_US
+        if rows.by_event:
+            return cls(rows.label, score, rows.customer, weeks, part, losses)
+        timeline = Timeline.of(history, rows.customer)
+        score = sustained_scores(terms, timeline, score[timeline.order])
+        losses = {name: highest(rows.customer, each) for name, each in losses.items()}
+        return cls(rows.customer_label, score, np.arange(len(score)), weeks, part, losses)
 
-def curve(label: NDArray[np.integer], peak: Floats) -> Curve:
-    """`label` and highest score of each customer, or of each event."""
-    order = np.argsort(-peak, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(peak[order]) != 0, True))
-    true, flagged = np.cumsum(label[order])[ends], ends + 1
-    return Curve(peak[order][ends], true / flagged, true / label.sum(), flagged / len(label), flagged)
+    def __getitem__(self, rows: NDArray[np.bool_]) -> "Cases":
+        """Some of them, by a mask."""
+        losses = {name: each[rows] for name, each in self.losses.items()}
+        part = self.part * float(rows.mean())
+        return Cases(self.label[rows], self.score[rows], self.customer[rows], self.weeks, part, losses)
 
-
-# the place on the curve that a target asks for, and whether it is reached there
-Choice = tuple[int, bool]
-
-
-def _by_precision(found: Curve, value: float) -> Choice:
-    enough = found.flagged >= min(MIN_FLAGGED, found.flagged[-1])
-    places = np.flatnonzero(enough & (found.precision >= value))
-    if len(places):
-        return int(places[-1]), True
-    return int(np.argmax(np.where(enough, found.precision, -1))), False
-
-
-def _by_recall(found: Curve, value: float) -> Choice:
-    return int(np.argmax(found.recall >= value)), True
-
-
-def _by_share(found: Curve, value: float) -> Choice:
-    places = np.flatnonzero(found.share <= value)
-    return (int(places[-1]), True) if len(places) else (0, False)
-
-
-def _by_score(found: Curve, value: float) -> Choice:
-    return max(int((found.threshold >= value).sum()) - 1, 0), True
+    def sorted(self) -> "Cases":
+        """By falling score."""
+        order = np.argsort(-self.score, kind="stable")
+        losses = {name: each[order] for name, each in self.losses.items()}
+        return Cases(
+            self.label[order], self.score[order], self.customer[order], self.weeks, self.part, losses
+        )
 
 
-CHOICES: dict[str, Callable[[Curve, float], Choice]] = {
-    "precision": _by_precision,
-    "recall": _by_recall,
-    "share": _by_share,
-    "score": _by_score,
-}
+def choose(terms: Terms, cases: Cases) -> dict[str, float]:
+    """Thresholds by level. MEDIUM never lies above HIGH."""
+    ordered = cases.sorted()
+    return _choose(terms, _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score)))
 
 
-def choose(
-    terms: Terms, label: NDArray[np.integer], peak: Floats
-) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """Thresholds by level, and what each gave on the held-out customers. MEDIUM never lies above HIGH."""
-    found = curve(label, peak)
-    high, high_report = _one(found, terms.high, 1.0)
-    medium, medium_report = _one(found, terms.medium, high)
-    return {"medium": medium, "high": high}, {"medium": medium_report, "high": high_report}
+def crossfitted(terms: Terms, cases: Cases, chosen: Chosen) -> tuple[dict[str, float], ...]:
+    """For each fold the thresholds that the customers of the other folds give."""
+    rows = chosen.rows
+    fold = np.zeros(len(rows.customer_label), np.int64)
+    fold[rows.customer] = rows.fold
+    return tuple(choose(terms, cases[fold[cases.customer] != each]) for each in range(rows.folds))
 
 
-def _one(found: Curve, target: Target, most: float) -> tuple[float, dict[str, Any]]:
-    place, is_reached = CHOICES[target.kind](found, target.value)
-    chosen = target.value if target.kind == "score" else float(found.threshold[place])
-    threshold = min(max(chosen, LEAST), most)
-    flagged = int((found.threshold >= threshold).sum()) - 1  # the last place at or above it
-    figures = {
-        "precision": float(found.precision[flagged]) if flagged >= 0 else None,
-        "recall": float(found.recall[flagged]) if flagged >= 0 else 0.0,
-        "share": float(found.share[flagged]) if flagged >= 0 else 0.0,
+def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) -> dict[str, dict[str, Any]]:
+    """By level what the `chosen` thresholds gave on the cases that they were chosen on, as a manifest has it.
+
+    threshold, its 95 % interval (`threshold_low`, `threshold_high`) over draws of customers in which it is chosen
+    again; `target` as asked, the figure it is about (`value`, `low`, `high`: over draws, and no narrower than its
+    counts allow) and `reached` (yes, not reached, cannot be known); n, positives, flagged, rightly, precision, recall,
+    share. What cannot be had is None.
+    """
+    ordered = cases.sorted()
+    drawn = _draws(terms, ordered, chosen, seed)
+    curves = _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score))
+    return {
+        level: _facts(getattr(terms, level), curve, chosen[level], [each[level] for each in drawn])
+        for level, curve in curves.items()
     }
-    if threshold < chosen:  # held down by HIGH: it may give less than was asked for
-        is_reached = is_reached and _holds(target, threshold, figures)
-    report = {"threshold": threshold, "target": {target.kind: target.value}, "reached": is_reached}
-    return threshold, report | figures
 
 
-def _holds(target: Target, threshold: float, figures: dict[str, float | None]) -> bool:
-    value = threshold if target.kind == "score" else figures[target.kind]
-    if value is None:
-        return False
-    return value <= target.value if target.kind == "share" else value >= target.value
+def _ends(score: Floats) -> NDArray[np.intp]:
+    """The last places of equal scores, scores falling, as far as a threshold may be put there."""
+    ends = np.flatnonzero(np.append(np.diff(score) != 0, True))
+    return ends[score[ends] >= LEAST]
+
+
+def _curves(terms: Terms, ordered: Cases, times: Floats, ends: NDArray[np.intp]) -> dict[str, Curve]:
+    """By level; `times` [n] is how often each case counts, `ends` are the places of the curve."""
+    label = ordered.label * times
+    true, flagged = np.cumsum(label)[ends], np.cumsum(times)[ends]
+    size = float(label.sum()), float(times.sum()), ordered.weeks * ordered.part
+    return {
+        level: Curve(ordered.score[ends], true, flagged, _spared(ordered, target, label, true, ends), *size)
+        for level, target in (("medium", terms.medium), ("high", terms.high))
+    }
+
+
+def _spared(ordered: Cases, target: Target, label: Floats, true: Floats, ends: NDArray[np.intp]) -> Floats:
+    """What missing the flagged positives would have cost."""
+    if isinstance(target.miss, str):
+        return np.cumsum(label * ordered.losses[target.miss])[ends]
+    return target.miss * true
+
+
+def _choose(terms: Terms, curves: Mapping[str, Curve]) -> dict[str, float]:
+    high = max(targets.threshold(curves["high"], terms.high), LEAST)
+    medium = max(targets.threshold(curves["medium"], terms.medium), LEAST)
+    return {"medium": min(medium, high), "high": high}
+
+
+def _place(curve: Curve, threshold: float) -> int:
+    """The last place at or above a threshold; -1 if nobody reaches it."""
+    return int((curve.threshold >= threshold).sum()) - 1
+
+
+def _draws(
+    terms: Terms, ordered: Cases, chosen: Mapping[str, float], seed: int
+) -> list[dict[str, tuple[float, float]]]:
+    """By level, in each draw of customers with a positive one: its own threshold, and the figure at the chosen one."""
+    rng, found = np.random.default_rng(seed), []
+    customers, ends = int(ordered.customer.max()) + 1, _thinned(_ends(ordered.score))
+    for _ in range(REPLICATES):
+        counts = np.bincount(rng.integers(0, customers, customers), minlength=customers)
+        times = counts[ordered.customer].astype(np.float64)
+        if times @ ordered.label > 0:
+            curves = _curves(terms, ordered, times, ends)
+            own = _choose(terms, curves)
+            found.append({k: (own[k], _figure(curves[k], getattr(terms, k), chosen[k])) for k in own})
+    return found
+
+
+def _thinned(ends: NDArray[np.intp]) -> NDArray[np.intp]:
+    """At most MOST_PLACES of them, evenly."""
+    if len(ends) <= MOST_PLACES:
+        return ends
+    return ends[np.linspace(0, len(ends) - 1, MOST_PLACES).astype(np.intp)]
+
+
+def _figure(curve: Curve, target: Target, threshold: float) -> float:
+    place = _place(curve, threshold)
+    if target.kind not in DRAWN or place < 0 or curve.flagged[place] == 0:
+        return np.nan
+    return float(curve.figure(target)[place])
+
+
+def _facts(
+    target: Target, curve: Curve, threshold: float, drawn: list[tuple[float, float]]
+) -> dict[str, Any]:
+    place = _place(curve, threshold)
+    flagged, rightly = (int(each[place]) if place >= 0 else 0 for each in (curve.flagged, curve.true))
+    low, high = _percentiles([own for own, _ in drawn])
+    figure = _interval(target, curve, place, [each for _, each in drawn])
+    return {
+        "threshold": threshold,
+        "threshold_low": low,
+        "threshold_high": high,
+        "target": target.asked,
+        "reached": reached(target, figure, flagged, int(curve.positives)),
+        "value": _plain(figure.value),
+        "low": _plain(figure.low),
+        "high": _plain(figure.high),
+        "n": int(curve.cases),
+        "positives": int(curve.positives),
+        "flagged": flagged,
+        "rightly": rightly,
+        "precision": rightly / flagged if flagged else None,
+        "recall": rightly / curve.positives,
+        "share": flagged / curve.cases,
+    }
+
+
+def _interval(target: Target, curve: Curve, place: int, drawn: list[float]) -> Interval:
+    """The figure at a place: as wide as draws of customers show, and no narrower than its counts allow.
+
+    Draws see that events of one customer are not independent, counts that seven of seven need not be all.
+    """
+    by_counts = counted(target.kind, curve, place)
+    if place < 0 or target.kind not in DRAWN:
+        return by_counts
+    low, high = (np.nan if end is None else end for end in _percentiles(drawn))
+    value = float(curve.figure(target)[place])
+    return Interval(value, float(np.fmin(low, by_counts.low)), float(np.fmax(high, by_counts.high)))
+
+
+def _percentiles(drawn: list[float]) -> tuple[float | None, float | None]:
+    there = [each for each in drawn if not np.isnan(each)]
+    if not there:
+        return None, None
+    low, high = np.percentile(there, INTERVAL)
+    return float(low), float(high)
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else value

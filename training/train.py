@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -21,13 +21,15 @@ from export.terms import Terms, terms
 from features.usecase import UseCase
 from training import thresholds as levels
 from training.cleaning import Cleaned
-from training.fit import BadHistory, Progress, weights
+from training.fit import BadHistory, Progress
 from training.history import History, Replayed, collect
+from training.judged import Judged
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
 from training.scores import customer_labels, customer_scores
 from training.splits import DAY_US, Split, Way, of_event, set_apart, split
+from training.thresholds import Cases
 from training.usual import usual
 
 PARITY_ROWS = 20_000  # rows on which the conversion is checked, beside extreme ones
@@ -43,40 +45,6 @@ LIBRARIES = (
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Rows [n] and their scores by models that had seen neither them nor, but for the way `time`, their customers.
-
-    `models` (ONNX) gave the scores: `model_of_row` [n] is the place of each row's in it. By folds there is one for
-    each fold, else one.
-    """
-
-    rows: History
-    score: Floats  # [n] probabilities
-    thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
-    model: bytes  # ONNX: the one that is judged; by folds it is the final one
-    by_event: bool = False  # the label is an event's, so every event counts as one
-    models: tuple[bytes, ...] = ()
-    model_of_row: NDArray[np.int64] | None = None
-    terms: Terms = field(default_factory=Terms)  # of the policy that decides by these scores
-
-    def by_model(self) -> list[tuple[bytes, NDArray[np.bool_]]]:
-        """Each model that gave scores, and its rows [n], none of which it has learned from."""
-        if self.model_of_row is None:
-            return [(self.model, np.ones(len(self.score), np.bool_))]
-        return [(model, self.model_of_row == k) for k, model in enumerate(self.models)]
-
-    @property
-    def customer(self) -> NDArray[np.intp]:
-        """[n] customers numbered from 0"""
-        return np.unique(self.rows.customers, return_inverse=True)[1]
-
-    @property
-    def weight(self) -> Floats:
-        """[n] one an event, or one a customer."""
-        return weights(self.customer, self.by_event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +76,7 @@ def train(
     registry is told and no report is written: training.reported does both. Raises what `train_on` raises.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
-    terms(use_case.policy, use_case.file)
+    terms(use_case.policy, use_case.file, use_case.features)
     progress("replaying the history")
     history = collect(use_case, replayed)
     made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)
@@ -137,7 +105,7 @@ def train_on(
     )  # as it will be served
     _check_finite(use_case, history.vectors)
     parameters = Parameters.of(use_case.model, use_case.file)
-    policy = terms(use_case.policy, use_case.file)
+    policy = terms(use_case.policy, use_case.file, use_case.features)
     sides = split(history, way or Way.of(use_case, use_case.model.get("split")), cut_us)
     progress(sides.words)
     by_event = of_event(use_case)
@@ -149,14 +117,21 @@ def train_on(
     progress("converting to ONNX")
     model, difference = converted(chosen.model, chosen, seed)
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
-    thresholds, report = _thresholds(chosen, policy)
-    judged = (
-        _judged_by_folds(history, chosen, thresholds, model, policy)
-        if twin is None
-        else _judged(history[sides.judge], twin, policy, seed)
-    )
+    progress("choosing thresholds")
+    cases = Cases.of(policy, learned, chosen, use_case.features)
+    thresholds = levels.choose(policy, cases)
+    if twin is None:
+        crossfitted = levels.crossfitted(policy, cases, chosen)
+        judged = _judged_by_folds(history, chosen, thresholds, model, policy, crossfitted)
+    else:
+        part = _customers(history[sides.learn]) / _customers(learned)
+        theirs = levels.choose(policy, Cases.of(policy, history[sides.learn], twin, use_case.features, part))
+        judged = _judged(history[sides.judge], twin, theirs, policy, seed)
     progress("measuring on what the model had not seen")
-    metrics = figures(judged, seed) | {"levels": report, "parity": difference}
+    metrics = figures(judged, seed) | {
+        "levels": levels.facts(policy, cases, thresholds, seed),
+        "parity": difference,
+    }
     facts = _facts(learned) | {"split": sides.words, "model": (twin or chosen).facts}
     if by_event:
         facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
@@ -217,10 +192,16 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
 
 
 def _judged_by_folds(
-    rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes, policy: Terms
+    rows: History,
+    chosen: Chosen,
+    thresholds: dict[str, float],
+    model: bytes,
+    policy: Terms,
+    crossfitted: tuple[dict[str, float], ...],
 ) -> Judged:
     models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
-    return replace(_out_of_fold(rows, chosen, thresholds, model, policy), models=models)
+    judged = _out_of_fold(rows, chosen, thresholds, model, policy)
+    return replace(judged, models=models, crossfitted=crossfitted)
 
 
 def _out_of_fold(
@@ -231,10 +212,14 @@ def _out_of_fold(
     return Judged(rows, chosen.held_out, thresholds, model, by_event, model_of_row=fold, terms=policy)
 
 
-def _judged(rows: History, twin: Chosen, policy: Terms, seed: int) -> Judged:
+def _judged(rows: History, twin: Chosen, thresholds: dict[str, float], policy: Terms, seed: int) -> Judged:
     model, _ = converted(twin.model, twin, seed)
     score = Scorer(model).score(rows.vectors).astype(np.float64)
-    return Judged(rows, score, _thresholds(twin, policy)[0], model, twin.rows.by_event, terms=policy)
+    return Judged(rows, score, thresholds, model, twin.rows.by_event, terms=policy)
+
+
+def _customers(history: History) -> int:
+    return len(np.unique(history.customers))
 
 
 def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, float]:
@@ -243,14 +228,6 @@ def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, floa
     made = convert(model, vectors.shape[1])
     rows = np.random.default_rng(seed).permutation(len(vectors))[:PARITY_ROWS]
     return made, parity(model, made, vectors[np.sort(rows)])
-
-
-def _thresholds(chosen: Chosen, policy: Terms) -> tuple[dict[str, float], dict[str, Any]]:
-    """Thresholds by what is labelled, events or customers, and what each gives."""
-    rows = chosen.rows
-    if rows.by_event:
-        return levels.choose(policy, rows.label, chosen.held_out)
-    return levels.choose(policy, rows.customer_label, customer_scores(rows.customer, chosen.held_out))
 
 
 def figures(judged: Judged, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The replayed policy against a walk of every event through the plain oracle, and the score that a customer held."""
+"""The replayed policy against a walk of every event through the plain oracle; scores that customers sustained."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from export.levels import Change
 from export.policy import Policy
 from export.terms import HOUR_US, Terms
 from tests.export.policy_oracle import Oracle
-from training.decisions import Timeline, decisions, held_scores
+from training.decisions import Timeline, decisions, sustained_scores
 from training.history import History
 
 TERMS = Terms(fall=0.7, cooldown_us=6 * HOUR_US, in_a_row=3, min_events=4, max_per_hour=2)
@@ -75,32 +75,32 @@ def test_thresholds_that_differ_by_row_are_each_customers_own():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_score_that_was_held_is_the_highest_threshold_that_recommends(seed):
+def test_the_score_that_was_sustained_is_the_highest_threshold_that_recommends(seed):
     timeline, rows = sample(seed)
     score = rows[timeline.order]
     free = replace(TERMS, max_per_hour=0)
-    held = held_scores(TERMS, timeline, score)
+    sustained = sustained_scores(TERMS, timeline, score)
     peak = np.array([score[timeline.customer == c].max() for c in range(25)])
-    assert ((held > 0) & (held <= peak)).all()
+    assert ((sustained > 0) & (sustained <= peak)).all()
     for threshold in (0.2037, 0.3011, 0.405, 0.5019, 0.6023, 0.7037, 0.8039):
         low = {"medium": threshold * free.fall, "high": threshold}
         recommended = decisions(free, timeline, score, low).ever(Change.RECOMMENDED)
-        assert (recommended == (held >= threshold)).all()
+        assert (recommended == (sustained >= threshold)).all()
 
 
 def test_one_score_in_a_row_is_the_highest_there_is():
     timeline, rows = sample(3)
     score = rows[timeline.order]
-    held = held_scores(Terms(in_a_row=1, min_events=0), timeline, score)
-    assert held.tolist() == [score[timeline.customer == c].max() for c in range(25)]
+    sustained = sustained_scores(Terms(in_a_row=1, min_events=0), timeline, score)
+    assert sustained.tolist() == [score[timeline.customer == c].max() for c in range(25)]
 
 
-def test_whoever_has_too_few_events_holds_no_score():
+def test_whoever_has_too_few_events_sustains_no_score():
     customer = np.array([0, 0, 1, 1, 1])
     timeline = Timeline.of(history(np.arange(5) * HOUR_US, customer.astype(str)), customer)
     score = np.array([0.9, 0.9, 0.9, 0.3, 0.2])
     terms = Terms(fall=1.0, in_a_row=2, min_events=2)
-    assert held_scores(terms, timeline, score) == pytest.approx([0.0, 0.2], abs=1e-6)
+    assert sustained_scores(terms, timeline, score) == pytest.approx([0.0, 0.2], abs=1e-6)
 
 
 def test_a_customer_that_was_forgotten_begins_anew():

@@ -18,15 +18,17 @@ from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
-from training.evaluation.fairness import fairness, rate
+from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
 from training.evaluation.level import gain, level_figures, of_customers, of_events
+from training.evaluation.recommendations import replayed, sentence
 from training.evaluation.segments import medians, segments
 from training.evaluation.weeks import weeks
 from training.fit import BadHistory
 from training.history import History
 from training.train import Judged, figures
+from training.wilson import rate
 
 TEXT = """
 use_case: tiny
@@ -262,7 +264,7 @@ def test_earliness_is_that_of_a_loop_over_customers(strict):
         if flagged:
             events.append(len(own) - 1 - flagged[0])
             days.append((strict.rows.times_us[own[-1]] - strict.rows.times_us[own[flagged[0]]]) / DAY_US)
-    told = earliness(strict, Customers.of(strict))
+    told = earliness(Customers.of(strict), replayed(strict))
     assert (told.positives, told.caught) == (positives, len(events)) and 0 < len(events) < positives
     assert told.share_never_caught == pytest.approx(1 - len(events) / positives)
     assert told.events_before_last.median == np.median(events)
@@ -270,7 +272,7 @@ def test_earliness_is_that_of_a_loop_over_customers(strict):
 
 
 def test_nobody_caught_has_no_quantiles(found):
-    told = earliness(replace(found, thresholds={"medium": 0.5, "high": 2.0}), Customers.of(found))
+    told = earliness(Customers.of(found), replayed(replace(found, thresholds={"medium": 0.5, "high": 2.0})))
     assert (told.caught, told.share_never_caught) == (0, 1.0) and np.isnan(told.events_before_last.median)
 
 
@@ -369,13 +371,16 @@ def test_a_feature_that_is_low_for_the_bad_is_found_in_its_direction_and_the_mis
 
 def test_segments_are_levels_by_the_highest_score(found):
     customers = Customers.of(found)
-    told, everyone = segments(USE_CASE, found, customers)
+    made = replayed(found)
+    told, everyone = segments(USE_CASE, found, customers, made)
     assert [each.level for each in told] == ["LOW", "MEDIUM", "HIGH"]
-    assert sum(each.customers for each in told) == len(customers) == len(set(found.rows.customers.tolist()))
-    assert told[2].customers == (customers.peak >= 0.6).sum() and told[0].bad_rate < told[2].bad_rate
+    everybody = len(set(found.rows.customers.tolist()))
+    assert sum(each.customers for each in told) == sum(each.ever for each in told) == everybody
+    assert told[2].ever == (customers.peak >= 0.6).sum() > told[2].customers == (made.last_level == 2).sum()
+    assert told[0].bad_rate < told[2].bad_rate
     own = [np.flatnonzero(customers.of_row == k) for k in range(len(customers))]
-    top = [rows[np.argmax(found.score[rows])] for rows in own]
-    assert everyone["amount"] == np.median(found.rows.vectors[top, 6])
+    last = [rows[np.argmax(found.rows.times_us[rows])] for rows in own]
+    assert everyone["amount"] == np.median(found.rows.vectors[last, 6])
 
 
 def test_of_what_is_true_or_not_segments_have_the_share_of_which_it_is_true(found):
@@ -396,7 +401,8 @@ def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):
     assert evaluated.words.startswith(
         "The scores tell positive customers from others (ROC AUC of customers 0."
     )
-    assert "At HIGH, " in evaluated.words
+    recommended = evaluated.recommendations
+    assert evaluated.words.endswith(sentence(recommended)) and recommended.ever.rightly > 10
     assert len(evaluated.customers.cost) > 2 and len(evaluated.events.cost) > 2
     assert msgspec.json.decode(msgspec.json.encode(evaluated), type=Evaluation) == evaluated
     assert evaluate(USE_CASE, found, 3, costs=(100.0, 5.0)) == evaluated
@@ -428,7 +434,7 @@ def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(
     of_event = parse(TEXT.replace("at: time}", "at: time, bad: boolean}").replace(
         "{from: customer.state, positive: [SUSPENDED]}", "{from: payment.bad, positive: [true]}"))  # fmt: skip
     told = evaluate(of_event, replace(found, thresholds={"medium": 0.5, "high": 2.0}), 3)
-    assert told.decides == "events" and told.words.endswith("none reaches HIGH.")
+    assert told.decides == "events" and "the policy recommends none of 300 customers" in told.words
     assert told.events.at["high"].flagged == 0 and np.isnan(told.events.at["high"].precision.value)
     assert told.segments[2].customers == 0 and told.segments[2].medians["amount"] is None
     assert b'"precision":{"value":null' in msgspec.json.encode(told)

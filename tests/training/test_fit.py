@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from export.terms import Target, Terms
 from training.fit import BadHistory
 from training.metrics import Ranking, average_precision, brier, measure, roc_auc
 from training.models.choice import choose as choose_model
 from training.models.parameters import Parameters
-from training.thresholds import choose
 
 QUICK = Parameters(trees=40, leaves=7, rows_per_leaf=10, learning_rate=0.1)
 
@@ -104,50 +102,3 @@ def test_intervals_draw_customers_not_rows():
     again = measure(label, score, np.full(10_000, 0.01), customer, seed=0)["roc_auc"]
     assert again == pytest.approx(once)
     assert once["high"] - once["low"] > 0.1
-
-
-PEAK = np.array([0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.5, 0.4, 0.3, 0.2])
-BAD = np.array([1, 1, 1, 1, 0, 1, 0, 1, 0, 0])
-
-
-@pytest.mark.parametrize(
-    ("target", "threshold", "is_reached"),
-    [
-        (Target("precision", 0.8), 0.7, True),  # 5 of 6; at 0.8 only four customers are flagged
-        (Target("precision", 0.99), 0.7, False),
-        (Target("recall", 0.5), 0.85, True),
-        (Target("recall", 1.0), 0.4, True),
-        (Target("share", 0.3), 0.85, True),
-        (Target("share", 0.01), 0.95, False),
-        (Target("score", 0.6), 0.6, True),
-        (Target("score", 0.99), 0.99, True),
-    ],
-)
-def test_thresholds_do_what_the_policy_asks(target, threshold, is_reached):
-    thresholds, report = choose(Terms(medium=Target("score", 0.1), high=target), BAD, PEAK)
-    assert thresholds == {"medium": 0.1, "high": threshold}
-    assert report["high"]["reached"] is is_reached
-    assert report["high"]["recall"] == pytest.approx(BAD[threshold <= PEAK].sum() / BAD.sum())
-    assert report["high"]["share"] == pytest.approx((threshold <= PEAK).mean())
-
-
-def test_medium_never_lies_above_high():
-    thresholds, _ = choose(Terms(medium=Target("recall", 0.5), high=Target("recall", 1.0)), BAD, PEAK)
-    assert thresholds == {"medium": 0.4, "high": 0.4}
-
-
-@pytest.mark.parametrize(
-    ("target", "is_reached"),
-    [
-        (Target("score", 0.8), False),
-        (Target("score", 0.3), True),
-        (Target("precision", 0.9), False),  # at 0.4 six of eight are positive
-        (Target("precision", 0.7), True),
-        (Target("share", 0.1), False),
-        (Target("recall", 0.5), True),
-    ],
-)
-def test_a_medium_that_high_holds_down_is_reported_as_not_reached(target, is_reached):
-    thresholds, report = choose(Terms(medium=target, high=Target("recall", 1.0)), BAD, PEAK)
-    assert thresholds["medium"] <= thresholds["high"] == 0.4
-    assert report["medium"]["reached"] is is_reached

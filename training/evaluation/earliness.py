@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from export.levels import Level
+from training.decisions import Decisions
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Earliness, Quantiles
-from training.train import Judged
 
 DAY_US = 86_400_000_000
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -21,22 +22,45 @@ def quantiles(values: NDArray[np.number]) -> Quantiles:
     return Quantiles(*found)
 
 
-def earliness(judged: Judged, customers: Customers) -> Earliness:
-    """Of the positive customers, at the threshold of HIGH; of events at the same time, those that arrived first."""
-    order = customers.order
-    starts = np.flatnonzero(np.diff(customers.of_row[order], prepend=-1))
-    lasts = np.append(starts[1:], len(order)) - 1
-    is_flagged = judged.score[order] >= judged.thresholds["high"]
-    place = np.where(is_flagged, np.arange(len(order)), len(order))
-    first = np.minimum.reduceat(place, starts)
-    positive = customers.label == 1
-    caught = positive & (first < len(order))
-    times_us = judged.rows.times_us[order]
-    days = (times_us[lasts[caught]] - times_us[first[caught]]) / DAY_US
+def earliness(customers: Customers, made: Decisions) -> Earliness:
+    """Of the positive customers, from the first event after which the level is HIGH to the last."""
+    n, positive = len(made.level), customers.label == 1
+    first = np.full(len(positive), n, np.intp)
+    places = np.flatnonzero(made.level == Level.HIGH)
+    np.minimum.at(first, made.timeline.customer[places], places)
+    found = until_first(made, first, positive)
+    caught = int((positive & (first < n)).sum())
     return Earliness(
         positives=int(positive.sum()),
-        caught=int(caught.sum()),
-        events_before_last=quantiles(lasts[caught] - first[caught]),
-        days_before_last=quantiles(days),
-        share_never_caught=1 - float(caught.sum() / positive.sum()),
+        caught=caught,
+        events_before_last=found["events_before_last"],
+        days_before_last=found["days_before_last"],
+        share_never_caught=1 - caught / int(positive.sum()),
     )
+
+
+def until_first(
+    made: Decisions, first: NDArray[np.intp], positive: NDArray[np.bool_]
+) -> dict[str, Quantiles]:
+    """Events and days of positive customers until, and from, a place in the timeline, [customers]; n: there is none."""
+    timeline = made.timeline
+    caught = positive & (first < len(timeline.customer))
+    number, count = _numbers(timeline.customer)
+    at, last = first[caught], timeline.last[caught]
+    begin_us = np.full(len(positive), np.iinfo(np.int64).max)
+    np.minimum.at(begin_us, timeline.customer, timeline.time_us)
+    return {
+        "events_until": quantiles(number[at]),
+        "days_until": quantiles((timeline.time_us[at] - begin_us[caught]) / DAY_US),
+        "events_before_last": quantiles(count[caught] - number[at]),
+        "days_before_last": quantiles((timeline.time_us[last] - timeline.time_us[at]) / DAY_US),
+    }
+
+
+def _numbers(customer: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number [n] of each event among its customer's, from 1, and how many there are [customers]."""
+    count = np.bincount(customer)
+    order = np.argsort(customer, kind="stable")
+    number = np.empty(len(customer), np.int64)
+    number[order] = np.arange(len(customer)) - np.repeat(np.cumsum(count) - count, count) + 1
+    return number, count

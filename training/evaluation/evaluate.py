@@ -10,9 +10,10 @@ from training.evaluation.customers import Customers
 from training.evaluation.daily import daily
 from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
-from training.evaluation.figures import Evaluation, Interval, LevelFigures
+from training.evaluation.figures import Evaluation, Interval, LevelFigures, Recommendations
 from training.evaluation.importance import MOST_ROWS, importance
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
+from training.evaluation.recommendations import recommendations, replayed, sentence
 from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
 from training.fit import Progress
@@ -52,24 +53,25 @@ def evaluate(
     customers = Customers.of(judged)
     decides = "events" if of_event(use_case) else "customers"
     progress("evaluating: figures with intervals")
-    samples = {"customers": of_customers(customers), "events": of_events(judged, customers)}
+    made, thresholds = replayed(judged), judged.thresholds
+    sustained = of_customers(customers, customers.sustained) if decides == "customers" else None
     levels = {
-        about: level_figures(about, sample, judged.thresholds, costs, seed)
-        for about, sample in samples.items()
+        "customers": level_figures("customers", of_customers(customers), thresholds, costs, seed, sustained),
+        "events": level_figures("events", of_events(judged, customers), thresholds, costs, seed),
     }
     features, groups = importance(use_case, judged, customers, decides == "events", seed, progress)
     progress("evaluating: fairness, baselines and segments")
     fair, left_out = fairness(judged, customers)
     compared, unmeasured = baselines(use_case, judged, customers, decides == "customers", seed)
-    found, everyone = segments(use_case, judged, customers)
-    deciding = levels[decides]
+    found, everyone = segments(use_case, judged, customers, made)
+    deciding, recommended = levels[decides], recommendations(judged, customers, made)
     return Evaluation(
         decides=decides,
         has_signal=has_signal(deciding),
-        words=words(deciding),
+        words=words(deciding, recommended),
         customers=levels["customers"],
         events=levels["events"],
-        earliness=earliness(judged, customers),
+        earliness=earliness(customers, made),
         weeks=weeks(judged, customers),
         importance=features,
         group_importance=groups,
@@ -79,6 +81,7 @@ def evaluate(
         everyone=everyone,
         notes=(*_notes(judged, customers, decides), *left_out, *unmeasured),
         daily=daily(judged, customers, seed) if decides == "events" else None,
+        recommendations=recommended,
     )
 
 
@@ -96,21 +99,15 @@ def has_signal(level: LevelFigures) -> bool:
     return level.roc_auc.low > 0.5 and level.average_precision.low > level.base_rate
 
 
-def words(level: LevelFigures) -> str:
-    """The first line of a report."""
+def words(level: LevelFigures, recommended: Recommendations) -> str:
+    """The first line of a report: whether there is any signal, and what comes of the recommendations if there is."""
     measured = (
         f"ROC AUC of {level.about} {_told(level.roc_auc)}, where chance gives 0.5; average precision "
         f"{_told(level.average_precision)}, where chance gives {level.base_rate:.3f}"
     )
     if not has_signal(level):
         return f"No signal: the scores tell positive {level.about} from others no better than chance may ({measured})."
-    high = level.at["high"]
-    if not high.flagged:
-        return f"The scores tell positive {level.about} from others ({measured}); none reaches HIGH."
-    return (
-        f"The scores tell positive {level.about} from others ({measured}). At HIGH, {high.precision.value:.0%} of "
-        f"those flagged are positive, and {high.recall.value:.0%} of the positive are flagged."
-    )
+    return f"The scores tell positive {level.about} from others ({measured}). {sentence(recommended)}"
 
 
 def _told(found: Interval) -> str:

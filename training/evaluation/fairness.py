@@ -4,28 +4,17 @@ A customer counts once, with its highest score; intervals are Wilson's (1927), w
 """
 
 from collections.abc import Mapping
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Fairness, GroupFigures, Interval
+from training.evaluation.figures import Fairness, GroupFigures
 from training.train import Judged
+from training.wilson import rate
 
-Z = 1.959964  # of a 95 % interval
 UNKNOWN = "unknown"  # customers who never said
 LEAST_GROUP = 30  # customers; the rates of fewer say little
-
-
-def rate(count: int, of: int) -> Interval:
-    """A share with its interval; NaN of nobody."""
-    if of == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    share, spread = count / of, Z**2 / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * sqrt(share * (1 - share) / of + spread / of / 4) / (1 + spread)
-    return Interval(share, max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0))
 
 
 def fairness(judged: Judged, customers: Customers) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:

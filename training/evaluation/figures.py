@@ -169,17 +169,57 @@ class Baseline(Struct, frozen=True):
     average_precision: Interval
 
 
+class Chosen(Struct, frozen=True):
+    """Customers that a decision falls on: how many of them it falls on rightly, and of the positive, which share."""
+
+    customers: int
+    rightly: int
+    precision: Interval  # Wilson's (1927)
+    recall: Interval
+
+
+class CaseWeek(Struct, frozen=True):
+    """A week (UTC, from Monday) and the recommendations made in it."""
+
+    start: str  # YYYY-MM-DD
+    cases: int
+    rightly: int
+
+
+class Recommendations(Struct, frozen=True):
+    """What the policy would have done with the customers that judge the model, event after event."""
+
+    customers: int
+    positives: int
+    crossfitted: bool  # by folds: each customer meets thresholds that others gave
+    ever: Chosen  # recommended at some time
+    open: Chosen  # a recommendation stands after the customer's last event
+    held: int  # customers whose recommendation the circuit breaker held at some time
+    retracted: int  # customers whose recommendation was retracted at some time
+    cases: int  # recommendations made; one that comes again after it was retracted is another case
+    cases_per_week: float  # mean over the period
+    busiest: CaseWeek | None
+    weeks: tuple[CaseWeek, ...]  # with events, in order
+    # of positive customers that are recommended, until their first recommendation
+    events_until: Quantiles  # from the first scored event, both included
+    days_until: Quantiles  # from the first scored event
+    events_before_last: Quantiles
+    days_before_last: Quantiles
+
+
 class Segment(Struct, frozen=True):
-    """The customers of one level."""
+    """The customers of one level after their last events."""
 
     level: str  # LOW, MEDIUM, HIGH
     customers: int
     share: float
     positives: int
     bad_rate: float
-    medians: dict[
-        str, float | None
-    ]  # by feature; of what is true or not (1 or 0), the share of which it is true
+    medians: dict[str, float | None]  # by feature, of the last events; of yes or no the share that is yes
+    ever: int | None = (
+        None  # customers whose highest level ever this is; None in figures of before it was counted
+    )
+    ever_positives: int | None = None
 
 
 class Evaluation(Struct, frozen=True):
@@ -198,3 +238,4 @@ class Evaluation(Struct, frozen=True):
     everyone: dict[str, float | None]  # medians of all customers
     notes: tuple[str, ...]
     daily: Daily | None = None  # where the label is an event's
+    recommendations: Recommendations | None = None  # None in figures of before they were replayed

@@ -14,8 +14,8 @@ from training.evaluation.calibration import calibration
 from training.evaluation.curves import AT, Sample
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Confusion, Decile, Interval, LevelFigures, ThresholdFigures
+from training.judged import Floats, Judged
 from training.metrics import Ranking
-from training.train import Judged
 
 Costs = tuple[float, float]  # of a miss and of a false alarm, in any one unit
 
@@ -24,16 +24,33 @@ def of_events(judged: Judged, customers: Customers) -> Sample:
     return Sample(judged.rows.label, judged.score, customers.weight, customers.of_row)
 
 
-def of_customers(customers: Customers) -> Sample:
+def of_customers(customers: Customers, score: Floats | None = None) -> Sample:
+    """Customers, by default with the scores that rank them."""
     everyone = np.arange(len(customers))
-    return Sample(customers.label, customers.score, np.ones(len(customers)), everyone)
+    score = customers.score if score is None else score
+    return Sample(customers.label, score, np.ones(len(customers)), everyone)
 
 
 def level_figures(
-    about: str, sample: Sample, thresholds: Mapping[str, float], costs: Costs | None, seed: int
+    about: str,
+    sample: Sample,
+    thresholds: Mapping[str, float],
+    costs: Costs | None,
+    seed: int,
+    sustained: Sample | None = None,
 ) -> LevelFigures:
-    """All that is said of one level. `sample` holds both labels."""
-    found = curves.intervals(sample, thresholds, seed)
+    """All that is said of one level. `sample` holds both labels.
+
+    `sustained`: the same with the scores that thresholds are about, where those are not the scores that rank.
+    """
+    flagged = sustained or sample
+    found = curves.intervals(sample, {} if sustained else thresholds, seed)
+    if sustained:
+        found |= {
+            name: each
+            for name, each in curves.intervals(sustained, thresholds, seed).items()
+            if name not in found
+        }
     ranking, weight = Ranking.of(sample.label, sample.score), sample.weight
     bins, error = calibration(sample.label, sample.score, weight)
     return LevelFigures(
@@ -50,9 +67,9 @@ def level_figures(
         precision_recall=curves.precision_recall(ranking, weight),
         calibration=bins,
         calibration_error=error,
-        cost=curves.cost(ranking, weight, *costs) if costs else (),
+        cost=curves.cost(Ranking.of(flagged.label, flagged.score), weight, *costs) if costs else (),
         gain=gain(sample),
-        at={name: _at(found, sample, name, value) for name, value in thresholds.items()},
+        at={name: _at(found, flagged, name, value) for name, value in thresholds.items()},
         log_loss=found["log_loss"],
         ks=found["ks"],
     )
@@ -82,5 +99,5 @@ def gain(sample: Sample) -> tuple[Decile, ...]:
     true, false = ranking.flagged(np.ones(len(sample.label)))
     rows, true = np.insert(true + false, 0, 0.0), np.insert(true, 0, 0.0)
     tenths = np.arange(1, 11) / 10
-    held = np.interp(tenths * rows[-1], rows, true) / true[-1]
-    return tuple(Decile(float(t), float(h), float(h / t)) for t, h in zip(tenths, held, strict=True))
+    sustained = np.interp(tenths * rows[-1], rows, true) / true[-1]
+    return tuple(Decile(float(t), float(h), float(h / t)) for t, h in zip(tenths, sustained, strict=True))

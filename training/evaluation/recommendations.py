@@ -1,13 +1,98 @@
-"""What the policy would have done with the customers that judge a model: levels and recommendations, through time."""
+"""What the policy would have done with the customers that judge a model: levels and recommendations, through time.
 
+A customer is recommended rightly if it is positive. Overrides are left out, and only customers whose outcome is known
+are there, so the circuit breaker sees their recommendations alone.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.levels import Change
 from training.decisions import Decisions, Timeline, decisions
-from training.train import Judged
+from training.evaluation.customers import Customers
+from training.evaluation.earliness import DAY_US, until_first
+from training.evaluation.figures import CaseWeek, Chosen, Interval, Recommendations
+from training.evaluation.weeks import EPOCH, MONDAY_US, WEEK_US
+from training.judged import Floats, Judged
+from training.wilson import rate
 
 
 def replayed(judged: Judged) -> Decisions:
     """Replay the policy over held-out scores; customers are numbered as in `judged.customer`.
 
-    `last_level`, `highest_level`, `is_open` and `ever(Change.RECOMMENDED)` of what is returned are by customer.
+    By folds each customer meets thresholds that others gave, so that no figure is flattered by them. `last_level`,
+    `highest_level`, `is_open` and `ever(Change.RECOMMENDED)` of what is returned are by customer.
     """
     timeline = Timeline.of(judged.rows, judged.customer)
-    return decisions(judged.terms, timeline, judged.score[timeline.order], judged.thresholds)
+    return decisions(judged.terms, timeline, judged.score[timeline.order], _thresholds(judged, timeline))
+
+
+def _thresholds(judged: Judged, timeline: Timeline) -> Mapping[str, float] | Mapping[str, Floats]:
+    if not judged.crossfitted or judged.model_of_row is None:
+        return judged.thresholds
+    of_row = judged.model_of_row[timeline.order]
+    return {
+        level: np.array([each[level] for each in judged.crossfitted])[of_row] for level in judged.thresholds
+    }
+
+
+def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Recommendations:
+    """Count what was decided; `made` is what `replayed` gives."""
+    positive = customers.label == 1
+    weeks = _weeks(made, positive)
+    cases = made.change == Change.RECOMMENDED
+    span_us = max(float(np.ptp(judged.rows.times_us)), DAY_US)
+    return Recommendations(
+        customers=len(positive),
+        positives=int(positive.sum()),
+        crossfitted=bool(judged.crossfitted),
+        ever=_chosen(made.ever(Change.RECOMMENDED), positive),
+        open=_chosen(made.is_open, positive),
+        held=int(made.ever(Change.HELD).sum()),
+        retracted=int(made.ever(Change.RETRACTED).sum()),
+        cases=int(cases.sum()),
+        cases_per_week=float(cases.sum() / (span_us / WEEK_US)),
+        busiest=max(weeks, key=lambda week: week.cases) if cases.any() else None,
+        weeks=weeks,
+        **until_first(made, made.first, positive),
+    )
+
+
+def _chosen(chosen: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Chosen:
+    n, rightly = int(chosen.sum()), int((chosen & positive).sum())
+    return Chosen(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
+
+
+def _weeks(made: Decisions, positive: NDArray[np.bool_]) -> tuple[CaseWeek, ...]:
+    week = (made.timeline.time_us - MONDAY_US) // WEEK_US
+    starts, of = np.unique(week, return_inverse=True)
+    case = made.change == Change.RECOMMENDED
+    right = case & positive[made.timeline.customer]
+    counts = [np.bincount(of[rows], minlength=len(starts)).tolist() for rows in (case, right)]
+    days = [EPOCH + timedelta(microseconds=int(each) * WEEK_US + MONDAY_US) for each in starts]
+    return tuple(CaseWeek(f"{day:%Y-%m-%d}", *each) for day, *each in zip(days, *counts, strict=True))
+
+
+def sentence(found: Recommendations) -> str:
+    """Say what the recommendations are worth, for the first lines of a report."""
+    ever = found.ever
+    if not ever.customers:
+        return (
+            f"Replayed over held-out scores, the policy recommends none of {found.customers:,} customers, "
+            f"{found.positives:,} of whom are positive."
+        )
+    times = f"{found.cases_per_week:.1f} cases a week"
+    busiest = f", {found.busiest.cases:,} in the busiest" if found.busiest else ""
+    return (
+        f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {found.customers:,} customers, "
+        f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}. "
+        f"{found.open.customers:,} recommendations are open after the customers' last events. A team would get {times} "
+        f"from these customers{busiest}."
+    )
+
+
+def _percent(found: Interval) -> str:
+    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"

@@ -1,4 +1,7 @@
-"""Who is on each level: customers by their highest score, and what they look like when they have it."""
+"""Who is on each level after their last events, beside the highest level that each ever had, and what they look like.
+
+The highest level ever grows with the number of events alone, so it says less of a customer than where it stands.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +9,7 @@ from numpy.typing import NDArray
 from export.reference import middle
 from features.schema import LEVELS, Feature
 from features.usecase import UseCase
+from training.decisions import Decisions
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Segment
 from training.train import Judged
@@ -13,27 +17,27 @@ from training.train import Judged
 Medians = dict[str, float | None]
 
 
-def segments(use_case: UseCase, judged: Judged, customers: Customers) -> tuple[tuple[Segment, ...], Medians]:
-    """LOW, MEDIUM, HIGH, and the medians of all customers."""
-    thresholds = [judged.thresholds["medium"], judged.thresholds["high"]]
-    level = np.searchsorted(thresholds, customers.score, side="right")
-    vectors = judged.rows.vectors[customers.top]
+def segments(
+    use_case: UseCase, judged: Judged, customers: Customers, made: Decisions
+) -> tuple[tuple[Segment, ...], Medians]:
+    """LOW, MEDIUM, HIGH, and the medians of all customers at their last events."""
+    vectors, label = judged.rows.vectors[customers.last], customers.label
+    last, highest = made.last_level, made.highest_level
     found = tuple(
-        _segment(name, level == k, customers.label, use_case.table, vectors) for k, name in enumerate(LEVELS)
+        _segment(name, last == k, highest == k, label, medians(use_case.table, vectors[last == k]))
+        for k, name in enumerate(LEVELS)
     )
     return found, medians(use_case.table, vectors)
 
 
 def _segment(
-    name: str,
-    own: NDArray[np.bool_],
-    label: NDArray[np.int64],
-    features: tuple[Feature, ...],
-    vectors: NDArray[np.float32],
+    name: str, own: NDArray[np.bool_], ever: NDArray[np.bool_], label: NDArray[np.int64], medians: Medians
 ) -> Segment:
     n, positives = int(own.sum()), int(label[own].sum())
     bad_rate = positives / n if n else float("nan")
-    return Segment(name, n, n / len(own), positives, bad_rate, medians(features, vectors[own]))
+    return Segment(
+        name, n, n / len(own), positives, bad_rate, medians, int(ever.sum()), int(label[ever].sum())
+    )
 
 
 def medians(features: tuple[Feature, ...], vectors: NDArray[np.float32]) -> Medians:

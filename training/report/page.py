@@ -12,7 +12,7 @@ from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.figures import Evaluation, Interval
 from training.pages import environment, percent
-from training.report import importance, plots, words
+from training.report import importance, levels, plots, words
 from training.report.run import Run, encoded
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, str] = {  # in the page's order
     "tuning": "Hyper-parameters, and how they were tuned",
     "performance": "Performance",
     "thresholds": "Thresholds, and what they cost",
+    "recommendations": "Recommendations: the policy replayed",
     "importance": "What the model looks at",
     "segments": "Segments: Low, Medium, High",
     "earliness": "How early positives are found",
@@ -45,9 +46,9 @@ def page(run: Run) -> str:
     )
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
-        deciding=plots.deciding(found), levels=words.levels(run), notes=notes(found), measures=list(measures(found)),
-        tried=words.tried(run), drawn=drawn(found), medians=medians(found), daily_k=told_k(found),
-        shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP, importance=importance,
+        deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
+        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
+        daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP, importance=importance,
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from math import isfinite, log10
 from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
-from training.pages import number, percent
+from training.pages import number
+from training.report import levels
 from training.report.run import Run
 
 PER = (
@@ -15,7 +16,6 @@ PER = (
     100_000,
     1_000_000,
 )  # customers or events that a sentence speaks of: the least that serves
-APART = 0.25  # of the larger of two thresholds: more and figures at one say little of the other
 LEAST = 10  # of them flagged and positive, so that whole numbers say enough
 VERDICTS = {
     "promoted": "The model is in use.",
@@ -24,12 +24,6 @@ VERDICTS = {
     "": "Nobody has judged this model by gates yet.",
 }
 BY_HAND = " The model is in use because a person trained it; a retraining would not have used it without an approval."
-TARGETS: Mapping[str, str] = {
-    "precision": "of the {about} on this level, at least {value} must be there rightly",
-    "recall": "at least {value} of the positive {about} must reach this level",
-    "share": "at most {value} of all {about} may reach this level",
-    "score": "the threshold is fixed at {value}, whatever it gives",
-}
 
 PARAMETERS: Mapping[str, str] = {
     "trees": "how many decision trees there are",
@@ -101,57 +95,9 @@ def judges(run: Run) -> str:
     return re.sub(r"(\d)T(\d\d:\d\d):[\d.]+Z", r"\1 \2 UTC", told)
 
 
-def levels(run: Run) -> list[str]:
-    """The highest first."""
-    return sorted(run.thresholds, key=lambda level: (run.thresholds[level], level == "high"), reverse=True)
-
-
-def alike(run: Run) -> str:
-    """What it means if levels have one threshold."""
-    if len(set(run.thresholds.values())) == len(run.thresholds):
-        return ""
-    return (
-        "MEDIUM and HIGH have the same threshold: by it what is asked of HIGH is reached as well, so nobody is on "
-        "MEDIUM but those who have come down from HIGH. Look whether the policy asks for enough."
-    )
-
-
-def target(run: Run, level: str) -> str:
-    """What the policy asks of a level's threshold, and whether that was reached."""
-    found = run.targets[level]
-    ((kind, value),) = found["target"].items()
-    about = run.evaluation.decides
-    share = percent(value).replace(".0%", "%")
-    asked = TARGETS[kind].format(value=number(value) if kind == "score" else share, about=about)
-    if kind == "score":
-        return f"The policy says: {asked}."
-    reached = (
-        "this is reached" if found["reached"] else "NO THRESHOLD REACHES THIS; the nearest one was taken"
-    )
-    return f"The policy asks: {asked}. On {about} held out while the threshold was chosen, {reached}."
-
-
-def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
-    """What to think of figures that were measured at a threshold far from the bundle's; empty if they were not."""
-    if level not in found.at:
-        return ""
-    own, judged = run.thresholds[level], found.at[level].threshold
-    if abs(own - judged) <= APART * max(own, judged):
-        return ""
-    return (
-        f"The figures are of a threshold of {judged:.4f}, which was chosen in the same way before the cut in time. "
-        f"The bundle's is {own:.4f}, far from it, so expect other figures: the share of customers that are positive "
-        "changes with the length of a history, and thresholds with it."
-    )
-
-
 def agreed(run: Run) -> int:
     """Decimals to which the scores of the bundle are those of the learner."""
     return int(-log10(max(run.parity, 1e-12)))
-
-
-def is_missed(run: Run, level: str) -> bool:
-    return not run.targets[level]["reached"]
 
 
 def meaning(found: LevelFigures, at: ThresholdFigures) -> str:
@@ -187,7 +133,7 @@ def costs(run: Run, found: LevelFigures) -> Iterator[str]:
 def first_lines(run: Run) -> list[str]:
     """What a reader must know before anything else, the evaluation's words first."""
     failed = [gate.name for gate in run.gates if not gate.passed]
-    told = [run.evaluation.words, VERDICTS.get(run.verdict, run.verdict)]
+    told = [run.evaluation.words, *levels.warnings(run), VERDICTS.get(run.verdict, run.verdict)]
     if failed:
         told.append(f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}")
     if run.champion:

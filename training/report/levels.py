@@ -1,0 +1,206 @@
+"""Sentences about thresholds, levels and recommendations: what was asked, what was reached, what to be warned of."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from export.terms import Terms, terms
+from training.evaluation.figures import LevelFigures, Recommendations
+from training.pages import number, percent
+from training.report.run import Run
+
+APART = 0.25  # of the larger of two thresholds: more and figures at one say little of the other
+ASKED: Mapping[str, str] = {
+    "precision": "of the {about} on this level, at least {value} must be there rightly",
+    "recall": "at least {value} of the positive {about} must reach this level",
+    "share": "at most {value} of all {about} may reach this level",
+    "score": "the threshold is fixed at {value}, whatever it gives",
+    "per_week": "on average at most {value} {about} a week may reach this level",
+    "f_beta": "the best balance of precision and recall, where recall counts {value} times as much (F-beta)",
+    "expected_cost": "the least cost, where a missed positive costs {miss} and a false alarm {false_alarm}",
+}
+SHARES = ("precision", "recall", "share")
+VERDICTS = {
+    "yes": "The target is reached.",
+    "not reached": "NO THRESHOLD REACHES THIS; the nearest one was taken.",
+    "cannot be known": "WHETHER THIS IS REACHED CANNOT BE KNOWN from so few: from {low} to {high} all is possible.",
+}
+
+
+def in_order(run: Run) -> list[str]:
+    """The levels, the highest first."""
+    return sorted(run.thresholds, key=lambda level: (run.thresholds[level], level == "high"), reverse=True)
+
+
+def alike(run: Run) -> str:
+    """What it means if levels have one threshold."""
+    if len(set(run.thresholds.values())) == len(run.thresholds):
+        return ""
+    return (
+        "MEDIUM and HIGH have the same threshold: by it what is asked of HIGH is reached as well, so nobody is on "
+        "MEDIUM but those who have come down from HIGH. Look whether the policy asks for enough."
+    )
+
+
+def status(run: Run, level: str) -> str:
+    """Whether a level's target is reached: yes, not reached, cannot be known. Older runs have true or false."""
+    found = run.targets[level]["reached"]
+    return found if isinstance(found, str) else "yes" if found else "not reached"
+
+
+def is_missed(run: Run, level: str) -> bool:
+    return status(run, level) != "yes"
+
+
+def asked(run: Run, level: str) -> str:
+    """What the policy asks of a level's threshold, as a clause."""
+    ((kind, value),) = run.targets[level]["target"].items()
+    about = run.evaluation.decides
+    if kind == "expected_cost":
+        costs = {name: each if isinstance(each, str) else number(each) for name, each in value.items()}
+        return ASKED[kind].format(**costs)
+    return ASKED[kind].format(value=_share(value) if kind in SHARES else number(value), about=about)
+
+
+def target(run: Run, level: str) -> str:
+    """What the policy asks of a level's threshold, what was found while it was chosen, and what follows."""
+    found = run.targets[level]
+    if "score" in found["target"]:
+        return f"The policy says: {asked(run, level)}."
+    ends = _ends(found)
+    verdict = VERDICTS[status(run, level)].format(**ends)
+    return " ".join(filter(None, [f"The policy asks: {asked(run, level)}.", counts(run, level), verdict]))
+
+
+def counts(run: Run, level: str) -> str:
+    """How many reached the threshold while it was chosen; empty for runs of before that was kept."""
+    found, about = run.targets[level], run.evaluation.decides
+    if "flagged" not in found:
+        return ""
+    verb = "sustained it" if about == "customers" else "reached it"
+    ((kind, _),) = found["target"].items()
+    ends = _ends(found)
+    measured = {
+        "precision": "that is {value} [{low}, {high}]",
+        "recall": "that is {value} [{low}, {high}] of the {positives:,} positive ones",
+        "share": "that is {value} [{low}, {high}] of all",
+        "per_week": "that is {value} [{low}, {high}] a week",
+        "f_beta": "F-beta is {value} [{low}, {high}]",
+        "expected_cost": "against flagging nobody that saves {value} [{low}, {high}] for each of all {about}",
+    }[kind].format(**ends, positives=found["positives"], about=about)
+    return (
+        f"Of {found['n']:,} {about} held out while the threshold was chosen, {found['flagged']:,} {verb}, "
+        f"{found['rightly']:,} of them rightly: {measured}."
+    )
+
+
+def uncertainty(run: Run, level: str) -> str:
+    """How far the threshold itself is known; empty where it is fixed, or for older runs."""
+    found = run.targets[level]
+    if "score" in found["target"] or found.get("threshold_low") is None:
+        return ""
+    return (
+        f"Chosen on other customers of the same kind, the threshold would mostly lie between "
+        f"{found['threshold_low']:.4f} and {found['threshold_high']:.4f}."
+    )
+
+
+def _ends(found: Mapping[str, Any]) -> dict[str, str]:
+    ((kind, _),) = found["target"].items()
+    shown = percent if kind in SHARES else number
+    return {name: "-" if found.get(name) is None else shown(found[name]) for name in ("value", "low", "high")}
+
+
+def _share(value: float) -> str:
+    return percent(value).replace(".0%", "%")
+
+
+def sustained(run: Run) -> str:
+    """What it means that a customer sustains a score; empty where events decide."""
+    if run.evaluation.decides != "customers":
+        return ""
+    policy = terms(run.policy)
+    return (
+        "A customer sustains a threshold if off-boarding would have been recommended at it: once a score has reached "
+        f"it, {_in_a_row(policy)} at least {policy.fall:.0%} of it, and there are {policy.min_events} events or more. "
+        "Thresholds are chosen by what customers sustained, not by their highest score: that grows with the number of "
+        "events alone, and a single high score leads to nothing."
+    )
+
+
+def _in_a_row(policy: Terms) -> str:
+    return "one score is" if policy.in_a_row == 1 else f"{policy.in_a_row} scores in a row are"
+
+
+def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
+    """What to think of figures that were measured at a threshold far from the bundle's; empty if they were not."""
+    if level not in found.at:
+        return ""
+    kept, judged = run.thresholds[level], found.at[level].threshold
+    if abs(kept - judged) <= APART * max(kept, judged):
+        return ""
+    return (
+        f"The figures are of a threshold of {judged:.4f}, which was chosen in the same way before the cut in time. "
+        f"The bundle's is {kept:.4f}, far from it, so expect other figures: the share of customers that are positive "
+        "changes with the length of a history, and thresholds with it."
+    )
+
+
+def warnings(run: Run) -> list[str]:
+    """What whoever trains must not overlook: targets missed or unknown, levels that nobody reaches, an empty list."""
+    return [*_of_targets(run), *_of_recommendations(run)]
+
+
+def _of_targets(run: Run) -> Iterator[str]:
+    for level in in_order(run):
+        if is_missed(run, level):
+            lead = "misses its target" if status(run, level) == "not reached" else "may miss its target"
+            yield f"{level.upper()} {lead}. {target(run, level)}"
+
+
+def _of_recommendations(run: Run) -> Iterator[str]:
+    found = run.evaluation.recommendations
+    if found is None:
+        return
+    ever = {each.level: each.ever for each in run.evaluation.segments}
+    for level in in_order(run):
+        if not ever.get(level.upper(), 1) and not (level == "medium" and ever.get("HIGH")):
+            yield f"No customer that judges the model ever reaches {level.upper()}."
+    if not found.ever.customers:
+        yield "The policy recommends nobody: the off-boarding list would be empty."
+    elif not found.open.customers:
+        yield "No recommendation is open after the customers' last events: the off-boarding list would be empty."
+
+
+def table(found: Recommendations) -> list[tuple[str, str]]:
+    """What the replayed policy did, as lines of a short table: name and value."""
+    ever, still, until = found.ever, found.open, found.days_until
+    rows = [
+        ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
+        ("recommended at some time", f"{ever.customers:,}, {ever.rightly:,} of them rightly"),
+        ("  precision", _interval(ever.precision)),
+        ("  recall", _interval(ever.recall)),
+        ("open after the last event", f"{still.customers:,}, {still.rightly:,} of them rightly"),
+        ("  precision", _interval(still.precision)),
+        ("  recall", _interval(still.recall)),
+        ("retracted at some time", f"{found.retracted:,}"),
+        ("held by the circuit breaker", f"{found.held:,}"),
+        ("cases a week", f"{found.cases_per_week:.1f} on average" + _busiest(found)),
+    ]
+    if ever.rightly:
+        events = found.events_until
+        rows.append(
+            ("days until recommended", f"median {until.median:.1f} [{until.q25:.1f}, {until.q75:.1f}]")
+        )
+        rows.append(
+            ("events until recommended", f"median {events.median:.0f} [{events.q25:.0f}, {events.q75:.0f}]")
+        )
+    return rows
+
+
+def _busiest(found: Recommendations) -> str:
+    week = found.busiest
+    return f", {week.cases:,} in the busiest (from {week.start})" if week else ""
+
+
+def _interval(found: Any) -> str:
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]" if found.value == found.value else "-"
