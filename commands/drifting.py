@@ -1,7 +1,6 @@
 """Whether the stream still looks like what the model learned from: drift."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ SHOWN = 5  # names in a sentence
         "riskstream drift",
         "riskstream drift --days 1 --out build/drift.html",
         "riskstream drift --since 2026-11-01 --until 2026-11-08 --json | jq '.features[0]'",
+        "riskstream drift --series 90 --out build/drift.html",
         "riskstream drift --bundle gs://bucket/bundles --notify https://example.com/hooks/models",
     )
 )
@@ -44,6 +44,14 @@ def drift(
             formats=TIMES, metavar="TIME", help="The first moment after it; default: the newest event's."
         ),
     ] = None,
+    series: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="How many days back the series by day, week and month goes; default: the days looked at.",
+        ),
+    ] = None,
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also write a page for people; local or gs://.")
     ] = None,
@@ -54,9 +62,10 @@ def drift(
 ) -> None:
     """Compare scores and features of the events assessed of late with what the model has learned from.
 
-    Reads the assessments in BigQuery, each event once, and the bundle in use (or the one given). A PSI above 0.2 is
-    drift, from 0.1 on it is worth a look. The exit code is 12 if the score has drifted, or more than a fifth of the
-    features, 7 if there are fewer than 500 events, which say nothing, else 0.
+    Reads the assessments in BigQuery, each event once, and the bundle in use (or the one given). A stability index (PSI
+    of the score, CSI of a feature) above 0.2 is drift, from 0.1 on it is worth a look, unless a sample of this size
+    shows as much without any change. The exit code is 12 if the score has drifted, or more than a fifth of the
+    features, 7 if there are fewer than 500 events or less than a day, which say nothing, else 0.
     """
     from export import bundle as bundles
     from features.usecase import load
@@ -67,7 +76,8 @@ def drift(
     check_url(notify)
     use = load(use_case)
     log, loaded = Assessed(use, project, dataset), bundles.load_in_use(bundle, use.name)
-    found = measure(log, loaded, period(log, _utc(since), _utc(until), timedelta(days=days or DAYS)))
+    during = period(log, _utc(since), _utc(until), timedelta(days=days or DAYS))
+    found = measure(log, loaded, during, timedelta(days=series or 0))
     facts = _facts(found)
     if out:
         from export.storage import write
@@ -89,24 +99,69 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _facts(found: Any) -> dict[str, Any]:
+    """The result as JSON has it: the index under its name, PSI of the score and CSI of a feature."""
     levels = {name: each._asdict() for name, each in found.levels.items()}
-    times = {name: f"{getattr(found, name):%Y-%m-%dT%H:%M:%S.%fZ}" for name in ("since", "until")}
-    said = {"words": _words(found), "drifted_features": found.drifted, "levels": levels, **times}
-    return said | {name: value for name, value in asdict(found).items() if name not in said}
+    times = {name: _moment(getattr(found, name)) for name in ("since", "until")}
+    began = found.began and {"at": _moment(found.began.at), "cold": found.began.cold}
+    renamed = {
+        "score": found.score and _named(found.score, "psi"),
+        "features": [_named(each, "csi") for each in found.features],
+        "series": [_part(each) for each in found.parts],
+    }
+    said = {"words": _words(found), "drifted_features": found.drifted, "levels": levels, "began": began}
+    known = said | times | renamed
+    return known | {name: each for name, each in vars(found).items() if name not in (*known, "parts")}
+
+
+def _named(column: Any, index: str) -> dict[str, Any]:
+    return {index if name == "index" else name: each for name, each in vars(column).items()}
+
+
+def _part(part: Any) -> dict[str, Any]:
+    """A day, week or month; what is said of it only if it was compared."""
+    known = {"by": part.by, "since": _moment(part.since), "until": _moment(part.until)}
+    known |= {"looked_at": part.looked_at, "reason": part.reason}
+    found = part.comparison
+    if found is None:
+        return known | {"verdict": None}
+    score = found.score and {
+        "psi": found.score.index, "ks": found.score.ks, "divergence": found.score.divergence,
+        "usual": found.score.usual, "verdict": found.score.verdict,
+    }  # fmt: skip
+    csi = {each.name: each.index for each in found.features}
+    return known | {
+        "verdict": found.verdict,
+        "score": score,
+        "drifted_features": found.drifted,
+        "csi": csi,
+    }
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _words(found: Any) -> str:
     """The answer in a sentence."""
-    names, score = found.drifted, found.score
+    names = found.drifted
     some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    of_features = f"{len(names)} of {len(found.features)} features have drifted{': ' if names else ''}{some}"
-    looks = sum(each.verdict == "worth a look" for each in found.features)
+    judged = [each for each in found.features if each.verdict != "not judged"]
+    of_features = f"{len(names)} of {len(judged)} features have drifted{': ' if names else ''}{some}"
+    looks = sum(each.verdict == "worth a look" for each in judged)
     of_features += f"; {looks} more {'is' if looks == 1 else 'are'} worth a look" if looks else ""
+    left = len(found.features) - len(judged)
+    of_features += f"; {left} {'is' if left == 1 else 'are'} not judged" if left else ""
+    return f"{found.verdict}: {_of_score(found)}; {of_features}"
+
+
+def _of_score(found: Any) -> str:
+    score = found.score
     if score is None:
-        of_score = f"nothing can be said of the score, as too few were given by {found.model}"
-    else:
-        of_score = f"the score is {score.verdict} (PSI {score.psi:.3f})"
-    return f"{found.verdict}: {of_score}; {of_features}"
+        return f"nothing can be said of the score, as too few were given by {found.model}"
+    if score.verdict == "not judged":
+        return f"the score is not judged, as {score.reason}"
+    because = f"; {score.reason}" if score.reason else ""
+    return f"the score is {score.verdict} (PSI {score.index:.3f}{because})"
 
 
 def _told(found: Any) -> Iterator[str]:
@@ -120,15 +175,28 @@ def _told(found: Any) -> Iterator[str]:
     if found.other_features:
         yield f"left out: {found.other_features:,} events that were scored with other features"
     columns = [*([found.score] if found.score else []), *found.features]
-    titles = ("column", "PSI", "verdict", "missing then", "now", "meaning")
+    titles = ("column", "PSI/CSI", "usual", "KS", "KL", "verdict", "missing then", "now", "meaning")
     yield "\n" + table(titles, [_row(each) for each in columns])
+    yield "\n" + table(("from", "by", "events", "score PSI", "features drifted", "verdict"), _series(found))
     yield "\n" + table(("level", "before", "now"), _levels(found.levels))
     yield "\n" + table(("model", "events"), [(name, f"{n:,}") for name, n in found.models.items()])
 
 
 def _row(column: Any) -> tuple[str, ...]:
+    figures = (f"{each:.3f}" for each in (column.index, column.usual, column.ks, column.divergence))
     missing = (f"{share:.1%}" for share in (column.missing_then, column.missing_now))
-    return (column.name, f"{column.psi:.3f}", str(column.verdict), *missing, column.words)
+    meaning = f"{column.words} ({column.reason})" if column.reason else column.words
+    return (column.name, *figures, str(column.verdict), *missing, meaning)
+
+
+def _series(found: Any) -> Iterator[tuple[str, ...]]:
+    for part in found.parts:
+        each, known = part.comparison, (f"{part.since:%Y-%m-%d}", str(part.by), f"{part.looked_at:,}")
+        if each is None:
+            yield (*known, "-", "-", part.reason)
+        else:
+            psi = f"{each.score.index:.3f}" if each.score else "-"
+            yield (*known, psi, str(len(each.drifted)), str(each.verdict))
 
 
 def _levels(levels: Any) -> list[tuple[str, ...]]:

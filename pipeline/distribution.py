@@ -1,7 +1,7 @@
-"""How scores and features in the log are distributed beside training's: days of it, where drift.py sees hours.
+"""How scores and features in the log are distributed beside training's: days of it, where drift.py sees the latest.
 
-Every event counts once. BigQuery hands over the vectors of at most some MOST_VECTORS events, chosen by a hash of their
-ids, and they are counted page by page. Scores are those of one model; features are the same whatever the model.
+Every event counts once. Scores are those of one model; features are the same whatever the model. Nothing is said of
+less than a whole day, as the hours of a day differ.
 """
 
 from collections import Counter
@@ -10,51 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow.compute as pc
-from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
-from google.cloud.bigquery.retry import DEFAULT_RETRY
-from google.cloud.bigquery.table import RowIterator
-from numpy.typing import NDArray
-
 from export.bundle import Bundle, check
-from export.drift import DRIFTED, LEAST_ROWS, Columns, Verdict, are_many, verdict
+from export.drift import LEAST_ROWS, Verdict
 from export.levels import Level
-from export.reference import Bins
+from features.lookback import lookbacks
 from features.usecase import UseCase
-from pipeline.bigquery import query_client
-from pipeline.tables import ASSESSMENTS, unique_rows
+from pipeline.assessed import ALL_SCORED, DAY, DURING, SCORED, Assessed, Beginning
+from pipeline.columns import Column, compare
+from pipeline.sample import Period, draw
+from pipeline.series import Part, parts
 
-MOST_VECTORS = 100_000  # by chance alone the index is then about 0.0001; about a minute of BigQuery's answers
-PIECE = 10_000  # vectors binned at once: some 10 MB
-ASK_AGAIN = DEFAULT_RETRY.with_timeout(60.0)
 TICK = timedelta(microseconds=1)  # of the log's times
-ALL_SCORED = "use_case = @use_case AND score IS NOT NULL"
-SCORED = f"{ALL_SCORED} AND fingerprint = @fingerprint"
-DURING = "event_time >= @since AND event_time < @until"
 # To count copies once this reads less than the view, which looks at their vectors to find the best.
 ONCE = "COUNT(DISTINCT IF({when}, TO_JSON_STRING(STRUCT(customer, event_type, event_id, seq)), NULL))"
-NEWEST = f"SELECT MAX(event_time) FROM `{{table}}` WHERE {SCORED}"
 CUSTOMERS = f"SELECT COUNT(DISTINCT customer) FROM `{{table}}` WHERE {SCORED} AND {DURING}"
 COUNTS = f"""
 SELECT fingerprint, model, level, {ONCE.format(when="event_time >= @since")}, {ONCE.format(when="event_time < @since")}
 FROM `{{table}}` WHERE {ALL_SCORED} AND event_time >= @before AND event_time < @until
 GROUP BY fingerprint, model, level
 """
-CHOSEN = (
-    f"{SCORED} AND {DURING} AND ARRAY_LENGTH(vector) > 0 AND MOD(FARM_FINGERPRINT(event_id), @one_in) = 0"
-)
 
 
 class TooFewEvents(LookupError):
     """There are too few scored events to say anything (of who asks): ask for a longer period."""
-
-
-class Period(NamedTuple):
-    """Of event times: since <= time < until."""
-
-    since: datetime
-    until: datetime
 
 
 class Events(NamedTuple):
@@ -65,23 +43,8 @@ class Events(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Column:
-    """The score or a feature, then (in training) and now: shares of each bin, those missing apart. See reference.py."""
-
-    name: str
-    words: str
-    psi: float
-    verdict: Verdict
-    missing_then: float
-    missing_now: float
-    edges: tuple[float, ...]
-    then: tuple[float, ...]
-    now: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Distribution:
-    """What was found. `features` has those first that have drifted most."""
+    """A period of the log beside training. `features` has those first that have drifted most."""
 
     use_case: str
     fingerprint: str
@@ -97,45 +60,19 @@ class Distribution:
     verdict: Verdict
     score: Column | None  # None: too few scores of this model
     features: tuple[Column, ...]
+    began: Beginning | None  # of the log, unless it is older than all windows
+    parts: tuple[Part, ...]  # days, weeks and months, in order
 
     @property
     def drifted(self) -> list[str]:
         """Names of features."""
         return [each.name for each in self.features if each.verdict is Verdict.DRIFTED]
 
-    @property
-    def is_score_drifted(self) -> bool:
-        return self.score is not None and self.score.verdict is Verdict.DRIFTED
-
-
-@dataclass(frozen=True)
-class Assessed:
-    """Where the assessments of a use case are. Its methods raise GoogleAPIError."""
-
-    use_case: UseCase
-    project: str
-    dataset: str = "riskstream"
-
-    @property
-    def table(self) -> str:
-        return f"{self.project}.{self.dataset}.{ASSESSMENTS.name}"
-
-    def ask(self, sql: str, **values: int | datetime) -> RowIterator:
-        texts = {"use_case": self.use_case.name, "fingerprint": self.use_case.fingerprint}
-        kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
-        given = [ScalarQueryParameter(k, kinds[type(v)], v) for k, v in (texts | values).items()]
-        config = QueryJobConfig(query_parameters=given)
-        # Without a word, jobs would be tried again for 40 minutes. `query_and_wait` takes the local server's
-        # refusals for empty answers.
-        patience: dict[str, Any] = {"retry": ASK_AGAIN, "job_retry": None}
-        asked = query_client(self.project).query(sql.format(table=self.table), job_config=config, **patience)
-        return asked.result(**patience)
-
 
 def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> Period:
-    """What is not given: until the newest event scored, for `length`. Raises TooFewEvents without any."""
+    """The period asked for; by default it ends with the newest scored event. Raises TooFewEvents without any."""
     if until is None:
-        ((newest,),) = log.ask(NEWEST)
+        newest = log.newest()
         if newest is None:
             use = log.use_case
             raise TooFewEvents(
@@ -146,20 +83,25 @@ def period(log: Assessed, since: datetime | None, until: datetime | None, length
     return Period(since or until - length, until)
 
 
-def measure(log: Assessed, bundle: Bundle, during: Period) -> Distribution:
-    """Raises BundleMismatch for a bundle with other features, TooFewEvents, and GoogleAPIError."""
+def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = timedelta(0)) -> Distribution:
+    """Compare a period with the bundle's training; its parts reach as far `back` from its end, at least over it.
+
+    Raises BundleMismatch for a bundle with other features, TooFewEvents, and GoogleAPIError.
+    """
     use_case = log.use_case
     check(bundle, use_case)
     times = {"since": during.since, "until": during.until}
     rows = list(log.ask(COUNTS, before=during.since - (during.until - during.since), **times))
     own = [row for row in rows if row[0] == use_case.fingerprint]
     events = sum(row[3] for row in own)
-    one_in = max(1, -(-events // MOST_VECTORS))
-    counted = _count(log, bundle, one_in=one_in, **times)
-    if counted.looked_at < LEAST_ROWS:
-        raise TooFewEvents(_too_few(log, counted.looked_at, during))
+    sample = draw(log, bundle, during, events)
+    if len(sample) < LEAST_ROWS:
+        raise TooFewEvents(_too_few(log, len(sample), during))
+    longer = Period(min(during.since, during.until - back), during.until)
+    began = log.beginning(longer.since, during.until, _longest_window(use_case))
+    _check_whole(log, during, began)
+    found = compare(use_case, bundle, sample, during, began)
     ((customers,),) = log.ask(CUSTOMERS, **times)
-    score, features = _columns(use_case, bundle, counted)
     return Distribution(
         use_case=use_case.name,
         fingerprint=use_case.fingerprint,
@@ -168,39 +110,31 @@ def measure(log: Assessed, bundle: Bundle, during: Period) -> Distribution:
         until=during.until,
         events=events,
         customers=customers,
-        looked_at=counted.looked_at,
+        looked_at=found.looked_at,
         other_features=sum(row[3] for row in rows) - events,
         models=_models(own),
         levels=_levels(own),
-        verdict=_together(score, features),
-        score=score,
-        features=features,
+        verdict=found.verdict,
+        score=found.score,
+        features=found.features,
+        began=began,
+        parts=parts(log, bundle, longer, sample if longer == during else None, began),
     )
 
 
-class _Counted(NamedTuple):
-    looked_at: int
-    features: NDArray[np.int64]  # [features, bins]
-    score: NDArray[np.int64]  # [1, bins]
+def _longest_window(use_case: UseCase) -> timedelta:
+    return timedelta(microseconds=max(back.window_us for back in lookbacks(use_case)))
 
 
-def _count(log: Assessed, bundle: Bundle, **values: Any) -> _Counted:
-    names = bundle.manifest.features
-    features = Columns([bundle.reference.features[name] for name in names])
-    score = Columns([bundle.reference.score])
-    found = _Counted(0, *(np.zeros(each.then.shape, np.int64) for each in (features, score)))
-    sql = unique_rows("{table}", ASSESSMENTS, "vector, score, model", CHOSEN)
-    for page in log.ask(sql, **values).to_arrow_iterable():
-        for start in range(0, page.num_rows, PIECE):
-            part = page.slice(start, PIECE)
-            vectors = part["vector"].flatten().to_numpy().reshape(-1, len(names))
-            is_own = pc.equal(part["model"], bundle.manifest.id).to_numpy(zero_copy_only=False)
-            found = _Counted(
-                found.looked_at + len(vectors),
-                found.features + features.counts(vectors),
-                found.score + score.counts(part["score"].to_numpy()[is_own, None]),
-            )
-    return found
+def _check_whole(log: Assessed, during: Period, began: Beginning | None) -> None:
+    """Raises TooFewEvents for less than a day."""
+    since = max(during.since, began.at) if began else during.since
+    if during.until - since < DAY:
+        hours = (during.until - since) / timedelta(hours=1)
+        raise TooFewEvents(
+            f"{log.table}: the period from {since:%Y-%m-%d %H:%M} to {during.until:%Y-%m-%d %H:%M} UTC has "
+            f"{hours:.1f} hours, expected a whole day at least: the hours of a day differ, and training has all of them"
+        )
 
 
 def _too_few(log: Assessed, found: int, during: Period) -> str:
@@ -208,40 +142,6 @@ def _too_few(log: Assessed, found: int, during: Period) -> str:
         f"{log.table}: found {found:,} vectors of {log.use_case.name} with the features {log.use_case.fingerprint} "
         f"from {during.since:%Y-%m-%d %H:%M} to {during.until:%Y-%m-%d %H:%M} UTC, expected at least {LEAST_ROWS}: "
         "fewer say nothing; ask for a longer period with --days"
-    )
-
-
-def _columns(
-    use_case: UseCase, bundle: Bundle, counted: _Counted
-) -> tuple[Column | None, tuple[Column, ...]]:
-    """The score, and the features sorted."""
-    reference, words = bundle.reference, {each.name: each.words for each in use_case.table}
-    names = bundle.manifest.features
-    bins = [reference.features[name] for name in names]
-    psis = Columns(bins).psi(counted.features).tolist()
-    found = [
-        _column(name, words[name], *rest)
-        for name, *rest in zip(names, bins, psis, counted.features, strict=True)
-    ]
-    features = tuple(sorted(found, key=lambda each: -each.psi))
-    if counted.score.sum() < LEAST_ROWS:
-        return None, features
-    (of_score,) = Columns([reference.score]).psi(counted.score).tolist()
-    return _column("score", "the model's probability", reference.score, of_score, counted.score[0]), features
-
-
-def _column(name: str, words: str, bins: Bins, psi: float, counts: NDArray[np.int64]) -> Column:
-    shares = counts / counts.sum()
-    return Column(
-        name=name,
-        words=words,
-        psi=psi,
-        verdict=verdict(psi),
-        missing_then=bins.missing,
-        missing_now=float(shares[-1]),
-        edges=bins.edges,
-        then=bins.shares,
-        now=tuple(shares[: len(bins.shares)].tolist()),
     )
 
 
@@ -258,12 +158,3 @@ def _levels(rows: list[Any]) -> dict[str, Events]:
         now[level] += counts[0]
         before[level] += counts[1]
     return {level.name: Events(before[level.name], now[level.name]) for level in Level}
-
-
-def _together(score: Column | None, features: tuple[Column, ...]) -> Verdict:
-    """Drifted if the score is, or many of the features; worth a look if anything is."""
-    columns = [*features, *([score] if score else [])]
-    drifted = sum(each.psi > DRIFTED for each in features)
-    if are_many(drifted, len(features)) or (score and score.verdict is Verdict.DRIFTED):
-        return Verdict.DRIFTED
-    return Verdict.LOOK if any(each.verdict is not Verdict.STEADY for each in columns) else Verdict.STEADY

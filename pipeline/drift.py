@@ -1,61 +1,137 @@
-"""How scores and features of late are distributed beside training's, from a sample of each batch.
+"""How scores and features of the latest day are distributed beside training's, from a sample of each batch.
 
-Shares are weighed by age: half as much for each HALF_LIFE_S. They live as long as the process, so a new worker
-begins anew and says nothing before LEAST_ROWS.
+The hours of a day differ, so nothing is compared before a process has seen a whole day of event time, and then always
+the latest 24 hours. A sampled event counts as often as there were events for each of the sample: quiet hours
+are sampled more densely. Counts live as long as the process.
 """
 
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.distance import Floats, index_by_chance
 from export.drift import DRIFTED, LEAST_ROWS, Columns, are_many
+from export.reference import PLACES, Bins
 from features.kernel import Disposition
+from features.lookback import lookbacks
+from features.usecase import UseCase
 from pipeline.assess import Assessments
-from pipeline.metrics import DRIFT, DRIFT_CHECKS, FEATURE_PSI, SCORE_PSI, key
+from pipeline.metrics import DRIFT, DRIFT_CHECKS, FEATURE_CSI, SCORE_PSI, key
 from pipeline.progress import progress
 
 SAMPLE = 128  # events of a batch that are looked at; takes about 0.1 ms
 CHECK_S = 30.0
-HALF_LIFE_S = 86_400.0  # a day: features that follow the hour would seem to drift all the time in less
+HOURS = 24  # a day: features that follow the hour would seem to drift all the time in less
+HOUR_US = 3_600_000_000
 
 
 class Drift:
     """One model's; `seen` is called with every batch that is done."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, use_case: UseCase) -> None:
         self.model, self.names = bundle.manifest.id, bundle.manifest.features
-        columns = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
-        self._columns = Columns(columns)
-        self._weights = np.zeros(self._columns.then.shape)
+        bins = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
+        of_features = zip(bins[:-1], lookbacks(use_case), strict=True)
+        self._judged = np.array([each.filled and not back.grows for each, back in of_features])
+        self._columns, self._noise = Columns(bins), _Noise(bins, bundle.reference.score_models)
+        self._day = _Day(self._columns.then.shape)
         self._checked_s = float("-inf")
-        self._aged_s: float | None = None
 
     def seen(self, said: Assessments, now_s: float) -> Counter[str]:
         """What there is to count. `now_s` never goes back."""
         rows = np.flatnonzero((said.disposition == Disposition.APPLIED) & ~np.isnan(said.score))
         if len(rows) == 0 or said.model_version != self.model:
             return Counter()
+        weight = max(1.0, len(rows) / SAMPLE)
         if len(rows) > SAMPLE:
             rows = rows[np.arange(SAMPLE) * len(rows) // SAMPLE]
-        self._weights += self._columns.counts(np.column_stack((said.vectors[rows], said.score[rows])))
-        is_due = now_s - self._checked_s >= CHECK_S and self._weights[-1].sum() >= LEAST_ROWS
+        hours = said.batch.time_us[rows] // HOUR_US
+        for hour in np.unique(hours).tolist():
+            some = rows[hours == hour]
+            counts = self._columns.counts(np.column_stack((said.vectors[some], said.score[some])))
+            self._day.add(hour, counts, len(some), weight)
+        is_due = now_s - self._checked_s >= CHECK_S and self._day.is_whole and self._day.rows >= LEAST_ROWS
         return self._check(now_s) if is_due else Counter()
 
     def _check(self, now_s: float) -> Counter[str]:
-        found = self._columns.psi(self._weights)
-        self._weights *= 0.5 ** ((now_s - (self._aged_s or now_s)) / HALF_LIFE_S)
-        self._checked_s = self._aged_s = now_s
-        *of_features, of_score = found.tolist()
+        self._checked_s = now_s
+        counts, rows = self._day.counts, self._day.rows
+        index = self._columns.index(counts)
+        bins = ((self._columns.then > 0) | (counts > 0)).sum(axis=1)
+        drifted = index > np.maximum(DRIFTED, self._noise.usual(bins, rows))
+        *of_features, of_score = index.tolist()
         progress.gauges[key(SCORE_PSI)] = of_score
         progress.gauges.update(
-            {key(FEATURE_PSI, name): each for name, each in zip(self.names, of_features, strict=True)}
+            {key(FEATURE_CSI, name): each for name, each in zip(self.names, of_features, strict=True)}
         )
-        drifted = sum(each > DRIFTED for each in of_features)
+        many = are_many(int((drifted[:-1] & self._judged).sum()), int(self._judged.sum()))
         return Counter(
             {
                 key(DRIFT_CHECKS): 1,
-                key(DRIFT, "score"): int(of_score > DRIFTED),
-                key(DRIFT, "features"): int(are_many(drifted, len(of_features))),
+                key(DRIFT, "score"): int(drifted[-1]),
+                key(DRIFT, "features"): int(many),
             }
         )
+
+
+class _Noise:
+    """How far the columns lie from training on a day without any change."""
+
+    def __init__(self, columns: list[Bins], models: float) -> None:
+        trained = np.array([each.effective or np.inf for each in columns])
+        # how far rows of a customer resemble each other is known of training only
+        self._alike = np.array([each.effective / each.rows if each.effective else 1.0 for each in columns])
+        self._training = 1 / trained
+        self._training[-1] += models
+        self._freedom = np.array([each.freedom or PLACES for each in columns])
+        self._day = np.array([each.usual_day or 0.0 for each in columns])
+
+    def usual(self, bins: NDArray[np.integer], rows: float) -> Floats:
+        """[columns] the larger of what chance gives and what training's days show."""
+        noise = self._training + 1 / (rows * self._alike)
+        by_chance = index_by_chance(bins, noise, self._freedom)
+        return np.maximum(by_chance, self._day)
+
+
+class _Day:
+    """Weighted counts [columns, places] of the latest 24 hours of event time."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._counts = np.zeros((HOURS, *shape))
+        self._hours = np.full(HOURS, -1)
+        self._weights, self._squares = np.zeros(HOURS), np.zeros(HOURS)
+        self._first = -1
+
+    def add(self, hour: int, counts: NDArray[np.int64], rows: int, weight: float) -> None:
+        """Events of an hour, numbered from 1970; those of more than a day ago are left out."""
+        if hour <= self._hours.max() - HOURS:
+            return
+        place = hour % HOURS
+        if self._hours[place] != hour:
+            self._counts[place], self._weights[place], self._squares[place] = 0, 0, 0
+            self._hours[place] = hour
+        self._first = hour if self._first < 0 else min(self._first, hour)
+        self._counts[place] += weight * counts
+        self._weights[place] += weight * rows
+        self._squares[place] += weight**2 * rows
+
+    @property
+    def is_whole(self) -> bool:
+        return self._first >= 0 and int(self._hours.max()) - self._first >= HOURS
+
+    @property
+    def _latest(self) -> NDArray[np.bool_]:
+        return self._hours > self._hours.max() - HOURS
+
+    @property
+    def counts(self) -> Floats:
+        counts: Floats = self._counts[self._latest].sum(axis=0)
+        return counts
+
+    @property
+    def rows(self) -> float:
+        """How many events of equal weight would scatter as much (Kish's effective sample size)."""
+        squares = self._squares[self._latest].sum()
+        return float(self._weights[self._latest].sum() ** 2 / squares) if squares else 0.0

@@ -127,8 +127,12 @@ STAGE = Metric(
     "Time of a batch in a stage: read and commit are Redis, score is ONNX, send waits for BigQuery and Pub/Sub.",
     "stage", STAGES, STAGES_S, scale=1e6, beam_unit="us",
 )  # fmt: skip
-SCORE_PSI = _gauge("score-psi", "", "Population stability index (PSI) of the scores against training's.")
-FEATURE_PSI = _gauge("feature-psi", "", "The same of each feature.", label="feature")
+SCORE_PSI = _gauge(
+    "score-psi", "", "Population stability index (PSI) of a whole day's scores against training's."
+)
+FEATURE_CSI = _gauge(
+    "feature-csi", "", "Characteristic stability index (CSI) of each feature, likewise.", label="feature"
+)
 BREAKER = _gauge("breaker-open", "", "1 while the hour's recommendations are used up, else 0.")
 WAITING = _gauge(
     "waiting", "threads", "Threads that wait for a part that is away.", label="part", values=PARTS
@@ -202,7 +206,7 @@ CLOSED = _counter(
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
     CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT,
-    STAGE, SCORE_PSI, FEATURE_PSI, BREAKER, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT,
+    STAGE, SCORE_PSI, FEATURE_CSI, BREAKER, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT,
 )  # fmt: skip
 OF_JOB = (
     EVENTS,
@@ -232,7 +236,7 @@ OF_SERVICE = (
 )
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
-    MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_PSI, BREAKER,
+    MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_CSI, BREAKER,
     WAITING, BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,

@@ -99,7 +99,7 @@ class Model:
 
     def _prepare(self, bundle: Bundle) -> _Ready:
         engine = Engine.of(self._use_case, bundle, self._store, self._prefix)
-        return _Ready(engine, Drift(bundle))
+        return _Ready(engine, Drift(bundle, self._use_case))
 
 
 def check_bundle(use_case: UseCase, root: str) -> Bundle:

@@ -1,43 +1,50 @@
-"""How scores and features of late lie beside training's, as a page for people: the worst first, bin by bin.
+"""How scores and features of late lie beside training's, as a page: the worst first, bin by bin, and in time.
 
-One HTML file that needs nothing else (pages.py). What was found is a pipeline.distribution.Distribution.
+One HTML file that needs nothing else (pages.py). What is shown is a pipeline.distribution.Distribution.
 """
 
+from itertools import groupby
 from math import nan
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from export.distance import SMOOTHING
 from export.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK
-from training.drawing import PALE, PLAIN, POSITIVE
+from training.drawing import PALE, PLAIN, POSITIVE, figure, style, svg
 from training.pages import environment
 
 Distribution = Any
 Column = Any
 BAR, HEIGHT = 8, 36  # of a bin's two bars each, in pixels
-COLORS = {"steady": PLAIN, "worth a look": "#d97706", "drifted": POSITIVE}
+LOOK = "#d97706"
+COLORS = {"steady": PLAIN, "worth a look": LOOK, "drifted": POSITIVE, "not judged": PLAIN}
+TITLES = {"day": "By day", "week": "By week", "month": "By month"}
 
 
 def page(found: Distribution, words: str) -> str:
     """The HTML."""
-    limits = {"drifted": DRIFTED, "look": WORTH_A_LOOK, "least": LEAST_ROWS}
+    limits = {"drifted": DRIFTED, "look": WORTH_A_LOOK, "least": LEAST_ROWS, "smoothing": SMOOTHING}
     sums = [sum(each) or nan for each in zip(*found.levels.values(), strict=True)]
     levels = [
         (name, *(n / of for n, of in zip(each, sums, strict=True))) for name, each in found.levels.items()
     ]
+    series = [(TITLES[by], list(parts)) for by, parts in groupby(found.parts, lambda part: str(part.by))]
     template = environment(Path(__file__).parent).get_template("drifted.html.jinja")
-    return template.render(found=found, words=words, limits=limits, levels=levels, bars=bars)
+    return template.render(
+        found=found, words=words, limits=limits, levels=levels, series=series, bars=bars, course=course
+    )
 
 
 def bars(column: Column) -> Markup:
-    """Each bin's share then (pale) and now, the missing last and apart."""
-    then, now = ((*shares, missing) for shares, missing in (
-        (column.then, column.missing_then), (column.now, column.missing_now)))  # fmt: skip
+    """Each place's share then (pale) and now: below what training saw, the bins, above it, and the missing apart."""
+    then = (0.0, *column.then, 0.0, column.missing_then)
+    now = (column.below_now, *column.now, column.above_now, column.missing_now)
     most, parts = max(*then, *now), []
     for place, pair in enumerate(zip(then, now, strict=True)):
         left = place * (2 * BAR + 3) + (BAR if place == len(then) - 1 else 0)
-        title = f"<title>{_bin(column.edges, place)}: {pair[0]:.1%} in training, {pair[1]:.1%} now</title>"
+        title = f"<title>{_place(column, place)}: {pair[0]:.1%} in training, {pair[1]:.1%} now</title>"
         for at, share, color in zip((left, left + BAR), pair, (PALE, COLORS[column.verdict]), strict=True):
             height = HEIGHT * share / most
             parts.append(
@@ -50,9 +57,34 @@ def bars(column: Column) -> Markup:
     )
 
 
-def _bin(edges: tuple[float, ...], place: int) -> str:
-    if place > len(edges):
+def _place(column: Column, place: int) -> str:
+    edges, bins = column.edges, len(column.then)
+    if place == bins + 2:
         return "missing"
-    low = f"above {edges[place - 1]:.4g}" if place else ""
-    high = f"up to {edges[place]:.4g}" if place < len(edges) else ""
-    return ", ".join(filter(None, (low, high))) or "any value"
+    if place in (0, bins + 1):
+        bound, side = (column.low, "below") if place == 0 else (column.high, "above")
+        return "never seen in training" if bound is None else f"{side} {bound:.4g}, never seen in training"
+    low = f"above {edges[place - 2]:.4g}" if place > 1 else ""
+    high = f"up to {edges[place - 1]:.4g}" if place <= len(edges) else ""
+    return ", ".join(filter(None, (low, high))) or "the only value of training"
+
+
+def course(title: str, parts: list[Any]) -> Markup:
+    """The score's PSI of each day, week or month, with what is usual."""
+    known = [(k, each.comparison) for k, each in enumerate(parts) if each.comparison]
+    scores = [(k, each.score) for k, each in known if each.score and each.score.verdict != "not judged"]
+    with style():
+        drawn = figure(8, 2.2)
+        above = drawn.subplots()
+        above.axhline(DRIFTED, color=PALE, linewidth=1, linestyle="--")
+        above.bar(
+            [k for k, _ in scores], [s.index for _, s in scores], color=[COLORS[s.verdict] for _, s in scores]
+        )
+        above.plot([k for k, _ in scores], [s.usual for _, s in scores], "_", color="black", markersize=12)
+        above.set_ylabel("PSI of the score")
+        above.set_xlim(-0.6, len(parts) - 0.4)
+        step = max(1, len(parts) // 12)
+        above.set_xticks(
+            range(0, len(parts), step), [f"{p.since:%Y-%m-%d}" for p in parts[::step]], rotation=30
+        )
+        return Markup(svg(drawn, title, f"{len(known)} of {len(parts)} are compared with training"))

@@ -16,8 +16,9 @@ from export.bundle import Bundle, bundle, promote, save
 from export.calibration import Calibrated
 from export.learned import encode
 from export.onnx import Scorer, convert, parity
-from export.reference import Reference, reference
+from export.reference import Origin, Reference, reference
 from export.terms import Terms, terms
+from features.lookback import lookbacks
 from features.usecase import UseCase
 from training import thresholds as levels
 from training.cleaning import Cleaned
@@ -138,7 +139,7 @@ def train_on(
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
-        use_case, use_case.text, model, _reference(use_case, learned, chosen.held_out), thresholds, created_at,
+        use_case, use_case.text, model, _reference(use_case, learned, chosen), thresholds, created_at,
         stand_in, encode(np.unique(learned.customers).tolist()), seed=seed, versions=_versions(), metrics=metrics,
         training=facts,
     )  # fmt: skip
@@ -146,8 +147,12 @@ def train_on(
     return Trained(made, twin or chosen, judged, sides, out_of_fold)
 
 
-def _reference(use_case: UseCase, learned: History, score: Floats) -> Reference:
-    return reference(use_case.features, learned.vectors, score, usual(use_case, learned, score))
+def _reference(use_case: UseCase, learned: History, chosen: Chosen) -> Reference:
+    """What drift is measured against, and what is usual; the scores are held out, as those of strangers will be."""
+    windows = [back.window_us for back in lookbacks(use_case)]
+    origin = Origin(chosen.rows.customer, learned.times_us, chosen.rows.fold, windows)
+    by_customer = usual(use_case, learned, chosen.held_out)
+    return reference(use_case.features, learned.vectors, chosen.held_out, by_customer, origin)
 
 
 def named(progress: Progress, about: str) -> Progress:

@@ -86,7 +86,7 @@ PANELS = (
     Panel("Breaker (1: open)", "short", lines(open=latest(m.BREAKER))),
     Panel("Scored events a second, by upper end of the score", "short", (("{band}", by_label(m.SCORES)),)),
     Panel("Drift of the scores (PSI)", "short", lines(score=latest(m.SCORE_PSI, "avg"))),
-    Panel("Drift of the features (PSI)", "short", (("{feature}", latest(m.FEATURE_PSI, "avg", each=True)),)),
+    Panel("Drift of the features (CSI)", "short", (("{feature}", latest(m.FEATURE_CSI, "avg", each=True)),)),
     Panel("Share of checks that found drift", "percentunit", tuple(
         (what, lambda q, what=what: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}")
         for what in m.DRIFTED)),

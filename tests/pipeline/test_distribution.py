@@ -1,6 +1,7 @@
 """`riskstream drift` on a log in BigQuery: figures against plain numpy, what counts, endings, page and webhook."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export import bundle as bundles
-from pipeline import distribution, tables
+from pipeline import assessed, sample, tables
 from pipeline.bigquery import Appender, query_client
 from pipeline.tables import ASSESSMENTS
 from tests.commands import Ended, Run
@@ -30,6 +31,8 @@ NEWEST = datetime(2026, 11, 22, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 USE_CASE = market()
 NAMES = USE_CASE.features
+GROWING = {"any_count_ever", "any_since_first_ever", "refused_share"}  # with the age of the record
+JUDGED = [name for name in NAMES if name not in GROWING]
 UNUSED = NAMES[1]  # no score depends on it: see tests.pipeline.models
 N = 3_000
 Matrix = NDArray[np.float32]
@@ -102,12 +105,12 @@ def world(run: Run, tmp_path: Path, bigquery_environment: Mapping[str, str]) -> 
 
 
 def oracle(bins: dict, values: NDArray[np.floating]) -> float:
-    """PSI over the bins that a bundle shows, straight from its definition."""
+    """PSI over the bins that a bundle shows and what lies outside them, straight from its definition."""
     present = values[~np.isnan(values)]
-    borders = pairwise([-np.inf, *bins["edges"], np.inf])
+    borders = pairwise([-np.inf, np.nextafter(bins["low"], -np.inf), *bins["edges"], bins["high"], np.inf])
     counts = [((low < present) & (present <= high)).sum() for low, high in borders]
     now = [n / len(values) for n in (*counts, len(values) - len(present))]
-    pairs = np.maximum([(*bins["shares"], bins["missing"]), now], 1e-4).T
+    pairs = np.maximum([(0, *bins["shares"], 0, bins["missing"]), now], 1e-4).T
     return sum((b - a) * np.log(b / a) for a, b in pairs)
 
 
@@ -122,13 +125,14 @@ def test_events_as_in_training_are_steady_each_counted_once(world: World) -> Non
     assert (found["events"], found["looked_at"], found["customers"]) == (N, N, 70)
     reference = msgspec.to_builtins(trained(USE_CASE).reference)
     expected = {name: oracle(reference["features"][name], of[:, k]) for k, name in enumerate(NAMES)}
-    assert {each["name"]: each["psi"] for each in found["features"]} == pytest.approx(expected, rel=1e-9)
+    assert {each["name"]: each["csi"] for each in found["features"]} == pytest.approx(expected, rel=1e-9)
     assert found["score"]["psi"] == pytest.approx(oracle(reference["score"], scores(of)), rel=1e-9)
-    psis = [each["psi"] for each in found["features"]]
-    assert psis == sorted(psis, reverse=True)
+    csis = [each["csi"] for each in found["features"] if each["verdict"] != "not judged"]
+    assert csis == sorted(csis, reverse=True)
     for each in found["features"]:
         assert each["missing_now"] == pytest.approx(np.isnan(of[:, NAMES.index(each["name"])]).mean())
-        assert sum(each["now"]) + each["missing_now"] == pytest.approx(1)
+        shares = (*each["now"], each["missing_now"], each["below_now"], each["above_now"])
+        assert sum(shares) == pytest.approx(1)
     assert found["levels"]["HIGH"] == {"before": 0, "now": N // 10}
     assert found["models"] == {trained(USE_CASE).manifest.id: N}
 
@@ -146,7 +150,7 @@ def test_one_feature_that_drifts_is_named_first_and_alone_is_no_alarm(world: Wor
     world.say(rows(vectors(2, **{UNUSED: 30.0})))
     ended = world.drift()
     assert ended.code == 0
-    assert f"1 of {len(NAMES)} features have drifted: {UNUSED}" in ended.out.splitlines()[0]
+    assert f"1 of {len(JUDGED)} features have drifted: {UNUSED}" in ended.out.splitlines()[0]
     lines = [line.split() for line in ended.out.splitlines()]
     at = next(i for i, line in enumerate(lines) if line[:1] == ["column"])
     assert [line[0] for line in lines[at + 1 : at + 3]] == ["score", UNUSED]
@@ -160,8 +164,9 @@ def test_many_features_that_drift_end_in_a_code_of_their_own_and_are_told(world:
     world.say(rows(vectors(3, **dict.fromkeys(shifted, 40.0))))
     found = world.facts("--notify", hook.url, code=12)
     assert found["verdict"] == "drifted"
-    assert set(found["drifted_features"]) == set(shifted)
-    assert {each["name"] for each in found["features"][: len(shifted)]} == set(shifted)
+    judged = set(shifted) - GROWING
+    assert set(found["drifted_features"]) == judged
+    assert {each["name"] for each in found["features"][: len(judged)]} == judged
     assert [each["words"] for each in hook.received] == [found["words"]]
     assert found["words"].startswith("drifted: the score is drifted (PSI ")
 
@@ -200,7 +205,7 @@ def test_scores_are_those_of_the_model_and_vectors_of_the_same_features(world: W
 
 
 def test_of_too_many_events_some_are_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "MOST_VECTORS", 1_000)
+    monkeypatch.setattr(sample, "MOST_VECTORS", 1_000)
     world.say(rows(vectors(10)))
     found = world.facts()
     assert found["events"] == N
@@ -228,7 +233,7 @@ def test_what_is_missing_or_does_not_fit_is_told(world: World) -> None:
 
 
 def test_a_bigquery_that_is_away_ends_in_5(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "ASK_AGAIN", distribution.ASK_AGAIN.with_timeout(0.5))
+    monkeypatch.setattr(assessed, "ASK_AGAIN", assessed.ASK_AGAIN.with_timeout(0.5))
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
     assert world.drift().code == 5
 
@@ -243,7 +248,70 @@ def test_the_page_shows_the_worst_first_and_needs_nothing_else(world: World, tmp
     at = [text.index(f'<span class="small">{name}</span>') for name in NAMES]
     assert min(at) == at[NAMES.index(UNUSED)]
     assert "in training, " in text and "missing: " in text
-    assert "http" not in text.replace("http-equiv", "") and "<script" not in text
+    assert "<script" not in text and not re.findall(r'(?:src|href)="(?!#)', text)
+
+
+def series(found: dict, by: str) -> dict[str, dict]:
+    return {each["since"][:10]: each for each in found["series"] if each["by"] == by}
+
+
+def test_days_weeks_and_months_stand_beside_training_each_on_its_own(world: World, tmp_path: Path) -> None:
+    """A shift on one day, a thin day, an empty one; what the period cuts is not judged."""
+    days = {name: datetime.fromisoformat(f"2026-10-{name}T00:00:00Z") for name in ("19", "20", "21", "26")}
+    factors = {"20": dict.fromkeys(NAMES, 40.0)}
+    world.say(*(
+        rows(vectors(int(name), n=200 if name == "21" else 700, **factors.get(name, {})), first=1_000 * k,
+             event_time=[day + timedelta(minutes=i) for i in range(200 if name == "21" else 700)])
+        for k, (name, day) in enumerate(days.items())
+    ))  # fmt: skip
+    page = tmp_path / "drift.html"
+    words = ("--since", "2026-10-19", "--until", "2026-10-27", "--series", "40", "--out", page)
+    found = world.facts(*words, code=12)
+    by_day, by_week, by_month = (series(found, by) for by in ("day", "week", "month"))
+    assert "drifted" not in (by_day["2026-10-19"]["verdict"], by_day["2026-10-26"]["verdict"])
+    assert by_day["2026-10-20"]["verdict"] == "drifted" and by_day["2026-10-20"]["score"]["psi"] > 0.2
+    assert set(by_day["2026-10-20"]["drifted_features"]) == set(JUDGED)
+    assert (by_day["2026-10-21"]["looked_at"], by_day["2026-10-21"]["verdict"]) == (200, None)
+    assert by_day["2026-10-21"]["reason"] == "thin: fewer than 500 events"
+    assert by_day["2026-10-23"]["looked_at"] == 0
+    assert by_week["2026-10-19"]["looked_at"] == 1_600 and by_week["2026-10-19"]["verdict"] == "drifted"
+    assert by_week["2026-10-26"]["reason"] == "not a whole week", "the period ends on a Tuesday"
+    assert by_month["2026-10-01"]["reason"] == "not a whole month"
+    text = page.read_text()
+    assert "By week" in text and "thin: fewer than 500 events" in text and "PSI of the score" in text
+
+
+def test_less_than_a_day_is_not_compared(world: World) -> None:
+    """A night's hours are unlike a day's."""
+    night = [NEWEST - timedelta(seconds=10 * i) for i in range(N)]
+    world.say(rows(vectors(14, **dict.fromkeys(NAMES, 40.0)), event_time=night))
+    assert_ended(world.drift(), 7, "has 8.3 hours, expected a whole day")
+
+
+def test_windows_that_a_new_store_has_not_filled_are_not_judged(world: World) -> None:
+    """The log of a job begun with nothing: each customer's first event has the number 1."""
+    young = {name: 40.0 for name in NAMES if name.startswith("paid_") and name.endswith("7d")}
+    numbers = [1 + i // 70 for i in range(N)]
+    world.say(rows(vectors(15, **young), seq=numbers))
+    found = world.facts("--days", "3")
+    filling = {each["name"]: each["reason"] for each in found["features"] if each["verdict"] == "not judged"}
+    assert set(filling) == GROWING | set(young)
+    assert "the store began empty, so its window is filled from 2026-11-25" in filling["paid_sum_7d"]
+    assert (
+        found["score"]["verdict"] == "not judged"
+        and "features whose windows are not filled" in found["words"]
+    )
+    assert found["began"]["cold"] is True
+
+
+def test_windows_of_a_store_that_was_filled_before_are_judged(world: World) -> None:
+    """Its customers' first events in the log have later numbers; most of them."""
+    young = {name: 40.0 for name in NAMES if name.startswith("paid_") and name.endswith("7d")}
+    numbers = [(1 if i % 70 < 10 else 900) + i // 70 for i in range(N)]
+    world.say(rows(vectors(15, **young), seq=numbers))
+    found = world.facts("--days", "3", code=12)
+    assert set(found["drifted_features"]) == set(young) and found["score"]["verdict"] == "drifted"
+    assert found["began"]["cold"] is False
 
 
 def assert_ended(ended: Ended, code: int, *said: str) -> None:

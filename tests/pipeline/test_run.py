@@ -170,7 +170,7 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
 MOVED = (
     metrics.EVENTS, metrics.DUPLICATES, metrics.ALERTS, metrics.LEVEL_CHANGES, metrics.RECOMMENDATIONS, metrics.SCORES,
     metrics.MODEL, metrics.REJECTS, metrics.DRIFT_CHECKS, metrics.BATCH, metrics.LAG, metrics.EVENT_LAG,
-    metrics.STAGE, metrics.SCORE_PSI, metrics.FEATURE_PSI, metrics.REDIS_USED,
+    metrics.STAGE, metrics.SCORE_PSI, metrics.FEATURE_CSI, metrics.REDIS_USED,
 )  # fmt: skip
 
 

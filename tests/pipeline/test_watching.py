@@ -20,14 +20,16 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from msgspec import structs
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from export.bundle import promote, save
+from export.reference import reference
 from features.events import to_json
 from pipeline import graph, metrics, tracing, worker
 from pipeline.assess import Assessments, assess
-from pipeline.drift import LEAST_ROWS, SAMPLE, Drift
+from pipeline.drift import HOURS, Drift
 from pipeline.exposition import Endpoint, check
 from pipeline.logs import JsonLines
 from pipeline.message import Message
@@ -87,7 +89,11 @@ def scraped(port: int) -> dict[str, dict[tuple[str, ...], float]]:
 def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     """Beam's metrics are what Dataflow hands to Cloud Monitoring."""
     progress.counts.clear()
-    events = history(market(), 900, seed=21)
+    after_us = START_US + 25 * HOUR_US  # drift is looked at over a whole day
+    events = [
+        *history(market(), 100, seed=21),
+        *history(market(), 800, seed=22, start_us=after_us, prefix="q"),
+    ]
     batches = [messages(events[i : i + 150]) for i in range(0, 900, 150)]
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
@@ -164,31 +170,71 @@ def said_of(n: int) -> Assessments:
     return assess(engine(market(), MemoryStore()), batched(market(), history(market(), n, seed=3)))
 
 
-def scored(n: int, shift: float, seed: int) -> Assessments:
+HOUR_US = 3_600_000_000
+LOOKED_AT = 30.0  # seconds from one look to the next
+
+
+def hour_of(said: Assessments, hour: int) -> Assessments:
+    """The same events, all within an hour."""
+    times_us = hour * HOUR_US + np.arange(len(said.vectors)) % HOUR_US
+    return replace(said, batch=replace(said.batch, time_us=times_us))
+
+
+def scored(n: int, shift: float, seed: int, hour: int = 0) -> Assessments:
     """n events with features and scores as in training, the features times a factor."""
     rng, said = np.random.default_rng(seed), said_of(n)
     vectors = np.float32(shift) * rng.lognormal(2, 2, said.vectors.shape).astype(np.float32)
     vectors[rng.random(vectors.shape) < 0.1] = np.nan
     found = engine(market(), MemoryStore()).scorer.score(vectors)
-    return replace(
-        said, vectors=vectors, score=np.where(np.isnan(said.score), np.nan, found).astype(np.float32)
-    )
+    score = np.where(np.isnan(said.score), np.nan, found).astype(np.float32)
+    return hour_of(replace(said, vectors=vectors, score=score), hour)
 
 
-@pytest.mark.parametrize(("shift", "is_drift"), [(1.0, 0), (30.0, 1)])
-def test_drift_is_found_where_there_is_some(shift: float, is_drift: int) -> None:
-    drift = Drift(trained(market()))
-    found = [drift.seen(scored(1_000, shift, seed=i), float(i)) for i in range(LEAST_ROWS // SAMPLE + 3)]
-    assert not any(found[: LEAST_ROWS // SAMPLE]), "too few rows to say anything"
-    expected = {"drift-checks": 1, "drifted-score": is_drift, "drifted-features": is_drift}
-    assert [each for each in found if each] == [expected], "once, as a look is due every half minute"
-    assert (progress.gauges["score-psi"] > 0.2) == bool(is_drift)
-    assert drift.seen(scored(1_000, shift, seed=99), 60.0) == expected
+def test_a_day_that_is_as_training_is_no_drift_and_one_that_is_not_is() -> None:
+    for shift, is_drift in ((1.0, 0), (30.0, 1)):
+        drift = Drift(trained(market()), market())
+        seen = [drift.seen(scored(300, shift, seed=hour, hour=hour), LOOKED_AT * hour) for hour in range(26)]
+        assert not any(seen[:HOURS]), "not a whole day yet"
+        expected = {"drift-checks": 1, "drifted-score": is_drift, "drifted-features": is_drift}
+        assert seen[HOURS:] == [expected] * 2
+        assert (progress.gauges["score-psi"] > 0.2) == bool(is_drift)
+        assert not drift.seen(scored(300, shift, seed=99, hour=26), LOOKED_AT * 25 + 1), "a look is not due"
+
+
+def test_hours_that_differ_are_no_drift_but_the_whole_day_moved_is() -> None:
+    """Nights are unlike days in every feature; batches are larger by day, of which as many are sampled."""
+    rng = np.random.default_rng(7)
+
+    def at(hour: int, moved: int = 0) -> Assessments:
+        n = 60 if hour % 24 < 8 else 600
+        said = scored(n, 1.0, seed=hour, hour=hour)
+        factor = np.float32(50.0 if (hour + moved) % 24 < 8 else 1.0)
+        return replace(said, vectors=said.vectors * factor, score=rng.random(n, np.float32))
+
+    day = [at(hour) for hour in range(24)]
+    vectors, score = (np.concatenate([getattr(each, name) for each in day]) for name in ("vectors", "score"))
+    learned = structs.replace(trained(market()), reference=reference(market().features, vectors, score))
+    for moved, is_drift in ((0, 0), (12, 1)):
+        drift = Drift(learned, market())
+        seen = [drift.seen(at(hour, moved), LOOKED_AT * hour) for hour in range(40)]
+        assert not any(seen[:HOURS])
+        assert [each["drifted-features"] for each in seen[HOURS:]] == [is_drift] * 16
+
+
+def test_the_latest_day_counts_and_what_is_older_does_not() -> None:
+    drift = Drift(trained(market()), market())
+    for hour in range(25):
+        drift.seen(scored(300, 30.0, seed=hour, hour=hour), LOOKED_AT * hour)
+    for hour in range(25, 49):
+        found = drift.seen(scored(300, 1.0, seed=hour, hour=hour), LOOKED_AT * hour)
+        late = drift.seen(scored(300, 30.0, seed=hour, hour=hour - 24), LOOKED_AT * hour + 1)
+        assert not late, "too late to be of the latest day"
+    assert found["drifted-features"] == 0
 
 
 def test_drift_is_told_of_the_model_in_use_only() -> None:
-    drift, said = Drift(trained(market())), replace(said_of(1_000), model_version="another")
-    assert not any(drift.seen(said, float(i)) for i in range(20))
+    drift, said = Drift(trained(market()), market()), replace(said_of(1_000), model_version="another")
+    assert not any(drift.seen(hour_of(said, hour), LOOKED_AT * hour) for hour in range(30))
 
 
 def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixture) -> None:

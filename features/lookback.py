@@ -1,0 +1,38 @@
+"""How far back a feature looks: after a cold start its window fills first, and what counts over `ever` only grows."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from features.plan import EVER, Statistic
+from features.schema import Age, Copy, Difference, Equals, Feature, Formula, Ratio, Raw
+from features.usecase import UseCase
+
+GROWING = frozenset({Statistic.COUNT, Statistic.SINCE_FIRST})  # over `ever`, with the age of the record
+
+
+class Lookback(NamedTuple):
+    """`window_us` is the longest window, 0 without one; `grows` with the age of the customer's record."""
+
+    window_us: int
+    grows: bool
+
+
+def lookbacks(use_case: UseCase) -> tuple[Lookback, ...]:
+    """One for each feature, in vector order."""
+    return tuple(_lookback(use_case, feature) for feature in use_case.table)
+
+
+def _lookback(use_case: UseCase, feature: Feature) -> Lookback:
+    outputs = use_case.by_entity[feature.entity].outputs if feature.entity else ()
+    used = [outputs[raw.column] for raw in _sides(feature.formula) if 0 <= raw.column < len(outputs)]
+    windows = [window.length_us for _, _, window in used]
+    grows = any(window.length_us == EVER and statistic in GROWING for _, statistic, window in used)
+    return Lookback(max(windows, default=0), grows)
+
+
+def _sides(formula: Formula) -> Iterator[Raw]:
+    match formula:
+        case Ratio(of, other) | Difference(of, other):
+            yield from (of, other)
+        case Copy(source) | Age(source) | Equals(source, _):
+            yield source

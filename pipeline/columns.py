@@ -1,0 +1,165 @@
+"""Scores and features of a sample beside training's, column by column; what cannot be judged has a reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from export.drift import LEAST_ROWS, NEVER_SEEN, WORTH_A_LOOK, Distance, Verdict, are_many, distance, verdict
+from export.independence import worth
+from export.reference import ABOVE, BELOW, MISSING, PLACES, Bins
+from features.lookback import lookbacks
+from features.usecase import UseCase
+from pipeline.assessed import Beginning
+from pipeline.sample import Period, Sample
+
+SCORE = "score"
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The score or a feature, then (in training) and now.
+
+    `index` is the score's PSI or the feature's CSI, `ks` the Kolmogorov-Smirnov statistic, `divergence` the
+    Kullback-Leibler divergence of now from then in nats: export/distance.py. `usual` is what the index comes to without
+    any change: by chance in a sample of this size, or, in less than a week, on single days of training.
+    Shares `then` and `now` are of training's bins; those of missing values, and of values below `low` or above `high`,
+    which training never saw, are apart.
+    """
+
+    name: str
+    words: str
+    index: float
+    ks: float
+    divergence: float
+    usual: float
+    ks_by_chance: float
+    verdict: Verdict
+    reason: str  # why it is not judged, or why it is judged otherwise than by the index
+    missing_then: float
+    missing_now: float
+    never_seen: float
+    below_now: float
+    above_now: float
+    low: float | None
+    high: float | None
+    edges: tuple[float, ...]
+    then: tuple[float, ...]
+    now: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a sample says of its period; `score` is None with too few scores of this model."""
+
+    looked_at: int
+    verdict: Verdict
+    score: Column | None
+    features: tuple[Column, ...]  # those first that have drifted most
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of features."""
+        return [each.name for each in self.features if each.verdict is Verdict.DRIFTED]
+
+
+def compare(
+    use_case: UseCase, bundle: Bundle, sample: Sample, during: Period, began: Beginning | None
+) -> Comparison:
+    """Compare a sample of at least LEAST_ROWS events of a period with what the bundle's model has learned from."""
+    reasons = unjudged(use_case, bundle, during.since, began)
+    in_short = during.until - (max(during.since, began.at) if began else during.since) < WEEK
+    customers = np.unique(sample.customers, return_inverse=True)[1]
+    reference = bundle.reference
+    features = [
+        _column(feature.name, feature.words, reference.features[feature.name], sample.features[:, k], customers,
+                reasons.get(feature.name, ""), in_short)
+        for k, feature in enumerate(use_case.table)
+    ]  # fmt: skip
+    own = sample.by_model
+    score = None if own.sum() < LEAST_ROWS else _column(
+        SCORE, "the model's probability", reference.score, sample.score[own], customers[own],
+        reasons.get(SCORE, ""), in_short, reference.score_models,
+    )  # fmt: skip
+    ranked = tuple(sorted(features, key=lambda each: (each.verdict is Verdict.OPEN, -each.index)))
+    return Comparison(len(sample), together(score, ranked), score, ranked)
+
+
+def unjudged(
+    use_case: UseCase, bundle: Bundle, since: datetime, began: Beginning | None
+) -> Mapping[str, str]:
+    """By the name of a feature, or `score`: why a difference would say nothing about drift."""
+    found: dict[str, str] = {}
+    for feature, back in zip(use_case.table, lookbacks(use_case), strict=True):
+        window = timedelta(microseconds=back.window_us)
+        if back.grows:
+            found[feature.name] = "it grows with the age of the customer's record"
+        elif not bundle.reference.features[feature.name].filled:
+            found[feature.name] = "training was too short to fill its window"
+        elif began and began.cold and since < began.at + window:
+            full = f"{began.at + window:%Y-%m-%d %H:%M}"
+            found[feature.name] = f"the store began empty, so its window is filled from {full} UTC on"
+    filling = [name for name, reason in found.items() if "window" in reason]
+    if filling:
+        found[SCORE] = f"it depends on {len(filling)} features whose windows are not filled"
+    return found
+
+
+def together(score: Column | None, features: tuple[Column, ...]) -> Verdict:
+    """Drifted if the score is, or many of the features; worth a look if anything is."""
+    judged = [each for each in features if each.verdict is not Verdict.OPEN]
+    drifted = sum(each.verdict is Verdict.DRIFTED for each in judged)
+    if are_many(drifted, len(judged)) or (score and score.verdict is Verdict.DRIFTED):
+        return Verdict.DRIFTED
+    columns = [*judged, *([score] if score else [])]
+    is_any = any(each.verdict in (Verdict.LOOK, Verdict.DRIFTED) for each in columns)
+    return Verdict.LOOK if is_any else Verdict.STEADY
+
+
+def _column(
+    name: str,
+    words: str,
+    bins: Bins,
+    place: NDArray[np.uint8],
+    customers: NDArray[np.intp],
+    reason: str,
+    in_short: bool,
+    models: float = 0.0,
+) -> Column:
+    counts = np.bincount(place, minlength=PLACES)
+    found = distance(bins, counts, worth(place, customers, PLACES), models)
+    usual = max(found.index_by_chance, (bins.usual_day or 0.0) if in_short else 0.0)
+    shares = (counts / counts.sum()).tolist()
+    return Column(
+        name=name,
+        words=words,
+        index=found.index,
+        ks=found.ks,
+        divergence=found.divergence,
+        usual=usual,
+        ks_by_chance=found.ks_by_chance,
+        verdict=Verdict.OPEN if reason else verdict(found.index, usual, found.never_seen),
+        reason=reason or _reason(found, usual),
+        missing_then=bins.missing,
+        missing_now=shares[MISSING],
+        never_seen=found.never_seen,
+        below_now=shares[BELOW],
+        above_now=shares[ABOVE],
+        low=bins.low,
+        high=bins.high,
+        edges=bins.edges,
+        then=bins.shares,
+        now=tuple(shares[1 : len(bins.shares) + 1]),
+    )
+
+
+def _reason(found: Distance, usual: float) -> str:
+    """What changes the verdict that the index alone would give."""
+    by_chance = f"up to {usual:.2f} comes without any change" if WORTH_A_LOOK < found.index <= usual else ""
+    is_new = found.never_seen >= NEVER_SEEN
+    unseen = f"{found.never_seen:.1%} of the values were never seen in training" if is_new else ""
+    return "; ".join(filter(None, (by_chance, unseen)))
