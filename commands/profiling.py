@@ -51,6 +51,6 @@ def profile(
     if as_json:
         show_json(msgspec.to_builtins(facts) | {"findings": [each._asdict() for each in told]})
     else:
-        typer.echo(table(("weight", "finding"), told))
+        typer.echo(table(("weight", "finding"), [(each.weight, each.text) for each in told]))
         typer.echo(f"\n{out}")
     raise typer.Exit(1 if rows.bad else 0)

@@ -2,6 +2,7 @@
 
 import bisect
 import csv
+import html
 import json
 import math
 import re
@@ -12,6 +13,7 @@ from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -111,7 +113,9 @@ def test_rows_that_are_no_events_are_told_by_reason_and_field(facts: Profile, fi
     assert [(bad.place, bad.reason, bad.field, bad.rows) for bad in facts.bad] == [
         (str(files[1]), "invalid", field, n) for field, n in (("amount", 7), ("state", 3), ("created_at", 1))
     ]
-    assert facts.bad[0].examples[0].startswith(f"{last - 10}: amount: -1")
+    for i, example in enumerate(facts.bad[0].examples):
+        assert example.startswith(f"{last - 10 + i}: amount: -1"), "every line"
+    assert len(facts.bad[0].examples) == 7
 
 
 def test_copies_and_contradicting_keys_are_counted(
@@ -138,7 +142,12 @@ def test_labels_that_contradict_each_other_are_counted(facts: Profile, users: li
     assert (conflicts.owner, conflicts.owners) == ("customer", len(said))
     assert conflicts.conflicting == len(conflicting) > 0
     assert conflicts.rows == sum(len(said[user]) for user in conflicting)
-    assert set(conflicts.examples) <= set(conflicting)
+    listed = dict(conflicts.listing.rows)
+    assert conflicts.listing.columns == ("user_id", "user_current_state (rows)")
+    assert set(listed) == set(conflicting)
+    assert (conflicts.listing.shown, conflicts.listing.total) == (len(listed), len(conflicting))
+    for user, texts in listed.items():
+        assert {f"{state} ({n})" for state, n in Counter(said[user]).items()} == set(texts.split(", "))
     assert facts.labels.positive_owners == sum(suspended(users).values())
     assert facts.labels.negative_owners == len(said) - sum(suspended(users).values())
 
@@ -184,7 +193,8 @@ def test_events_that_are_the_same_but_for_their_label_conflict(key: str, by_key:
     assert found.labels is not None
     conflicts = found.labels.conflicts
     assert (conflicts.owner, conflicts.owners, conflicts.conflicting, conflicts.rows) == ("purchase", 5, 1, 2)
-    assert conflicts.examples[0].startswith("a: ")
+    ((user, event, values),) = conflicts.listing.rows
+    assert user == "a" and event and values == "1 (1), 0 (1)"
     assert (found.labels.positive_owners, found.labels.negative_owners) == (2, 3)
     assert found.event_types[0].repeats.by_key == by_key
     text = "\n".join(each.text for each in findings(found))
@@ -235,12 +245,8 @@ def test_the_label_of_an_event_may_be_said_by_another(tmp_path: Path) -> None:
         1,
     )
     conflicts = facts.labels.conflicts
-    assert (conflicts.owner, conflicts.conflicting, conflicts.rows, conflicts.examples) == (
-        "purchase",
-        1,
-        2,
-        ("b: 3",),
-    )
+    assert (conflicts.owner, conflicts.conflicting, conflicts.rows) == ("purchase", 1, 2)
+    assert conflicts.listing.rows == (("b", "3", "false (1), true (1)"),)
     in_time_order = sorted(range(8), key=lambda i: (i % 5, i))
     by_id = dict(zip(in_time_order, outcomes["purchase"].tolist(), strict=True))
     assert by_id == {0: -1, 1: 1, 2: 0, 3: 1, 4: -1, 5: -1, 6: -1, 7: -1}
@@ -328,11 +334,12 @@ def test_drift_is_the_index_of_each_week_against_the_first_ones(
     for row in transactions:
         by_week[monday_of(row).isoformat()].append(row)
     weeks = sorted(by_week)
-    assert [(week.start, week.rows) for week in transaction.weeks] == [(w, len(by_week[w])) for w in weeks]
-    assert [week.subjects for week in transaction.weeks] == [
+    assert transaction.unit == "week"
+    assert [(week.start, week.rows) for week in transaction.periods] == [(w, len(by_week[w])) for w in weeks]
+    assert [week.subjects for week in transaction.periods] == [
         len({row["user_id"] for row in by_week[w]}) for w in weeks
     ]
-    first = transaction.reference_weeks
+    first = transaction.reference_periods
     assert first == len(weeks) // 4
     amounts = [[float(row["amount"]) for row in by_week[w]] for w in weeks]
     reference = sorted(a for week in amounts[:first] for a in week)
@@ -378,14 +385,14 @@ def test_a_difference_between_labels_is_set_beside_that_of_chance() -> None:
         outcome = (rng.random(800) < 0.2).astype(np.int8)
         for measured in above:
             values = rng.normal(size=800) if measured else rng.integers(0, 6, 800)
-            found = by_label(values, np.zeros(800, np.bool_), outcome, measured)
+            found = by_label(values, np.zeros(800, np.bool_), outcome, np.arange(800), measured)
             assert found is not None and found.distance is not None and found.chance is not None
             above[measured] += found.distance > found.chance
     assert all(2 <= count <= 20 for count in above.values()), "1 of 20"
 
 
 def test_what_has_no_time_has_no_weeks(customer: EventTypeFacts) -> None:
-    assert (customer.first, customer.weeks, customer.drift) == (None, (), ())
+    assert (customer.first, customer.periods, customer.drift) == (None, (), ())
 
 
 def test_cleaning_is_counted_and_described_rows_are_all(facts: Profile, users: list[Row]) -> None:
@@ -424,7 +431,7 @@ def test_what_stands_out_is_said_first(facts: Profile) -> None:
     text = "\n".join(f"{each.weight} {each.text}" for each in told)
     assert re.search(r"problem 11 of [\d,]+ \(0\.\d%\) rows cannot be used", text)
     assert re.search(r"problem transaction: 17 of .* rows have the key of another row", text)
-    assert re.search(r"problem .* owners of a label \(customer\) have rows that contradict", text)
+    assert re.search(r"problem The labels of .* customers contradict each other", text)
     assert re.search(r"look transaction: .* rows are exact copies", text)
     assert re.search(r"look transaction: amount drifts: PSI \d\.\d\d in the week of 2024-0[89]", text)
     assert "direction drifts" not in text
@@ -484,16 +491,19 @@ def test_the_command_writes_a_page_that_loads_nothing(
     words = ["--use-case", tmp_path / "cleaning.yaml", "--out", tmp_path / "page.html", "--json"]
     ended = run("profile", *files, *words)
     assert ended.code == 1, "there are bad rows"
-    assert json.loads(ended.out)["event_types"][1]["repeats"] == {
-        "exact": facts.event_types[1].repeats.exact,
-        "by_key": facts.event_types[1].repeats.by_key,
-        "by_key_differing": 17,
-        "subjects_with_more_rows": facts.event_types[1].repeats.subjects_with_more_rows,
-    }
+    told = json.loads(ended.out)
+    assert told["event_types"][1]["repeats"]["by_key_differing"] == 17
+    assert msgspec.convert(told, Profile) == facts
     text = (tmp_path / "page.html").read_text()
     page = Page(text)
     assert [load for load in page.everything() if not load.startswith(("#", "data:"))] == []
     assert "connect-src 'none'; script-src 'unsafe-inline'" in text
     assert len(page.frames) == 2, "a table to browse for each event type"
     assert page.svgs > 15
+    assert all(example in html.unescape(text) for bad in facts.bad for example in bad.examples)
+    differing = facts.event_types[1].repeats.listing
+    assert (differing.shown, differing.total) == (17, 17)
+    assert all(row[2] == "amount" and row[3].endswith(" | 12345.67") for row in differing.rows)
+    for subject, event, *_ in differing.rows:
+        assert f"<td>{subject}</td><td>{event}</td><td>amount</td>" in text
     assert "17 of" in text and "the latest row counts" in text

@@ -37,7 +37,9 @@ def column(frame: Frame, f: Field, outcome: Outcome, is_label: bool) -> Column:
         numbers=None if numbers is None or is_time or not len(present) else summary(present),
         span=_span(present) if is_time and len(present) else None,
         values=() if numbers is not None else _values(frame.texts[f.name], outcome),
-        by_label=None if is_time or is_label else by_label(compared, missing, outcome, numbers is not None),
+        by_label=None
+        if is_time or is_label
+        else by_label(compared, missing, outcome, frame.subject.codes, numbers is not None),
     )
 
 
@@ -87,21 +89,27 @@ def _values(texts: Texts, outcome: Outcome) -> tuple[Value, ...]:
 
 
 def by_label(
-    values: NDArray[np.floating | np.integer], missing: NDArray[np.bool_], outcome: Outcome, measured: bool
+    values: NDArray[np.floating | np.integer],
+    missing: NDArray[np.bool_],
+    outcome: Outcome,
+    subject: NDArray[np.integer],
+    measured: bool,
 ) -> ByLabel | None:
-    """None without rows of both outcomes."""
+    """None without rows of both outcomes. `subject` [n] is whose they are: chance is that of one row a customer."""
     positive, negative = outcome == 1, outcome == 0
     if not positive.any() or not negative.any():
         return None
     parts = [values[chosen & ~missing] for chosen in (positive, negative)]
     sizes = [int(chosen.sum()) for chosen in (positive, negative)]
+    customers = [len(np.unique(subject[rows])) for rows in (positive, negative)]
     sides = [_of_label(part, size, measured) for part, size in zip(parts, sizes, strict=True)]
     if not measured:
         counts = _counts(parts, sizes)
-        return ByLabel(*sides, _total_variation(*counts), _chance_of_variation(*counts))
+        return ByLabel(*sides, _total_variation(*counts), _chance_of_variation(*counts, customers))
     if not len(parts[0]) or not len(parts[1]):
         return ByLabel(*sides, None, None)
-    chance = KS_CHANCE * np.sqrt(1 / len(parts[0]) + 1 / len(parts[1]))
+    independent = [min(len(part), most) for part, most in zip(parts, customers, strict=True)]
+    chance = KS_CHANCE * np.sqrt(sum(1 / n for n in independent))
     return ByLabel(*sides, _kolmogorov_smirnov(*parts), float(chance))
 
 
@@ -132,8 +140,8 @@ def _total_variation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return float(np.abs(one / one.sum() - other / other.sum()).sum() / 2)
 
 
-def _chance_of_variation(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """The 95th percentile of pairs drawn from both together; the same one every time."""
+def _chance_of_variation(one: NDArray[np.int64], other: NDArray[np.int64], customers: list[int]) -> float:
+    """The 95th percentile of pairs drawn from both together, one row a customer; the same one every time."""
     together, rng = (one + other) / (one.sum() + other.sum()), np.random.default_rng(1)
-    draws = [rng.multinomial(each.sum(), together, DRAWS) / each.sum() for each in (one, other)]
+    draws = [rng.multinomial(n, together, DRAWS) / n for n in customers]
     return float(np.quantile(np.abs(draws[0] - draws[1]).sum(axis=1) / 2, 0.95))

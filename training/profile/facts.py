@@ -1,7 +1,7 @@
 """The facts of a profile as frozen values, which are also its JSON.
 
-Shares are between 0 and 1. Dates as numbers are days since 1970, times are texts in RFC 3339. None is what cannot be
-told: too few rows, no label.
+Shares are between 0 and 1, intervals are of 95 %. Dates as numbers are days since 1970, times are texts in RFC 3339.
+None is what cannot be known: too few rows, no label.
 """
 
 from msgspec import Struct
@@ -19,6 +19,16 @@ class Bad(Struct, frozen=True):
     examples: tuple[str, ...]
 
 
+class Listing(Struct, frozen=True):
+    """Single rows that a finding speaks of, as texts under `columns`: the first `shown` of `total` cases."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]  # one or more for each case
+    shown: int
+    total: int
+
+
 class Conflicts(Struct, frozen=True):
     """Owners of a label (customers, or scored events) whose rows say different things."""
 
@@ -26,7 +36,7 @@ class Conflicts(Struct, frozen=True):
     owners: int  # that have a label
     conflicting: int
     rows: int  # of those that conflict
-    examples: tuple[str, ...]
+    listing: Listing
 
 
 class Labels(Struct, frozen=True):
@@ -37,6 +47,7 @@ class Labels(Struct, frozen=True):
     positive_owners: int
     negative_owners: int
     conflicts: Conflicts
+    by_customer: bool  # the label is a customer's, for all of its rows; else an event's
 
 
 class Outliers(Struct, frozen=True):
@@ -90,14 +101,34 @@ class OfLabel(Struct, frozen=True):
 class ByLabel(Struct, frozen=True):
     """`distance`: how far apart the two distributions are, from 0 (the same) to 1 (nothing in common).
 
-    Kolmogorov-Smirnov for numbers, total variation for values. `chance`: what 1 in 20 independent samples of this
-    size would show without any difference; rows of one customer are not independent, so it is a lower bound.
+    Kolmogorov-Smirnov for numbers, total variation for values. `chance`: what 1 in 20 samples would show without any
+    difference that have one row for each customer: rows of one customer are not independent.
     """
 
     positive: OfLabel
     negative: OfLabel
     distance: float | None
     chance: float | None
+
+
+class Rate(Struct, frozen=True):
+    """How many are positive where a field has one value, or lies in one bin between deciles.
+
+    Counted are events, or, where the label is a customer's, customers with such a row, each once; those with a known
+    outcome. Events of one customer are not independent, so the interval (Wilson 1927) is that of as many independent
+    events as carry the same information (Dean, Pagano 2015). `stands_out`: more or fewer than among all others, beyond
+    chance (Fisher's exact test, at 5 % after Bonferroni's correction for all values of all fields of the event type).
+    """
+
+    value: str
+    rows: int  # of any outcome
+    known: int
+    positive: int
+    share: float | None
+    low: float | None
+    high: float | None
+    others: float | None = None  # the share among all that are not counted here
+    stands_out: bool = False
 
 
 class Column(Struct, frozen=True):
@@ -112,6 +143,7 @@ class Column(Struct, frozen=True):
     span: tuple[str, str] | None  # of times: the first and the last
     values: tuple[Value, ...]  # the most frequent of categories, booleans and texts
     by_label: ByLabel | None
+    rates: tuple[Rate, ...] = ()
 
 
 class Correlation(Struct, frozen=True):
@@ -123,6 +155,41 @@ class Correlation(Struct, frozen=True):
     rows: int
 
 
+class Association(Struct, frozen=True):
+    """How far a category tells another field, from 0 (not at all) to 1 (wholly), of all rows that have both.
+
+    Of two categories, Cramér's V with Bergsma's correction of its bias (2013). Of a category and a number, date or
+    time, the correlation ratio of the ranks, corrected in the same way (the root of Kelley's epsilon squared).
+    `chance`: what 1 in 20 pairs of independent fields would show if each customer had one row; rows of one customer
+    are often alike.
+    """
+
+    one: str
+    other: str
+    is_ratio: bool
+    strength: float
+    chance: float
+    rows: int
+
+
+class DateOrder(Struct, frozen=True):
+    """Two dates of one row, of which nearly all rows have `earlier` no later than `later`.
+
+    Compared as months where one of them is the first of a month in every row, as days where one has no time of day.
+    `mended`: contradicting rows that are in order once day and month of `swapped` change places; `swapped` is empty
+    where that mends fewer than half of them.
+    """
+
+    earlier: str
+    later: str
+    unit: str  # month, day, instant
+    rows: int  # with both
+    contradicting: int
+    swapped: str
+    mended: int
+    listing: Listing
+
+
 class Repeats(Struct, frozen=True):
     """Rows beyond the first. Repeated keys are exact copies or differ in something."""
 
@@ -130,24 +197,25 @@ class Repeats(Struct, frozen=True):
     by_key: int
     by_key_differing: int
     subjects_with_more_rows: int
+    listing: Listing  # keys whose rows differ
 
 
-class Week(Struct, frozen=True):
-    """Seven days from a Monday, 00:00 UTC."""
+class Period(Struct, frozen=True):
+    """Seven days from a Monday, 00:00 UTC; a calendar month of data that have one time a month."""
 
-    start: str
+    start: str  # YYYY-MM-DD; YYYY-MM of a month
     rows: int
     subjects: int
     positive_share: float | None  # of the rows with a known outcome
 
 
 class Drift(Struct, frozen=True):
-    """A field's population stability index, week by week, against the reference weeks.
+    """A field's population stability index, period by period, against the reference periods.
 
     Bins are the reference's deciles, or values, and missing; a share below 0.0001 counts as 0.0001. `chance` is what 1
-    week in 20 would show without any drift: the 95th percentile of a chi-square with bins - 1 degrees of freedom times
-    1/n + 1/m (Yurdakul 2018). None in the reference and in weeks of fewer than 30 rows. `usual`: what the reference's
-    own weeks show beyond chance (95th percentile), as paydays and month ends make weeks differ.
+    period in 20 would show without any drift: the 95th percentile of a chi-square with bins - 1 degrees of freedom
+    times 1/n + 1/m (Yurdakul 2018). None in the reference and in periods of fewer than 30 rows. `usual`: what the
+    reference's periods show beyond chance (95th percentile), as paydays and month ends make weeks differ.
     """
 
     field: str
@@ -157,7 +225,7 @@ class Drift(Struct, frozen=True):
 
 
 class EventTypeFacts(Struct, frozen=True):
-    """`weeks`, `drift` and the span are empty for events without a time of their own."""
+    """`periods`, `drift` and the span are empty for events without a time in the row."""
 
     name: str
     scored: bool
@@ -169,9 +237,12 @@ class EventTypeFacts(Struct, frozen=True):
     columns: tuple[Column, ...]
     correlations: tuple[Correlation, ...]
     correlation_rows: int  # of the sample
-    weeks: tuple[Week, ...]
-    reference_weeks: int
+    periods: tuple[Period, ...]
+    reference_periods: int
     drift: tuple[Drift, ...]
+    unit: str = "week"  # of the periods: week, month
+    associations: tuple[Association, ...] = ()  # the strongest first
+    date_orders: tuple[DateOrder, ...] = ()  # that some rows contradict, the most first
 
 
 class Profile(Struct, frozen=True):

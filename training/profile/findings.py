@@ -20,36 +20,44 @@ EMPTY = frozenset(
 FEW_POSITIVE = 50  # intervals of any figure are wide
 
 
+ORDER = ("problem", "look", "note")
+SHOWN_PAIRS = 5  # of categories
+TOGETHER = 0.5  # an association as strong is worth a line
+SURE = 0.9  # of the contradicting rows: swapping day and month mends so many that it is no chance
+LEAST_SWAPPED = 10  # contradicting rows, to say so
+NEARLY_ALL = 0.9  # a value whose rows are positive so often may be the label in other words
+
+
 class Finding(NamedTuple):
     weight: str  # problem, look, note
     text: str
+    place: str = ""  # the anchor on the page where its rows or figures are
 
 
 def findings(facts: Profile) -> list[Finding]:
+    """What stands out: problems first, and of equal weight what would change a decision before what describes."""
     found = [*_rows(facts), *_labels(facts.labels)]
-    for each in facts.event_types:
-        found += [
-            *_repeats(each),
-            *_columns(each),
-            *_texts(each),
-            *_by_label(each),
-            *_weeks(each),
-            *_drift(each),
-            *_alike(each),
-        ]
-    order = ("problem", "look", "note")
-    return sorted(found, key=lambda finding: order.index(finding.weight))
+    for step in (_repeats, _dates, _months, _columns, _texts, _by_label, _rates, _gaps, _drift, _alike):
+        found += [finding for each in facts.event_types for finding in step(each)]
+    return sorted(found, key=lambda finding: ORDER.index(finding.weight))
 
 
 def share(part: int, whole: int) -> str:
-    return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else f"{part:,} of 0"
+    if not whole:
+        return f"{part:,} of 0"
+    percent = f"{part / whole:.1%}" if part / whole >= 0.0005 or not part else "less than 0.1%"
+    return f"{part:,} of {whole:,} ({percent})"
 
 
 def _rows(facts: Profile) -> Iterator[Finding]:
     if facts.bad_rows:
         whole = facts.rows + facts.bad_rows
+        is_cut = any(bad.rows > len(bad.examples) for bad in facts.bad)
+        listed = "the page lists the first of each kind" if is_cut else "the page lists them"
         yield Finding(
-            "problem", f"{share(facts.bad_rows, whole)} rows cannot be used; they are listed below."
+            "problem",
+            f"{share(facts.bad_rows, whole)} rows cannot be used; {listed} with their lines.",
+            "bad-rows",
         )
     for rule in facts.cleaning:
         if rule.rows:
@@ -66,11 +74,13 @@ def _labels(labels: Labels | None) -> Iterator[Finding]:
     if conflicts.conflicting:
         yield Finding(
             "problem",
-            f"{share(conflicts.conflicting, conflicts.owners)} owners of a label ({conflicts.owner}) have rows that "
-            f"contradict each other ({conflicts.rows:,} rows); training counts them as positive.",
+            f"The labels of {share(conflicts.conflicting, conflicts.owners)} {conflicts.owner}s contradict each other, "
+            f"in {conflicts.rows:,} rows; training counts each of them as positive if one row does.",
+            "labels",
         )
     weight = "look" if labels.positive_owners < FEW_POSITIVE else "note"
-    yield Finding(weight, f"{share(labels.positive_owners, known)} labels are positive.")
+    few = ": so few that every figure about them is rough" if weight == "look" else ""
+    yield Finding(weight, f"{share(labels.positive_owners, known)} labels are positive{few}.", "labels")
 
 
 def _repeats(each: EventTypeFacts) -> Iterator[Finding]:
@@ -85,6 +95,32 @@ def _repeats(each: EventTypeFacts) -> Iterator[Finding]:
             "problem",
             f"{each.name}: {share(repeats.by_key_differing, each.rows)} rows have the key of another row and other "
             "content; only the first to arrive counts.",
+            f"type-{each.name}",
+        )
+
+
+def _dates(each: EventTypeFacts) -> Iterator[Finding]:
+    place = f"dates-{each.name}"
+    for order in each.date_orders:
+        is_swap = order.mended >= max(SURE * order.contradicting, LEAST_SWAPPED)
+        compared = ", compared as months" if order.unit == "month" else ""
+        text = (
+            f"{each.name}: {order.earlier} is later than {order.later} in {share(order.contradicting, order.rows)} "
+            f"rows{compared}; in all others it is not."
+        )
+        if order.mended:
+            whole = "all" if order.mended == order.contradicting else f"{order.mended:,}"
+            text += f" With day and month of {order.swapped} swapped, {whole} of them are in order"
+            text += ": the two seem to have changed places." if is_swap else "."
+        yield Finding("problem" if is_swap else "look", text, place)
+
+
+def _months(each: EventTypeFacts) -> Iterator[Finding]:
+    if each.unit == "month":
+        yield Finding(
+            "look",
+            f"{each.name}: the data are monthly: all events of a month have one time. A window shorter than a month "
+            "holds the events of one time only, and nothing shows the order of events within a month.",
         )
 
 
@@ -103,9 +139,9 @@ def _columns(each: EventTypeFacts) -> Iterator[Finding]:
 
 
 def _by_label(each: EventTypeFacts) -> Iterator[Finding]:
-    told = [(c.by_label.distance, c) for c in each.columns if c.by_label and c.by_label.distance]
-    apart = [(distance, c.field) for distance, c in told if distance > c.by_label.chance]
-    if told and not apart:
+    compared = [(c.by_label.distance, c) for c in each.columns if c.by_label and c.by_label.distance]
+    apart = [(distance, c.field) for distance, c in compared if distance > c.by_label.chance]
+    if compared and not apart:
         yield Finding("look", f"{each.name}: no field differs between the labels by more than chance.")
     elif apart:
         most = ", ".join(
@@ -113,8 +149,27 @@ def _by_label(each: EventTypeFacts) -> Iterator[Finding]:
         )
         yield Finding(
             "note",
-            f"{each.name}: {len(apart)} of {len(told)} fields differ between the labels by more than chance, most of "
-            f"all {most}.",
+            f"{each.name}: {len(apart)} of {len(compared)} fields differ between the labels by more than chance, "
+            f"most of all {most} (distance of the distributions, from 0 to 1).",
+        )
+
+
+def _rates(each: EventTypeFacts) -> Iterator[Finding]:
+    """The values that stand out most, by field."""
+    for column in each.columns:
+        apart = [rate for rate in column.rates if rate.stands_out]
+        if not apart:
+            continue
+        nearly = [rate for rate in apart if rate.share >= NEARLY_ALL]
+        most = max(nearly or apart, key=lambda rate: abs(rate.share - rate.others))
+        others = f"; {len(apart) - 1} more values stand out" if len(apart) > 1 else ""
+        doubt = " Such a value may be the label in other words." if nearly else ""
+        yield Finding(
+            "look" if nearly else "note",
+            f"{each.name}: where {column.field} is {most.value}, {most.positive:,} of {most.known:,} are positive "
+            f"({most.share:.1%} [{most.low:.1%}, {most.high:.1%}]), among all others {most.others:.1%}: more than "
+            f"chance explains{others}.{doubt}",
+            f"rates-{each.name}",
         )
 
 
@@ -148,28 +203,29 @@ def _has_many_outliers(column: Column) -> bool:
     return bool(column.numbers and column.numbers.outliers and column.numbers.outliers.share > MANY_OUTLIERS)
 
 
-def _weeks(each: EventTypeFacts) -> Iterator[Finding]:
-    empty = [week.start for week in each.weeks if not week.rows]
+def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
+    empty = [period.start for period in each.periods if not period.rows]
     if empty:
-        yield Finding("look", f"{each.name}: {len(empty)} weeks without any row, first that of {empty[0]}.")
+        number = f"1 {each.unit} has" if len(empty) == 1 else f"{len(empty)} {each.unit}s have"
+        yield Finding("look", f"{each.name}: {number} no row, the first that of {empty[0]}.")
 
 
 def expectation(drift: Drift) -> list[float]:
-    """What the index may be in each week although nothing has changed; infinite where it is not told."""
+    """What the index may be in each period although nothing has changed; infinite where it is not told."""
     return [math.inf if chance is None else chance + drift.usual for chance in drift.chance]
 
 
 def _drift(each: EventTypeFacts) -> Iterator[Finding]:
     for drift in each.drift:
-        told = zip(drift.psi, expectation(drift), each.weeks, strict=True)
-        unexpected = [(p, week.start) for p, expected, week in told if p and p > max(DRIFTING, expected)]
-        most, week = max(unexpected, default=(0.0, ""))
+        told = zip(drift.psi, expectation(drift), each.periods, strict=True)
+        unexpected = [(p, period.start) for p, expected, period in told if p and p > max(DRIFTING, expected)]
+        most, start = max(unexpected, default=(0.0, ""))
         if most > DRIFTED:
             counted = sum(p is not None for p in drift.psi)
             yield Finding(
                 "look",
-                f"{each.name}: {drift.field} drifts: PSI {most:.2f} in the week of {week}, more than to be expected in "
-                f"{len(unexpected)} of {counted} weeks.",
+                f"{each.name}: {drift.field} drifts: PSI {most:.2f} in the {each.unit} of {start}, more than to be "
+                f"expected in {len(unexpected)} of {counted} {each.unit}s.",
             )
 
 
@@ -177,5 +233,16 @@ def _alike(each: EventTypeFacts) -> Iterator[Finding]:
     for pair in each.correlations:
         if abs(pair.rank) >= LIKE:
             yield Finding(
-                "note", f"{each.name}: {pair.one} and {pair.other} say the same (rank {pair.rank:+.2f})."
+                "note",
+                f"{each.name}: {pair.one} and {pair.other} say the same (rank correlation {pair.rank:+.2f}).",
             )
+    told = [a for a in each.associations if a.strength > a.chance and a.strength >= TOGETHER]
+    for found in told[:SHOWN_PAIRS]:
+        measure = "correlation ratio" if found.is_ratio else "Cramér's V"
+        how = "say the same" if found.strength >= LIKE and not found.is_ratio else "go together"
+        yield Finding(
+            "note",
+            f"{each.name}: {found.one} and {found.other} {how} ({measure} {found.strength:.2f}; chance gives "
+            f"{found.chance:.2f}).",
+            f"associations-{each.name}",
+        )

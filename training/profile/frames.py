@@ -52,6 +52,11 @@ class Frame:
     def missing(self, field: str) -> NDArray[np.bool_]:
         return np.isnan(self.numbers[field]) if field in self.numbers else self.texts[field].codes < 0
 
+    def names(self, rows: NDArray[np.intp]) -> tuple[list[str], list[str]]:
+        """The customers and the event ids of some rows."""
+        subjects, ids = self.subject.codes[rows].tolist(), self.ids.codes[rows].tolist()
+        return [self.subject.words[i] for i in subjects], [self.ids.words[i] for i in ids]
+
     def plain(self) -> pd.DataFrame:
         """Numbers and codes by field."""
         codes = {name: texts.codes for name, texts in self.texts.items()}

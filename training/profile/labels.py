@@ -3,6 +3,7 @@
 1 is positive, 0 negative, -1 unknown.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from features.schema import Label
 from features.usecase import UseCase
-from training.profile.facts import Conflicts, Labels
+from training.profile.facts import Conflicts, Labels, Listing
 from training.profile.frames import Frame, Texts
 
-SHOWN_OWNERS = 5
+LISTED = 100  # owners on the page whose rows contradict each other
 Outcome = NDArray[np.int8]
 
 
@@ -46,7 +47,8 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
     if of == label.event_type and source.event_type.whole:  # there the label is part of the key
         owners = _alike(source, label)
         said = _said(source, label, owners)
-    return _facts(label, of or use_case.subject, said, owners), unknown | found
+    listing = _listing(source, label, owners, said.index[said["values"] > 1].to_numpy())
+    return _facts(label, of or use_case.subject, said, listing, not of), unknown | found
 
 
 def _customers(frame: Frame) -> Owners:
@@ -91,7 +93,23 @@ def _positive(label: Label) -> tuple[str, ...]:
     return tuple(str(value).lower() if isinstance(value, bool) else value for value in label.positive)
 
 
-def _facts(label: Label, owner: str, said: pd.DataFrame, owners: Owners) -> Labels:
+def _listing(source: Frame, label: Label, owners: Owners, conflicting: NDArray[np.int64]) -> Listing:
+    """The values that the rows of each conflicting owner have, with how many rows have each."""
+    codes, words = source.texts[label.field].codes, source.texts[label.field].words
+    shown = conflicting[:LISTED]
+    there = np.isin(owners.number, shown) & (codes >= 0)
+    counts = Counter(zip(owners.number[there].tolist(), codes[there].tolist(), strict=True))
+    values: dict[int, list[str]] = {owner: [] for owner in shown.tolist()}
+    for (owner, code), rows in counts.most_common():
+        values[owner].append(f"{words[code]} ({rows:,})")
+    names = (source.event_type.subject, "event")[: len(owners.names[0])]
+    lines = tuple((*owners.names[owner], ", ".join(texts)) for owner, texts in values.items())
+    return Listing(
+        "Contradicting labels", (*names, f"{label.field} (rows)"), lines, len(shown), len(conflicting)
+    )
+
+
+def _facts(label: Label, owner: str, said: pd.DataFrame, listing: Listing, by_customer: bool) -> Labels:
     conflicting = said[said["values"] > 1]
     positive = int(said["positive"].sum())
     return Labels(
@@ -104,6 +122,7 @@ def _facts(label: Label, owner: str, said: pd.DataFrame, owners: Owners) -> Labe
             owners=len(said),
             conflicting=len(conflicting),
             rows=int(conflicting["rows"].sum()),
-            examples=tuple(": ".join(owners.names[i]) for i in conflicting.index[:SHOWN_OWNERS].tolist()),
+            listing=listing,
         ),
+        by_customer=by_customer,
     )

@@ -2,26 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 
-from features.schema import Kind
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place
 from training.cleaning import clean
 from training.files import Rows
+from training.profile.associations import CORRELATED_ROWS, associations, correlations, sampled
 from training.profile.columns import column
-from training.profile.drift import drifts, reference_weeks, weeks
-from training.profile.facts import Bad, Correlation, EventTypeFacts, Profile, Repeats
+from training.profile.dates import date_orders
+from training.profile.drift import drifts
+from training.profile.facts import Bad, Column, EventTypeFacts, Labels, Profile, Repeats
 from training.profile.frames import Frame, frames
 from training.profile.labels import Outcome, outcomes
+from training.profile.listed import differing
+from training.profile.periods import periods, reference_periods
+from training.profile.rates import with_rates
 
-SHOWN_BAD_ROWS = 5
-CORRELATED_ROWS = 100_000  # ranks of more take minutes and say the same
-LEAST_PAIRS = 30  # a correlation of fewer rows is chance
+SHOWN_BAD_ROWS = 100  # of each kind
 Progress = Callable[[str], None]
 Outcomes = dict[str, Outcome]
 
@@ -45,8 +46,7 @@ def profile(
         cleaning=tuple(cleaned),
         labels=labels,
         event_types=tuple(
-            event_type(frame, by_type[frame.event_type.name], _label_of(use_case, frame), progress)
-            for frame in found
+            event_type(use_case, labels, frame, by_type[frame.event_type.name], progress) for frame in found
         ),
     )
     return facts, found, by_type
@@ -68,11 +68,13 @@ def bad(use_case: UseCase, rows: Sequence[tuple[Place, BadRow]]) -> tuple[Bad, .
     return tuple(Bad(*key, len(told), tuple(told[:SHOWN_BAD_ROWS])) for key, told in most)
 
 
-def event_type(frame: Frame, outcome: Outcome, label: str | None, progress: Progress) -> EventTypeFacts:
-    """`label` is the field that is the label, if it is one of this type."""
-    kind = frame.event_type
+def event_type(
+    use_case: UseCase, labels: Labels | None, frame: Frame, outcome: Outcome, progress: Progress
+) -> EventTypeFacts:
+    """The facts about one event type."""
+    kind, label = frame.event_type, _label_of(use_case, frame)
     progress(f"{kind.name}: describing {len(frame):,} rows")
-    by_week, week = weeks(frame, outcome) if kind.time else ((), None)
+    unit, by_period, period = periods(frame, outcome) if kind.time else ("week", (), None)
     sample = sampled(len(frame), CORRELATED_ROWS)
     return EventTypeFacts(
         name=kind.name,
@@ -82,13 +84,22 @@ def event_type(frame: Frame, outcome: Outcome, label: str | None, progress: Prog
         first=rfc3339(int(frame.time_us.min())) if kind.time else None,
         last=rfc3339(int(frame.time_us.max())) if kind.time else None,
         repeats=repeats(frame),
-        columns=tuple(column(frame, f, outcome, f.name == label) for f in kind.fields.values()),
-        correlations=correlations(frame, outcome, sample),
+        columns=columns(labels, frame, outcome, label),
+        correlations=correlations(frame, outcome, label, sample),
         correlation_rows=len(sample),
-        weeks=by_week,
-        reference_weeks=reference_weeks(len(by_week)) if by_week else 0,
-        drift=drifts(frame, week) if week is not None else (),
+        periods=by_period,
+        reference_periods=reference_periods(len(by_period)) if by_period else 0,
+        drift=drifts(frame, period) if period is not None else (),
+        unit=unit,
+        associations=associations(frame, outcome, label),
+        date_orders=date_orders(frame),
     )
+
+
+def columns(labels: Labels | None, frame: Frame, outcome: Outcome, label: str | None) -> tuple[Column, ...]:
+    """`label` is the field that is the label, if it is one of this event type."""
+    found = [column(frame, f, outcome, f.name == label) for f in frame.event_type.fields.values()]
+    return with_rates(found, frame, outcome, label, by_customer=labels is not None and labels.by_customer)
 
 
 def repeats(frame: Frame) -> Repeats:
@@ -99,39 +110,5 @@ def repeats(frame: Frame) -> Repeats:
         by_key=int(keys.duplicated().sum()),
         by_key_differing=int(keys[~copies].duplicated().sum()),
         subjects_with_more_rows=int((np.bincount(frame.subject.codes) > 1).sum()),
+        listing=differing(frame, ~copies),
     )
-
-
-def sampled(rows: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """The places of at most so many rows, in order; the same ones every time."""
-    if rows <= most:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(1).choice(rows, most, replace=False))
-
-
-def correlations(frame: Frame, outcome: Outcome, sample: np.ndarray) -> tuple[Correlation, ...]:  # type: ignore[type-arg]
-    """Of all pairs of numbers, dates, booleans and the label, the strongest first."""
-    table = pd.DataFrame(measured(frame, outcome), index=range(len(frame))).iloc[sample]
-    found = []
-    for one, other in combinations(table.columns, 2):
-        both = table[[one, other]].dropna()
-        if len(both) < LEAST_PAIRS or (both.nunique() < 2).any():
-            continue
-        rank = np.corrcoef(both.rank().to_numpy(), rowvar=False)[0, 1]
-        found.append(Correlation(one, other, float(rank), len(both)))
-    return tuple(sorted(found, key=lambda each: -abs(each.rank)))
-
-
-def measured(frame: Frame, outcome: Outcome) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    """What has an order, as float64 with NaN for missing."""
-    fields = frame.event_type.fields.values()
-    found = {
-        f.name: frame.numbers[f.name] for f in fields if f.name in frame.numbers and f.kind is not Kind.TIME
-    }
-    for f in fields:
-        if f.kind is Kind.BOOLEAN:
-            words = np.array([*(float(word == "true") for word in frame.texts[f.name].words), np.nan])
-            found[f.name] = words[frame.texts[f.name].codes]
-    if (outcome >= 0).any():
-        found["(label)"] = np.where(outcome < 0, np.nan, outcome)
-    return found

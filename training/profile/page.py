@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from features.schema import Kind
 from training.pages import environment, number
 from training.profile import plots
+from training.profile.associations import sampled
 from training.profile.columns import MOST_VALUES
 from training.profile.facts import Column, Drift, EventTypeFacts, Profile
 from training.profile.findings import DRIFTED, DRIFTING, expectation, findings
 from training.profile.frames import Frame
 from training.profile.labels import Outcome
-from training.profile.measure import sampled
 
 BROWSED_ROWS = 20_000  # in skrub's table; it takes seconds, all rows of a large file would take minutes
 SHOWN_PAIRS = 15
@@ -43,7 +43,12 @@ def page(
         parts.append(_section(each, frame, outcomes[each.name], progress))
     template = environment(Path(__file__).parent, value=value).get_template("page.html.jinja")
     return template.render(
-        facts=facts, findings=findings(facts), parts=parts, drifted=DRIFTED, drifting=DRIFTING
+        facts=facts,
+        findings=findings(facts),
+        parts=parts,
+        drifted=DRIFTED,
+        drifting=DRIFTING,
+        counted="customers" if facts.labels and facts.labels.by_customer else "events",
     )
 
 
@@ -62,11 +67,12 @@ def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Pro
     return {
         "facts": each,
         "figures": [(c, Markup(_figure(c, frame, outcome))) for c in each.columns if _is_drawn(c)],
-        "weeks": Markup(plots.weeks(each)) if each.weeks else "",
+        "periods": Markup(plots.periods(each)) if each.periods else "",
         "drift": Markup(plots.drift(each, moving)) if moving else "",
         "drifts": sorted((_worst(d, each) for d in moving), key=lambda worst: -worst.psi),
         "correlations": Markup(plots.correlations(each.correlations)) if len(each.correlations) > 1 else "",
         "pairs": each.correlations[:SHOWN_PAIRS],
+        "associations": [a for a in each.associations if a.strength > a.chance][:SHOWN_PAIRS],
         "sample": len(sample),
         "browse": _browsable(each.name, frame, outcome, sample),
     }
@@ -84,23 +90,25 @@ def _figure(column: Column, frame: Frame, outcome: Outcome) -> str:
 
 
 class Worst(NamedTuple):
-    """A field's largest index with what is to be expected, when, and in how many weeks it is above that."""
+    """A field's largest index with what is to be expected, when, and in how many periods it is above that."""
 
     field: str
     psi: float
     expected: float
-    week: str
+    period: str
     above: int
-    weeks: int
+    periods: int
 
 
 def _worst(drift: Drift, facts: EventTypeFacts) -> Worst:
     expected = expectation(drift)
     told = [
-        (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.weeks, strict=True) if p is not None
+        (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.periods, strict=True) if p is not None
     ]
-    psi, by_chance, week = max(told, key=lambda each: each[0] - each[1])
-    return Worst(drift.field, psi, by_chance, week, sum(p > max(DRIFTING, e) for p, e, _ in told), len(told))
+    psi, by_chance, period = max(told, key=lambda each: each[0] - each[1])
+    return Worst(
+        drift.field, psi, by_chance, period, sum(p > max(DRIFTING, e) for p, e, _ in told), len(told)
+    )
 
 
 def _browsable(name: str, frame: Frame, outcome: Outcome, sample: NDArray[np.intp]) -> str:

@@ -13,7 +13,7 @@ from training.profile.findings import DRIFTED
 BINS = 30
 INNER = (0.01, 0.99)  # of histograms: beyond these quantiles values are put into the last bins
 SKEWED = 20  # how far beyond the median the upper end must be for a logarithmic axis
-LABELLED_WEEKS = 12
+LABELLED_PERIODS = 12
 MOST_FIELDS = 25  # of a matrix of correlations
 
 
@@ -75,27 +75,27 @@ def bars(column: Column, rows: int) -> str:
         return svg(drawn, f"values of {column.field}")
 
 
-def weeks(facts: EventTypeFacts) -> str:
-    """Rows a week, the reference weeks paler, and the share of positive ones as a line."""
+def periods(facts: EventTypeFacts) -> str:
+    """Rows a week or month, the reference periods paler, and the share of positive ones as a line."""
     with style():
         drawn = figure(9, 2)
-        axes, places = drawn.add_subplot(), np.arange(len(facts.weeks))
-        colors = [PLAIN if w >= facts.reference_weeks else PALE for w in places]
-        axes.bar(places, [week.rows for week in facts.weeks], color=colors)
+        axes, places = drawn.add_subplot(), np.arange(len(facts.periods))
+        colors = [PLAIN if place >= facts.reference_periods else PALE for place in places]
+        axes.bar(places, [period.rows for period in facts.periods], color=colors)
         axes.set_ylabel("rows")
-        _week_ticks(axes, facts)
-        if any(week.positive_share is not None for week in facts.weeks):
+        _period_ticks(axes, facts)
+        if any(period.positive_share is not None for period in facts.periods):
             other = axes.twinx()
-            shares = [np.nan if w.positive_share is None else w.positive_share for w in facts.weeks]
+            shares = [np.nan if p.positive_share is None else p.positive_share for p in facts.periods]
             other.plot(places, shares, color=POSITIVE, linewidth=1.2, marker=".")
             other.set_ylim(bottom=0)
             other.set_ylabel("positive", color=POSITIVE)
             other.yaxis.set_major_formatter(lambda share, _: f"{share:.1%}")
-        return svg(drawn, f"rows of {facts.name} by week")
+        return svg(drawn, f"rows of {facts.name} by {facts.unit}")
 
 
 def drift(facts: EventTypeFacts, moving: Sequence[Drift]) -> str:
-    """PSI, a line a field and a column a week."""
+    """PSI, a line a field and a column a period."""
     with style():
         drawn = figure(9, 0.7 + 0.2 * len(moving))
         axes = drawn.add_subplot()
@@ -104,15 +104,15 @@ def drift(facts: EventTypeFacts, moving: Sequence[Drift]) -> str:
             table, aspect="auto", cmap="YlOrRd", vmin=0, vmax=2 * DRIFTED, interpolation="none"
         )
         axes.set_yticks(np.arange(len(moving)), [short(each.field) for each in moving])
-        _week_ticks(axes, facts)
+        _period_ticks(axes, facts)
         drawn.colorbar(shown, ax=axes, label="PSI", shrink=0.9)
-        return svg(drawn, f"drift of {facts.name} by week")
+        return svg(drawn, f"drift of {facts.name} by {facts.unit}")
 
 
-def _week_ticks(axes: Axes, facts: EventTypeFacts) -> None:
-    step = -(-len(facts.weeks) // LABELLED_WEEKS)
-    places = np.arange(0, len(facts.weeks), step)
-    axes.set_xticks(places, [facts.weeks[w].start for w in places], rotation=30, ha="right")
+def _period_ticks(axes: Axes, facts: EventTypeFacts) -> None:
+    step = -(-len(facts.periods) // LABELLED_PERIODS)
+    places = np.arange(0, len(facts.periods), step)
+    axes.set_xticks(places, [facts.periods[place].start for place in places], rotation=30, ha="right")
 
 
 def correlations(found: Sequence[Correlation]) -> str:
