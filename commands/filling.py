@@ -128,7 +128,7 @@ def score(
     """
     from export import bundle as bundles
     from features.usecase import load
-    from pipeline import standings
+    from pipeline import differences, standings
     from pipeline import summary as counts
     from pipeline.files import place
     from pipeline.history import history
@@ -150,7 +150,7 @@ def score(
     if report:
         from training import segments
 
-        segments.write(scored, facts, report)
+        segments.write(scored, facts, differences.sentences(facts["differences"]), report)
     tell_bad_rows(found.bad_rows, found.bad)
     facts |= {"seconds": round(time.monotonic() - started_s, 3)}
     if as_json:

@@ -5,7 +5,7 @@ feature at a time, so features that say the same hide each other; an effect is h
 caused what.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,12 +113,18 @@ def reasons(
     score: NDArray[np.float32],
     typical: NDArray[np.float32],
     table: Sequence[Feature],
+    silent: Collection[str] = (),
 ) -> Iterator[list[Reason]]:
-    """For each of c vectors [c, F] with its score [c]: what raises it, the largest effect first."""
+    """For each of c vectors [c, F] with its score [c]: what raises it, the largest effect first.
+
+    Features that say nothing where the vectors are from are no reasons.
+    """
+    speaks = np.array([feature.name not in silent for feature in table])
     step = max(1, ROWS_AT_ONCE // len(table))
     for start in range(0, len(vectors), step):
         some = vectors[start : start + step]
         effects = score[start : start + step, None] - without_each(scorer, some, typical)
+        effects = np.where(speaks, effects, np.float32(0))
         for vector, effect in zip(some, effects, strict=True):
             best = np.argsort(-effect, kind="stable")[:MOST]
             yield [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from export.distance import index
 from export.independence import spread_of_models, worth
+from features.presence import FieldUse
 
 BINS = 10
 ROUNDING = 1e-9  # of a sum of weights, which does not come out even
@@ -87,6 +88,7 @@ class Reference(Struct, frozen=True):
     usual: Mapping[str, Usual] = {}  # by feature; empty in a bundle from before it was kept
     # what another model of the same training adds to chance, as 1 / independent rows: see independence.py
     score_models: float = 0.0
+    fields: Mapping[str, FieldUse] = {}  # of which features are made, by event_type.field; empty as `usual`
 
 
 @dataclass(frozen=True)

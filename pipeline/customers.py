@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from export.coverage import Spread
 from export.policy import level_after
 from features.kernel import Disposition
 from features.usecase import UseCase
@@ -39,6 +40,7 @@ class Customers:
     vectors: NDArray[np.float32] = field(
         default_factory=lambda: np.zeros((0, 0), np.float32)
     )  # of the highest
+    spread: Spread = field(default_factory=Spread)  # of all scored events
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))  # of events
 
     def add(self, assessments: Assessments) -> None:
@@ -56,6 +58,7 @@ class Customers:
         is_scored = ~np.isnan(assessments.score[applied])
         scored, customer = applied[is_scored], customer[is_scored]
         np.add.at(self.known["scored"], customer, 1)
+        self.spread.add(assessments.vectors[scored])
         self._note_last(assessments, scored, customer)
         self._note_highest(assessments, scored, customer)
 

@@ -5,18 +5,21 @@ for bit, but for customers that the model has learned from: as far as the bundle
 Times are int64 microseconds since 1970 UTC.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.coverage import Coverage, coverage
 from export.learned import contains, decode, hashes
 from export.levels import Level, Recommendation
 from export.reasons import Reason, reasons
-from export.reference import Reference, Usual
+from export.reference import Usual
 from features.kernel.codec import HEADER_BYTES, STATUS
+from features.presence import Presence
 from features.usecase import UseCase
 from pipeline.assess import Engine, assess
 from pipeline.customers import CUSTOMER, Customers
@@ -25,7 +28,6 @@ from pipeline.stand_in import StandIn
 from pipeline.store import MemoryStore, record_keys
 
 BATCH = 100_000  # events: in memory, records are packed less often
-FEW = 20  # customers, who may well be alike in something
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,11 @@ class Scored:
     rows: dict[
         str, int
     ]  # of the files, by what became of them: see pipeline.customers.OUTCOMES, and `refused`
-    flat: tuple[
-        str, ...
-    ]  # features that vary in training and not here: the files may lack what they are made of
+    coverage: Coverage  # what the files hold, compared with training
+    left_out: tuple[str, ...]  # features that the model was trained without
+    lacking: (
+        Mapping[str, Any] | None
+    )  # held-out figures without fields: training.lacking; None in older bundles
 
     def __len__(self) -> int:
         return len(self.customers)
@@ -89,10 +93,20 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
     engine = Engine.of(use_case, bundle, store)
     engine.stand_in = StandIn.of(bundle)
     seen = Customers(len(use_case.features))
+    presence = Presence(use_case)
     for batch in history.batches(BATCH):
+        presence.add(batch)
         seen.add(assess(engine, batch))
         progress("scoring", sum(seen.outcomes.values()), len(history))
-    customers = list(seen.rows)
+    customers, left_out = list(seen.rows), tuple(bundle.manifest.training.get("left_out", ()))
+    compared = coverage(
+        use_case,
+        bundle.reference,
+        presence.fields(),
+        seen.spread,
+        int((seen.known["scored"] > 0).sum()),
+        left_out,
+    )
     keys = record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
     return Scored(
         use_case=use_case,
@@ -104,11 +118,13 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         vectors=seen.vectors,
         typical=engine.typical,
         usual=bundle.reference.usual,
-        reasons=explained(engine, seen, progress),
+        reasons=explained(engine, seen, compared.silent, progress),
         learned_from=learned_from(bundle, customers),
         by_stand_in=by_stand_in(engine, customers),
         rows=seen.outcomes | {"refused": history.bad},
-        flat=flat_features(bundle.reference, use_case.features, seen.vectors[seen.known["scored"] > 0]),
+        coverage=compared,
+        left_out=left_out,
+        lacking=bundle.manifest.training.get("lacking"),
     )
 
 
@@ -124,7 +140,9 @@ def by_stand_in(engine: Engine, customers: Sequence[str]) -> NDArray[np.bool_]:
     )
 
 
-def explained(engine: Engine, seen: Customers, progress: Progress) -> list[list[Reason]]:
+def explained(
+    engine: Engine, seen: Customers, silent: Collection[str], progress: Progress
+) -> list[list[Reason]]:
     """The reasons of each customer's highest score, by the model that gave it; none without a scored event."""
     explanations: list[list[Reason]] = [[] for _ in seen.rows]
     is_scored, others = seen.known["scored"] > 0, by_stand_in(engine, list(seen.rows))
@@ -132,24 +150,11 @@ def explained(engine: Engine, seen: Customers, progress: Progress) -> list[list[
     done = 0
     for scorer, rows in ((scorer, np.flatnonzero(is_scored & theirs)) for scorer, theirs in scorers):
         highest = seen.known["highest"][rows]
-        by_row = reasons(scorer, seen.vectors[rows], highest, engine.typical, engine.use_case.table)
+        by_row = reasons(scorer, seen.vectors[rows], highest, engine.typical, engine.use_case.table, silent)
         for row, explanation in zip(rows.tolist(), by_row, strict=True):
             explanations[row], done = explanation, done + 1
             progress("reasons", done, int(is_scored.sum()))
     return explanations
-
-
-def flat_features(
-    reference: Reference, names: Sequence[str], vectors: NDArray[np.float32]
-) -> tuple[str, ...]:
-    """Features with one value (or none) in all of `vectors` [c, F] that had several in training."""
-    if len(vectors) < FEW:
-        return ()
-    is_flat = ((vectors == vectors[0]) | np.isnan(vectors) & np.isnan(vectors[0])).all(axis=0)
-    bins = [reference.features[name] for name in names]
-    return tuple(
-        name for name, own, flat in zip(names, bins, is_flat.tolist(), strict=True) if flat and own.edges
-    )
 
 
 def statuses(store: MemoryStore, keys: Sequence[bytes]) -> NDArray[np.void]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from export.levels import Level, Recommendation
+from pipeline import differences
 from pipeline.customers import profile_types, scored_types
 from pipeline.scoring import Scored
 
@@ -31,7 +32,7 @@ def summary(found: Scored) -> dict[str, Any]:
         "off_boarding_held": int(found.with_recommendation(Recommendation.HELD).sum()),
         "learned_from": learned(found),
         "rows": found.rows,
-        "flat_features": list(found.flat),
+        "differences": differences.differences(found),
     }
 
 
@@ -49,16 +50,15 @@ def learned(found: Scored) -> dict[str, int] | None:
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
     """The summary for a person."""
-    flat = ", ".join(facts["flat_features"])
     return [
-        f"{facts['customers']:,} customers in the files: {facts['scored']:,} scored, {not_scored(facts)}",
+        f"{counted(facts['customers'], 'customer')} in the files: {facts['scored']:,} scored, {not_scored(facts)}",
         *([without_profile(facts)] if facts["without_profile"] else []),
         *learned_sentences(facts),
         f"level after the last event: {_counts(facts['levels'])}",
         f"highest level ever: {_counts(facts['highest_levels'])}",
         f"off-boarding recommended after the last event: {facts['off_boarding_recommended']:,}",
         f"{_rows(facts['rows'])}; {facts['seconds']:.1f} s; model {facts['model']}",
-        *([f"the same for all here, but not in training: {flat}"] if flat else []),
+        *differences.sentences(facts["differences"]),
         f"customers: {facts['out']}",
         *([f"page: {facts['report']}"] if facts["report"] else []),
     ]
@@ -73,7 +73,12 @@ def not_scored(facts: Mapping[str, Any]) -> str:
 def without_profile(facts: Mapping[str, Any]) -> str:
     """How many customers have no event that sets attributes."""
     events = " or ".join(facts["profile_event_types"])
-    return f"{facts['without_profile']:,} customers without a profile (no {events} event)"
+    return f"{counted(facts['without_profile'], 'customer')} without a profile (no {events} event)"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, which takes an s in the plural."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def learned_sentences(facts: Mapping[str, Any]) -> list[str]:
@@ -110,4 +115,4 @@ def _rows(rows: Mapping[str, int]) -> str:
         f"{rows['applied']:,} counted",
         *(f"{rows[key]:,} {word}" for key, word in others.items() if rows[key]),
     ]
-    return f"{sum(rows.values()):,} rows: {', '.join(parts)}"
+    return f"{counted(sum(rows.values()), 'row')}: {', '.join(parts)}"

@@ -16,6 +16,7 @@ from features.codec import known_codec
 from features.decoding import named_ids
 from features.document import BadUseCase
 from features.events import Batch
+from features.presence import FieldUse, Presence
 from features.schema import Label
 from features.times import rfc3339
 from features.usecase import UseCase
@@ -40,16 +41,21 @@ class History:
     event_ids: NDArray[Any]
     protected: Mapping[str, NDArray[Any]]  # what a customer said last of each protected field, as text
     events: NDArray[np.int64] | None = None  # of the customer up to this one, of any type; None: not known
+    fields: Mapping[str, FieldUse] = field(
+        default_factory=dict
+    )  # of all events, scored or not: features.presence
 
     def __len__(self) -> int:
         return len(self.label)
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
         """Those of a mask, of places or of a slice."""
+        whole = ("protected", "fields")
         arrays = {
-            name: each[rows] for name, each in vars(self).items() if name != "protected" and each is not None
+            name: each[rows] for name, each in vars(self).items() if name not in whole and each is not None
         }
-        return History(**arrays, protected={name: each[rows] for name, each in self.protected.items()})
+        protected = {name: each[rows] for name, each in self.protected.items()}
+        return History(**arrays, protected=protected, fields=self.fields)
 
 
 @dataclass
@@ -67,6 +73,10 @@ class _Collected:
     is_positive: dict[Owner, bool] = field(default_factory=dict)
     said_us: dict[Owner, int] = field(default_factory=dict)  # when the label that counts was said first
     protected: dict[str, dict[str, str]] = field(default_factory=dict)  # by event_type.field, by customer
+    presence: Presence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(self.use_case)
 
     @property
     def of_event(self) -> bool:
@@ -86,6 +96,7 @@ class _Collected:
         self.owners.extend([owners[row] for row in rows])
         self.event_types.extend([batch.types[row] for row in rows])
         self.event_ids.extend([batch.event_id[row] for row in rows])
+        self.presence.add(batch)
         self.add_labels(batch, owners)
         self.add_protected(batch)
 
@@ -172,6 +183,7 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
             for name, latest in found.protected.items()
         },
         events=np.concatenate(found.events)[rows],
+        fields=found.presence.fields(),
     )
 
 

@@ -5,7 +5,7 @@ pipeline.summary, gives all counts of the page.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,13 @@ COLORS = {Level.LOW: PLAIN, Level.MEDIUM: "#d97706", Level.HIGH: POSITIVE}
 NO_REASON = "no single feature raises the score"
 
 
-def write(found: Scored, facts: Facts, file: Path) -> None:
+def write(found: Scored, facts: Facts, different: Sequence[str], file: Path) -> None:
     """Write the page, whole or not at all."""
-    write_file(str(file), page(found, facts).encode())
+    write_file(str(file), page(found, facts, different).encode())
 
 
-def page(found: Scored, facts: Facts) -> str:
-    """The HTML of the page; `facts` are the summary of the same customers."""
+def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
+    """The HTML of the page; `facts` are the summary of the same customers, `different` what the files lack."""
     is_open = found.with_recommendation(Recommendation.OPEN)
     by_score = np.argsort(-np.nan_to_num(found.highest, nan=-1.0), kind="stable")
     listed = by_score[is_open[by_score]].tolist()
@@ -51,6 +51,8 @@ def page(found: Scored, facts: Facts) -> str:
             profile_events=" or ".join(facts["profile_event_types"]),
             rows=facts["rows"],
             learned=facts["learned_from"],
+            differs=found.coverage.differs,
+            different=different,
             subject=found.use_case.subject,
             until=minute(int(found.scored_us[found.is_scored].max())) if found.is_scored.any() else "",
             segments=segments(found),

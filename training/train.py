@@ -25,6 +25,7 @@ from training.cleaning import Cleaned
 from training.fit import BadHistory, Progress
 from training.history import History, Replayed, collect
 from training.judged import Judged
+from training.lacking import lacking
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
@@ -137,6 +138,7 @@ def train_on(
     if by_event:
         facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
+    facts["lacking"] = lacking(use_case, judged, seed)
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
         use_case, use_case.text, model, _reference(use_case, learned, chosen), thresholds, created_at,
@@ -152,7 +154,8 @@ def _reference(use_case: UseCase, learned: History, chosen: Chosen) -> Reference
     windows = [back.window_us for back in lookbacks(use_case)]
     origin = Origin(chosen.rows.customer, learned.times_us, chosen.rows.fold, windows)
     by_customer = usual(use_case, learned, chosen.held_out)
-    return reference(use_case.features, learned.vectors, chosen.held_out, by_customer, origin)
+    kept = reference(use_case.features, learned.vectors, chosen.held_out, by_customer, origin)
+    return msgspec.structs.replace(kept, fields=learned.fields)
 
 
 def named(progress: Progress, about: str) -> Progress:

@@ -30,10 +30,9 @@ from pipeline.standings import table, write
 from pipeline.store import MemoryStore, record_keys
 from pipeline.summary import learned_sentences, sentences, summary
 from tests.commands import Ended, Run
-from tests.pipeline.market import MARKET, assess_in, market, offboarding
+from tests.pipeline.market import MARKET, assess_in, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
-from training.generate.dataset import generate
 
 USE_CASE = market()
 
@@ -216,25 +215,6 @@ def test_wrong_files_to_score_are_refused(
     assert run("score", "payments.jsonl", "--out", "scores.txt").code == 2
 
 
-def test_files_without_label_and_optional_columns_are_scored(tmp_path: Path) -> None:
-    """As the unlabelled files of off-boarding are: no date of birth, no state, no category."""
-    use_case = offboarding()
-    generate(40, 20, 3, tmp_path)
-    dropped = {"users.csv": {"date_of_birth", "user_current_state"}, "transactions.csv": {"category_id"}}
-    for name, columns in dropped.items():
-        with (tmp_path / name).open() as lines:
-            rows = list(csv.DictReader(lines))
-        kept = [column for column in rows[0] if column not in columns]
-        with (tmp_path / name).open("w", newline="") as lines:
-            writer = csv.DictWriter(lines, kept, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-    with history(use_case, [tmp_path / name for name in dropped], time.time_ns() // 1_000) as events:
-        found = score(use_case, trained(use_case), events)
-        assert events.bad == 0
-    assert len(found) == 40 and "age_years" in found.flat
-
-
 DECIDED = parse(
     """
 use_case: decided
@@ -275,7 +255,7 @@ def decided_by_device() -> Bundle:
 def payments_of(rows: list[tuple[str, bool, str]], folder: Path) -> Path:
     """Events of DECIDED: who, with a known device or not, and when."""
     body = [
-        {"id": str(i), "who": who, "amount": 8.0, "known_device": known, "at": at}
+        {"id": str(i), "who": who, "amount": 8.0 + i, "known_device": known, "at": at}
         for i, (who, known, at) in enumerate(rows)
     ]
     (folder / "payments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in body))

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.coverage import Coverage
 from export.levels import Level, Recommendation
 from export.reference import Usual
+from pipeline.differences import sentences
 from pipeline.history import history
 from pipeline.scoring import Scored, score
 from pipeline.summary import summary
@@ -29,7 +31,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 
 
 def page_of(found: Scored) -> str:
-    return segments.page(found, summary(found))
+    facts = summary(found)
+    return segments.page(found, facts, sentences(facts["differences"]))
 
 
 def text_of(page: str) -> str:
@@ -111,7 +114,8 @@ def test_customers_that_the_model_has_learned_from_are_marked(found: Scored) -> 
 
 
 def test_the_page_is_whole_and_the_same_again(found: Scored, tmp_path: Path) -> None:
-    segments.write(found, summary(found), tmp_path / "a" / "page.html")
+    facts = summary(found)
+    segments.write(found, facts, sentences(facts["differences"]), tmp_path / "a" / "page.html")
     page = (tmp_path / "a" / "page.html").read_text()
     assert page == page_of(found)
     assert "<svg" in page and "</html>" in page
@@ -129,11 +133,16 @@ def test_names_of_customers_are_text_and_no_markup(found: Scored) -> None:
     assert "<script" not in page and "&lt;script&gt;" in page
 
 
-def test_a_column_that_files_lack_is_told(tmp_path: Path) -> None:
-    """Nobody has a profile, so its attributes are unknown here; in training they were not."""
-    file = written(sorted_events(1_000, 15), tmp_path)
-    with history(USE_CASE, [file], NOW_US) as events:
-        alone = score(USE_CASE, trained(USE_CASE), events)
-    assert any(name.startswith("vip") for name in alone.flat)
-    assert "Not as in training" in page_of(alone)
-    assert "amount" not in alone.flat
+def test_a_column_that_files_lack_is_told_on_top_and_in_full_below(found: Scored) -> None:
+    lacking = Coverage(missing={"profile.born": 0.9}, silent=("age_years",))
+    page = page_of(replace(found, coverage=lacking))
+    assert "These files are not like the training data." in text_of(page)
+    files = section(page, "files")
+    assert "No event in the files has a value of profile.born; in training 90% of them had one." in files
+    assert (
+        f"1 of {len(USE_CASE.features)} features says nothing in these files and is no reason: age_years."
+        in files
+    )
+    alike = page_of(replace(found, coverage=Coverage()))
+    assert "not like the training data" not in text_of(alike)
+    assert "Every column that the model has learned from has values here" in section(alike, "files")
