@@ -185,7 +185,7 @@ def test_generated_customers_are_learned_from(tmp_path):
     bundles.check(bundle, use_case)
     assert bundle.manifest.metrics["assessments"]["roc_auc"]["value"] > 0.7
     assert bundle.manifest.metrics["parity"] < 1e-6
-    assert said[0] == "replaying the history" and said[-2] == "converting to ONNX"
+    assert said[0] == "replaying the history" and "converting to ONNX" in said
 
 
 CARDS = """
