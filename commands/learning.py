@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, KeepsScores, UseCase, examples
-from commands.output import bar, show_json, tell_bad_rows
+from commands.output import bar, show_json, table, tell_bad_rows
 
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
@@ -111,9 +111,12 @@ def train(
 
     A model that is no better than chance is registered and not promoted; the exit code is then 11.
 
-    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told
-    by its columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean`
-    rules leave out is counted.
+    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told by its
+    columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean` rules
+    leave out is counted.
+
+    What the policy would have done with held-out customers is printed, with warnings where a level misses its target or
+    nobody is recommended. The last line is the bundle.
     """
     import msgspec
 
@@ -138,10 +141,30 @@ def train(
     manifest = bundles.load(path).manifest
     pages = write(told, report_folder(bundle, manifest.id))
     typer.echo("\n".join([*first_lines(told.run), f"report: {pages[0]}"]), err=True)
-    show_json(msgspec.structs.asdict(manifest)) if as_json else typer.echo(f"{path}")
+    facts = msgspec.structs.asdict(manifest) | recommended_facts(told.run)
+    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), path]))
     if told.run.verdict == "rejected":
         raise typer.Exit(REJECTED)
     raise typer.Exit(1 if rows.bad else 0)
+
+
+def recommended_facts(run: Any) -> dict[str, Any]:
+    """For JSON: what the replayed policy did, and the warnings; figures that cannot be had are null."""
+    import msgspec
+
+    from training.report.levels import warnings
+
+    plain = msgspec.json.decode(msgspec.json.encode(run.evaluation.recommendations))
+    return {"recommendations": plain, "warnings": warnings(run)}
+
+
+def recommended_lines(run: Any) -> list[str]:
+    """For people: a short table of what the replayed policy did, and the warnings."""
+    from training.report.levels import rows, warnings
+
+    titles = ("the policy, replayed over held-out scores", "")
+    shown = table(titles, rows(run.evaluation.recommendations))
+    return [shown, *(f"WARNING: {warning}" for warning in warnings(run))]
 
 
 def report_folder(root: str, bundle_id: str) -> str:

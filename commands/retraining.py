@@ -38,7 +38,7 @@ def retrain(
     """
     import msgspec
 
-    from commands.learning import report_folder, told_history
+    from commands.learning import recommended_facts, recommended_lines, report_folder, told_history
     from commands.models import registry_of
     from features.usecase import load
     from training.origin import origin
@@ -57,8 +57,8 @@ def retrain(
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))
     typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
-    facts["report"] = pages[0]
-    show_json(facts) if as_json else typer.echo(_words(facts))
+    facts |= {"report": pages[0]} | recommended_facts(told.run)
+    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), _words(facts)]))
     post(notify, facts)
     raise typer.Exit(CODES[ended.verdict])
 

@@ -187,6 +187,16 @@ def test_thresholds_in_the_wrong_order_are_refused_by_check(run: Run, tmp_path: 
     assert "high at score 0.3 lies below medium at score 0.9" in ended.err
 
 
+def test_a_cost_that_is_no_feature_is_refused_by_check(run: Run, tmp_path: Path) -> None:
+    head = Path(OFFBOARDING).read_text().partition("\npolicy:")[0]
+    for name, code in (("money_out_sum_30d", 0), ("money_out_sum_31d", 3)):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"{head}\npolicy: {{high: {{expected_cost: {{miss: {name}, false_alarm: 25}}}}}}\n")
+        ended = run("usecase", "check", str(file))
+        assert ended.code == code, ended.err
+    assert "miss: 'money_out_sum_31d' is not one of" in ended.err and "money_out_sum_30d" in ended.err
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from features.usecase import BadUseCase
 

@@ -22,6 +22,21 @@ def test_every_term_is_read():
     assert terms({}) == Terms()
 
 
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [
+        ({"f_beta": 0.5}, Target("f_beta", 0.5)),
+        ({"per_week": 20}, Target("per_week", 20.0)),
+        ({"expected_cost": {"miss": 100, "false_alarm": 5}}, Target("expected_cost", miss=100.0, false_alarm=5.0)),
+        ({"expected_cost": {"miss": "spent", "false_alarm": 5}}, Target("expected_cost", miss="spent", false_alarm=5)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_threshold_may_be_chosen_by(written, target):
+    found = terms({"high": written}, "x.yaml", ("paid", "spent"))
+    assert found.high == target and found.high.asked == written
+
+
 def test_the_policy_takes_its_thresholds_from_training():
     policy = Policy.of(SECTION, {"medium": 0.2, "high": 0.5})
     assert policy == Policy(0.2, 0.5, 0.7, 12 * HOUR_US, 2, 0, 20)
@@ -45,7 +60,22 @@ def test_levels_have_the_order_of_the_use_case_s_words():
             {"high": {"precision": 0.5, "recall": 0.5}},
             "policy.high: .* is not a number, or one of score, prec",
         ),
-        ({"medium": {"f1": 0.5}}, "policy.medium.*: 'f1' is not one of score, precision, recall, share"),
+        (
+            {"medium": {"f1": 0.5}},
+            "policy.medium.*: 'f1' is not one of score, precision, recall, share, f_beta",
+        ),
+        ({"high": {"f_beta": 0}}, "policy.high.f_beta: 0 is not a number above 0"),
+        ({"high": {"per_week": "many"}}, "policy.high.per_week: 'many' is not a number"),
+        ({"high": {"expected_cost": {"miss": 10}}}, "policy.high.expected_cost: false_alarm is missing"),
+        ({"high": {"expected_cost": 10}}, "policy.high.expected_cost: 10 is not a mapping"),
+        (
+            {"high": {"expected_cost": {"miss": "spend", "false_alarm": 1}}},
+            "policy.high.expected_cost.miss: 'spend' is not one of paid, spent.*did you mean spent",
+        ),
+        (
+            {"high": {"expected_cost": {"miss": -1, "false_alarm": 0}}},
+            "policy.high.expected_cost.miss: -1 is not a number above 0",
+        ),
         ({"fall": 0}, "policy.fall: 0 is not above 0"),
         ({"cooldown": "soon"}, "policy.cooldown: 'soon' is not a duration"),
         ({"recommend": {"in_a_row": 0}}, "policy.recommend.in_a_row: 0 is not a whole number of at least 1"),
@@ -56,7 +86,7 @@ def test_levels_have_the_order_of_the_use_case_s_words():
 )
 def test_mistakes_are_named_with_their_path(section, message):
     with pytest.raises(BadUseCase, match=message):
-        terms(section, "x.yaml")
+        terms(section, "x.yaml", ("paid", "spent"))
 
 
 INVERTED = [
@@ -65,6 +95,8 @@ INVERTED = [
     {"high": {"precision": 0.5}, "medium": {"precision": 0.6}},
     {"high": {"recall": 0.9}, "medium": {"recall": 0.5}},
     {"high": {"share": 0.2}, "medium": {"share": 0.01}},
+    {"high": {"per_week": 50}, "medium": {"per_week": 20}},
+    {"high": {"f_beta": 2}, "medium": {"f_beta": 0.5}},
     {"high": {"recall": 0.9}},  # medium is to reach a recall of 0.8 where nothing else is said
     {"medium": {"precision": 0.9}},
 ]
@@ -86,6 +118,11 @@ def test_a_high_below_medium_is_refused(section):
         {"high": {"recall": 0.5}, "medium": {"recall": 0.9}},
         {"high": 0.3, "medium": {"recall": 0.9}},  # which of them lies higher is known after training
         {"high": {"precision": 0.5}, "medium": 0.9},
+        {"high": {"per_week": 20}, "medium": {"per_week": 50}},
+        {
+            "high": {"expected_cost": {"miss": 10, "false_alarm": 9}},
+            "medium": {"expected_cost": {"miss": 10, "false_alarm": 1}},
+        },
     ],
     ids=str,
 )

@@ -131,7 +131,14 @@ def test_the_command_line_tells_and_records_what_was_left_out(
     assert ended.code == 0, ended.err
     _, counts = clean(CLEANING, read_all(CLEANING, files, NOW_US))
     assert [str(each) in ended.err for each in counts] == [True] * 3
-    recorded = bundle.load(ended.out.strip()).manifest.training["cleaning"]
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("the policy, replayed over held-out scores")
+    assert any(line.startswith("recommended at some time") for line in lines)
+    manifest = bundle.load(lines[-1]).manifest
+    warned = {line.split()[1] for line in lines if line.startswith("WARNING: ") and " its target." in line}
+    targets = manifest.metrics["levels"]
+    assert warned == {name.upper() for name, each in targets.items() if each["reached"] != "yes"}
+    recorded = manifest.training["cleaning"]
     assert [(each["rule"], each["because"], each["rows"]) for each in recorded] == [
         (each.rule, each.because, each.rows) for each in counts
     ]

@@ -83,6 +83,8 @@ def test_the_command_line_trains_and_promotes(tmp_path: Path, with_registry: Cal
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     manifest = json.loads(ended.stdout)
     assert manifest["fingerprint"] == OFFBOARDING.fingerprint
+    assert manifest["recommendations"]["customers"] == manifest["training"]["customers"]
+    assert any("CANNOT BE KNOWN" in warning for warning in manifest["warnings"]), "of 40 customers"
     assert (tmp_path / "b" / f"{manifest['use_case']}.current").read_text().strip() == manifest["id"]
     beside = {file.name for file in (tmp_path / "b" / "reports" / manifest["id"]).iterdir()}
     assert beside == {"report.html", "report.json", "scores.parquet"}

@@ -1,10 +1,11 @@
 """Sentences about thresholds, levels and recommendations: what was asked, what was reached, what to be warned of."""
 
 from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import Any
 
 from export.terms import Terms, terms
-from training.evaluation.figures import LevelFigures, Recommendations
+from training.evaluation.figures import Chosen, Interval, LevelFigures, Quantiles, Recommendations
 from training.pages import number, percent
 from training.report.run import Run
 
@@ -171,30 +172,26 @@ def _of_recommendations(run: Run) -> Iterator[str]:
         yield "No recommendation is open after the customers' last events: the off-boarding list would be empty."
 
 
-def table(found: Recommendations) -> list[tuple[str, str]]:
-    """What the replayed policy did, as lines of a short table: name and value."""
-    ever, still, until = found.ever, found.open, found.days_until
-    rows = [
+def rows(found: Recommendations) -> list[tuple[str, str]]:
+    """What the replayed policy did, as the lines of a short table: name and value."""
+    lines = [
         ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
-        ("recommended at some time", f"{ever.customers:,}, {ever.rightly:,} of them rightly"),
-        ("  precision", _interval(ever.precision)),
-        ("  recall", _interval(ever.recall)),
-        ("open after the last event", f"{still.customers:,}, {still.rightly:,} of them rightly"),
-        ("  precision", _interval(still.precision)),
-        ("  recall", _interval(still.recall)),
+        *_chosen("recommended at some time", found.ever),
+        *_chosen("open after the last event", found.open),
         ("retracted at some time", f"{found.retracted:,}"),
         ("held by the circuit breaker", f"{found.held:,}"),
-        ("cases a week", f"{found.cases_per_week:.1f} on average" + _busiest(found)),
+        ("cases a week", f"{found.cases_per_week:.1f} on average{_busiest(found)}"),
     ]
-    if ever.rightly:
-        events = found.events_until
-        rows.append(
-            ("days until recommended", f"median {until.median:.1f} [{until.q25:.1f}, {until.q75:.1f}]")
-        )
-        rows.append(
-            ("events until recommended", f"median {events.median:.0f} [{events.q25:.0f}, {events.q75:.0f}]")
-        )
-    return rows
+    if found.ever.rightly:
+        lines.append(("days until recommended", _quartiles(found.days_until, 1)))
+        lines.append(("events until recommended", _quartiles(found.events_until, 0)))
+    return lines
+
+
+def _chosen(name: str, found: Chosen) -> Iterator[tuple[str, str]]:
+    yield name, f"{found.customers:,}, {found.rightly:,} of them rightly"
+    yield "  precision", _interval(found.precision)
+    yield "  recall", _interval(found.recall)
 
 
 def _busiest(found: Recommendations) -> str:
@@ -202,5 +199,11 @@ def _busiest(found: Recommendations) -> str:
     return f", {week.cases:,} in the busiest (from {week.start})" if week else ""
 
 
-def _interval(found: Any) -> str:
-    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]" if found.value == found.value else "-"
+def _interval(found: Interval) -> str:
+    return "-" if isnan(found.value) else f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+def _quartiles(found: Quantiles, after_point: int) -> str:
+    """Of positive customers: the median, and between which half of them lie."""
+    low, middle, high = (f"{each:.{after_point}f}" for each in (found.q25, found.median, found.q75))
+    return f"{middle} in the middle, for half of the positive {low} to {high}"
