@@ -59,7 +59,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "numerator": ("of",),
         "denominator": ("over",),
         "target": ("label",),
-        "sensitive": ("protected",),
+        "sensitive_fields sensitive_attributes": ("sensitive",),
+        "protected_fields protected_attributes protected_classes": ("protected",),
         "grace allowed_lateness": ("lateness",),
     }.items()
     for word in words.split()

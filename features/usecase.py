@@ -18,8 +18,10 @@ from features.filters import Scope, hop_table
 from features.fingerprint import fingerprint
 from features.forgetting import declared_us, default_us
 from features.formulas import entity_features
-from features.labels import check_online, field_path, is_known_later
+from features.labels import check_online, is_known_later
 from features.labels import label as read_label
+from features.people import PersonField, paths, protected_fields
+from features.people import people as read_people
 from features.plan import EntityPlan, Lane, Output
 from features.schema import EntityFeatures, EventType, Feature, Label
 from features.values import event_features
@@ -36,6 +38,7 @@ OPTIONAL = (
     "hops",
     "label",
     "protected",
+    "sensitive",
     "model",
     "policy",
     "description",
@@ -57,11 +60,16 @@ class UseCase:
     plans: Mapping[str, EntityPlan]
     fingerprint: str
     label: Label | None
-    protected: frozenset[tuple[str, str]]  # (event type, field) that no feature may use
+    people: tuple[PersonField, ...]  # protected and sensitive fields, by which a report compares
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     lateness_us: int
     tolerance_us: int
+
+    @cached_property
+    def protected(self) -> frozenset[tuple[str, str]]:
+        """(event type, field) that no feature may use."""
+        return paths(tuple(each for each in self.people if each.is_protected))
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -127,7 +135,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
         plans=FrozenDict(plans),
         fingerprint=f"{number:016x}",
         label=declared.label,
-        protected=declared.protected,
+        people=declared.people,
         model=declared.model,
         policy=declared.policy,
         lateness_us=declared.lateness_us,
@@ -144,7 +152,7 @@ class _Declared(NamedTuple):
     by_entity: dict[str, EntityFeatures]
     table: tuple[Feature, ...]
     label: Label | None
-    protected: frozenset[tuple[str, str]]
+    people: tuple[PersonField, ...]
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     lateness_us: int
@@ -162,14 +170,15 @@ def _declared(root: Node) -> _Declared:
     types = root.attempt(event_types, parts["events"], Common(subject, tolerance_us))
     root.attempt(_check_scored, parts["events"], types)
     label = root.attempt(read_label, parts["label"], types) if "label" in parts else None
-    protected = root.attempt(_protected, parts["protected"], types) if "protected" in parts else frozenset()
+    protected = root.attempt(protected_fields, parts["protected"], types) if "protected" in parts else ()
     hops = root.attempt(hop_table, parts.get("hops"), root.file)
-    scope = Scope(types, hops, subject, known(label), known(protected) or frozenset())
+    scope = Scope(types, hops, subject, known(label), paths(protected))
     by_entity, table = known(root.attempt(_features, parts["features"], scope)) or ({}, ())
+    people = root.attempt(read_people, parts, types, known(label), protected, table)
     forgotten = parts.get("forget_after")
     forget_us = root.attempt(declared_us, forgotten, subject, by_entity, lateness_us) if forgotten else {}
     return _Declared(
-        name, subject, types, by_entity, table, label, protected, model, policy, lateness_us, tolerance_us, forget_us
+        name, subject, types, by_entity, table, label, people, model, policy, lateness_us, tolerance_us, forget_us
     )  # fmt: skip
 
 
@@ -227,10 +236,6 @@ def _plain(parts: dict[str, Node], key: str) -> Mapping[str, Any]:
     parts[key].entries()
     section: Mapping[str, Any] = parts[key].value
     return section
-
-
-def _protected(node: Node, types: Mapping[str, EventType]) -> frozenset[tuple[str, str]]:
-    return frozenset(node.each(lambda item: field_path(item, types)))
 
 
 def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tuple[Feature, ...]]:

@@ -1,6 +1,6 @@
 """What the gates judge a model by, gathered from its evaluation and, if there is one, from the champion."""
 
-from math import isnan
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from export.bundle import Bundle
 from features.usecase import UseCase
 from training.comparison import difference, drift
-from training.evaluation.figures import Evaluation, Interval
+from training.evaluation.figures import Evaluation, Fairness, Interval
 from training.fit import BadHistory
-from training.gates import Evidence
+from training.gates import Contrast, Evidence
 from training.leaks import suspects
 from training.models.parameters import Parameters
 from training.scores import customer_labels, customer_scores
@@ -42,22 +42,21 @@ def evidence(
         metric=str(parameters.metric),
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
         calibration_error=figures.events.calibration_error,
-        false_positive_rates=_rates(figures),
+        contrasts=contrasts(figures.fairness),
         drifted=_drifted(use_case, made, champion),
         suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
     )
 
 
-def _rates(figures: Evaluation) -> dict[str, dict[str, Interval]]:
-    """By protected field and group, the false-positive rate, as far as there are negatives."""
-    return {
-        field.field: {
-            group.group: group.false_positive_rate
-            for group in field.groups
-            if not isnan(group.false_positive_rate.value)
-        }
-        for field in figures.fairness
-    }
+def contrasts(found: Sequence[Fairness]) -> tuple[Contrast, ...]:
+    """Every comparison of a group that is large enough with the group of reference."""
+    return tuple(
+        Contrast(field.field, group.group, each.outcome, field.reference, each.ratio)
+        for field in found
+        for group in field.groups
+        for each in group.outcomes
+        if each.ratio is not None
+    )
 
 
 def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:

@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 from export.terms import whole
 from features.document import Node, section
 from training.evaluation.figures import Interval
+from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher
 
 
 class Verdict(StrEnum):
     PROMOTED = "promoted"
     WAITING = "waiting"  # for `riskstream approve`
     REJECTED = "rejected"
+
+
+UNFAIR = {"wait": Verdict.WAITING, "reject": Verdict.REJECTED}
+SHOWN = 3  # unequal groups that a gate names, the worst first
 
 
 class Gate(NamedTuple):
@@ -43,8 +48,9 @@ class Gates:
     min_positives: int = 10  # customers among them
     calibration: float = 0.1  # expected calibration error, at most
     fairness: float = (
-        0.5  # lowest over highest false-positive rate of groups, as far as their intervals allow
+        FOUR_FIFTHS  # lower over higher rate of two groups; below it with its whole interval is unfair
     )
+    unfair: str = "wait"  # what follows then: wait for a human, or reject
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
     drifted: float = 0.3  # share of features that may have drifted before a human looks
     approval: bool = False  # whether a human must approve even when all is well
@@ -80,8 +86,28 @@ def _count(node: Node) -> int:
 
 _READ: dict[str, Any] = {
     "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
-    "calibration": _share, "fairness": _share, "drifted": _share,
+    "calibration": _share, "fairness": _share, "drifted": _share, "unfair": lambda node: node.choice(UNFAIR),
 }  # fmt: skip
+
+
+class Contrast(NamedTuple):
+    """How often something happens to a group, against the group of reference."""
+
+    field: str
+    group: str
+    outcome: str
+    reference: str
+    ratio: Interval
+
+    @property
+    def lower(self) -> Interval:
+        """The lower of the two rates over the higher one."""
+        return lower_over_higher(self.ratio)
+
+    def __str__(self) -> str:
+        low, high = self.ratio.low, self.ratio.high
+        times = f"{self.ratio.value:.2f} [{low:.2f}, {high:.2f}] times as often as {self.reference}"
+        return f"{self.field} {self.group}: {self.outcome} {times}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +120,7 @@ class Evidence:
     metric: str
     better: Interval | None  # the metric's difference to the champion's; None: there is no champion
     calibration_error: float
-    false_positive_rates: Mapping[str, Mapping[str, Interval]]  # by protected field, by group
+    contrasts: Sequence[Contrast]  # of groups by protected and sensitive fields
     drifted: Mapping[str, float]  # PSI by feature
     suspects: Sequence[str] = ()  # of leaks, in words
     average_precision: Interval | None = None
@@ -155,24 +181,26 @@ def _better(gates: Gates, found: Evidence) -> Gate:
 
 
 def _fair(gates: Gates, found: Evidence) -> Gate:
-    ratios = {
-        name: min(1.0, min(rate.high for rate in rates.values()) / max(rate.low for rate in rates.values()))
-        for name, rates in found.false_positive_rates.items()
-        if len(rates) > 1 and max(rate.low for rate in rates.values()) > 0
-    }
-    told = (
-        ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-        or "no two groups that can be told apart"
+    """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is told too."""
+    ranked = sorted(found.contrasts, key=lambda each: each.lower.high)
+    unequal = [each for each in ranked if each.lower.high < gates.fairness]
+    doubtful = [each for each in found.contrasts if each.lower.value < gates.fairness <= each.lower.high]
+    told = f"{_some(unequal) or 'no group is surely treated unequally'}{_doubt(len(doubtful))}"
+    if not found.contrasts:
+        told = "no two groups are large enough to be compared"
+    expected = (
+        f"of two groups' rates the lower at least {gates.fairness:g} of the higher, as far as intervals allow"
     )
-    passed = all(ratio >= gates.fairness for ratio in ratios.values())
-    expected = f"at least {gates.fairness:g}"
-    return Gate(
-        "fairness",
-        passed,
-        f"lowest over highest false-positive rate, at most: {told}",
-        expected,
-        Verdict.WAITING,
-    )
+    return Gate("fairness", not unequal, told, expected, UNFAIR[gates.unfair])
+
+
+def _some(contrasts: Sequence[Contrast]) -> str:
+    more = len(contrasts) - SHOWN
+    return "; ".join(map(str, contrasts[:SHOWN])) + (f"; and {more} more" if more > 0 else "")
+
+
+def _doubt(count: int) -> str:
+    return f"; {count} other comparisons are beyond the limit, which may be chance" if count else ""
 
 
 def _steady(gates: Gates, found: Evidence) -> Gate:

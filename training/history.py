@@ -39,7 +39,7 @@ class History:
     known_us: NDArray[np.int64]  # when the label was known: no earlier than the event
     event_types: NDArray[Any]
     event_ids: NDArray[Any]
-    protected: Mapping[str, NDArray[Any]]  # what a customer said last of each protected field, as text
+    people: Mapping[str, NDArray[Any]]  # latest known value of each protected or sensitive field, "": none
     events: NDArray[np.int64] | None = None  # of the customer up to this one, of any type; None: not known
     fields: Mapping[str, FieldUse] = field(
         default_factory=dict
@@ -50,12 +50,12 @@ class History:
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
         """Those of a mask, of places or of a slice."""
-        whole = ("protected", "fields")
+        whole = ("people", "fields")
         arrays = {
             name: each[rows] for name, each in vars(self).items() if name not in whole and each is not None
         }
-        protected = {name: each[rows] for name, each in self.protected.items()}
-        return History(**arrays, protected=protected, fields=self.fields)
+        people = {name: each[rows] for name, each in self.people.items()}
+        return History(**arrays, people=people, fields=self.fields)
 
 
 @dataclass
@@ -72,7 +72,7 @@ class _Collected:
     event_ids: list[str] = field(default_factory=list)
     is_positive: dict[Owner, bool] = field(default_factory=dict)
     said_us: dict[Owner, int] = field(default_factory=dict)  # when the label that counts was said first
-    protected: dict[str, dict[str, str]] = field(default_factory=dict)  # by event_type.field, by customer
+    people: dict[str, dict[str, str]] = field(default_factory=dict)  # by event_type.field, by customer
     presence: Presence = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class _Collected:
         self.event_ids.extend([batch.event_id[row] for row in rows])
         self.presence.add(batch)
         self.add_labels(batch, owners)
-        self.add_protected(batch)
+        self.add_people(batch)
 
     def owners_in(self, batch: Batch) -> Sequence[Owner]:
         if self.of_event:
@@ -127,14 +127,15 @@ class _Collected:
         if owner not in self.is_positive or (positive and not self.is_positive[owner]):
             self.is_positive[owner], self.said_us[owner] = positive, time_us
 
-    def add_protected(self, batch: Batch) -> None:
-        for event_type, name in self.use_case.protected:
-            latest = self.protected.setdefault(f"{event_type}.{name}", {})
-            value_of = known_codec(self.use_case, event_type).getters[name]
+    def add_people(self, batch: Batch) -> None:
+        for each in self.use_case.people:
+            latest = self.people.setdefault(each.name, {})
+            value_of = known_codec(self.use_case, each.event_type).getters[each.field]
             for i, found in enumerate(batch.types):
-                if found == event_type:
+                if found == each.event_type:
                     value = value_of(batch.events[i])
-                    latest[batch.subject[i]] = "" if value is None else str(value)
+                    if value not in (None, ""):  # one that is left out is still what it was
+                        latest[batch.subject[i]] = str(value)
 
 
 def collect(use_case: UseCase, replayed: Iterable[Replayed]) -> History:
@@ -178,9 +179,9 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
         known_us=np.maximum(times_us, said_us) + found.label.delay_us,
         event_types=np.array(found.event_types)[rows],
         event_ids=np.array(found.event_ids)[rows],
-        protected={
+        people={
             name: np.array([latest.get(c, "") for c in customers[rows]])
-            for name, latest in found.protected.items()
+            for name, latest in found.people.items()
         },
         events=np.concatenate(found.events)[rows],
         fields=found.presence.fields(),

@@ -18,7 +18,6 @@ from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
-from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
 from training.evaluation.level import gain, level_figures, of_customers, of_events
@@ -28,7 +27,6 @@ from training.evaluation.weeks import weeks
 from training.fit import BadHistory
 from training.history import History
 from training.train import Judged, figures
-from training.wilson import rate
 
 TEXT = """
 use_case: tiny
@@ -274,50 +272,6 @@ def test_earliness_is_that_of_a_loop_over_customers(strict):
 def test_nobody_caught_has_no_quantiles(found):
     told = earliness(Customers.of(found), replayed(replace(found, thresholds={"medium": 0.5, "high": 2.0})))
     assert (told.caught, told.share_never_caught) == (0, 1.0) and np.isnan(told.events_before_last.median)
-
-
-def test_fairness_is_that_of_a_loop_over_customers(strict):
-    people: dict[str, list[object]] = {}
-    for k, name in enumerate(strict.rows.customers.tolist()):
-        _, label, flagged = people.get(name, ["", False, False])
-        people[name] = [
-            str(strict.rows.protected["customer.sex"][k]) or "unknown",
-            label or strict.rows.label[k] == 1,
-            flagged or strict.score[k] >= STRICT,
-        ]
-    (told,), notes = fairness(strict, Customers.of(strict))
-    assert told.field == "customer.sex" and notes == ()
-    assert {group.group for group in told.groups} == {"F", "M", "unknown"}
-    shares = {}
-    for group in told.groups:
-        own = [(label, flagged) for own_sex, label, flagged in people.values() if own_sex == group.group]
-        shares[group.group] = np.mean([flagged for _, flagged in own])
-        assert (group.n, group.positives) == (len(own), sum(label for label, _ in own))
-        assert group.flagged.value == pytest.approx(shares[group.group])
-        for rates, wanted, what in (
-            (group.false_positive_rate, False, True),
-            (group.false_negative_rate, True, False),
-        ):
-            assert rates.value == pytest.approx(np.mean([f == what for label, f in own if label == wanted]))
-        assert group.precision.value == pytest.approx(np.mean([label for label, f in own if f]))
-        assert group.flagged.low < group.flagged.value < group.flagged.high
-    assert told.lowest_ratio == pytest.approx(min(shares.values()) / max(shares.values()))
-
-
-def test_small_groups_are_left_out_and_said_to_be(found):
-    sex = found.rows.protected["customer.sex"].copy()
-    sex[np.isin(found.rows.customers, ["c3", "c4"])] = "X"
-    rows = replace(found.rows, protected={"customer.sex": sex})
-    (told,), (note,) = fairness(replace(found, rows=rows), Customers.of(replace(found, rows=rows)))
-    assert "X" not in {group.group for group in told.groups}
-    assert note == "customer.sex: 1 group is left out, of fewer than 30 customers; 2 customers in all"
-
-
-def test_wilsons_interval():
-    """Figures of Newcombe (1998), table I."""
-    assert (rate(81, 263).low, rate(81, 263).high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert (rate(0, 20).low, rate(0, 20).high) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert np.isnan(rate(0, 0).value)
 
 
 def test_weeks_begin_on_monday_and_a_shift_is_seen(found):

@@ -11,7 +11,7 @@ from export.reference import freeze
 from features.document import BadUseCase
 from training.comparison import difference
 from training.evaluation.figures import Interval
-from training.gates import Evidence, Gates, Verdict, judge, verdict
+from training.gates import Contrast, Evidence, Gates, Verdict, judge, verdict
 
 GOOD = Evidence(
     customers=500,
@@ -20,21 +20,29 @@ GOOD = Evidence(
     metric="average precision",
     better=Interval(0.03, 0.01, 0.05),
     calibration_error=0.02,
-    false_positive_rates={
-        "customer.gender": {"F": Interval(0.04, 0.02, 0.06), "M": Interval(0.05, 0.03, 0.07)}
-    },
+    contrasts=(Contrast("customer.gender", "F", "recommended", "M", Interval(0.9, 0.6, 1.3)),),
     drifted={"amount": 0.02, "hour": 0.01},
 )
 
 
-APART = {"F": Interval(0.005, 0.001, 0.01), "M": Interval(0.05, 0.04, 0.06)}
+def recommended(value: float, low: float, high: float) -> dict[str, tuple[Contrast, ...]]:
+    return {"contrasts": (Contrast("sex", "F", "recommended", "M", Interval(value, low, high)),)}
 
 
-def test_groups_that_chance_may_have_set_apart_are_no_reason_to_wait() -> None:
-    few = {"F": Interval(0.0, 0.0, 0.1), "M": Interval(0.05, 0.01, 0.2)}
-    assert (
-        verdict(Gates(), judge(Gates(), replace(GOOD, false_positive_rates={"sex": few}))) is Verdict.PROMOTED
-    )
+def test_groups_that_chance_may_have_set_apart_are_no_reason_to_wait_but_are_told() -> None:
+    judged = judge(Gates(), replace(GOOD, **recommended(0.4, 0.1, 0.9)))
+    (gate,) = [gate for gate in judged if gate.name == "fairness"]
+    assert gate.passed and "1 other comparisons are beyond the limit, which may be chance" in gate.found
+    assert verdict(Gates(), judged) is Verdict.PROMOTED
+    nobody = judge(Gates(), replace(GOOD, contrasts=()))
+    assert "no two groups are large enough" in nobody[6].found
+
+
+def test_a_use_case_may_reject_what_is_unfair() -> None:
+    gates = Gates.of({"unfair": "reject"})
+    assert verdict(gates, judge(gates, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.REJECTED
+    lenient = Gates.of({"fairness": 0.5})
+    assert verdict(lenient, judge(lenient, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.PROMOTED
 
 
 def test_what_passes_all_gates_is_promoted() -> None:
@@ -58,7 +66,18 @@ def test_a_human_may_have_the_last_word() -> None:
         ("better", {"better": Interval(-0.01, -0.015, 0.004)}, "waiting", "-0.010 [-0.015, 0.004]"),
         ("better", {"better": Interval(0.01, -0.05, 0.06)}, "waiting", "0.010 [-0.050, 0.060]"),
         ("calibration", {"calibration_error": 0.2}, "waiting", "0.200"),
-        ("fairness", {"false_positive_rates": {"sex": APART}}, "waiting", "sex 0.25"),
+        (
+            "fairness",
+            recommended(2.5, 1.6, 3.9),
+            "waiting",
+            "sex F: recommended 2.50 [1.60, 3.90] times as often as M",
+        ),
+        (
+            "fairness",
+            recommended(0.3, 0.1, 0.7),
+            "waiting",
+            "sex F: recommended 0.30 [0.10, 0.70] times as often",
+        ),
         ("drift", {"drifted": {"a": 0.3, "b": 0.01}}, "waiting", "1 of 2 features have drifted (a 0.30)"),
     ],
 )
@@ -83,6 +102,7 @@ def test_without_a_champion_nobody_has_to_be_beaten() -> None:
     [
         ({"tolerance": -1}, "model.gates.tolerance: -1 is not a number of at least 0"),
         ({"drifted": 2}, "model.gates.drifted: 2 is not a share from 0 to 1"),
+        ({"unfair": "wayt"}, "model.gates.unfair: 'wayt' is not one of wait, reject (did you mean wait?)"),
         ({"approval": 1}, "model.gates.approval: 1 is not true or false"),
         ({"luck": 1}, "model.gates.luck: 'luck' is not one of margin"),
     ],

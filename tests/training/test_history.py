@@ -156,7 +156,7 @@ def test_labels_and_protected_fields_may_have_any_declared_name_and_an_empty_tex
     decoded = [(kind, decode(use_case, kind, json.dumps(body).encode())) for kind, body in events]
     found = collect(use_case, replayed(use_case, decoded, [NOW_US + DAY_US] * len(events)))
     assert (found.event_ids.tolist(), found.label.tolist()) == (["0", "1"], [1, 0])
-    assert set(found.protected) == {f"loan.{name}"}
+    assert set(found.people) == {f"loan.{name}"}
 
 
 def test_scored_events_without_any_label_are_refused():
@@ -271,4 +271,4 @@ def test_protected_fields_are_kept_by_customer_for_the_report():
         (name, decode(use_case, name, json.dumps(body).encode(), NOW_US + DAY_US)) for name, body in EVENTS
     ]
     found = collect(use_case, replayed(use_case, decoded, [NOW_US + DAY_US] * len(EVENTS)))
-    assert found.protected["customer.state"].tolist() == ["ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDED"]
+    assert found.people["customer.state"].tolist() == ["ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDED"]

@@ -26,7 +26,7 @@ def history(n=2_000, customers=80, delay_days=5, seed=3):
         known_us=times_us + delay_days * DAY_US,
         event_types=np.full(n, "sale"),
         event_ids=np.arange(n).astype(str),
-        protected={},
+        people={},
     )
 
 

@@ -61,7 +61,7 @@ def evaluate(
     }
     features, groups = importance(use_case, judged, customers, decides == "events", seed, progress)
     progress("evaluating: fairness, baselines and segments")
-    fair, left_out = fairness(judged, customers)
+    fair = fairness(use_case, judged, customers, made)
     compared, unmeasured = baselines(use_case, judged, customers, decides == "customers", seed)
     found, everyone = segments(use_case, judged, customers, made)
     deciding, recommended = levels[decides], recommendations(judged, customers, made)
@@ -79,7 +79,7 @@ def evaluate(
         baselines=compared,
         segments=found,
         everyone=everyone,
-        notes=(*_notes(judged, customers, decides), *left_out, *unmeasured),
+        notes=(*_notes(judged, customers, decides), *unmeasured),
         daily=daily(judged, customers, seed) if decides == "events" else None,
         recommendations=recommended,
     )

@@ -1,67 +1,166 @@
-"""Outcomes and errors by declared protected groups, at the threshold of HIGH, although the model never sees them.
+"""What the model does to groups of customers, by every protected field and every sensitive one in use.
 
-A customer counts once, with its highest score; intervals are Wilson's (1927), which say something of 0 of 40 too.
+Levels and recommendations are those of the policy replayed over held-out scores; a customer counts once. Each group is
+compared with the largest one of which something is known, as that choice does not depend on what became of anybody.
+The four-fifths rule (Uniform Guidelines on Employee Selection Procedures, 29 CFR 1607.4 D) asks whether the lower of
+two rates is less than four fifths of the higher one. The ratios' intervals hold for all comparisons together
+(Bonferroni), so that one group in forty is not called treated unequally by chance alone.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
+from export.levels import Change, Level
+from features.people import PersonField
+from features.usecase import UseCase
+from training.decisions import Decisions
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Fairness, GroupFigures
+from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
+from training.evaluation.groups import UNKNOWN, Texts, groups
+from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher, ratio
 from training.train import Judged
 from training.wilson import rate
 
-UNKNOWN = "unknown"  # customers who never said
 LEAST_GROUP = 30  # customers; the rates of fewer say little
+LEAST_EXPECTED = (
+    5.0  # customers of a group to whom it would happen at everybody's rate; below, chance decides
+)
+CONFIDENCE = 0.95  # that all the ratios' intervals hold
+OUTCOMES = ("HIGH at any time", "HIGH after the last event", "recommended", "HIGH although negative")
+REFERENCE, SMALL, ALIKE, MAYBE, APART = FINDINGS = (
+    "reference",
+    "too small to say",
+    "within four fifths",  # the ratio is; its interval may reach beyond
+    "beyond four fifths, which may be chance",
+    "beyond four fifths",  # with the whole interval
+)
+
+Flags = NDArray[np.bool_]
 
 
-def fairness(judged: Judged, customers: Customers) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:
-    """By field, groups of at least LEAST_GROUP customers, the largest first; and notes on those left out."""
-    flagged = customers.score >= judged.thresholds["high"]
-    found, notes = [], []
-    for field, values in judged.rows.protected.items():
-        group = np.where(values == "", UNKNOWN, values)[customers.last]
-        names, counts = np.unique(group, return_counts=True)
-        kept = [names[k] for k in np.argsort(-counts, kind="stable") if counts[k] >= LEAST_GROUP]
-        found.append(
-            _field(field, {str(name): group == name for name in kept}, customers.label == 1, flagged)
-        )
-        if len(kept) < len(names):
-            notes.append(_left_out(field, len(names) - len(kept), int(counts[counts < LEAST_GROUP].sum())))
-    return tuple(found), tuple(notes)
+@dataclass(frozen=True)
+class _Outcome:
+    """One thing that may happen to customers: to whom it could have [customers], and to whom it has."""
+
+    possible: Flags
+    happened: Flags
 
 
-def _left_out(field: str, groups: int, customers: int) -> str:
-    named = "1 group is" if groups == 1 else f"{groups} groups are"
-    return f"{field}: {named} left out, of fewer than {LEAST_GROUP} customers; {customers} customers in all"
+def fairness(
+    use_case: UseCase, judged: Judged, customers: Customers, decided: Decisions
+) -> tuple[Fairness, ...]:
+    """Groups by each protected or sensitive field, in the use case's order."""
+    at_us = judged.rows.times_us[customers.last]
+    named = {
+        field: groups(field, judged.rows.people[field.name][customers.last], at_us)
+        for field in use_case.people
+        if field.name in judged.rows.people
+    }
+    shown = {field: _large(group) for field, group in named.items()}
+    comparisons = len(OUTCOMES) * sum(len(names) - 1 for names in shown.values() if _known(names))
+    outcomes = _outcomes(customers, decided)
+    return tuple(
+        _field(field, group, shown[field], customers.label == 1, outcomes, comparisons, use_case)
+        for field, group in named.items()
+    )
+
+
+def absent(found: tuple[Fairness, ...]) -> tuple[str, ...]:
+    """Fields of which no customer that judges has a value, so nothing can be compared."""
+    return tuple(each.field for each in found if not each.known)
+
+
+def _outcomes(customers: Customers, decided: Decisions) -> dict[str, _Outcome]:
+    ever = decided.highest_level == Level.HIGH
+    everyone = np.ones(len(customers), np.bool_)
+    made = (
+        _Outcome(everyone, ever),
+        _Outcome(everyone, decided.last_level == Level.HIGH),
+        _Outcome(everyone, decided.ever(Change.RECOMMENDED)),
+        _Outcome(customers.label == 0, ever & (customers.label == 0)),
+    )
+    return dict(zip(OUTCOMES, made, strict=True))
+
+
+def _large(group: Texts) -> list[str]:
+    """Names of groups of at least LEAST_GROUP customers, the largest first."""
+    names, counts = np.unique(group, return_counts=True)
+    return [str(names[k]) for k in np.argsort(-counts, kind="stable") if counts[k] >= LEAST_GROUP]
+
+
+def _known(names: list[str]) -> list[str]:
+    return [name for name in names if name != UNKNOWN]
 
 
 def _field(
-    field: str,
-    groups: Mapping[str, NDArray[np.bool_]],
-    positive: NDArray[np.bool_],
-    flagged: NDArray[np.bool_],
+    field: PersonField,
+    group: Texts,
+    shown: list[str],
+    positive: Flags,
+    outcomes: Mapping[str, _Outcome],
+    comparisons: int,
+    use_case: UseCase,
 ) -> Fairness:
-    highest = max((flagged[own].mean() for own in groups.values()), default=0.0)
-    found = tuple(_group(name, positive[own], flagged[own], highest) for name, own in groups.items())
-    ratios = [each.ratio for each in found if each.ratio is not None]
-    return Fairness(field, found, min(ratios) if len(ratios) > 1 else None)
+    reference = next(iter(_known(shown)), "")
+    z = float(norm.ppf(1 - (1 - CONFIDENCE) / 2 / max(comparisons, 1)))
+    is_small = ~np.isin(group, shown)
+    return Fairness(
+        field=field.name,
+        is_protected=field.is_protected,
+        reference=reference,
+        groups=tuple(_group(name, group, reference, positive, outcomes, z) for name in shown),
+        small=tuple(np.unique(group[is_small]).tolist()),
+        small_customers=int(is_small.sum()),
+        known=int((group != UNKNOWN).sum()),
+        features=tuple(each.name for each in use_case.table if field.name in each.fields),
+        comparisons=comparisons,
+    )
 
 
 def _group(
-    name: str, positive: NDArray[np.bool_], flagged: NDArray[np.bool_], highest: float
+    name: str,
+    group: Texts,
+    reference: str,
+    positive: Flags,
+    outcomes: Mapping[str, _Outcome],
+    z: float,
 ) -> GroupFigures:
-    n, positives, hits = len(positive), int(positive.sum()), int((positive & flagged).sum())
-    found = int(flagged.sum())
+    own = group == name
+    high = outcomes[OUTCOMES[0]].happened
+    hits, positives = int((own & high & positive).sum()), int((own & positive).sum())
     return GroupFigures(
         group=name,
-        n=n,
+        n=int(own.sum()),
         positives=positives,
-        flagged=rate(found, n),
-        false_positive_rate=rate(found - hits, n - positives),
+        outcomes=tuple(
+            _outcome(about, each, own, name == reference, group == reference, z)
+            for about, each in outcomes.items()
+        ),
         false_negative_rate=rate(positives - hits, positives),
-        precision=rate(hits, found),
-        ratio=float(found / n / highest) if highest > 0 else None,
+        precision=rate(hits, int((own & high).sum())),
     )
+
+
+def _outcome(
+    about: str, each: _Outcome, own: Flags, is_reference: bool, others: Flags, z: float
+) -> GroupOutcome:
+    count, of = int((each.happened & own).sum()), int((each.possible & own).sum())
+    other_count, other_of = int((each.happened & others).sum()), int((each.possible & others).sum())
+    usual = each.happened.sum() / max(each.possible.sum(), 1)
+    is_small = min(of, other_of) < LEAST_GROUP or min(of, other_of) * usual < LEAST_EXPECTED
+    if is_reference or is_small:
+        finding = REFERENCE if is_reference else SMALL
+        return GroupOutcome(about, of, count, rate(count, of), None, finding)
+    found = ratio(count, of, other_count, other_of, z)
+    return GroupOutcome(about, of, count, rate(count, of), found, _finding(found))
+
+
+def _finding(found: Interval) -> str:
+    lower = lower_over_higher(found)
+    if lower.high < FOUR_FIFTHS:
+        return APART
+    return MAYBE if lower.value < FOUR_FIFTHS else ALIKE

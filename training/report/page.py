@@ -10,9 +10,10 @@ from markupsafe import Markup
 from export.storage import join
 from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
+from training.evaluation.fairness import LEAST_GROUP
 from training.evaluation.figures import Evaluation, Interval
 from training.pages import environment, percent
-from training.report import importance, levels, plots, words
+from training.report import fairness, importance, levels, plots, words
 from training.report.run import Run, encoded
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
@@ -35,7 +36,6 @@ SECTIONS: Mapping[str, str] = {  # in the page's order
 }
 SHOWN_MEDIANS = 15  # features of segments, the most important ones; the others are folded away
 TOLD_K = "100"  # customers a day: the length that published figures have
-SMALL_GROUP = 30  # customers; the rate of fewer says little
 
 
 def page(run: Run) -> str:
@@ -48,7 +48,7 @@ def page(run: Run) -> str:
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
         measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
-        daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=SMALL_GROUP, importance=importance,
+        daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
     )  # fmt: skip
 
 
@@ -90,8 +90,8 @@ def drawn(found: Evaluation) -> dict[str, Any]:
         "importance": importance.plot(found.importance, "Importance of features") if has_importance else "",
         "groups": importance.plot(found.group_importance, "Importance of groups") if has_groups else "",
     }
-    fairness = {each.field: Markup(plots.fairness(each)) for each in found.fairness if len(each.groups) > 1}
-    return {name: Markup(text) for name, text in figures.items()} | {"fairness": fairness}
+    by_field = {each.field: Markup(fairness.plot(each)) for each in found.fairness if len(each.groups) > 1}
+    return {name: Markup(text) for name, text in figures.items()} | {"fairness": by_field}
 
 
 def told_k(found: Evaluation) -> str:
@@ -138,12 +138,10 @@ def medians(found: Evaluation) -> list[str]:
 
 
 def notes(found: Evaluation) -> dict[str, list[str]]:
-    """The evaluation's notes by the section that they belong to; for fairness by field."""
+    """The evaluation's notes by the section that they belong to."""
     told: dict[str, list[str]] = {"performance": [], "limitations": []}
     for note in found.notes:
-        field = next((each.field for each in found.fairness if note.startswith(f"{each.field}: ")), None)
-        place = field or ("performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations")
-        told.setdefault(place, []).append(note.removeprefix(f"{field}: "))
+        told["performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations"].append(note)
     return told
 
 

@@ -6,11 +6,9 @@ from math import isfinite
 import numpy as np
 from matplotlib.axes import Axes
 
-from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
+from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
 from training.evaluation.figures import (
     Evaluation,
-    Fairness,
-    GroupFigures,
     Interval,
     LevelFigures,
     Week,
@@ -21,11 +19,6 @@ COLORS = {"customers": POSITIVE, "events": NEGATIVE}
 MARKS = {"medium": "o", "high": "s"}
 SIDE = 3.4  # inches, of a square figure
 LABELLED_WEEKS = 12
-RATES: Sequence[tuple[str, str, str, Callable[[GroupFigures], Interval]]] = (
-    ("flagged", PLAIN, "D", lambda group: group.flagged),
-    ("false positive rate", POSITIVE, "o", lambda group: group.false_positive_rate),
-    ("false negative rate", NEGATIVE, "s", lambda group: group.false_negative_rate),
-)
 BEHIND = {
     "boxstyle": "square,pad=0.1",
     "facecolor": "white",
@@ -166,30 +159,6 @@ def _psi_color(psi: float) -> str:
     return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
 
 
-def fairness(found: Fairness) -> str:
-    """Rates of each group as points with their intervals."""
-    groups = found.groups[::-1]
-    with style():
-        drawn = figure(7, 1 + 0.36 * len(groups))
-        axes, places = drawn.add_subplot(), np.arange(len(groups))
-        for i, (name, color, mark, rate) in enumerate(RATES):
-            rates = [(place + 0.22 * (1 - i), rate(g)) for place, g in zip(places, groups, strict=True)]
-            known = [(place, r) for place, r in rates if isfinite(r.value)]
-            axes.errorbar(
-                [r.value for _, r in known], [p for p, _ in known], xerr=_reach([r for _, r in known]),
-                fmt=mark, color=color, markersize=4, capsize=2, linewidth=1, label=name,
-            )  # fmt: skip
-        axes.set_yticks(places, [f"{short(g.group, 30)} ({g.n:,})" for g in groups])
-        axes.set_ylim(-0.6, len(groups) - 0.4)
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-        words = "; ".join(
-            f"{g.group}: false positive rate {interval(g.false_positive_rate)}" for g in found.groups
-        )
-        return svg(drawn, f"Rates by {found.field}", words)
-
-
 def interval(found: Interval) -> str:
     """A figure with its interval; what cannot be had is a dash."""
     if not isfinite(found.value):
@@ -253,8 +222,3 @@ def _finish(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.legend(frameon=False, loc="best")
-
-
-def _reach(found: Sequence[Interval]) -> list[list[float]]:
-    """Lengths of the error bars to the left and to the right; none below 0."""
-    return [[max(i.value - i.low, 0) for i in found], [max(i.high - i.value, 0) for i in found]]

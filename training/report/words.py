@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
 from training.pages import number
-from training.report import levels
+from training.report import fairness, levels
 from training.report.run import Run
 
 PER = (
@@ -136,6 +136,8 @@ def first_lines(run: Run) -> list[str]:
     told = [run.evaluation.words, *levels.warnings(run), VERDICTS.get(run.verdict, run.verdict)]
     if failed:
         told.append(f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}")
+    if fairness.absent(run):
+        told.append(fairness.absent(run))
     if run.champion:
         told.append(f"It was compared with the champion {run.champion}.")
     return told
