@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from export.terms import whole
 from features.document import Node, section
 from training.evaluation.figures import Interval
-from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher
+from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher, times
 
 
 class Verdict(StrEnum):
@@ -105,9 +105,7 @@ class Contrast(NamedTuple):
         return lower_over_higher(self.ratio)
 
     def __str__(self) -> str:
-        low, high = self.ratio.low, self.ratio.high
-        times = f"{self.ratio.value:.2f} [{low:.2f}, {high:.2f}] times as often as {self.reference}"
-        return f"{self.field} {self.group}: {self.outcome} {times}"
+        return f"{self.field} {self.group}: {self.outcome} {times(self.ratio)} as often as {self.reference}"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.stats.contingency import relative_risk
 
 from export.terms import Terms
@@ -14,7 +15,7 @@ from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENC
 from training.evaluation.figures import Fairness, Interval
 from training.evaluation.groups import groups
 from training.evaluation.recommendations import replayed
-from training.evaluation.shares import lower_over_higher, rate, ratio
+from training.evaluation.shares import lower_over_higher, rate, ratio, times
 from training.evidence import contrasts
 from training.gates import Contrast
 from training.history import History
@@ -143,8 +144,8 @@ def test_a_difference_that_may_be_chance_and_one_within_four_fifths_are_called_s
 def test_small_groups_are_too_small_to_say_and_none_of_forty_has_an_interval() -> None:
     found, _ = measured(flagged({"M": (200, 50), "F": (40, 0)}))
     ever = found.groups[1].outcomes[0]
-    assert (ever.count, ever.n, ever.finding) == (0, 40, MAYBE), "8 would be expected at everybody's rate"
-    assert ever.ratio is not None and ever.ratio.value == ever.ratio.low == 0 < ever.ratio.high < 1.25
+    assert (ever.count, ever.n, ever.finding) == (0, 40, APART), "8 would be expected at everybody's rate"
+    assert ever.ratio is not None and ever.ratio.value == ever.ratio.low == 0 < ever.ratio.high < 0.8
     rare, _ = measured(flagged({"M": (200, 10), "F": (40, 0)}))
     ever = rare.groups[1].outcomes[0]
     assert (ever.ratio, ever.finding) == (None, SMALL), "fewer than 2 would be expected"
@@ -213,18 +214,49 @@ def test_wilsons_interval() -> None:
     assert np.isnan(rate(0, 0).value)
 
 
-def test_the_interval_of_a_ratio_is_scipys_for_large_counts_and_holds_the_truth_for_small_ones() -> None:
-    found, theirs = ratio(900, 4_000, 1_500, 5_000), relative_risk(900, 4_000, 1_500, 5_000)
+def chi_square(theta: float, count: int, of: int, other_count: int, other_of: int) -> float:
+    """Koopman's statistic with the likeliest share found by search instead of his formula."""
+
+    def unlikely(other: float) -> float:
+        share = theta * other
+        return -(
+            count * np.log(share) + (of - count) * np.log1p(-share)
+            + other_count * np.log(other) + (other_of - other_count) * np.log1p(-other)
+        )  # fmt: skip
+
+    other = minimize_scalar(unlikely, bounds=(1e-9, min(1, 1 / theta) - 1e-9), options={"xatol": 1e-12}).x
+    share = theta * other
+    return float(
+        (count - of * share) ** 2 / (of * share * (1 - share))
+        + (other_count - other_of * other) ** 2 / (other_of * other * (1 - other))
+    )
+
+
+def test_the_interval_of_a_ratio_ends_where_koopmans_test_rejects() -> None:
+    for counts in ((36, 40, 16, 80), (7, 34, 1, 34), (1, 34, 7, 34), (90, 400, 150, 500)):
+        found = ratio(*counts)
+        for end in (found.low, found.high):
+            assert chi_square(end, *counts) == pytest.approx(1.959964**2, rel=1e-3)
+    large, theirs = ratio(900, 4_000, 1_500, 5_000), relative_risk(900, 4_000, 1_500, 5_000)
     interval = theirs.confidence_interval(0.95)
-    assert found.value == theirs.relative_risk
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-3)
+    assert large.value == theirs.relative_risk
+    assert (large.low, large.high) == pytest.approx((interval.low, interval.high), rel=1e-3)
+
+
+def test_ratios_of_nobody_have_an_end_at_least() -> None:
+    none, all_others, neither = ratio(0, 40, 20, 80), ratio(20, 80, 0, 40), ratio(0, 40, 0, 40)
+    assert none.value == none.low == 0 < none.high < 0.6
+    assert all_others.low == pytest.approx(1 / none.high) and all_others.high == np.inf
+    assert times(all_others) == f"at least {all_others.low:.2f} times"
+    assert (neither.low, neither.high) == (0.0, np.inf) and np.isnan(neither.value)
+
+
+def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says() -> None:
     rng, inside = np.random.default_rng(5), 0
-    draws = rng.binomial([60, 90], [0.1, 0.2], (2_000, 2))
-    for count, other in draws.tolist():
+    for count, other in rng.binomial([60, 90], [0.1, 0.2], (2_000, 2)).tolist():
         each = ratio(count, 60, other, 90)
         inside += each.low <= 0.5 <= each.high
-    assert 0.94 <= inside / 2_000 <= 0.99
-    assert ratio(0, 40, 0, 40).low < 1 < ratio(0, 40, 0, 40).high
+    assert 0.94 <= inside / 2_000 <= 0.965
 
 
 def test_the_lower_rate_is_over_the_higher_one_whichever_group_it_is_of() -> None:

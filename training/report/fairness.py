@@ -6,6 +6,7 @@ from math import isfinite
 import numpy as np
 
 from training.drawing import NEGATIVE, PLAIN, POSITIVE, figure, short, style, svg
+from training.evaluation import shares
 from training.evaluation.fairness import APART, MAYBE, OUTCOMES, SMALL
 from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
 from training.pages import percent
@@ -59,9 +60,7 @@ def look(each: GroupOutcome) -> str:
 
 def times(each: GroupOutcome) -> str:
     """The ratio to the reference in a cell of the table."""
-    if each.ratio is None:
-        return each.finding
-    return f"{each.ratio.value:.2f} times [{each.ratio.low:.2f}, {each.ratio.high:.2f}]"
+    return each.finding if each.ratio is None else shares.times(each.ratio)
 
 
 def absent(run: Run) -> str:
