@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from export.terms import whole
 from features.document import Node, section
 from training.evaluation.figures import Interval
-from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher, times
+from training.ratios import FOUR_FIFTHS, lower_over_higher, times
 
 
 class Verdict(StrEnum):

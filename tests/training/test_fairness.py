@@ -15,10 +15,10 @@ from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENC
 from training.evaluation.figures import Fairness, Interval
 from training.evaluation.groups import groups
 from training.evaluation.recommendations import replayed
-from training.evaluation.shares import lower_over_higher, rate, ratio, times
 from training.evidence import contrasts
 from training.gates import Contrast
 from training.history import History
+from training.ratios import lower_over_higher, ratio, times
 from training.train import Judged
 
 TEXT = """
@@ -205,13 +205,6 @@ def test_ages_and_quartiles_have_names_that_say_their_bounds() -> None:
         "up to 25": 25, "above 25 to 50": 25, "above 50 to 75": 25, "above 75": 25, "unknown": 1,
     }  # fmt: skip
     assert groups(income, np.array(["1", "2", ""]), at_us[:3]).tolist() == ["1", "2", "unknown"]
-
-
-def test_wilsons_interval() -> None:
-    """Figures of Newcombe (1998), table I."""
-    assert (rate(81, 263).low, rate(81, 263).high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert (rate(0, 20).low, rate(0, 20).high) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert np.isnan(rate(0, 0).value)
 
 
 def chi_square(theta: float, count: int, of: int, other_count: int, other_of: int) -> float:

@@ -21,7 +21,7 @@ from training.decisions import Decisions
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
 from training.evaluation.groups import UNKNOWN, Texts, groups
-from training.evaluation.shares import FOUR_FIFTHS, lower_over_higher, ratio
+from training.ratios import FOUR_FIFTHS, lower_over_higher, ratio
 from training.train import Judged
 from training.wilson import rate
 

@@ -5,8 +5,8 @@ from math import isfinite
 
 import numpy as np
 
+from training import ratios
 from training.drawing import NEGATIVE, PLAIN, POSITIVE, figure, short, style, svg
-from training.evaluation import shares
 from training.evaluation.fairness import APART, MAYBE, OUTCOMES, SMALL
 from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
 from training.pages import percent
@@ -60,7 +60,7 @@ def look(each: GroupOutcome) -> str:
 
 def times(each: GroupOutcome) -> str:
     """The ratio to the reference in a cell of the table."""
-    return each.finding if each.ratio is None else shares.times(each.ratio)
+    return each.finding if each.ratio is None else ratios.times(each.ratio)
 
 
 def absent(run: Run) -> str:

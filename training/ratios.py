@@ -1,24 +1,14 @@
-"""Intervals of shares of customers, and of the ratio of two shares."""
+"""The ratio of two shares of customers with its interval, and what the four-fifths rule makes of it."""
 
 from math import exp, inf, log, nan, sqrt
 
 from scipy.optimize import brentq
 
 from training.evaluation.figures import Interval
+from training.wilson import Z
 
-Z = 1.959964  # of a 95 % interval
 FOUR_FIFTHS = 0.8  # of the higher of two rates
 FAR = 30.0  # a logarithm of ratios beyond all that counts can tell apart
-
-
-def rate(count: int, of: int) -> Interval:
-    """A share with Wilson's interval (1927), which says something of 0 of 40 too; NaN of nobody."""
-    if of == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    share, spread = count / of, Z**2 / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * sqrt(share * (1 - share) / of + spread / of / 4) / (1 + spread)
-    return Interval(share, max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0))
 
 
 def ratio(count: int, of: int, other_count: int, other_of: int, z: float = Z) -> Interval:
