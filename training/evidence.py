@@ -39,6 +39,7 @@ def evidence(
         roc_auc=level.roc_auc,
         average_precision=level.average_precision,
         base_rate=level.base_rate,
+        calendar=figures.calendar,
         metric=str(parameters.metric),
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
         calibration_error=figures.events.calibration_error,

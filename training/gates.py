@@ -4,15 +4,17 @@ Every gate says what was found and what was expected. A gate that fails rejects 
 human can tell whether it matters, makes it wait for approval.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from export.terms import whole
 from features.document import Node, section
-from training.evaluation.figures import Interval
+from training.evaluation.figures import Calendar, Interval
 from training.ratios import FOUR_FIFTHS, lower_over_higher, times
+
+DATES = ("all", "known")  # of `model.gates.calendar`
 
 
 class Verdict(StrEnum):
@@ -53,6 +55,7 @@ class Gates:
     unfair: str = "wait"  # what follows then: wait for a human, or reject
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
     drifted: float = 0.3  # share of features that may have drifted before a human looks
+    calendar: str = "all"  # dates that the model must beat: all, or those known when an event is scored
     approval: bool = False  # whether a human must approve even when all is well
 
     @classmethod
@@ -84,9 +87,14 @@ def _count(node: Node) -> int:
     return whole(node, 1)
 
 
+def _dates(node: Node) -> str:
+    return node.choice(DATES)
+
+
 _READ: dict[str, Any] = {
     "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
     "calibration": _share, "fairness": _share, "drifted": _share, "unfair": lambda node: node.choice(UNFAIR),
+    "calendar": _dates,
 }  # fmt: skip
 
 
@@ -123,6 +131,7 @@ class Evidence:
     suspects: Sequence[str] = ()  # of leaks, in words
     average_precision: Interval | None = None
     base_rate: float = 0.0  # which is the average precision of chance
+    calendar: Calendar | None = None  # what dates alone tell; None if that cannot be measured
 
 
 def judge(gates: Gates, found: Evidence) -> list[Gate]:
@@ -137,6 +146,7 @@ def judge(gates: Gates, found: Evidence) -> list[Gate]:
             "none",
         ),
         _signal(found),
+        *_calendar(gates, found),
         _better(gates, found),
         _calibrated(gates, found),
         _fair(gates, found),
@@ -154,6 +164,17 @@ def _signal(found: Evidence) -> Gate:
     passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
     told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
     return Gate("signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives")
+
+
+def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
+    """The model against dates alone; only a human can tell whether what they tell will come again."""
+    if found.calendar is None:
+        return
+    all_dates, known_dates = found.calendar.all_dates, found.calendar.known_dates
+    dates = all_dates if gates.calendar == "all" and not known_dates.is_near else known_dates
+    told = f"dates alone have ROC AUC {dates.roc_auc}, the model is ahead by {dates.model_ahead}"
+    expected = "measurably ahead of dates alone, which reach less than 90% of its distance from chance"
+    yield Gate("calendar", not dates.is_near, told, expected, Verdict.WAITING)
 
 
 def _calibrated(gates: Gates, found: Evidence) -> Gate:

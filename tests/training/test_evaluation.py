@@ -26,6 +26,7 @@ from training.evaluation.segments import medians, segments
 from training.evaluation.weeks import weeks
 from training.fit import BadHistory
 from training.history import History
+from training.report.calendar import summary, warning
 from training.train import Judged, figures
 
 TEXT = """
@@ -275,17 +276,31 @@ def test_nobody_caught_has_no_quantiles(found):
 
 
 def test_weeks_begin_on_monday_and_a_shift_is_seen(found):
-    told = weeks(found, Customers.of(found))
+    told = weeks(found, Customers.of(found), 3)
     assert [week.start for week in told][:2] == ["2026-03-02", "2026-03-09"]
-    assert sum(week.n for week in told) == 4_000 and all(week.roc_auc > 0.7 for week in told)
+    assert sum(week.n for week in told) == 4_000 and all(week.roc_auc.low > 0.7 for week in told)
     assert max(week.psi for week in told) < 0.1
     late = found.rows.times_us >= FROM_US + 33 * DAY_US
     shifted = replace(found, score=np.where(late, np.minimum(found.score + 0.2, 1.0), found.score))
-    assert weeks(shifted, Customers.of(shifted))[-1].psi > 0.25
-    label = np.where(late, 0, found.rows.label)
-    ended = replace(found, rows=replace(found.rows, label=label))
-    last = weeks(ended, Customers.of(ended))[-1]
-    assert (last.positives, last.roc_auc, last.average_precision) == (0, None, None)
+    assert weeks(shifted, Customers.of(shifted), 3)[-1].psi > 0.25
+
+
+def test_a_week_counts_each_customer_as_one_and_measures_nothing_of_few(found):
+    """Nine customers stay positive in the last week, which is one too few."""
+    names = found.rows.customers
+    late = found.rows.times_us >= FROM_US + 33 * DAY_US
+    positive = np.unique(names[late & (found.rows.label == 1)])
+    label = np.where(late & ~np.isin(names, positive[:9]), 0, found.rows.label)
+    *others, last = weeks(replace(found, rows=replace(found.rows, label=label)), Customers.of(found), 3)
+    assert (last.positive_customers, last.roc_auc, last.average_precision) == (9, None, None)
+    assert last.customers == len(np.unique(names[late])) and last.share_positive == label[late].mean()
+    rows = (found.rows.times_us >= FROM_US + 5 * DAY_US) & (found.rows.times_us < FROM_US + 12 * DAY_US)
+    _, customer, count = np.unique(names[rows], return_inverse=True, return_counts=True)
+    expected = metrics.average_precision_score(
+        found.rows.label[rows], found.score[rows], sample_weight=1 / count[customer]
+    )
+    measured = others[1].average_precision
+    assert measured.value == pytest.approx(expected) and measured.low < expected < measured.high
 
 
 def test_groups_are_what_features_are_made_of():
@@ -360,6 +375,29 @@ def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):
     assert len(evaluated.customers.cost) > 2 and len(evaluated.events.cost) > 2
     assert msgspec.json.decode(msgspec.json.encode(evaluated), type=Evaluation) == evaluated
     assert evaluate(USE_CASE, found, 3, costs=(100.0, 5.0)) == evaluated
+
+
+def test_where_dates_tell_nothing_the_report_is_calm_about_them(evaluated):
+    assert evaluated.calendar.about == "customers" and not evaluated.calendar.is_near
+    assert warning(evaluated) == "" and "the model is ahead by 0." in summary(evaluated)
+
+
+def test_where_the_label_follows_the_calendar_the_first_lines_say_so_and_what_follows(found):
+    """Positive customers have events in the first weeks only, and what the model looks at grows with time."""
+    rows = history(signal=0.0)
+    early = rows.times_us < FROM_US + 12 * DAY_US
+    rows = rows[early | (rows.label == 0) | (np.arange(len(rows)) % 40 == 0)]
+    rows.vectors[:, 0] = (FROM_US - rows.times_us) / (10 * DAY_US)
+    learner = LogisticRegression().fit(rows.vectors, rows.label)
+    score = learner.predict_proba(rows.vectors)[:, 1]
+    dated = evaluate(USE_CASE, replace(found, rows=rows, score=score), 3)
+    assert dated.calendar.known_dates.is_near and dated.calendar.known_dates.tells
+    told = warning(dated)
+    assert told.startswith("Dates alone rank customers ") and "which does not repeat" in told
+    first, last = dated.weeks[0], dated.weeks[-1]
+    assert first.share_positive > 3 * last.share_positive
+    assert f"Positives are {first.share_positive:.1%} of events in the week of 2026-03-02" in told
+    assert "too few positive customers to measure" in told or "Figures of later weeks are lower" in told
 
 
 def test_shuffled_labels_have_no_signal_and_the_first_words_say_so(found):

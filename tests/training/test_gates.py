@@ -10,7 +10,7 @@ from export.drift import psi
 from export.reference import freeze
 from features.document import BadUseCase
 from training.comparison import difference
-from training.evaluation.figures import Interval
+from training.evaluation.figures import Calendar, DatesAlone, Interval
 from training.gates import Contrast, Evidence, Gates, Verdict, judge, verdict
 
 GOOD = Evidence(
@@ -23,6 +23,11 @@ GOOD = Evidence(
     contrasts=(Contrast("customer.gender", "F", "recommended", "M", Interval(0.9, 0.6, 1.3)),),
     drifted={"amount": 0.02, "hour": 0.01},
 )
+
+
+FAR_DATES = DatesAlone(Interval(0.6, 0.5, 0.7), Interval(0.2, 0.1, 0.3), Interval(0.3, 0.2, 0.4), False)
+NEAR_DATES = DatesAlone(Interval(0.85, 0.8, 0.9), Interval(0.5, 0.4, 0.6), Interval(0.05, -0.01, 0.11), True)
+NEAR = Calendar("customers", NEAR_DATES, FAR_DATES)
 
 
 def recommended(value: float, low: float, high: float) -> dict[str, tuple[Contrast, ...]]:
@@ -62,6 +67,7 @@ def test_a_human_may_have_the_last_word() -> None:
         ("positives", {"positives": 3}, "rejected", "3 positive customers"),
         ("leaks", {"suspects": ["kyc alone tells"]}, "rejected", "kyc alone tells"),
         ("signal", {"roc_auc": Interval(0.52, 0.47, 0.57)}, "rejected", "ROC AUC 0.520 [0.470, 0.570]"),
+        ("calendar", {"calendar": NEAR}, "waiting", "ahead by 0.050 [-0.010, 0.110]"),
         ("better", {"better": Interval(-0.01, -0.015, -0.005)}, "rejected", "-0.010 [-0.015, -0.005]"),
         ("better", {"better": Interval(-0.01, -0.015, 0.004)}, "waiting", "-0.010 [-0.015, 0.004]"),
         ("better", {"better": Interval(0.01, -0.05, 0.06)}, "waiting", "0.010 [-0.050, 0.060]"),
@@ -88,6 +94,13 @@ def test_a_gate_that_fails_says_why(name: str, change: dict[str, object], expect
     assert verdict(Gates(), judged) == expected
 
 
+def test_a_use_case_whose_accounts_stop_asks_only_for_dates_that_are_known_in_time() -> None:
+    gates = Gates.of({"calendar": "known"})
+    assert verdict(gates, judge(gates, replace(GOOD, calendar=NEAR))) is Verdict.PROMOTED
+    known = Calendar("customers", NEAR_DATES, NEAR_DATES)
+    assert verdict(gates, judge(gates, replace(GOOD, calendar=known))) is Verdict.WAITING
+
+
 def test_rejection_comes_before_waiting() -> None:
     found = replace(GOOD, customers=3, drifted={"a": 1.0})
     assert verdict(Gates(), judge(Gates(), found)) is Verdict.REJECTED
@@ -104,6 +117,7 @@ def test_without_a_champion_nobody_has_to_be_beaten() -> None:
         ({"drifted": 2}, "model.gates.drifted: 2 is not a share from 0 to 1"),
         ({"unfair": "wayt"}, "model.gates.unfair: 'wayt' is not one of wait, reject (did you mean wait?)"),
         ({"approval": 1}, "model.gates.approval: 1 is not true or false"),
+        ({"calendar": "own"}, "model.gates.calendar: 'own' is not one of all, known"),
         ({"luck": 1}, "model.gates.luck: 'luck' is not one of margin"),
     ],
 )

@@ -157,7 +157,7 @@ def test_the_page_is_well_formed_loads_nothing_and_has_every_section(run, tmp_pa
     assert text == page(run), "the same run gives the same page"
     found = Reader(text)
     assert found.loads == [] and "default-src 'none'" in text
-    assert found.figures == 8, "four curves, weeks, two of importance, fairness"
+    assert found.figures == 9, "four curves, two of weeks, two of importance, fairness"
     assert found.headings == list(SECTIONS.values())
     assert found.ids == list(SECTIONS) and found.links == [f"#{name}" for name in SECTIONS]
 
@@ -291,7 +291,7 @@ def test_thresholds_are_told_in_people_and_costs(run):
         run, evaluation=evaluation(customers=found), targets=run.targets | missed
     )
     text = page(changed)
-    assert Reader(text).figures == 9, "the costs too"
+    assert Reader(text).figures == 10, "the costs too"
     assert "NO THRESHOLD REACHES THIS" in text
 
 
@@ -398,6 +398,23 @@ def test_a_protected_field_without_values_is_said_in_the_first_lines(run):
         in lines
     )
     assert not any("customer.gender" in line for line in words.first_lines(run))
+
+
+def test_figures_by_week_stand_beside_the_performance_and_weeks_of_few_positives_have_none(run):
+    spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
+    few = Week("2026-01-12", 2_100, 7, spread, 0.02, None, None, 180, 4)
+    many = Week("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60)
+    text = Reader(page(msgspec.structs.replace(run, evaluation=evaluation(weeks=(many, few))))).texts
+    start, end = text.index(SECTIONS["performance"], 40), text.index(SECTIONS["thresholds"], 40)
+    told = " ".join(text[start:end])
+    assert "2026-01-05 1,000 630 63.0% 90 60 0.810 [0.780, 0.840] 0.900 [0.870, 0.930]" in told
+    assert "2026-01-12 2,100 7 0.3% 180 4 too few too few" in told
+    summary = " ".join(text[:start])
+    assert (
+        "Positives are 63.0% of events in the week of 2026-01-05 and 0.3% in the week of 2026-01-12."
+        in summary
+    )
+    assert "After the week of 2026-01-05 there are too few positive customers" in summary
 
 
 def test_segments_are_told_in_words_and_units(run):

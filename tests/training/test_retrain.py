@@ -29,7 +29,8 @@ TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LENIENT = (
-    "gates: {min_customers: 20, min_positives: 3, calibration: 0.5, fairness: 0, drifted: 1, tolerance: 1"
+    "gates: {min_customers: 20, min_positives: 3, calibration: 0.5, fairness: 0, drifted: 1, tolerance: 1, "
+    "calendar: known"
 )
 
 

@@ -1,20 +1,19 @@
 """What dates alone tell of the label: a model of nothing else, judged out-of-fold beside the real one.
 
 A history whose positives lie early, or whose customers stop when they are found out, can be ranked without looking at
-anything a customer did. What a model gains in this way does not come again. Two sets of dates are tried: all three (a
-customer's first and last event, which only the whole history shows, and the event's own time), and the event's own
-time, which is known when an event is scored. Times are int64 microseconds.
+anything a customer did. What a model gains in this way does not come again. Two sets of dates are tried: those that
+are known when an event is scored (the customer's first event and this one), and all, with the customer's last event,
+which only the whole history shows. Times are int64 microseconds.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from training.evaluation.curves import bounds, draw
-from training.evaluation.figures import Interval
+from training.evaluation.figures import Calendar, DatesAlone, Interval
 from training.metrics import REPLICATES, Ranking, average_precision, roc_auc
 from training.parallel import beside
 from training.scores import customer_labels, customer_scores
@@ -22,42 +21,14 @@ from training.scores import customer_labels, customer_scores
 FOLDS = 5
 MOST_ROWS = 200_000  # judged; of a longer history, all rows of customers drawn by chance
 MOST_LEARNED = 50_000  # rows of a model: three columns need no more
-ROWS_PER_CUSTOMER = 10  # learned from where the label is a customer's: its label is one fact
+ROWS_PER_CUSTOMER = 5  # learned from where the label is a customer's: its label is one fact
 CUSTOMERS_PER_LEAF = 8  # at least: dates of fewer would be as good as their names
 ROWS_PER_LEAF = 20  # at least, where the label is an event's
+ALL_DATES, KNOWN_DATES = (0, 1, 2), (0, 2)  # columns: first event, last event, this one
 NEAR = 0.9  # of the model's distance from chance
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
-
-
-class DatesAlone(Struct, frozen=True):
-    """How well dates rank without anything else, out-of-fold; intervals draw customers."""
-
-    roc_auc: Interval
-    average_precision: Interval
-    model_ahead: Interval | None = (
-        None  # ROC AUC of the model minus this one, in the same draws; None: no model
-    )
-    is_near: bool = False  # the model is not measurably better, or reaches little more
-
-    @property
-    def tells(self) -> bool:
-        """Whether dates are measurably better than chance."""
-        return self.roc_auc.low > 0.5
-
-
-class Calendar(Struct, frozen=True):
-    """What dates tell of the label without anything that a customer did."""
-
-    about: str  # customers or events: whose label it is
-    all_dates: DatesAlone  # a customer's first and last event, and the event's own time
-    own_time: DatesAlone  # the event's own time
-
-    @property
-    def is_near(self) -> bool:
-        """Whether dates alone come near to the model."""
-        return self.all_dates.is_near or self.own_time.is_near
 
 
 def calendar_alone(
@@ -83,8 +54,7 @@ def calendar_alone(
         return None
     dates = _dates(time_us, customer)
     ranked = [
-        held_out(dates, label, customer, seed, by_event),
-        held_out(dates[:, 2:], label, customer, seed, by_event),
+        held_out(dates[:, columns], label, customer, seed, by_event) for columns in (ALL_DATES, KNOWN_DATES)
     ]
     owner: NDArray[np.intp] = customer
     if not by_event:
@@ -128,8 +98,8 @@ def _without(
     weight = np.ones(len(rows)) if by_event else 1.0 / count[customer[rows]]
     least = ROWS_PER_LEAF if by_event else CUSTOMERS_PER_LEAF * len(rows) // int((count > 0).sum())
     learner = HistGradientBoostingClassifier(
-        max_iter=30, max_leaf_nodes=8, min_samples_leaf=least, l2_regularization=1.0, early_stopping=False,
-        random_state=seed,
+        max_iter=20, learning_rate=0.15, max_leaf_nodes=8, min_samples_leaf=least, l2_regularization=1.0,
+        early_stopping=False, random_state=seed,
     )  # fmt: skip
     learner.fit(dates[rows], label[rows], weight / weight.mean())
     return np.asarray(learner.predict_proba(dates[out])[:, 1])

@@ -6,6 +6,7 @@ customer's, events when it is an event's.
 
 from features.usecase import UseCase
 from training.evaluation.baselines import baselines
+from training.evaluation.calendar import calendar_alone
 from training.evaluation.customers import Customers
 from training.evaluation.daily import daily
 from training.evaluation.earliness import earliness
@@ -72,7 +73,7 @@ def evaluate(
         customers=levels["customers"],
         events=levels["events"],
         earliness=earliness(customers, made),
-        weeks=weeks(judged, customers),
+        weeks=weeks(judged, customers, seed),
         importance=features,
         group_importance=groups,
         fairness=fair,
@@ -81,6 +82,14 @@ def evaluate(
         everyone=everyone,
         notes=(*_notes(judged, customers, decides), *unmeasured),
         daily=daily(judged, customers, seed) if decides == "events" else None,
+        calendar=calendar_alone(
+            judged.rows.times_us,
+            judged.rows.label,
+            customers.of_row,
+            seed,
+            by_event=decides == "events",
+            score=judged.score,
+        ),
         recommendations=recommended,
     )
 

@@ -113,15 +113,56 @@ class Earliness(Struct, frozen=True):
 
 
 class Week(Struct, frozen=True):
-    """The scores of one week (UTC, from Monday), set against those of the first half of the period by their PSI."""
+    """One week (UTC, from Monday): how well its events are ranked, each customer with an event in it counting as one.
+
+    Where the label is an event's, each event counts as one. The PSI is of scores against the first half of the period.
+    """
 
     start: str  # YYYY-MM-DD
-    n: int
+    n: int  # events
     positives: int
     quantiles: Quantiles
     psi: float
-    roc_auc: float | None
-    average_precision: float | None
+    roc_auc: (
+        Interval | float | None
+    )  # None: too few customers; a number in figures of before intervals were measured
+    average_precision: Interval | float | None
+    customers: int | None = None  # with events in the week
+    positive_customers: int | None = None
+
+    @property
+    def share_positive(self) -> float:
+        """Positive events of all; NaN without events."""
+        return self.positives / self.n if self.n else float("nan")
+
+
+class DatesAlone(Struct, frozen=True):
+    """How well dates rank without anything else, out-of-fold; intervals draw customers."""
+
+    roc_auc: Interval
+    average_precision: Interval
+    model_ahead: Interval | None = (
+        None  # ROC AUC of the model minus this one, in the same draws; None: no model
+    )
+    is_near: bool = False  # the model is not measurably better, or reaches little more
+
+    @property
+    def tells(self) -> bool:
+        """Whether dates are measurably better than chance."""
+        return self.roc_auc.low > 0.5
+
+
+class Calendar(Struct, frozen=True):
+    """What dates tell of the label without anything that a customer did."""
+
+    about: str  # customers or events: whose label it is
+    all_dates: DatesAlone  # of the customer's first and last event, and of the event itself
+    known_dates: DatesAlone  # without the last event's, which nobody knows when an event is scored
+
+    @property
+    def is_near(self) -> bool:
+        """Whether dates alone come near to the model."""
+        return self.all_dates.is_near or self.known_dates.is_near
 
 
 class Importance(Struct, frozen=True):
@@ -257,4 +298,5 @@ class Evaluation(Struct, frozen=True):
     everyone: dict[str, float | None]  # medians of all customers
     notes: tuple[str, ...]
     daily: Daily | None = None  # where the label is an event's
+    calendar: Calendar | None = None  # what dates alone tell
     recommendations: Recommendations | None = None  # None in figures of before they were replayed

@@ -12,8 +12,9 @@ from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.fairness import LEAST_GROUP
 from training.evaluation.figures import Evaluation, Interval
+from training.evaluation.weeks import ENOUGH
 from training.pages import environment, percent
-from training.report import fairness, importance, levels, plots, words
+from training.report import calendar, fairness, importance, levels, plots, weeks, words
 from training.report.run import Run, encoded
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
@@ -49,6 +50,7 @@ def page(run: Run) -> str:
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
         measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
         daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
+        calendar=calendar, enough=ENOUGH,
     )  # fmt: skip
 
 
@@ -86,7 +88,8 @@ def drawn(found: Evaluation) -> dict[str, Any]:
         "calibration": plots.calibration(found),
         "gain": plots.gain(found),
         "cost": plots.cost(found) if plots.deciding(found).cost else "",
-        "weeks": plots.weeks(found.weeks) if found.weeks else "",
+        "stability": weeks.stability(found.weeks) if found.weeks else "",
+        "weeks": weeks.ranking(found.weeks) if found.weeks else "",
         "importance": importance.plot(found.importance, "Importance of features") if has_importance else "",
         "groups": importance.plot(found.group_importance, "Importance of groups") if has_groups else "",
     }

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
@@ -11,14 +10,11 @@ from training.evaluation.figures import (
     Evaluation,
     Interval,
     LevelFigures,
-    Week,
 )
-from training.profile.findings import DRIFTED, DRIFTING
 
 COLORS = {"customers": POSITIVE, "events": NEGATIVE}
 MARKS = {"medium": "o", "high": "s"}
 SIDE = 3.4  # inches, of a square figure
-LABELLED_WEEKS = 12
 BEHIND = {
     "boxstyle": "square,pad=0.1",
     "facecolor": "white",
@@ -125,38 +121,6 @@ def gain(found: Evaluation) -> str:
             for about, d in first
         )
         return svg(drawn, "Gain: positives found by share looked at", words)
-
-
-def weeks(found: Sequence[Week]) -> str:
-    """Percentiles of scores above, the population stability index below."""
-    with style():
-        drawn = figure(9, 3.6)
-        above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        places = np.arange(len(found))
-        q = {
-            name: [getattr(w.quantiles, name) for w in found]
-            for name in ("q10", "q25", "median", "q75", "q90")
-        }
-        above.fill_between(places, q["q10"], q["q90"], color=PALE, alpha=0.6, label="10th to 90th percentile")
-        above.fill_between(places, q["q25"], q["q75"], color=PLAIN, alpha=0.5, label="25th to 75th")
-        above.plot(places, q["median"], color=POSITIVE, linewidth=1.4, marker=".", label="median")
-        above.set_ylabel("score")
-        above.set_ylim(bottom=0)
-        above.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-        below.bar(places, [w.psi for w in found], color=[_psi_color(w.psi) for w in found])
-        for limit in (DRIFTING, DRIFTED):
-            below.axhline(limit, color=PLAIN, linewidth=0.8, linestyle=":")
-        below.set_ylabel("PSI")
-        below.set_ylim(0, max(1.2 * DRIFTED, *(1.05 * w.psi for w in found if isfinite(w.psi)), 0))
-        shown = places[:: -(-len(found) // LABELLED_WEEKS)]
-        below.set_xticks(shown, [found[w].start for w in shown], rotation=30, ha="right")
-        worst = max(found, key=lambda week: week.psi)
-        words = f"{len(found)} weeks; the largest PSI is {worst.psi:.3f}, in the week of {worst.start}"
-        return svg(drawn, "Scores by week", words)
-
-
-def _psi_color(psi: float) -> str:
-    return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
 
 
 def interval(found: Interval) -> str:

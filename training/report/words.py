@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
 from training.pages import number
-from training.report import fairness, levels
+from training.report import calendar, fairness, levels
 from training.report.run import Run
 
 PER = (
@@ -133,7 +133,13 @@ def costs(run: Run, found: LevelFigures) -> Iterator[str]:
 def first_lines(run: Run) -> list[str]:
     """What a reader must know before anything else, the evaluation's words first."""
     failed = [gate.name for gate in run.gates if not gate.passed]
-    told = [run.evaluation.words, *levels.warnings(run), VERDICTS.get(run.verdict, run.verdict)]
+    time = calendar.warning(run.evaluation)
+    told = [
+        run.evaluation.words,
+        *([time] if time else []),
+        *levels.warnings(run),
+        VERDICTS.get(run.verdict, run.verdict),
+    ]
     if failed:
         told.append(f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}")
     if fairness.absent(run):

@@ -1,0 +1,94 @@
+"""What time has to do with the figures, in sentences: how much dates alone tell, and what that means for the future."""
+
+from collections.abc import Iterator, Sequence
+
+from training.evaluation.figures import Calendar, DatesAlone, Evaluation, Interval, Week
+
+LEAST_EVENTS = 30  # of a week that stands for the beginning or the end
+TIMES = 2.0  # by which shares of two weeks differ before a sentence says so
+
+
+def warning(found: Evaluation) -> str:
+    """Say that dates alone come near to the model, and what follows; empty if they do not."""
+    calendar = found.calendar
+    if calendar is None or not calendar.is_near or not (found.has_signal or calendar.all_dates.tells):
+        return ""
+    return " ".join([*_compared(calendar), *_by_week(found.weeks)])
+
+
+def summary(found: Evaluation) -> str:
+    """Say in one sentence what dates alone tell, whether they come near or not; empty if it was not measured."""
+    calendar = found.calendar
+    if calendar is None or calendar.all_dates.model_ahead is None or calendar.known_dates.model_ahead is None:
+        return ""
+    return (
+        f"ROC AUC {calendar.known_dates.roc_auc} by the dates known when an event is scored (the customer's first "
+        f"event and this one), {calendar.all_dates.roc_auc} with the customer's last event as well, which nobody knows "
+        f"then; the model is ahead by {calendar.known_dates.model_ahead} and {calendar.all_dates.model_ahead}"
+    )
+
+
+def ends(weeks: Sequence[Week]) -> str:
+    """Say how positives and figures differ between the first and the last weeks; empty if nothing can be said."""
+    return " ".join(_by_week(weeks))
+
+
+def _compared(calendar: Calendar) -> Iterator[str]:
+    """How the model compares with dates alone."""
+    known, every = calendar.known_dates, calendar.all_dates
+    near = known if known.is_near else every
+    if not near.tells:
+        yield (
+            "The model is not measurably better than dates alone, and those are not measurably better than chance: ROC "
+            f"AUC of dates {near.roc_auc}, the model is ahead by {near.model_ahead}. To tell them apart takes more "
+            f"positive {calendar.about}."
+        )
+    elif known.is_near:
+        yield (
+            f"Dates alone rank {calendar.about} {_how(known)} the model: the dates of a customer's first event and of "
+            f"the event itself reach a ROC AUC of {known.roc_auc}, and the model is ahead by {known.model_ahead}. Both "
+            "are known when an event is scored, so the model may have learned the calendar, which does not repeat."
+        )
+    else:
+        yield (
+            f"Dates alone rank {calendar.about} {_how(every)} the model, but only with one that nobody knows in time: "
+            "the dates of a customer's first and last event and of the event itself reach a ROC AUC of "
+            f"{every.roc_auc} (the model is ahead by {every.model_ahead}), without the last event's {known.roc_auc} "
+            f"(ahead by {known.model_ahead}). So the label goes with when customers stop, as accounts do that are "
+            "closed for it; the model does not see that date."
+        )
+
+
+def _how(alone: DatesAlone) -> str:
+    ahead = alone.model_ahead
+    if ahead is None or ahead.high < 0:
+        return "better than"
+    return "as well as" if ahead.low <= 0 else "nearly as well as"
+
+
+def _by_week(weeks: Sequence[Week]) -> Iterator[str]:
+    """Whether positives and figures are others in the last weeks than in the first."""
+    told = [week for week in weeks if week.n >= LEAST_EVENTS]
+    if len(told) < 2:
+        return
+    first, last = told[0], told[-1]
+    shares = first.share_positive, last.share_positive
+    if max(shares) >= TIMES * min(shares):
+        yield (
+            f"Positives are {_percent(shares[0])} of events in the week of {first.start} and {_percent(shares[1])} in "
+            f"the week of {last.start}."
+        )
+    measured = [
+        (week, week.average_precision) for week in told if isinstance(week.average_precision, Interval)
+    ]
+    if len(measured) > 1:
+        (begin, before), (end, after) = measured[0], measured[-1]
+        yield f"Average precision is {before} in the week of {begin.start} and {after} in the week of {end.start}."
+        if after.high < before.low:
+            yield "Figures of later weeks are lower: expect those of the last weeks, not the average of all."
+    if measured and measured[-1][0] is not last:
+        yield f"After the week of {measured[-1][0].start} there are too few positive customers to measure anything."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or share == 0 else f"{share:.2%}"
