@@ -95,15 +95,17 @@ def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) ->
     """By level what the `chosen` thresholds gave on the cases that they were chosen on, as a manifest has it.
 
     threshold, its 95 % interval (`threshold_low`, `threshold_high`) over draws of customers in which it is chosen
-    again; `target` as asked, the figure it is about (`value`, `low`, `high`: over draws, and no narrower than its
-    counts allow) and `reached` (yes, not reached, cannot be known); n, positives, flagged, rightly, precision, recall,
-    share. What cannot be had is None.
+    again; `target` as asked, the figure it is about (`value`, `low`, `high`: see _interval) and `reached` (yes, not
+    reached, cannot be known); n, positives, flagged, rightly, precision, recall, share. What cannot be had is None.
     """
     ordered = cases.sorted()
     drawn = _draws(terms, ordered, chosen, seed)
     curves = _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score))
+    of_customers = int(cases.customer.max()) + 1 == len(cases.customer)
     return {
-        level: _facts(getattr(terms, level), curve, chosen[level], [each[level] for each in drawn])
+        level: _facts(
+            getattr(terms, level), curve, chosen[level], [each[level] for each in drawn], of_customers
+        )
         for level, curve in curves.items()
     }
 
@@ -174,12 +176,12 @@ def _figure(curve: Curve, target: Target, threshold: float) -> float:
 
 
 def _facts(
-    target: Target, curve: Curve, threshold: float, drawn: list[tuple[float, float]]
+    target: Target, curve: Curve, threshold: float, drawn: list[tuple[float, float]], of_customers: bool
 ) -> dict[str, Any]:
     place = _place(curve, threshold)
     flagged, rightly = (int(each[place]) if place >= 0 else 0 for each in (curve.flagged, curve.true))
     low, high = _percentiles([own for own, _ in drawn])
-    figure = _interval(target, curve, place, [each for _, each in drawn])
+    figure = _interval(target, curve, place, [each for _, each in drawn], of_customers)
     return {
         "threshold": threshold,
         "threshold_low": low,
@@ -199,13 +201,14 @@ def _facts(
     }
 
 
-def _interval(target: Target, curve: Curve, place: int, drawn: list[float]) -> Interval:
-    """The figure at a place: as wide as draws of customers show, and no narrower than its counts allow.
+def _interval(target: Target, curve: Curve, place: int, drawn: list[float], of_customers: bool) -> Interval:
+    """The figure at a place. Shares of customers have the interval that their counts allow, which holds for few too.
 
-    Draws see that events of one customer are not independent, counts that seven of seven need not be all.
+    Events of one customer are not independent: their shares are as uncertain as draws of customers show, and no less
+    than their counts allow. All other figures have the interval of the draws.
     """
     by_counts = counted(target.kind, curve, place)
-    if place < 0 or target.kind not in DRAWN:
+    if place < 0 or target.kind not in DRAWN or (of_customers and not np.isnan(by_counts.low)):
         return by_counts
     low, high = (np.nan if end is None else end for end in _percentiles(drawn))
     value = float(curve.figure(target)[place])

@@ -135,7 +135,7 @@ def test_thresholds_of_other_folds_do_not_flatter_noise():
         chosen = replace(flat, thresholds=choose(terms, cases))
         own.append(counted(chosen)[0].ever.precision.value)
         honest, _, _ = counted(replace(chosen, crossfitted=crossfitted))
-        assert honest.crossfitted
+        assert honest.crossfitted and honest.flattered.precision.value == own[-1]
         others.append(honest.ever)
     assert np.mean(own) > 0.6, "twice the base rate, of nothing"
     n, rightly = sum(each.customers for each in others), sum(each.rightly for each in others)

@@ -252,6 +252,9 @@ class Recommendations(Struct, frozen=True):
     customers: int
     positives: int
     crossfitted: bool  # by folds: each customer meets thresholds that others gave
+    flattered: (
+        Chosen | None
+    )  # by folds, ever recommended by the bundle's thresholds, which these customers gave
     ever: Chosen  # recommended at some time
     open: Chosen  # a recommendation stands after the customer's last event
     held: int  # customers whose recommendation the circuit breaker held at some time

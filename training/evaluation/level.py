@@ -16,6 +16,7 @@ from training.evaluation.customers import Customers
 from training.evaluation.figures import Confusion, Decile, Interval, LevelFigures, ThresholdFigures
 from training.judged import Floats, Judged
 from training.metrics import Ranking
+from training.wilson import rate
 
 Costs = tuple[float, float]  # of a miss and of a false alarm, in any one unit
 
@@ -83,7 +84,21 @@ def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: flo
     matrix = confusion(sample.label == 1, sample.score >= threshold)
     flagged = matrix.true_positives + matrix.false_positives
     figures = {each: found[f"{name} {each}"] for each in AT}
+    if int(sample.customer.max()) + 1 == len(sample.customer):
+        figures |= _wilson(matrix)
     return ThresholdFigures(threshold, flagged, **figures, rightly=matrix.true_positives, confusion=matrix)
+
+
+def _wilson(matrix: Confusion) -> dict[str, Interval]:
+    """Shares of customers, with intervals that hold for few too."""
+    true, false = matrix.true_positives, matrix.false_positives
+    n = true + false + matrix.false_negatives + matrix.true_negatives
+    return {
+        "precision": rate(true, true + false),
+        "recall": rate(true, true + matrix.false_negatives),
+        "false_positive_rate": rate(false, false + matrix.true_negatives),
+        "accuracy": rate(true + matrix.true_negatives, n),
+    }
 
 
 def confusion(is_positive: NDArray[np.bool_], is_flagged: NDArray[np.bool_]) -> Confusion:

@@ -5,6 +5,7 @@ are there, so the circuit breaker sees their recommendations alone.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -42,6 +43,7 @@ def _thresholds(judged: Judged, timeline: Timeline) -> Mapping[str, float] | Map
 def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Recommendations:
     """Count what was decided; `made` is what `replayed` gives."""
     positive = customers.label == 1
+    flattered = replayed(replace(judged, crossfitted=())) if judged.crossfitted else None
     weeks = _weeks(made, positive)
     cases = made.change == Change.RECOMMENDED
     span_us = max(float(np.ptp(judged.rows.times_us)), DAY_US)
@@ -49,6 +51,7 @@ def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Re
         customers=len(positive),
         positives=int(positive.sum()),
         crossfitted=bool(judged.crossfitted),
+        flattered=None if flattered is None else _chosen(flattered.ever(Change.RECOMMENDED), positive),
         ever=_chosen(made.ever(Change.RECOMMENDED), positive),
         open=_chosen(made.is_open, positive),
         held=int(made.ever(Change.HELD).sum()),
@@ -90,7 +93,17 @@ def sentence(found: Recommendations) -> str:
         f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {found.customers:,} customers, "
         f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}. "
         f"{found.open.customers:,} recommendations are open after the customers' last events. A team would get {times} "
-        f"from these customers{busiest}."
+        f"from these customers{busiest}.{_flattered(found)}"
+    )
+
+
+def _flattered(found: Recommendations) -> str:
+    """What the bundle's thresholds would do, where each customer met those of other folds; else empty."""
+    if found.flattered is None:
+        return ""
+    return (
+        f" These figures are of thresholds that other customers gave. The bundle's thresholds, chosen on all of these "
+        f"customers, would recommend {found.flattered.customers:,} of them, {found.flattered.rightly:,} rightly."
     )
 
 

@@ -178,6 +178,7 @@ def rows(found: Recommendations) -> list[tuple[str, str]]:
         ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
         *_chosen("recommended at some time", found.ever),
         *_chosen("open after the last event", found.open),
+        *(_chosen("recommended by the bundle's thresholds", found.flattered) if found.flattered else ()),
         ("retracted at some time", f"{found.retracted:,}"),
         ("held by the circuit breaker", f"{found.held:,}"),
         ("cases a week", f"{found.cases_per_week:.1f} on average{_busiest(found)}"),
