@@ -131,4 +131,13 @@ KeepsScores = Annotated[
         "registry: scores.parquet.",
     ),
 ]
+Like = Annotated[
+    list[str] | None,
+    typer.Option(
+        parser=place,
+        metavar="FILE",
+        help="Files that are to be scored, one each time: features that say nothing in them (missing or constant "
+        "columns) are left out of the model.",
+    ),
+]
 STACK = Path(".riskstream")

@@ -10,7 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, KeepsScores, UseCase, examples
+from commands.frame import (
+    BUNDLES,
+    OFFBOARDING,
+    AsJson,
+    BundleRoot,
+    Files,
+    KeepsScores,
+    Like,
+    UseCase,
+    examples,
+)
 from commands.output import bar, show_json, table, tell_bad_rows
 
 app = typer.Typer()
@@ -94,6 +104,7 @@ def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
         "riskstream train build/history/users.csv build/history/transactions.csv",
         "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
         "riskstream train bq://project.bank.users bq://project.bank.transactions",
+        "riskstream train history/*.csv --like new/users.csv --like new/transactions.csv",
     )
 )
 def train(
@@ -105,6 +116,7 @@ def train(
         bool, typer.Option("--even-without-signal", help="Promote a model that is no better than chance.")
     ] = False,
     scores: KeepsScores = True,
+    like: Like = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from history, write a report and promote the bundle: running jobs take it over.
@@ -136,6 +148,7 @@ def train(
     path, told = train_reported(
         found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
         even_without_signal=even_without_signal, origin=origin("train", files), keeps_scores=scores,
+        to_be_scored=replayed_like(found, like),
         progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     manifest = bundles.load(path).manifest
@@ -165,6 +178,18 @@ def recommended_lines(run: Any) -> list[str]:
     titles = ("the policy, replayed over held-out scores", "")
     shown = table(titles, rows(run.evaluation.recommendations))
     return [shown, *(f"WARNING: {warning}" for warning in warnings(run))]
+
+
+def replayed_like(use_case: Any, files: Sequence[str] | None) -> Any:
+    """The events of files that are to be scored, replayed; None without files. Bad rows are told on stderr."""
+    from features.replay import replay
+    from training.files import batches, read_all
+
+    if not files:
+        return None
+    rows = read_all(use_case, files, time.time_ns() // 1000)
+    tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
+    return replay(batches(use_case, rows))
 
 
 def report_folder(root: str, bundle_id: str) -> str:

@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Files, KeepsScores, UseCase, examples
+from commands.frame import (
+    BUNDLES,
+    OFFBOARDING,
+    AsJson,
+    BundleRoot,
+    Files,
+    KeepsScores,
+    Like,
+    UseCase,
+    examples,
+)
 from commands.output import show_json
 
 app = typer.Typer()
@@ -29,16 +39,24 @@ def retrain(
     ] = None,
     notify: Annotated[str | None, typer.Option(metavar="URL", help="POST the result here, as JSON.")] = None,
     scores: KeepsScores = True,
+    like: Like = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger, compare it with the champion on the same held-out events, and promote it if it is better.
 
     What it has to show is in the use case (`model.gates`). It is promoted, waits in shadow for `riskstream approve`, or
-    is rejected with the reasons: exit codes 0, 10 and 11. Bad rows are told and left out.
+    is rejected with the reasons: exit codes 0, 10 and 11. Bad rows are told and left out. With --like, the challenger
+    does without features that say nothing in the files to be scored.
     """
     import msgspec
 
-    from commands.learning import recommended_facts, recommended_lines, report_folder, told_history
+    from commands.learning import (
+        recommended_facts,
+        recommended_lines,
+        replayed_like,
+        report_folder,
+        told_history,
+    )
     from commands.models import registry_of
     from features.usecase import load
     from training.origin import origin
@@ -52,7 +70,8 @@ def retrain(
     rows, cleaned = told_history(found, files)
     ended, told = run(
         found, rows, registry, seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
-        origin=origin("retrain", files), keeps_scores=scores, progress=lambda stage: typer.echo(stage, err=True),
+        origin=origin("retrain", files), keeps_scores=scores, to_be_scored=replayed_like(found, like),
+        progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))

@@ -87,6 +87,7 @@ def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[
     """PSI by feature of what judges against what the champion learned from, of the features both have."""
     if champion is None:
         return {}
-    known = [name for name in use_case.features if name in champion.reference.features]
+    names, left_out = champion.reference.features, made.judged.rows.left_out
+    known = [name for name in use_case.features if name in names and name not in left_out]
     columns = [use_case.features.index(name) for name in known]
     return drift(champion.reference, tuple(known), made.judged.rows.vectors[:, columns])

@@ -44,18 +44,19 @@ class History:
     fields: Mapping[str, FieldUse] = field(
         default_factory=dict
     )  # of all events, scored or not: features.presence
+    left_out: tuple[str, ...] = ()  # features that the model is to learn without: training.like
 
     def __len__(self) -> int:
         return len(self.label)
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
         """Those of a mask, of places or of a slice."""
-        whole = ("people", "fields")
+        whole = ("people", "fields", "left_out")
         arrays = {
             name: each[rows] for name, each in vars(self).items() if name not in whole and each is not None
         }
         people = {name: each[rows] for name, each in self.people.items()}
-        return History(**arrays, people=people, fields=self.fields)
+        return History(**arrays, people=people, fields=self.fields, left_out=self.left_out)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from training.evidence import evidence
 from training.fit import Progress
 from training.gates import BY_HAND, Gates, failed_gates, judge_alone
 from training.history import History, Replayed, collect
+from training.like import like
 from training.models.parameters import Parameters
 from training.report import scores
 from training.report.page import Report, report
@@ -38,6 +39,7 @@ def train_reported(
     even_without_signal: bool = False,
     origin: Origin | None = None,
     keeps_scores: bool = True,
+    to_be_scored: Iterable[Replayed] | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[str, Report]:
     """Learns from a replayed history; the path of the bundle and the report with all that is known about it.
@@ -45,13 +47,16 @@ def train_reported(
     The bundle is saved, evaluated and registered with its report and the gates that it failed. It is promoted unless a
     gate of BY_HAND failed, or `even_without_signal`; else it is registered as rejected. The other gates are told, and
     kept as accepted by whoever runs this. `keeps_scores`: the held-out scores of all rows are written beside the
-    report. Raises what `train_on` raises, BadUseCase (`model.gates`), RegistryUnavailable.
+    report. `to_be_scored`: features that say nothing in these events are left out of the model. Raises what `train_on`
+    raises, BadUseCase (`model.gates`), RegistryUnavailable.
     """
     Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
     Gates.of(use_case.model.get("gates"), use_case.file)
     terms(use_case.policy, use_case.file, use_case.features)
     progress("replaying the history")
     history = collect(use_case, replayed)
+    if to_be_scored is not None:
+        history = like(use_case, history, to_be_scored, progress)
     return report_on(
         use_case, history, registry, seed=seed, created_at=created_at, cleaning=cleaning, way=way,
         even_without_signal=even_without_signal, origin=origin, keeps_scores=keeps_scores, progress=progress,

@@ -5,7 +5,7 @@ and by the customers that are set apart in every training: twins judge for both,
 period, and the champion's stand-in. Nothing is promoted that has not passed the gates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,8 @@ from training.evidence import evidence
 from training.files import Rows, batches
 from training.fit import Progress
 from training.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
-from training.history import History, collect
+from training.history import History, Replayed, collect
+from training.like import like
 from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run
@@ -62,9 +63,13 @@ def retrain(
     cut_us: int | None = None,
     origin: Origin | None = None,
     keeps_scores: bool = True,
+    to_be_scored: Iterable[Replayed] | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Retrained, Report]:
     """Trains, saves, registers and judges a challenger, and acts on the verdict.
+
+    `to_be_scored`: features that say nothing in these events are left out of the challenger. The champion is compared
+    with all of its features.
 
     `cut_us`: where the period that judges begins; by default after what the champion has learned from, or, if too
     little has happened since, the last part that the use case's split asks for.
@@ -75,6 +80,8 @@ def retrain(
     champion = in_use(registry.root, use_case.name)
     progress("replaying the history")
     history = collect(use_case, replay(batches(use_case, rows)))
+    if to_be_scored is not None:
+        history = like(use_case, history, to_be_scored, progress)
     made = train_on(
         use_case, history, seed=seed, created_at=now, way=_way(use_case), cut_us=cut_us or unseen_us(champion, history),
         cleaning=cleaning, progress=progress,
@@ -144,7 +151,7 @@ def scores_of(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -
 
 def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
     scorer = Scorer(champion.stand_in or champion.model)
-    if champion.manifest.fingerprint == use_case.fingerprint:
+    if champion.manifest.fingerprint == use_case.fingerprint and not judged.rows.left_out:
         return scorer.score(judged.rows.vectors).astype(np.float64)
     own = parse(champion.use_case_text, f"the use case of {champion.manifest.id}")
     try:

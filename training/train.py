@@ -26,6 +26,7 @@ from training.fit import BadHistory, Progress
 from training.history import History, Replayed, collect
 from training.judged import Judged
 from training.lacking import lacking
+from training.like import without_left_out
 from training.metrics import measure
 from training.models.choice import Chosen, choose
 from training.models.parameters import HYPER, Parameters
@@ -102,10 +103,11 @@ def train_on(
 
     Raises BadHistory (nothing to learn from), BadUseCase (`model`, `policy`), ParityError.
     """
-    history = replace(
+    whole = replace(
         history, vectors=np.ascontiguousarray(history.vectors, np.float32)
     )  # as it will be served
-    _check_finite(use_case, history.vectors)
+    _check_finite(use_case, whole.vectors)
+    history = without_left_out(use_case, whole)
     parameters = Parameters.of(use_case.model, use_case.file)
     policy = terms(use_case.policy, use_case.file, use_case.features)
     sides = split(history, way or Way.of(use_case, use_case.model.get("split")), cut_us)
@@ -114,6 +116,7 @@ def train_on(
     twin = _twin(history, sides, parameters, by_event, seed, progress)
     asked = parameters if twin is None else _as_chosen(parameters, twin)
     learned = history if twin is None else history[sides.final]
+    kept = whole[sides.final] if whole.left_out else learned  # as it is, also where the model does without
     told = named(progress, "the model that is kept")
     chosen = _chosen(learned, asked, by_event, seed, told, _apart(learned, sides.apart))
     progress("converting to ONNX")
@@ -134,14 +137,15 @@ def train_on(
         "levels": levels.facts(policy, cases, thresholds, seed),
         "parity": difference,
     }
-    facts = _facts(learned) | {"split": sides.words, "model": (twin or chosen).facts}
+    facts = _facts(kept) | {"split": sides.words, "model": (twin or chosen).facts}
     if by_event:
         facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
+    facts["left_out"] = list(whole.left_out)
     facts["lacking"] = lacking(use_case, judged, seed)
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
-        use_case, use_case.text, model, _reference(use_case, learned, chosen), thresholds, created_at,
+        use_case, use_case.text, model, _reference(use_case, kept, chosen), thresholds, created_at,
         stand_in, encode(np.unique(learned.customers).tolist()), seed=seed, versions=_versions(), metrics=metrics,
         training=facts,
     )  # fmt: skip

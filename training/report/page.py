@@ -48,7 +48,7 @@ def page(run: Run) -> str:
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
-        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(found),
+        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(run),
         daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
         calendar=calendar, enough=ENOUGH,
     )  # fmt: skip
@@ -134,10 +134,11 @@ def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return list(max(one, other, key=len) | one | other)  # the longer one has them all, in their order
 
 
-def medians(found: Evaluation) -> list[str]:
-    """Features of which segments have medians, the most important ones first."""
+def medians(run: Run) -> list[str]:
+    """Features of which segments have medians, the most important ones first; those left out of the model have none."""
+    found, left_out = run.evaluation, run.training.get("left_out", ())
     ranked = [each.feature for each in found.importance if each.feature in found.everyone]
-    return list(dict.fromkeys([*ranked, *found.everyone]))
+    return [name for name in dict.fromkeys([*ranked, *found.everyone]) if name not in left_out]
 
 
 def notes(found: Evaluation) -> dict[str, list[str]]:
