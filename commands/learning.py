@@ -104,7 +104,7 @@ def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
         "riskstream train build/history/users.csv build/history/transactions.csv",
         "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
         "riskstream train bq://project.bank.users bq://project.bank.transactions",
-        "riskstream train history/*.csv --like new/users.csv --like new/transactions.csv",
+        "riskstream train build/u.csv build/t.csv --like build/new/u.csv --like build/new/t.csv",
     )
 )
 def train(
