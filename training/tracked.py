@@ -24,10 +24,13 @@ LEVELS = {"customers": "customers", "events": "assessments"}  # as the manifest 
 def figures(evaluation: Evaluation) -> dict[str, Any]:
     """Figures of customers and of events with their intervals, nested by name: at.high.f2.value, log_loss.low ...
 
-    Those of dates alone are there too: calendar.all_dates.roc_auc.value ...
+    Those of dates alone are there too (calendar.all_dates.roc_auc.value ...), and of the replayed policy
+    (recommendations.ever.precision.low ...).
     """
     found = {name: _of_level(getattr(evaluation, level)) for level, name in LEVELS.items()}
-    return found | ({"calendar": msgspec.to_builtins(evaluation.calendar)} if evaluation.calendar else {})
+    found |= {"calendar": msgspec.to_builtins(evaluation.calendar)} if evaluation.calendar else {}
+    made = evaluation.recommendations
+    return found | ({"recommendations": msgspec.to_builtins(made)} if made else {})
 
 
 def _of_level(level: LevelFigures) -> dict[str, Any]:

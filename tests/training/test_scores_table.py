@@ -56,14 +56,18 @@ def test_every_training_row_has_its_held_out_score_and_the_figures_follow_from_t
     customers = Customers.of(by_folds.judged)
     assert [of_customer[name] for name in np.unique(history.customers)] == customers.score.tolist()
     thresholds = by_folds.judged.thresholds
-    for score, level in [
-        *zip(found["score"], found["level"], strict=True),
-        *zip(found["customer_score"], found["customer_level"], strict=True),
-    ]:
+    for score, level in zip(found["score"], found["level"], strict=True):
         expected = (
             "HIGH" if score >= thresholds["high"] else "MEDIUM" if score >= thresholds["medium"] else "LOW"
         )
         assert level == expected
+    evaluation = evaluate(USE_CASE, by_folds.judged, 1)
+    people = {row["customer"]: row for row in table(by_folds).to_pylist()}.values()
+    for each in evaluation.segments:
+        assert sum(row["customer_level"] == each.level for row in people) == each.customers
+        assert sum(row["customer_highest_level"] == each.level for row in people) == each.ever
+    assert sum(row["recommended"] for row in people) == evaluation.recommendations.ever.customers
+    assert sum(row["is_open"] for row in people) == evaluation.recommendations.open.customers
     assert files(by_folds) == files(by_folds), "the same bytes"
 
 
@@ -87,6 +91,7 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     assert high["confusion"]["true_positives"] == at.confusion.true_positives
     assert told["assessments"]["log_loss"]["value"] == evaluation.events.log_loss.value
     assert told["customers"]["ks"]["high"] == evaluation.customers.ks.high
+    assert told["recommendations"]["ever"]["customers"] == evaluation.recommendations.ever.customers
     trials = tracked.trials(by_folds, "average_precision")
     assert [trial.name for trial in trials] == ["trial 1: logistic_regression", "trial 2: xgboost"]
     for told_trial, trial in zip(trials, by_folds.chosen.trials, strict=True):

@@ -11,12 +11,16 @@ table holds identifiers of customers and events, so whoever may read it is who m
                                                where a cut in time sets the row apart
     score                            number    the event's, a probability
     level                            text      that the event's score reaches: LOW, MEDIUM or HIGH
-    customer_score, customer_level   the same  of the customer, from its rows of the same `in_report`
+    customer_score                   number    that ranks the customer, from its rows of the same `in_report`
+    customer_level                   text      the customer's level after its last event
+    customer_highest_level           text      the highest level that the customer ever had
+    recommended, is_open             boolean   whether the customer was ever recommended, and is so after its last event
     in_report                        boolean   whether the report's figures are of this row
 
 With folds of customers the report's figures are of all rows. With a cut in time they are of the later part alone, by a
 model of the earlier part; then the table has the rows of the model that is kept too, each by the folds of that model,
-so an event may stand there twice. `level` is by the thresholds that go with the score.
+so an event may stand there twice. `level` is by the thresholds that go with the score. Levels of customers and
+recommendations are those of the replayed policy (training.evaluation.recommendations), as in the report.
 """
 
 from io import BytesIO
@@ -26,11 +30,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from export.levels import Change, Level
 from training.evaluation.customers import Customers
+from training.evaluation.recommendations import replayed
 from training.train import Floats, Judged, Trained
 
 FILE = "scores.parquet"
 LEVELS = ("medium", "high")  # rising
+NAMES = np.array([level.name for level in Level])
 
 
 def files(made: Trained) -> dict[str, bytes]:
@@ -45,7 +52,7 @@ def files(made: Trained) -> dict[str, bytes]:
 
 def _table(judged: Judged, in_report: bool) -> pa.Table:
     customers, rows = Customers.of(judged), judged.rows
-    of_customer = customers.score[customers.of_row]
+    of_customer, made = customers.of_row, replayed(judged)
     return pa.table(
         {
             "customer": pa.array(rows.customers.tolist(), pa.string()),
@@ -57,8 +64,11 @@ def _table(judged: Judged, in_report: bool) -> pa.Table:
             "fold": _folds(judged),
             "score": pa.array(judged.score, pa.float64()),
             "level": _levels(judged.score, judged.thresholds),
-            "customer_score": pa.array(of_customer, pa.float64()),
-            "customer_level": _levels(of_customer, judged.thresholds),
+            "customer_score": pa.array(customers.score[of_customer], pa.float64()),
+            "customer_level": NAMES[made.last_level[of_customer]],
+            "customer_highest_level": NAMES[made.highest_level[of_customer]],
+            "recommended": pa.array(made.ever(Change.RECOMMENDED)[of_customer]),
+            "is_open": pa.array(made.is_open[of_customer]),
             "in_report": pa.array(np.full(len(rows), in_report)),
         }
     )
