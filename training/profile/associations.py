@@ -16,7 +16,7 @@ from training.profile.labels import Outcome
 
 CORRELATED_ROWS = 100_000  # ranks of more take minutes and say the same
 LEAST_PAIRS = 30  # a figure of fewer rows is chance
-CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05  # of all pairs together (Bonferroni)
 LABEL = "(label)"
 
 Codes = NDArray[np.int64]
@@ -67,14 +67,12 @@ def associations(frame: Frame, outcome: Outcome, label: str | None) -> tuple[Ass
     """
     categories = categorical(frame, outcome, label)
     ranks = {name: _ranked(values) for name, values in frame.numbers.items()} if categories else {}
-    pairs = [
-        _cramer(one, other, categories, frame.subject.codes) for one, other in combinations(categories, 2)
-    ]
-    pairs += [
-        _ratio(one, other, categories[one], ranks[other], frame.subject.codes)
-        for one, other in product(categories, ranks)
-    ]
-    return tuple(sorted(filter(None, pairs), key=lambda each: -each.strength))
+    pairs, mixed = list(combinations(categories, 2)), list(product(categories, ranks))
+    sure = 1 - SIGNIFICANCE / max(len(pairs) + len(mixed), 1)
+    subject = frame.subject.codes
+    found = [_cramer(one, other, categories, subject, sure) for one, other in pairs]
+    found += [_ratio(one, other, categories[one], ranks[other], subject, sure) for one, other in mixed]
+    return tuple(sorted(filter(None, found), key=lambda each: -each.strength))
 
 
 def categorical(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Codes]:
@@ -92,7 +90,9 @@ def _ranked(values: Floats) -> Floats:
     return np.asarray(rankdata(values, nan_policy="omit"))
 
 
-def _cramer(one: str, other: str, categories: Mapping[str, Codes], subject: Codes) -> Association | None:
+def _cramer(
+    one: str, other: str, categories: Mapping[str, Codes], subject: Codes, sure: float
+) -> Association | None:
     both = (categories[one] >= 0) & (categories[other] >= 0)
     if both.sum() < LEAST_PAIRS:
         return None
@@ -103,7 +103,7 @@ def _cramer(one: str, other: str, categories: Mapping[str, Codes], subject: Code
         return None
     counts = np.bincount(a * len(columns) + b, minlength=len(rows) * len(columns)).reshape(len(rows), -1)
     customers, freedom = len(np.unique(subject[both])), (len(rows) - 1) * (len(columns) - 1)
-    by_chance = float(chi2.ppf(CONFIDENCE, freedom)) / customers
+    by_chance = float(chi2.ppf(sure, freedom)) / customers
     strength, chance = cramers_v(counts), corrected(by_chance, customers, *counts.shape)
     return Association(one, other, False, strength, chance, int(both.sum()))
 
@@ -124,7 +124,9 @@ def corrected(phi2: float, n: int, rows: int, columns: int) -> float:
     return float(min(1.0, np.sqrt(above_bias / least))) if least > 0 else 0.0
 
 
-def _ratio(one: str, other: str, codes: Codes, ranks: Floats, subject: Codes) -> Association | None:
+def _ratio(
+    one: str, other: str, codes: Codes, ranks: Floats, subject: Codes, sure: float
+) -> Association | None:
     both = (codes >= 0) & ~np.isnan(ranks)
     if both.sum() < LEAST_PAIRS:
         return None
@@ -136,7 +138,7 @@ def _ratio(one: str, other: str, codes: Codes, ranks: Floats, subject: Codes) ->
     means = np.bincount(group, values) / count
     between = float((count * (means - values.mean()) ** 2).sum() / total)
     customers = len(np.unique(subject[both]))
-    by_chance = min(1.0, float(chi2.ppf(CONFIDENCE, size - 1)) / max(customers - 1, 1))
+    by_chance = min(1.0, float(chi2.ppf(sure, size - 1)) / max(customers - 1, 1))
     strength, chance = _epsilon(between, len(values), size), _epsilon(by_chance, customers, size)
     return Association(one, other, True, strength, chance, len(values))
 

@@ -160,8 +160,8 @@ class Association(Struct, frozen=True):
 
     Of two categories, Cramér's V with Bergsma's correction of its bias (2013). Of a category and a number, date or
     time, the correlation ratio of the ranks, corrected in the same way (the root of Kelley's epsilon squared).
-    `chance`: what 1 in 20 pairs of independent fields would show if each customer had one row; rows of one customer
-    are often alike.
+    `chance`: what the strongest pair would show in 1 of 20 event types with as many pairs, all independent, and one row
+    for each customer: rows of one customer are often alike.
     """
 
     one: str

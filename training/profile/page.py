@@ -25,6 +25,7 @@ from training.profile.labels import Outcome
 
 BROWSED_ROWS = 20_000  # in skrub's table; it takes seconds, all rows of a large file would take minutes
 SHOWN_PAIRS = 15
+OPEN_FIELDS = 20  # whose rates are unfolded; of more, only those with a value that stands out
 EPOCH = date(1970, 1, 1)
 OUTCOMES = ("unknown", "negative", "positive")  # by outcome + 1
 Progress = Callable[[str], None]
@@ -48,6 +49,7 @@ def page(
         parts=parts,
         drifted=DRIFTED,
         drifting=DRIFTING,
+        open_fields=OPEN_FIELDS,
         counted="customers" if facts.labels and facts.labels.by_customer else "events",
     )
 
