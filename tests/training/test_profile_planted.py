@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy.stats import binomtest
 from scipy.stats.contingency import association, crosstab
 
 from features.usecase import load, parse
 from tests.training.test_profile import NOW_US
+from training.evaluation.figures import Calendar, DatesAlone, Interval
 from training.files import read_all
 from training.generate import generate
-from training.profile import Profile, measure, page
+from training.profile import Profile, label_findings, measure, page
 from training.profile.associations import cramers_v
 from training.profile.dates import swapped
 from training.profile.facts import EventTypeFacts, Rate
@@ -252,6 +254,35 @@ def test_monthly_data_are_read_as_months(tmp_path: Path) -> None:
     assert "Rows by month" in page.page(facts, frames, outcomes)
 
 
+def test_dates_that_tell_the_label_are_the_first_finding(tmp_path: Path, orders) -> None:
+    early = [
+        {**row, "at": f"2025-02-{1 + i % 9 + 12 * (row['fraud'] == '0'):02}T10:00:00Z"}
+        for i, row in enumerate(orders)
+    ]
+    told = profiled(
+        USE_CASE, tmp_path / "o.csv", ",".join(early[0]), [",".join(row.values()) for row in early]
+    )
+    first = findings(told[0])[0]
+    assert first.weight == "problem" and first.text.startswith("order: dates alone tell the label. ")
+    assert "ranks events with a ROC AUC of 1.000" in first.text
+    shares = "In the week of 2025-02-03 100.0% of the rows are positive, in that of 2025-02-17 0.0%."
+    assert shares in first.text
+
+
+def test_dates_that_tell_nothing_are_no_finding_and_the_end_alone_is_worth_a_look(found, order) -> None:
+    assert not any("dates alone" in each.text for each in findings(found[0]))
+    calendar = order.calendar
+    assert calendar.known_dates.roc_auc.low < 0.5 < calendar.known_dates.roc_auc.high
+    leaky = DatesAlone(Interval(0.77, 0.7, 0.8), Interval(0.5, 0.4, 0.6))
+    stopped = replace(order, calendar=replace(calendar, all_dates=leaky))
+    (finding,) = label_findings.calendar(stopped)
+    assert finding.weight == "look" and "when a customer's events end tells the label" in finding.text
+    (finding,) = label_findings.calendar(replace(order, calendar=replace(calendar, known_dates=leaky)))
+    assert finding.weight == "problem"
+    faint = DatesAlone(Interval(0.54, 0.52, 0.56), Interval(0.5, 0.4, 0.6))
+    assert not list(label_findings.calendar(replace(order, calendar=Calendar("events", faint, faint))))
+
+
 def test_what_is_monthly() -> None:
     def us(*days: str) -> np.ndarray:
         return np.array(days * 2, "M8[us]").astype(np.int64)
@@ -269,4 +300,5 @@ def test_a_clean_history_raises_no_alarm(tmp_path: Path) -> None:
     facts = measure.profile(use_case, files, read_all(use_case, files, NOW_US))[0]
     told = findings(facts)
     assert [each.text for each in told if each.weight == "problem"] == []
+    assert not any("dates alone" in each.text for each in told)
     assert all(each.date_orders == () and each.unit == "week" for each in facts.event_types)

@@ -7,6 +7,7 @@ None is what cannot be known: too few rows, no label.
 from msgspec import Struct
 
 from training.cleaning import Cleaned
+from training.evaluation.figures import Calendar
 
 
 class Bad(Struct, frozen=True):
@@ -243,6 +244,7 @@ class EventTypeFacts(Struct, frozen=True):
     unit: str = "week"  # of the periods: week, month
     associations: tuple[Association, ...] = ()  # the strongest first
     date_orders: tuple[DateOrder, ...] = ()  # that some rows contradict, the most first
+    calendar: Calendar | None = None  # what dates alone tell of the label; None of what is not scored
 
 
 class Profile(Struct, frozen=True):

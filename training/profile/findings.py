@@ -2,51 +2,31 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from training.profile.facts import Column, Drift, EventTypeFacts, Labels, Profile
+from training.profile import label_findings
+from training.profile.facts import Column, Drift, EventTypeFacts, Profile
+from training.profile.finding import ORDER, Finding, share
 
 MUCH_MISSING = 0.2
 MANY_OUTLIERS = 0.05
 LIKE = 0.95  # two fields with such a rank correlation say the same
-DRIFTED, DRIFTING = (
-    0.25,
-    0.1,
-)  # the field's rule of thumb: above 0.25 the population is another, above 0.1 look
-SHOWN_FIELDS = 5
+DRIFTED, DRIFTING = 0.25, 0.1  # PSI, the field's rule of thumb: another population, and worth a look
 EMPTY = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "unknown", "missing", "undefined", "(null)"}
 )
-FEW_POSITIVE = 50  # intervals of any figure are wide
-
-
-ORDER = ("problem", "look", "note")
 SHOWN_PAIRS = 5  # of categories
 TOGETHER = 0.5  # an association as strong is worth a line
 SURE = 0.9  # of the contradicting rows: swapping day and month mends so many that it is no chance
 LEAST_SWAPPED = 10  # contradicting rows, to say so
-NEARLY_ALL = 0.9  # a value whose rows are positive so often may be the label in other words
-
-
-class Finding(NamedTuple):
-    weight: str  # problem, look, note
-    text: str
-    place: str = ""  # the anchor on the page where its rows or figures are
 
 
 def findings(facts: Profile) -> list[Finding]:
     """What stands out: problems first, and of equal weight what would change a decision before what describes."""
-    found = [*_rows(facts), *_labels(facts.labels)]
-    for step in (_repeats, _dates, _months, _columns, _texts, _by_label, _rates, _gaps, _drift, _alike):
+    found = [finding for each in facts.event_types for finding in label_findings.calendar(each)]
+    found += [*_rows(facts), *label_findings.of_labels(facts.labels)]
+    for step in STEPS:
         found += [finding for each in facts.event_types for finding in step(each)]
     return sorted(found, key=lambda finding: ORDER.index(finding.weight))
-
-
-def share(part: int, whole: int) -> str:
-    if not whole:
-        return f"{part:,} of 0"
-    percent = f"{part / whole:.1%}" if part / whole >= 0.0005 or not part else "less than 0.1%"
-    return f"{part:,} of {whole:,} ({percent})"
 
 
 def _rows(facts: Profile) -> Iterator[Finding]:
@@ -64,23 +44,6 @@ def _rows(facts: Profile) -> Iterator[Finding]:
             yield Finding(
                 "note", f"Cleaning leaves out {rule.rows:,} rows of {rule.event_type}: {rule.rule}."
             )
-
-
-def _labels(labels: Labels | None) -> Iterator[Finding]:
-    if labels is None:
-        yield Finding("look", "No row has a label: nothing can be learned, and nothing is shown by label.")
-        return
-    conflicts, known = labels.conflicts, labels.positive_owners + labels.negative_owners
-    if conflicts.conflicting:
-        yield Finding(
-            "problem",
-            f"The labels of {share(conflicts.conflicting, conflicts.owners)} {conflicts.owner}s contradict each other, "
-            f"in {conflicts.rows:,} rows; training counts each of them as positive if one row does.",
-            "labels",
-        )
-    weight = "look" if labels.positive_owners < FEW_POSITIVE else "note"
-    few = ": so few that every figure about them is rough" if weight == "look" else ""
-    yield Finding(weight, f"{share(labels.positive_owners, known)} labels are positive{few}.", "labels")
 
 
 def _repeats(each: EventTypeFacts) -> Iterator[Finding]:
@@ -136,41 +99,6 @@ def _columns(each: EventTypeFacts) -> Iterator[Finding]:
     far = [f"{c.field} {c.numbers.outliers.share:.1%}" for c in each.columns if _has_many_outliers(c)]
     if far:
         yield Finding("note", f"{each.name}: many values lie beyond the fences: {', '.join(far)}.")
-
-
-def _by_label(each: EventTypeFacts) -> Iterator[Finding]:
-    compared = [(c.by_label.distance, c) for c in each.columns if c.by_label and c.by_label.distance]
-    apart = [(distance, c.field) for distance, c in compared if distance > c.by_label.chance]
-    if compared and not apart:
-        yield Finding("look", f"{each.name}: no field differs between the labels by more than chance.")
-    elif apart:
-        most = ", ".join(
-            f"{field} {distance:.2f}" for distance, field in sorted(apart, reverse=True)[:SHOWN_FIELDS]
-        )
-        yield Finding(
-            "note",
-            f"{each.name}: {len(apart)} of {len(compared)} fields differ between the labels by more than chance, "
-            f"most of all {most} (distance of the distributions, from 0 to 1); without any difference 1 of 20 would.",
-        )
-
-
-def _rates(each: EventTypeFacts) -> Iterator[Finding]:
-    """The values that stand out most, by field."""
-    for column in each.columns:
-        apart = [rate for rate in column.rates if rate.stands_out]
-        if not apart:
-            continue
-        nearly = [rate for rate in apart if rate.share >= NEARLY_ALL]
-        most = max(nearly or apart, key=lambda rate: abs(rate.share - rate.others))
-        others = f"; {len(apart) - 1} more values stand out" if len(apart) > 1 else ""
-        doubt = " Such a value may be the label in other words." if nearly else ""
-        yield Finding(
-            "look" if nearly else "note",
-            f"{each.name}: where {column.field} is {most.value}, {most.positive:,} of {most.known:,} are positive "
-            f"({most.share:.1%} [{most.low:.1%}, {most.high:.1%}]), among all others {most.others:.1%}: more than "
-            f"chance explains{others}.{doubt}",
-            f"rates-{each.name}",
-        )
 
 
 def _texts(each: EventTypeFacts) -> Iterator[Finding]:
@@ -246,3 +174,9 @@ def _alike(each: EventTypeFacts) -> Iterator[Finding]:
             f"{found.chance:.2f}).",
             f"associations-{each.name}",
         )
+
+
+STEPS = (  # in the order of findings of equal weight
+    _repeats, _dates, _months, _columns, _texts, label_findings.by_label, label_findings.rates,
+    _gaps, _drift, _alike,
+)  # fmt: skip

@@ -10,6 +10,8 @@ from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place
 from training.cleaning import clean
+from training.evaluation.calendar import calendar_alone
+from training.evaluation.figures import Calendar
 from training.files import Rows
 from training.profile.associations import CORRELATED_ROWS, associations, correlations, sampled
 from training.profile.columns import column
@@ -23,6 +25,7 @@ from training.profile.periods import periods, reference_periods
 from training.profile.rates import with_rates
 
 SHOWN_BAD_ROWS = 100  # of each kind
+SEED = 1  # of folds and of customers drawn for an interval; the same history gives the same profile
 Progress = Callable[[str], None]
 Outcomes = dict[str, Outcome]
 
@@ -93,7 +96,18 @@ def event_type(
         unit=unit,
         associations=associations(frame, outcome, label),
         date_orders=date_orders(frame),
+        calendar=dates_alone(labels, frame, outcome) if kind.scored and kind.time else None,
     )
+
+
+def dates_alone(labels: Labels | None, frame: Frame, outcome: Outcome) -> Calendar | None:
+    """How well models of nothing but dates rank the rows with a known outcome; None if one outcome is missing."""
+    known = outcome >= 0
+    label = outcome[known].astype(np.int64)
+    if labels is None or len(np.unique(label)) < 2:
+        return None
+    customer = np.unique(frame.subject.codes[known], return_inverse=True)[1]
+    return calendar_alone(frame.time_us[known], label, customer, SEED, by_event=not labels.by_customer)
 
 
 def columns(labels: Labels | None, frame: Frame, outcome: Outcome, label: str | None) -> tuple[Column, ...]:

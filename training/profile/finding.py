@@ -1,0 +1,18 @@
+"""One finding of a profile: a sentence, and how much it matters."""
+
+from typing import NamedTuple
+
+ORDER = ("problem", "look", "note")
+
+
+class Finding(NamedTuple):
+    weight: str  # problem, look, note
+    text: str
+    place: str = ""  # the anchor on the page where its rows or figures are
+
+
+def share(part: int, whole: int) -> str:
+    if not whole:
+        return f"{part:,} of 0"
+    percent = f"{part / whole:.1%}" if part / whole >= 0.0005 or not part else "less than 0.1%"
+    return f"{part:,} of {whole:,} ({percent})"
