@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import Calibrated, Sigmoid, votes_doubt
-from export.linear import FARTHEST, Linear
+from export.linear import FARTHEST, FARTHEST_DEVIATION, Linear
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # fixed: the same model gives the same bytes
 IR_VERSION = 8  # of opset 18
@@ -113,17 +113,22 @@ def _linear(made: Graph, model: Linear, n_features: int) -> str:
     """Products are summed in float64: large ones may cancel."""
     from onnx import TensorProto
 
-    missing = made.add("IsNaN", INPUT)
-    distance = made.add(
-        "Mul", made.add("Sub", INPUT, made.constant(model.center)), made.constant(model.inverse_spread)
-    )
-    bounded = made.add("Clip", distance, made.constant(-FARTHEST), made.constant(FARTHEST))
-    values = made.add("Where", missing, made.constant([0.0]), made.add("Asinh", bounded))
-    inputs = made.add("Concat", values, made.add("Cast", missing, to=TensorProto.FLOAT), axis=1)
+    missing, scales, nought = made.add("IsNaN", INPUT), model.scales, made.constant([0.0])
+    spreads = _distance(made, scales.center, scales.inverse_spread, FARTHEST)
+    deviations = _distance(made, scales.mean, scales.inverse_deviation, FARTHEST_DEVIATION)
+    values = [made.add("Where", missing, nought, each) for each in (made.add("Asinh", spreads), deviations)]
+    inputs = made.add("Concat", *values, made.add("Cast", missing, to=TensorProto.FLOAT), axis=1)
     exact = made.add("Cast", inputs, to=TensorProto.DOUBLE)
     weighted = made.add("MatMul", exact, made.constant(model.weights[:, None], np.float64))
     odds = made.add("Add", weighted, made.constant([model.intercept], np.float64))
     return made.add("Cast", odds, to=TensorProto.FLOAT)
+
+
+def _distance(
+    made: Graph, origin: NDArray[np.float32], inverse_unit: NDArray[np.float32], farthest: np.float32
+) -> str:
+    units = made.add("Mul", made.add("Sub", INPUT, made.constant(origin)), made.constant(inverse_unit))
+    return made.add("Clip", units, made.constant(-farthest), made.constant(farthest))
 
 
 # (graph so far, model, F) -> name of the margin, float32 [n, 1]

@@ -1,21 +1,26 @@
 """What a customer's score is, made of the scores of its events: the one place that says so.
 
-Every figure of customers, every threshold and every comparison of models takes it from here.
+Every figure of customers and every comparison of models takes it from here. Rows are in the order of arrival.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+LATEST = 10  # events; see decision 0021
+
 Floats = NDArray[np.float64]
 
 
 def customer_scores(customer: NDArray[np.intp], score: Floats) -> Floats:
-    """Return the score by which each customer is ranked, [customers]: the highest of its events.
+    """Return the score by which each customer is ranked, [customers]: the mean of its latest events' scores.
 
-    `customer` [n] numbers the customers of the rows from 0, none left out; `score` [n] is in the order in which the
-    events arrived.
+    `customer` [n] numbers the customers of the rows from 0, none left out; `score` [n] holds what the events scored.
+    Of a customer with fewer than LATEST events all count.
     """
-    return highest(customer, score)
+    count = np.bincount(customer)
+    latest = places(customer) >= count[customer] - LATEST
+    total = np.bincount(customer[latest], score[latest], minlength=len(count))
+    return np.asarray(total / np.minimum(count, LATEST))
 
 
 def customer_labels(customer: NDArray[np.intp], label: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -29,4 +34,12 @@ def highest(group: NDArray[np.intp], score: Floats) -> Floats:
     """Return the highest score of each group of rows, [groups]; groups are numbered from 0, none left out."""
     found = np.full(int(group.max()) + 1, -np.inf)
     np.maximum.at(found, group, score)
+    return found
+
+
+def places(customer: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the place of each row [n] among those of its customer, from 0."""
+    order, count = np.argsort(customer, kind="stable"), np.bincount(customer)
+    found = np.empty(len(customer), np.int64)
+    found[order] = np.arange(len(customer)) - np.repeat(np.cumsum(count) - count, count)
     return found

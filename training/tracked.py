@@ -39,11 +39,19 @@ def _of_level(level: LevelFigures) -> dict[str, Any]:
 
 
 def trials(made: Trained, metric: str) -> list[Child]:
-    """A run for each trial: its parameters, the metric by fold and its mean."""
+    """A run for each learner compared and for each trial: parameters, the metric by repeat or by fold, its mean."""
     return list(_trials(made.bundle.manifest.training["model"], metric))
 
 
 def _trials(model: Mapping[str, Any], metric: str) -> Iterator[Child]:
+    for compared in model.get("compared", ()):
+        yield Child(
+            name=f"compared: {compared['candidate']}",
+            parameters={"candidate": compared["candidate"], **compared["parameters"]},
+            metrics={"mean": compared["mean"]},
+            by_step={metric: compared["values"]},
+            tags={"kind": "comparison", "outcome": "not chosen" if compared["difference"] else "chosen"},
+        )
     for number, trial in enumerate(model["trials"], 1):
         yield Child(
             name=f"trial {number}: {trial['candidate']}",

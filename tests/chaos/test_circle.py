@@ -25,7 +25,7 @@ GATES = "gates: {min_customers: 9, min_positives: 3, calibration: 1, fairness: 0
 
 def use_case(folder: Path) -> UseCase:
     """The off-boarding use case with a quick model, gates for few customers, and enough of them to judge."""
-    model = f"model: {{folds: 2, trees: 40, split: {{test: 0.4}}, {GATES}}}\n\n"
+    model = f"model: {{candidates: [hist_gradient_boosting], folds: 2, trees: 40, split: {{test: 0.4}}, {GATES}}}\n\n"
     text, changed = re.subn(r"(?ms)^model:.*?\n\n", model, OFFBOARDING.read_text())
     assert changed == 1
     file = folder / "offboarding.yaml"

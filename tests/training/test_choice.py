@@ -81,7 +81,7 @@ def test_the_stand_in_has_learned_nothing_of_customers_set_apart():
     """The model itself knows all by heart, each by the fingerprint in feature 0."""
     vectors, label, customers = history(1, signal=0.0)
     apart = set_apart(customers, 0.3)
-    by_heart = Parameters(trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
+    by_heart = quick("hist_gradient_boosting", trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
     found = choose(vectors, label, customers, by_heart, seed=0, apart=apart)
 
     def auc(model, rows):
@@ -109,11 +109,15 @@ def test_tuning_chooses_among_candidates_on_some_of_the_customers():
     said = []
     found = choose(*data, asked, seed=1, progress=said.append)
     assert [trial.candidate for trial in found.trials] == ["logistic_regression"] * 2 + ["xgboost"] * 2
-    top = max(found.trials, key=lambda trial: trial.mean)
-    assert (found.candidate, found.parameters) == (top.candidate, top.parameters)
-    assert 500 < found.tuned_on["rows"] < 1_500 < len(data[1]), "few customers have most rows"
+    assert {each.candidate for each in found.compared} == set(asked.candidates)
+    for each in found.compared:
+        top = max((t for t in found.trials if t.candidate == each.candidate), key=lambda trial: trial.mean)
+        assert each.parameters == top.parameters, "each is tuned before they are compared"
+    assert (found.candidate, found.parameters) == (found.compared[0].candidate, found.compared[0].parameters)
+    assert 500 < found.tuned_on["rows"] < 2_000 < len(data[1]), "few customers have most rows"
     assert found.tuned_on["customers"] < len(found.rows.customer_label) == 1_500
-    assert said[0] == f"tuning on {found.tuned_on['rows']} rows of {found.tuned_on['customers']} customers"
+    about = f"{found.tuned_on['rows']:,} rows of {found.tuned_on['customers']:,} customers"
+    assert said[0] == f"tuning on {about}" and f"comparing 2 learners on {about}" in said
     assert sum(each.startswith("trial ") for each in said) == 4
     assert "seconds" not in found.facts["trials"][0]
     assert len(found.held_out) == len(data[1]), "scores are of all rows"

@@ -123,7 +123,9 @@ def test_without_rules_nothing_is_touched(files: list[Path]) -> None:
 def test_the_command_line_tells_and_records_what_was_left_out(
     run: Run, files: list[Path], tmp_path: Path, with_registry: Callable[[Path], Path]
 ) -> None:
-    text, changed = re.subn(r"(?ms)^model:.*?\n\n", "model: {folds: 2, trees: 5}\n\n", TEXT)
+    text, changed = re.subn(
+        r"(?ms)^model:.*?\n\n", "model: {candidates: [hist_gradient_boosting], folds: 2, trees: 5}\n\n", TEXT
+    )
     assert changed == 1
     (tmp_path / "cleaning.yaml").write_text(text)
     words = ["--use-case", tmp_path / "cleaning.yaml", "--bundle", with_registry(tmp_path / "bundles")]

@@ -367,9 +367,7 @@ def test_those_flagged_rightly_are_counted(evaluated, found):
 
 def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):
     assert evaluated.decides == "customers" and evaluated.has_signal
-    assert evaluated.words.startswith(
-        "The scores tell positive customers from others (ROC AUC of customers 0."
-    )
+    assert evaluated.words.startswith("The scores tell positive customers from others (ROC AUC of customers ")
     recommended = evaluated.recommendations
     assert evaluated.words.endswith(sentence(recommended)) and recommended.ever.rightly > 10
     assert len(evaluated.customers.cost) > 2 and len(evaluated.events.cost) > 2

@@ -1,5 +1,7 @@
 """Fitting and measuring: customers are never shared, noise is called noise, the same seed the same model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
@@ -9,7 +11,9 @@ from training.metrics import Ranking, average_precision, brier, measure, roc_auc
 from training.models.choice import choose as choose_model
 from training.models.parameters import Parameters
 
-QUICK = Parameters(trees=40, leaves=7, rows_per_leaf=10, learning_rate=0.1)
+QUICK = Parameters(
+    candidates=("hist_gradient_boosting",), trees=40, leaves=7, rows_per_leaf=10, learning_rate=0.1
+)
 
 
 def history(seed, customers=300, signal=1.0):
@@ -30,7 +34,7 @@ def history(seed, customers=300, signal=1.0):
 def test_noise_is_called_noise():
     """Every customer can be told by feature 0: a split that shares customers would score near 1."""
     vectors, label, customers = history(1, signal=0.0)
-    by_heart = Parameters(trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
+    by_heart = replace(QUICK, trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
     fitted = choose_model(vectors, label, customers, by_heart, seed=0)
     assert roc_auc_score(label, fitted.model.predict_proba(vectors)[:, 1]) > 0.9, "it can be learned by heart"
     found = measure(label, fitted.held_out, fitted.rows.weight, fitted.rows.customer, seed=0)

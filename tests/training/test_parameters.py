@@ -27,7 +27,7 @@ def test_parameters_are_read_and_checked():
 
 
 def test_a_file_says_everything():
-    found = parse(TEXT.replace("model: {trees: 30, folds: 3}\n", FULL))
+    found = parse(TEXT.replace("model: {candidates: [hist_gradient_boosting], trees: 30, folds: 3}\n", FULL))
     assert Parameters.of(found.model) == Parameters(
         candidates=("xgboost", "logistic_regression"),
         metric=Objective("expected_cost", (100.0, 2.5)),
@@ -90,7 +90,10 @@ def test_candidates_are_searched_around_their_defaults():
         ({"candidates": []}, "model.candidates: .* is not a list of at least one of logistic_regression, "),
         ({"candidates": ["xgbost"]}, r"model.candidates\[0\]: 'xgbost' is not one of .*did you mean xgboost"),
         ({"candidates": ["xgboost", "xgboost"]}, r"model.candidates\[0\]: xgboost is there twice"),
-        ({"columns": 0.5}, "model.columns: hist_gradient_boosting has no columns; .* random_forest, xgboost"),
+        (
+            {"candidates": ["hist_gradient_boosting"], "columns": 0.5},
+            "model.columns: hist_gradient_boosting has no columns; .* random_forest, xgboost",
+        ),
         (
             {"candidates": "logistic_regression", "trees": 5},
             "model.trees: logistic_regression has no trees; leave it out, or add one of random_forest, ",

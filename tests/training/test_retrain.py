@@ -36,7 +36,8 @@ LENIENT = (
 
 def use_case(gates: str = LENIENT, trees: int = 15) -> UseCase:
     """The off-boarding use case with a quick model."""
-    model = f"model: {{folds: 2, trees: {trees}, split: {{test: 0.4}}, {gates}}}}}\n\n"
+    learner = f"candidates: [hist_gradient_boosting], trees: {trees}, leaves: 15"
+    model = f"model: {{{learner}, folds: 2, split: {{test: 0.4}}, {gates}}}}}\n\n"
     text, changed = re.subn(r"(?ms)^model:.*?\n\n", model, TEXT)
     assert changed == 1
     return parse(text, "offboarding.yaml")

@@ -21,7 +21,8 @@ from training.splits import Way
 from training.train import train_on
 
 TRIED = TEXT.replace(
-    "{trees: 30, folds: 3}", "{candidates: [logistic_regression, xgboost], trees: 10, folds: 3}"
+    "{candidates: [hist_gradient_boosting], trees: 30, folds: 3}",
+    "{candidates: [logistic_regression, xgboost], trials: 1, trees: 10, folds: 3}",
 )
 USE_CASE = parse(TRIED)
 
@@ -93,8 +94,15 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     assert told["customers"]["ks"]["high"] == evaluation.customers.ks.high
     assert told["recommendations"]["ever"]["customers"] == evaluation.recommendations.ever.customers
     trials = tracked.trials(by_folds, "average_precision")
-    assert [trial.name for trial in trials] == ["trial 1: logistic_regression", "trial 2: xgboost"]
-    for told_trial, trial in zip(trials, by_folds.chosen.trials, strict=True):
+    compared = by_folds.chosen.compared
+    assert [trial.name for trial in trials] == [
+        *(f"compared: {each.candidate}" for each in compared),
+        "trial 1: logistic_regression",
+        "trial 2: xgboost",
+    ]
+    assert [trial.metrics for trial in trials[:2]] == [{"mean": each.mean} for each in compared]
+    assert [trial.tags["outcome"] for trial in trials[:2]] == ["chosen", "not chosen"]
+    for told_trial, trial in zip(trials[2:], by_folds.chosen.trials, strict=True):
         assert told_trial.by_step == {"average_precision": list(trial.values)} and len(trial.values) == 3
         assert told_trial.metrics == {"mean": trial.mean}
         assert told_trial.parameters.items() >= dict(trial.parameters).items()

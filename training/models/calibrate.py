@@ -4,6 +4,8 @@ Platt 1999, "Probabilistic outputs for support vector machines"; by Newton's met
 regression is not offered: in ONNX its steps differ by a hundredth from what was fitted.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,14 @@ def crossfitted(
     """For each fold the sigmoid fitted to held-out margins [n] of the other folds."""
     others = [fold != each for each in range(int(fold.max()) + 1)]
     return [fit_sigmoid(margin[each], label[each], weight[each]) for each in others]
+
+
+def probabilities(margin: Floats, fold: NDArray[np.integer], sigmoids: Sequence[Sigmoid]) -> Floats:
+    """Probabilities [n] of held-out margins, each by the sigmoid of its fold."""
+    found = np.empty(len(margin))
+    for each, sigmoid in enumerate(sigmoids):
+        found[fold == each] = sigmoid(margin[fold == each])
+    return found
 
 
 def _targets(label: NDArray[np.integer], weight: Floats) -> Floats:

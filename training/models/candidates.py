@@ -1,7 +1,9 @@
 """The learners that can be chosen from: how each is fitted, its usual hyper-parameters and where to search for better.
 
-A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing, weights
-have mean 1. Each fit has one thread (training.parallel): same rows and seed, same model.
+A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing. Weights
+add up to the number of customers (of events, where the label is an event's), so that what holds a learner back (`l2`,
+`child_weight`) counts customers, however many rows each has. Each fit has one thread (training.parallel): same rows
+and seed, same model.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from training.models.binning import codes, edges, restore
 
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
 ROWS_PER_TREE = (
-    20_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
+    10_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
 )
 BOOSTER_LARGEST = np.float32(
     1e38
@@ -50,16 +52,16 @@ class Candidate:
 
 
 def _logistic(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
-    """The solver is exact and draws nothing; `l2` is in rows, as for the others."""
+    """The solver is exact and draws nothing; `l2` is in customers, as for the others."""
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped,unused-ignore]
 
-    from export.linear import Linear, scales, standardized
+    from export.linear import Linear, Scales, standardized
 
-    center, inverse_spread = scales(vectors)
-    inputs = standardized(vectors, center, inverse_spread).astype(np.float64)
+    scales = Scales.of(vectors)
+    inputs = standardized(vectors, scales).astype(np.float64)
     learner = LogisticRegression(C=1 / max(values["l2"], LEAST_L2), solver="newton-cholesky", max_iter=100)
     learner.fit(inputs, label, weight)
-    return Linear(center, inverse_spread, learner.coef_[0], float(learner.intercept_[0]))
+    return Linear(scales, learner.coef_[0], float(learner.intercept_[0]))
 
 
 def _forest(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
@@ -108,7 +110,7 @@ def _xgboost(vectors: Vectors, label: Labels, weight: Floats, values: Values, se
         min_child_weight=values["child_weight"],
         learning_rate=values["learning_rate"],
         reg_lambda=values["l2"],
-        colsample_bytree=values["columns"],
+        colsample_bynode=values["columns"],  # of a tree, few columns would never meet each other
         n_jobs=1,
         random_state=seed,
     )
@@ -120,7 +122,7 @@ _TREES, _LEAVES, _ROWS = Range(50, 400, True), Range(4, 63, True), Range(5, 200,
 _RATE, _COLUMNS = Range(0.02, 0.3), Range(0.1, 1.0, is_log=False)
 
 CANDIDATES: Mapping[str, Candidate] = {
-    "logistic_regression": Candidate(_logistic, {"l2": 1.0}, {"l2": Range(1e-2, 1e4)}),
+    "logistic_regression": Candidate(_logistic, {"l2": 1.0}, {"l2": Range(1e-2, 1e3)}),
     "random_forest": Candidate(
         _forest,
         {"trees": 100, "leaves": 128, "rows_per_leaf": 10, "columns": 0.15},
@@ -132,31 +134,31 @@ CANDIDATES: Mapping[str, Candidate] = {
     ),
     "hist_gradient_boosting": Candidate(
         _boosting,
-        {"trees": 150, "leaves": 15, "rows_per_leaf": 40, "learning_rate": 0.05, "l2": 1.0},
+        {"trees": 150, "leaves": 6, "rows_per_leaf": 40, "learning_rate": 0.05, "l2": 1.0},
         {
             "trees": _TREES,
             "leaves": _LEAVES,
             "rows_per_leaf": _ROWS,
             "learning_rate": _RATE,
-            "l2": Range(0.1, 100),
+            "l2": Range(0.01, 100),
         },
     ),
     "xgboost": Candidate(
         _xgboost,
         {
             "trees": 150,
-            "leaves": 15,
-            "child_weight": 5.0,
+            "leaves": 6,
+            "child_weight": 0.4,
             "learning_rate": 0.05,
             "l2": 1.0,
-            "columns": 0.8,
+            "columns": 0.15,
         },
         {
             "trees": _TREES,
             "leaves": _LEAVES,
-            "child_weight": Range(0.5, 100),
+            "child_weight": Range(0.05, 20),
             "learning_rate": _RATE,
-            "l2": Range(0.1, 100),
+            "l2": Range(0.01, 100),
             "columns": _COLUMNS,
         },
     ),

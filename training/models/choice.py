@@ -1,10 +1,10 @@
-"""The model that is chosen: candidate and hyper-parameters by cross-validation, then fitted to all and calibrated.
+"""The model that is chosen: learner and hyper-parameters by cross-validation, then fitted to all and calibrated.
 
-Held-out scores are by models, and sigmoids, that never saw the customer. The hyper-parameters did, if they were tuned:
+Held-out scores are by models, and sigmoids, that never saw the customer. The choice did see it, where there was one:
 that flatters held-out scores a little, so compare models on customers that were not given here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from export.calibration import Calibrated, Sigmoid
 from training.fit import Floats, Progress, Rows, fit, held_out, rows_of
-from training.models.calibrate import crossfitted, fit_sigmoid
+from training.models.calibrate import crossfitted, fit_sigmoid, probabilities
+from training.models.compare import Compared, Contender, compare
 from training.models.parameters import Parameters
 from training.models.tuning import Trial, best, part, tune
 from training.parallel import beside
@@ -32,8 +33,9 @@ class Chosen:
     held_out: Floats  # [n] probabilities by the model without the row's fold
     raw: Floats  # [n] the same before calibration
     rows: Rows  # as given, with customers numbered and dealt out to folds
-    trials: tuple[Trial, ...]  # none if there was nothing to choose from
-    tuned_on: Mapping[str, int]  # rows and customers of the trials
+    trials: tuple[Trial, ...]  # none if nothing was tuned
+    compared: tuple[Compared, ...]  # the chosen learner first; none if there was only one
+    tuned_on: Mapping[str, int]  # rows and customers of the trials and of the comparison
 
     @property
     def calibration(self) -> Sigmoid:
@@ -49,6 +51,7 @@ class Chosen:
             "calibration": {"slope": sigmoid.slope, "intercept": sigmoid.intercept, "rises": sigmoid.rises},
             "folds": self.rows.folds,
             "trials": [trial.facts for trial in self.trials],
+            "compared": [each.facts for each in self.compared],
             "tuned_on": dict(self.tuned_on),
         }
 
@@ -65,13 +68,12 @@ def choose(
 ) -> Chosen:
     """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n], rows a stand-in does not learn [n].
 
-    One candidate and no trials: it is fitted as declared. `by_event`: the label is an event's, so what is measured
+    One candidate and no trials: it is fitted as declared. Several are compared, each tuned first if there are trials.
+    `by_event`: the label is an event's, so what is measured
     weighs events alike. Raises BadHistory if nothing can be told apart.
     """
     rows = rows_of(vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed, by_event)
-    trials, tuned_on = _trials(rows, parameters, seed, progress)
-    candidate = best(trials, parameters).candidate if trials else parameters.candidates[0]
-    values = best(trials, parameters).parameters if trials else parameters.start(candidate)
+    (candidate, values), trials, compared, few = _choice(rows, parameters, seed, progress)
     margins, fold_learners = _held_out(rows, candidate, values, seed, progress)
     sigmoids = crossfitted(margins, label, rows.weight, rows.fold)
     progress("fitting on all customers")
@@ -87,11 +89,12 @@ def choose(
         candidate=candidate,
         parameters=values,
         fold_models=tuple(map(Calibrated, fold_learners, sigmoids)),
-        held_out=_probabilities(margins, rows, sigmoids),
+        held_out=probabilities(margins, rows.fold, sigmoids),
         raw=Sigmoid()(margins),
         rows=rows,
         trials=trials,
-        tuned_on=tuned_on,
+        compared=compared,
+        tuned_on={"rows": len(few.label), "customers": len(few.customer_label)} if few else {},
     )
 
 
@@ -107,19 +110,24 @@ def _held_out(
     return margins, learners
 
 
-def _probabilities(margins: Floats, rows: Rows, sigmoids: Sequence[Sigmoid]) -> Floats:
-    found = np.empty(len(margins))
-    for fold, sigmoid in enumerate(sigmoids):
-        found[rows.fold == fold] = sigmoid(margins[rows.fold == fold])
-    return found
-
-
-def _trials(
+def _choice(
     rows: Rows, parameters: Parameters, seed: int, progress: Progress
-) -> tuple[tuple[Trial, ...], dict[str, int]]:
-    if not parameters.trials and len(parameters.candidates) == 1:
-        return (), {}
-    few = part(rows, parameters.tuning_rows, seed)
-    facts = {"rows": len(few.label), "customers": len(few.customer_label)}
-    progress(f"tuning on {facts['rows']} rows of {facts['customers']} customers")
-    return tuple(tune(few, parameters, seed, progress)), facts
+) -> tuple[Contender, tuple[Trial, ...], tuple[Compared, ...], Rows | None]:
+    """The learner, the trials, the comparison, and the rows of both: None if there was nothing to choose from."""
+    contenders = [(candidate, parameters.start(candidate)) for candidate in parameters.candidates]
+    if not parameters.trials and len(contenders) == 1:
+        return contenders[0], (), (), None
+    few, trials = part(rows, parameters.tuning_rows, seed), ()
+    about = f"{len(few.label):,} rows of {len(few.customer_label):,} customers"
+    if parameters.trials:
+        progress(f"tuning on {about}")
+        trials = tuple(tune(few, parameters, seed, progress))
+        contenders = [
+            (each.candidate, each.parameters)
+            for each in map(partial(best, trials, parameters), parameters.candidates)
+        ]
+    if len(contenders) == 1:
+        return contenders[0], trials, (), few
+    progress(f"comparing {len(contenders)} learners on {about}")
+    compared = compare(few, contenders, parameters.metric, parameters.repeats, seed, progress)
+    return (compared[0].candidate, compared[0].parameters), trials, compared, few

@@ -1,4 +1,4 @@
-"""What tuning optimizes: the use case's metric of scores, rows weighted so that every customer weighs 1.
+"""What tuning and the comparison of learners optimize: the use case's metric of customers, or of labelled events.
 
     metric: average_precision
     metric: {recall_at_fpr: 0.01}                        # at most this share of negatives is flagged
@@ -77,7 +77,11 @@ class Objective:
 
     def __call__(self, label: NDArray[np.integer], score: Floats, weight: Floats) -> float:
         """`label` 0 or 1, both there, with their scores and weights, all [n]."""
-        return OBJECTIVES[self.name](Ranking.of(label, score), weight, *self.numbers)
+        return self.of_ranking(Ranking.of(label, score), weight)
+
+    def of_ranking(self, ranking: Ranking, weight: Floats) -> float:
+        """The same of labels that are in order already, for measuring again with other weights [n]."""
+        return OBJECTIVES[self.name](ranking, weight, *self.numbers)
 
     def __str__(self) -> str:
         return " ".join([self.name, *(f"{number:g}" for number in self.numbers)])

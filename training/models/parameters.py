@@ -20,12 +20,15 @@ from training.models.objectives import AVERAGE_PRECISION, Objective, positive
 class Parameters:
     """Hyper-parameters that are None are the candidate's own defaults."""
 
-    candidates: tuple[str, ...] = ("hist_gradient_boosting",)
+    candidates: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost")
     metric: Objective = AVERAGE_PRECISION
     trials: int = 0  # of each candidate; 0: no tuning, several candidates are compared as declared
-    tuning_rows: int = 100_000  # learned from while tuning: customers are drawn until they have as many
+    repeats: int = 2  # of the comparison of several candidates, each with the customers dealt to folds anew
+    tuning_rows: int = (
+        50_000  # learned from while tuning and comparing: customers are drawn until they have as many
+    )
     folds: int = 5
-    rows_per_customer: int = 200  # learned from; of a busier one they are drawn
+    rows_per_customer: int = 50  # learned from; of a busier one they are drawn: more tell little that is new
     balanced: bool = False  # weigh both classes alike while learning; calibration undoes it
     trees: int | None = None
     leaves: int | None = None
@@ -102,6 +105,7 @@ READ: Mapping[str, Callable[[Node], Any]] = {
     "candidates": _candidates,
     "metric": Objective.of,
     "trials": _whole(0),
+    "repeats": _whole(1),
     "tuning_rows": _whole(1_000),  # fewer say nothing about hyper-parameters
     "folds": _whole(2),
     "rows_per_customer": _whole(1),

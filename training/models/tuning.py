@@ -6,16 +6,18 @@ the bound, not time: the same seed gives the same trials.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fit import Progress, Rows, held_out
+from export.calibration import Sigmoid
+from training.fit import Floats, Progress, Rows, held_out
 from training.models.candidates import CANDIDATES, Range
 from training.models.parameters import Parameters
+from training.scores import customer_scores
 
 FIRST_FOLDS = 2  # that every trial is measured on, side by side
 PATIENCE = 4  # trials of a candidate that are never given up: a median of fewer says nothing
@@ -45,7 +47,7 @@ class Trial:
 
 
 def tune(rows: Rows, asked: Parameters, seed: int, progress: Progress) -> list[Trial]:
-    """Trials of all candidates in the order of the use case, `asked.trials` (at least one) of each."""
+    """Trials of all candidates in the order of the use case, `asked.trials` of each."""
     found: list[Trial] = []
     total = max(asked.trials, 1) * len(asked.candidates)
     for candidate in asked.candidates:
@@ -55,10 +57,11 @@ def tune(rows: Rows, asked: Parameters, seed: int, progress: Progress) -> list[T
     return found
 
 
-def best(trials: list[Trial], asked: Parameters) -> Trial:
-    """The complete trial with the best mean; the earliest of equals."""
+def best(trials: Sequence[Trial], asked: Parameters, candidate: str = "") -> Trial:
+    """Return the complete trial with the best mean, of one candidate or of all; the earliest of equals."""
     sign = -1 if asked.metric.lower_is_better else 1
-    return max((trial for trial in trials if trial.is_complete), key=lambda trial: sign * trial.mean)
+    complete = (each for each in trials if each.is_complete and candidate in ("", each.candidate))
+    return max(complete, key=lambda trial: sign * trial.mean)
 
 
 def _words(trial: Trial, best: Trial, asked: Parameters) -> str:
@@ -114,24 +117,36 @@ def _tried(
     asking: Any = None,
 ) -> Trial:
     """The first folds, then the others; `asking` is Optuna's trial, which may say that these are not worth it."""
-    start, found, weight = time.perf_counter(), [], rows.weight
+    start, found = time.perf_counter(), []
     for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
         if not folds or (found and asking is not None and asking.should_prune()):
             break
         for fold, (_, score) in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
             out = rows.fold == fold
-            found.append(asked.metric(rows.label[out], score, weight[out]))
+            found.append(_measured(rows, out, Sigmoid()(score), asked))
         if asking is not None:
             asking.report(float(np.mean(found)), len(found))
     seconds, mean = time.perf_counter() - start, float(np.mean(found))
     return Trial(candidate, dict(values), tuple(found), mean, len(found) == rows.folds, seconds)
 
 
+def _measured(rows: Rows, out: NDArray[np.bool_], score: Floats, asked: Parameters) -> float:
+    """The metric of the rows that are `out` of a fold: of their customers, or of events where the label is one's."""
+    if rows.by_event:
+        return asked.metric(rows.label[out], score, np.ones(len(score)))
+    customers, customer = np.unique(rows.customer[out], return_inverse=True)
+    label = rows.customer_label[customers]
+    return asked.metric(label, customer_scores(customer, score), np.ones(len(label)))
+
+
 def part(rows: Rows, most: int, seed: int) -> Rows:
-    """The sampled rows of customers drawn, the same share of each class in each fold, until they are about `most`."""
+    """Rows of customers drawn, the same share of each class in each fold, until about `most` are learned from.
+
+    Of each the sampled rows, and where customers are ranked the latest ones, which its score is made of.
+    """
     share = min(1.0, most / rows.sampled.sum())
     is_drawn = _drawn(rows, share, np.random.default_rng(seed))
-    kept = rows.sampled & is_drawn[rows.customer]
+    kept = (rows.sampled if rows.by_event else rows.sampled | rows.latest) & is_drawn[rows.customer]
     return replace(
         rows,
         vectors=rows.vectors[kept],
@@ -140,6 +155,8 @@ def part(rows: Rows, most: int, seed: int) -> Rows:
         customer_label=rows.customer_label[is_drawn],
         fold=rows.fold[kept],
         sampled=rows.sampled[kept],
+        latest=rows.latest[kept],
+        place=rows.place[kept],
     )
 
 

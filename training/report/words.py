@@ -1,7 +1,7 @@
 """What a run's numbers say in plain sentences: why this model, and what its thresholds mean for people and costs."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, log10
 from typing import Any, NamedTuple
 
@@ -66,6 +66,8 @@ def tried(run: Run) -> list[Tried]:
 def why(run: Run) -> str:
     """Why this model and no other."""
     model, found = run.training["model"], [each for each in tried(run) if each.best]
+    if model.get("compared"):
+        return _compared(run, model)
     if not found:
         return (
             f"The use case names one learner, {model['candidate']}, and asks for no tuning: it was fitted as declared, "
@@ -73,20 +75,44 @@ def why(run: Run) -> str:
         )
     first, low, high = found[0], *found[0].span
     best = first.best or {}
-    told = (
-        f"{first.candidate} has the {'lowest' if run.lower_is_better else 'highest'} mean {run.metric} over "
-        f"{len(best['values'])} folds of customers that the trial had not seen: {best['mean']:.4f} "
-        f"(the folds lie between {low:.4f} and {high:.4f})."
+    return (
+        f"The use case names one learner, {first.candidate}. Of its trials the one with the "
+        f"{'lowest' if run.lower_is_better else 'highest'} mean {run.metric} over {len(best['values'])} folds of "
+        f"customers that it had not seen is chosen: {best['mean']:.4f} (folds from {low:.4f} to {high:.4f})."
     )
-    if len(found) == 1 or not found[1].best:
-        return f"{told} No other learner was tried to the end."
-    apart = abs(best["mean"] - found[1].best["mean"])
-    told += f" The next, {found[1].candidate}, has {found[1].best['mean']:.4f}."
-    if apart < high - low:
-        told += (
-            " That difference is smaller than the one between folds: it may be chance, and either would do."
+
+
+def _compared(run: Run, model: Mapping[str, Any]) -> str:
+    """Which learner is chosen, which ones are worse for sure, and which may be as good."""
+    chosen, *others = model["compared"]
+    told = [
+        f"{chosen['candidate']} has the {'lowest' if run.lower_is_better else 'highest'} mean {run.metric}, "
+        f"{chosen['mean']:.3f}, in {len(chosen['values'])} repeats of {model['folds']}-fold cross-validation: each "
+        f"repeat deals the customers to folds anew, and only {run.evaluation.decides} that a learner had not seen "
+        "count."
+    ]
+    worse = [each["candidate"] for each in others if not may_be_chance(each)]
+    alike = [each["candidate"] for each in others if may_be_chance(each)]
+    if worse:
+        told.append(
+            f"{_listed(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than chance explains."
         )
-    return told
+    if alike:
+        told.append(
+            f"The difference to {_listed(alike)} may be chance, so these data do not tell which is better; the use "
+            "case can name the one that is preferred."
+        )
+    return " ".join(told)
+
+
+def may_be_chance(compared: Mapping[str, Any]) -> bool:
+    """Whether 0 lies within the interval of a learner's difference to the chosen one."""
+    apart = compared["difference"]
+    return apart is None or bool(apart["low"] <= 0 <= apart["high"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def judges(run: Run) -> str:
