@@ -103,7 +103,8 @@ def _share(node: Node) -> float:
     return share
 
 
-def _positive(node: Node) -> float:
+def positive(node: Node) -> float:
+    """A number above 0."""
     if not node.number() > 0:
         node.fail("a number above 0")
     return node.number()
@@ -124,7 +125,7 @@ def _target(node: Node, features: Sequence[str] | None) -> Target:
 def _costs(node: Node, features: Sequence[str] | None) -> Target:
     parts = node.record(("miss", "false_alarm"))
     miss = node.attempt(_miss, parts["miss"], features)
-    false_alarm = node.attempt(_positive, parts["false_alarm"])
+    false_alarm = node.attempt(positive, parts["false_alarm"])
     need(miss, false_alarm)
     return Target("expected_cost", miss=miss, false_alarm=false_alarm)
 
@@ -132,7 +133,7 @@ def _costs(node: Node, features: Sequence[str] | None) -> Target:
 def _miss(node: Node, features: Sequence[str] | None) -> float | str:
     """A number, or a feature whose value is the amount at risk."""
     if not isinstance(node.value, str):
-        return _positive(node)
+        return positive(node)
     return node.text() if features is None else node.choice(features)
 
 
@@ -142,8 +143,8 @@ TARGETS: Mapping[str, Callable[[Node], float]] = {
     "precision": _share,
     "recall": _share,
     "share": _share,
-    "f_beta": _positive,
-    "per_week": _positive,
+    "f_beta": positive,
+    "per_week": positive,
 }
 # key: the term that it sets, and how it is read
 READ: Mapping[str, tuple[str, Callable[[Node], Any]]] = {

@@ -171,6 +171,12 @@ def test_the_command_line_says_how_it_ended(
     told = run("retrain", *files, "--use-case", file, "--bundle", root, "--since", "2024-07-25", "--json")
     assert told.code == 10, told.err
     facts = json.loads(told.out)
+    recommended = facts["recommendations"]
+    assert (
+        recommended["ever"]["customers"] >= recommended["ever"]["rightly"]
+        and recommended["flattered"] is None
+    )
+    assert isinstance(facts["warnings"], list), "what is warned of is in the JSON too"
     assert facts["verdict"] == "waiting" and "known before 2024-07-25T00:00:00" in facts["split"]
     approved = run("approve", facts["version"], "--by", "Ada", "--because", "checked", "--use-case", file, "--bundle",
                    root)  # fmt: skip

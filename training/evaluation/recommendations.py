@@ -92,9 +92,15 @@ def sentence(found: Recommendations) -> str:
     return (
         f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {found.customers:,} customers, "
         f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}. "
-        f"{found.open.customers:,} recommendations are open after the customers' last events. A team would get {times} "
+        f"{_open(found.open.customers)} after the customers' last events. A team would get {times} "
         f"from these customers{busiest}.{_flattered(found)}"
     )
+
+
+def _open(n: int) -> str:
+    if n < 2:
+        return f"{'One' if n else 'No'} recommendation is open"
+    return f"{n:,} recommendations are open"
 
 
 def _flattered(found: Recommendations) -> str:

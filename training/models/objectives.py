@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from export.terms import positive
 from features.document import BadUseCase, Node, need
 from training.metrics import Ranking, average_precision
 
@@ -101,12 +102,6 @@ def _costs(node: Node) -> tuple[float, float]:
     miss, false_alarm = (node.attempt(positive, parts[name]) for name in ("miss", "false_alarm"))
     need(miss, false_alarm)
     return miss, false_alarm
-
-
-def positive(node: Node) -> float:
-    if not node.number() > 0:
-        node.fail("a number above 0")
-    return node.number()
 
 
 # metrics with numbers: how they are read, and an example for messages

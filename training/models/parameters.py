@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from export.terms import whole
+from export.terms import positive, whole
 from features.document import Node, section
 from training.models.candidates import CANDIDATES
-from training.models.objectives import AVERAGE_PRECISION, Objective, positive
+from training.models.objectives import AVERAGE_PRECISION, Objective
 
 
 @dataclass(frozen=True)

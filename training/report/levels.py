@@ -37,8 +37,8 @@ def alike(run: Run) -> str:
     if len(set(run.thresholds.values())) == len(run.thresholds):
         return ""
     return (
-        "MEDIUM and HIGH have the same threshold: by it what is asked of HIGH is reached as well, so nobody is on "
-        "MEDIUM but those who have come down from HIGH. Look whether the policy asks for enough."
+        "MEDIUM and HIGH have the same threshold, because what is asked of MEDIUM would put it there or above. "
+        "So nobody is on MEDIUM but those who have come down from HIGH. Look whether the policy asks enough of HIGH."
     )
 
 
@@ -207,4 +207,4 @@ def _interval(found: Interval) -> str:
 def _quartiles(found: Quantiles, after_point: int) -> str:
     """Of positive customers: the median, and between which half of them lie."""
     low, middle, high = (f"{each:.{after_point}f}" for each in (found.q25, found.median, found.q75))
-    return f"{middle} in the middle, for half of the positive {low} to {high}"
+    return f"median {middle}, for half of the positive customers {low} to {high}"
