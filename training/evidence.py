@@ -9,6 +9,7 @@ from export.bundle import Bundle
 from features.usecase import UseCase
 from training.comparison import difference, drift
 from training.evaluation.figures import Evaluation, Fairness, Interval
+from training.evaluation.promises import Promise
 from training.fit import BadHistory
 from training.gates import Contrast, Evidence
 from training.leaks import suspects
@@ -44,6 +45,7 @@ def evidence(
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
         calibration_error=figures.events.calibration_error,
         contrasts=contrasts(figures.fairness),
+        distances=distances(figures.promise),
         drifted=_drifted(use_case, made, champion),
         suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
     )
@@ -58,6 +60,15 @@ def contrasts(found: Sequence[Fairness]) -> tuple[Contrast, ...]:
         for each in group.outcomes
         if each.ratio is not None
     )
+
+
+def distances(promise: Promise | None) -> dict[str, Interval]:
+    """How far scores are from the truth, by when."""
+    if promise is None:
+        return {}
+    young = {f"{each.words} after a customer's first event": each.distance for each in promise.by_age}
+    late = {f"{each.words} before the end of the history": each.distance for each in promise.by_left}
+    return young | late
 
 
 def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:

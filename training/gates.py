@@ -5,7 +5,7 @@ human can tell whether it matters, makes it wait for approval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -48,7 +48,9 @@ class Gates:
     tolerance: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
-    calibration: float = 0.1  # expected calibration error, at most
+    calibration: float = (
+        0.1  # expected calibration error, and distance of scores from the truth at any time, at most
+    )
     fairness: float = (
         FOUR_FIFTHS  # lower over higher rate of two groups; below it with its whole interval is unfair
     )
@@ -65,7 +67,7 @@ class Gates:
 
     @classmethod
     def _read(cls, node: Node) -> "Gates":
-        parts = node.record((), [field.name for field in fields(cls)])
+        parts = node.record((), [each.name for each in fields(cls)])
         return cls(
             **{name: node.attempt(_READ.get(name, _not_negative), part) for name, part in parts.items()}
         )
@@ -128,6 +130,9 @@ class Evidence:
     calibration_error: float
     contrasts: Sequence[Contrast]  # of groups by protected and sensitive fields
     drifted: Mapping[str, float]  # PSI by feature
+    distances: Mapping[str, Interval] = field(
+        default_factory=dict
+    )  # mean score minus share positive, by when
     suspects: Sequence[str] = ()  # of leaks, in words
     average_precision: Interval | None = None
     base_rate: float = 0.0  # which is the average precision of chance
@@ -178,9 +183,19 @@ def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
 
 
 def _calibrated(gates: Gates, found: Evidence) -> Gate:
+    """Scores are near the truth on average, and at no time surely farther from it than the limit."""
     told = f"expected calibration error {found.calibration_error:.3f}"
-    passed, expected = found.calibration_error <= gates.calibration, f"at most {gates.calibration:g}"
-    return Gate("calibration", passed, told, expected, Verdict.WAITING)
+    off = {when: each for when, each in found.distances.items() if _least(each) > gates.calibration}
+    worst = max(off or found.distances, key=lambda when: _least(found.distances[when]), default="")
+    if worst:
+        told += f"; farthest from the truth {worst}: {found.distances[worst]}"
+    passed = found.calibration_error <= gates.calibration and not off
+    return Gate("calibration", passed, told, f"at most {gates.calibration:g}", Verdict.WAITING)
+
+
+def _least(distance: Interval) -> float:
+    """How far from 0 the interval is at least."""
+    return max(distance.low, -distance.high, 0.0)
 
 
 def _better(gates: Gates, found: Evidence) -> Gate:

@@ -31,6 +31,7 @@ from training.evaluation.figures import (
     ThresholdFigures,
     Week,
 )
+from training.evaluation.promises import Horizon, Promise, ShorterHistory
 from training.gates import Gate, Verdict
 from training.report import levels, words
 from training.report.page import SECTIONS, page, report, write
@@ -79,6 +80,12 @@ def fair(*groups, small=("X",)):
     return Fairness("customer.gender", True, groups[0].group if groups else "", groups, small, 7, 200, (), 8)
 
 
+LINE = Horizon(0.0, 7.0, 900, 200, 40, 0.3, 0.1, Interval(0.2, 0.15, 0.25), Interval(3.0, 2.5, 3.6))
+PROMISE = Promise(
+    60.0, False, (LINE,), (LINE,), (ShorterHistory(7.0, 200, 10, 0.3, 0.05, 0.2, Interval(6.0, 4.0, 9.0)),)
+)
+
+
 def evaluation(**changes):
     spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
     medians = {"paid_count_24h": 3.0, "paid_sum_24h": None, "amount": 12.5}
@@ -92,7 +99,7 @@ def evaluation(**changes):
         fairness=(fair(group("M", 100, 0.2, REFERENCE), group("F", 90)),),
         baselines=(Baseline("the largest amount", around(0.6), around(0.3)),),
         segments=tuple(Segment(name, 60, 0.3, 20, 1 / 3, medians) for name in ("LOW", "MEDIUM", "HIGH")),
-        everyone=dict.fromkeys(FEATURES, 2.0), notes=("One note.",),
+        everyone=dict.fromkeys(FEATURES, 2.0), notes=("One note.",), promise=PROMISE,
     )  # fmt: skip
     return msgspec.structs.replace(found, **changes)
 
@@ -380,6 +387,27 @@ def test_importance_is_told_as_held_out_and_what_chance_may_give_has_no_measurab
     )
     assert "0.200 [0.100, 0.300] 0.004 [-0.003, 0.011], no measurable effect" in text
     assert text.count("no measurable effect") == 4, "of the weak one by customers, of all three by events"
+
+
+def test_what_a_score_promises_stands_in_the_summary_and_what_came_beside_it(run):
+    told = " ".join(Reader(page(run)).texts)
+    assert "positive by the end of a history as long as the one that judges (60 days)" in told
+    assert (
+        "After 7 days, 5.0% of the 200 customers who could be observed for so long had turned positive"
+        in told
+    )
+    assert "Their scores of these 7 days say 30.0%: 6.00 times [4.00, 9.00] what had come by then." in told
+    assert (
+        "0 to 7 days before the end of the history, scores say 30.0% and 10.0% are positive: 3.00 times"
+        in told
+    )
+    assert "A positive customer is taken to have turned positive with its last event." in told
+    older = Reader(page(msgspec.structs.replace(run, evaluation=evaluation(promise=None))))
+    assert SECTIONS["promise"] not in older.headings and "promise" not in older.ids
+    assert older.links == [f"#{name}" for name in older.ids]
+    of_events = evaluation(decides="events")
+    told = " ".join(Reader(page(msgspec.structs.replace(run, evaluation=of_events))).texts)
+    assert "A score is the probability that the event is positive." in told
 
 
 def test_unequal_groups_are_told_with_their_base_rates_and_small_ones_are_said_to_be_small(run):

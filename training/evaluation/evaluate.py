@@ -12,6 +12,7 @@ from training.evaluation.daily import daily
 from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, Interval, LevelFigures, Recommendations
+from training.evaluation.horizons import promise
 from training.evaluation.importance import MOST_ROWS, importance
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
 from training.evaluation.recommendations import recommendations, replayed, sentence
@@ -91,6 +92,7 @@ def evaluate(
             score=judged.score,
         ),
         recommendations=recommended,
+        promise=promise(use_case, judged, customers),
     )
 
 

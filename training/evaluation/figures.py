@@ -6,14 +6,8 @@ ROC AUC of a week with one class) is None; the value of an Interval that cannot 
 
 from msgspec import Struct
 
-
-class Interval(Struct, frozen=True):
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:z.3f} [{self.low:z.3f}, {self.high:z.3f}]"
+from training.evaluation.interval import Interval
+from training.evaluation.promises import Promise
 
 
 class Point(Struct, frozen=True):
@@ -303,3 +297,4 @@ class Evaluation(Struct, frozen=True):
     daily: Daily | None = None  # where the label is an event's
     calendar: Calendar | None = None  # what dates alone tell
     recommendations: Recommendations | None = None  # None in figures of before they were replayed
+    promise: Promise | None = None  # None in figures of before it was looked at

@@ -14,7 +14,7 @@ from training.evaluation.fairness import LEAST_GROUP
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.weeks import ENOUGH
 from training.pages import environment, percent
-from training.report import calendar, fairness, importance, levels, plots, weeks, words
+from training.report import calendar, fairness, importance, levels, plots, promise, weeks, words
 from training.report.run import Run, encoded
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, str] = {  # in the page's order
     "model": "Model, and why it was chosen",
     "tuning": "Hyper-parameters, and how they were tuned",
     "performance": "Performance",
+    "promise": "What a score promises, and for how long",
     "thresholds": "Thresholds, and what they cost",
     "recommendations": "Recommendations: the policy replayed",
     "importance": "What the model looks at",
@@ -46,12 +47,19 @@ def page(run: Run) -> str:
         Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits
     )
     return template.get_template("page.html.jinja").render(
-        run=run, found=found, data=run.training, model=run.training["model"], sections=SECTIONS, words=words,
+        run=run, found=found, data=run.training, model=run.training["model"], sections=shown(run), words=words,
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
         measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(run),
         daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
         calendar=calendar, enough=ENOUGH,
+        promise=promise,
     )  # fmt: skip
+
+
+def shown(run: Run) -> dict[str, str]:
+    """The sections that have something to say."""
+    empty = set() if run.evaluation.promise else {"promise"}
+    return {name: title for name, title in SECTIONS.items() if name not in empty}
 
 
 class Report(NamedTuple):
