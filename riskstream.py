@@ -19,6 +19,7 @@ from commands import (
     models,
     profiling,
     publishing,
+    realising,
     retraining,
     serving,
     sizing,
@@ -39,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, usecases, learning, models, profiling, retraining, drifting, streaming, publishing, serving, filling,
-    mending, launching, sizing,
+    local, usecases, learning, models, profiling, retraining, drifting, realising, streaming, publishing, serving,
+    filling, mending, launching, sizing,
 ):  # fmt: skip
     app.add_typer(part.app)
 

@@ -64,8 +64,8 @@ def drift(
 
     Reads the assessments in BigQuery, each event once, and the bundle in use (or the one given). A stability index (PSI
     of the score, CSI of a feature) above 0.2 is drift, from 0.1 on it is worth a look, unless a sample of this size
-    shows as much without any change. The exit code is 12 if the score has drifted, or more than a fifth of the
-    features, 7 if there are fewer than 500 events or less than a day, which say nothing, else 0.
+    shows as much without any change. The exit code is 12 if the score has drifted, or if more than a tenth of the
+    features are worth a look, 7 if there are fewer than 500 events or less than a day, which say nothing, else 0.
     """
     from export import bundle as bundles
     from features.usecase import load

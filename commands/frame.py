@@ -23,7 +23,7 @@ EXITS = (
     Exit(
         2,
         "wrong flags or arguments, a file that does not fit the use case, or a model that failed gates nobody accepted",
-        ("BadFile", "UnknownVersion", "GateFailed", "UnknownBundle", "BadSettings", "OtherHistory"),
+        ("BadFile", "UnknownVersion", "GateFailed", "UnknownBundle", "BadSettings", "OtherHistory", "NoLabel"),
     ),
     Exit(3, "the use case file is wrong", ("BadUseCase",)),
     Exit(
@@ -57,7 +57,7 @@ EXITS = (
     Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
     Exit(10, "retrain: the challenger waits for approval"),
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
-    Exit(12, "drift: the score, or more than a fifth of the features, are not distributed as in training"),
+    Exit(12, "drift: the score, or more than a tenth of the features, are not distributed as in training"),
     Exit(130, "interrupted"),
 )  # fmt: skip
 

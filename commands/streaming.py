@@ -63,17 +63,38 @@ def topics(
     show_outcomes(topics.create(topics.Names(project, load(use_case).name), ordered), as_json)
 
 
-@app.command(epilog=examples("riskstream tables --project my-project --dataset risk"))
+@app.command(
+    epilog=examples(
+        "riskstream tables --project my-project --dataset risk",
+        "riskstream tables --realised-of usecases/offboarding.yaml",
+    )
+)
 def tables(
-    project: Project, dataset: Dataset = "riskstream", location: Location = "EU", as_json: AsJson = False
+    project: Project,
+    dataset: Dataset = "riskstream",
+    location: Location = "EU",
+    realised_of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A use case with a label: also make the view of how its decisions turned out, "
+            "realised_USE_CASE.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make the tables and views in BigQuery; add columns that are missing, replace views of an earlier version.
 
-    May be repeated.
+    Idempotent.
     """
-    from pipeline import bigquery, tables
+    from features.usecase import load
+    from pipeline import bigquery, realised, tables
 
-    show_outcomes(tables.create(bigquery.query_client(project), dataset, location), as_json)
+    use_case, client = realised_of and load(realised_of), bigquery.query_client(project)
+    outcomes = tables.create(client, dataset, location)
+    if use_case:
+        outcomes.append(realised.create_view(client, dataset, use_case))
+    show_outcomes(outcomes, as_json)
 
 
 @app.command(

@@ -17,7 +17,7 @@ from export.reference import ABOVE, BELOW, BINS, MISSING, PLACES, Bins, Places, 
 
 WORTH_A_LOOK = 0.1
 DRIFTED = 0.2
-MANY = 0.2  # of the features: one alone may follow the season
+MANY = 0.1  # of the features are worth a look: one alone may follow the season
 LEAST_ROWS = 500  # fewer say nothing about a dozen bins
 NEVER_SEEN = 0.01  # of the values: this many that training never saw are worth a look
 
@@ -50,9 +50,9 @@ def verdict(index: float, by_chance: float = 0.0, never_seen: float = 0.0) -> Ve
     return Verdict.STEADY
 
 
-def are_many(drifted: int, features: int) -> bool:
-    """Whether so many of the features have drifted that it is no chance and no season."""
-    return drifted > MANY * features
+def are_many(moved: int, features: int) -> bool:
+    """Whether so many of the features are worth a look, or have drifted, that it is no chance and no season."""
+    return moved > MANY * features
 
 
 def psi(bins: Bins, values: NDArray[np.floating]) -> float:

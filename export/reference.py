@@ -88,6 +88,7 @@ class Reference(Struct, frozen=True):
     usual: Mapping[str, Usual] = {}  # by feature; empty in a bundle from before it was kept
     # what another model of the same training adds to chance, as 1 / independent rows: see independence.py
     score_models: float = 0.0
+    span_us: int = 0  # from the first row of training to the last
     fields: Mapping[str, FieldUse] = {}  # of which features are made, by event_type.field; empty as `usual`
 
 
@@ -185,7 +186,7 @@ def reference(
     windows = origin.window_us
     columns = {name: _of_origin(vectors[:, k], origin, windows[k]) for k, name in enumerate(names)}
     of_score = _of_origin(score, origin, max(windows, default=0))
-    return Reference(columns, of_score, usual or {}, _models(score, origin))
+    return Reference(columns, of_score, usual or {}, _models(score, origin), int(np.ptp(origin.times_us)))
 
 
 def _of_origin(values: NDArray[np.floating], origin: Origin, window_us: int) -> Bins:

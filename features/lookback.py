@@ -11,9 +11,13 @@ GROWING = frozenset({Statistic.COUNT, Statistic.SINCE_FIRST})  # over `ever`, wi
 
 
 class Lookback(NamedTuple):
-    """`window_us` is the longest window, 0 without one; `grows` with the age of the customer's record."""
+    """`window_us` is the longest window, 0 without one.
+
+    `ever`: it looks back over all of the customer's record; `grows`: with the record's age.
+    """
 
     window_us: int
+    ever: bool
     grows: bool
 
 
@@ -26,8 +30,8 @@ def _lookback(use_case: UseCase, feature: Feature) -> Lookback:
     outputs = use_case.by_entity[feature.entity].outputs if feature.entity else ()
     used = [outputs[raw.column] for raw in _sides(feature.formula) if 0 <= raw.column < len(outputs)]
     windows = [window.length_us for _, _, window in used]
-    grows = any(window.length_us == EVER and statistic in GROWING for _, statistic, window in used)
-    return Lookback(max(windows, default=0), grows)
+    ever = {statistic for _, statistic, window in used if window.length_us == EVER}
+    return Lookback(max(windows, default=0), bool(ever), not ever.isdisjoint(GROWING))
 
 
 def _sides(formula: Formula) -> Iterator[Raw]:

@@ -41,6 +41,11 @@ class Assessed:
         return f"{self.project}.{self.dataset}.{ASSESSMENTS.name}"
 
     def ask(self, sql: str, **values: int | str | datetime) -> RowIterator:
+        """The rows of a query that names its {table}."""
+        return self.run(sql.format(table=self.table), **values)
+
+    def run(self, sql: str, **values: int | str | datetime) -> RowIterator:
+        """The rows of a query with these parameters, beside @use_case and @fingerprint."""
         texts = {"use_case": self.use_case.name, "fingerprint": self.use_case.fingerprint}
         kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
         given = [ScalarQueryParameter(k, kinds[type(v)], v) for k, v in (texts | values).items()]
@@ -48,7 +53,7 @@ class Assessed:
         # Without a word, jobs would be tried again for 40 minutes. `query_and_wait` takes the local server's
         # refusals for empty answers.
         patience: dict[str, Any] = {"retry": ASK_AGAIN, "job_retry": None}
-        asked = query_client(self.project).query(sql.format(table=self.table), job_config=config, **patience)
+        asked = query_client(self.project).query(sql, job_config=config, **patience)
         return asked.result(**patience)
 
     def newest(self) -> datetime | None:

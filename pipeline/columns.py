@@ -94,6 +94,8 @@ def unjudged(
 ) -> Mapping[str, str]:
     """By the name of a feature, or `score`: why a difference would say nothing about drift."""
     found: dict[str, str] = {}
+    span = timedelta(microseconds=bundle.reference.span_us)
+    is_young = began is not None and began.cold and since < began.at + span
     for feature, back in zip(use_case.table, lookbacks(use_case), strict=True):
         window = timedelta(microseconds=back.window_us)
         if back.grows:
@@ -103,21 +105,26 @@ def unjudged(
         elif began and began.cold and since < began.at + window:
             full = f"{began.at + window:%Y-%m-%d %H:%M}"
             found[feature.name] = f"the store began empty, so its window is filled from {full} UTC on"
+        elif back.ever and is_young:
+            found[feature.name] = "records are younger than training's"
     filling = [name for name, reason in found.items() if "window" in reason]
     if filling:
-        found[SCORE] = f"it depends on {len(filling)} features whose windows are not filled"
+        what = (
+            "a feature whose window is" if len(filling) == 1 else f"{len(filling)} features whose windows are"
+        )
+        found[SCORE] = f"it depends on {what} not filled"
+    elif is_young and any(back.ever for back in lookbacks(use_case)):
+        found[SCORE] = "it depends on the age of records, which are younger than training's"
     return found
 
 
 def together(score: Column | None, features: tuple[Column, ...]) -> Verdict:
-    """Drifted if the score is, or many of the features; worth a look if anything is."""
+    """Drifted if the score is, or if many of the features are worth a look; worth a look if anything is."""
     judged = [each for each in features if each.verdict is not Verdict.OPEN]
-    drifted = sum(each.verdict is Verdict.DRIFTED for each in judged)
-    if are_many(drifted, len(judged)) or (score and score.verdict is Verdict.DRIFTED):
+    moved = sum(each.verdict is not Verdict.STEADY for each in judged)
+    if are_many(moved, len(judged)) or (score and score.verdict is Verdict.DRIFTED):
         return Verdict.DRIFTED
-    columns = [*judged, *([score] if score else [])]
-    is_any = any(each.verdict in (Verdict.LOOK, Verdict.DRIFTED) for each in columns)
-    return Verdict.LOOK if is_any else Verdict.STEADY
+    return Verdict.LOOK if moved or (score and score.verdict is Verdict.LOOK) else Verdict.STEADY
 
 
 def _column(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle
 from export.distance import Floats, index_by_chance
-from export.drift import DRIFTED, LEAST_ROWS, Columns, are_many
+from export.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, Columns, are_many
 from export.reference import PLACES, Bins
 from features.kernel import Disposition
 from features.lookback import lookbacks
@@ -60,17 +60,18 @@ class Drift:
         counts, rows = self._day.counts, self._day.rows
         index = self._columns.index(counts)
         bins = ((self._columns.then > 0) | (counts > 0)).sum(axis=1)
-        drifted = index > np.maximum(DRIFTED, self._noise.usual(bins, rows))
+        usual = self._noise.usual(bins, rows)
         *of_features, of_score = index.tolist()
         progress.gauges[key(SCORE_PSI)] = of_score
         progress.gauges.update(
             {key(FEATURE_CSI, name): each for name, each in zip(self.names, of_features, strict=True)}
         )
-        many = are_many(int((drifted[:-1] & self._judged).sum()), int(self._judged.sum()))
+        moved = (index > np.maximum(WORTH_A_LOOK, usual))[:-1] & self._judged
+        many = are_many(int(moved.sum()), int(self._judged.sum()))
         return Counter(
             {
                 key(DRIFT_CHECKS): 1,
-                key(DRIFT, "score"): int(drifted[-1]),
+                key(DRIFT, "score"): int(of_score > max(DRIFTED, usual[-1])),
                 key(DRIFT, "features"): int(many),
             }
         )

@@ -18,6 +18,8 @@ REASONS = ("undecodable", "invalid", "unknown_type", "from_future", *OF_EVENTS)
 STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
 PARTS = ("redis", "pubsub", "bigquery")
 CLOSINGS = ("crowded", "unread")
+OUTCOMES = ("confirmed", "denied", "unknown")
+BOUNDS = ("low", "estimate", "high")  # of a 95 % interval
 DRIFTED = ("score", "features")
 LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, IN_TIME_S, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0)
 STAGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
@@ -50,7 +52,7 @@ class Metric:
     bounds: tuple[float, ...] = ()  # upper ends of a distribution's buckets in Prometheus
     scale: float = 1
     beam_unit: str = ""
-    in_beam: bool = True  # False: on Google Cloud only the REST service tells it
+    in_beam: bool = True  # False: on Google Cloud only managed Prometheus has it
     cloud: str = ""  # Google's own metric that says the same, as PromQL names it, with its labels
 
     @property
@@ -111,7 +113,11 @@ LOOKS_FAILED = _counter(
 )
 DRIFT_CHECKS = _counter("drift-checks", "checks", "Comparisons of scores and features with training's.")
 DRIFT = _counter(
-    "drifted", "checks", "Of these, where scores, or a fifth of the features, have drifted.", "what", DRIFTED
+    "drifted",
+    "checks",
+    "Of these, where scores have drifted, or a tenth of the features are worth a look.",
+    "what",
+    DRIFTED,
 )
 BATCH = Metric("batch-size", Kind.DISTRIBUTION, "messages", "Messages of a batch.", bounds=BATCHES)
 LAG = Metric(
@@ -203,6 +209,20 @@ CLOSED = _counter(
     in_beam=False,
 )
 
+# Pushed by `riskstream realised`, of the weeks that it looks at.
+REALISED = _gauge(
+    "realised-decisions", "decisions", "Past recommendations (or events that reached HIGH), by what is known of them.",
+    label="outcome", values=OUTCOMES, in_beam=False,
+)  # fmt: skip
+REALISED_PRECISION = _gauge(
+    "realised-precision", "", "Share of confirmed among the confirmed and denied ones, with its 95 % interval.",
+    label="bound", values=BOUNDS, in_beam=False,
+)  # fmt: skip
+REALISED_RECALL = _gauge(
+    "realised-recall", "", "Share of those known to be positive about whom there was a decision before, likewise.",
+    label="bound", values=BOUNDS, in_beam=False,
+)  # fmt: skip
+
 # Told by whoever assesses, and only of what it was the first to assess.
 _OF_BOTH = (
     CONFLICTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT,
@@ -234,11 +254,12 @@ OF_SERVICE = (
     AUDIT_MISSING,
     *_OF_BOTH,
 )
+OF_REALISED = (REALISED, REALISED_PRECISION, REALISED_RECALL)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_CSI, BREAKER,
     WAITING, BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED,
-    AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING,
+    AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *OF_REALISED,
 )  # fmt: skip
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

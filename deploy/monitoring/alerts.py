@@ -28,6 +28,7 @@ from pipeline.metrics import (
     MODELS_REFUSED,
     OLDEST,
     PROMPT_S,
+    REALISED_PRECISION,
     REDIS_LIMIT,
     REDIS_USED,
     REJECTS,
@@ -148,8 +149,11 @@ ALERTS = (
     Alert("ScoreDrift", Severity.TICKET, "Scores are distributed differently from training's (PSI above 0.2).", 60,
           lambda q: f"{q.rate(DRIFT, '6h', value='score')} / {q.rate(DRIFT_CHECKS, '6h')} > 0.5"),
     Alert("FeatureDrift", Severity.TICKET,
-          "A fifth of the features are distributed differently from training's (PSI above 0.2).", 60,
+          "A tenth of the features are distributed differently from training's (CSI above 0.1 and above chance).", 60,
           lambda q: f"{q.rate(DRIFT, '6h', value='features')} / {q.rate(DRIFT_CHECKS, '6h')} > 0.5"),
+    Alert("MostlyDenied", Severity.TICKET,
+          "Of the recommendations whose outcome is known most were wrong, and that is no chance.", 60,
+          lambda q: f"{q.latest(REALISED_PRECISION, 'min', value='high')} < 0.5"),
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Place(Protocol):
     def quantile(self, metric: Metric, share: float, window: str = "5m", value: str = "") -> str:
         """A distribution's quantile within the window."""
 
-    def latest(self, metric: Metric, how: str = "max", by_label: bool = False) -> str:
+    def latest(self, metric: Metric, how: str = "max", by_label: bool = False, value: str = "") -> str:
         """A gauge, of all processes together."""
 
     def down(self, metric: Metric) -> str:
@@ -56,8 +56,8 @@ class Prometheus:
         buckets = self._series(metric, value, "_bucket")
         return f"histogram_quantile({share:g}, sum by (le) (rate({buckets}[{window}])))"
 
-    def latest(self, metric: Metric, how: str = "max", by_label: bool = False) -> str:
-        return f"{_sum(metric.label if by_label else '', how)}({self._series(metric)})"
+    def latest(self, metric: Metric, how: str = "max", by_label: bool = False, value: str = "") -> str:
+        return f"{_sum(metric.label if by_label else '', how)}({self._series(metric, value)})"
 
     def down(self, metric: Metric) -> str:
         return f"absent({self._series(metric)})"
@@ -91,9 +91,9 @@ class Cloud:
             return self._managed.quantile(metric, share, window, value)
         raise NotThere("Dataflow has no quantiles of a distribution")
 
-    def latest(self, metric: Metric, how: str = "max", by_label: bool = False) -> str:
+    def latest(self, metric: Metric, how: str = "max", by_label: bool = False, value: str = "") -> str:
         if not metric.in_beam:
-            return self._managed.latest(metric, how, by_label)
+            return self._managed.latest(metric, how, by_label, value)
         if not metric.cloud:
             raise NotThere("Dataflow has no gauges")
         self.used.add(metric.name)

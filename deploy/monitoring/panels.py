@@ -90,6 +90,12 @@ PANELS = (
     Panel("Share of checks that found drift", "percentunit", tuple(
         (what, lambda q, what=what: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}")
         for what in m.DRIFTED)),
+    Panel("Past decisions by what is known of them", "short",
+          (("{outcome}", latest(m.REALISED, "max", each=True)),)),
+    Panel("Realised precision, with its interval", "percentunit",
+          (("{bound}", latest(m.REALISED_PRECISION, "max", each=True)),)),
+    Panel("Realised recall, with its interval", "percentunit",
+          (("{bound}", latest(m.REALISED_RECALL, "max", each=True)),)),
     Panel("Events a second, by model", "short", (("{model}", by_label(m.MODEL)),)),
     Panel("Bundles refused, looks at the folder that failed, an hour", "short",
           lines(refused=rate(m.MODELS_REFUSED, HOUR_S), failed=rate(m.LOOKS_FAILED, HOUR_S))),

@@ -76,8 +76,8 @@ def test_a_verdict_is_by_the_index_unless_chance_gives_as_much(index, by_chance,
     assert verdict(index, by_chance) is expected
 
 
-def test_a_fifth_of_the_features_may_follow_the_season():
-    assert not are_many(3, 15) and are_many(4, 15)
+def test_a_tenth_of_the_features_may_follow_the_season():
+    assert not are_many(3, 30) and are_many(4, 30)
 
 
 @pytest.mark.parametrize(

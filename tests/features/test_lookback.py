@@ -11,12 +11,12 @@ DAY_US = 24 * HOUR_US
 def test_windows_are_the_longest_of_both_sides_and_what_counts_over_ever_grows():
     use_case = market()
     found = dict(zip(use_case.features, lookbacks(use_case), strict=True))
-    assert found["paid_count_1h"] == Lookback(HOUR_US, grows=False)
-    assert found["taken_count_24h"] == Lookback(DAY_US, grows=False)
-    assert found["any_count_ever"] == found["any_since_first_ever"] == Lookback(0, grows=True)
-    assert found["any_since_last_ever"] == Lookback(0, grows=False)
-    assert found["refused_share"] == Lookback(DAY_US, grows=True)
-    assert found["amount"] == found["vip"] == found["age_years"] == Lookback(0, grows=False)
+    assert found["paid_count_1h"] == Lookback(HOUR_US, ever=False, grows=False)
+    assert found["taken_count_24h"] == Lookback(DAY_US, ever=False, grows=False)
+    assert found["any_count_ever"] == found["any_since_first_ever"] == Lookback(0, ever=True, grows=True)
+    assert found["any_since_last_ever"] == Lookback(0, ever=True, grows=False)
+    assert found["refused_share"] == Lookback(DAY_US, ever=True, grows=True)
+    assert found["amount"] == found["vip"] == found["age_years"] == Lookback(0, ever=False, grows=False)
 
 
 def test_every_feature_of_the_shipped_use_case_has_the_window_that_its_table_shows():

@@ -1,0 +1,131 @@
+"""How past decisions turned out, as a page: precision and recall by week, with intervals, and what they leave open.
+
+One HTML file that needs nothing else (pages.py). Counts are a pipeline.realised.Week's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
+from training.evaluation.figures import Interval
+from training.pages import environment
+from training.wilson import rate
+
+Week = Any
+NAMES = {"RECOMMENDED": "recommended for off-boarding", "HIGH": "HIGH", "MEDIUM": "MEDIUM or HIGH"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one kind of decision over some weeks: sums, and shares with Wilson's 95 % intervals, NaN of nobody.
+
+    `precision` is of the decisions whose outcome is known; `least` and `most` is what it comes to for all of them if
+    those unknown as yet are all denied, or all confirmed. `recall` is of those that became known to be positive.
+    """
+
+    decision: str
+    since: date
+    weeks: int
+    decided: int
+    known_before: int
+    confirmed: int
+    denied: int
+    unknown: int
+    positives: int
+    found: int
+
+    @property
+    def precision(self) -> Interval:
+        return rate(self.confirmed, self.confirmed + self.denied)
+
+    @property
+    def least(self) -> float:
+        return rate(self.confirmed, self.decided - self.known_before).value
+
+    @property
+    def most(self) -> float:
+        return rate(self.confirmed + self.unknown, self.decided - self.known_before).value
+
+    @property
+    def recall(self) -> Interval:
+        return rate(self.found, self.positives)
+
+    @property
+    def words(self) -> str:
+        """What they say, in whole sentences."""
+        return " ".join((self._of_decisions(), self._of_positives()))
+
+    def _of_decisions(self) -> str:
+        what = f"decisions ({NAMES[self.decision]}) in {self.weeks} weeks from {self.since}"
+        if not self.decided:
+            return f"There were no {what}."
+        before = f" {self.known_before} told nothing new." if self.known_before else ""
+        counts = f"{self.confirmed} are confirmed, {self.denied} denied and {self.unknown} unknown"
+        known = f"Of {self.decided} {what}, {counts}."
+        if not self.confirmed + self.denied:
+            return f"{known}{before} Nothing can be said of precision yet."
+        bounds = f" Whatever becomes of the unknown, it ends between {self.least:.0%} and {self.most:.0%}."
+        return f"{known}{before} Precision is {_share(self.precision)}.{bounds if self.unknown else ''}"
+
+    def _of_positives(self) -> str:
+        if not self.positives:
+            return "Nobody who had been scored became known to be positive."
+        return (
+            f"Of {self.positives} who became known to be positive, {self.found} had been decided about before: "
+            f"recall is {_share(self.recall)}."
+        )
+
+
+def figures(decision: str, weeks: Sequence[Week], since: date) -> Figures:
+    """The sums of a decision's weeks."""
+    own = [week for week in weeks if week.decision == decision]
+    names = ("decided", "known_before", "confirmed", "denied", "unknown", "positives", "found")
+    sums = {name: sum(getattr(week, name) for week in own) for name in names}
+    return Figures(decision, since, len({week.week for week in own}), **sums)
+
+
+def page(use_case: str, of: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
+    """The HTML. The first of the figures are in the headline."""
+    parts = [(each, [week for week in weeks if week.decision == each.decision]) for each in of]
+    template = environment(Path(__file__).parent).get_template("realised.html.jinja")
+    return template.render(
+        use_case=use_case, parts=parts, names=NAMES, rate=rate, course=course, by_event=by_event
+    )
+
+
+def course(weeks: Sequence[Week], title: str) -> Markup:
+    """Decisions by what is known of them, and precision and recall with their intervals, week by week."""
+    places = list(range(len(weeks)))
+    with style():
+        drawn = figure(8, 3.4)
+        above, below = drawn.subplots(2, sharex=True)
+        base = [0] * len(weeks)
+        for name, color in (("confirmed", POSITIVE), ("denied", NEGATIVE), ("unknown", PALE)):
+            counts = [getattr(week, name) for week in weeks]
+            above.bar(places, counts, bottom=base, color=color, label=name)
+            base = [low + n for low, n in zip(base, counts, strict=True)]
+        above.legend(frameon=False, ncols=3)
+        above.set_ylabel("decisions")
+        for shift, name, color, parts in (
+            (-0.1, "precision", POSITIVE, [(w.confirmed, w.confirmed + w.denied) for w in weeks]),
+            (0.1, "recall", PLAIN, [(w.found, w.positives) for w in weeks]),
+        ):
+            shares = [(k + shift, rate(*pair)) for k, pair in enumerate(parts) if pair[1]]
+            below.errorbar(
+                [k for k, _ in shares], [s.value for _, s in shares], fmt="o", markersize=3, color=color, label=name,
+                yerr=[[s.value - s.low for _, s in shares], [s.high - s.value for _, s in shares]],
+            )  # fmt: skip
+        below.set_ylim(0, 1.05)
+        below.legend(frameon=False, ncols=2)
+        step = max(1, len(weeks) // 12)
+        below.set_xticks(places[::step], [f"{week.week}" for week in weeks[::step]], rotation=30)
+        return Markup(svg(drawn, title))
+
+
+def _share(found: Interval) -> str:
+    return f"{found.value:.0%} (95 % interval {found.low:.0%} to {found.high:.0%})"
