@@ -198,7 +198,7 @@ that one. Other runners also have Beam's metrics in their own way.
 `riskstream serve --metrics-port 9464` tells what the REST service does: its own metrics (`api-...`), and of what it was
 the first to assess the same as a job does, under the same names. On GKE Google's managed Prometheus collects them.
 
-`riskstream realised --push URL` pushes `realised-...` to a Pushgateway, which Prometheus scrapes (`honor_labels: true`).
+`riskstream realised --push URL` pushes `realised-...` to a Pushgateway, to be scraped with `honor_labels: true`.
 
 No metric has a label that says who: no customer, no event.
 
