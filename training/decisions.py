@@ -17,6 +17,7 @@ from export.policy import Breaker, Policy, change, decide, level_after
 from export.terms import Terms
 from features.record import STATUS
 from training.history import History
+from training.scores import places
 
 Floats = NDArray[np.float64]
 LEAST = 1e-6  # a threshold; at 0 it would put everybody on the level
@@ -38,7 +39,7 @@ class Timeline:
         """`customer` [n] numbers the history's customers. Where it has no numbers of events, its rows are counted."""
         order = np.argsort(history.times_us, kind="stable")
         customer = customer[order]
-        evidence = _running_count(customer) if history.events is None else history.events[order]
+        evidence = places(customer) + 1 if history.events is None else history.events[order]
         return cls(order, customer, _lives(customer, evidence), history.times_us[order], evidence)
 
     @property
@@ -162,15 +163,6 @@ def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decision
         np.ones(len(zone), np.bool_), breaker=Breaker.of(policy),
     )  # fmt: skip
     return Decisions(timeline, change(outcome), level_after(outcome), status)
-
-
-def _running_count(customer: NDArray[np.intp]) -> NDArray[np.int64]:
-    """[n] how many rows each customer has up to this one."""
-    order = np.argsort(customer, kind="stable")
-    starts = np.searchsorted(customer[order], customer[order])
-    count = np.empty(len(customer), np.int64)
-    count[order] = np.arange(len(customer)) - starts + 1
-    return count
 
 
 def _lives(customer: NDArray[np.intp], evidence: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -7,6 +7,7 @@ from export.levels import Level
 from training.decisions import Decisions
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Earliness, Quantiles
+from training.scores import places
 
 DAY_US = 86_400_000_000
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -45,7 +46,7 @@ def until_first(
     """Events and days of positive customers until, and from, a place in the timeline, [customers]; n: there is none."""
     timeline = made.timeline
     caught = positive & (first < len(timeline.customer))
-    number, count = _numbers(timeline.customer)
+    number, count = places(timeline.customer) + 1, np.bincount(timeline.customer)
     at, last = first[caught], timeline.last[caught]
     begin_us = np.full(len(positive), np.iinfo(np.int64).max)
     np.minimum.at(begin_us, timeline.customer, timeline.time_us)
@@ -55,12 +56,3 @@ def until_first(
         "events_before_last": quantiles(count[caught] - number[at]),
         "days_before_last": quantiles((timeline.time_us[last] - timeline.time_us[at]) / DAY_US),
     }
-
-
-def _numbers(customer: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number [n] of each event among its customer's, from 1, and how many there are [customers]."""
-    count = np.bincount(customer)
-    order = np.argsort(customer, kind="stable")
-    number = np.empty(len(customer), np.int64)
-    number[order] = np.arange(len(customer)) - np.repeat(np.cumsum(count) - count, count) + 1
-    return number, count

@@ -64,7 +64,7 @@ class Decile(Struct, frozen=True):
 
 
 class LevelFigures(Struct, frozen=True):
-    """How good the scores of events are, or the highest scores of customers."""
+    """How good the scores of events are, or the scores of customers."""
 
     about: str  # customers, events
     n: int

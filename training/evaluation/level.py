@@ -1,4 +1,4 @@
-"""How good the scores of events are, and the highest scores of customers: one table of figures for each.
+"""How good the scores of events are, and the scores of customers: one table of figures for each.
 
 In figures of events all rows of a customer together count as one, as in training, unless the label is an event's;
 precision at k and the gain take events as they come, because that is how they are worked through.

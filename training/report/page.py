@@ -16,6 +16,7 @@ from training.evaluation.weeks import ENOUGH
 from training.pages import environment, percent
 from training.report import calendar, fairness, importance, levels, plots, promise, weeks, words
 from training.report.run import Run, encoded
+from training.scores import LATEST
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
     "summary": "Summary",
@@ -51,8 +52,7 @@ def page(run: Run) -> str:
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
         measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(run),
         daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
-        calendar=calendar, enough=ENOUGH,
-        promise=promise,
+        calendar=calendar, enough=ENOUGH, promise=promise, latest=LATEST,
     )  # fmt: skip
 
 
