@@ -7,9 +7,10 @@ is no part of a feature, leaves the fingerprint as it is, and may name any field
 
 from collections.abc import Mapping
 
+from features.conditions import DERIVED, CleaningRule, Condition, Drop, Keep
 from features.document import Node, one_of
 from features.filters import tests
-from features.schema import DERIVED, CleaningRule, Condition, Drop, Field, Keep
+from features.schema import Field
 
 WHICH = ("first", "latest")
 

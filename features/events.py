@@ -188,6 +188,9 @@ def _arrivals(
         lane_bits[part.rows] = lanes(part.columns, own)
         for column, name in {a.value_column: a.value for a in own if a.value}.items():
             values[part.rows, column] = part.columns.numbers(name)
+        for watch in (w for w in declared.watches if w.event_type == part.codec.event_type.name):
+            lane_bits[part.rows] |= np.uint64(1 << watch.lane)
+            values[part.rows, watch.value_column] = part.columns.digests(watch.fields)
         for column, name in {a.slot_column: a.distinct for a in own if a.distinct}.items():
             slots[part.rows, column] = part.columns.slots(name)
     lane_bits[record < 0] = 0

@@ -9,17 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.cleaning import cleaning
+from features.conditions import DERIVED
 from features.document import FrozenDict, Node, known, need, one_of
-from features.schema import (
-    DERIVED,
-    LEVELS,
-    NUMERIC,
-    EventType,
-    Field,
-    FileFormat,
-    Kind,
-    Override,
-)
+from features.schema import LEVELS, NUMERIC, EventType, Field, FileFormat, Kind, Override
 from features.times import EPOCHS
 
 KINDS = tuple(kind.value for kind in Kind if kind is not Kind.CATEGORY)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features import hints
+from features.conditions import CHANGED, DERIVED, WEEKDAYS, Condition
 from features.document import Node, need, one_of
 from features.plan import EVER
-from features.schema import DERIVED, NUMERIC, WEEKDAYS, Condition, EventType, Field, Kind, Label, Window
+from features.schema import NUMERIC, EventType, Field, Kind, Label, Window
 
 HOPS = {"1h": "5m", "24h": "1h", "1d": "1h", "7d": "6h", "30d": "1d", "90d": "1d"}
 MAX_HOPS = 1_000  # tiles a window may span; a record that needs more is too big to be read for one event
@@ -25,12 +26,18 @@ class Scope:
     def field_of(self, node: Node, event_type: str) -> Field:
         """The field named by `node`, unless it is the label or protected."""
         name = one_of(node, self.event_types[event_type].fields)
+        if reason := self.why_not(event_type, name):
+            node.blame(f"{event_type}.{name} is {reason}")
+        return self.event_types[event_type].fields[name]
+
+    def why_not(self, event_type: str, name: str) -> str:
+        """Why no feature may use the field; empty if one may."""
         own = self.label and not self.label.of  # what comes as an event of its own is known when it comes
         if self.label and own and (event_type, name) == (self.label.event_type, self.label.field):
-            node.blame(f"{event_type}.{name} is the label: a feature made of it knows the answer")
+            return "the label: a feature made of it knows the answer"
         if (event_type, name) in self.protected:
-            node.blame(f"{event_type}.{name} is listed under protected: no feature may use it")
-        return self.event_types[event_type].fields[name]
+            return "listed under protected: no feature may use it"
+        return ""
 
 
 def window(node: Node, hops: Mapping[int, int]) -> Window:
@@ -63,17 +70,53 @@ def _hop(key: str, node: Node) -> tuple[int, int]:
 
 def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ...]:
     """A `where` mapping of a feature as tests that must all hold."""
-    for name in node.entries():
-        if name not in DERIVED and name in scope.event_types[event_type].fields:
+    fields, entries = scope.event_types[event_type].fields, node.entries()
+    for name in entries:
+        if name not in DERIVED and name in fields:
             node.attempt(scope.field_of, node.child(name, name), event_type)
-    return tests(node, scope.event_types[event_type].fields)
+    change = None if CHANGED in fields else entries.pop(CHANGED, None)
+    changes = (node.attempt(_change, change, scope, event_type),) if change else ()
+    found = _all_tests(node, entries, fields)
+    need(*changes)
+    return (*found, *changes)
 
 
 def tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
     """A `where` mapping of any declared fields as tests that must all hold."""
-    found = [node.attempt(_tests, name, test, fields) for name, test in node.entries().items()]
+    return _all_tests(node, node.entries(), fields)
+
+
+def _all_tests(node: Node, entries: Mapping[str, Node], fields: Mapping[str, Field]) -> tuple[Condition, ...]:
+    found = [node.attempt(_tests, name, test, fields) for name, test in entries.items()]
     need(*found)
     return tuple(condition for each in found for condition in each)
+
+
+def _change(node: Node, scope: Scope, event_type: str) -> Condition:
+    """`changed: [FIELD, ...]`, or `changed: true` for every field that may tell a change."""
+    kind = scope.event_types[event_type]
+    if node.value is False or not node.items():
+        node.fail("true or a list of fields")
+    if node.value is True:
+        names = [
+            name for name in kind.fields if _may_change(kind, name) and not scope.why_not(event_type, name)
+        ]
+    else:
+        names = list(node.each(lambda item: _changing(item, scope, kind)))
+    if not names:
+        node.blame(f"{event_type} has no field that could tell a change: ids, entities and times are none")
+    return Condition(CHANGED, CHANGED, tuple(sorted(set(names))))
+
+
+def _changing(node: Node, scope: Scope, kind: EventType) -> str:
+    name = scope.field_of(node, kind.name).name
+    if not _may_change(kind, name):
+        node.blame(f"{name} tells no change: ids, entities and times differ, or never do, whatever happened")
+    return name
+
+
+def _may_change(kind: EventType, name: str) -> bool:
+    return name not in (*kind.id, *kind.entities.values()) and kind.fields[name].kind is not Kind.TIME
 
 
 def _tests(name: str, node: Node, fields: Mapping[str, Field]) -> list[Condition]:

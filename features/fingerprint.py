@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from features.schema import Aggregate, Condition, EntityFeatures, EventType, Feature, Field, Raw
+from features.conditions import Condition
+from features.schema import Aggregate, EntityFeatures, EventType, Feature, Field, Raw
 
 
 def fingerprint(

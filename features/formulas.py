@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from features import undated, wording
-from features.document import UNREAD, Node, need, one_of
+from features.conditions import CHANGED
+from features.document import UNREAD, Node, known, need, one_of
 from features.filters import Scope, conditions, window
-from features.plan import EVER, EVER_STATISTICS, MAX_LANES, Statistic
+from features.plan import EVER, MAX_LANES, Statistic
 from features.schema import (
     NUMERIC,
     Age,
@@ -24,15 +25,11 @@ from features.schema import (
     Ratio,
     Raw,
     Source,
+    Watch,
     Window,
 )
+from features.statistics import is_meaningful, statistic, where_valid
 from features.values import columns, event_field
-
-STATISTICS = {statistic.name.lower(): statistic for statistic in Statistic}
-WINDOWED = frozenset(Statistic) - {Statistic.LAST, Statistic.SINCE_LAST, Statistic.SINCE_FIRST}
-NEEDS_VALUE = frozenset(
-    {Statistic.SUM, Statistic.MEAN, Statistic.STD, Statistic.MIN, Statistic.MAX, Statistic.LAST}
-)
 
 
 @dataclass
@@ -49,6 +46,7 @@ class _Draft:
     distincts: dict[str, list[str]] = field(default_factory=dict)
     attributes: dict[tuple[str, str], int] = field(default_factory=dict)
     features: list[Feature] = field(default_factory=list)
+    watches: tuple[Watch, ...] = ()
 
     def output(self, lane: int, statistic: Statistic, window: Window) -> Raw:
         self.windows.setdefault(window.length_us, window)
@@ -65,9 +63,10 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
         node.attempt(_aggregate, draft, name, part)
     if draft.aggregates:
         node.attempt(undated.refuse_windows, parts["aggregates"], scope, entity)
-    if len(draft.aggregates) > MAX_LANES:
+    draft.watches = _watches(draft)
+    if (lanes := len(draft.aggregates) + len(draft.watches)) > MAX_LANES:
         parts["aggregates"].blame(
-            f"found {len(draft.aggregates)}, but an entity has at most {MAX_LANES} aggregates"
+            f"found {lanes} with one for each list of changed fields, but an entity has at most {MAX_LANES} aggregates"
         )
     for name, part in _entries(parts, "ratios"):
         node.attempt(_combination, draft, name, part, "over", Ratio)
@@ -76,6 +75,19 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
     for name, part in _entries(parts, "attributes"):
         node.attempt(_attribute, draft, name, part)
     return _finished(draft)
+
+
+def _watches(draft: _Draft) -> tuple[Watch, ...]:
+    """What the aggregates' `changed` compare: a lane for each event type and list of fields, kept over `ever`."""
+    read = [aggregate for aggregate in draft.aggregates.values() if known(aggregate)]
+    watched = dict.fromkeys((a.event_type, c.fields) for a in read for c in a.where if c.is_change)
+    first, ever = len(draft.aggregates), Window("ever", EVER, 0)
+    for lane in range(first, first + len(watched)):
+        draft.output(lane, Statistic.LAST, ever)
+    return tuple(
+        Watch(event_type, fields, lane, _column(draft.values, event_type, f"{CHANGED} {fields}"))
+        for lane, (event_type, fields) in enumerate(watched, first)
+    )
 
 
 def _entries(parts: dict[str, Node], key: str) -> list[tuple[str, Node]]:
@@ -103,7 +115,9 @@ def _finished(draft: _Draft) -> EntityFeatures:
     )
     outputs = tuple((lane, statistic, draft.windows[us]) for lane, statistic, us in draft.outputs)
     aggregates = tuple(draft.aggregates.values())
-    return EntityFeatures(draft.entity, aggregates, outputs, sources, len(draft.attributes), features)
+    return EntityFeatures(
+        draft.entity, aggregates, outputs, sources, len(draft.attributes), features, draft.watches
+    )
 
 
 def _shifted(feature: Feature, shift: int) -> Feature:
@@ -178,7 +192,7 @@ def _statistics(
     wanted = [(item, item.attempt(statistic, item, aggregate)) for item in statistics.items()]
     spans = [(item, item.attempt(window, item, draft.scope.hops)) for item in windows.items()]
     need(*(each for _, each in (*wanted, *spans)))
-    used = [(s, w) for _, s in wanted for _, w in spans if _meaningful(s, w)]
+    used = [(s, w) for _, s in wanted for _, w in spans if is_meaningful(s, w)]
     need(*(item.attempt(_check_windows, item, chosen, used, windows) for item, chosen in wanted))
     for item, span in spans:
         if span.length_us not in [w.length_us for _, w in used]:
@@ -190,7 +204,7 @@ def _check_windows(
     node: Node, chosen: Statistic, used: list[tuple[Statistic, Window]], windows: Node
 ) -> None:
     if chosen not in [s for s, _ in used]:
-        node.blame(f"{node.value} has no meaning over windows {windows.value}: {_where_valid(chosen)}")
+        node.blame(f"{node.value} has no meaning over windows {windows.value}: {where_valid(chosen)}")
 
 
 def _window_feature(draft: _Draft, aggregate: Aggregate, chosen: Statistic, span: Window) -> None:
@@ -208,24 +222,6 @@ def _words(draft: _Draft, chosen: Statistic, aggregate: Aggregate) -> str:
 def _whose(draft: _Draft) -> str:
     """The subject's need not be said: everything is told of the subject."""
     return "" if draft.entity == draft.scope.subject else f" of the {draft.entity}"
-
-
-def _meaningful(chosen: Statistic, span: Window) -> bool:
-    return chosen in (EVER_STATISTICS if span.length_us == EVER else WINDOWED)
-
-
-def _where_valid(chosen: Statistic) -> str:
-    return "add ever" if chosen in EVER_STATISTICS else "it needs a window with an end, such as 24h"
-
-
-def statistic(node: Node, aggregate: Aggregate) -> Statistic:
-    """A statistic the aggregate can answer."""
-    chosen = STATISTICS[one_of(node, STATISTICS)]
-    if chosen in NEEDS_VALUE and aggregate.value is None:
-        node.blame(f"{node.value} needs the aggregate {aggregate.name} to have a value field")
-    if chosen is Statistic.DISTINCT and aggregate.distinct is None:
-        node.blame(f"{node.value} needs the aggregate {aggregate.name} to have a distinct field")
-    return chosen
 
 
 def _combination(
@@ -255,8 +251,8 @@ def _reference(draft: _Draft, node: Node) -> tuple[Raw, Aggregate | None, wordin
     aggregate = draft.aggregates[one_of(node.child_of_key(parts[0]), draft.aggregates)]
     chosen = statistic(node.child_of_key(parts[1]), aggregate)
     span = window(node.child_of_key(parts[2]), draft.scope.hops)
-    if not _meaningful(chosen, span):
-        node.blame(f"{parts[1]} has no meaning over {parts[2]}: {_where_valid(chosen)}")
+    if not is_meaningful(chosen, span):
+        node.blame(f"{parts[1]} has no meaning over {parts[2]}: {where_valid(chosen)}")
     side = wording.Side(_words(draft, chosen, aggregate), span.words)
     return draft.output(aggregate.lane, chosen, span), aggregate, side
 
@@ -266,7 +262,7 @@ def _feature(
 ) -> Feature:
     fields: dict[str, None] = {}
     for aggregate in aggregates:
-        used = [c.field for c in aggregate.where] + [aggregate.value, aggregate.distinct]
+        used = [name for c in aggregate.where for name in c.fields] + [aggregate.value, aggregate.distinct]
         fields.update(dict.fromkeys(f"{aggregate.event_type}.{f}" for f in used if f))
     return Feature(name, draft.entity, formula, words, tuple(fields), span)
 

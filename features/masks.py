@@ -7,17 +7,22 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from features.codec import Codec, Event, days
-from features.schema import DERIVED, Aggregate, Condition, Field, Kind
+from features.conditions import CHANGED, DERIVED, Condition
+from features.schema import NUMERIC, Aggregate, Field, Kind
 
 Mask = NDArray[np.bool_]
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 THURSDAY = 3  # 1970-01-01
+DIGESTS = (
+    3_999_999_999  # different digests of watched fields: what int32 holds as hundredths, and less than 2e7
+)
 
 
 class Columns:
@@ -70,6 +75,20 @@ class Columns:
             return np.ones(len(self.events), dtype=np.bool_)
         return np.array([value not in (None, "") for value in self.objects(name)], dtype=np.bool_)
 
+    def digests(self, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """float64[n]: a number that differs where one of the fields does, but for 1 of some 10^9 differences.
+
+        It is a multiple of 0.01 below 2e7, as amounts are, so records keep it in four bytes.
+        """
+        rows = zip(*(self._plain(name) for name in names), strict=True)
+        return np.array([digest(row) for row in rows], dtype=np.float64).reshape(len(self.events))
+
+    def _plain(self, name: str) -> list[str]:
+        """The values as texts by which equal values are equal: 0 and -0 are."""
+        if self.codec.event_type.fields[name].kind in NUMERIC:
+            return list(map(repr, (self.numbers(name) + 0.0).tolist()))
+        return self.texts(name)
+
     def slots(self, name: str) -> NDArray[np.uint8]:
         """The value's position in a distinct sketch."""
         return np.array([slot(text) for text in self.texts(name)], dtype=np.uint8)
@@ -83,6 +102,13 @@ class Columns:
 @lru_cache(maxsize=65_536)
 def slot(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode()) & 255
+
+
+@lru_cache(maxsize=65_536)
+def digest(texts: tuple[str, ...]) -> float:
+    """A hash of some texts, between -2e7 and 2e7 in steps of 0.01."""
+    number = xxhash.xxh3_64_intdigest(msgspec.json.encode(texts)) % DIGESTS
+    return (number - DIGESTS // 2) / 100
 
 
 @lru_cache(maxsize=1024)
@@ -122,6 +148,7 @@ TESTS: dict[str, Callable[[Columns, Condition], Mask]] = {
     "above": _bound(np.greater),
     "max": _bound(np.less_equal),
     "below": _bound(np.less),
+    CHANGED: lambda columns, _: np.ones(len(columns.events), dtype=np.bool_),  # the kernel decides
     "multiple_of": _bound(lambda numbers, step: np.fmod(numbers, step) == 0),
 }
 

@@ -44,6 +44,18 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """What counts as a change: the events of `lane`, each with the value of that lane beside the one before it.
+
+    An event whose value is that of the event before it (the latest that arrived earlier and is not later), and one that
+    has none before it, counts in none of the lanes `gated` (a uint64 of bits).
+    """
+
+    lane: int
+    gated: int
+
+
+@dataclass(frozen=True)
 class Output:
     """One raw column: a statistic of a lane over a window (length and hop in microseconds; EVER, 0)."""
 
@@ -67,6 +79,9 @@ class EntityPlan:
     is_subject: bool  # the subject's record carries status and outcomes; its too late events are refused
     lateness_us: int = 3600 * MICROSECONDS_PER_SECOND
     forget_us: int = 0  # a record silent for longer, in event time, begins anew; 0: it never does
+    watches: tuple[
+        Watch, ...
+    ] = ()  # each on a lane with a value and an output over EVER, by which it is kept
 
     @cached_property
     def raw_columns(self) -> int:

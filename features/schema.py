@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from features.conditions import CleaningRule, Condition
 from features.plan import Statistic
 
 LEVELS = ("LOW", "MEDIUM", "HIGH")
-WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-DERIVED = ("hour", "weekday")  # of the event time, UTC; usable like fields in `where` and `event`
 
 
 class Kind(StrEnum):
@@ -89,63 +88,6 @@ class Override:
     longest_us: int | None = None
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One test of a `where`. A missing value passes none but `present: false`."""
-
-    field: str
-    test: str  # in, not, min, above, max, below, multiple_of, present
-    operand: tuple[str, ...] | tuple[float, ...] | float | bool
-
-    @property
-    def words(self) -> str:
-        if isinstance(self.operand, bool):
-            return f"{self.field} is {'there' if self.operand else 'missing'}"
-        if isinstance(self.operand, float):
-            return f"{self.field} is {_TESTS[self.test]} {self.operand:.15g}"
-        shown = [self._shown(each) for each in self.operand]
-        return f"{self.field} is {_TESTS[self.test]}{' or '.join(filter(None, (', '.join(shown[:-1]), *shown[-1:])))}"
-
-    def _shown(self, value: str | float) -> str:
-        if isinstance(value, str):
-            return value
-        return WEEKDAYS[int(value)] if self.field == "weekday" else f"{value:.15g}"
-
-
-_TESTS = {
-    "in": "", "not": "not ", "min": "at least", "above": "above", "max": "at most", "below": "below",
-    "multiple_of": "a multiple of",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Rows of a history that pass all tests are left out."""
-
-    where: tuple[Condition, ...]
-    because: str
-
-    @property
-    def words(self) -> str:
-        return "drop where " + " and ".join(condition.words for condition in self.where)
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Of the rows of a history with the same values in `of`, only one stays."""
-
-    which: str  # first, latest
-    of: tuple[str, ...]  # names of fields; empty: all of them
-    because: str
-
-    @property
-    def words(self) -> str:
-        return f"keep the {self.which} of the same {', '.join(self.of) or 'content'}"
-
-
-CleaningRule = Drop | Keep
-
-
 @dataclass(frozen=True, eq=False)
 class EventType:
     """The schema of one kind of event and what makes it unique, timed and somebody's."""
@@ -180,6 +122,16 @@ class Aggregate:
     value_column: int = -1
     slot_column: int = -1
     description: str = ""  # its events, in words
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The fields of an event type that a `changed` compares, and the lane and value column that keep their digest."""
+
+    event_type: str
+    fields: tuple[str, ...]
+    lane: int
+    value_column: int
 
 
 @dataclass(frozen=True)
@@ -275,6 +227,7 @@ class EntityFeatures:
     sources: tuple[Source, ...]
     attributes: int
     features: tuple[Feature, ...]
+    watches: tuple[Watch, ...] = ()  # their lanes follow those of the aggregates
 
 
 @dataclass(frozen=True)

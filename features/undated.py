@@ -5,9 +5,10 @@ stand at the beginning, and whatever depends on their time shows when an export 
 (docs/decisions/0028). Their latest values need no time: those are attributes.
 """
 
+from features.conditions import DERIVED
 from features.document import Node
 from features.filters import Scope
-from features.schema import DERIVED, EventType, Kind
+from features.schema import EventType, Kind
 
 REASON = (
     "has no time of its own (time: published), so in files all its rows stand at the beginning of the history"

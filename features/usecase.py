@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from features import schema
 from features.document import UNREAD, BadUseCase, FrozenDict, Node, known, one_of, read
 from features.eventtypes import Common, event_types
 from features.faults import Fault, in_order
@@ -22,7 +23,7 @@ from features.labels import check_online, is_known_later
 from features.labels import label as read_label
 from features.people import PersonField, paths, protected_fields
 from features.people import people as read_people
-from features.plan import EntityPlan, Lane, Output
+from features.plan import EntityPlan, Lane, Output, Watch
 from features.schema import EntityFeatures, EventType, Feature, Label
 from features.values import event_features
 
@@ -268,6 +269,7 @@ def _plan(file: _Declared, entity: str, number: int) -> EntityPlan:
     declared, is_subject = file.by_entity[entity], entity == file.subject
     forget_us = file.forget_us.get(entity, default_us(declared, is_subject, file.lateness_us))
     lanes = tuple(Lane(a.value_column, a.slot_column) for a in declared.aggregates)
+    lanes += tuple(Lane(watch.value_column, -1) for watch in declared.watches)
     return EntityPlan(
         fingerprint=number,
         lanes=lanes,
@@ -279,4 +281,14 @@ def _plan(file: _Declared, entity: str, number: int) -> EntityPlan:
         is_subject=is_subject,
         lateness_us=file.lateness_us,
         forget_us=forget_us,
+        watches=tuple(Watch(watch.lane, _gated(declared, watch)) for watch in declared.watches),
+    )
+
+
+def _gated(declared: EntityFeatures, watch: schema.Watch) -> int:
+    """The lanes of the aggregates that count the changes of these fields, as bits."""
+    return sum(
+        1 << a.lane
+        for a in declared.aggregates
+        if a.event_type == watch.event_type and any(c.is_change and c.fields == watch.fields for c in a.where)
     )

@@ -6,9 +6,10 @@ A number is one column, a category one a value or its code, a date of a record a
 from dataclasses import replace
 
 from features import wording
+from features.conditions import DERIVED
 from features.document import BadUseCase, Node, need, one_of
 from features.filters import Scope
-from features.schema import DERIVED, NUMERIC, Age, Copy, Equals, Feature, Field, Kind, Raw
+from features.schema import NUMERIC, Age, Copy, Equals, Feature, Field, Kind, Raw
 from features.undated import refuse_derived
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from features.conditions import CleaningRule, Drop, Keep
 from features.masks import Columns
-from features.schema import CleaningRule, Drop, EventType, Keep
+from features.schema import EventType
 from features.usecase import UseCase
 from training.files import Rows, columns
 

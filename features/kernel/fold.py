@@ -5,6 +5,7 @@ from enum import IntEnum
 import numpy as np
 
 from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
+from features.kernel.changes import keep_changes, leave_watches
 from features.kernel.codec import (
     clear,
     pack,
@@ -91,6 +92,7 @@ def _apply(p, w, f, row):
     w[SEQ] += 1
     w[DISPOSITION], w[ANSWER_SEQ] = APPLIED, w[SEQ]
     set_attributes(p, w, f)
+    keep_changes(p, w, f)
     slot = insert(p, w, f)
     is_newest = slot == w[START] + w[LENGTH] - 1
     if is_newest and w[FRESH]:
@@ -114,6 +116,7 @@ def _apply_too_late(p, w, f, row):
     w[SEQ] += 1
     w[DISPOSITION], w[ANSWER_SEQ], w[FRESH] = FOLDED, w[SEQ], 0
     set_attributes(p, w, f)
+    leave_watches(p, w)
     if w[SCORED]:
         gather(p, w, f, time, end_of(w, time), w[SEQ])
         add(p, w, f, SUMS, STAGED)

@@ -162,7 +162,8 @@ def pack_ever(p, w, f, buffer, at):
         kept = ever_at(p, TILES, lane)
         words = buffer[at : at + 24].view(np.int64)
         words[0], words[1], words[2] = w[kept + EVER_COUNT], w[kept + EVER_FIRST], w[kept + EVER_LAST]
-        buffer[at + 24 : at + 32].view(np.float64)[0] = f[p[F_EVER] + lane]
+        is_empty = words[0] == 0  # its value is then that of another record, unpacked before
+        buffer[at + 24 : at + 32].view(np.float64)[0] = 0.0 if is_empty else f[p[F_EVER] + lane]
         at += EVER_BYTES
     return at
 

@@ -46,12 +46,12 @@ TILES, SUMS = 0, 1
 # --- places in p: sizes, then where each table starts -------------------------------------------------
 (
     FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, FORGET_US, TRACKS, CELLS,
-    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS,
+    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS, WATCHES,
     LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
-    TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT,
+    TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT, WATCH,
     W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_CELL, F_VALUES, F_VERSION, F_STAGED,
     F_FIGURES, F_EVER, F_CELL, PLACES,
-) = range(46)  # fmt: skip
+) = range(48)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
@@ -87,7 +87,12 @@ def _cells(plan: EntityPlan) -> dict[tuple[int, int, int], list[tuple[Output, in
 
 
 def _bits(lanes: list[int]) -> int:
-    return int(np.array(sum(1 << lane for lane in set(lanes)), dtype=np.uint64).view(np.int64))
+    return _signed(sum(1 << lane for lane in set(lanes)))
+
+
+def _signed(bits: int) -> int:
+    """A uint64 as the int64 of the same bits."""
+    return int(np.array(bits, dtype=np.uint64).view(np.int64))
 
 
 def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
@@ -126,12 +131,13 @@ def _lane_tables(plan: EntityPlan) -> dict[int, list[int]]:
         LANE_DISTINCT: [lane.distinct for lane in plan.lanes],
         EVER_LANE: sorted({lane for lane, _, _ in ever}),
         EVER_OUTPUT: [number for output in ever for number in output],
+        WATCH: [number for watch in plan.watches for number in (watch.lane, _signed(watch.gated))],
     }
 
 
 def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
     return {
-        FINGERPRINT: int(np.array(plan.fingerprint, dtype=np.uint64).view(np.int64)),
+        FINGERPRINT: _signed(plan.fingerprint),
         LANES: len(plan.lanes),
         VALUES: plan.values,
         DISTINCTS: plan.distincts,
@@ -147,6 +153,7 @@ def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
         EVER_MASK: _bits(listed[EVER_LANE]),
         EVER_LANES: len(listed[EVER_LANE]),
         EVER_OUTPUTS: len(listed[EVER_OUTPUT]) // 3,
+        WATCHES: len(plan.watches),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from features.plan import EVER, EVER_STATISTICS, SLOTS, Arrivals, EntityPlan, Lane, Output, Statistic
+from features.plan import EVER, EVER_STATISTICS, SLOTS, Arrivals, EntityPlan, Lane, Output, Statistic, Watch
 from tests.features.oracle import Event
 
 SECOND = 1_000_000
@@ -94,9 +94,15 @@ def plans(draw: st.DrawFn, is_subject: bool | None = None) -> EntityPlan:
     asked = askable(lanes, [(EVER, 0), *draw(st.lists(windows, min_size=1, max_size=4, unique=True))])
     outputs = draw(st.lists(st.sampled_from(asked), min_size=1, max_size=12, unique=True))
     attributes = draw(st.integers(0, 3))
+    watched = draw(st.lists(st.integers(0, values - 1), max_size=2)) if values else []
+    watches = tuple(
+        Watch(n, draw(st.integers(0, 2 ** len(lanes) - 1))) for n, _ in enumerate(watched, len(lanes))
+    )
+    outputs = [Output(watch.lane, Statistic.LAST, EVER, 0) for watch in watches] + outputs
     return EntityPlan(
         fingerprint=draw(st.integers(0, 2**64 - 1)),
-        lanes=lanes,
+        lanes=lanes + tuple(Lane(value, -1) for value in watched),
+        watches=watches,
         values=values,
         distincts=distincts,
         attributes=attributes,

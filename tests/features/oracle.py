@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from features.plan import EVER, EntityPlan, Output, Statistic
+from features.plan import EVER, EntityPlan, Output, Statistic, Watch
 
 RING_EVENTS = 64  # kept whatever their age
 RING_LIMIT = 1024  # never more, whatever the lateness
@@ -146,11 +146,32 @@ class Oracle:
         too_old = bool(self.plan.forget_us) and event.time_us < self.newest_us(memory) - self.plan.forget_us
         if self.plan.is_subject and (too_late or too_old):
             return Answer("too_late", self.no_vector, 0, True)
-        applied = Applied(event, memory.begun_at + len(memory.applied) + 1, too_late)
+        counted = self.without_repetitions(memory, event, too_late)
+        applied = Applied(counted, memory.begun_at + len(memory.applied) + 1, too_late)
         self.apply(memory, applied)
         answer = self.answer(memory, "folded" if too_late else "applied", applied, event.scored, True)
         self.evict(memory)
         return answer
+
+    def without_repetitions(self, memory: Memory, event: Event, too_late: bool) -> Event:
+        """The event in the lanes in which it counts: in those of changes only if it is one."""
+        lanes = event.lanes
+        for watch in self.plan.watches:
+            if lanes >> watch.lane & 1 and too_late:
+                lanes &= ~(watch.gated | 1 << watch.lane)
+            elif lanes >> watch.lane & 1 and not self.is_change(memory, watch, event):
+                lanes &= ~watch.gated
+        return event._replace(lanes=lanes)
+
+    def is_change(self, memory: Memory, watch: Watch, event: Event) -> bool:
+        """Does it say something else than the latest event before it, of those that are not later?"""
+        column = self.plan.lanes[watch.lane].value
+        before = [
+            i for i in memory.applied if i.event.lanes >> watch.lane & 1 and i.event.time_us <= event.time_us
+        ]
+        return (
+            bool(before) and max(before, key=attrgetter("place")).event.values[column] != event.values[column]
+        )
 
     def remembered(self, entity: str, now_us: int) -> Memory:
         """What is remembered of the entity; nothing after a silence of more than `forget_us`."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from features import kernel
 from features.kernel import Disposition, fold
-from features.plan import EVER, Output, Statistic
+from features.plan import EVER, EntityPlan, Lane, Output, Statistic
 from tests.features import golden
 from tests.features.driving import Driver, Told, drive, joined, outcome_of, score_of
 from tests.features.histories import (
@@ -106,6 +106,17 @@ def test_cutting_batches_otherwise_changes_nothing(case: Case, some: list[int], 
     assert first.blobs == second.blobs
     assert bits(told.raw) == bits(told_again.raw)
     assert told._replace(raw=told_again.raw) == told_again
+
+
+def test_a_record_holds_nothing_of_the_record_before_it() -> None:
+    """Lane 0 of the second entity is empty: it once kept the value that the first one's had left in memory."""
+    outputs = (Output(0, Statistic.LAST, EVER, 0), Output(1, Statistic.COUNT, EVER, 0))
+    plan = EntityPlan(7, (Lane(0, -1), Lane(-1, -1)), 1, 0, 0, 0, outputs, False, 0)
+    events = [Event(f"c{i % 2}", i, i * HOUR, 1 + i % 2, (5.0,)) for i in range(200)]
+    together, alone = Driver(plan), Driver(plan)
+    together.tell(events)
+    alone.tell([event for event in events if event.entity == "c1"])
+    assert together.blobs["c1"] == alone.blobs["c1"]
 
 
 @examples(20)
@@ -359,7 +370,7 @@ def test_a_folded_event_counts_itself_and_what_its_buckets_hold(case: Case, size
         applied = oracle.memories[event.entity or ""].applied
         for output, value in zip(case.plan.outputs, raw, strict=False):
             if output.statistic is Statistic.COUNT:
-                own = event.lanes >> output.lane & 1
+                own = applied[-1].event.lanes >> output.lane & 1
                 assert own <= value <= sum(may_count(i, applied[-1], output) for i in applied)
             if output.statistic in (Statistic.SINCE_LAST, Statistic.SINCE_FIRST):
                 assert not value < 0
