@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -254,6 +255,12 @@ def test_the_record_of_another_entity_that_looks_at_changes_is_kept_for_ever() -
     text = text.replace("  event:", shared).replace("changed: [device]", "changed: [amount]")
     assert parse(text.replace("WHERE", "{changed: [amount]}")).plans["device"].forget_us == 0
     assert parse(text.replace("WHERE", "{amount: 5}")).plans["device"].forget_us == 25 * HOUR_US
+
+
+def test_the_readmes_example_is_an_aggregate() -> None:
+    (example,) = [line for line in Path("README.md").read_text().splitlines() if "where: {changed: " in line]
+    moved = next(line for line in TEXT.splitlines() if line.strip().startswith("moved:"))
+    assert parse(TEXT.replace(moved, f"      {example}")).fingerprint == CHANGES.fingerprint
 
 
 def test_a_declared_field_of_that_name_is_a_field() -> None:
