@@ -30,6 +30,19 @@ def market(lateness: str = "24h") -> UseCase:
     return parse(MARKET.read_text().replace("lateness: 24h", f"lateness: {lateness}"), str(MARKET))
 
 
+def switching() -> UseCase:
+    """The market with changes counted: of a customer's and of a merchant's latest payment's state."""
+    text = MARKET.read_text()
+    for entity in ("merchant", "customer"):
+        lane = (
+            "{of: payment, where: {changed: [state]}, value: amount, statistics: [count, sum], windows: [1h]}"
+        )
+        old = f"\n  {entity}:\n    aggregates:\n"
+        assert text.count(old) == 1
+        text = text.replace(old, f"{old}      {entity}_switched: {lane}\n")
+    return parse(text, str(MARKET))
+
+
 def sent(use_case: UseCase, event_type: str, published_us: int, **fields: object) -> Sent:
     return Sent(
         event_type, decode(use_case, event_type, msgspec.json.encode(fields), published_us), published_us
