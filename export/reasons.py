@@ -1,8 +1,8 @@
 """Why a score is as high as it is: what it would be if one feature had its usual value.
 
-Usual is the median of the training data, in which each customer counts once (in older bundles each event). One
-feature at a time, so features that say the same hide each other; an effect is how this model answers, not what
-caused what.
+Usual is the median of the training data, in which each customer counts once (in older bundles each event): of its
+events for an event, of its event with the highest score for a customer's highest score. One feature at a time, so
+features that say the same hide each other; an effect is how this model answers, not what caused what.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -93,7 +93,7 @@ def median(bins: Bins) -> float:
 
 
 def medians(reference: Reference, names: Sequence[str]) -> NDArray[np.float32]:
-    """float32 [F] what is usual among the customers of the training data; NaN where mostly nothing is known.
+    """float32 [F] what is usual of the events of the training data's customers; NaN where mostly nothing is known.
 
     In a bundle that does not keep it, medians over events. Who else is scored makes no difference.
     """
@@ -105,6 +105,20 @@ def _usual(reference: Reference, name: str) -> float:
     if usual is None:
         return median(reference.features[name])
     return float("nan") if usual.median is None or usual.missing > 0.5 else usual.median
+
+
+def medians_at_highest(reference: Reference, table: Sequence[Feature]) -> NDArray[np.float32]:
+    """float32 [F] the same over customers, at the highest score of each: for values at a customer's highest score."""
+    return np.array([_usual_at_highest(reference, feature) for feature in table], np.float32)
+
+
+def _usual_at_highest(reference: Reference, feature: Feature) -> float:
+    usual = reference.usual.get(feature.name)
+    if usual is None:
+        return median(reference.features[feature.name])
+    if usual.at_highest is None or usual.missing_at_highest > 0.5:
+        return float("nan")
+    return float(usual.at_highest > 0.5) if feature.choice else usual.at_highest
 
 
 def reasons(

@@ -71,13 +71,15 @@ class Bins(Struct, frozen=True):
 class Usual(Struct, frozen=True):
     """What is usual of a feature among the customers of the training data, each counted once.
 
-    A customer's events share its weight of 1 in `missing` (a share) and `median`; `at_highest` is the `middle` over
-    customers of the value that each has with its highest held-out score. None: no value is known.
+    A customer's events share its weight of 1 in `missing` (a share) and `median`. `at_highest` is the `middle` over
+    customers of the value that each has with its highest held-out score, and `missing_at_highest` the share of
+    customers who have none then. None: no value is known.
     """
 
     missing: float
     median: float | None
     at_highest: float | None
+    missing_at_highest: float = 0.0
 
 
 class Reference(Struct, frozen=True):

@@ -33,9 +33,7 @@ def held_out(found: Scored) -> dict[str, Any] | None:
     if not names or lacking is None:
         return None
     without = {name: lacking["without"][name] for name in names if name in lacking["without"]}
-    return (
-        {"about": lacking["about"], "with_all": lacking["with_all"], "without": without} if without else None
-    )
+    return {**lacking, "without": without} if without else None
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
@@ -73,28 +71,39 @@ def _features(facts: Mapping[str, Any]) -> list[str]:
     silent = facts["silent_features"]
     if not silent:
         return []
-    what = "features say nothing in these files and are no reasons"
+    what = "say nothing in these files and are no reasons"
     if len(silent) == 1:
-        what = "features says nothing in these files and is no reason"
+        what = "says nothing in these files and is no reason"
     return [
-        f"{len(silent)} of {facts['features']} {what}: "
-        f"{_listed(silent)}. The model has learned from them, so expect it to be less good here than its report says; "
-        "`riskstream train --like` with these files trains one without them."
+        f"{len(silent)} of {facts['features']} features {what}: {_listed(silent)}. The model's report was made with "
+        "them; `riskstream train --like` with these files trains a model without them."
     ]
 
 
 def _figures(held_out: Mapping[str, Any] | None) -> list[str]:
     if held_out is None:
         return []
-    found = [
-        f"Held out, the model has {_measured(held_out['with_all'])} by {held_out['about']} with all columns."
+    about = f"{held_out['n']:,} {held_out['about']} that were held out in training"
+    found = [f"With all columns, on {about}: {_measured(held_out['with_all'])}."]
+    found += [
+        f"Without {name}: {_measured(figures)}; {_changed(figures['change'])}."
+        for name, figures in held_out["without"].items()
     ]
-    found += [f"Without {name} it has {_measured(figures)}." for name, figures in held_out["without"].items()]
     if len(held_out["without"]) > 1:
-        found.append(
-            "Without all of these together it is not known, and likely lower than the lowest of these figures."
-        )
+        found.append("Without all of these together nothing was measured.")
     return found
+
+
+def _changed(change: Mapping[str, float]) -> str:
+    """Whether average precision changes by more than chance."""
+    words = (
+        f"average precision changes by {change['value']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
+    )
+    if change["high"] < 0:
+        return f"{words}: the model is worse without it"
+    return (
+        f"{words}: the model is better without it" if change["low"] > 0 else f"{words}, which may be chance"
+    )
 
 
 def _measured(figures: Mapping[str, Mapping[str, float]]) -> str:

@@ -16,9 +16,10 @@ from export.bundle import Bundle
 from export.coverage import Coverage, coverage
 from export.learned import contains, decode, hashes
 from export.levels import Level, Recommendation
-from export.reasons import Reason, reasons
+from export.reasons import Reason, medians_at_highest, reasons
 from export.reference import Usual
 from features.kernel.codec import HEADER_BYTES, STATUS
+from features.labels import is_known_later
 from features.presence import Presence
 from features.usecase import UseCase
 from pipeline.assess import Engine, assess
@@ -89,32 +90,22 @@ class Scored:
 
 def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progress = quiet) -> Scored:
     """Score a history's customers. Raises BundleMismatch when the bundle was trained for other features."""
-    store = MemoryStore()
-    engine = Engine.of(use_case, bundle, store)
-    engine.stand_in = StandIn.of(bundle)
-    seen = Customers(len(use_case.features))
-    presence = Presence(use_case)
+    engine = engine_of(use_case, bundle, MemoryStore())
+    seen, presence = Customers(len(use_case.features)), Presence(use_case)
     for batch in history.batches(BATCH):
         presence.add(batch)
         seen.add(assess(engine, batch))
         progress("scoring", sum(seen.outcomes.values()), len(history))
     customers, left_out = list(seen.rows), tuple(bundle.manifest.training.get("left_out", ()))
-    compared = coverage(
-        use_case,
-        bundle.reference,
-        presence.fields(),
-        seen.spread,
-        int((seen.known["scored"] > 0).sum()),
-        left_out,
-    )
-    keys = record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
+    scored = int((seen.known["scored"] > 0).sum())
+    compared = coverage(use_case, bundle.reference, presence.fields(), seen.spread, scored, left_out)
     return Scored(
         use_case=use_case,
         model=engine.model_version,
         thresholds={"medium": engine.policy.medium, "high": engine.policy.high},
         customers=customers,
         **{name: seen.known[name] for name in CUSTOMER.fields or ()},
-        status=statuses(store, keys),
+        status=statuses(engine, customers),
         vectors=seen.vectors,
         typical=engine.typical,
         usual=bundle.reference.usual,
@@ -126,6 +117,18 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         left_out=left_out,
         lacking=bundle.manifest.training.get("lacking"),
     )
+
+
+def engine_of(use_case: UseCase, bundle: Bundle, store: MemoryStore) -> Engine:
+    """The stream's engine, with the stand-in; a customer's highest score is compared with those of other customers.
+
+    Where the label is an event's, it is compared with all events: whoever has many has a strange one among them.
+    """
+    engine = Engine.of(use_case, bundle, store)
+    engine.stand_in = StandIn.of(bundle)
+    if not is_known_later(use_case.label, use_case.event_types):
+        engine.typical = medians_at_highest(bundle.reference, use_case.table)
+    return engine
 
 
 def learned_from(bundle: Bundle, customers: Sequence[str]) -> NDArray[np.bool_] | None:
@@ -157,9 +160,11 @@ def explained(
     return explanations
 
 
-def statuses(store: MemoryStore, keys: Sequence[bytes]) -> NDArray[np.void]:
+def statuses(engine: Engine, customers: Sequence[str]) -> NDArray[np.void]:
     """STATUS [c] as the records hold it."""
+    use_case = engine.use_case
+    keys = record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
     parts: Iterable[bytes] = (
-        blob[HEADER_BYTES : HEADER_BYTES + STATUS.itemsize] for blob in store.read(keys) if blob
+        blob[HEADER_BYTES : HEADER_BYTES + STATUS.itemsize] for blob in engine.store.read(keys) if blob
     )
     return np.frombuffer(b"".join(parts), STATUS)

@@ -121,7 +121,16 @@ def off_boarding(found: Scored) -> list[dict[str, Any]]:
 
 def listing(found: Scored, most: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The first of the off-boarding list for a person: titles, and a row for each with its first reasons."""
-    titles = (found.use_case.subject, "highest_score", "last_score", "level", "since", "first reasons")
+    titles = (
+        found.use_case.subject,
+        "highest_score",
+        "last_score",
+        "level",
+        "since",
+        "learned_from",
+        "first reasons",
+    )
+    learned = _learned(found)
     rows = [
         (
             found.customers[row],
@@ -129,6 +138,7 @@ def listing(found: Scored, most: int) -> tuple[tuple[str, ...], list[tuple[str, 
             f"{found.score[row]:.3f}",
             Level(found.status["level"][row]).name,
             rfc3339(int(found.status["since_us"][row]))[:16] + "Z",
+            "STAND_IN" if found.by_stand_in[row] else learned[row],
             "; ".join(reason.fact for reason in found.reasons[row][:FIRST_REASONS]) or NO_REASON,
         )
         for row in recommended(found)[:most]

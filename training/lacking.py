@@ -6,7 +6,8 @@ nothing is learned anew, so a model trained without the field may be better.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,13 @@ from export.onnx import Scorer
 from features.blank import blanked
 from features.presence import fields_of
 from features.usecase import UseCase
-from training.metrics import measure
+from training.evaluation.curves import draw
+from training.metrics import INTERVAL, Ranking, average_precision, roc_auc
 from training.scores import customer_labels, customer_scores
 
-MOST_ROWS = 50_000  # scored once for each field; whole customers are drawn until there are so many
+MOST_ROWS = 20_000  # scored once for each field; whole customers are drawn until there are so many
+DRAWS = 200  # of customers, for intervals
+MEASURED = {"roc_auc": roc_auc, "average_precision": average_precision}
 
 Floats = NDArray[np.float64]
 
@@ -26,31 +30,68 @@ Floats = NDArray[np.float64]
 def lacking(use_case: UseCase, judged: Any, seed: int) -> dict[str, Any]:
     """ROC AUC and average precision, with intervals, with all fields and without each; of events or customers.
 
-    `judged` is a training.train.Judged. `without` is by event_type.field, and by event_type without all of its fields.
+    `judged` is a training.train.Judged. `without` is by event_type.field, and by event_type without all of its fields;
+    it also has the `change` of average precision, whose interval is paired: the same customers are drawn for both.
     """
     rows = _drawn(judged, np.random.default_rng(seed))
     models = [(Scorer(model), held_out[rows]) for model, held_out in judged.by_model()]
-    vectors, label = judged.rows.vectors[rows], judged.rows.label[rows]
-    customer = np.unique(judged.customer[rows], return_inverse=True)[1]
-    kept = ("roc_auc", "average_precision")
-
-    def figures(vectors: NDArray[np.float32]) -> dict[str, Any]:
-        score = _scores(models, vectors)
-        found = (
-            measure(label, score, np.ones(len(label)), customer, seed)
-            if judged.by_event
-            else _of_customers(customer, label, score, seed)
-        )
-        return {name: found[name] for name in kept}
-
+    sample = _Sample.of(judged, rows, seed)
+    vectors = judged.rows.vectors[rows]
+    whole = sample.figures(_scores(models, vectors))
+    without = {
+        name: sample.figures(_scores(models, blanked(use_case, vectors, paths)))
+        for name, paths in groups(use_case).items()
+    }
     return {
         "about": "events" if judged.by_event else "customers",
-        "n": len(label) if judged.by_event else int(customer.max()) + 1,
-        "with_all": figures(vectors),
+        "n": len(sample.label),
+        "with_all": {name: interval(values) for name, values in whole.items()},
         "without": {
-            name: figures(blanked(use_case, vectors, paths)) for name, paths in groups(use_case).items()
+            name: {metric: interval(values) for metric, values in figures.items()}
+            | {"change": interval(figures["average_precision"] - whole["average_precision"])}
+            for name, figures in without.items()
         },
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Customers or events [m], and how often each counts in all and in each draw of customers [1 + DRAWS, m]."""
+
+    label: NDArray[np.int64]
+    times: Floats
+    customer: (
+        NDArray[np.intp] | None
+    )  # [n] of rows whose scores make those of customers; None: events are measured
+
+    @classmethod
+    def of(cls, judged: Any, rows: NDArray[np.intp], seed: int) -> Self:
+        customer = np.unique(judged.customer[rows], return_inverse=True)[1]
+        label: NDArray[np.int64] = judged.rows.label[rows]
+        rng, drawn = np.random.default_rng(seed), [np.ones(int(customer.max()) + 1)]
+        while len(drawn) <= DRAWS:
+            times = draw(rng, len(drawn[0]))
+            if 0 < times[customer] @ label < times[customer].sum():  # a draw of only one class says nothing
+                drawn.append(times)
+        if judged.by_event:
+            return cls(label, np.stack(drawn)[:, customer], None)
+        return cls(customer_labels(customer, label), np.stack(drawn), customer)
+
+    def figures(self, score: Floats) -> dict[str, Floats]:
+        """Each metric of row scores [n], in all and in each draw [1 + DRAWS]."""
+        if self.customer is not None:
+            score = customer_scores(self.customer, score)
+        ranking = Ranking.of(self.label, score)
+        return {
+            name: np.array([metric(ranking, times) for times in self.times])
+            for name, metric in MEASURED.items()
+        }
+
+
+def interval(values: Floats) -> dict[str, float]:
+    """The value of all, and the 95 % interval of the draws."""
+    low, high = np.percentile(values[1:], INTERVAL)
+    return {"value": float(values[0]), "low": float(low), "high": float(high)}
 
 
 def groups(use_case: UseCase) -> dict[str, tuple[str, ...]]:
@@ -64,14 +105,6 @@ def groups(use_case: UseCase) -> dict[str, tuple[str, ...]]:
         if of_type and not event_type.scored:
             found[name] = of_type
     return found
-
-
-def _of_customers(
-    customer: NDArray[np.intp], label: NDArray[np.integer], score: Floats, seed: int
-) -> dict[str, dict[str, float]]:
-    scores = customer_scores(customer, score)
-    everyone = np.arange(len(scores))
-    return measure(customer_labels(customer, label), scores, np.ones(len(scores)), everyone, seed)
 
 
 def _scores(models: Iterable[tuple[Scorer, NDArray[np.bool_]]], vectors: NDArray[np.float32]) -> Floats:

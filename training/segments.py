@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from export.levels import Level, Recommendation
 from export.reference import middle
 from export.storage import write as write_file
+from features.labels import is_known_later
 from features.schema import Feature
 from features.times import rfc3339
 from training.drawing import PLAIN, POSITIVE, figure, style, svg
@@ -51,6 +52,7 @@ def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
             profile_events=" or ".join(facts["profile_event_types"]),
             rows=facts["rows"],
             learned=facts["learned_from"],
+            of_event=is_known_later(found.use_case.label, found.use_case.event_types),
             differs=found.coverage.differs,
             different=different,
             subject=found.use_case.subject,

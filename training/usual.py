@@ -22,5 +22,6 @@ def usual(use_case: UseCase, learned: History, score: Floats) -> dict[str, Usual
     for feature, column in zip(use_case.table, learned.vectors.T, strict=True):
         missing = float(weight[np.isnan(column)].sum() / weight.sum())
         at_highest = middle(column[top], is_share=bool(feature.choice))
-        found[feature.name] = Usual(missing, weighted_median(column, weight), at_highest)
+        missing_then = float(np.isnan(column[top]).mean())
+        found[feature.name] = Usual(missing, weighted_median(column, weight), at_highest, missing_then)
     return found

@@ -26,7 +26,10 @@ from tests.pipeline.market import offboarding
 from training.generate.dataset import generate
 
 FIGURES = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("average_precision", "roc_auc")}
-WORSE = {name: {"value": 0.4, "low": 0.3, "high": 0.5} for name in ("average_precision", "roc_auc")}
+WORSE = {name: {"value": 0.4, "low": 0.3, "high": 0.5} for name in ("average_precision", "roc_auc")} | {
+    "change": {"value": -0.1, "low": -0.15, "high": -0.05}
+}
+SAME = FIGURES | {"change": {"value": 0.01, "low": -0.02, "high": 0.03}}
 
 
 def rewritten(folder: Path, to: Path, dropped: Sequence[str], constant: dict[str, str]) -> list[Path]:
@@ -62,7 +65,7 @@ def bundle(folder: Path) -> Bundle:
             presence.add(batch)
     lacking = {
         "about": "customers", "n": 40, "with_all": FIGURES,
-        "without": {"customer.date_of_birth": WORSE, "customer": WORSE, "transaction.category_id": FIGURES},
+        "without": {"customer.date_of_birth": WORSE, "customer": WORSE, "transaction.category_id": SAME},
     }  # fmt: skip
     rng, names = np.random.default_rng(7), use_case.features
     vectors = rng.lognormal(2, 2, (1_500, len(names))).astype(np.float32)
@@ -116,8 +119,10 @@ def test_missing_and_constant_columns_are_named_and_are_no_reasons(
     told = " ".join(sentences(differences(found)))
     assert "No event in the files has a value of customer.date_of_birth; in training" in told
     assert "customer.kyc_state has the same value in all events of the files" in told
-    assert "Without customer.date_of_birth it has average precision 0.400 [0.300, 0.500]" in told
-    assert "Without all of these together it is not known" in told
+    assert "Without customer.date_of_birth: average precision 0.400 [0.300, 0.500]" in told
+    assert "average precision changes by -0.100 [-0.150, -0.050]: the model is worse without it." in told
+    assert "average precision changes by +0.010 [-0.020, +0.030], which may be chance." in told
+    assert "Without all of these together nothing was measured." in told
 
 
 def test_files_without_profiles_lack_all_that_profiles_say(folder: Path, bundle: Bundle) -> None:

@@ -191,10 +191,11 @@ def test_the_off_boarding_list_is_printed_first_and_says_how_many_more_there_are
         rows = [row for row in csv.DictReader(file) if row["off_boarding"] == "RECOMMENDED"]
     assert len(rows) > 20, "the test needs more than are shown"
     assert lines[0] == "off-boarding recommended, the highest score first:"
-    titles = ["customer", "highest_score", "last_score", "level", "since", "first", "reasons"]
+    titles = ["customer", "highest_score", "last_score", "level", "since", "learned_from", "first", "reasons"]
     assert lines[1].split() == titles
     for line, row in zip(lines[2:22], rows[:20], strict=True):
-        customer, score, last, level, since, told = line.split(maxsplit=5)
+        customer, score, last, level, since, learned, told = line.split(maxsplit=6)
+        assert learned == row["learned_from"] == "NOT_KNOWN"
         assert (customer, score, level) == (row["customer"], f"{float(row['highest_score']):.3f}", "HIGH")
         assert last == f"{float(row['score']):.3f}"
         assert row["since"].replace(" ", "T").startswith(since.removesuffix("Z"))

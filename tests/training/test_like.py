@@ -166,6 +166,11 @@ def test_held_out_figures_without_a_field_are_kept(history: History) -> None:
     values = {name: each["roc_auc"]["value"] for name, each in found["without"].items()}
     assert set(values) == {"payment.shop", "payment.amount", "payment.abroad", "customer.vip", "customer"}
     assert (found["about"], found["n"]) == ("customers", 150) and found["with_all"]["roc_auc"]["value"] > 0.95
+    change = {name: each["change"] for name, each in found["without"].items()}
+    assert change["payment.shop"]["high"] < 0, "more than chance"
+    assert all(
+        change[name]["low"] <= 0 <= change[name]["high"] for name in ("payment.amount", "customer.vip")
+    )
     assert values["payment.shop"] < 0.7 and values["payment.amount"] > 0.95 and values["customer"] > 0.95
 
 

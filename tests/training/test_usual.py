@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.reasons import medians
+from export.reasons import medians, medians_at_highest
 from export.reference import Usual, middle, reference, weighted_median
 from features.usecase import parse
 from training.history import History
@@ -53,12 +53,16 @@ def test_a_busy_customer_does_not_say_what_is_usual() -> None:
     assert by_customer["paid_mean_24h"].missing == pytest.approx(20 / 21)
     assert by_customer["amount"].at_highest == 30, "each of the others scores highest with its 30 euros"
     assert by_customer["abroad"].at_highest == pytest.approx(1 / 21), "the share of customers, not a median"
+    kept = reference(USE_CASE.features, rows.vectors, score, by_customer)
+    at_highest = medians_at_highest(kept, USE_CASE.table)
+    np.testing.assert_equal(at_highest, np.array([np.nan, 30, 0], np.float32))
 
 
 def test_an_older_bundle_keeps_the_medians_over_events() -> None:
     rows = history()
     old = reference(USE_CASE.features, rows.vectors, np.zeros(len(rows)))
     assert old.usual == {} and medians(old, ["amount"]).tolist() == [500]
+    np.testing.assert_equal(medians_at_highest(old, USE_CASE.table), medians(old, USE_CASE.features))
     part = reference(USE_CASE.features, rows.vectors, np.zeros(len(rows)), {"amount": Usual(0.0, 7.0, 7.0)})
     assert medians(part, ["amount", "abroad"]).tolist() == [7, 1]
 
