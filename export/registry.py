@@ -16,7 +16,7 @@ from typing import Any
 
 from export import runs, storage
 from export.bundle import Bundle, check_use_case
-from export.runs import TRIALS, Child, Entry, Origin, flat, numbers
+from export.runs import CHOICE, Child, Entry, Origin, flat, numbers
 from export.tracking import asking, client, files_beside, tracking_uri
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -113,8 +113,7 @@ class Registry:
             f"{FAILED_GATE}{name}": text[:MOST_CHARACTERS] for name, text in (failed_gates or {}).items()
         }
         said = {"seed": manifest.seed, "versions": manifest.versions, "training": manifest.training}
-        parameters = flat({**said, **(facts or {})})
-        parameters.pop(TRIALS, None)  # their own runs tell them
+        parameters = {name: v for name, v in flat({**said, **(facts or {})}).items() if name not in CHOICE}
         figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds}) | numbers(metrics or {})
         with asking(self.uri):
             entry = Entry(tags, parameters, figures, artifacts or {}, origin, children)

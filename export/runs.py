@@ -19,7 +19,7 @@ BATCH = 100  # the most parameters, and here metrics too, that MLflow takes at o
 NOT_IN_NAMES = re.compile(r"[^\w\-. /]")  # of metrics and parameters
 DIGEST = 32  # characters of the history's SHA-256: MLflow takes at most 36; the tag data_sha256 has them all
 NAME = 500  # characters of a data set's name that MLflow takes
-TRIALS = "training.model.trials"  # in the manifest; each is a run of its own here
+CHOICE = ("training.model.trials", "training.model.compared")  # in the manifest; each of them is a run here
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
@@ -20,7 +21,7 @@ from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.importance import group_of, importance
-from training.evaluation.level import gain, level_figures, of_customers, of_events
+from training.evaluation.level import gain, level_figures, of_customers, of_events, widened
 from training.evaluation.recommendations import replayed, sentence
 from training.evaluation.segments import medians, segments
 from training.evaluation.weeks import weeks
@@ -193,6 +194,20 @@ def test_precision_at_k_and_gain_take_of_equal_scores_what_chance_would(found):
         assert decile.lift == pytest.approx(decile.share_of_positives / decile.share_of_rows)
     few = Sample(*(each[:60] for each in (sample.label, sample.score, sample.weight, sample.customer)))
     assert "100" not in level_figures("events", few, THRESHOLDS, None, 1).precision_at_k
+
+
+def test_shares_of_few_customers_have_intervals_that_say_so(found):
+    customers = Customers.of(found)
+    for sample in (of_events(found, customers), of_customers(customers)):
+        level = level_figures("events", sample, {"high": np.sort(sample.score)[-8]}, None, 1)
+        top = level.precision_at_k["10"]
+        of = len(set(sample.customer[np.argsort(-sample.score, kind="stable")[:10]].tolist()))
+        least = binomtest(round(top.value * of), of).proportion_ci(method="wilson")
+        assert top.value > 0.8 and top.low <= least.low + 1e-9 and top.high >= least.high - 1e-9
+        assert 0 < level.at["high"].precision.low < 0.8, "eight events, of fewer customers"
+    assert widened(Interval(1.0, 1.0, 1.0), 10).low == pytest.approx(0.722, abs=0.001)
+    assert widened(Interval(0.5, 0.1, 0.9), 1_000) == Interval(0.5, 0.1, 0.9)
+    assert np.isnan(widened(Interval(np.nan, np.nan, np.nan), 0).value)
 
 
 def test_curves_run_through_scikit_learns_points(found):

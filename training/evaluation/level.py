@@ -1,10 +1,13 @@
 """How good the scores of events are, and the scores of customers: one table of figures for each.
 
 In figures of events all rows of a customer together count as one, as in training, unless the label is an event's;
-precision at k and the gain take events as they come, because that is how they are worked through.
+precision at k and the gain take events as they come, because that is how they are worked through. Intervals are of a
+bootstrap over customers; those of shares are at least Wilson's for as many customers as the share is of, because no
+bootstrap says anything of ten out of ten.
 """
 
 from collections.abc import Mapping
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +65,8 @@ def level_figures(
         roc_auc=found["roc_auc"],
         average_precision=found["average_precision"],
         brier=found["brier"],
-        recall_at_fpr=_named(found, "recall at "),
-        precision_at_k=_named(found, "precision at "),
+        recall_at_fpr=_recalls(found, sample),
+        precision_at_k=_precisions(found, sample),
         roc=curves.roc(ranking, weight),
         precision_recall=curves.precision_recall(ranking, weight),
         calibration=bins,
@@ -80,13 +83,53 @@ def _named(found: Mapping[str, Interval], start: str) -> dict[str, Interval]:
     return {name.removeprefix(start): each for name, each in found.items() if name.startswith(start)}
 
 
+def _recalls(found: Mapping[str, Interval], sample: Sample) -> dict[str, Interval]:
+    customers = _customers(sample, sample.label == 1)
+    return {name: widened(each, customers) for name, each in _named(found, "recall at ").items()}
+
+
+def _precisions(found: Mapping[str, Interval], sample: Sample) -> dict[str, Interval]:
+    order, k_of = np.argsort(-sample.score, kind="stable"), curves.tops(len(sample.label))
+    return {
+        name: widened(each, _customers(sample, order[: k_of[name]]))
+        for name, each in _named(found, "precision at ").items()
+    }
+
+
+def _customers(sample: Sample, rows: NDArray[np.bool_] | NDArray[np.intp]) -> int:
+    """How many customers some rows are of."""
+    return len(np.unique(sample.customer[rows]))
+
+
+def widened(share: Interval, customers: int) -> Interval:
+    """The share with an interval that is at least Wilson's for so many customers."""
+    if not isfinite(share.value):
+        return share
+    least = rate(share.value * customers, customers)
+    return Interval(share.value, min(share.low, least.low), max(share.high, least.high))
+
+
 def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: float) -> ThresholdFigures:
     matrix = confusion(sample.label == 1, sample.score >= threshold)
     flagged = matrix.true_positives + matrix.false_positives
     figures = {each: found[f"{name} {each}"] for each in AT}
     if int(sample.customer.max()) + 1 == len(sample.customer):
         figures |= _wilson(matrix)
+    else:
+        figures |= _by_customers(figures, sample, threshold)
     return ThresholdFigures(threshold, flagged, **figures, rightly=matrix.true_positives, confusion=matrix)
+
+
+def _by_customers(figures: Mapping[str, Interval], sample: Sample, threshold: float) -> dict[str, Interval]:
+    """Shares of events, with intervals for as many customers as they are of."""
+    positive = sample.label == 1
+    of = {
+        "precision": sample.score >= threshold,
+        "recall": positive,
+        "false_positive_rate": ~positive,
+        "accuracy": np.ones(len(positive), np.bool_),
+    }
+    return {name: widened(figures[name], _customers(sample, rows)) for name, rows in of.items()}
 
 
 def _wilson(matrix: Confusion) -> dict[str, Interval]:
