@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 LEAST_SHARE = 1e-4  # taken for the share of a bin in which nothing lies, so that its logarithm is finite
 SMOOTHING = 1e-4  # added to every share before the Kullback-Leibler divergence, which then adds up to 1 again
-# The 95 % quantile of chi-square by its degrees of freedom, 0 to 12: one less than a column has bins.
-CHI_SQUARE_95 = np.array(
-    [0.0, 3.841, 5.991, 7.815, 9.488, 11.070, 12.592, 14.067, 15.507, 16.919, 18.307, 19.675, 21.026]
+# The 99 % quantile of chi-square by its degrees of freedom, 0 to 12: one less than a column has bins. Of a hundred
+# features that have not changed, five would be beyond the usual 95 %.
+CHI_SQUARE_99 = np.array(
+    [0.0, 6.635, 9.210, 11.345, 13.277, 15.086, 16.812, 18.475, 20.090, 21.666, 23.209, 24.725, 26.217]
 )
-KS_95 = 1.358  # the 95 % quantile of Kolmogorov's distribution
+KS_99 = 1.628  # the 99 % quantile of Kolmogorov's distribution
 
 Floats = NDArray[np.float64]
 
@@ -51,18 +52,18 @@ def kolmogorov_smirnov(then: Floats, now: Floats) -> Floats:
 
 
 def index_by_chance(bins: NDArray[np.integer], noise: Floats | float, freedom: Floats | float) -> Floats:
-    """What the index [...] exceeds in 1 of 20 samples without any change.
+    """What the index [...] exceeds in 1 of 100 samples without any change.
 
     `bins` [...] is in how many of them anything lies, 1 to 13; `noise` [...] the sum of 1 / independent rows of both
     sides; `freedom` [...] the degrees of freedom of their scatter, of which there are at most bins - 1.
     """
     most = np.maximum(bins - 1, 1)
     freedom = np.clip(freedom, 1, most)
-    tail = np.interp(freedom, np.arange(1, len(CHI_SQUARE_95)), CHI_SQUARE_95[1:])
+    tail = np.interp(freedom, np.arange(1, len(CHI_SQUARE_99)), CHI_SQUARE_99[1:])
     by_chance: Floats = (bins - 1) * noise * tail / freedom
     return by_chance
 
 
 def ks_by_chance(noise: float) -> float:
     """The same of the Kolmogorov-Smirnov statistic; at most 1."""
-    return min(1.0, float(KS_95 * np.sqrt(noise)))
+    return min(1.0, float(KS_99 * np.sqrt(noise)))

@@ -79,18 +79,19 @@ def distance(bins: Bins, counts: NDArray[np.integer], worth: Worth, models: floa
         float(kolmogorov_smirnov(then[:MISSING], now[:MISSING])),
         float(index_by_chance(((then > 0) | (now > 0)).sum(), noise, freedom)),
         ks_by_chance(float(of_present)),
-        never_seen(bins, now),
+        never_seen(bins, now, worth.clusters),
     )
 
 
-def never_seen(bins: Bins, now: Floats) -> float:
+def never_seen(bins: Bins, now: Floats, customers: float) -> float:
     """The share of values that training never saw: outside its range, or missing if none was missing then.
 
-    Nothing that training's own size leaves open: of a value that is not among n, the share is up to 3 / n in 1 of 20
-    cases (the rule of three).
+    0 if it is no more than two small samples leave open. What none of n customers has, up to 4.6 / n may have (99 %; at
+    95 % it is the rule of three), and of the `customers` now some more by chance (normal, one-sided 99 %).
     """
     share = now[BELOW] + now[ABOVE] + (now[MISSING] if bins.missing == 0 else 0.0)
-    return float(share) if share > 3 / (bins.effective or np.inf) else 0.0
+    most = min(1.0, 4.605 / (bins.customers or np.inf))
+    return float(share) if share > most + 2.326 * np.sqrt(most * (1 - most) / customers) else 0.0
 
 
 class Columns:

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 
 class Worth(NamedTuple):
-    """So many independent rows scatter as much, and the scatter's degrees of freedom."""
+    """So many independent rows scatter as much, the scatter's degrees of freedom, and how many clusters there are.
+
+    Clusters are counted as so many of equal weight (Kish's effective number): n squared over the sum of their squares.
+    """
 
     rows: float
     freedom: float
+    clusters: float
 
 
 def worth(place: NDArray[np.integer], cluster: NDArray[np.integer], places: int) -> Worth:
@@ -32,16 +36,17 @@ def worth(place: NDArray[np.integer], cluster: NDArray[np.integer], places: int)
     size, share = counts.sum(axis=1), counts.sum(axis=0) / n
     seen = share > 0
     bins, clusters = int(seen.sum()), len(counts)
+    equal = float(n**2 / (size**2).sum())
     if bins == 1:
-        return Worth(float(n**2 / (size**2).sum()), 1.0)
+        return Worth(equal, 1.0, equal)
     if clusters == 1:
-        return Worth(1.0, 1.0)
+        return Worth(1.0, 1.0, equal)
     off = (counts[:, seen] - size[:, None] * share[seen]) / (n * np.sqrt(share[seen]))
     scatter = clusters / (clusters - 1) * off.T @ off
     total = float(np.trace(scatter))
     if total == 0:
-        return Worth(float(n), float(bins - 1))
-    return Worth(min(float(n), (bins - 1) / total), float(total**2 / (scatter**2).sum()))
+        return Worth(float(n), float(bins - 1), equal)
+    return Worth(min(float(n), (bins - 1) / total), float(total**2 / (scatter**2).sum()), equal)
 
 
 def spread_of_models(

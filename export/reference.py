@@ -24,7 +24,7 @@ PLACES = BINS + 3
 DAY_US = 86_400_000_000
 LEAST_DAY_ROWS = 100  # a day of fewer rows says little about ten bins
 LEAST_DAYS = 7
-USUAL = 0.95  # of training's days stay below what is called usual
+USUAL = 0.99  # of training's days stay below what is called usual
 LEAST_FILLED_ROWS = 500
 LEAST_FILLED_SHARE = 0.1
 
@@ -47,7 +47,8 @@ class Bins(Struct, frozen=True):
     rows: int = 0
     effective: float | None = None  # as many independent rows scatter as much: see independence.py
     freedom: float | None = None  # degrees of freedom of that scatter
-    # 19 of 20 days of training have a stability index up to this against all of training; None: too few days
+    customers: float | None = None  # of equal weight
+    # 99 of 100 days of training have a stability index up to this against all of training; None: too few days
     usual_day: float | None = None
     filled: bool = True  # False: training was too short to fill the column's window; all rows are in the bins
 
@@ -202,13 +203,14 @@ def _of_origin(values: NDArray[np.floating], origin: Origin, window_us: int) -> 
         median=freeze(values).median,
         effective=sample.rows,
         freedom=sample.freedom,
+        customers=sample.clusters,
         usual_day=_usual_day(bins, place, origin.times_us[rows]),
         filled=filled is not None,
     )
 
 
 def _usual_day(bins: Bins, place: Places, times_us: NDArray[np.int64]) -> float | None:
-    """What 19 of 20 days of training stay below; None with too few days to say so."""
+    """What 99 of 100 days of training stay below; None with too few days to say so."""
     day = times_us // DAY_US - times_us.min() // DAY_US
     counts = np.bincount(day * PLACES + place)
     counts = np.pad(counts, (0, -len(counts) % PLACES)).reshape(-1, PLACES)

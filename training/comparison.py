@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from export.drift import psi
-from export.reference import Reference
+from export.drift import distance
+from export.independence import worth
+from export.reference import PLACES, Bins, Reference, places
 from training.evaluation.figures import Interval
 
 REPLICATES = 500
@@ -42,8 +43,20 @@ def difference(
     return Interval(value, float(low), float(high))
 
 
-def drift(reference: Reference, names: tuple[str, ...], vectors: NDArray[np.float32]) -> dict[str, float]:
-    """The population stability index (PSI) of each column of `vectors` [n, F] against training's frozen bins."""
+def drift(
+    reference: Reference, names: tuple[str, ...], vectors: NDArray[np.float32], customer: NDArray[np.intp]
+) -> dict[str, float]:
+    """The stability index of each column of `vectors` [n, F] against training's frozen bins.
+
+    It is 0 where so few customers [n], numbered from 0, show as much without any change.
+    """
     return {
-        name: psi(reference.features[name], column) for name, column in zip(names, vectors.T, strict=True)
+        name: _beyond_chance(reference.features[name], column, customer)
+        for name, column in zip(names, vectors.T, strict=True)
     }
+
+
+def _beyond_chance(bins: Bins, values: NDArray[np.float32], customer: NDArray[np.intp]) -> float:
+    place = places(bins, values)
+    found = distance(bins, np.bincount(place, minlength=PLACES), worth(place, customer, PLACES))
+    return found.index if found.index > found.index_by_chance else 0.0

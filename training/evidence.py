@@ -95,10 +95,11 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
 
 
 def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
-    """PSI by feature of what judges against what the champion learned from, of the features both have."""
+    """How far what judges has drifted from what the champion learned from, by feature that both have."""
     if champion is None:
         return {}
     names, left_out = champion.reference.features, made.judged.rows.left_out
     known = [name for name in use_case.features if name in names and name not in left_out]
     columns = [use_case.features.index(name) for name in known]
-    return drift(champion.reference, tuple(known), made.judged.rows.vectors[:, columns])
+    judged = made.judged
+    return drift(champion.reference, tuple(known), judged.rows.vectors[:, columns], judged.customer)

@@ -1,18 +1,24 @@
-"""What is not judged, and why; and when many columns that moved are drift."""
+"""What is not judged, and why; when columns that moved are drift; and that strangers do not alarm."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
-from export.drift import Verdict
+from export.bundle import Bundle
+from export.drift import Columns, Verdict
+from export.reference import Origin, reference
 from pipeline.assessed import Beginning
-from pipeline.columns import together, unjudged
+from pipeline.columns import Comparison, compare, together, unjudged
+from pipeline.sample import Period, Sample
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+Floats, Ints = NDArray[np.floating], NDArray[np.integer]
 GROWING = {"any_count_ever", "any_since_first_ever", "refused_share"}
 
 
@@ -64,3 +70,58 @@ def test_a_tenth_of_the_features_is_drift_though_each_is_only_worth_a_look():
     assert [told(n) for n in (0, 1, 5, 6)] == [Verdict.STEADY, Verdict.LOOK, Verdict.LOOK, Verdict.DRIFTED]
     assert told(1, Verdict.DRIFTED) is Verdict.LOOK
     assert together(Judged(Verdict.DRIFTED), (Judged(Verdict.STEADY),)) is Verdict.DRIFTED
+
+
+CUSTOMERS, EACH, FOLDS = 150, 20, 3
+START_US = round(BEGAN.timestamp() * 1e6)
+
+
+def process(seed: int, factor: float = 1.0, customers: int = CUSTOMERS) -> tuple[Floats, Floats, Ints, Ints]:
+    """Vectors, scores, customers and times of four weeks: customers differ far more than their own events do.
+
+    `factor` multiplies the amounts, and what is made of them.
+    """
+    rng, names = np.random.default_rng(seed), market().features
+    owner = np.repeat(np.arange(customers), EACH)
+    level = rng.normal(0, 1, (customers, len(names)))[owner]
+    vectors = np.exp(level + rng.normal(0, 0.3, (len(owner), len(names)))).astype(np.float32)
+    score = 1 / (1 + np.exp(2 - level[:, 0] - rng.normal(0, 0.3, len(owner))))
+    of_amounts = [
+        k for k, name in enumerate(names) if "_sum_" in name or "_mean_" in name or name == "amount"
+    ]
+    vectors[:, of_amounts] *= np.float32(factor)
+    times_us = START_US + rng.integers(0, 28 * DAY // timedelta(microseconds=1), len(owner))
+    return vectors, score, owner, times_us
+
+
+def learned(seed: int) -> Bundle:
+    """Training, with held-out scores by models that differ a little."""
+    vectors, score, owner, times_us = process(seed)
+    held_out = 1 / (1 + np.exp(-np.log(score / (1 - score)) - 0.3 * (owner % FOLDS - 1)))
+    origin = Origin(owner, times_us, owner % FOLDS, [0] * len(market().features))
+    made = reference(market().features, vectors, held_out, origin=origin)
+    return structs.replace(trained(market()), reference=made)
+
+
+def compared(bundle: Bundle, seed: int, factor: float = 1.0, customers: int = CUSTOMERS) -> Comparison:
+    vectors, score, owner, times_us = process(seed, factor, customers)
+    features = Columns([bundle.reference.features[name] for name in market().features])
+    sample = Sample(
+        features.places(vectors), Columns([bundle.reference.score]).places(score[:, None])[:, 0],
+        owner.astype(str).astype(object), times_us, np.ones(len(owner), bool),
+    )  # fmt: skip
+    return compare(market(), bundle, sample, Period(BEGAN, BEGAN + 28 * DAY), None)
+
+
+def test_strangers_of_the_same_process_do_not_alarm_and_doubled_amounts_do():
+    """Fifty strangers have features with an index above 0.2 without any change: the rule alone would call it drift."""
+    bundle = learned(0)
+    strangers = [compared(bundle, seed, customers=50) for seed in range(1, 16)]
+    assert Verdict.DRIFTED not in [each.verdict for each in strangers]
+    features = [column for each in strangers for column in each.features]
+    assert np.mean([column.index > 0.2 for column in features]) > 0.05
+    assert np.mean([column.verdict is Verdict.DRIFTED for column in features]) < 0.03
+    doubled = [compared(bundle, seed, factor=2.0) for seed in range(1, 11)]
+    assert {each.verdict for each in doubled} == {Verdict.DRIFTED}
+    for each in doubled:
+        assert {"amount", "paid_sum_24h"} <= set(each.drifted) and "hour" not in each.drifted
