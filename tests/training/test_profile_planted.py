@@ -15,10 +15,11 @@ from training.evaluation.figures import Calendar, DatesAlone, Interval
 from training.files import read_all
 from training.generate import generate
 from training.profile import Profile, label_findings, measure, page
-from training.profile.associations import cramers_v
+from training.profile.associations import associations, cramers_v
 from training.profile.dates import swapped
 from training.profile.facts import EventTypeFacts, Rate
 from training.profile.findings import findings
+from training.profile.frames import Frame, Texts
 from training.profile.periods import is_monthly
 from training.profile.rates import chances, counted
 
@@ -207,6 +208,28 @@ def test_categories_that_go_together_are_found_over_all_rows_and_noise_is_not(fo
         f"order: device and maker say the same (Cramér's V 1.00; chance gives {planted.chance:.2f})."
     ]
     assert "fraud and (label)" not in " ".join(each.text for each in findings(found[0]))
+
+
+def test_independent_fields_go_together_in_one_of_twenty_histories_however_rare_their_values() -> None:
+    alarms, n = 0, 300
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        shares = np.array([0.7, 0.1, *[0.2 / 18] * 18])
+        codes = {name: rng.choice(20, n, p=shares) for name in ("kind", "noise", "device")}
+        nobody, everyone = (
+            Texts(np.zeros(n, np.int64), ["x"]),
+            Texts(np.arange(n), [f"c{i}" for i in range(n)]),
+        )
+        frame = Frame(
+            USE_CASE.event_types["order"],
+            numbers={"size": rng.lognormal(size=n)},
+            texts={name: Texts(each, [f"v{i}" for i in range(20)]) for name, each in codes.items()},
+            subject=everyone, ids=nobody, named=None, time_us=np.zeros(n, np.int64),
+        )  # fmt: skip
+        pairs = associations(frame, (rng.random(n) < 0.1).astype(np.int8), None)
+        assert len(pairs) == 10
+        alarms += any(pair.strength > pair.chance for pair in pairs)
+    assert alarms <= 6  # 2 are expected; more than 6 have a chance of less than one in a hundred
 
 
 def test_cramers_v_is_scikits_without_its_bias() -> None:

@@ -16,6 +16,9 @@ from training.profile.labels import Outcome
 
 CORRELATED_ROWS = 100_000  # ranks of more take minutes and say the same
 LEAST_PAIRS = 30  # a figure of fewer rows is chance
+RARE = (
+    20  # rows of a value below which it is taken together with others: chi-square needs enough in each cell
+)
 SIGNIFICANCE = 0.05  # of all pairs together (Bonferroni)
 LABEL = "(label)"
 
@@ -96,16 +99,22 @@ def _cramer(
     both = (categories[one] >= 0) & (categories[other] >= 0)
     if both.sum() < LEAST_PAIRS:
         return None
-    (rows, a), (columns, b) = (
-        np.unique(each[both], return_inverse=True) for each in (categories[one], categories[other])
-    )
-    if min(len(rows), len(columns)) < 2:
+    a, b = _common(categories[one][both]), _common(categories[other][both])
+    rows, columns = int(a.max()) + 1, int(b.max()) + 1
+    if min(rows, columns) < 2:
         return None
-    counts = np.bincount(a * len(columns) + b, minlength=len(rows) * len(columns)).reshape(len(rows), -1)
-    customers, freedom = len(np.unique(subject[both])), (len(rows) - 1) * (len(columns) - 1)
+    counts = np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns)
+    customers, freedom = len(np.unique(subject[both])), (rows - 1) * (columns - 1)
     by_chance = float(chi2.ppf(sure, freedom)) / customers
     strength, chance = cramers_v(counts), corrected(by_chance, customers, *counts.shape)
     return Association(one, other, False, strength, chance, int(both.sum()))
+
+
+def _common(codes: Codes) -> Codes:
+    """Codes from 0 [n], the values of fewer than RARE rows as one."""
+    number = np.unique(codes, return_inverse=True)[1]
+    is_rare = np.bincount(number) < RARE
+    return np.asarray(np.unique(np.where(is_rare[number], len(is_rare), number), return_inverse=True)[1])
 
 
 def cramers_v(counts: NDArray[np.int64]) -> float:

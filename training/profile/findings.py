@@ -92,13 +92,20 @@ def _columns(each: EventTypeFacts) -> Iterator[Finding]:
         f"{c.field} {c.missing / each.rows:.0%}" for c in each.columns if c.missing > MUCH_MISSING * each.rows
     ]
     if sparse:
-        yield Finding("look", f"{each.name}: much is missing of {', '.join(sparse)}.")
+        yield Finding("look", f"{each.name}: many values are missing: {', '.join(sparse)}.")
     constant = [c.field for c in each.columns if c.distinct <= 1 and each.rows > 1]
     if constant:
-        yield Finding("look", f"{each.name}: always the same or never there: {', '.join(constant)}.")
+        yield Finding(
+            "look",
+            f"{each.name}: the same in every row, or never there: {', '.join(constant)}. No model can use that.",
+        )
     far = [f"{c.field} {c.numbers.outliers.share:.1%}" for c in each.columns if _has_many_outliers(c)]
     if far:
-        yield Finding("note", f"{each.name}: many values lie beyond the fences: {', '.join(far)}.")
+        yield Finding(
+            "note",
+            f"{each.name}: many values lie far from the middle half (Tukey's fences): {', '.join(far)}. Amounts "
+            "often do, so look before you leave them out.",
+        )
 
 
 def _texts(each: EventTypeFacts) -> Iterator[Finding]:
@@ -152,7 +159,7 @@ def _drift(each: EventTypeFacts) -> Iterator[Finding]:
             counted = sum(p is not None for p in drift.psi)
             yield Finding(
                 "look",
-                f"{each.name}: {drift.field} drifts: PSI {most:.2f} in the {each.unit} of {start}, more than to be "
+                f"{each.name}: {drift.field} drifts: PSI {most:.2f} in the {each.unit} of {start}, more than "
                 f"expected in {len(unexpected)} of {counted} {each.unit}s.",
             )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features.schema import Kind
 from training.pages import environment, number
 from training.profile import plots
-from training.profile.associations import sampled
+from training.profile.associations import RARE, sampled
 from training.profile.columns import MOST_VALUES
 from training.profile.facts import Column, Drift, EventTypeFacts, Profile
 from training.profile.findings import DRIFTED, DRIFTING, expectation, findings
@@ -50,6 +50,7 @@ def page(
         drifted=DRIFTED,
         drifting=DRIFTING,
         open_fields=OPEN_FIELDS,
+        rare=RARE,
         counted="customers" if facts.labels and facts.labels.by_customer else "events",
     )
 
