@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from export.bundle import Bundle
 from features.usecase import UseCase
 from training.comparison import difference, drift
+from training.evaluation.baselines import leads
 from training.evaluation.figures import Evaluation, Fairness, Interval
 from training.evaluation.promises import Promise
 from training.fit import BadHistory
@@ -40,6 +41,7 @@ def evidence(
         roc_auc=level.roc_auc,
         average_precision=level.average_precision,
         base_rate=level.base_rate,
+        leads=leads(figures.baselines),
         calendar=figures.calendar,
         metric=str(parameters.metric),
         better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),

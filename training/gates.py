@@ -58,6 +58,9 @@ class Gates:
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
     drifted: float = 0.3  # share of features that may have drifted before a human looks
     calendar: str = "all"  # dates that the model must beat: all, or those known when an event is scored
+    baselines: float = (
+        0.0  # least lead over the base rate and the small rule, in average precision; below 0: none
+    )
     approval: bool = False  # whether a human must approve even when all is well
 
     @classmethod
@@ -96,7 +99,7 @@ def _dates(node: Node) -> str:
 _READ: dict[str, Any] = {
     "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
     "calibration": _share, "fairness": _share, "drifted": _share, "unfair": lambda node: node.choice(UNFAIR),
-    "calendar": _dates,
+    "calendar": _dates, "baselines": Node.number,
 }  # fmt: skip
 
 
@@ -136,6 +139,7 @@ class Evidence:
     suspects: Sequence[str] = ()  # of leaks, in words
     average_precision: Interval | None = None
     base_rate: float = 0.0  # which is the average precision of chance
+    leads: Mapping[str, Interval] = field(default_factory=dict)  # over what one has without a model, by name
     calendar: Calendar | None = None  # what dates alone tell; None if that cannot be measured
 
 
@@ -151,6 +155,7 @@ def judge(gates: Gates, found: Evidence) -> list[Gate]:
             "none",
         ),
         _signal(found),
+        _ahead(gates, found),
         *_calendar(gates, found),
         _better(gates, found),
         _calibrated(gates, found),
@@ -169,6 +174,15 @@ def _signal(found: Evidence) -> Gate:
     passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
     told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
     return Gate("signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives")
+
+
+def _ahead(gates: Gates, found: Evidence) -> Gate:
+    """A model that is not ahead of a rule on a card costs more than it, and says no more."""
+    told = ", ".join(f"{lead} over {name}" for name, lead in found.leads.items())
+    passed = all(lead.low > gates.baselines for lead in found.leads.values())
+    expected = f"intervals above {gates.baselines:g}"
+    told = f"lead in average precision {told}" if told else "too few customers to measure baselines by"
+    return Gate("baselines", passed, told, expected, Verdict.WAITING)
 
 
 def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
@@ -247,7 +261,7 @@ def _steady(gates: Gates, found: Evidence) -> Gate:
 
 
 COMPARED = ("better", "drift")  # gates that need a champion
-BY_HAND = ("signal",)  # gates that also keep a model that a person trains from being used
+BY_HAND = ("signal", "baselines")  # gates that also keep a model that a person trains from being used
 
 
 def judge_alone(gates: Gates, found: Evidence) -> list[Gate]:

@@ -64,15 +64,15 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Each metric with its 95 % interval. `customer` numbers the customers of the rows from 0."""
     ranking = Ranking.of(label, score)
-    draws = list(_draws(ranking, weight, customer, seed))
+    drawn = list(draws(ranking, weight, customer, seed))
     found = {}
     for name, metric in METRICS.items():
-        low, high = np.percentile([metric(ranking, drawn) for drawn in draws], INTERVAL)
+        low, high = np.percentile([metric(ranking, each) for each in drawn], INTERVAL)
         found[name] = {"value": metric(ranking, weight), "low": float(low), "high": float(high)}
     return found
 
 
-def _draws(ranking: Ranking, weight: Floats, customer: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+def draws(ranking: Ranking, weight: Floats, customer: NDArray[np.intp], seed: int) -> Iterator[Floats]:
     """Row weights of customers drawn with replacement; a draw of only one class is drawn again."""
     rng = np.random.default_rng(seed)
     customers = int(customer.max()) + 1

@@ -20,7 +20,10 @@ from training.files import batches, read_all
 from training.generate import generate
 from training.history import History, collect
 
-GATES = "gates: {min_customers: 9, min_positives: 3, calibration: 1, fairness: 0, drifted: 1, margin: -1, tolerance: 1}"
+GATES = (
+    "gates: {min_customers: 9, baselines: -1, min_positives: 3, calibration: 1, fairness: 0, drifted: 1, margin: -1, "
+    "tolerance: 1}"
+)
 
 
 def use_case(folder: Path) -> UseCase:

@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from export.onnx import Scorer, convert
 from features.schema import Copy, Feature, Raw
 from features.usecase import parse
-from training.evaluation.baselines import baselines
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
@@ -333,24 +332,6 @@ def test_importance_is_of_what_tells(found):
     assert all(each.drop.low <= each.drop.value <= each.drop.high for each in features)
     assert groups[0].group == "customer.paid" and len(groups) == 3
     assert groups[0].drop.value > features[0].drop.value + features[1].drop.value / 2
-
-
-def test_baselines_are_made_and_measured_on_different_customers(found):
-    told, notes = baselines(USE_CASE, found, Customers.of(found), True, 1)
-    names = [each.name for each in told]
-    assert notes == () and names[0] == "base rate" and names[2:] == ["a rule of 3 questions", "the model"]
-    assert names[1].endswith("_24h alone, the higher the worse")
-    assert told[0].roc_auc == Interval(0.5, 0.5, 0.5)
-    assert told[0].average_precision.value == pytest.approx(0.2, abs=0.08)
-    assert told[1].roc_auc.low > 0.5 and told[1].average_precision.value < told[3].average_precision.value
-
-
-def test_a_feature_that_is_low_for_the_bad_is_found_in_its_direction_and_the_missing_are_good():
-    rows = history(signal=0.0)
-    found = judged(rows)
-    rows.vectors[:, 6] = np.where(rows.label == 1, -1, np.where(np.arange(len(rows)) % 2, 1, np.nan))
-    told, _ = baselines(USE_CASE, found, Customers.of(found), False, 1)
-    assert told[1].name == "amount alone, the lower the worse" and told[1].average_precision.value == 1.0
 
 
 def test_segments_are_levels_by_the_highest_score(found):

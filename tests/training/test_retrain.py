@@ -29,14 +29,14 @@ TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LENIENT = (
-    "gates: {min_customers: 20, min_positives: 3, calibration: 0.5, fairness: 0, drifted: 1, tolerance: 1, "
-    "calendar: known"
+    "gates: {min_customers: 20, min_positives: 3, baselines: -1, calibration: 0.5, fairness: 0, drifted: 1, "
+    "tolerance: 1, calendar: known"
 )
 
 
 def use_case(gates: str = LENIENT, trees: int = 15) -> UseCase:
     """The off-boarding use case with a quick model."""
-    learner = f"candidates: [hist_gradient_boosting], trees: {trees}, leaves: 15"
+    learner = f"candidates: [hist_gradient_boosting], trees: {trees}, leaves: 31"
     model = f"model: {{{learner}, folds: 2, split: {{test: 0.4}}, {gates}}}}}\n\n"
     text, changed = re.subn(r"(?ms)^model:.*?\n\n", model, TEXT)
     assert changed == 1

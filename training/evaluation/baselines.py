@@ -1,9 +1,13 @@
 """What one has without a model: the base rate, the best single feature, and a rule of three questions.
 
-Both rules are made on one half of the customers and measured on the other, where the model is measured beside them.
+Both rules are made by cross-validation over the customers that judge the model, so that each of these customers is
+scored by a rule that has not seen it, and by the model. The same customers are drawn for both (a paired bootstrap): the
+model's lead is told with its interval.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,87 +15,152 @@ from numpy.typing import NDArray
 from features.usecase import UseCase
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Baseline
-from training.metrics import Ranking, average_precision
-from training.scores import customer_labels, customer_scores
-from training.train import Floats, Judged
+from training.evaluation.figures import Baseline, Interval
+from training.fit import deal
+from training.judged import Floats, Judged
+from training.metrics import INTERVAL, Ranking, average_precision, draws
+from training.scores import LATEST, customer_labels, customer_scores, places
 
 QUESTIONS = 3  # depth of the tree: what fits on a card
 LEAST_SHARE = 0.01  # of all customers' weight in a leaf of it
+FOLDS = 5
+MOST_ROWS = 20_000  # by which the best feature of a fold is looked for
 DIRECTIONS = {1.0: "the higher the worse", -1.0: "the lower the worse"}
-NO_HALF = "baselines are left out: half of the customers have all the same label"
+BASE_RATE, RULE, MODEL = "the base rate", f"a rule of {QUESTIONS} questions", "the model"
+TOO_FEW = "Baselines are left out: fewer than two customers of each label judge the model."
 
 
 def baselines(
     use_case: UseCase, judged: Judged, customers: Customers, by_customer: bool, seed: int
 ) -> tuple[tuple[Baseline, ...], tuple[str, ...]]:
-    """Empty, with a note, if a half of the customers has only one label."""
-    half = np.random.default_rng(seed).permutation(len(customers)) % 2 == 0
-    learn, judge = (_side(judged, customers, own, by_customer) for own in (half, ~half))
-    if any(len(set(side.sample().label.tolist())) < 2 for side in (learn, judge)):
-        return (), (NO_HALF,)
-    name, sign, column = _best(use_case.features, learn)
+    """Measure the base rate, the best feature, the rule and the model; nothing but a note if customers are too few."""
+    folds = min(FOLDS, int(np.bincount(customers.label, minlength=2).min()))
+    if folds < 2:
+        return (), (TOO_FEW,)
+    rng = np.random.default_rng(seed)
+    rows = _Rows(judged, customers, by_customer, deal(customers.label, folds, rng)[customers.of_row])
+    names, alone = _best_features(use_case.features, rows, rng)
     scores = {
-        "base rate": np.zeros(len(judge.label)),
-        f"{name} alone, {DIRECTIONS[sign]}": _ranks(judge.vectors[:, column], sign),
-        f"a rule of {QUESTIONS} questions": _rule(learn, judge, seed),
-        "the model": judge.score,
+        BASE_RATE: np.zeros(len(rows.label)),
+        names: alone,
+        RULE: _rule(rows, seed),
+        MODEL: judged.score,
     }
-    return tuple(judge.measured(name, score, seed) for name, score in scores.items()), ()
+    samples = {name: rows.sample(score) for name, score in scores.items()}
+    leads = _leads(list(samples.values()), seed)
+    found = (intervals(sample, {}, seed) for sample in samples.values())
+    return tuple(
+        Baseline(name, each["roc_auc"], each["average_precision"], lead)
+        for name, each, lead in zip(samples, found, leads, strict=True)
+    ), ()
 
 
-class _Side:
-    """Rows of one half of the customers."""
+def leads(found: Sequence[Baseline]) -> dict[str, Interval]:
+    """The model's leads that decide whether it is worth having: over the base rate and over the rule."""
+    return {each.name: each.lead for each in found if each.lead and each.name in (BASE_RATE, RULE)}
 
-    def __init__(self, judged: Judged, customers: Customers, rows: NDArray[np.intp], by_customer: bool):
-        self.vectors, self.label = judged.rows.vectors[rows], judged.rows.label[rows]
-        self.score, self.weight = judged.score[rows], customers.weight[rows]
-        self.customer = np.unique(customers.of_row[rows], return_inverse=True)[1]
+
+def warning(found: Sequence[Baseline]) -> str:
+    """Say that the model is not better beyond chance than what one has without it; empty if it is."""
+    behind = [each for each in found if each.name in leads(found) and not leads(found)[each.name].low > 0]
+    if not behind:
+        return ""
+    worst = min(behind, key=lambda each: leads(found)[each.name].value)
+    model = next(each for each in found if each.name == MODEL)
+    advice = (
+        "The rule does as well, and anybody can read it." if worst.name == RULE else "Its scores say nothing."
+    )
+    return (
+        f"The model is not measurably better than {worst.name}: on the same customers its average precision is "
+        f"{model.average_precision.value:.3f} against {worst.average_precision.value:.3f}, a lead of {worst.lead}. "
+        f"{advice}"
+    )
+
+
+class _Rows:
+    """The rows [n] that judge the model, dealt to folds of customers."""
+
+    def __init__(
+        self, judged: Judged, customers: Customers, by_customer: bool, fold: NDArray[np.int64]
+    ) -> None:
+        self.vectors, self.label = judged.rows.vectors, judged.rows.label
+        self.weight, self.customer, self.fold = customers.weight, customers.of_row, fold
         self.by_customer = by_customer
 
-    def sample(self, score: Floats | None = None) -> Sample:
-        """Events, or customers."""
-        score = self.score if score is None else score
+    def sample(self, score: Floats, own: NDArray[Any] | slice = slice(None)) -> Sample:
+        """Events, or customers, of some of the rows with their scores."""
+        label, weight = self.label[own], self.weight[own]
+        customer = np.unique(self.customer[own], return_inverse=True)[1]
         if not self.by_customer:
-            return Sample(self.label, score, self.weight, self.customer)
-        label, score = customer_labels(self.customer, self.label), customer_scores(self.customer, score)
+            return Sample(label, score, weight, customer)
+        label, score = customer_labels(customer, label), customer_scores(customer, score)
         return Sample(label, score, np.ones(len(score)), np.arange(len(score)))
 
-    def measured(self, name: str, score: Floats, seed: int) -> Baseline:
-        found = intervals(self.sample(score), {}, seed)
-        return Baseline(name, found["roc_auc"], found["average_precision"])
+
+def _best_features(features: Sequence[str], rows: _Rows, rng: np.random.Generator) -> tuple[str, Floats]:
+    """Score each fold [n] by the feature that ranks the others best, and name the one that was best most often."""
+    score, chosen = np.empty(len(rows.label)), []
+    for fold in range(int(rows.fold.max()) + 1):
+        out = rows.fold == fold
+        column, sign = _best(rows, np.flatnonzero(~out), rng)
+        score[out] = _ranks(rows.vectors[out, column], sign)
+        chosen.append((column, sign))
+    (column, sign), times = Counter(chosen).most_common(1)[0]
+    name = f"{features[column]} alone, {DIRECTIONS[sign]}"
+    return (name if times == len(chosen) else f"{name}, in {times} of {len(chosen)} folds"), score
 
 
-def _side(judged: Judged, customers: Customers, own: NDArray[np.bool_], by_customer: bool) -> _Side:
-    return _Side(judged, customers, np.flatnonzero(own[customers.of_row]), by_customer)
+def _best(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> tuple[int, float]:
+    """Column and direction with the highest average precision."""
+    own = _few(rows, learn, rng)
+    tried = {}
+    for column in range(rows.vectors.shape[1]):
+        for sign in DIRECTIONS:
+            sample = rows.sample(_ranks(rows.vectors[own, column], sign), own)
+            tried[column, sign] = average_precision(Ranking.of(sample.label, sample.score), sample.weight)
+    return max(tried, key=lambda each: tried[each])
+
+
+def _few(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """The rows that customers' scores are made of, or events of customers drawn until they are MOST_ROWS."""
+    customer = np.unique(rows.customer[learn], return_inverse=True)[1]
+    if rows.by_customer:
+        return learn[places(customer) >= np.bincount(customer)[customer] - LATEST]
+    order = rng.permutation(int(customer.max()) + 1)
+    kept = np.zeros(len(order), np.bool_)
+    kept[order[np.cumsum(np.bincount(customer)[order]) <= MOST_ROWS]] = True
+    few = learn[kept[customer]]
+    return few if rows.label[few].any() else learn
 
 
 def _ranks(column: NDArray[np.float32], sign: float) -> Floats:
     """The places of a feature's values in the direction of `sign`; the missing are the least suspicious."""
     values = np.where(np.isnan(column), -np.inf, sign * column)
-    return np.unique(values, return_inverse=True)[1].astype(np.float64) / len(values)
+    order = np.sort(values)
+    return np.searchsorted(order, values, side="right") / len(values)
 
 
-def _best(features: Sequence[str], learn: _Side) -> tuple[str, float, int]:
-    """Name, direction and column of the feature with the highest average precision."""
-    tried = {
-        (name, sign, k): _precision(learn.sample(_ranks(learn.vectors[:, k], sign)))
-        for k, name in enumerate(features)
-        for sign in DIRECTIONS
-    }
-    return max(tried, key=lambda each: tried[each])
-
-
-def _precision(sample: Sample) -> float:
-    return average_precision(Ranking.of(sample.label, sample.score), sample.weight)
-
-
-def _rule(learn: _Side, judge: _Side, seed: int) -> Floats:
-    """Scores by a small decision tree; every customer counts as one."""
+def _rule(rows: _Rows, seed: int) -> Floats:
+    """Scores [n] by small decision trees, each of the other folds; every customer counts as one."""
     from sklearn.tree import DecisionTreeClassifier
 
-    tree = DecisionTreeClassifier(
-        max_depth=QUESTIONS, min_weight_fraction_leaf=LEAST_SHARE, random_state=seed
-    )
-    tree.fit(learn.vectors, learn.label, learn.weight)
-    return np.asarray(tree.predict_proba(judge.vectors)[:, 1])
+    score = np.empty(len(rows.label))
+    for fold in range(int(rows.fold.max()) + 1):
+        out = rows.fold == fold
+        tree = DecisionTreeClassifier(
+            max_depth=QUESTIONS, min_weight_fraction_leaf=LEAST_SHARE, random_state=seed
+        )
+        tree.fit(rows.vectors[~out], rows.label[~out], rows.weight[~out])
+        score[out] = tree.predict_proba(rows.vectors[out])[:, 1]
+    return score
+
+
+def _leads(samples: Sequence[Sample], seed: int) -> list[Interval | None]:
+    """The average precision of the last sample, the model, minus that of each; None for its own."""
+    rankings = [Ranking.of(each.label, each.score) for each in samples]
+    model = samples[-1]
+    weights = [model.weight, *draws(rankings[-1], model.weight, model.customer, seed)]
+    found = np.array([[average_precision(each, weight) for each in rankings] for weight in weights])
+    leads = found[:, [-1]] - found[:, :-1]
+    low, high = np.percentile(leads[1:], INTERVAL, axis=0)
+    return [*map(Interval, leads[0].tolist(), low.tolist(), high.tolist()), None]

@@ -221,6 +221,7 @@ class Baseline(Struct, frozen=True):
     name: str
     roc_auc: Interval
     average_precision: Interval
+    lead: Interval | None = None  # by how much the model's average precision is higher, on the same customers
 
 
 class Chosen(Struct, frozen=True):

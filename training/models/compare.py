@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.figures import Interval
 from training.fit import Floats, Progress, Rows, deal, held_out
-from training.metrics import INTERVAL, REPLICATES, Ranking
+from training.metrics import INTERVAL, Ranking, draws
 from training.models.calibrate import crossfitted, probabilities
 from training.models.objectives import Objective
 from training.scores import customer_scores
@@ -114,15 +114,6 @@ class _Measure:
     def ranking(self, score: Floats) -> Ranking:
         return Ranking.of(self.label, score if self.rows is None else customer_scores(self.rows, score))
 
-    def draws(self, seed: int) -> list[Floats]:
-        """Weights [m] of customers drawn with replacement; a draw of one class says nothing and is drawn again."""
-        rng, customers, drawn = np.random.default_rng(seed), int(self.customer.max()) + 1, []
-        while len(drawn) < REPLICATES:
-            times = np.bincount(rng.integers(0, customers, customers), minlength=customers)[self.customer]
-            if 0 < times @ self.label < times.sum():
-                drawn.append(times.astype(np.float64))
-        return drawn
-
 
 def _differences(
     measure: _Measure,
@@ -131,8 +122,11 @@ def _differences(
     contenders: Sequence[Contender],
     seed: int,
 ) -> tuple[Compared, ...]:
-    weights = [np.ones(len(measure.label)), *measure.draws(seed)]
-    rankings = [[measure.ranking(score) for score in repeat] for repeat in scores]
+    rankings, once = (
+        [[measure.ranking(score) for score in repeat] for repeat in scores],
+        np.ones(len(measure.label)),
+    )
+    weights = [once, *draws(rankings[0][0], once, measure.customer, seed)]
     found = np.array(
         [[[metric.of_ranking(each, weight) for each in repeat] for repeat in rankings] for weight in weights]
     )  # [1 + draws, repeats, contenders]

@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 
 from export.terms import Terms, terms
+from training.evaluation import baselines
 from training.evaluation.figures import Chosen, Interval, LevelFigures, Quantiles, Recommendations
 from training.pages import number, percent
 from training.report.run import Run
@@ -147,8 +148,12 @@ def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
 
 
 def warnings(run: Run) -> list[str]:
-    """What whoever trains must not overlook: targets missed or unknown, levels that nobody reaches, an empty list."""
-    return [*_of_targets(run), *_of_recommendations(run)]
+    """What whoever trains must not overlook.
+
+    A model no better than a rule on a card, targets missed or unknown, levels that nobody reaches, an empty list.
+    """
+    behind = baselines.warning(run.evaluation.baselines)
+    return [*([behind] if behind else []), *_of_targets(run), *_of_recommendations(run)]
 
 
 def _of_targets(run: Run) -> Iterator[str]:
