@@ -115,7 +115,7 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         rows=seen.outcomes | {"refused": history.bad},
         coverage=compared,
         left_out=left_out,
-        lacking=bundle.manifest.training.get("lacking"),
+        lacking=bundle.manifest.metrics.get("lacking"),
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
 from features.times import rfc3339
-from pipeline.customers import NEVER_US
+from pipeline.customers import NEVER_US, profile_types
 from pipeline.files import BadFile
 from pipeline.files.spreadsheet import write_csv
 from pipeline.scoring import Scored
@@ -42,8 +42,8 @@ def table(found: Scored) -> pa.Table:
 
     `level` and `off_boarding` are the state after the last event, `score` is that event's; `highest_level` and
     `highest_score` are the highest that there ever were. All of them are empty for a customer that is not scored, but
-    for `off_boarding`, which says so. `learned_from`: whether the model has learned from the customer; `scored_by` is
-    then the stand-in, if that has not.
+    for `off_boarding`, which says so. `has_profile` is empty if no event of the use case sets attributes.
+    `learned_from`: whether the model has learned from the customer; `scored_by` is then the stand-in, if that has not.
     """
     n, status, is_scored = len(found), found.status, found.is_scored
     columns = {
@@ -58,6 +58,9 @@ def table(found: Scored) -> pa.Table:
         "highest_score": _known(found.highest),
         "highest_score_at": _moments(found.highest_us),
         "highest_level": _levels(found.highest_level, is_scored),
+        "has_profile": pa.array(
+            found.has_profile.tolist() if profile_types(found.use_case) else [None] * n, pa.bool_()
+        ),
         "learned_from": pa.array(_learned(found)),
         "scored_by": pa.array(
             np.where(found.by_stand_in, "STAND_IN", "MODEL").tolist(), pa.string(), mask=~is_scored
@@ -70,6 +73,10 @@ def table(found: Scored) -> pa.Table:
         "fingerprint": pa.array([found.use_case.fingerprint] * n, pa.string()),
     }
     return pa.table(columns).take(pa.array(order(found)))
+
+
+def _profiles(found: Scored) -> list[bool | None]:
+    return found.has_profile.tolist() if profile_types(found.use_case) else [None] * len(found)
 
 
 def _learned(found: Scored) -> list[str]:

@@ -1,7 +1,7 @@
 """How good a model is held out when events lack a field that its features are made of, as files to be scored may.
 
-Each field of the history is made unknown for all events (features.blank), and so are all fields together of an event
-type that is not scored, as in files without profiles. The rows are scored by models that have not learned from them;
+Each optional field is made unknown for all events (features.blank), and so are all fields together of an event type
+that is not scored, as in files without profiles. The rows are scored by models that have not learned from them;
 nothing is learned anew, so a model trained without the field may be better.
 """
 
@@ -95,15 +95,19 @@ def interval(values: Floats) -> dict[str, float]:
 
 
 def groups(use_case: UseCase) -> dict[str, tuple[str, ...]]:
-    """The fields that features are made of, one by one; and all of an event type that is not scored."""
+    """The optional fields that features are made of, one by one; and all fields of an event type that is not scored.
+
+    No file can lack a column that every event must have.
+    """
     paths = dict.fromkeys(
         path for each in use_case.table for parts in fields_of(use_case, each) for path in parts
     )
-    found = {path: (path,) for path in paths}
+    found = {}
     for name, event_type in use_case.event_types.items():
-        of_type = tuple(path for path in paths if path.startswith(f"{name}."))
+        of_type = [path for path in paths if path.startswith(f"{name}.")]
+        found |= {path: (path,) for path in of_type if event_type.fields[path.partition(".")[2]].optional}
         if of_type and not event_type.scored:
-            found[name] = of_type
+            found[name] = tuple(of_type)
     return found
 
 

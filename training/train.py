@@ -136,13 +136,13 @@ def train_on(
     metrics = figures(judged, seed) | {
         "levels": levels.facts(policy, cases, thresholds, seed),
         "parity": difference,
+        "lacking": lacking(use_case, judged, seed),
     }
     facts = _facts(kept) | {"split": sides.words, "model": (twin or chosen).facts}
     if by_event:
         facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
     facts["set_apart"] = 0.0 if stand_in is None else sides.apart
     facts["left_out"] = list(whole.left_out)
-    facts["lacking"] = lacking(use_case, judged, seed)
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
         use_case, use_case.text, model, _reference(use_case, kept, chosen), thresholds, created_at,

@@ -21,7 +21,7 @@ HEADINGS = {
     "profile": ["What stands out", "Rows", "Labels", "Events: customer", "Events: transaction", "How it is measured"],
     "report": list(SECTIONS.values()),
     "scores": [
-        "Segments", "Off-boarding recommended", "HIGH, not recommended", "What sets them apart",
+        "Segments", "Off-boarding recommended", "HIGH, not recommended", "What sets them apart", "The files",
         "How to read this page",
     ],
 }  # fmt: skip

@@ -77,7 +77,7 @@ def bundle(folder: Path) -> Bundle:
     )
     return made(
         use_case, use_case.text, convert(model, len(names)), kept, {"medium": 0.4, "high": 0.6},
-        datetime(2026, 1, 1, tzinfo=UTC), seed=7, versions={}, metrics={}, training={"lacking": lacking},
+        datetime(2026, 1, 1, tzinfo=UTC), seed=7, versions={}, metrics={"lacking": lacking}, training={},
     )  # fmt: skip
 
 

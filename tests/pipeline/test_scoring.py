@@ -119,6 +119,8 @@ def test_counts_of_a_messy_history_add_up_to_its_files(tmp_path: Path) -> None:
     assert facts["rows"]["refused"] == 2 and facts["rows"]["duplicates"] > 0
     assert facts["rows"]["applied"] == found.events.sum()
     assert facts["scored"] + facts["not_scored"] == facts["customers"] == len(table(found))
+    profiles = {row["customer"]: row["has_profile"] for row in table(found).to_pylist()}
+    assert {name for name, has_profile in profiles.items() if has_profile} == {"quiet", "c1"}
     assert facts["not_scored"] == 1 and facts["without_profile"] == facts["customers"] - 2
     for levels in (facts["levels"], facts["highest_levels"]):
         assert sum(levels.values()) == facts["scored"]
