@@ -123,14 +123,13 @@ def train_on(
     model, difference = converted(chosen.model, chosen, seed)
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
     progress("choosing thresholds")
-    cases = Cases.of(policy, learned, chosen, use_case.features)
+    cases = Cases.of(policy, kept, chosen, use_case.features)
     thresholds = levels.choose(policy, cases)
     if twin is None:
-        crossfitted = levels.crossfitted(policy, cases, chosen)
-        judged = _judged_by_folds(history, chosen, thresholds, model, policy, crossfitted)
+        judged = _judged_by_folds(history, chosen, thresholds, model, policy, cases)
     else:
         part = _customers(history[sides.learn]) / _customers(learned)
-        theirs = levels.choose(policy, Cases.of(policy, history[sides.learn], twin, use_case.features, part))
+        theirs = levels.choose(policy, Cases.of(policy, whole[sides.learn], twin, use_case.features, part))
         judged = _judged(history[sides.judge], twin, theirs, policy, seed)
     progress("measuring on what the model had not seen")
     metrics = figures(judged, seed) | {
@@ -209,11 +208,11 @@ def _judged_by_folds(
     thresholds: dict[str, float],
     model: bytes,
     policy: Terms,
-    crossfitted: tuple[dict[str, float], ...],
+    cases: Cases,
 ) -> Judged:
     models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
     judged = _out_of_fold(rows, chosen, thresholds, model, policy)
-    return replace(judged, models=models, crossfitted=crossfitted)
+    return replace(judged, models=models, crossfitted=levels.crossfitted(policy, cases, chosen))
 
 
 def _out_of_fold(

@@ -142,11 +142,35 @@ def test_thresholds_of_other_folds_do_not_flatter_noise():
     assert rate(rightly, n).low < 1 / 3 < rate(rightly, n).high
 
 
+COSTLY = parse(
+    TEXT.replace("{recall: 0.9}", "{per_week: 20}").replace(
+        "{precision: 0.7}", "{expected_cost: {miss: paid_sum_24h, false_alarm: 9}}"
+    )
+)
+
+
 @pytest.fixture(scope="module")
-def run():
-    use_case = parse(TEXT)
-    made = train_on(use_case, rows(), seed=4, created_at=WHEN)
-    return Run.of(made, use_case, evaluation())
+def made():
+    return train_on(COSTLY, rows(), seed=4, created_at=WHEN)
+
+
+@pytest.fixture(scope="module")
+def run(made):
+    return Run.of(made, COSTLY, evaluation())
+
+
+def test_training_takes_costs_from_a_feature_and_a_capacity_by_the_week(made, run):
+    customers, history = Customers.of(made.judged), made.judged.rows
+    flagged = {level: customers.sustained >= run.thresholds[level] for level in ("medium", "high")}
+    lost = np.zeros(len(customers))
+    np.maximum.at(lost, customers.of_row, history.vectors[:, 1].astype(float))
+    positive = customers.label == 1
+    saved = lost[flagged["high"] & positive].sum() - 9 * (flagged["high"] & ~positive).sum()
+    assert run.targets["high"]["value"] == pytest.approx(saved / len(customers), rel=1e-6)
+    weeks = np.ptp(history.times_us) / (7 * DAY_US)
+    per_week = run.targets["medium"]["value"]
+    assert per_week == pytest.approx(flagged["medium"].sum() / weeks) and per_week <= 20
+    assert len(made.judged.crossfitted) == len(made.judged.models) == 3
 
 
 def warned(run, terms, scores, labels):
