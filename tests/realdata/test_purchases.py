@@ -14,6 +14,8 @@ from features.replay import replay
 from features.usecase import load
 from tests.realdata.streaming import ROOT
 from training.files import batches, read_all
+from training.profile import measure
+from training.profile.findings import findings
 from training.reported import train_reported
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(600)]
@@ -46,3 +48,15 @@ def test_every_row_is_read_and_the_report_says_that_there_is_no_signal(file: Pat
     assert not list(tmp_path.glob("*.current")), "nothing is promoted"
     (version,) = registry.versions()
     assert version.status == "rejected"
+
+
+def test_the_profile_counts_positives_by_value_and_no_value_stands_out(file: Path) -> None:
+    use_case = load(USE_CASE)
+    facts = measure.profile(use_case, [file], read_all(use_case, [file], int(WHEN.timestamp()) * 1_000_000))[
+        0
+    ]
+    (purchase,) = facts.event_types
+    card = next(column.rates for column in purchase.columns if column.field == "card")
+    assert [(rate.known, rate.positive) for rate in card] == [(18_903, 579), (8_072, 231)]
+    assert not any(rate.stands_out for column in purchase.columns for rate in column.rates)
+    assert any("no field differs between the labels" in each.text for each in findings(facts))

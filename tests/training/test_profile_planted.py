@@ -288,7 +288,7 @@ def test_dates_that_tell_the_label_are_the_first_finding(tmp_path: Path, orders)
     first = findings(told[0])[0]
     assert first.weight == "problem" and first.text.startswith("order: dates alone tell the label. ")
     assert "ranks events with a ROC AUC of 1.000" in first.text
-    shares = "In the week of 2025-02-03 100.0% of the rows are positive, in that of 2025-02-17 0.0%."
+    shares = "100.0% of the rows are positive in the week of 2025-02-03, and 0.0% in the week of 2025-02-17."
     assert shares in first.text
 
 

@@ -11,6 +11,11 @@ class Finding(NamedTuple):
     place: str = ""  # the anchor on the page where its rows or figures are
 
 
+def during(unit: str, start: str) -> str:
+    """When a period was: in 2024-04, or in the week of 2024-04-01."""
+    return f"in {start}" if unit == "month" else f"in the {unit} of {start}"
+
+
 def share(part: int, whole: int) -> str:
     if not whole:
         return f"{part:,} of 0"

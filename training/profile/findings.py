@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from training.profile import label_findings
 from training.profile.facts import Column, Drift, EventTypeFacts, Profile
-from training.profile.finding import ORDER, Finding, share
+from training.profile.finding import ORDER, Finding, during, share
 
 MUCH_MISSING = 0.2
 MANY_OUTLIERS = 0.05
@@ -142,7 +142,7 @@ def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
     empty = [period.start for period in each.periods if not period.rows]
     if empty:
         number = f"1 {each.unit} has" if len(empty) == 1 else f"{len(empty)} {each.unit}s have"
-        yield Finding("look", f"{each.name}: {number} no row, the first that of {empty[0]}.")
+        yield Finding("look", f"{each.name}: {number} no row, the first {during(each.unit, empty[0])}.")
 
 
 def expectation(drift: Drift) -> list[float]:
@@ -159,7 +159,7 @@ def _drift(each: EventTypeFacts) -> Iterator[Finding]:
             counted = sum(p is not None for p in drift.psi)
             yield Finding(
                 "look",
-                f"{each.name}: {drift.field} drifts: PSI {most:.2f} in the {each.unit} of {start}, more than "
+                f"{each.name}: {drift.field} drifts: PSI {most:.2f} {during(each.unit, start)}, more than "
                 f"expected in {len(unexpected)} of {counted} {each.unit}s.",
             )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from training.profile.facts import EventTypeFacts, Labels, Rate
-from training.profile.finding import Finding, share
+from training.profile.finding import Finding, during, share
 
 SHOWN_FIELDS = 5
 FEW_POSITIVE = 50  # intervals of any figure are wide
@@ -64,9 +64,7 @@ def _ends(each: EventTypeFacts) -> str:
     if len(shares) < 2:
         return ""
     (first, start), (last, end) = shares[0], shares[-1]
-    return (
-        f"In the {each.unit} of {start} {first:.1%} of the rows are positive, in that of {end} {last:.1%}. "
-    )
+    return f"{first:.1%} of the rows are positive {during(each.unit, start)}, and {last:.1%} {during(each.unit, end)}. "
 
 
 def by_label(each: EventTypeFacts) -> Iterator[Finding]:
