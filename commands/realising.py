@@ -58,7 +58,7 @@ def realised(
     monday = first - timedelta(days=first.weekday())
     rows = realised.weeks(Assessed(found, project, dataset), monday)
     by_event = is_known_later(found.label, found.event_types)
-    total = [figures(each, rows, monday) for each in realised.DECISIONS[int(by_event) :]]
+    total = [figures(each, rows, monday, by_event) for each in realised.DECISIONS[int(by_event) :]]
     if out:
         from export.storage import write
 

@@ -76,7 +76,7 @@ def compare(
     customers = np.unique(sample.customers, return_inverse=True)[1]
     reference = bundle.reference
     features = [
-        _column(feature.name, feature.words, reference.features[feature.name], sample.features[:, k], customers,
+        _column(feature.name, feature.meaning, reference.features[feature.name], sample.features[:, k], customers,
                 reasons.get(feature.name, ""), in_short)
         for k, feature in enumerate(use_case.table)
     ]  # fmt: skip

@@ -98,7 +98,7 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
     if len(sample) < LEAST_ROWS:
         raise TooFewEvents(_too_few(log, len(sample), during))
     longer = Period(min(during.since, during.until - back), during.until)
-    began = log.beginning(longer.since, during.until, _longest_window(use_case))
+    began = log.beginning(longer.since, during.until, _reach(use_case, bundle))
     _check_whole(log, during, began)
     found = compare(use_case, bundle, sample, during, began)
     ((customers,),) = log.ask(CUSTOMERS, **times)
@@ -122,8 +122,10 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
     )
 
 
-def _longest_window(use_case: UseCase) -> timedelta:
-    return timedelta(microseconds=max(back.window_us for back in lookbacks(use_case)))
+def _reach(use_case: UseCase, bundle: Bundle) -> timedelta:
+    """How long before a period the beginning of the log matters: see `unjudged`."""
+    longest = max(back.window_us for back in lookbacks(use_case))
+    return timedelta(microseconds=max(longest, bundle.reference.span_us))
 
 
 def _check_whole(log: Assessed, during: Period, began: Beginning | None) -> None:

@@ -17,7 +17,13 @@ from training.pages import environment
 from training.wilson import rate
 
 Week = Any
-NAMES = {"RECOMMENDED": "recommended for off-boarding", "HIGH": "HIGH", "MEDIUM": "MEDIUM or HIGH"}
+NAMES = {
+    "RECOMMENDED": "was recommended for off-boarding",
+    "HIGH": "reached HIGH",
+    "MEDIUM": "reached MEDIUM or HIGH",
+}
+UNITS = {False: "customer", True: "event"}
+ARTICLES = {False: "a customer", True: "an event"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Figures:
     """
 
     decision: str
+    by_event: bool
     since: date
     weeks: int
     decided: int
@@ -61,55 +68,62 @@ class Figures:
         return " ".join((self._of_decisions(), self._of_positives()))
 
     def _of_decisions(self) -> str:
-        what = f"decisions ({NAMES[self.decision]}) in {self.weeks} weeks from {self.since}"
+        when = f"in the {self.weeks} weeks from {self.since}" if self.weeks else f"since {self.since}"
         if not self.decided:
-            return f"There were no {what}."
-        before = f" {self.known_before} told nothing new." if self.known_before else ""
-        counts = f"{self.confirmed} are confirmed, {self.denied} denied and {self.unknown} unknown"
-        known = f"Of {self.decided} {what}, {counts}."
-        if not self.confirmed + self.denied:
-            return f"{known}{before} Nothing can be said of precision yet."
-        bounds = f" Whatever becomes of the unknown, it ends between {self.least:.0%} and {self.most:.0%}."
-        return f"{known}{before} Precision is {_share(self.precision)}.{bounds if self.unknown else ''}"
+            return f"No {UNITS[self.by_event]} {NAMES[self.decision]} {when}."
+        known = (
+            f"{self.decided} times {when} {ARTICLES[self.by_event]} {NAMES[self.decision]}: {self.confirmed} are "
+            f"confirmed, {self.denied} denied, {self.unknown} unknown as yet"
+        )
+        before = f", and {self.known_before} were known to be positive already" if self.known_before else ""
+        return f"{known}{before}. {self._of_outcomes()}"
+
+    def _of_outcomes(self) -> str:
+        outcomes = self.confirmed + self.denied
+        if not outcomes:
+            return "Nothing can be said of precision yet."
+        bounds = f" Once all are known it will lie between {self.least:.0%} and {self.most:.0%}."
+        precision = (
+            f"Of the {outcomes} whose outcome is known, {_share(self.precision)} are confirmed (precision)."
+        )
+        return precision + (bounds if self.unknown else "")
 
     def _of_positives(self) -> str:
         if not self.positives:
-            return "Nobody who had been scored became known to be positive."
+            return "Nothing that was scored became known to be positive."
         return (
-            f"Of {self.positives} who became known to be positive, {self.found} had been decided about before: "
-            f"recall is {_share(self.recall)}."
+            f"Of the {self.positives} that became known to be positive, {self.found} had been decided about before: "
+            f"{_share(self.recall)} (recall)."
         )
 
 
-def figures(decision: str, weeks: Sequence[Week], since: date) -> Figures:
+def figures(decision: str, weeks: Sequence[Week], since: date, by_event: bool) -> Figures:
     """The sums of a decision's weeks."""
     own = [week for week in weeks if week.decision == decision]
     names = ("decided", "known_before", "confirmed", "denied", "unknown", "positives", "found")
     sums = {name: sum(getattr(week, name) for week in own) for name in names}
-    return Figures(decision, since, len({week.week for week in own}), **sums)
+    return Figures(decision, by_event, since, len({week.week for week in own}), **sums)
 
 
 def page(use_case: str, of: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
     """The HTML. The first of the figures are in the headline."""
     parts = [(each, [week for week in weeks if week.decision == each.decision]) for each in of]
     template = environment(Path(__file__).parent).get_template("realised.html.jinja")
-    return template.render(
-        use_case=use_case, parts=parts, names=NAMES, rate=rate, course=course, by_event=by_event
-    )
+    return template.render(use_case=use_case, parts=parts, rate=rate, course=course, by_event=by_event)
 
 
 def course(weeks: Sequence[Week], title: str) -> Markup:
     """Decisions by what is known of them, and precision and recall with their intervals, week by week."""
     places = list(range(len(weeks)))
     with style():
-        drawn = figure(8, 3.4)
+        drawn = figure(9, 3.4)
         above, below = drawn.subplots(2, sharex=True)
         base = [0] * len(weeks)
         for name, color in (("confirmed", POSITIVE), ("denied", NEGATIVE), ("unknown", PALE)):
             counts = [getattr(week, name) for week in weeks]
             above.bar(places, counts, bottom=base, color=color, label=name)
             base = [low + n for low, n in zip(base, counts, strict=True)]
-        above.legend(frameon=False, ncols=3)
+        above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
         above.set_ylabel("decisions")
         for shift, name, color, parts in (
             (-0.1, "precision", POSITIVE, [(w.confirmed, w.confirmed + w.denied) for w in weeks]),
@@ -121,11 +135,11 @@ def course(weeks: Sequence[Week], title: str) -> Markup:
                 yerr=[[s.value - s.low for _, s in shares], [s.high - s.value for _, s in shares]],
             )  # fmt: skip
         below.set_ylim(0, 1.05)
-        below.legend(frameon=False, ncols=2)
+        below.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
         step = max(1, len(weeks) // 12)
         below.set_xticks(places[::step], [f"{week.week}" for week in weeks[::step]], rotation=30)
         return Markup(svg(drawn, title))
 
 
 def _share(found: Interval) -> str:
-    return f"{found.value:.0%} (95 % interval {found.low:.0%} to {found.high:.0%})"
+    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
