@@ -440,3 +440,6 @@ def test_figures_and_intervals_are_those_of_the_manifest(evaluated, found):
 def test_costs_of_the_use_case_are_used_when_no_others_are_given():
     costly = parse(TEXT + "model: {metric: {expected_cost: {miss: 100, false_alarm: 5}}}\n")
     assert declared_costs(costly) == (100.0, 5.0) and declared_costs(USE_CASE) is None
+    for miss, found in (("7", (7.0, 2.0)), ("paid_sum_24h", None)):
+        policy = f"policy: {{high: {{expected_cost: {{miss: {miss}, false_alarm: 2}}}}}}\n"
+        assert declared_costs(parse(TEXT + policy)) == found

@@ -171,6 +171,7 @@ def test_training_takes_costs_from_a_feature_and_a_capacity_by_the_week(made, ru
     per_week = run.targets["medium"]["value"]
     assert per_week == pytest.approx(flagged["medium"].sum() / weeks) and per_week <= 20
     assert len(made.judged.crossfitted) == len(made.judged.models) == 3
+    assert "it is the highest value that the feature paid_sum_24h" in page(run)
 
 
 def warned(run, terms, scores, labels):

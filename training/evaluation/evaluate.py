@@ -4,6 +4,7 @@ There is none unless chance is outside both intervals of the level that decides:
 customer's, events when it is an event's.
 """
 
+from export.terms import terms
 from features.usecase import UseCase
 from training.evaluation.baselines import baselines
 from training.evaluation.calendar import calendar_alone
@@ -97,12 +98,19 @@ def evaluate(
 
 
 def declared_costs(use_case: UseCase) -> Costs | None:
-    """Of `metric: {expected_cost: {miss: ..., false_alarm: ...}}`."""
+    """Costs of a miss and of a false alarm as `metric` or a level of `policy` has them: `{expected_cost: {...}}`.
+
+    Those of `metric` come first; a level whose miss costs what a feature says has no one cost.
+    """
     metric = Parameters.of(use_case.model, use_case.file).metric
-    if metric.name != "expected_cost":
-        return None
-    miss, false_alarm = metric.numbers
-    return miss, false_alarm
+    if metric.name == "expected_cost":
+        miss, false_alarm = metric.numbers
+        return miss, false_alarm
+    policy = terms(use_case.policy, use_case.file)
+    for target in (policy.high, policy.medium):
+        if target.kind == "expected_cost" and not isinstance(target.miss, str):
+            return target.miss, target.false_alarm
+    return None
 
 
 def has_signal(level: LevelFigures) -> bool:

@@ -73,6 +73,20 @@ def target(run: Run, level: str) -> str:
     return " ".join(filter(None, [f"The policy asks: {asked(run, level)}.", counts(run, level), verdict]))
 
 
+def amounts(run: Run) -> str:
+    """Where a miss costs what a feature says, why there is no curve of costs; else empty."""
+    targets = [each["target"] for each in run.targets.values()]
+    costs = [each["expected_cost"]["miss"] for each in targets if "expected_cost" in each]
+    features = [each for each in costs if isinstance(each, str)]
+    if not features:
+        return ""
+    meaning = run.meanings.get(features[0], features[0])
+    return (
+        f"What a miss costs differs by {run.subject}: it is the highest value that the feature {features[0]} "
+        f"({meaning}) ever had. What the threshold saves with these costs stands above."
+    )
+
+
 def counts(run: Run, level: str) -> str:
     """How many reached the threshold while it was chosen; empty for runs of before that was kept."""
     found, about = run.targets[level], run.evaluation.decides
