@@ -15,12 +15,13 @@ from features.replay import replay
 from features.usecase import UseCase, parse
 from training.evaluation.evaluate import evaluate
 from training.evidence import evidence
-from training.files import batches, read_all
+from training.files import Rows, batches, read_all
 from training.fit import BadHistory
 from training.history import History, Replayed, collect
 from training.like import like
 from training.report.page import page
 from training.report.run import Run
+from training.retrain import scores_of
 from training.train import Trained, train_on
 
 TEXT = """
@@ -92,8 +93,13 @@ def replayed(of: UseCase, paths: Sequence[str]) -> Iterator[Replayed]:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    return collect(use_case(), replayed(use_case(), files(tmp_path_factory.mktemp("history"), 150)))
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    return read_all(use_case(), files(tmp_path_factory.mktemp("history"), 150), NOW_US)
+
+
+@pytest.fixture(scope="module")
+def history(rows: Rows) -> History:
+    return collect(use_case(), replay(batches(use_case(), rows)))
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +113,26 @@ def trained(rows: History, candidate: str = "hist_gradient_boosting") -> Trained
     return train_on(use_case(candidate), rows, seed=1, created_at=WHEN)
 
 
+@pytest.fixture(scope="module")
+def whole(history: History) -> Trained:
+    return trained(history)
+
+
+@pytest.fixture(scope="module")
+def less(lacking: tuple[History, list[str]]) -> Trained:
+    return trained(lacking[0])
+
+
 def auc(made: Trained) -> float:
     return float(made.bundle.manifest.metrics["customers"]["roc_auc"]["value"])
 
 
 def test_what_says_nothing_in_the_files_is_left_out_and_told(
-    history: History, lacking: tuple[History, list[str]]
+    history: History, lacking: tuple[History, list[str]], whole: Trained, less: Trained
 ) -> None:
-    rows, told = lacking
-    assert rows.left_out == ("shops_distinct_24h", "abroad") and history.left_out == ()
+    left, told = lacking
+    assert left.left_out == ("shops_distinct_24h", "abroad") and history.left_out == ()
     assert told == ["left out of the model (the files lack payment.shop): shops_distinct_24h, abroad"]
-    whole, less = trained(history), trained(rows)
     assert auc(whole) > 0.95, "the signal is in the shops"
     assert auc(less) < 0.7, "which the model does without"
     assert less.bundle.manifest.training["left_out"] == ["shops_distinct_24h", "abroad"]
@@ -149,8 +164,8 @@ def test_a_feature_left_out_changes_no_score(candidate: str, lacking: tuple[Hist
     assert len(np.unique(score)) > 5, "the others do"
 
 
-def test_the_report_names_what_was_left_out(lacking: tuple[History, list[str]]) -> None:
-    made = trained(lacking[0])
+def test_the_report_names_what_was_left_out(less: Trained) -> None:
+    made = less
     found = evaluate(use_case(), made.judged, 1)
     run = Run.of(made, use_case(), found)
     text = " ".join(page(run).split())
@@ -160,9 +175,20 @@ def test_the_report_names_what_was_left_out(lacking: tuple[History, list[str]]) 
     assert set(drifted) == {"vip", "amount"}, "what is not learned from is not compared"
 
 
-def test_held_out_figures_without_a_field_are_kept(history: History) -> None:
+def test_a_champion_is_compared_with_all_of_its_features(
+    rows: Rows, history: History, whole: Trained, less: Trained
+) -> None:
+    """The challenger's rows have no shops; the champion has learned from shops, and sees them."""
+    champion = structs.replace(whole.bundle, stand_in=None)
+    judged = less.judged
+    assert not judged.rows.vectors[:, use_case().features.index("shops_distinct_24h")].any()
+    scores = scores_of(champion, use_case(), judged, rows)
+    assert (scores == Scorer(champion.model).score(history.vectors)).all()
+
+
+def test_held_out_figures_without_a_field_are_kept(whole: Trained) -> None:
     """Without shops nothing is left of the signal; without profiles nothing is lost. Amounts are in every file."""
-    found = trained(history).bundle.manifest.metrics["lacking"]
+    found = whole.bundle.manifest.metrics["lacking"]
     values = {name: each["roc_auc"]["value"] for name, each in found["without"].items()}
     assert set(values) == {"payment.shop", "customer.vip", "customer"}
     assert (found["about"], found["n"]) == ("customers", 150) and found["with_all"]["roc_auc"]["value"] > 0.95
