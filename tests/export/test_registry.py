@@ -30,7 +30,7 @@ from export.promotion import (
     rollback,
     standing,
 )
-from export.registry import Registry, UnknownVersion
+from export.registry import Registry, UnknownVersion, Version
 from export.runs import Child, Origin, flat, numbers
 from export.tracking import RegistryUnavailable
 from tests.export.small import Declared, made
@@ -100,9 +100,8 @@ def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, 
     assert registry.record(bundle) == version, "once"
 
 
-def test_a_run_says_who_trained_with_what_on_which_data_and_has_a_child_for_each_trial(
-    registry: Registry,
-) -> None:
+def traced(registry: Registry) -> Version:
+    """A bundle registered with its origin and two trials."""
     plain = made(use_case=registry.name)
     facts = {
         "rows": 50,
@@ -119,7 +118,13 @@ def test_a_run_says_who_trained_with_what_on_which_data_and_has_a_child_for_each
         )
         for k in (1, 2)
     ]
-    version = registry.record(bundle, origin=origin, children=children)
+    return registry.record(bundle, origin=origin, children=children)
+
+
+def test_a_run_says_who_trained_with_what_on_which_data_and_has_a_child_for_each_trial(
+    registry: Registry,
+) -> None:
+    version = traced(registry)
     client = registry._client
     run = client.get_run(version.run_id)
     expected = {
@@ -488,3 +493,6 @@ def test_on_a_server(server: str, root: str, monkeypatch: pytest.MonkeyPatch) ->
     assert [one.status for one in registry.versions()] == ["rolled back", "champion"]
     assert registry.metrics(registry.find(a))["roc_auc"] == 0.5
     assert bundles.read_pointer(root, "offboarding", SHADOW) is None
+    run = registry._client.get_run(traced(registry).run_id)
+    (data,) = run.inputs.dataset_inputs
+    assert (run.data.tags["mlflow.user"], data.dataset.name) == ("ann", "users.csv, p.d.payments")

@@ -138,10 +138,7 @@ def _rate(name: str, rows: int, counts: Counts, group: int) -> Rate:
 def counted(group: Ints, label: Ints, subject: Ints, size: int, by_customer: bool) -> Counts:
     """Of the rows [n] with a known outcome: by group, then of all."""
     if by_customer:
-        pairs = np.unique(np.stack([group, subject, label]), axis=1)
-        everyone = np.unique(pairs[1:], axis=1)
-        group = np.append(pairs[0], np.full(everyone.shape[1], size))
-        label = np.append(pairs[2], everyone[1])
+        group, label = _once_a_customer(group, label, subject, size)
     else:
         group, label, subject = (
             np.append(group, np.full(len(group), size)),
@@ -154,6 +151,16 @@ def counted(group: Ints, label: Ints, subject: Ints, size: int, by_customer: boo
         known.astype(np.float64) if by_customer else _effective(group, label, subject, known, positive)
     )
     return Counts(known, positive, effective)
+
+
+def _once_a_customer(group: Ints, label: Ints, subject: Ints, size: int) -> tuple[Ints, Ints]:
+    """Groups and labels of the customers that each group has, then of all customers in the group `size`."""
+    width = int(subject.max(initial=0)) + 1
+    label_of = np.zeros(width, np.int64)
+    label_of[subject] = label
+    pairs, everyone = np.unique(group * width + subject), np.unique(subject)
+    groups = np.append(pairs // width, np.full(len(everyone), size))
+    return groups, np.append(label_of[pairs % width], label_of[everyone])
 
 
 def _effective(group: Ints, label: Ints, subject: Ints, known: Ints, positive: Ints) -> Floats:
