@@ -133,6 +133,7 @@ def _part(part: Any) -> dict[str, Any]:
         "verdict": found.verdict,
         "score": score,
         "drifted_features": found.drifted,
+        "moved": found.moved,
         "csi": csi,
     }
 

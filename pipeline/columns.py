@@ -66,6 +66,12 @@ class Comparison:
         """Names of features."""
         return [each.name for each in self.features if each.verdict is Verdict.DRIFTED]
 
+    @property
+    def moved(self) -> float:
+        """The share of the features judged that have drifted or are worth a look."""
+        judged = [each.verdict for each in self.features if each.verdict is not Verdict.OPEN]
+        return sum(each is not Verdict.STEADY for each in judged) / len(judged) if judged else 0.0
+
 
 def compare(
     use_case: UseCase, bundle: Bundle, sample: Sample, during: Period, began: Beginning | None

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.ticker import PercentFormatter
 
 from export.distance import SMOOTHING
-from export.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK
+from export.drift import DRIFTED, LEAST_ROWS, MANY, WORTH_A_LOOK
 from training.drawing import PALE, PLAIN, POSITIVE, figure, style, svg
 from training.pages import environment
 
@@ -20,6 +21,7 @@ Column = Any
 BAR, HEIGHT = 8, 36  # of a bin's two bars each, in pixels
 LOOK = "#d97706"
 COLORS = {"steady": PLAIN, "worth a look": LOOK, "drifted": POSITIVE, "not judged": PLAIN}
+SCORES = COLORS | {"not judged": PALE}
 TITLES = {"day": "By day", "week": "By week", "month": "By month"}
 
 
@@ -70,21 +72,25 @@ def _place(column: Column, place: int) -> str:
 
 
 def course(title: str, parts: list[Any]) -> Markup:
-    """The score's PSI of each day, week or month, with what is usual."""
+    """The score's PSI of each day, week or month with what is usual, and the share of features worth a look."""
     known = [(k, each.comparison) for k, each in enumerate(parts) if each.comparison]
-    scores = [(k, each.score) for k, each in known if each.score and each.score.verdict != "not judged"]
+    scores = [(k, each.score) for k, each in known if each.score]
     with style():
-        drawn = figure(8, 2.2)
-        above = drawn.subplots()
+        drawn = figure(9, 3.4)
+        above, below = drawn.subplots(2, sharex=True)
+        colors = [SCORES[score.verdict] for _, score in scores]
+        above.bar([k for k, _ in scores], [score.index for _, score in scores], color=colors)
+        above.plot(
+            [k for k, _ in scores], [score.usual for _, score in scores], "_", color="black", markersize=10
+        )
         above.axhline(DRIFTED, color=PALE, linewidth=1, linestyle="--")
-        above.bar(
-            [k for k, _ in scores], [s.index for _, s in scores], color=[COLORS[s.verdict] for _, s in scores]
-        )
-        above.plot([k for k, _ in scores], [s.usual for _, s in scores], "_", color="black", markersize=12)
         above.set_ylabel("PSI of the score")
-        above.set_xlim(-0.6, len(parts) - 0.4)
+        below.bar([k for k, _ in known], [each.moved for _, each in known], color=PLAIN)
+        below.axhline(MANY, color=PALE, linewidth=1, linestyle="--")
+        below.set_ylabel("features worth a look")
+        below.yaxis.set_major_formatter(PercentFormatter(1))
+        below.set_xlim(-0.6, len(parts) - 0.4)
         step = max(1, len(parts) // 12)
-        above.set_xticks(
-            range(0, len(parts), step), [f"{p.since:%Y-%m-%d}" for p in parts[::step]], rotation=30
-        )
+        days = [f"{part.since:%Y-%m-%d}" for part in parts[::step]]
+        below.set_xticks(range(0, len(parts), step), days, rotation=30)
         return Markup(svg(drawn, title, f"{len(known)} of {len(parts)} are compared with training"))
