@@ -18,7 +18,7 @@ from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import words
 from training.evaluation.figures import Segment
-from training.evaluation.recommendations import recommendations, replayed, sentence
+from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
 from training.history import History
 from training.judged import Judged
 from training.report import levels
@@ -161,7 +161,7 @@ def run(made):
 
 def test_training_takes_costs_from_a_feature_and_a_capacity_by_the_week(made, run):
     customers, history = Customers.of(made.judged), made.judged.rows
-    flagged = {level: customers.sustained >= run.thresholds[level] for level in ("medium", "high")}
+    flagged = {level: sustained(made.judged) >= run.thresholds[level] for level in ("medium", "high")}
     lost = np.zeros(len(customers))
     np.maximum.at(lost, customers.of_row, history.vectors[:, 1].astype(float))
     positive = customers.label == 1
@@ -178,7 +178,7 @@ def warned(run, terms, scores, labels):
     """The run with thresholds chosen on these scores, and the policy replayed over them."""
     given = judged(scores, labels, terms)
     customers = Customers.of(given)
-    cases = Cases(customers.label, customers.sustained, np.arange(len(customers)))
+    cases = Cases(customers.label, sustained(given), np.arange(len(customers)))
     chosen = choose(terms, cases)
     given = replace(given, thresholds=chosen)
     found, made, _ = counted(given)

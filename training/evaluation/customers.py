@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.decisions import Timeline, sustained_scores
 from training.fit import BadHistory
 from training.scores import customer_labels, customer_scores, highest
 from training.train import Floats, Judged
@@ -22,7 +21,6 @@ class Customers:
     label: NDArray[np.int64]  # 1 if any of its rows is positive
     score: Floats  # by which customers are ranked: see training.scores
     peak: Floats  # the highest of its events
-    sustained: Floats  # by which thresholds are chosen: see training.decisions.sustained_scores
     last: NDArray[np.intp]  # its latest row
     top: NDArray[np.intp]  # the first of its rows with the highest score
     order: NDArray[np.intp]  # [n] rows by customer, then by time, then as they arrived
@@ -43,6 +41,4 @@ class Customers:
         first = np.cumsum(count) - count
         top = np.lexsort((judged.rows.times_us, -judged.score, of_row))[first]
         score, peak = customer_scores(of_row, judged.score), highest(of_row, judged.score)
-        timeline = Timeline.of(judged.rows, of_row)
-        sustained = sustained_scores(judged.terms, timeline, judged.score[timeline.order])
-        return cls(of_row, judged.weight, label, score, peak, sustained, last, top, order)
+        return cls(of_row, judged.weight, label, score, peak, last, top, order)

@@ -16,7 +16,7 @@ from training.evaluation.figures import Evaluation, Interval, LevelFigures, Reco
 from training.evaluation.horizons import promise
 from training.evaluation.importance import MOST_ROWS, importance
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
-from training.evaluation.recommendations import recommendations, replayed, sentence
+from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
 from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
 from training.fit import Progress
@@ -57,9 +57,9 @@ def evaluate(
     decides = "events" if of_event(use_case) else "customers"
     progress("evaluating: figures with intervals")
     made, thresholds = replayed(judged), judged.thresholds
-    sustained = of_customers(customers, customers.sustained) if decides == "customers" else None
+    flagged = of_customers(customers, sustained(judged)) if decides == "customers" else None
     levels = {
-        "customers": level_figures("customers", of_customers(customers), thresholds, costs, seed, sustained),
+        "customers": level_figures("customers", of_customers(customers), thresholds, costs, seed, flagged),
         "events": level_figures("events", of_events(judged, customers), thresholds, costs, seed),
     }
     features, groups = importance(use_case, judged, customers, decides == "events", seed, progress)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.levels import Change
-from training.decisions import Decisions, Timeline, decisions
+from training.decisions import Decisions, Timeline, decisions, sustained_scores
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, until_first
 from training.evaluation.figures import CaseWeek, Chosen, Interval, Recommendations
@@ -29,6 +29,12 @@ def replayed(judged: Judged) -> Decisions:
     """
     timeline = Timeline.of(judged.rows, judged.customer)
     return decisions(judged.terms, timeline, judged.score[timeline.order], _thresholds(judged, timeline))
+
+
+def sustained(judged: Judged) -> Floats:
+    """The scores [customers] that thresholds are about: see training.decisions.sustained_scores."""
+    timeline = Timeline.of(judged.rows, judged.customer)
+    return sustained_scores(judged.terms, timeline, judged.score[timeline.order])
 
 
 def _thresholds(judged: Judged, timeline: Timeline) -> Mapping[str, float] | Mapping[str, Floats]:
