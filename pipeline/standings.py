@@ -18,7 +18,7 @@ from pipeline.files.spreadsheet import write_csv
 from pipeline.scoring import Scored
 
 NOT_SCORED = "NOT_SCORED"
-NO_SCORE = "not scored: no scored event"
+NO_SCORE = "not scored: no usable event that is scored"
 NO_REASON = "no single feature raises it"
 FIRST_REASONS = 2  # that fit on a line
 MOMENT = pa.timestamp("us", "UTC")

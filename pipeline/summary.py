@@ -67,13 +67,13 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
 def not_scored(facts: Mapping[str, Any]) -> str:
     """How many customers are not scored, and why."""
     events = " or ".join(facts["scored_event_types"])
-    return f"{facts['not_scored']:,} not scored (no {events} event)"
+    return f"{facts['not_scored']:,} not scored (no usable {events} event)"
 
 
 def without_profile(facts: Mapping[str, Any]) -> str:
     """How many customers have no event that sets attributes."""
     events = " or ".join(facts["profile_event_types"])
-    return f"{counted(facts['without_profile'], 'customer')} without a profile (no {events} event)"
+    return f"{counted(facts['without_profile'], 'customer')} without a profile (no usable {events} event)"
 
 
 def counted(n: int, noun: str) -> str:

@@ -94,7 +94,7 @@ def test_a_customer_without_a_scored_event_has_a_row_too(tmp_path: Path) -> None
     )
     state = (quiet["level"], quiet["highest_level"], quiet["off_boarding"], quiet["since"])
     assert state == (None, None, "NOT_SCORED", None), "nobody has looked at the customer, so it is not LOW"
-    assert quiet["reasons"] == "not scored: no scored event" and quiet["reason_features"] == ""
+    assert quiet["reasons"] == "not scored: no usable event that is scored" and quiet["reason_features"] == ""
     assert rows[-1] == quiet, "the last of them"
 
 
@@ -125,8 +125,8 @@ def test_counts_of_a_messy_history_add_up_to_its_files(tmp_path: Path) -> None:
     for levels in (facts["levels"], facts["highest_levels"]):
         assert sum(levels.values()) == facts["scored"]
     told = sentences(facts | {"seconds": 1.0, "out": "scores.csv", "report": None})
-    assert told[0].endswith("1 not scored (no payment event)")
-    assert told[1] == f"{facts['customers'] - 2} customers without a profile (no profile event)"
+    assert told[0].endswith("1 not scored (no usable payment event)")
+    assert told[1] == f"{facts['customers'] - 2} customers without a profile (no usable profile event)"
 
 
 def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
