@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from tests.commands import Run
 from training.generate import Dirt, Summary, generate
 from training.generate.customers import SUSPENDED_SHARE
 from training.generate.schema import CATEGORY_IDS
@@ -472,3 +473,22 @@ def test_silent_customers_have_a_profile_and_no_transactions(tmp_path: Path) -> 
     assert share[True] == pytest.approx(0.14, abs=0.08)
     assert silenced.transaction_rows == len(read(silenced.files[1]))
     assert silenced.transaction_ids == read(silenced.files[1]).id.nunique()
+
+
+def test_the_command_takes_observation_and_dirt(run: Run, tmp_path: Path) -> None:
+    options = ("--customers", 60, "--days", 9, "--seed", 4)
+    ended = run(
+        "generate",
+        *options,
+        "--observation",
+        "by_label",
+        "--dirt",
+        "silent_users=0.5",
+        "--out",
+        tmp_path / "one",
+    )
+    assert ended.code == 0, ended.err
+    same = generate(60, 9, 4, tmp_path / "other", dirt=Dirt(silent_users=0.5), observation="by_label")
+    for file in same.files:
+        assert (tmp_path / "one" / file.name).read_bytes() == file.read_bytes()
+    assert run("generate", *options, "--observation", "weekly", "--out", tmp_path).code == 2
