@@ -21,6 +21,7 @@ PARTS: Mapping[str, tuple[str, str, int]] = {
     "redis": ("limits", "redis", 5_000),
     "replay": ("replaying", "replaying", 1_000_000),
     "training": ("training", "training", 1_000_000),
+    "choosing": ("training", "choosing", 1_000_000),
     "backfill": ("filling", "filling", 1_000_000),
     "memory": ("memory", "memory", 0),
     "memory-offboarding": ("memory", "memory_offboarding", 0),

@@ -6,7 +6,7 @@ later loans count. `make realdata` prints the table.
 
 What it cannot show: with 12 bad loans after the split, intervals are wide; and what became of the loans learned from
 was known only years after the split, so nobody could have had this model on that day. The folds over all loans
-hold those by which the learner's parameters were chosen, which flatters the model there.
+hold those by which the learner was chosen, which flatters the model there a little.
 """
 
 import os
@@ -97,12 +97,17 @@ def test_training_saw_the_first_part_only(run: Run) -> None:
     assert learned["to"] < "1997-10-01"
 
 
-def test_the_scores_of_later_loans_beside_a_random_forest(run: Run, folder: Path) -> None:
+def test_the_scores_are_no_worse_than_those_of_a_random_forest(run: Run, folder: Path) -> None:
     later, folds = compared(run, folder)
     print(f"\n{summary(run)}\n{figures.table([*later, *folds])}\n")
-    for ours, _, difference in (later, folds):
-        assert ours.figures["AUC"].interval[0] > CHANCE, "better than chance"
-        assert difference.figures["AUC"].interval[1] > 0, "not clearly worse than the forest"
+    for lines in (later, folds):
+        assert lines[0].figures["AUC"].interval[0] > CHANCE, "better than chance"
+        for figure in difference(lines, "plain forest").figures.values():
+            assert figure.interval[1] >= 0, "not clearly worse than the forest"
+
+
+def difference(lines: list[Line], words: str) -> Line:
+    return next(line for line in lines if line.words == f"  difference to {words}")
 
 
 def places_of(run: Run) -> list[int]:
@@ -120,29 +125,27 @@ def bits(vectors: NDArray[np.floating]) -> NDArray[np.uint32]:
 
 
 def compared(run: Run, folder: Path) -> tuple[list[Line], list[Line]]:
-    """Ours, the forest's and the difference: on the later loans, and on all loans in five folds."""
+    """Ours and plain models on the later loans, and on all loans in the folds that ours was judged by."""
     rows, label = by_replay(run, folder)
     is_first, history = run.is_first, run.history
     score = np.empty(len(label))
     score[places_of(run)] = run.streamed.score
+    later = figures.beside(
+        "Berka, streamed, later loans",
+        label[~is_first],
+        [score[~is_first]],
+        figures.forest_after(rows, label, is_first),
+    )
     parameters = Parameters.of(run.use_case.model)
-    ours = [
-        choose(history.vectors, history.label, history.customers, parameters, seed).held_out
-        for seed in figures.SEEDS
-    ]
-    later, all_loans = "after the split", "all, replayed, in 5 folds"
-    return (
-        beside(f"{later}: scored by the stream", [score[~is_first]], f"{later}: random forest",
-               figures.forest_after(rows, label, is_first), label[~is_first]),
-        beside(f"{all_loans}: model", ours, f"{all_loans}: random forest", figures.forest_folds(rows, label), label),
-    )  # fmt: skip
-
-
-def beside(
-    words: str, ours: list[Floats], forest_words: str, forests: list[Floats], label: NDArray[np.int64]
-) -> list[Line]:
-    mine, theirs = figures.measure(words, label, ours), figures.measure(forest_words, label, forests)
-    return [mine, theirs, mine.minus(theirs)]
+    ours, forests, rules = [], [], []
+    for seed in figures.SEEDS:
+        chosen = choose(history.vectors, history.label, history.customers, parameters, seed)
+        print(f"seed {seed}: {chosen.candidate}")
+        forest, rule = figures.plain(rows, label, chosen.rows.fold, seed)
+        ours.append(chosen.held_out)
+        forests.append(forest)
+        rules.append(rule)
+    return later, figures.beside("Berka, replayed, 5 folds", label, ours, forests, rules)
 
 
 def by_replay(run: Run, folder: Path) -> tuple[Floats, NDArray[np.int64]]:

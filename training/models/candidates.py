@@ -122,10 +122,10 @@ _TREES, _LEAVES, _ROWS = Range(50, 400, True), Range(4, 63, True), Range(5, 200,
 _RATE, _COLUMNS = Range(0.02, 0.3), Range(0.1, 1.0, is_log=False)
 
 CANDIDATES: Mapping[str, Candidate] = {
-    "logistic_regression": Candidate(_logistic, {"l2": 1.0}, {"l2": Range(1e-2, 1e3)}),
+    "logistic_regression": Candidate(_logistic, {"l2": 5.0}, {"l2": Range(1e-2, 1e3)}),
     "random_forest": Candidate(
         _forest,
-        {"trees": 100, "leaves": 128, "rows_per_leaf": 10, "columns": 0.15},
+        {"trees": 100, "leaves": 128, "rows_per_leaf": 5, "columns": 0.15},
         {
             "leaves": Range(16, 512, True),
             "rows_per_leaf": _ROWS,
