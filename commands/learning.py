@@ -113,7 +113,8 @@ def train(
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
     even_without_signal: Annotated[
-        bool, typer.Option("--even-without-signal", help="Promote a model that is no better than chance.")
+        bool,
+        typer.Option("--even-without-signal", help="Promote a model no better than chance or a small rule."),
     ] = False,
     scores: KeepsScores = True,
     like: Like = None,
@@ -121,7 +122,7 @@ def train(
 ) -> None:
     """Learn from history, write a report and promote the bundle: running jobs take it over.
 
-    A model that is no better than chance is registered and not promoted; the exit code is then 11.
+    A model no better than chance or a small rule is registered and not promoted; the exit code is then 11.
 
     The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told by its
     columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean` rules
