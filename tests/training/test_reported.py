@@ -19,7 +19,7 @@ def registry(tmp_path, with_registry):
 
 
 def test_gates_that_a_retraining_would_fail_are_told_and_kept_with_the_version(registry):
-    use_case = parse(TEXT.replace("folds: 3}", "folds: 3, gates: {min_customers: 300}}"))
+    use_case = parse(TEXT.replace("folds: 3}", "folds: 3, gates: {min_customers: 300, baselines: -1}}"))
     _, report = report_on(use_case, rows(), registry, seed=4, created_at=WHEN)
     lines = first_lines(report.run)
     assert any(
