@@ -19,6 +19,11 @@ from training.scores import customer_labels, customer_scores
 from training.splits import of_event
 from training.train import Floats, Judged, Trained
 
+NO_SCORE = (
+    "the champion has no score for any event that judges: it was made for other events, or has learned from all these "
+    "customers"
+)
+
 
 def evidence(
     use_case: UseCase,
@@ -77,10 +82,7 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
     """The metric's difference over what both have scored, larger for better."""
     both = ~np.isnan(scored)
     if not both.any():
-        raise BadHistory(
-            "the champion has no score for any event that judges: it was made for other events, or has learned from "
-            "all these customers"
-        )
+        raise BadHistory(NO_SCORE)
     sign = -1.0 if parameters.metric.lower_is_better else 1.0
 
     def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:

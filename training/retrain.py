@@ -20,14 +20,17 @@ from export.bundle import Bundle, BundleMismatch
 from export.onnx import Scorer
 from export.registry import Registry
 from export.runs import Origin
+from export.terms import Terms, terms
+from features.document import BadUseCase
 from features.replay import replay
 from features.usecase import UseCase, parse
 from training import tracked
 from training.cleaning import Cleaned
+from training.evaluation.champion import Comparison, compare
 from training.evaluation.evaluate import evaluate
-from training.evidence import evidence
+from training.evidence import NO_SCORE, evidence
 from training.files import Rows, batches
-from training.fit import Progress
+from training.fit import BadHistory, Progress
 from training.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
 from training.history import History, Replayed, collect
 from training.like import like
@@ -37,6 +40,7 @@ from training.report.run import Run
 from training.splits import Way, set_apart
 from training.train import Floats, Judged, Trained, train_on
 
+ASK = "so it cannot be asked about these events; promote the new bundle by hand with `riskstream promote`"
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
 
 
@@ -89,16 +93,28 @@ def retrain(
     bundles.save(made.bundle, registry.root)
     progress("comparing with the champion" if champion else "there is no champion to compare with")
     scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
+    notes = _notes(champion, made)
+    compared = (
+        None if champion is None or scored is None else beside(champion, made.judged, scored, seed, notes)
+    )
     figures = evaluate(use_case, made.judged, seed, progress=progress)
     found = evidence(use_case, made, figures, seed, champion, scored)
     judged = judge(gates, found)
     decided = verdict(gates, judged)
     before = champion.manifest.id if champion else None
-    run = Run.of(made, use_case, figures, gates=judged, verdict=decided.value, champion=before or "")
+    run = Run.of(
+        made,
+        use_case,
+        figures,
+        gates=judged,
+        verdict=decided.value,
+        champion=before or "",
+        comparison=compared,
+    )
     told = report(run, scores.files(made) if keeps_scores else {})
-    compared = {"better": asdict(found.better)} if found.better else {}
+    better = {"better": asdict(found.better)} if found.better else {}
     version = registry.record(
-        made.bundle, metrics=compared | tracked.figures(figures), artifacts=told.files,
+        made.bundle, metrics=better | tracked.figures(figures), artifacts=told.files,
         failed_gates=failed_gates(judged), origin=origin, children=tracked.trials(made, run.metric),
     )  # fmt: skip
     act(registry, decided, made.bundle.manifest.id, judged, now)
@@ -109,7 +125,7 @@ def retrain(
         champion=before,
         split=made.split.words,
         gates=tuple(_told(gate) for gate in judged),
-        notes=_notes(champion, made),
+        notes=notes,
     ), told
 
 
@@ -138,6 +154,33 @@ def act(registry: Registry, decided: Verdict, bundle_id: str, judged: Sequence[G
         promotion.reject(registry, bundle_id, because, now)
 
 
+def beside(champion: Bundle, judged: Judged, scored: Floats, seed: int, notes: Sequence[str]) -> Comparison:
+    """Both models on the rows that both have scored. Raises BadHistory if there is no such row, or only one label."""
+    both = ~np.isnan(scored)
+    if not both.any():
+        raise BadHistory(NO_SCORE)
+    rows = judged.rows[both]
+    challenger = replace(
+        judged, rows=rows, score=judged.score[both], models=(), model_of_row=None, crossfitted=()
+    )
+    theirs = replace(
+        challenger,
+        score=scored[both],
+        thresholds=dict(champion.manifest.thresholds),
+        terms=terms_of(champion, judged),
+    )
+    left_out = len(np.unique(judged.rows.customers)) - len(np.unique(rows.customers))
+    return compare(challenger, theirs, left_out, seed, notes)
+
+
+def terms_of(champion: Bundle, judged: Judged) -> Terms:
+    """The champion's policy; the challenger's where the champion's use case is written in an older language."""
+    try:
+        return terms(parse(champion.use_case_text).policy)
+    except BadUseCase:
+        return judged.terms
+
+
 def scores_of(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
     """The champion's scores [n] of the rows that judge, by its stand-in if it has one.
 
@@ -153,19 +196,28 @@ def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> 
     scorer = Scorer(champion.stand_in or champion.model)
     if champion.manifest.fingerprint == use_case.fingerprint and not judged.rows.left_out:
         return scorer.score(judged.rows.vectors).astype(np.float64)
-    own = parse(champion.use_case_text, f"the use case of {champion.manifest.id}")
+    own = _use_case_of(champion)
     try:
         theirs = collect(own, replay(batches(own, rows)))
     except AssertionError:
         raise BundleMismatch(
-            f"champion {champion.manifest.id} was made for events of another schema, so it cannot be asked about "
-            "these; promote the new bundle by hand with `riskstream promote`"
+            f"champion {champion.manifest.id} was made for events of another schema, {ASK}"
         ) from None
     place = {key: i for i, key in enumerate(_keys(theirs))}
     found = np.array([place.get(key, -1) for key in _keys(judged.rows)])
     score = np.full(len(found), np.nan)
     score[found >= 0] = scorer.score(theirs.vectors[found[found >= 0]])
     return score
+
+
+def _use_case_of(champion: Bundle) -> UseCase:
+    """Raises BundleMismatch for one written in an older language."""
+    try:
+        return parse(champion.use_case_text, f"the use case of {champion.manifest.id}")
+    except BadUseCase as error:
+        raise BundleMismatch(
+            f"champion {champion.manifest.id}: {error}; it cannot be read any more, {ASK}"
+        ) from None
 
 
 def _keys(history: History) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
+from training.evaluation.champion import Comparison, Move, Pair
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL
 from training.evaluation.figures import (
@@ -86,6 +87,23 @@ PROMISE = Promise(
 )
 
 
+CURVE = (Point(0.0, 0.0), Point(0.3, 0.8), Point(1.0, 1.0))
+COMPARISON = Comparison(
+    about="customers", customers=200, events=4_000, positives=40, left_out=3,
+    thresholds={"champion": {"medium": 0.2, "high": 0.5}, "challenger": {"medium": 0.1, "high": 0.4}},
+    pairs=(
+        Pair("ROC AUC", around(0.8), around(0.91), Interval(0.11, 0.05, 0.17)),
+        Pair("Brier score", around(0.1), around(0.1), Interval(0.0, -0.02, 0.02), lower_is_better=True),
+    ),
+    roc={"champion": CURVE, "challenger": CURVE}, precision_recall={"champion": CURVE, "challenger": CURVE},
+    last_levels=(Move("LOW", "LOW", 150, 10), Move("LOW", "HIGH", 20, 15), Move("HIGH", "LOW", 5, 1),
+                 Move("HIGH", "HIGH", 25, 14)),
+    highest_levels=(Move("LOW", "LOW", 200, 40),),
+    recommended=tuple(Move(a, b, 50, 10) for a in ("no", "yes") for b in ("no", "yes")),
+    notes=("the champion has no stand-in",),
+)  # fmt: skip
+
+
 def evaluation(**changes):
     spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
     medians = {"paid_count_24h": 3.0, "paid_sum_24h": None, "amount": 12.5}
@@ -114,7 +132,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def run(trained):
-    return Run.of(*trained, evaluation())
+    return Run.of(*trained, evaluation(), champion="tiny-0", comparison=COMPARISON)
 
 
 class Reader(HTMLParser):
@@ -164,7 +182,7 @@ def test_the_page_is_well_formed_loads_nothing_and_has_every_section(run, tmp_pa
     assert text == page(run), "the same run gives the same page"
     found = Reader(text)
     assert found.loads == [] and "default-src 'none'" in text
-    assert found.figures == 9, "four curves, two of weeks, two of importance, fairness"
+    assert found.figures == 10, "four curves, two of weeks, two of importance, fairness"
     assert found.headings == list(SECTIONS.values())
     assert found.ids == list(SECTIONS) and found.links == [f"#{name}" for name in SECTIONS]
 
@@ -313,7 +331,7 @@ def test_thresholds_are_told_in_people_and_costs(run):
         run, evaluation=evaluation(customers=found), targets=run.targets | missed
     )
     text = page(changed)
-    assert Reader(text).figures == 10, "the costs too"
+    assert Reader(text).figures == 11, "the costs too"
     assert "NO THRESHOLD REACHES THIS" in text
 
 
@@ -387,6 +405,24 @@ def test_importance_is_told_as_held_out_and_what_chance_may_give_has_no_measurab
     )
     assert "0.200 [0.100, 0.300] 0.004 [-0.003, 0.011], no measurable effect" in text
     assert text.count("no measurable effect") == 4, "of the weak one by customers, of all three by events"
+
+
+def test_champion_and_challenger_stand_side_by_side_if_there_is_a_champion(run):
+    text = page(run)
+    told = " ".join(Reader(text).texts)
+    assert "3 customers more judge the challenger" in told and "The champion has no stand-in." in told
+    assert "The challenger is measurably better in ROC AUC." in told
+    assert (
+        "The level after the last event differs for 25 of 200 customers: 20 are higher with the challenger"
+        in told
+    )
+    assert "(15 of them positive), 5 lower (1 positive)." in told
+    assert "recommends 50 customers whom the champion does not (10 positive), and not 50 whom" in told
+    assert "ROC AUC 0.800 [0.770, 0.830] 0.910 [0.880, 0.940] 0.110 [0.050, 0.170] better" in told
+    assert "Brier score (lower is better)" in told and "no measurable difference" in told
+    assert "threshold of HIGH 0.5000 0.4000" in told and "20 (15)" in told
+    alone = Reader(page(msgspec.structs.replace(run, comparison=None, champion="")))
+    assert SECTIONS["comparison"] not in alone.headings and alone.links == [f"#{name}" for name in alone.ids]
 
 
 def test_what_a_score_promises_stands_in_the_summary_and_what_came_beside_it(run):

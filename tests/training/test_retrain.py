@@ -110,11 +110,15 @@ def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
     train(older, replay(batches(older, rows)), str(root), seed=1, created_at=WHEN)
     champion = bundles.load_in_use(str(root), use_case().name)
-    found, _ = retrain(
+    found, report = retrain(
         use_case(), rows, Registry(str(root), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
     )
     assert found.champion == champion.manifest.id
     assert found.notes and "flattered" in found.notes[0], "it has seen the period that judges"
+    compared = report.run.comparison
+    assert compared is not None and compared.notes == found.notes
+    assert sum(move.customers for move in compared.last_levels) == compared.customers
+    assert b"Champion and challenger" in report.files["report.html"]
     history = collect(use_case(), replay(batches(use_case(), rows)))
     made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
     theirs = collect(older, replay(batches(older, rows)))

@@ -14,12 +14,13 @@ from training.evaluation.fairness import LEAST_GROUP
 from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.weeks import ENOUGH
 from training.pages import environment, percent
-from training.report import calendar, fairness, importance, levels, plots, promise, weeks, words
+from training.report import calendar, comparison, fairness, importance, levels, plots, promise, weeks, words
 from training.report.run import Run, encoded
 from training.scores import LATEST
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
     "summary": "Summary",
+    "comparison": "Champion and challenger",
     "data": "Data",
     "model": "Model, and why it was chosen",
     "tuning": "Hyper-parameters, and how they were tuned",
@@ -50,16 +51,16 @@ def page(run: Run) -> str:
     return template.get_template("page.html.jinja").render(
         run=run, found=found, data=run.training, model=run.training["model"], sections=shown(run), words=words,
         deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
-        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(found), medians=medians(run),
+        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(run), medians=medians(run),
         daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
-        calendar=calendar, enough=ENOUGH, promise=promise, latest=LATEST,
+        calendar=calendar, enough=ENOUGH, promise=promise, latest=LATEST, compared=comparison,
     )  # fmt: skip
 
 
 def shown(run: Run) -> dict[str, str]:
     """The sections that have something to say."""
-    empty = set() if run.evaluation.promise else {"promise"}
-    return {name: title for name, title in SECTIONS.items() if name not in empty}
+    facts = {"comparison": run.comparison, "promise": run.evaluation.promise}
+    return {name: title for name, title in SECTIONS.items() if facts.get(name, True)}
 
 
 class Report(NamedTuple):
@@ -86,11 +87,13 @@ def write(told: Report, folder: str) -> list[str]:
     return paths
 
 
-def drawn(found: Evaluation) -> dict[str, Any]:
+def drawn(run: Run) -> dict[str, Any]:
     """The figures by name; empty where there is nothing to draw."""
+    found = run.evaluation
     has_importance = any(_is_told(each.drop) for each in found.importance)
     has_groups = any(_is_told(each.drop) for each in found.group_importance)
     figures = {
+        "comparison": comparison.plot(run.comparison) if run.comparison else "",
         "roc": plots.roc(found),
         "precision_recall": plots.precision_recall(found),
         "calibration": plots.calibration(found),

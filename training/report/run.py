@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from features.usecase import UseCase, feature_rows
+from training.evaluation.champion import Comparison
 from training.evaluation.figures import Evaluation
 from training.gates import Gate
 from training.models.parameters import Parameters
@@ -54,6 +55,7 @@ class Run(Struct, frozen=True, kw_only=True):
     gates: tuple[GateResult, ...] = ()
     verdict: str = ""  # promoted, waiting, rejected; empty if nobody has judged it
     champion: str = ""  # the bundle it was compared with
+    comparison: Comparison | None = None  # with it
 
     @classmethod
     def of(
@@ -65,6 +67,7 @@ class Run(Struct, frozen=True, kw_only=True):
         gates: Iterable[Gate] = (),
         verdict: str = "",
         champion: str = "",
+        comparison: Comparison | None = None,
     ) -> "Run":
         """Raises BadUseCase (`model`)."""
         manifest, label = trained.bundle.manifest, use_case.label
@@ -94,6 +97,7 @@ class Run(Struct, frozen=True, kw_only=True):
             gates=tuple(GateResult(gate.name, gate.passed, gate.found, gate.expected) for gate in gates),
             verdict=str(verdict),
             champion=champion,
+            comparison=comparison,
         )
 
 

@@ -1,0 +1,206 @@
+"""Challenger beside champion on the same held-out rows: figures in pairs, curves, and who changes level.
+
+Each model decides by its own thresholds and policy. Intervals draw customers, for both models the same, so what the two
+have in common cancels out of the differences.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from export.levels import Change, Level
+from training.decisions import Decisions
+from training.evaluation.curves import bounds, draw, precision_recall, roc
+from training.evaluation.customers import Customers
+from training.evaluation.figures import Point
+from training.evaluation.interval import Interval
+from training.evaluation.recommendations import replayed
+from training.judged import Judged
+from training.metrics import REPLICATES, Ranking, average_precision, brier, roc_auc
+
+CHAMPION, CHALLENGER = MODELS = ("champion", "challenger")
+LOWER_IS_BETTER = ("Brier score",)
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class Pair(Struct, frozen=True):
+    """One figure of both models."""
+
+    name: str
+    champion: Interval
+    challenger: Interval
+    difference: Interval  # challenger minus champion
+    lower_is_better: bool = False
+
+    @property
+    def finding(self) -> str:
+        """better, worse, or the same as far as can be measured"""
+        if not self.difference.low > 0 and not self.difference.high < 0:
+            return "no measurable difference"
+        return "better" if (self.difference.value > 0) != self.lower_is_better else "worse"
+
+
+class Move(Struct, frozen=True):
+    """Customers to whom the champion says one thing and the challenger another, or the same."""
+
+    champion: str
+    challenger: str
+    customers: int
+    positives: int
+
+
+class Comparison(Struct, frozen=True):
+    """Both models on the rows that both can be judged by."""
+
+    about: str  # customers or events: whose label it is
+    customers: int
+    events: int
+    positives: int  # customers
+    left_out: int  # customers that judge the challenger, but have no score of the champion's that may be used
+    thresholds: dict[str, dict[str, float]]  # by model, by level
+    pairs: tuple[Pair, ...]
+    roc: dict[str, tuple[Point, ...]]  # by model
+    precision_recall: dict[str, tuple[Point, ...]]  # by model
+    last_levels: tuple[Move, ...]  # levels after the last event
+    highest_levels: tuple[Move, ...]
+    recommended: tuple[Move, ...]  # no, yes: at any time
+    notes: tuple[str, ...] = ()  # what flatters one of them
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One model: its ranking of what has the label, and what its policy decides, by customer."""
+
+    ranking: Ranking
+    decided: Decisions
+
+    @classmethod
+    def of(cls, judged: Judged, customers: Customers) -> "_Side":
+        score = judged.score if judged.by_event else customers.score
+        label = judged.rows.label if judged.by_event else customers.label
+        return cls(Ranking.of(label, score), replayed(judged))
+
+    @property
+    def is_high(self) -> Flags:
+        return np.asarray(self.decided.highest_level == Level.HIGH)
+
+    @property
+    def is_recommended(self) -> Flags:
+        return self.decided.ever(Change.RECOMMENDED)
+
+
+def compare(
+    challenger: Judged, champion: Judged, left_out: int, seed: int, notes: Sequence[str] = ()
+) -> Comparison:
+    """`challenger` and `champion` judge the same rows. Raises BadHistory if all customers have one label."""
+    customers = Customers.of(challenger)
+    sides = {
+        CHAMPION: _Side.of(champion, Customers.of(champion)), CHALLENGER: _Side.of(challenger, customers)
+    }  # fmt: skip
+    unit = np.arange(len(customers)) if not challenger.by_event else challenger.customer
+    weight = np.ones(len(unit))
+    before, after = sides[CHAMPION].decided, sides[CHALLENGER].decided
+    positive = customers.label == 1
+    return Comparison(
+        about="events" if challenger.by_event else "customers",
+        customers=len(customers),
+        events=len(challenger.score),
+        positives=int(positive.sum()),
+        left_out=left_out,
+        thresholds={CHAMPION: dict(champion.thresholds), CHALLENGER: dict(challenger.thresholds)},
+        pairs=_pairs(sides, customers, unit, seed),
+        roc={name: roc(side.ranking, weight) for name, side in sides.items()},
+        precision_recall={name: precision_recall(side.ranking, weight) for name, side in sides.items()},
+        last_levels=_moves(_LEVELS, before.last_level, after.last_level, positive),
+        highest_levels=_moves(_LEVELS, before.highest_level, after.highest_level, positive),
+        recommended=_moves(
+            ("no", "yes"), sides[CHAMPION].is_recommended, sides[CHALLENGER].is_recommended, positive
+        ),
+        notes=tuple(notes),
+    )
+
+
+_LEVELS = tuple(level.name for level in Level)
+
+
+def _moves(
+    names: Sequence[str], before: NDArray[np.generic], after: NDArray[np.generic], positive: Flags
+) -> tuple[Move, ...]:
+    """Every pair of values, by the champion's first."""
+    cells = ((i, j, (before == i) & (after == j)) for i in range(len(names)) for j in range(len(names)))
+    return tuple(Move(names[i], names[j], int(own.sum()), int((own & positive).sum())) for i, j, own in cells)
+
+
+def _pairs(
+    sides: Mapping[str, _Side], customers: Customers, unit: NDArray[np.intp], seed: int
+) -> tuple[Pair, ...]:
+    """`unit` [n] says which customer each label is of."""
+    measured = {name: _figures(side, customers.label) for name, side in sides.items()}
+    everybody = np.ones(len(customers))
+    values = {
+        name: [figure(everybody, everybody[unit]) for _, figure in found] for name, found in measured.items()
+    }
+    drawn: dict[str, list[list[float]]] = {name: [] for name in sides}
+    for times in _draws(customers, seed):
+        for name, found in measured.items():
+            drawn[name].append([figure(times, times[unit]) for _, figure in found])
+    arrays = {name: np.array(each) for name, each in drawn.items()}
+    return tuple(
+        Pair(
+            name,
+            *(Interval(values[model][k], *bounds(arrays[model][:, k].tolist())) for model in MODELS),
+            difference=Interval(
+                values[CHALLENGER][k] - values[CHAMPION][k],
+                *bounds((arrays[CHALLENGER][:, k] - arrays[CHAMPION][:, k]).tolist()),
+            ),
+            lower_is_better=name in LOWER_IS_BETTER,
+        )
+        for k, (name, _) in enumerate(measured[CHAMPION])
+    )
+
+
+_Figure = Callable[
+    [Floats, Floats], float
+]  # how often each customer [customers] and each label [n] was drawn
+
+
+def _figures(side: _Side, label: NDArray[np.int64]) -> list[tuple[str, _Figure]]:
+    def ranked(metric: Callable[[Ranking, Floats], float]) -> _Figure:
+        return lambda _, times: metric(side.ranking, times)
+
+    def precision(chosen: Flags) -> _Figure:
+        return lambda times, _: _share(times, chosen, label == 1)
+
+    def recall(chosen: Flags) -> _Figure:
+        return lambda times, _: _share(times, label == 1, chosen)
+
+    return [
+        ("ROC AUC", ranked(roc_auc)),
+        ("average precision", ranked(average_precision)),
+        ("Brier score", ranked(brier)),
+        ("precision of HIGH at any time", precision(side.is_high)),
+        ("recall of HIGH at any time", recall(side.is_high)),
+        ("precision of recommendations", precision(side.is_recommended)),
+        ("recall of recommendations", recall(side.is_recommended)),
+    ]
+
+
+def _share(times: Floats, of: Flags, those: Flags) -> float:
+    """The share of `those` among `of`, NaN of nobody."""
+    total = times @ of
+    return float(times @ (of & those) / total) if total else float("nan")
+
+
+def _draws(customers: Customers, seed: int) -> list[Floats]:
+    """How often each customer is drawn, REPLICATES times; draws of one class are drawn again."""
+    rng, made = np.random.default_rng(seed), list[Floats]()
+    while len(made) < REPLICATES:
+        times = draw(rng, len(customers))
+        if 0 < times @ customers.label < times.sum():
+            made.append(times)
+    return made
