@@ -15,7 +15,7 @@ from pipeline.guarded import GuardedStore
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreDamaged, record_keys
 from pipeline.vitality import DAMAGED, FILLING, REPAIRING, WHOLE, Vitality, described
-from pipeline.warmth import ColdStore, Warmth
+from pipeline.warmth import COLD, ColdStore, Warmth
 
 if TYPE_CHECKING:
     from pipeline.tail import Tail  # the service does without BigQuery
@@ -94,7 +94,7 @@ def begin(store: RedisStore, use_case: UseCase, prefix: str, tail: "Tail") -> No
         _compare(vitality, use_case, prefix, tail)
         vitality.mark_whole(datetime.now(UTC))
     if use_case.fingerprint not in warmth.markers():
-        warmth.mark(use_case.fingerprint, "cold", datetime.now(UTC))
+        warmth.mark(use_case.fingerprint, COLD, datetime.now(UTC))
     seen = vitality.look()
     state = seen.state
     is_confirmed = state is None or seen.histories <= set(state.histories)

@@ -3,8 +3,11 @@
 The password is never part of a job, which is stored with the pipeline: only the secret's name is.
 """
 
+import logging
 import os
 from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
@@ -18,9 +21,12 @@ from pipeline.guard import Guard
 from pipeline.guarded import GuardedStore
 from pipeline.redis_store import RedisStore
 from pipeline.store import StoreUnavailable
+from pipeline.warmth import COLD, Warmth
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
 TIMEOUT_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class Place(Protocol):
@@ -65,6 +71,18 @@ def guarded_store_of(
     """The store for a process that assesses; `kind` and `undelivered` as in Guard. Raises StoreUnavailable."""
     store = store_of(place)
     return GuardedStore(store, Guard(store, use_case, place.prefix, kind, undelivered=undelivered))
+
+
+def cold_since_us(place: Place, use_case: UseCase) -> int | None:
+    """When a job began on this store with nothing in it; None if it was filled, or if that cannot be told now."""
+    try:
+        with closing(store_of(place)) as store:
+            marker = Warmth(store, place.prefix, use_case.name).markers().get(use_case.fingerprint)
+    except StoreUnavailable as error:
+        logger.info("whether the store began empty: %s", error)
+        return None
+    is_cold = marker is not None and marker.how == COLD
+    return round(datetime.fromisoformat(marker.at).timestamp() * 1e6) if marker and is_cold else None
 
 
 def with_password(url: str, password: str) -> str:

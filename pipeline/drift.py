@@ -6,6 +6,7 @@ are sampled more densely. Counts live as long as the process.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from export.distance import Floats, index_by_chance
 from export.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, Columns, are_many
 from export.reference import PLACES, Bins
 from features.kernel import Disposition
-from features.lookback import lookbacks
+from features.lookback import Lookback, lookbacks
 from features.usecase import UseCase
 from pipeline.assess import Assessments
 from pipeline.metrics import DRIFT, DRIFT_CHECKS, FEATURE_CSI, SCORE_PSI, key
@@ -30,11 +31,11 @@ HOUR_US = 3_600_000_000
 class Drift:
     """One model's; `seen` is called with every batch that is done."""
 
-    def __init__(self, bundle: Bundle, use_case: UseCase) -> None:
+    def __init__(self, bundle: Bundle, use_case: UseCase, cold_us: int | None = None) -> None:
+        """`cold_us` is when the store began with nothing in it: windows fill from then on. None: it is filled."""
         self.model, self.names = bundle.manifest.id, bundle.manifest.features
         bins = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
-        of_features = zip(bins[:-1], lookbacks(use_case), strict=True)
-        self._judged = np.array([each.filled and not back.grows for each, back in of_features])
+        self._fills = _Fills(bins[:-1], lookbacks(use_case), bundle.reference.span_us, cold_us)
         self._columns, self._noise = Columns(bins), _Noise(bins, bundle.reference.score_models)
         self._day = _Day(self._columns.then.shape)
         self._checked_s = float("-inf")
@@ -66,15 +67,43 @@ class Drift:
         progress.gauges.update(
             {key(FEATURE_CSI, name): each for name, each in zip(self.names, of_features, strict=True)}
         )
-        moved = (index > np.maximum(WORTH_A_LOOK, usual))[:-1] & self._judged
-        many = are_many(int(moved.sum()), int(self._judged.sum()))
+        judged, is_score_judged = self._fills.judged(self._day.since_us, self._day.first_us)
+        moved = (index > np.maximum(WORTH_A_LOOK, usual))[:-1] & judged
+        many = are_many(int(moved.sum()), int(judged.sum()))
         return Counter(
             {
                 key(DRIFT_CHECKS): 1,
-                key(DRIFT, "score"): int(of_score > max(DRIFTED, usual[-1])),
+                key(DRIFT, "score"): int(is_score_judged and of_score > max(DRIFTED, usual[-1])),
                 key(DRIFT, "features"): int(many),
             }
         )
+
+
+class _Fills:
+    """Which columns can be judged: not those that grow, nor those whose windows are not filled."""
+
+    def __init__(
+        self, features: Sequence[Bins], backs: Sequence[Lookback], span_us: int, cold_us: int | None
+    ) -> None:
+        self._cold_us, self._span_us = cold_us, span_us
+        self._windows_us = np.array([back.window_us for back in backs])
+        self._ever = np.array([back.ever for back in backs])
+        self._comparable = np.array(
+            [each.filled and not back.grows for each, back in zip(features, backs, strict=True)]
+        )
+
+    def judged(self, since_us: int, first_us: int) -> tuple[NDArray[np.bool_], bool]:
+        """[features], and the score, of a day that begins at `since_us`; the process has seen events since `first_us`.
+
+        A stream of old events began before the store did, by their time.
+        """
+        if self._cold_us is None:
+            return self._comparable, True
+        began_us = min(self._cold_us, first_us)
+        is_filled = since_us >= began_us + self._windows_us
+        is_old = since_us >= began_us + self._span_us
+        score = bool(is_filled.all()) and (is_old or not self._ever.any())
+        return self._comparable & is_filled & (is_old | ~self._ever), score
 
 
 class _Noise:
@@ -117,6 +146,16 @@ class _Day:
         self._counts[place] += weight * counts
         self._weights[place] += weight * rows
         self._squares[place] += weight**2 * rows
+
+    @property
+    def first_us(self) -> int:
+        """The first hour ever."""
+        return self._first * HOUR_US
+
+    @property
+    def since_us(self) -> int:
+        """The beginning of the latest 24 hours."""
+        return (int(self._hours.max()) - HOURS + 1) * HOUR_US
 
     @property
     def is_whole(self) -> bool:

@@ -35,13 +35,21 @@ class Model:
     """One engine at a time, for the threads of one process; between batches ask for the `current` one."""
 
     def __init__(
-        self, use_case: UseCase, root: str, store: RecordStore, prefix: str, shadow: bool = True
+        self,
+        use_case: UseCase,
+        root: str,
+        store: RecordStore,
+        prefix: str,
+        shadow: bool = True,
+        cold_us: int | None = None,
     ) -> None:
         """Loads the bundle in use and looks for others until `close`. Without `shadow` no challenger is asked.
 
+        `cold_us` is when the store began with nothing in it, if it did.
         Raises BundleMismatch, StorageUnavailable: there must be a good bundle to begin with.
         """
         self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
+        self._cold_us = cold_us
         self._lock = threading.Lock()
         self._next: _Ready | None = None
         self._challenger: Challenger | None = None
@@ -99,7 +107,7 @@ class Model:
 
     def _prepare(self, bundle: Bundle) -> _Ready:
         engine = Engine.of(self._use_case, bundle, self._store, self._prefix)
-        return _Ready(engine, Drift(bundle, self._use_case))
+        return _Ready(engine, Drift(bundle, self._use_case, self._cold_us))
 
 
 def check_bundle(use_case: UseCase, root: str) -> Bundle:

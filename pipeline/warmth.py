@@ -14,6 +14,8 @@ from msgspec import Struct
 from pipeline.redis_store import RedisStore
 from pipeline.vitality import Vitality
 
+COLD = "cold"
+
 
 class Marker(Struct, frozen=True):
     """Why a store is not cold. `how`: "backfill", "repair", or "cold" when a job was told to start with nothing.

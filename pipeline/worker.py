@@ -9,7 +9,7 @@ import threading
 from functools import cached_property
 
 from pipeline import tracing, undelivered
-from pipeline.connect import guarded_store_of
+from pipeline.connect import cold_since_us, guarded_store_of
 from pipeline.exposition import Endpoint
 from pipeline.guarded import GuardedStore
 from pipeline.metrics import OF_JOB
@@ -49,7 +49,8 @@ class Worker:
 
     @cached_property
     def _model(self) -> Model:
-        return Model(self.use_case, self.job.bundle, self._store, self.job.prefix)
+        cold_us = cold_since_us(self.job, self.use_case)
+        return Model(self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us)
 
     @cached_property
     def _puller(self) -> Puller:

@@ -17,7 +17,7 @@ from features.record import unreadable as of_blobs
 from features.times import rfc3339
 from pipeline import rows
 from pipeline.assess import Assessments, Engine, assess
-from pipeline.connect import guarded_store_of
+from pipeline.connect import cold_since_us, guarded_store_of
 from pipeline.message import ASSESSED_WITH, CALLER, id_attribute
 from pipeline.metrics import BREAKER, STAGE, key
 from pipeline.model import Model
@@ -60,7 +60,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.use_case = settings, settings.use_case
         self.store = guarded_store_of(settings, self.use_case, "service")
-        self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, shadow=False)
+        cold_us = cold_since_us(settings, self.use_case)
+        self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, False, cold_us)
         self._publisher = Publisher()
         self._topic = topic_path(settings.project, settings.topic)
         self.trail = trail_of(settings)

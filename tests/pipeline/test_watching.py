@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
@@ -29,6 +30,7 @@ from export.reference import reference
 from features.events import to_json
 from pipeline import graph, metrics, tracing, worker
 from pipeline.assess import Assessments, assess
+from pipeline.connect import cold_since_us
 from pipeline.drift import HOURS, Drift
 from pipeline.exposition import Endpoint, check
 from pipeline.logs import JsonLines
@@ -41,6 +43,7 @@ from pipeline.rejects import EXAMPLES, tell_rejects
 from pipeline.source import Messages
 from pipeline.steps import decode, encode
 from pipeline.store import MemoryStore
+from pipeline.warmth import COLD, Warmth
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer, free_port
@@ -230,6 +233,37 @@ def test_the_latest_day_counts_and_what_is_older_does_not() -> None:
         late = drift.seen(scored(300, 30.0, seed=hour, hour=hour - 24), LOOKED_AT * hour + 1)
         assert not late, "too late to be of the latest day"
     assert found["drifted-features"] == 0
+
+
+def test_windows_that_a_new_store_has_not_filled_do_not_alarm() -> None:
+    """The longest window has seven days, and training's records are as old as ten."""
+    known = trained(market())
+    learned = structs.replace(known, reference=structs.replace(known.reference, span_us=10 * 24 * HOUR_US))
+    cold, filled = (Drift(learned, market(), cold_us) for cold_us in (0, None))
+    weekly = [name for name in market().features if name.endswith("_7d")]
+    for hour in range(12 * 24):
+        said = scored(120, 1.0, seed=hour, hour=hour)
+        said.vectors[:, [market().features.index(name) for name in weekly]] *= np.float32(40)
+        found = [drift.seen(said, LOOKED_AT * hour) for drift in (cold, filled)]
+        if hour in (2 * 24, 6 * 24):
+            assert [each["drifted-features"] for each in found] == [0, 1]
+        if hour == 9 * 24:
+            assert [each["drifted-features"] for each in found] == [1, 1]
+    assert cold._fills.judged(9 * 24 * HOUR_US, 0)[1] is False, "the score depends on the age of records"
+    assert cold._fills.judged(10 * 24 * HOUR_US, 0)[1] is True
+    assert cold._fills.judged(11 * 24 * HOUR_US, 10 * 24 * HOUR_US)[1] is True
+
+
+def test_redis_says_whether_the_store_began_empty(job: Job) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with closing(RedisStore(job.redis_url)) as store:
+        warmth = Warmth(store, job.prefix, job.use_case.name)
+        found = []
+        for how in (COLD, "backfill"):
+            warmth.mark(job.use_case.fingerprint, how, at)
+            found.append(cold_since_us(job, job.use_case))
+    assert found == [round(at.timestamp() * 1e6), None]
+    assert cold_since_us(replace(job, redis_url="redis://127.0.0.1:1"), job.use_case) is None
 
 
 def test_drift_is_told_of_the_model_in_use_only() -> None:
