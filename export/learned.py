@@ -24,9 +24,9 @@ def hashes(ids: Iterable[str]) -> Hashes:
     return np.array([xxhash.xxh3_64_intdigest(id.encode()) for id in ids], np.uint64)
 
 
-def is_set_apart(found: Hashes, share: float) -> NDArray[np.bool_]:
+def is_set_apart(asked: Hashes, share: float) -> NDArray[np.bool_]:
     """[n] About that share of all customers; a smaller share is a part of a larger one."""
-    return np.asarray(found.astype(np.float64) < share * HASHES)
+    return np.asarray(asked.astype(np.float64) < share * HASHES)
 
 
 def encode(ids: Iterable[str]) -> bytes:
@@ -43,9 +43,9 @@ def decode(data: bytes) -> Hashes:
     return np.frombuffer(data, STORED).astype(np.uint64)
 
 
-def contains(learned: Hashes, found: Hashes) -> NDArray[np.bool_]:
-    """[n] Whether each of `found` [n] is among the sorted `learned`."""
+def contains(learned: Hashes, asked: Hashes) -> NDArray[np.bool_]:
+    """[n] Whether each of `asked` [n] is among the sorted `learned`."""
     if not len(learned):
-        return np.zeros(len(found), np.bool_)
-    place = np.minimum(np.searchsorted(learned, found), len(learned) - 1)
-    return np.asarray(learned[place] == found)
+        return np.zeros(len(asked), np.bool_)
+    place = np.minimum(np.searchsorted(learned, asked), len(learned) - 1)
+    return np.asarray(learned[place] == asked)

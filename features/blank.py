@@ -23,12 +23,12 @@ def blanked(use_case: UseCase, vectors: NDArray[np.float32], lacking: Collection
     Of a ratio or difference one of whose sides does not need the fields, the value that is left is not known from the
     vector: it is taken as unknown, but for a ratio whose upper side is 0.
     """
-    found = vectors.copy()
+    blank = vectors.copy()
     for k, feature in enumerate(use_case.table):
         value = _blank(use_case, feature, lacking)
         if value is not None:
-            found[:, k] = np.where(np.isnan(found[:, k]) & (value == 0), UNKNOWN, value)
-    return found
+            blank[:, k] = np.where(np.isnan(blank[:, k]) & (value == 0), UNKNOWN, value)
+    return blank
 
 
 def _blank(use_case: UseCase, feature: Feature, lacking: Collection[str]) -> float | None:

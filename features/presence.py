@@ -5,7 +5,7 @@ to be scored are compared with them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from features.events import Batch
 from features.schema import Feature
 from features.usecase import UseCase
 
-SAMPLE = 100_000  # known values of a field of which the most frequent is found
+SAMPLE = 100_000  # known values of a field of which the most frequent is groups
 
 
 class FieldUse(Struct, frozen=True):
@@ -35,14 +35,14 @@ class FieldUse(Struct, frozen=True):
 
 def fields_of(use_case: UseCase, feature: Feature) -> tuple[tuple[str, ...], ...]:
     """The fields that a feature is made of; the field of a scored event is that of any type which has it."""
-    found = []
+    groups = []
     for path in feature.fields:
         name, _, field_name = path.partition(".")
         types = [t.name for t in use_case.event_types.values() if t.scored] if name == "event" else [name]
-        found.append(
+        groups.append(
             tuple(f"{t}.{field_name}" for t in types if field_name in use_case.event_types[t].fields)
         )
-    return tuple(each for each in found if each)
+    return tuple(each for each in groups if each)
 
 
 @dataclass
@@ -103,8 +103,3 @@ def _count(counted: _Counted, values: list[Any]) -> None:
 def _use(events: int, counted: _Counted) -> FieldUse:
     largest = max(counted.values.values(), default=0)
     return FieldUse(events, counted.known, counted.varies, largest / max(counted.values.total(), 1))
-
-
-def none_known(fields: Mapping[str, FieldUse], paths: tuple[str, ...]) -> bool:
-    """Whether no event has a value in any of the fields."""
-    return not any(fields[path].known for path in paths if path in fields)

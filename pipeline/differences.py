@@ -9,9 +9,9 @@ SHOWN = 8  # features or fields named in a sentence; JSON has all
 METRICS = {"average_precision": "average precision", "roc_auc": "ROC AUC"}
 
 
-def differences(found: Scored) -> dict[str, Any]:
+def differences(scored: Scored) -> dict[str, Any]:
     """The differences to training. Fields are event_type.field; `held_out` is None if there is no figure."""
-    coverage = found.coverage
+    coverage = scored.coverage
     return {
         "compared_with_training": coverage.known,
         "absent_event_types": list(coverage.absent),
@@ -20,15 +20,15 @@ def differences(found: Scored) -> dict[str, Any]:
         "constant_fields": list(coverage.constant),
         "flat_features": list(coverage.flat),
         "silent_features": list(coverage.silent),
-        "features": len(found.use_case.features) - len(found.left_out),
-        "left_out_of_the_model": list(found.left_out),
-        "held_out": held_out(found),
+        "features": len(scored.use_case.features) - len(scored.left_out),
+        "left_out_of_the_model": list(scored.left_out),
+        "held_out": held_out(scored),
     }
 
 
-def held_out(found: Scored) -> dict[str, Any] | None:
+def held_out(scored: Scored) -> dict[str, Any] | None:
     """Held-out figures with all fields, and without each that the files lack."""
-    coverage, lacking = found.coverage, found.lacking
+    coverage, lacking = scored.coverage, scored.lacking
     names = [*coverage.absent, *coverage.missing]
     if not names or lacking is None:
         return None
@@ -42,29 +42,29 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _columns(facts: Mapping[str, Any]) -> list[str]:
-    found = [
+    lines = [
         f"The files have no {name} event, so all that features take from it is unknown."
         for name in facts["absent_event_types"]
     ]
-    found += [
+    lines += [
         f"No event in the files has a value of {name}; in training {share:.0%} of them had one."
         for name, share in facts["missing_fields"].items()
     ]
-    found += [
+    lines += [
         f"No event in the files has a value of {name}; in so few events that may be chance."
         for name in facts["fields_without_value_by_chance"]
     ]
-    found += [
+    lines += [
         f"{name} has the same value in all events of the files; in training it had several."
         for name in facts["constant_fields"]
     ]
     if facts["flat_features"]:
-        found.append(
+        lines.append(
             "The same for everybody in the files, but not in training: "
             + _listed(facts["flat_features"])
             + "."
         )
-    return found
+    return lines
 
 
 def _features(facts: Mapping[str, Any]) -> list[str]:
@@ -84,14 +84,14 @@ def _figures(held_out: Mapping[str, Any] | None) -> list[str]:
     if held_out is None:
         return []
     about = f"{held_out['n']:,} {held_out['about']} that were held out in training"
-    found = [f"With all columns, on {about}: {_measured(held_out['with_all'])}."]
-    found += [
+    lines = [f"With all columns, on {about}: {_measured(held_out['with_all'])}."]
+    lines += [
         f"Without {name}: {_measured(figures)}; {_changed(figures['change'])}."
         for name, figures in held_out["without"].items()
     ]
     if len(held_out["without"]) > 1:
-        found.append("Without all of these together nothing was measured.")
-    return found
+        lines.append("Without all of these together nothing was measured.")
+    return lines
 
 
 def _changed(change: Mapping[str, float]) -> str:

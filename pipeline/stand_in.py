@@ -35,8 +35,8 @@ class StandIn:
 
     def scores(self, customers: Sequence[str]) -> NDArray[np.bool_]:
         """[c] Whether a customer is one of its."""
-        found = hashes(customers)
-        return contains(self.learned_from, found) & is_set_apart(found, self.share)
+        asked = hashes(customers)
+        return contains(self.learned_from, asked) & is_set_apart(asked, self.share)
 
     def rows(self, batch: Batch) -> NDArray[np.bool_]:
         """[n] The events of its customers."""

@@ -9,38 +9,38 @@ from pipeline.customers import profile_types, scored_types
 from pipeline.scoring import Scored
 
 
-def summary(found: Scored) -> dict[str, Any]:
+def summary(scored: Scored) -> dict[str, Any]:
     """How many customers the files have, on which level, and whose off-boarding is recommended.
 
     `scored` and `not_scored` add up to `customers`; so do `not_scored` and the counts of `levels` (after the last
     event), or of `highest_levels`. The counts of `rows` add up to the rows of the files.
     """
-    use_case, profiles = found.use_case, profile_types(found.use_case)
+    use_case, profiles = scored.use_case, profile_types(scored.use_case)
     return {
         "use_case": use_case.name,
         "fingerprint": use_case.fingerprint,
-        "model": found.model,
-        "customers": len(found),
-        "scored": int(found.is_scored.sum()),
-        "not_scored": int((~found.is_scored).sum()),
+        "model": scored.model,
+        "customers": len(scored),
+        "scored": int(scored.is_scored.sum()),
+        "not_scored": int((~scored.is_scored).sum()),
         "scored_event_types": list(scored_types(use_case)),
-        "without_profile": int((~found.has_profile).sum()) if profiles else None,
+        "without_profile": int((~scored.has_profile).sum()) if profiles else None,
         "profile_event_types": list(profiles),
-        "levels": {level.name: int(found.on(level).sum()) for level in Level},
-        "highest_levels": {level.name: int(found.ever_on(level).sum()) for level in Level},
-        "off_boarding_recommended": int(found.with_recommendation(Recommendation.OPEN).sum()),
-        "off_boarding_held": int(found.with_recommendation(Recommendation.HELD).sum()),
-        "learned_from": learned(found),
-        "rows": found.rows,
-        "differences": differences.differences(found),
+        "levels": {level.name: int(scored.on(level).sum()) for level in Level},
+        "highest_levels": {level.name: int(scored.ever_on(level).sum()) for level in Level},
+        "off_boarding_recommended": int(scored.with_recommendation(Recommendation.OPEN).sum()),
+        "off_boarding_held": int(scored.with_recommendation(Recommendation.HELD).sum()),
+        "learned_from": learned(scored),
+        "rows": scored.rows,
+        "differences": differences.differences(scored),
     }
 
 
-def learned(found: Scored) -> dict[str, int] | None:
+def learned(scored: Scored) -> dict[str, int] | None:
     """Of the scored customers, how many the model has learned from, and who scores them; None: not known."""
-    if found.learned_from is None:
+    if scored.learned_from is None:
         return None
-    customers, by_stand_in = found.learned_from & found.is_scored, found.by_stand_in & found.is_scored
+    customers, by_stand_in = scored.learned_from & scored.is_scored, scored.by_stand_in & scored.is_scored
     return {
         "customers": int(customers.sum()),
         "scored_by_stand_in": int(by_stand_in.sum()),
@@ -86,17 +86,19 @@ def learned_sentences(facts: Mapping[str, Any]) -> list[str]:
     learned = facts["learned_from"]
     if learned is None:
         return [
-            "the bundle does not keep which customers it has learned from; their scores would be flattering"
+            "The bundle does not keep which customers it has learned from; their scores would be flattering."
         ]
     by_stand_in, flattered = learned["scored_by_stand_in"], learned["flattered"]
     if not learned["customers"]:
         return []
-    found = [f"the model has learned from {learned['customers']:,} of the scored customers"]
+    lines = [f"The model has learned from {learned['customers']:,} of the scored customers."]
     if by_stand_in:
-        found.append(f"{by_stand_in:,} of them are scored by its stand-in, which has not learned from them")
+        lines.append(f"{by_stand_in:,} of them are scored by its stand-in, which has not learned from them.")
     if flattered:
-        found.append(f"{flattered:,} of them have a flattering score: the model has seen what became of them")
-    return found
+        lines.append(
+            f"{flattered:,} of them have a flattering score: the model has seen what became of them."
+        )
+    return lines
 
 
 def _counts(numbers: Mapping[str, int]) -> str:

@@ -102,13 +102,13 @@ def groups(use_case: UseCase) -> dict[str, tuple[str, ...]]:
     paths = dict.fromkeys(
         path for each in use_case.table for parts in fields_of(use_case, each) for path in parts
     )
-    found = {}
+    fields = {}
     for name, event_type in use_case.event_types.items():
         of_type = [path for path in paths if path.startswith(f"{name}.")]
-        found |= {path: (path,) for path in of_type if event_type.fields[path.partition(".")[2]].optional}
+        fields |= {path: (path,) for path in of_type if event_type.fields[path.partition(".")[2]].optional}
         if of_type and not event_type.scored:
-            found[name] = tuple(of_type)
-    return found
+            fields[name] = tuple(of_type)
+    return fields
 
 
 def _scores(models: Iterable[tuple[Scorer, NDArray[np.bool_]]], vectors: NDArray[np.float32]) -> Floats:

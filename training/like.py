@@ -25,22 +25,22 @@ def like(use_case: UseCase, history: History, replayed: Iterable[Replayed], prog
     What is left out is told to `progress`. Raises BadHistory if the others have no scored event, or if no feature
     would be left.
     """
-    found = compared(use_case, history, replayed)
-    if len(found.silent) == len(use_case.features):
+    difference = compared(use_case, history, replayed)
+    if len(difference.silent) == len(use_case.features):
         raise BadHistory(
             "no feature says anything in the files of --like: give files with the columns of training"
         )
-    progress(words(found))
-    return replace(history, left_out=found.silent)
+    progress(words(difference))
+    return replace(history, left_out=difference.silent)
 
 
-def words(found: Coverage) -> str:
+def words(difference: Coverage) -> str:
     """What is left out, and why."""
-    if not found.silent:
+    if not difference.silent:
         return "all features say something in the files of --like: none is left out"
-    lacking = [*(f"{name} events" for name in found.absent), *found.missing, *found.rare]
+    lacking = [*(f"{name} events" for name in difference.absent), *difference.missing, *difference.rare]
     because = f"the files lack {', '.join(lacking)}" if lacking else "they have one value for all there"
-    return f"left out of the model ({because}): {', '.join(found.silent)}"
+    return f"left out of the model ({because}): {', '.join(difference.silent)}"
 
 
 def compared(use_case: UseCase, history: History, replayed: Iterable[Replayed]) -> Coverage:

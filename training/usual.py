@@ -18,10 +18,10 @@ def usual(use_case: UseCase, learned: History, score: Floats) -> dict[str, Usual
     weight = weights(customer, by_event=False)
     order = np.lexsort((learned.times_us, -score, customer))
     top = order[np.unique(customer[order], return_index=True)[1]]
-    found = {}
+    by_feature = {}
     for feature, column in zip(use_case.table, learned.vectors.T, strict=True):
         missing = float(weight[np.isnan(column)].sum() / weight.sum())
         at_highest = middle(column[top], is_share=bool(feature.choice))
         missing_then = float(np.isnan(column[top]).mean())
-        found[feature.name] = Usual(missing, weighted_median(column, weight), at_highest, missing_then)
-    return found
+        by_feature[feature.name] = Usual(missing, weighted_median(column, weight), at_highest, missing_then)
+    return by_feature
