@@ -269,4 +269,20 @@ def test_costs_are_told_with_what_is_saved(run):
         told, "high"
     )
     assert "against flagging nobody that saves 50 [" in levels.target(told, "high")
-    assert "F-beta is 1 [" in levels.target(told, "medium")
+    assert levels.target(told, "high").endswith("So it pays to flag.")
+    assert "F-beta is 1 [" in levels.target(told, "medium") and levels.warnings(told) == []
+    dear = replace(terms, high=Target("expected_cost", miss=1.0, false_alarm=100.0))
+    told = warned(run, dear, scores[:20], [1] * 2 + [0] * 18)
+    assert everywhere(told, "HIGH misses its target. The policy asks: the least cost") == [True] * 3
+    assert levels.target(told, "high").endswith(
+        "NO THRESHOLD SAVES ANYTHING; the one that loses least was taken."
+    )
+
+
+def test_a_threshold_that_nobody_could_sustain_is_told_in_words(run):
+    scores = [[0.5] * 2 for _ in range(20)]  # too few events for anybody
+    told = warned(run, replace(TERMS, high=Target("recall", 0.5)), scores, [1, 0] * 10)
+    assert (
+        "Of 20 customers held out while the threshold was chosen, none sustained it. NO THRESHOLD REACHES THIS"
+        in (levels.target(told, "high"))
+    )

@@ -224,7 +224,7 @@ class Baseline(Struct, frozen=True):
     lead: Interval | None = None  # by how much the model's average precision is higher, on the same customers
 
 
-class Chosen(Struct, frozen=True):
+class Decided(Struct, frozen=True):
     """Customers that a decision falls on: how many of them it falls on rightly, and of the positive, which share."""
 
     customers: int
@@ -248,10 +248,10 @@ class Recommendations(Struct, frozen=True):
     positives: int
     crossfitted: bool  # by folds: each customer meets thresholds that others gave
     flattered: (
-        Chosen | None
+        Decided | None
     )  # by folds, ever recommended by the bundle's thresholds, which these customers gave
-    ever: Chosen  # recommended at some time
-    open: Chosen  # a recommendation stands after the customer's last event
+    ever: Decided  # recommended at some time
+    open: Decided  # a recommendation stands after the customer's last event
     held: int  # customers whose recommendation the circuit breaker held at some time
     retracted: int  # customers whose recommendation was retracted at some time
     cases: int  # recommendations made; one that comes again after it was retracted is another case

@@ -15,7 +15,7 @@ from export.levels import Change
 from training.decisions import Decisions, Timeline, decisions, sustained_scores
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, until_first
-from training.evaluation.figures import CaseWeek, Chosen, Interval, Recommendations
+from training.evaluation.figures import CaseWeek, Decided, Interval, Recommendations
 from training.evaluation.weeks import EPOCH, MONDAY_US, WEEK_US
 from training.judged import Floats, Judged
 from training.wilson import rate
@@ -57,9 +57,9 @@ def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Re
         customers=len(positive),
         positives=int(positive.sum()),
         crossfitted=bool(judged.crossfitted),
-        flattered=None if flattered is None else _chosen(flattered.ever(Change.RECOMMENDED), positive),
-        ever=_chosen(made.ever(Change.RECOMMENDED), positive),
-        open=_chosen(made.is_open, positive),
+        flattered=None if flattered is None else _decided(flattered.ever(Change.RECOMMENDED), positive),
+        ever=_decided(made.ever(Change.RECOMMENDED), positive),
+        open=_decided(made.is_open, positive),
         held=int(made.ever(Change.HELD).sum()),
         retracted=int(made.ever(Change.RETRACTED).sum()),
         cases=int(cases.sum()),
@@ -70,9 +70,9 @@ def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Re
     )
 
 
-def _chosen(chosen: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Chosen:
+def _decided(chosen: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Decided:
     n, rightly = int(chosen.sum()), int((chosen & positive).sum())
-    return Chosen(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
+    return Decided(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
 
 
 def _weeks(made: Decisions, positive: NDArray[np.bool_]) -> tuple[CaseWeek, ...]:

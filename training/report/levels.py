@@ -6,7 +6,7 @@ from typing import Any
 
 from export.terms import Terms, terms
 from training.evaluation import baselines
-from training.evaluation.figures import Chosen, Interval, LevelFigures, Quantiles, Recommendations
+from training.evaluation.figures import Decided, Interval, LevelFigures, Quantiles, Recommendations
 from training.pages import number, percent
 from training.report.run import Run
 
@@ -25,6 +25,14 @@ VERDICTS = {
     "yes": "The target is reached.",
     "not reached": "NO THRESHOLD REACHES THIS; the nearest one was taken.",
     "cannot be known": "WHETHER THIS IS REACHED CANNOT BE KNOWN from so few: from {low} to {high} all is possible.",
+}
+OF_KIND: Mapping[str, Mapping[str, str]] = {
+    "f_beta": {"yes": "On these customers no other threshold has a better balance."},
+    "expected_cost": {
+        "yes": "So it pays to flag.",
+        "not reached": "NO THRESHOLD SAVES ANYTHING; the one that loses least was taken.",
+        "cannot be known": "WHETHER IT SAVES ANYTHING CANNOT BE KNOWN from so few: it may be from {low} to {high}.",
+    },
 }
 
 
@@ -69,7 +77,8 @@ def target(run: Run, level: str) -> str:
     if "score" in found["target"]:
         return f"The policy says: {asked(run, level)}."
     ends = _ends(found)
-    verdict = VERDICTS[status(run, level)].format(**ends)
+    ((kind, _),) = found["target"].items()
+    verdict = (VERDICTS | OF_KIND.get(kind, {}))[status(run, level)].format(**ends)
     return " ".join(filter(None, [f"The policy asks: {asked(run, level)}.", counts(run, level), verdict]))
 
 
@@ -93,6 +102,8 @@ def counts(run: Run, level: str) -> str:
     if "flagged" not in found:
         return ""
     verb = "sustained it" if about == "customers" else "reached it"
+    if not found["flagged"]:
+        return f"Of {found['n']:,} {about} held out while the threshold was chosen, none {verb}."
     ((kind, _),) = found["target"].items()
     ends = _ends(found)
     measured = {
@@ -195,9 +206,9 @@ def rows(found: Recommendations) -> list[tuple[str, str]]:
     """What the replayed policy did, as the lines of a short table: name and value."""
     lines = [
         ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
-        *_chosen("recommended at some time", found.ever),
-        *_chosen("open after the last event", found.open),
-        *(_chosen("recommended by the bundle's thresholds", found.flattered) if found.flattered else ()),
+        *_decided("recommended at some time", found.ever),
+        *_decided("open after the last event", found.open),
+        *(_decided("recommended by the bundle's thresholds", found.flattered) if found.flattered else ()),
         ("retracted at some time", f"{found.retracted:,}"),
         ("held by the circuit breaker", f"{found.held:,}"),
         ("cases a week", f"{found.cases_per_week:.1f} on average{_busiest(found)}"),
@@ -208,7 +219,7 @@ def rows(found: Recommendations) -> list[tuple[str, str]]:
     return lines
 
 
-def _chosen(name: str, found: Chosen) -> Iterator[tuple[str, str]]:
+def _decided(name: str, found: Decided) -> Iterator[tuple[str, str]]:
     yield name, f"{found.customers:,}, {found.rightly:,} of them rightly"
     yield "  precision", _interval(found.precision)
     yield "  recall", _interval(found.recall)
