@@ -88,7 +88,7 @@ def test_the_kernel_says_what_the_oracle_says_of_crowds(case: Case, sizes: list[
 
 
 @examples(2)
-@given(crowded_cases(4200, 6000))
+@given(crowded_cases(4200, 4600))
 def test_one_batch_may_hold_thousands_of_events_of_one_entity(case: Case) -> None:
     driver, told = drive(case, AS_ONE)
     check_against_oracle(case, told)

@@ -319,7 +319,7 @@ def behaviour_features(users: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def forest_auc(features: pd.DataFrame, label: pd.Series) -> float:
-    forest = RandomForestClassifier(120, min_samples_leaf=2, random_state=0)
+    forest = RandomForestClassifier(60, min_samples_leaf=2, random_state=0)
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     score = cross_val_predict(
         forest, features.to_numpy(), label.to_numpy(), cv=folds, method="predict_proba"
