@@ -25,7 +25,7 @@ from features.schema import (
     Ratio,
     Raw,
     Source,
-    Watch,
+    WatchedFields,
     Window,
 )
 from features.statistics import is_meaningful, statistic, where_valid
@@ -46,7 +46,7 @@ class _Draft:
     distincts: dict[str, list[str]] = field(default_factory=dict)
     attributes: dict[tuple[str, str], int] = field(default_factory=dict)
     features: list[Feature] = field(default_factory=list)
-    watches: tuple[Watch, ...] = ()
+    watches: tuple[WatchedFields, ...] = ()
 
     def output(self, lane: int, statistic: Statistic, window: Window) -> Raw:
         self.windows.setdefault(window.length_us, window)
@@ -77,7 +77,7 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
     return _finished(draft)
 
 
-def _watches(draft: _Draft) -> tuple[Watch, ...]:
+def _watches(draft: _Draft) -> tuple[WatchedFields, ...]:
     """What the aggregates' `changed` compare: a lane for each event type and list of fields, kept over `ever`."""
     read = [aggregate for aggregate in draft.aggregates.values() if known(aggregate)]
     watched = dict.fromkeys((a.event_type, c.fields) for a in read for c in a.where if c.is_change)
@@ -85,7 +85,7 @@ def _watches(draft: _Draft) -> tuple[Watch, ...]:
     for lane in range(first, first + len(watched)):
         draft.output(lane, Statistic.LAST, ever)
     return tuple(
-        Watch(event_type, fields, lane, _column(draft.values, event_type, f"{CHANGED} {fields}"))
+        WatchedFields(event_type, fields, lane, _column(draft.values, event_type, f"{CHANGED} {fields}"))
         for lane, (event_type, fields) in enumerate(watched, first)
     )
 

@@ -76,15 +76,16 @@ class Columns:
         return np.array([value not in (None, "") for value in self.objects(name)], dtype=np.bool_)
 
     def digests(self, names: tuple[str, ...]) -> NDArray[np.float64]:
-        """float64[n]: a number that differs where one of the fields does, but for 1 of some 10^9 differences.
+        """Return a digest of the named fields of each event, float64[n].
 
-        It is a multiple of 0.01 below 2e7, as amounts are, so records keep it in four bytes.
+        Different values share a digest once in 4e9 pairs. A digest is a multiple of 0.01 below 2e7, as amounts are, so
+        that records keep it in four bytes.
         """
         rows = zip(*(self._plain(name) for name in names), strict=True)
         return np.array([digest(row) for row in rows], dtype=np.float64).reshape(len(self.events))
 
     def _plain(self, name: str) -> list[str]:
-        """The values as texts by which equal values are equal: 0 and -0 are."""
+        """The values as texts that are equal where the values are: 0 and -0 are equal."""
         if self.codec.event_type.fields[name].kind in NUMERIC:
             return list(map(repr, (self.numbers(name) + 0.0).tolist()))
         return self.texts(name)

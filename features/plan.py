@@ -45,10 +45,10 @@ class Lane:
 
 @dataclass(frozen=True)
 class Watch:
-    """What counts as a change: the events of `lane`, each with the value of that lane beside the one before it.
+    """A rule by which the lanes `gated` (a uint64 of bits) count changes only.
 
-    An event whose value is that of the event before it (the latest that arrived earlier and is not later), and one that
-    has none before it, counts in none of the lanes `gated` (a uint64 of bits).
+    An event of `lane` stays in them if its value in `lane` differs from that of the event before it: the latest
+    event of `lane` that arrived earlier and has no later time. The first event of `lane` is no change.
     """
 
     lane: int

@@ -125,8 +125,8 @@ class Aggregate:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """The fields of an event type that a `changed` compares, and the lane and value column that keep their digest."""
+class WatchedFields:
+    """The fields that a `changed` compares, with the lane and the value column that hold their digest."""
 
     event_type: str
     fields: tuple[str, ...]
@@ -227,7 +227,7 @@ class EntityFeatures:
     sources: tuple[Source, ...]
     attributes: int
     features: tuple[Feature, ...]
-    watches: tuple[Watch, ...] = ()  # their lanes follow those of the aggregates
+    watches: tuple[WatchedFields, ...] = ()  # their lanes follow those of the aggregates
 
 
 @dataclass(frozen=True)

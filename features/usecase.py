@@ -11,7 +11,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from features import schema
 from features.document import UNREAD, BadUseCase, FrozenDict, Node, known, one_of, read
 from features.eventtypes import Common, event_types
 from features.faults import Fault, in_order
@@ -24,7 +23,7 @@ from features.labels import label as read_label
 from features.people import PersonField, paths, protected_fields
 from features.people import people as read_people
 from features.plan import EntityPlan, Lane, Output, Watch
-from features.schema import EntityFeatures, EventType, Feature, Label
+from features.schema import EntityFeatures, EventType, Feature, Label, WatchedFields
 from features.values import event_features
 
 __all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "look", "parse"]
@@ -285,7 +284,7 @@ def _plan(file: _Declared, entity: str, number: int) -> EntityPlan:
     )
 
 
-def _gated(declared: EntityFeatures, watch: schema.Watch) -> int:
+def _gated(declared: EntityFeatures, watch: WatchedFields) -> int:
     """The lanes of the aggregates that count the changes of these fields, as bits."""
     return sum(
         1 << a.lane

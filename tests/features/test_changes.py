@@ -57,10 +57,10 @@ label: {from: profile.outcome, positive: [BAD]}
 CHANGES = parse(TEXT, "addresses.yaml")
 START_US = 1_720_000_000_000_000
 HOUR_US = 3_600_000_000
-Told = tuple[str, dict[str, Any]]
+Body = tuple[str, dict[str, Any]]
 
 
-def profile(number: int, hours: float, **says: Any) -> Told:
+def profile(number: int, hours: float, **says: Any) -> Body:
     at = rfc3339(START_US + int(hours * HOUR_US))
     return "profile", {
         "id": f"p{number}",
@@ -71,24 +71,24 @@ def profile(number: int, hours: float, **says: Any) -> Told:
     } | says
 
 
-def payment(number: int, hours: float, **says: Any) -> Told:
+def payment(number: int, hours: float, **says: Any) -> Body:
     at = rfc3339(START_US + int(hours * HOUR_US))
     return "payment", {"id": f"t{number}", "at": at, "who": "ann", "amount": 10.0} | says
 
 
-def batched(told: Iterable[Told], use_case: UseCase = CHANGES) -> Batch:
-    events = [(kind, decode(use_case, kind, json.dumps(body).encode())) for kind, body in told]
+def batched(bodies: Iterable[Body], use_case: UseCase = CHANGES) -> Batch:
+    events = [(kind, decode(use_case, kind, json.dumps(body).encode())) for kind, body in bodies]
     return batch(use_case, events, [START_US + 10_000 * HOUR_US] * len(events))
 
 
-def last_vector(told: Iterable[Told], use_case: UseCase = CHANGES) -> dict[str, float]:
-    (found,) = replay([batched(told, use_case)])
+def last_vector(bodies: Iterable[Body], use_case: UseCase = CHANGES) -> dict[str, float]:
+    (found,) = replay([batched(bodies, use_case)])
     return dict(zip(use_case.features, found.vectors[-1].tolist(), strict=True))
 
 
-def counts(*told: Told) -> tuple[float, float, float]:
+def counts(*bodies: Body) -> tuple[float, float, float]:
     """Changes of locale or occupation, of anything, and failed checks in 30 days, as of a payment after all."""
-    found = last_vector([*told, payment(0, 100)])
+    found = last_vector([*bodies, payment(0, 100)])
     return found["moved_count_30d"], found["anything_count_30d"], found["failed_count_30d"]
 
 
@@ -111,23 +111,23 @@ def test_a_change_counts_for_the_fields_that_changed() -> None:
 
 
 def test_ids_times_the_label_and_protected_fields_are_no_part_of_anything() -> None:
-    told = [profile(1, 0), profile(2, 1, gender="F", outcome="BAD", seen="2024-01-01T00:00:00Z")]
-    assert counts(*told) == (0, 0, 0)
+    bodies = [profile(1, 0), profile(2, 1, gender="F", outcome="BAD", seen="2024-01-01T00:00:00Z")]
+    assert counts(*bodies) == (0, 0, 0)
     fields = next(w.fields for w in CHANGES.by_entity["customer"].watches if len(w.fields) > 2)
     assert fields == ("kyc", "limit", "locale", "occupation")
 
 
 def test_values_and_times_of_changes_are_features_as_of_any_event() -> None:
-    told = [profile(1, 0, limit=5), profile(2, 10, limit=7), profile(3, 20, limit=7), payment(0, 25)]
-    found = last_vector(told)
+    bodies = [profile(1, 0, limit=5), profile(2, 10, limit=7), profile(3, 20, limit=7), payment(0, 25)]
+    found = last_vector(bodies)
     assert found["limits_sum_30d"] == 7 and found["anything_since_last_ever"] == 15 * 3600
     assert found["anything_count_ever"] == 1
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (5, 5.0), (None, ...)])
 def test_equal_values_are_equal_however_they_are_written(one: object, other: object) -> None:
-    told = [profile(1, 0, limit=one), profile(2, 1, limit=other)]
-    assert counts(*[(kind, {k: v for k, v in body.items() if v is not ...}) for kind, body in told]) == (
+    bodies = [profile(1, 0, limit=one), profile(2, 1, limit=other)]
+    assert counts(*[(kind, {k: v for k, v in body.items() if v is not ...}) for kind, body in bodies]) == (
         0,
         0,
         0,
@@ -142,8 +142,8 @@ def test_values_are_not_run_together() -> None:
 
 def test_scored_events_can_change_something_too() -> None:
     devices = ["a", "a", "b", "b", "a"]
-    told = [payment(n, n, device=device) for n, device in enumerate(devices)]
-    (found,) = replay([batched(told)])
+    bodies = [payment(n, n, device=device) for n, device in enumerate(devices)]
+    (found,) = replay([batched(bodies)])
     column = CHANGES.features.index("devices_count_24h")
     assert found.vectors[:, column].tolist() == [0, 0, 1, 1, 2]
 
@@ -155,35 +155,37 @@ def test_a_change_is_told_from_what_left_the_ring_long_ago() -> None:
 
 
 def test_a_late_event_is_compared_with_the_one_before_it_and_changes_no_other() -> None:
-    told = [profile(1, 0), payment(1, 9.9), profile(2, 10, locale="en_001")]
-    assert counts(*told, profile(3, 9.5, locale="de_DE")) == (2, 2, 0), "it differs from the first"
-    assert counts(*told, profile(3, 9.5)) == (1, 1, 0), "it says what the first said"
-    assert counts(*told, profile(3, 9.5, locale="en_001")) == (2, 2, 0), "what it makes old has been counted"
-    assert counts(*told, profile(3, 10, locale="en_001")) == (1, 1, 0), (
+    bodies = [profile(1, 0), payment(1, 9.9), profile(2, 10, locale="en_001")]
+    assert counts(*bodies, profile(3, 9.5, locale="de_DE")) == (2, 2, 0), "it differs from the first"
+    assert counts(*bodies, profile(3, 9.5)) == (1, 1, 0), "it says what the first said"
+    assert counts(*bodies, profile(3, 9.5, locale="en_001")) == (2, 2, 0), (
+        "what it makes old has been counted"
+    )
+    assert counts(*bodies, profile(3, 10, locale="en_001")) == (1, 1, 0), (
         "of equal times the later arrival is later"
     )
 
 
-def history(seed: int) -> list[Told]:
+def history(seed: int) -> list[Body]:
     """Profiles and payments of one customer, some late by minutes, some repeated."""
     rng = np.random.default_rng(seed)
-    told: list[Told] = []
+    bodies: list[Body] = []
     for n in range(300):
         hours = n / 10 - float(rng.random()) * (rng.random() < 0.2)
         says = {"locale": str(rng.integers(2)), "kyc": ("COMPLETED", "FAILED")[rng.integers(2)]}
-        told.append(
+        bodies.append(
             profile(n, hours, **says) if n % 4 == 0 else payment(n, hours, device=str(rng.integers(3)))
         )
         if rng.random() < 0.1:
-            told.append(told[rng.integers(max(0, n - 20), len(told))])
-    return told
+            bodies.append(bodies[rng.integers(max(0, n - 20), len(bodies))])
+    return bodies
 
 
 def test_batches_cut_anyhow_give_the_same_bits_and_a_repetition_its_first_answer() -> None:
-    told = history(3)
-    whole = batched(told)
+    bodies = history(3)
+    whole = batched(bodies)
     (together,) = replay([whole])
-    alone = list(replay(batched([one]) for one in told))
+    alone = list(replay(batched([one]) for one in bodies))
     bits = np.concatenate([one.vectors for one in alone])
     assert bits.tobytes() == together.vectors.tobytes()
     again = together.disposition == kernel.Disposition.DUPLICATE

@@ -33,7 +33,7 @@ ALL = """      {name}: {{of: {of}, value: {value}, distinct: {distinct}, where: 
 """
 
 
-def told(text: str) -> tuple[tuple[int, str, str], ...]:
+def faults_of(text: str) -> tuple[tuple[int, str, str], ...]:
     """Line, path and message of each fault."""
     with pytest.raises(BadUseCase) as caught:
         parse(text, "x.yaml")
@@ -56,7 +56,7 @@ def test_no_window_counts_undated_events(statistics: str, where: str) -> None:
         windows="24h, 365d",
     )  # fmt: skip
     text = USE_CASE.replace("    attributes:", added + "    attributes:")
-    ((line, path, message),) = told(text)
+    ((line, path, message),) = faults_of(text)
     assert (line, path) == (line_of(text, "profiles:"), "features.customer.aggregates.profiles.of")
     assert "profile has no time of its own (time: published), so in files" in message
     assert (
@@ -76,7 +76,7 @@ def test_neither_does_ever(statistics: str) -> None:
         statistics=statistics,
         windows="ever",
     )
-    faults = told(USE_CASE.replace("    attributes:", added + "    attributes:"))
+    faults = faults_of(USE_CASE.replace("    attributes:", added + "    attributes:"))
     assert [path for _, path, _ in faults] == ["features.customer.aggregates.profiles.of"]
 
 
@@ -87,7 +87,7 @@ def test_all_aggregates_of_all_entities_are_told_at_once_and_what_is_made_of_the
     text = text.replace(
         "    attributes:", "    ratios: {r: {of: visits.count.24h, over: paid.count.24h}}\n    attributes:"
     )
-    assert [path for _, path, _ in told(text)] == [
+    assert [path for _, path, _ in faults_of(text)] == [
         "features.shop.aggregates.taken.of", "features.customer.aggregates.visits.of"
     ]  # fmt: skip
 
@@ -96,7 +96,7 @@ def test_the_field_that_would_date_it_is_named() -> None:
     text = USE_CASE.replace(
         "visit: {scored: false, id: [id], time: [at]", "visit: {scored: false, id: [id], time: published"
     )
-    ((_, path, message),) = told(text)
+    ((_, path, message),) = faults_of(text)
     assert path == "features.customer.aggregates.visits.of"
     assert message.endswith("in events.visit.time, for example time: [at]")
 
@@ -105,7 +105,7 @@ def test_scored_events_without_a_time_have_no_windows_no_hour_and_no_weekday() -
     text = USE_CASE.replace(
         "payment: {scored: true, id: [id], time: [at]", "payment: {scored: true, id: [id], time: published"
     )
-    faults = {path: message for _, path, message in told(text)}
+    faults = {path: message for _, path, message in faults_of(text)}
     assert faults.keys() == {
         "features.shop.aggregates", "features.shop.aggregates.taken.of", "features.customer.aggregates",
         "features.customer.aggregates.paid.of", "features.event[1]", "features.event[2]",
@@ -135,7 +135,7 @@ def test_ratios_and_differences_of_the_events_hour_are_refused_too() -> None:
     text = text.replace(
         "    attributes:", "    differences: {d: {of: event.hour, minus: paid.count.24h}}\n    attributes:"
     )
-    assert "features.customer.differences.d.of" in [path for _, path, _ in told(text)]
+    assert "features.customer.differences.d.of" in [path for _, path, _ in faults_of(text)]
 
 
 def test_a_label_of_single_events_says_when_it_was_known() -> None:
@@ -144,7 +144,7 @@ def test_a_label_of_single_events_says_when_it_was_known() -> None:
         "label: {from: profile.state, positive: [BAD]}",
         "label: {from: profile.state, positive: [BAD], of: payment, by: payment}",
     )
-    ((_, path, message),) = told(text)
+    ((_, path, message),) = faults_of(text)
     assert path == "label.from" and "would be known before the events that it judges" in message
 
 
@@ -160,7 +160,7 @@ def test_cleaning_does_not_look_at_the_time_of_undated_rows(name: str) -> None:
         "\n    entities: {customer: user, shop: shop}\n    fields",
     )
     text = text.replace("state: [GOOD, BAD]}}", "state: [GOOD, BAD]}")
-    ((_, path, message),) = told(text)
+    ((_, path, message),) = faults_of(text)
     assert path.endswith(f".drop.{name}") and f"have no {name}; test other fields" in message
 
 

@@ -1,8 +1,8 @@
-"""From when until when the customers of an export can be seen.
+"""The window of time in which each customer of an export is observed.
 
-In a full export everybody is seen over the whole period. Many real ones differ by label: suspended accounts stop in the
-first weeks, and the others are a sample of those still there at the end, seen since some day. Dates then tell
-the label, whatever customers do.
+A full export observes everybody over the whole period. Many real exports differ by label: suspended accounts are
+observed from the beginning and stop, the others from some later day on. Dates then tell the label, whatever
+customers do.
 """
 
 from collections.abc import Mapping
