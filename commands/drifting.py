@@ -77,17 +77,17 @@ def drift(
     use = load(use_case)
     log, loaded = Assessed(use, project, dataset), bundles.load_in_use(bundle, use.name)
     during = period(log, _utc(since), _utc(until), timedelta(days=days or DAYS))
-    found = measure(log, loaded, during, timedelta(days=series or 0))
-    facts = _facts(found)
+    measured = measure(log, loaded, during, timedelta(days=series or 0))
+    facts = _facts(measured)
     if out:
         from export.storage import write
         from training.drifted import page
 
-        write(out, page(found, _words(found)).encode())
-    show_json(facts) if as_json else typer.echo("\n".join(_told(found)))
+        write(out, page(measured, _words(measured)).encode())
+    show_json(facts) if as_json else typer.echo("\n".join(_lines(measured)))
     if out:
         typer.echo(f"page: {out}", err=True)
-    code = CODES[found.verdict]
+    code = CODES[measured.verdict]
     if code:
         post(notify, facts)
     raise typer.Exit(code)
@@ -98,19 +98,24 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=UTC)
 
 
-def _facts(found: Any) -> dict[str, Any]:
+def _facts(measured: Any) -> dict[str, Any]:
     """The result as JSON has it: the index under its name, PSI of the score and CSI of a feature."""
-    levels = {name: each._asdict() for name, each in found.levels.items()}
-    times = {name: _moment(getattr(found, name)) for name in ("since", "until")}
-    began = found.began and {"at": _moment(found.began.at), "cold": found.began.cold}
+    levels = {name: each._asdict() for name, each in measured.levels.items()}
+    times = {name: _moment(getattr(measured, name)) for name in ("since", "until")}
+    began = measured.began and {"at": _moment(measured.began.at), "cold": measured.began.cold}
     renamed = {
-        "score": found.score and _named(found.score, "psi"),
-        "features": [_named(each, "csi") for each in found.features],
-        "series": [_part(each) for each in found.parts],
+        "score": measured.score and _named(measured.score, "psi"),
+        "features": [_named(each, "csi") for each in measured.features],
+        "series": [_part(each) for each in measured.parts],
     }
-    said = {"words": _words(found), "drifted_features": found.drifted, "levels": levels, "began": began}
-    known = said | times | renamed
-    return known | {name: each for name, each in vars(found).items() if name not in (*known, "parts")}
+    summary = {
+        "words": _words(measured),
+        "drifted_features": measured.drifted,
+        "levels": levels,
+        "began": began,
+    }
+    known = summary | times | renamed
+    return known | {name: each for name, each in vars(measured).items() if name not in (*known, "parts")}
 
 
 def _named(column: Any, index: str) -> dict[str, Any]:
@@ -118,22 +123,22 @@ def _named(column: Any, index: str) -> dict[str, Any]:
 
 
 def _part(part: Any) -> dict[str, Any]:
-    """A day, week or month; what is said of it only if it was compared."""
+    """A day, week or month, with its figures if it was compared."""
     known = {"by": part.by, "since": _moment(part.since), "until": _moment(part.until)}
     known |= {"looked_at": part.looked_at, "reason": part.reason}
-    found = part.comparison
-    if found is None:
+    comparison = part.comparison
+    if comparison is None:
         return known | {"verdict": None}
-    score = found.score and {
-        "psi": found.score.index, "ks": found.score.ks, "divergence": found.score.divergence,
-        "usual": found.score.usual, "verdict": found.score.verdict,
+    score = comparison.score and {
+        "psi": comparison.score.index, "ks": comparison.score.ks, "divergence": comparison.score.divergence,
+        "usual": comparison.score.usual, "verdict": comparison.score.verdict,
     }  # fmt: skip
-    csi = {each.name: each.index for each in found.features}
+    csi = {each.name: each.index for each in comparison.features}
     return known | {
-        "verdict": found.verdict,
+        "verdict": comparison.verdict,
         "score": score,
-        "drifted_features": found.drifted,
-        "moved": found.moved,
+        "drifted_features": comparison.drifted,
+        "moved": comparison.moved,
         "csi": csi,
     }
 
@@ -142,45 +147,48 @@ def _moment(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def _words(found: Any) -> str:
+def _words(measured: Any) -> str:
     """The answer in a sentence."""
-    names = found.drifted
+    names = measured.drifted
     some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    judged = [each for each in found.features if each.verdict != "not judged"]
-    of_features = f"{len(names)} of {len(judged)} features have drifted{': ' if names else ''}{some}"
+    judged = [each for each in measured.features if each.verdict != "not judged"]
+    features = f"{len(names)} of {len(judged)} features have drifted{': ' if names else ''}{some}"
     looks = sum(each.verdict == "worth a look" for each in judged)
-    of_features += f"; {looks} more {'is' if looks == 1 else 'are'} worth a look" if looks else ""
-    left = len(found.features) - len(judged)
-    of_features += f"; {left} {'is' if left == 1 else 'are'} not judged" if left else ""
-    return f"{found.verdict}: {_of_score(found)}; {of_features}"
+    features += f"; {looks} more {'is' if looks == 1 else 'are'} worth a look" if looks else ""
+    left = len(measured.features) - len(judged)
+    features += f"; {left} {'is' if left == 1 else 'are'} not judged" if left else ""
+    return f"{measured.verdict}: {_score_words(measured)}; {features}"
 
 
-def _of_score(found: Any) -> str:
-    score = found.score
+def _score_words(measured: Any) -> str:
+    score = measured.score
     if score is None:
-        return f"nothing can be said of the score, as too few were given by {found.model}"
+        return f"nothing can be said of the score, as too few were given by {measured.model}"
     if score.verdict == "not judged":
         return f"the score is not judged, as {score.reason}"
     because = f"; {score.reason}" if score.reason else ""
     return f"the score is {score.verdict} (PSI {score.index:.3f}{because})"
 
 
-def _told(found: Any) -> Iterator[str]:
-    yield _words(found)
+def _lines(measured: Any) -> Iterator[str]:
+    yield _words(measured)
     yield (
-        f"{found.use_case}: {found.events:,} scored events of {found.customers:,} customers from "
-        f"{found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC, beside what {found.model} has learned from"
+        f"{measured.use_case}: {measured.events:,} scored events of {measured.customers:,} customers from "
+        f"{measured.since:%Y-%m-%d %H:%M} to {measured.until:%Y-%m-%d %H:%M} UTC, beside what {measured.model} "
+        "has learned from"
     )
-    if found.looked_at < found.events:
-        yield f"looked at {found.looked_at:,} of their vectors, chosen by a hash of the events' ids"
-    if found.other_features:
-        yield f"left out: {found.other_features:,} events that were scored with other features"
-    columns = [*([found.score] if found.score else []), *found.features]
+    if measured.looked_at < measured.events:
+        yield f"looked at {measured.looked_at:,} of their vectors, chosen by a hash of the events' ids"
+    if measured.other_features:
+        yield f"left out: {measured.other_features:,} events that were scored with other features"
+    columns = [*([measured.score] if measured.score else []), *measured.features]
     titles = ("column", "PSI/CSI", "usual", "KS", "KL", "verdict", "missing then", "now", "meaning")
     yield "\n" + table(titles, [_row(each) for each in columns])
-    yield "\n" + table(("from", "by", "events", "score PSI", "features drifted", "verdict"), _series(found))
-    yield "\n" + table(("level", "before", "now"), _levels(found.levels))
-    yield "\n" + table(("model", "events"), [(name, f"{n:,}") for name, n in found.models.items()])
+    yield "\n" + table(
+        ("from", "by", "events", "score PSI", "features drifted", "verdict"), _series(measured)
+    )
+    yield "\n" + table(("level", "before", "now"), _levels(measured.levels))
+    yield "\n" + table(("model", "events"), [(name, f"{n:,}") for name, n in measured.models.items()])
 
 
 def _row(column: Any) -> tuple[str, ...]:
@@ -190,8 +198,8 @@ def _row(column: Any) -> tuple[str, ...]:
     return (column.name, *figures, str(column.verdict), *missing, meaning)
 
 
-def _series(found: Any) -> Iterator[tuple[str, ...]]:
-    for part in found.parts:
+def _series(measured: Any) -> Iterator[tuple[str, ...]]:
+    for part in measured.parts:
         each, known = part.comparison, (f"{part.since:%Y-%m-%d}", str(part.by), f"{part.looked_at:,}")
         if each is None:
             yield (*known, "-", "-", part.reason)

@@ -53,25 +53,25 @@ def realised(
     from pipeline.assessed import Assessed
     from training.realised import figures, page
 
-    found = load(use_case)
+    loaded = load(use_case)
     first = (since or datetime.now(UTC) - timedelta(days=7 * (weeks - 1))).date()
     monday = first - timedelta(days=first.weekday())
-    rows = realised.weeks(Assessed(found, project, dataset), monday)
-    by_event = is_known_later(found.label, found.event_types)
+    rows = realised.weeks(Assessed(loaded, project, dataset), monday)
+    by_event = is_known_later(loaded.label, loaded.event_types)
     total = [figures(each, rows, monday, by_event) for each in realised.DECISIONS[int(by_event) :]]
     if out:
         from export.storage import write
 
-        write(out, page(found.name, total, rows, by_event).encode())
+        write(out, page(loaded.name, total, rows, by_event).encode())
         typer.echo(f"page: {out}", err=True)
-    facts = {"use_case": found.name, "since": monday.isoformat(), "words": total[0].words}
+    facts = {"use_case": loaded.name, "since": monday.isoformat(), "words": total[0].words}
     facts |= {"total": [_total(each) for each in total], "weeks": [vars(each) for each in rows]}
-    show_json(facts) if as_json else typer.echo(_told(total, rows))
+    show_json(facts) if as_json else typer.echo(_lines(total, rows))
     if push:
         from pipeline.gateway import push as push_to
         from pipeline.metrics import OF_REALISED
 
-        push_to(push, OF_REALISED, _gauges(total[0]), found.name)
+        push_to(push, OF_REALISED, _gauges(total[0]), loaded.name)
 
 
 def _total(each: Any) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def _interval(share: Any) -> dict[str, float]:
     return {"estimate": share.value, "low": share.low, "high": share.high}
 
 
-def _told(total: list[Any], rows: list[Any]) -> str:
-    counts = ("decided", "confirmed", "denied", "unknown", "known_before", "positives", "found")
+def _lines(total: list[Any], rows: list[Any]) -> str:
+    counts = ("decided", "confirmed", "denied", "unknown", "known_before", "positives", "decided_before")
     titles = ("decision", "week of", *(name.replace("_", " ") for name in counts), "median days")
     lines = [
         (
@@ -99,12 +99,12 @@ def _told(total: list[Any], rows: list[Any]) -> str:
     return "\n".join([*(each.words for each in total), "", table(titles, lines)])
 
 
-def _gauges(found: Any) -> dict[str, float]:
+def _gauges(total: Any) -> dict[str, float]:
     """What the metrics of `OF_REALISED` are; not a number where nothing is known."""
     from pipeline.metrics import BOUNDS, OUTCOMES, REALISED, REALISED_PRECISION, REALISED_RECALL, key
 
-    gauges = {key(REALISED, name): float(getattr(found, name)) for name in OUTCOMES}
-    for metric, share in ((REALISED_PRECISION, found.precision), (REALISED_RECALL, found.recall)):
+    gauges = {key(REALISED, name): float(getattr(total, name)) for name in OUTCOMES}
+    for metric, share in ((REALISED_PRECISION, total.precision), (REALISED_RECALL, total.recall)):
         values = _interval(share)
         gauges |= {key(metric, bound): values.get(bound, nan) for bound in BOUNDS}
     return gauges

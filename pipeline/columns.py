@@ -86,9 +86,9 @@ def compare(
                 reasons.get(feature.name, ""), in_short)
         for k, feature in enumerate(use_case.table)
     ]  # fmt: skip
-    own = sample.by_model
-    score = None if own.sum() < LEAST_ROWS else _column(
-        SCORE, "the model's probability", reference.score, sample.score[own], customers[own],
+    by_model = sample.by_model
+    score = None if by_model.sum() < LEAST_ROWS else _column(
+        SCORE, "the model's probability", reference.score, sample.score[by_model], customers[by_model],
         reasons.get(SCORE, ""), in_short, reference.score_models,
     )  # fmt: skip
     ranked = tuple(sorted(features, key=lambda each: (each.verdict is Verdict.OPEN, -each.index)))
@@ -99,29 +99,29 @@ def unjudged(
     use_case: UseCase, bundle: Bundle, since: datetime, began: Beginning | None
 ) -> Mapping[str, str]:
     """By the name of a feature, or `score`: why a difference would say nothing about drift."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     span = timedelta(microseconds=bundle.reference.span_us)
     is_young = began is not None and began.cold and since < began.at + span
     for feature, back in zip(use_case.table, lookbacks(use_case), strict=True):
         window = timedelta(microseconds=back.window_us)
         if back.grows:
-            found[feature.name] = "it grows with the age of the customer's record"
+            reasons[feature.name] = "it grows with the age of the customer's record"
         elif not bundle.reference.features[feature.name].filled:
-            found[feature.name] = "training was too short to fill its window"
+            reasons[feature.name] = "training was too short to fill its window"
         elif began and began.cold and since < began.at + window:
             full = f"{began.at + window:%Y-%m-%d %H:%M}"
-            found[feature.name] = f"the store began empty, so its window is filled from {full} UTC on"
+            reasons[feature.name] = f"the store began empty, so its window is filled from {full} UTC on"
         elif back.ever and is_young:
-            found[feature.name] = "records are younger than training's"
-    filling = [name for name, reason in found.items() if "window" in reason]
+            reasons[feature.name] = "records are younger than training's"
+    filling = [name for name, reason in reasons.items() if "window" in reason]
     if filling:
         what = (
             "a feature whose window is" if len(filling) == 1 else f"{len(filling)} features whose windows are"
         )
-        found[SCORE] = f"it depends on {what} not filled"
+        reasons[SCORE] = f"it depends on {what} not filled"
     elif is_young and any(back.ever for back in lookbacks(use_case)):
-        found[SCORE] = "it depends on the age of records, which are younger than training's"
-    return found
+        reasons[SCORE] = "it depends on the age of records, which are younger than training's"
+    return reasons
 
 
 def together(score: Column | None, features: tuple[Column, ...]) -> Verdict:
@@ -144,22 +144,22 @@ def _column(
     models: float = 0.0,
 ) -> Column:
     counts = np.bincount(place, minlength=PLACES)
-    found = distance(bins, counts, worth(place, customers, PLACES), models)
-    usual = max(found.index_by_chance, (bins.usual_day or 0.0) if in_short else 0.0)
+    apart = distance(bins, counts, worth(place, customers, PLACES), models)
+    usual = max(apart.index_by_chance, (bins.usual_day or 0.0) if in_short else 0.0)
     shares = (counts / counts.sum()).tolist()
     return Column(
         name=name,
         words=words,
-        index=found.index,
-        ks=found.ks,
-        divergence=found.divergence,
+        index=apart.index,
+        ks=apart.ks,
+        divergence=apart.divergence,
         usual=usual,
-        ks_by_chance=found.ks_by_chance,
-        verdict=Verdict.OPEN if reason else verdict(found.index, usual, found.never_seen),
-        reason=reason or _reason(found, usual),
+        ks_by_chance=apart.ks_by_chance,
+        verdict=Verdict.OPEN if reason else verdict(apart.index, usual, apart.never_seen),
+        reason=reason or _reason(apart, usual),
         missing_then=bins.missing,
         missing_now=shares[MISSING],
-        never_seen=found.never_seen,
+        never_seen=apart.never_seen,
         below_now=shares[BELOW],
         above_now=shares[ABOVE],
         low=bins.low,
@@ -170,9 +170,9 @@ def _column(
     )
 
 
-def _reason(found: Distance, usual: float) -> str:
+def _reason(apart: Distance, usual: float) -> str:
     """What changes the verdict that the index alone would give."""
-    by_chance = f"up to {usual:.2f} comes without any change" if WORTH_A_LOOK < found.index <= usual else ""
-    is_new = found.never_seen >= NEVER_SEEN
-    unseen = f"{found.never_seen:.1%} of the values were never seen in training" if is_new else ""
+    by_chance = f"up to {usual:.2f} comes without any change" if WORTH_A_LOOK < apart.index <= usual else ""
+    is_new = apart.never_seen >= NEVER_SEEN
+    unseen = f"{apart.never_seen:.1%} of the values were never seen in training" if is_new else ""
     return "; ".join(filter(None, (by_chance, unseen)))

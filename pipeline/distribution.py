@@ -92,15 +92,15 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
     check(bundle, use_case)
     times = {"since": during.since, "until": during.until}
     rows = list(log.ask(COUNTS, before=during.since - (during.until - during.since), **times))
-    own = [row for row in rows if row[0] == use_case.fingerprint]
-    events = sum(row[3] for row in own)
+    current = [row for row in rows if row[0] == use_case.fingerprint]
+    events = sum(row[3] for row in current)
     sample = draw(log, bundle, during, events)
     if len(sample) < LEAST_ROWS:
         raise TooFewEvents(_too_few(log, len(sample), during))
     longer = Period(min(during.since, during.until - back), during.until)
     began = log.beginning(longer.since, during.until, _reach(use_case, bundle))
     _check_whole(log, during, began)
-    found = compare(use_case, bundle, sample, during, began)
+    comparison = compare(use_case, bundle, sample, during, began)
     ((customers,),) = log.ask(CUSTOMERS, **times)
     return Distribution(
         use_case=use_case.name,
@@ -110,13 +110,13 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
         until=during.until,
         events=events,
         customers=customers,
-        looked_at=found.looked_at,
+        looked_at=comparison.looked_at,
         other_features=sum(row[3] for row in rows) - events,
-        models=_models(own),
-        levels=_levels(own),
-        verdict=found.verdict,
-        score=found.score,
-        features=found.features,
+        models=_models(current),
+        levels=_levels(current),
+        verdict=comparison.verdict,
+        score=comparison.score,
+        features=comparison.features,
         began=began,
         parts=parts(log, bundle, longer, sample if longer == during else None, began),
     )
@@ -139,19 +139,19 @@ def _check_whole(log: Assessed, during: Period, began: Beginning | None) -> None
         )
 
 
-def _too_few(log: Assessed, found: int, during: Period) -> str:
+def _too_few(log: Assessed, vectors: int, during: Period) -> str:
     return (
-        f"{log.table}: found {found:,} vectors of {log.use_case.name} with the features {log.use_case.fingerprint} "
+        f"{log.table}: found {vectors:,} vectors of {log.use_case.name} with the features {log.use_case.fingerprint} "
         f"from {during.since:%Y-%m-%d %H:%M} to {during.until:%Y-%m-%d %H:%M} UTC, expected at least {LEAST_ROWS}: "
         "fewer say nothing; ask for a longer period with --days"
     )
 
 
 def _models(rows: list[Any]) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    events: Counter[str] = Counter()
     for _, model, _, now, _ in rows:
-        found[model] += now
-    return {model: n for model, n in found.most_common() if n}
+        events[model] += now
+    return {model: n for model, n in events.most_common() if n}
 
 
 def _levels(rows: list[Any]) -> dict[str, Events]:

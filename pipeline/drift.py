@@ -40,18 +40,20 @@ class Drift:
         self._day = _Day(self._columns.then.shape)
         self._checked_s = float("-inf")
 
-    def seen(self, said: Assessments, now_s: float) -> Counter[str]:
+    def seen(self, assessments: Assessments, now_s: float) -> Counter[str]:
         """What there is to count. `now_s` never goes back."""
-        rows = np.flatnonzero((said.disposition == Disposition.APPLIED) & ~np.isnan(said.score))
-        if len(rows) == 0 or said.model_version != self.model:
+        rows = np.flatnonzero((assessments.disposition == Disposition.APPLIED) & ~np.isnan(assessments.score))
+        if len(rows) == 0 or assessments.model_version != self.model:
             return Counter()
         weight = max(1.0, len(rows) / SAMPLE)
         if len(rows) > SAMPLE:
             rows = rows[np.arange(SAMPLE) * len(rows) // SAMPLE]
-        hours = said.batch.time_us[rows] // HOUR_US
+        hours = assessments.batch.time_us[rows] // HOUR_US
         for hour in np.unique(hours).tolist():
             some = rows[hours == hour]
-            counts = self._columns.counts(np.column_stack((said.vectors[some], said.score[some])))
+            counts = self._columns.counts(
+                np.column_stack((assessments.vectors[some], assessments.score[some]))
+            )
             self._day.add(hour, counts, len(some), weight)
         is_due = now_s - self._checked_s >= CHECK_S and self._day.is_whole and self._day.rows >= LEAST_ROWS
         return self._check(now_s) if is_due else Counter()
@@ -62,10 +64,10 @@ class Drift:
         index = self._columns.index(counts)
         bins = ((self._columns.then > 0) | (counts > 0)).sum(axis=1)
         usual = self._noise.usual(bins, rows)
-        *of_features, of_score = index.tolist()
-        progress.gauges[key(SCORE_PSI)] = of_score
+        *features, score = index.tolist()
+        progress.gauges[key(SCORE_PSI)] = score
         progress.gauges.update(
-            {key(FEATURE_CSI, name): each for name, each in zip(self.names, of_features, strict=True)}
+            {key(FEATURE_CSI, name): each for name, each in zip(self.names, features, strict=True)}
         )
         judged, is_score_judged = self._fills.judged(self._day.since_us, self._day.first_us)
         moved = (index > np.maximum(WORTH_A_LOOK, usual))[:-1] & judged
@@ -73,7 +75,7 @@ class Drift:
         return Counter(
             {
                 key(DRIFT_CHECKS): 1,
-                key(DRIFT, "score"): int(is_score_judged and of_score > max(DRIFTED, usual[-1])),
+                key(DRIFT, "score"): int(is_score_judged and score > max(DRIFTED, usual[-1])),
                 key(DRIFT, "features"): int(many),
             }
         )

@@ -13,14 +13,14 @@ from pipeline.progress import progress
 TIMEOUT_S = 10.0
 
 
-def push(url: str, told: Sequence[Metric], gauges: Mapping[str, float], use_case: str) -> None:
+def push(url: str, metrics: Sequence[Metric], gauges: Mapping[str, float], use_case: str) -> None:
     """Replace what the gateway holds of these metrics and this use case. Raises SinkUnavailable.
 
     `gauges` has values by pipeline.metrics.key.
     """
     progress.gauges.update(gauges)
     registry = CollectorRegistry()
-    registry.register(Families(told))
+    registry.register(Families(metrics))
     job, names = "riskstream-realised", {"use_case": use_case}
     try:
         push_to_gateway(url, job, registry, names, TIMEOUT_S)

@@ -31,7 +31,7 @@ class Week:
     Of those decided, `known_before` were known to be positive already; the others are `confirmed` (positive), `denied`
     (said since to be negative) or `unknown` as yet. `days` is the median from a decision to its label. `positives` are
     those that became known to be positive in the week after they were scored (events: positive ones of the week);
-    there had been a decision about `found` of them.
+    there had been a decision about `decided_before` of them.
     """
 
     decision: str
@@ -43,7 +43,7 @@ class Week:
     unknown: int
     days: float | None
     positives: int
-    found: int
+    decided_before: int
 
 
 def weeks(log: Assessed, since: date) -> list[Week]:
@@ -155,7 +155,7 @@ first_decisions AS (
 ),
 positives AS (
   SELECT n.decision, {MONDAY.format("k.positive_at")} AS week,
-    COALESCE(f.first_at < k.positive_at, FALSE) AS found
+    COALESCE(f.first_at < k.positive_at, FALSE) AS decided_before
   FROM known AS k JOIN scored AS s ON s.customer = k.customer
   CROSS JOIN (SELECT decision FROM UNNEST(['RECOMMENDED', 'HIGH', 'MEDIUM']) AS decision) AS n
   LEFT JOIN first_decisions AS f ON f.customer = k.customer AND f.decision = n.decision
@@ -186,7 +186,7 @@ outcomes AS (
   FROM judged WHERE flagged
 ),
 positives AS (
-  SELECT decision, week, flagged AS found FROM judged WHERE is_positive
+  SELECT decision, week, flagged AS decided_before FROM judged WHERE is_positive
 ),
 """
 SUMS = """
@@ -199,13 +199,13 @@ timed AS (
 ),
 rows_of_weeks AS (
   SELECT decision, week, 1 AS decided, IF(known_before, 1, 0) AS known_before, IF(confirmed, 1, 0) AS confirmed,
-    IF(denied, 1, 0) AS denied, days, 0 AS positives, 0 AS found
+    IF(denied, 1, 0) AS denied, days, 0 AS positives, 0 AS decided_before
   FROM timed
   UNION ALL
-  SELECT decision, week, 0, 0, 0, 0, NULL, 1, IF(found, 1, 0) FROM positives
+  SELECT decision, week, 0, 0, 0, 0, NULL, 1, IF(decided_before, 1, 0) FROM positives
 )
 SELECT decision, week, SUM(decided) AS decided, SUM(known_before) AS known_before, SUM(confirmed) AS confirmed,
   SUM(denied) AS denied, SUM(decided - known_before - confirmed - denied) AS unknown, MAX(days) AS days,
-  SUM(positives) AS positives, SUM(found) AS found
+  SUM(positives) AS positives, SUM(decided_before) AS decided_before
 FROM rows_of_weeks GROUP BY decision, week
 """

@@ -46,11 +46,11 @@ def parts(
     if sample is None:
         ((events,),) = log.ask(EVENTS, **during._asdict())
         sample = draw(log, bundle, during, events)
-    found = []
+    compared = []
     for by in By:
         for each in calendar(during, by):
-            found.append(_part(log, bundle, by, each, during, sample, began))
-    return tuple(found)
+            compared.append(_part(log, bundle, by, each, during, sample, began))
+    return tuple(compared)
 
 
 def calendar(during: Period, by: By) -> Iterator[Period]:

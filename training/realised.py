@@ -44,7 +44,7 @@ class Figures:
     denied: int
     unknown: int
     positives: int
-    found: int
+    decided_before: int
 
     @property
     def precision(self) -> Interval:
@@ -60,7 +60,7 @@ class Figures:
 
     @property
     def recall(self) -> Interval:
-        return rate(self.found, self.positives)
+        return rate(self.decided_before, self.positives)
 
     @property
     def words(self) -> str:
@@ -92,17 +92,17 @@ class Figures:
         if not self.positives:
             return "Nothing that was scored became known to be positive."
         return (
-            f"Of the {self.positives} that became known to be positive, {self.found} had been decided about before: "
-            f"{_share(self.recall)} (recall)."
+            f"Of the {self.positives} that became known to be positive, {self.decided_before} had been decided about "
+            f"before: {_share(self.recall)} (recall)."
         )
 
 
 def figures(decision: str, weeks: Sequence[Week], since: date, by_event: bool) -> Figures:
     """The sums of a decision's weeks."""
-    own = [week for week in weeks if week.decision == decision]
-    names = ("decided", "known_before", "confirmed", "denied", "unknown", "positives", "found")
-    sums = {name: sum(getattr(week, name) for week in own) for name in names}
-    return Figures(decision, by_event, since, len({week.week for week in own}), **sums)
+    chosen = [week for week in weeks if week.decision == decision]
+    names = ("decided", "known_before", "confirmed", "denied", "unknown", "positives", "decided_before")
+    sums = {name: sum(getattr(week, name) for week in chosen) for name in names}
+    return Figures(decision, by_event, since, len({week.week for week in chosen}), **sums)
 
 
 def page(use_case: str, of: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
@@ -127,7 +127,7 @@ def course(weeks: Sequence[Week], title: str) -> Markup:
         above.set_ylabel("decisions")
         for shift, name, color, parts in (
             (-0.1, "precision", POSITIVE, [(w.confirmed, w.confirmed + w.denied) for w in weeks]),
-            (0.1, "recall", PLAIN, [(w.found, w.positives) for w in weeks]),
+            (0.1, "recall", PLAIN, [(w.decided_before, w.positives) for w in weeks]),
         ):
             shares = [(k + shift, rate(*pair)) for k, pair in enumerate(parts) if pair[1]]
             below.errorbar(
@@ -141,5 +141,5 @@ def course(weeks: Sequence[Week], title: str) -> Markup:
         return Markup(svg(drawn, title))
 
 
-def _share(found: Interval) -> str:
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+def _share(share: Interval) -> str:
+    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"

@@ -162,12 +162,12 @@ def oracle(rows: list[dict], delay: timedelta) -> list[Week]:
         for name in realised.DECISIONS:
             earlier = [at for (c, n, _), at in first.items() if (c, n) == (customer, name) and at < positive]
             found[name, monday(positive)]["positives"].append(customer)
-            found[name, monday(positive)]["found"] += [customer] if earlier else []
+            found[name, monday(positive)]["decided_before"] += [customer] if earlier else []
     kinds = ("known_before", "confirmed", "denied", "unknown")
     return [
         Week(
             name, week, sum(len(parts[kind]) for kind in kinds), *(len(parts[kind]) for kind in kinds),
-            median(parts["days"]) if parts["days"] else None, len(parts["positives"]), len(parts["found"]),
+            median(parts["days"]) if parts["days"] else None, len(parts["positives"]), len(parts["decided_before"]),
         )
         for (name, week), parts in sorted(found.items(), key=lambda each: (each[0][1], each[0][0]))
     ]  # fmt: skip
@@ -220,7 +220,7 @@ def test_a_decision_is_confirmed_denied_unknown_or_told_nothing_new(dataset: str
         2,
     )
     assert found.days == pytest.approx((3 + 6) / 2), "with the label's delay of a day"
-    assert (found.positives, found.found) == (2, 1)
+    assert (found.positives, found.decided_before) == (2, 1)
     assert log.week("MEDIUM") == Week(**asdict(found) | {"decision": "MEDIUM"})
     assert log.weeks(since=date(2026, 3, 9)) == []
 
@@ -242,8 +242,8 @@ def test_a_label_of_events_judges_each_event(dataset: str) -> None:
     )  # fmt: skip
     high, medium = log.week("HIGH"), log.week("MEDIUM")
     assert (high.decided, high.confirmed, high.denied, high.unknown) == (3, 1, 1, 1)
-    assert (high.positives, high.found, high.days) == (3, 1, 7.0)
-    assert (medium.decided, medium.confirmed, medium.found) == (4, 2, 2)
+    assert (high.positives, high.decided_before, high.days) == (3, 1, 7.0)
+    assert (medium.decided, medium.confirmed, medium.decided_before) == (4, 2, 2)
 
 
 def test_a_use_case_without_a_label_says_so() -> None:
@@ -289,7 +289,8 @@ def test_shares_have_intervals_and_what_is_open_has_bounds(world: World, tmp_pat
     found = json.loads(ended.out)
     recommended = found["total"][0]
     counts = [
-        recommended[name] for name in ("decided", "confirmed", "denied", "unknown", "positives", "found")
+        recommended[name]
+        for name in ("decided", "confirmed", "denied", "unknown", "positives", "decided_before")
     ]
     assert counts == [30, 12, 6, 12, 13, 12] and found["since"] == "2026-03-02"
     expected, precision = binomtest(12, 18).proportion_ci(method="wilson"), recommended["precision"]
