@@ -18,8 +18,9 @@ from training.evaluation.recommendations import replayed
 from training.evidence import contrasts
 from training.gates import Contrast
 from training.history import History
+from training.judged import Judged
 from training.ratios import lower_over_higher, ratio, times
-from training.train import Judged
+from training.report.fairness import findings
 
 TEXT = """
 use_case: tiny
@@ -148,7 +149,10 @@ def test_small_groups_are_too_small_to_say_and_none_of_forty_has_an_interval() -
     assert ever.ratio is not None and ever.ratio.value == ever.ratio.low == 0 < ever.ratio.high < 0.8
     rare, _ = measured(flagged({"M": (200, 10), "F": (40, 0)}))
     ever = rare.groups[1].outcomes[0]
-    assert (ever.ratio, ever.finding) == (None, SMALL), "fewer than 2 would be expected"
+    assert (ever.ratio, ever.finding, rare.comparisons) == (None, SMALL, 0), "fewer than 2 would be expected"
+    assert [line for _, line in findings(rare)] == [
+        "No group is large enough to be compared with M, the largest one."
+    ]
     assert contrasts((rare,)) == ()
     (_, other), _ = (each.groups for each in measured(flagged({"M": (400, 0), "F": (200, 60)})))
     assert other.outcomes[0].finding == APART, "nobody of the reference is HIGH, and 40 would be expected"

@@ -61,8 +61,8 @@ def fairness(
         if field.name in judged.rows.people
     }
     shown = {field: _large(group) for field, group in named.items()}
-    comparisons = len(OUTCOMES) * sum(len(names) - 1 for names in shown.values() if _known(names))
     outcomes = _outcomes(customers, decided)
+    comparisons = sum(_comparisons(group, shown[field], outcomes) for field, group in named.items())
     return tuple(
         _field(field, group, shown[field], customers.label == 1, outcomes, comparisons, use_case)
         for field, group in named.items()
@@ -92,8 +92,27 @@ def _large(group: Texts) -> list[str]:
     return [str(names[k]) for k in np.argsort(-counts, kind="stable") if counts[k] >= LEAST_GROUP]
 
 
-def _known(names: list[str]) -> list[str]:
-    return [name for name in names if name != UNKNOWN]
+def _comparisons(group: Texts, shown: list[str], outcomes: Mapping[str, _Outcome]) -> int:
+    """How many ratios are large enough to be told."""
+    reference = _reference(shown)
+    others = [name for name in shown if reference and name != reference]
+    return sum(
+        not _is_small(each, group == name, group == reference)
+        for name in others
+        for each in outcomes.values()
+    )
+
+
+def _reference(shown: list[str]) -> str:
+    """The largest group of which something is known; empty if there is none."""
+    return next((name for name in shown if name != UNKNOWN), "")
+
+
+def _is_small(each: _Outcome, own: Flags, others: Flags) -> bool:
+    """Whether chance decides in one of two groups."""
+    least = min(int((each.possible & side).sum()) for side in (own, others))
+    usual = each.happened.sum() / max(each.possible.sum(), 1)
+    return least < LEAST_GROUP or least * usual < LEAST_EXPECTED
 
 
 def _field(
@@ -105,7 +124,7 @@ def _field(
     comparisons: int,
     use_case: UseCase,
 ) -> Fairness:
-    reference = next(iter(_known(shown)), "")
+    reference = _reference(shown)
     z = float(norm.ppf(1 - (1 - CONFIDENCE) / 2 / max(comparisons, 1)))
     is_small = ~np.isin(group, shown)
     return Fairness(
@@ -150,9 +169,7 @@ def _outcome(
 ) -> GroupOutcome:
     count, of = int((each.happened & own).sum()), int((each.possible & own).sum())
     other_count, other_of = int((each.happened & others).sum()), int((each.possible & others).sum())
-    usual = each.happened.sum() / max(each.possible.sum(), 1)
-    is_small = min(of, other_of) < LEAST_GROUP or min(of, other_of) * usual < LEAST_EXPECTED
-    if is_reference or is_small:
+    if is_reference or _is_small(each, own, others):
         finding = REFERENCE if is_reference else SMALL
         return GroupOutcome(about, of, count, rate(count, of), None, finding)
     found = ratio(count, of, other_count, other_of, z)

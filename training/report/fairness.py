@@ -36,13 +36,16 @@ def findings(field: Fairness) -> Iterator[tuple[str, str]]:
         yield "muted", "No group is large enough to be compared."
         return
     pairs = [(group, each) for group in field.groups for each in group.outcomes]
+    if not any(each.ratio for _, each in pairs):
+        yield "muted", f"No group is large enough to be compared with {field.reference}, the largest one."
+        return
     apart, maybe = ([pair for pair in pairs if pair[1].finding == finding] for finding in (APART, MAYBE))
     for group, each in apart:
         yield "problem", f"{_times(field, group, each)} {_base_rates(field, group)}"
     for group, each in maybe:
         yield "look", f"{_times(field, group, each)} With this few customers it may be chance."
     if not apart and not maybe:
-        yield "", "No group that is large enough lies beyond the four-fifths rule."
+        yield "", "No group that is large enough to be compared lies beyond the four-fifths rule."
 
 
 def small(field: Fairness) -> str:
