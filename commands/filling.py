@@ -169,7 +169,7 @@ def off_boarding_list(scored: Any, out: Path) -> list[str]:
         return ["off-boarding recommended: nobody"]
     more = len(standings.recommended(scored)) - len(rows)
     return [
-        "off-boarding recommended, the highest score first:",
+        "off-boarding recommended, the highest customer's score first:",
         table(titles, rows),
         *([f"and {more:,} more in {out}"] if more else []),
     ]

@@ -74,13 +74,14 @@ class Usual(Struct, frozen=True):
 
     A customer's events share its weight of 1 in `missing` (a share) and `median`. `at_highest` is the `middle` over
     customers of the value that each has with its highest held-out score, and `missing_at_highest` the share of
-    customers who have none then. None: no value is known.
+    customers who have none then; `at_last` is the middle at their last events. None: no value is known.
     """
 
     missing: float
     median: float | None
     at_highest: float | None
     missing_at_highest: float = 0.0
+    at_last: float | None = None
 
 
 class Reference(Struct, frozen=True):

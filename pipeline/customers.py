@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from export.coverage import Spread
 from export.policy import level_after
+from export.ranking import LATEST
 from features.kernel import Disposition
 from features.usecase import UseCase
 from pipeline.assess import Assessments
@@ -32,14 +33,19 @@ NOTHING_KNOWN = np.array((0, 0, np.nan, NEVER_US, np.nan, NEVER_US, 0, False), C
 
 @dataclass
 class Customers:
-    """c customers. `known` is CUSTOMER [c]; `score` is the last one; a profile is an event that sets attributes."""
+    """c customers. `known` is CUSTOMER [c]; `score` is the last one; a profile is an event that sets attributes.
+
+    `latest` [c, LATEST] ends with the last score, NaN where there are fewer; `vectors` and `last_vectors` are [c, F].
+    """
 
     width: int  # features
     rows: dict[str, int] = field(default_factory=dict)  # by customer
     known: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, CUSTOMER))
+    latest: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, LATEST), np.float32))  # scores
     vectors: NDArray[np.float32] = field(
         default_factory=lambda: np.zeros((0, 0), np.float32)
     )  # of the highest
+    last_vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     spread: Spread = field(default_factory=Spread)  # of all scored events
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))  # of events
 
@@ -60,13 +66,22 @@ class Customers:
         np.add.at(self.known["scored"], customer, 1)
         self.spread.add(assessments.vectors[scored])
         self._note_last(assessments, scored, customer)
+        self.latest = shifted(self.latest, customer, assessments.score[scored])
         self._note_highest(assessments, scored, customer)
 
     def _grow(self) -> None:
         more = len(self.rows) - len(self.known)
         self.known = np.concatenate([self.known, np.full(more, NOTHING_KNOWN)])
-        before = self.vectors.reshape(-1, self.width)
-        self.vectors = np.concatenate([before, np.full((more, self.width), np.nan, np.float32)])
+        self.latest = _longer(self.latest, more)
+        self.vectors = _longer(self.vectors.reshape(-1, self.width), more)
+        self.last_vectors = _longer(self.last_vectors.reshape(-1, self.width), more)
+
+    @property
+    def customer_score(self) -> NDArray[np.float64]:
+        """[c] By which customers are ranked: the mean of their latest scores. NaN without a scored event."""
+        count = (~np.isnan(self.latest)).sum(axis=1)
+        total = np.nansum(self.latest, axis=1, dtype=np.float64)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def _note_last(
         self, assessments: Assessments, scored: NDArray[np.intp], customer: NDArray[np.intp]
@@ -76,6 +91,7 @@ class Customers:
         event = scored[::-1][at]
         self.known["score"][last] = assessments.score[event]
         self.known["scored_us"][last] = assessments.batch.time_us[event]
+        self.last_vectors[last] = assessments.vectors[event]
 
     def _note_highest(
         self, assessments: Assessments, scored: NDArray[np.intp], customer: NDArray[np.intp]
@@ -89,6 +105,25 @@ class Customers:
         self.known["highest"][best] = assessments.score[event]
         self.known["highest_us"][best] = assessments.batch.time_us[event]
         self.vectors[best] = assessments.vectors[event]
+
+
+def _longer(rows: NDArray[np.float32], more: int) -> NDArray[np.float32]:
+    return np.concatenate([rows, np.full((more, rows.shape[1]), np.nan, np.float32)])
+
+
+def shifted(
+    latest: NDArray[np.float32], customer: NDArray[np.intp], score: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`latest` [c, LATEST] with the scores [n] of events appended to their customers' [n], in the order of arrival."""
+    order = np.argsort(customer, kind="stable")
+    count = np.bincount(customer, minlength=len(latest))
+    from_end = np.repeat(np.cumsum(count), count) - 1 - np.arange(len(order))
+    source = np.arange(LATEST) + count[:, None]
+    kept = np.take_along_axis(latest, np.minimum(source, LATEST - 1), axis=1)
+    shifted = np.where(source < LATEST, kept, np.float32(np.nan))
+    new = from_end < LATEST
+    shifted[customer[order][new], LATEST - 1 - from_end[new]] = score[order][new]
+    return shifted
 
 
 def profile_types(use_case: UseCase) -> tuple[str, ...]:

@@ -49,10 +49,14 @@ class Scored:
     scored_us: NDArray[np.int64]
     highest: NDArray[np.float32]
     highest_us: NDArray[np.int64]
+    customer_score: NDArray[
+        np.float64
+    ]  # by which customers are ranked, as in the model's report: export.ranking
     highest_level: NDArray[np.uint8]  # ever reached, by the policy or by a person
     has_profile: NDArray[np.bool_]
     status: NDArray[np.void]
     vectors: NDArray[np.float32]
+    last_vectors: NDArray[np.float32]  # [c, F] of the last scored events
     typical: NDArray[np.float32]  # [F] what is usual in the training data, to which reasons compare
     usual: Mapping[str, Usual]  # by feature, among the customers of the training data; empty in older bundles
     reasons: list[list[Reason]]
@@ -106,7 +110,9 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
         customers=customers,
         **{name: seen.known[name] for name in CUSTOMER.fields or ()},
         status=statuses(engine, customers),
+        customer_score=seen.customer_score,
         vectors=seen.vectors,
+        last_vectors=seen.last_vectors,
         typical=engine.typical,
         usual=bundle.reference.usual,
         reasons=explained(engine, seen, compared.silent, progress),

@@ -31,15 +31,16 @@ OFF_BOARDING = {  # the words of the column
 
 
 def order(found: Scored) -> NDArray[np.intp]:
-    """Highest level after the last event first, then highest score; customers that are not scored come last."""
+    """Highest level after the last event first, then highest customer's score; those not scored come last."""
     level = np.where(found.is_scored, found.status["level"].astype(np.int64), -1)
-    score = np.nan_to_num(found.highest, nan=-1.0)
+    score = np.nan_to_num(found.customer_score, nan=-1.0)
     return np.lexsort((np.array(found.customers, object), -score, -level))
 
 
 def table(found: Scored) -> pa.Table:
     """The columns of the file.
 
+    `customer_score` ranks customers, as in the model's report: the mean of the latest scores (export.ranking).
     `level` and `off_boarding` are the state after the last event, `score` is that event's; `highest_level` and
     `highest_score` are the highest that there ever were. All of them are empty for a customer that is not scored, but
     for `off_boarding`, which says so. `has_profile` is empty if no event of the use case sets attributes.
@@ -50,6 +51,7 @@ def table(found: Scored) -> pa.Table:
         found.use_case.subject: pa.array(found.customers, pa.string()),
         "events": pa.array(found.events),
         "scored_events": pa.array(found.scored),
+        "customer_score": _known(found.customer_score),
         "score": _known(found.score),
         "scored_at": _moments(found.scored_us),
         "level": _levels(status["level"], is_scored),
@@ -102,7 +104,7 @@ def texts(found: Scored) -> list[str]:
 
 
 def recommended(found: Scored) -> list[int]:
-    """The rows of those whose off-boarding is recommended, the highest score first."""
+    """The rows of those whose off-boarding is recommended, the highest customer's score first."""
     is_open = found.with_recommendation(Recommendation.OPEN)
     return [row for row in order(found).tolist() if is_open[row]]
 
@@ -112,6 +114,7 @@ def off_boarding(found: Scored) -> list[dict[str, Any]]:
     return [
         {
             found.use_case.subject: found.customers[row],
+            "customer_score": float(found.customer_score[row]),
             "score": float(found.score[row]),
             "level": Level(found.status["level"][row]).name,
             "since": rfc3339(int(found.status["since_us"][row])),
@@ -128,21 +131,15 @@ def off_boarding(found: Scored) -> list[dict[str, Any]]:
 
 def listing(found: Scored, most: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The first of the off-boarding list for a person: titles, and a row for each with its first reasons."""
-    titles = (
-        found.use_case.subject,
-        "highest_score",
-        "last_score",
-        "level",
-        "since",
-        "learned_from",
-        "first reasons",
-    )
+    scores = ("customer_score", "last_score", "highest_score")
+    titles = (found.use_case.subject, *scores, "level", "since", "learned_from", "first reasons")
     learned = _learned(found)
     rows = [
         (
             found.customers[row],
-            f"{found.highest[row]:.3f}",
+            f"{found.customer_score[row]:.3f}",
             f"{found.score[row]:.3f}",
+            f"{found.highest[row]:.3f}",
             Level(found.status["level"][row]).name,
             rfc3339(int(found.status["since_us"][row]))[:16] + "Z",
             "STAND_IN" if found.by_stand_in[row] else learned[row],
@@ -176,7 +173,7 @@ def check(file: Path, endings: Sequence[str] = (".csv", ".parquet")) -> str:
     return ending
 
 
-def _known(values: NDArray[np.float32]) -> pa.Array:
+def _known(values: NDArray[np.floating]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 

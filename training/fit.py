@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import margin
+from export.ranking import LATEST
 from training.models.candidates import CANDIDATES
 from training.parallel import beside
-from training.scores import LATEST, places
+from training.scores import places
 
 Progress = Callable[[str], None]
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ Every figure of customers and every comparison of models takes it from here. Row
 import numpy as np
 from numpy.typing import NDArray
 
-LATEST = 10  # events; see decision 0021
+from export.ranking import LATEST
 
 Floats = NDArray[np.float64]
 

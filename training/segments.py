@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from export.levels import Level, Recommendation
+from export.ranking import LATEST
 from export.reference import middle
 from export.storage import write as write_file
 from features.labels import is_known_later
@@ -39,7 +40,7 @@ def write(found: Scored, facts: Facts, different: Sequence[str], file: Path) -> 
 def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
     """The HTML of the page; `facts` are the summary of the same customers, `different` what the files lack."""
     is_open = found.with_recommendation(Recommendation.OPEN)
-    by_score = np.argsort(-np.nan_to_num(found.highest, nan=-1.0), kind="stable")
+    by_score = np.argsort(-np.nan_to_num(found.customer_score, nan=-1.0), kind="stable")
     listed = by_score[is_open[by_score]].tolist()
     others = by_score[(found.on(Level.HIGH) & ~is_open)[by_score]].tolist()
     return (
@@ -51,6 +52,7 @@ def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
             scored_events=" or ".join(facts["scored_event_types"]),
             profile_events=" or ".join(facts["profile_event_types"]),
             rows=facts["rows"],
+            latest=LATEST,
             learned=facts["learned_from"],
             of_event=is_known_later(found.use_case.label, found.use_case.event_types),
             differs=found.coverage.differs,
@@ -81,7 +83,8 @@ def segments(found: Scored) -> list[dict[str, Any]]:
             "share": float(now.mean()) if len(found) else None,
             "ever": int(ever.sum()),
             "recommended": int((found.with_recommendation(Recommendation.OPEN) & now).sum()),
-            "score": known(np.median, found.highest[now]),
+            "score": known(np.median, found.customer_score[now]),
+            "highest": known(np.median, found.highest[now]),
             "events": known(np.median, found.events[now].astype(np.float64)),
         }
         for name, now, ever in groups
@@ -98,7 +101,7 @@ def characteristics(found: Scored) -> list[dict[str, Any]]:
     rows = []
     for name, _ in weight.most_common(SHOWN_FEATURES):
         k = names.index(name)
-        feature, column = found.use_case.table[k], found.vectors[:, k]
+        feature, column = found.use_case.table[k], found.last_vectors[:, k]
         parts = [column[found.on(level)] for level in Level]
         rows.append(
             {
@@ -122,7 +125,7 @@ def usual(feature: Feature, values: NDArray[np.float32]) -> str:
 def in_training(found: Scored, feature: Feature) -> str:
     """The same over the customers of the training data; a dash if the bundle does not keep it."""
     known = found.usual.get(feature.name)
-    return shown(feature, known.at_highest if known else None)
+    return shown(feature, known.at_last if known else None)
 
 
 def shown(feature: Feature, value: float | None) -> str:
@@ -143,6 +146,7 @@ def card(found: Scored, row: int) -> dict[str, Any]:
         "level": Level(found.status["level"][row]).name,
         "is_held": found.status["recommendation"][row] == Recommendation.HELD,
         "since": minute(since_us) if since_us else "",
+        "customer_score": f"{found.customer_score[row]:.3f}",
         "score": f"{found.score[row]:.3f}",
         "scored_at": minute(int(found.scored_us[row])),
         "highest": f"{found.highest[row]:.3f}",

@@ -20,10 +20,12 @@ from export.learned import encode, hashes, is_set_apart
 from export.levels import Level
 from export.onnx import Scorer, convert
 from export.policy import level_after
+from export.ranking import LATEST
 from export.reasons import number
 from export.reference import reference
 from features.record import STATUS, loads
 from features.usecase import parse
+from pipeline.customers import shifted
 from pipeline.history import history
 from pipeline.scoring import Scored, score
 from pipeline.standings import table, write
@@ -33,6 +35,7 @@ from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, assess_in, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
+from training.scores import customer_scores
 
 USE_CASE = market()
 
@@ -56,12 +59,28 @@ def test_scores_and_levels_are_those_of_the_stream(tmp_path: Path) -> None:
         own = np.flatnonzero((customer == id) & fresh)
         assert found.score[row].tobytes() == scores[own[-1]].tobytes()
         assert found.highest[row].tobytes() == scores[own].max().tobytes()
+        assert found.last_vectors[row].tobytes() == vectors[own[-1]].tobytes()
+        rank = customer_scores(np.zeros(len(own), np.intp), scores[own].astype(np.float64))
+        assert found.customer_score[row] == pytest.approx(float(rank[0])), "as in the model's report"
         assert found.vectors[row].tobytes() == vectors[own[scores[own].argmax()]].tobytes()
         assert found.status["level"][row] == levels[own[-1]]
         assert found.events[row] == found.scored[row] == len(own)
         assert blob is not None
         assert found.status[row].tobytes() == loads(USE_CASE.plans["customer"], blob).status
     assert len(set(found.status["level"].tolist())) > 1 and found.status.dtype == STATUS
+
+
+def test_the_latest_scores_are_kept_over_batches() -> None:
+    rng, latest = np.random.default_rng(8), np.full((5, LATEST), np.nan, np.float32)
+    own: list[list[float]] = [[] for _ in range(5)]
+    for n in (0, 3, 40, 7, 1, 200):
+        customer, score = rng.integers(0, 4, n), rng.random(n).astype(np.float32)
+        latest = shifted(latest, customer, score)
+        for who, value in zip(customer.tolist(), score.tolist(), strict=True):
+            own[who].append(value)
+        for who, values in enumerate(own):
+            expected = [np.nan] * LATEST + values
+            np.testing.assert_equal(latest[who], np.array(expected[-LATEST:], np.float32))
 
 
 def test_reasons_name_features_and_their_effects_are_the_models(tmp_path: Path) -> None:
@@ -179,9 +198,8 @@ def test_the_command_writes_and_tells(tmp_path: Path, scoring: Callable[..., End
     assert {row["off_boarding"] for row in rows} <= {"NONE", "RECOMMENDED", "HELD"}
     known = {name for row in rows for name in row["reason_features"].split()}
     assert known and known <= set(USE_CASE.features)
-    assert [float(row["highest_score"]) for row in rows if row["level"] == "HIGH"] == sorted(
-        (float(row["highest_score"]) for row in rows if row["level"] == "HIGH"), reverse=True
-    )
+    ranked = [float(row["customer_score"]) for row in rows if row["level"] == "HIGH"]
+    assert ranked == sorted(ranked, reverse=True)
 
 
 def test_the_off_boarding_list_is_printed_first_and_says_how_many_more_there_are(
@@ -192,11 +210,13 @@ def test_the_off_boarding_list_is_printed_first_and_says_how_many_more_there_are
     with out.open() as file:
         rows = [row for row in csv.DictReader(file) if row["off_boarding"] == "RECOMMENDED"]
     assert len(rows) > 20, "the test needs more than are shown"
-    assert lines[0] == "off-boarding recommended, the highest score first:"
-    titles = ["customer", "highest_score", "last_score", "level", "since", "learned_from", "first", "reasons"]
+    assert lines[0] == "off-boarding recommended, the highest customer's score first:"
+    scores = ["customer_score", "last_score", "highest_score"]
+    titles = ["customer", *scores, "level", "since", "learned_from", "first", "reasons"]
     assert lines[1].split() == titles
     for line, row in zip(lines[2:22], rows[:20], strict=True):
-        customer, score, last, level, since, learned, told = line.split(maxsplit=6)
+        customer, rank, last, score, level, since, learned, told = line.split(maxsplit=7)
+        assert rank == f"{float(row['customer_score']):.3f}"
         assert learned == row["learned_from"] == "NOT_KNOWN"
         assert (customer, score, level) == (row["customer"], f"{float(row['highest_score']):.3f}", "HIGH")
         assert last == f"{float(row['score']):.3f}"

@@ -54,7 +54,7 @@ def test_the_off_boarding_list_is_whole_and_has_reasons(found: Scored) -> None:
         page
     )
     for row in recommended:
-        assert f"{found.customers[row]} {found.highest[row]:.3f}" in listed
+        assert f"{found.customers[row]} {found.customer_score[row]:.3f}" in listed
         assert all(" ".join(str(reason).split()) in listed for reason in found.reasons[row])
     for row in np.flatnonzero(found.status["recommendation"] != Recommendation.OPEN).tolist():
         assert f"{found.customers[row]} " not in listed
@@ -67,7 +67,7 @@ def test_held_recommendations_are_told_among_those_who_are_high(found: Scored) -
     page = page_of(replace(found, status=status))
     assert f"{found.customers[row]} " not in section(page, "off-boarding")
     high = section(page, "high")
-    assert f"{found.customers[row]} {found.highest[row]:.3f}" in high and " held " in high
+    assert f"{found.customers[row]} {found.customer_score[row]:.3f}" in high and " held " in high
 
 
 def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
@@ -76,7 +76,9 @@ def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
     assert segments.usual(age, values) == "30 hours"
     assert segments.usual(vip, np.array([1, 0, 0, np.nan], np.float32)) == "33.3%"
     assert segments.usual(age, values[2:]) == "-"
-    known = replace(found, usual={"vip": Usual(0.0, 0.0, 0.25), age.name: Usual(0.0, 5.0, 7_200.0)})
+    known = replace(
+        found, usual={"vip": Usual(0.0, 0.0, 0.5, 0.0, 0.25), age.name: Usual(0.0, 5.0, 60.0, 0.0, 7_200.0)}
+    )
     assert (segments.in_training(known, vip), segments.in_training(known, age)) == ("25.0%", "2 hours")
     assert segments.in_training(replace(found, usual={}), vip) == "-", "a bundle from before it was kept"
     assert any(row["levels"] for row in segments.characteristics(found))
@@ -94,7 +96,10 @@ def test_segments_and_those_not_scored_add_up_to_the_files(found: Scored) -> Non
     for level, row in zip(Level, rows[:3], strict=True):
         assert row["customers"] == (found.status["level"][counts > 0] == level).sum()
         assert row["ever"] == (found.highest_level[counts > 0] == level).sum()
-    assert (rows[3]["customers"], rows[3]["score"]) == (2, pytest.approx(np.median(found.highest[[0, 3]])))
+    assert (rows[3]["customers"], rows[3]["score"]) == (
+        2,
+        pytest.approx(np.median(found.customer_score[[0, 3]])),
+    )
     text = text_of(page_of(partly))
     assert f"The files have {len(found)} customers: {len(found) - 2} are scored, and 2 are not" in text
     assert f"rows in the files {sum(found.rows.values()):,}" in section(page_of(partly), "files")

@@ -52,6 +52,7 @@ def test_a_busy_customer_does_not_say_what_is_usual() -> None:
     np.testing.assert_equal(found, np.array([np.nan, 30, 0], np.float32), "most customers have no mean")
     assert by_customer["paid_mean_24h"].missing == pytest.approx(20 / 21)
     assert by_customer["amount"].at_highest == 30, "each of the others scores highest with its 30 euros"
+    assert by_customer["amount"].at_last == 30, "the second of each customer's two events"
     assert by_customer["abroad"].at_highest == pytest.approx(1 / 21), "the share of customers, not a median"
     kept = reference(USE_CASE.features, rows.vectors, score, by_customer)
     at_highest = medians_at_highest(kept, USE_CASE.table)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.ranking import LATEST
 from features.usecase import UseCase
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
@@ -19,7 +20,7 @@ from training.evaluation.figures import Baseline, Interval
 from training.fit import deal
 from training.judged import Floats, Judged
 from training.metrics import INTERVAL, Ranking, average_precision, draws
-from training.scores import LATEST, customer_labels, customer_scores, places
+from training.scores import customer_labels, customer_scores, places
 
 QUESTIONS = 3  # depth of the tree: what fits on a card
 LEAST_SHARE = 0.01  # of all customers' weight in a leaf of it

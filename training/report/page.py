@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from export.ranking import LATEST
 from export.storage import join
 from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
@@ -16,7 +17,6 @@ from training.evaluation.weeks import ENOUGH
 from training.pages import environment, percent
 from training.report import calendar, comparison, fairness, importance, levels, plots, promise, weeks, words
 from training.report.run import Run, encoded
-from training.scores import LATEST
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
     "summary": "Summary",
