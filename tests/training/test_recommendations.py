@@ -18,7 +18,7 @@ from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import words
 from training.evaluation.figures import Segment
-from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
+from training.evaluation.recommendations import outlook, recommendations, replayed, sentence, sustained
 from training.history import History
 from training.judged import Judged
 from training.report import levels
@@ -95,8 +95,11 @@ def test_what_was_planted_is_counted():
     )
     assert sentence(found) == (
         "Replayed over held-out scores, the policy recommends 3 of 6 customers, 2 of them rightly: precision 67% "
-        "[21%, 94%], recall 67% [21%, 94%]. 2 recommendations are open after the customers' last events. A team would "
-        "get 1.6 cases a week from these customers, 2 in the busiest."
+        "[21%, 94%], recall 67% [21%, 94%]."
+    )
+    assert outlook(found) == (
+        "A team would get 1.6 cases a week from these customers, 2 in the busiest. 2 recommendations are open after "
+        "the customers' last events."
     )
 
 
@@ -135,6 +138,7 @@ def test_thresholds_of_other_folds_do_not_flatter_noise():
         chosen = replace(flat, thresholds=choose(terms, cases))
         own.append(counted(chosen)[0].ever.precision.value)
         honest, _, _ = counted(replace(chosen, crossfitted=crossfitted))
+        assert f"would recommend {honest.flattered.customers} of them" in outlook(honest)
         assert honest.crossfitted and honest.flattered.precision.value == own[-1]
         others.append(honest.ever)
     assert np.mean(own) > 0.6, "twice the base rate, of nothing"

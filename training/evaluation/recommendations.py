@@ -93,13 +93,19 @@ def sentence(found: Recommendations) -> str:
             f"Replayed over held-out scores, the policy recommends none of {found.customers:,} customers, "
             f"{found.positives:,} of whom are positive."
         )
-    times = f"{found.cases_per_week:.1f} cases a week"
-    busiest = f", {found.busiest.cases:,} in the busiest" if found.busiest else ""
     return (
         f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {found.customers:,} customers, "
-        f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}. "
-        f"{_open(found.open.customers)} after the customers' last events. A team would get {times} "
-        f"from these customers{busiest}.{_flattered(found)}"
+        f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}."
+    )
+
+
+def outlook(found: Recommendations) -> str:
+    """Say what a team would get, and what the bundle's thresholds would do; empty where nobody is recommended."""
+    if found.busiest is None:
+        return ""
+    return (
+        f"A team would get {found.cases_per_week:.1f} cases a week from these customers, {found.busiest.cases:,} in "
+        f"the busiest. {_open(found.open.customers)} after the customers' last events.{_flattered(found)}"
     )
 
 
@@ -114,7 +120,7 @@ def _flattered(found: Recommendations) -> str:
     if found.flattered is None:
         return ""
     return (
-        f" These figures are of thresholds that other customers gave. The bundle's thresholds, chosen on all of these "
+        f" These figures are by thresholds that other customers gave. The bundle's thresholds, chosen on all of these "
         f"customers, would recommend {found.flattered.customers:,} of them, {found.flattered.rightly:,} rightly."
     )
 

@@ -6,6 +6,7 @@ from math import isfinite, log10
 from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
+from training.evaluation.recommendations import outlook
 from training.pages import number
 from training.report import calendar, fairness, levels
 from training.report.run import Run
@@ -156,12 +157,19 @@ def costs(run: Run, found: LevelFigures) -> Iterator[str]:
     yield f"The least is {number(best.y)}, with a threshold of {best.x:.3f}."
 
 
+def _outlook(run: Run) -> list[str]:
+    found = run.evaluation.recommendations
+    line = outlook(found) if found and run.evaluation.has_signal else ""
+    return [line] if line else []
+
+
 def first_lines(run: Run) -> list[str]:
     """What a reader must know before anything else, the evaluation's words first."""
     failed = [gate.name for gate in run.gates if not gate.passed]
     time = calendar.warning(run.evaluation)
     told = [
         run.evaluation.words,
+        *_outlook(run),
         *([time] if time else []),
         *levels.warnings(run),
         VERDICTS.get(run.verdict, run.verdict),
