@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.bundle import promote, save
 from export.levels import Level
 from export.policy import level_after
 from features.kernel import Disposition
+from features.usecase import UseCase
 from pipeline.assess import Engine
 from pipeline.store import MemoryStore
-from tests.pipeline.market import Sent, assess_in, history, market, payment
+from serving.settings import Settings
+from tests.pipeline.market import Sent, assess_in, history, market, payment, switching
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
+from tests.pipeline.vital import begun
 from tests.serving.conftest import Served, Serving, body_of
 
 NOW_US = 1_700_100_000_000_000
@@ -26,10 +30,21 @@ FAULTS = {
 }
 
 
-def test_the_service_says_what_the_engine_says(served: Served) -> None:
+@pytest.mark.parametrize("use_case", [market(), switching()], ids=["as it is", "with changes counted"])
+def test_the_service_says_what_the_engine_says(
+    serving: Serving, settings: Settings, use_case: UseCase
+) -> None:
     """Event by event the same scores, levels and numbers as a batch on a store in memory, bit for bit."""
-    events = history(market(), 150, seed=4)
-    twin = engine(market(), MemoryStore())
+    begun(settings.redis_url, use_case)
+    save(trained(use_case), settings.bundle)
+    promote(settings.bundle, trained(use_case).manifest.id)
+    with serving(use_case=use_case) as served:
+        check_against_engine(served, use_case)
+
+
+def check_against_engine(served: Served, use_case: UseCase) -> None:
+    events = history(use_case, 150, seed=4)
+    twin = engine(use_case, MemoryStore())
     results = assess_in(twin, events, [1] * len(events))
     for sent, (said,) in zip(events, ((each,) for each in results), strict=True):
         if said.disposition[0] == Disposition.TOO_LATE:
