@@ -79,6 +79,21 @@ def test_every_customer_is_in_one_cell_and_cells_are_those_of_a_loop(found: Comp
     )
 
 
+def test_shares_of_few_customers_are_too_few_to_say_and_have_wilsons_interval() -> None:
+    challenger, champion = sides(2.0)
+    rare = replace(challenger, thresholds={"medium": 0.3, "high": float(np.sort(challenger.score)[-3])})
+    told = {pair.name: pair for pair in compare(rare, champion, 0, seed=3).pairs}
+    precision = told["precision of HIGH at any time"]
+    assert precision.of is not None and precision.of <= 3 and precision.finding == "too few to say"
+    assert precision.challenger.low < 0.6 and precision.challenger.high - precision.challenger.low > 0.3
+    nobody = replace(challenger, thresholds={"medium": 2.0, "high": 3.0})
+    same = list(findings(compare(nobody, nobody, 0, seed=3)))
+    assert same[-1] == "Neither recommends anybody."
+    assert (
+        list(findings(compare(challenger, challenger, 0, seed=3)))[-1] == "Both recommend the same customers."
+    )
+
+
 def test_labels_of_events_are_compared_by_events() -> None:
     challenger, champion = (replace(side, by_event=True) for side in sides(2.0))
     told = compare(challenger, champion, 0, seed=3)

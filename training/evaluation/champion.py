@@ -1,7 +1,7 @@
 """Challenger beside champion on the same held-out rows: figures in pairs, curves, and who changes level.
 
 Each model decides by its own thresholds and policy. Intervals draw customers, for both models the same, so what the two
-have in common cancels out of the differences.
+have in common cancels out of the differences. A share's own interval is Wilson's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,11 @@ from training.evaluation.interval import Interval
 from training.evaluation.recommendations import replayed
 from training.judged import Judged
 from training.metrics import REPLICATES, Ranking, average_precision, brier, roc_auc
+from training.wilson import rate
 
 CHAMPION, CHALLENGER = MODELS = ("champion", "challenger")
 LOWER_IS_BETTER = ("Brier score",)
+LEAST = 10  # customers of a share; a bootstrap of fewer is too narrow
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -36,10 +38,13 @@ class Pair(Struct, frozen=True):
     challenger: Interval
     difference: Interval  # challenger minus champion
     lower_is_better: bool = False
+    of: int | None = None  # customers that it is a share of, of the model with fewer; None where all count
 
     @property
     def finding(self) -> str:
         """better, worse, or the same as far as can be measured"""
+        if self.of is not None and self.of < LEAST:
+            return "too few to say"
         if not self.difference.low > 0 and not self.difference.high < 0:
             return "no measurable difference"
         return "better" if (self.difference.value > 0) != self.lower_is_better else "worse"
@@ -140,53 +145,62 @@ def _pairs(
     sides: Mapping[str, _Side], customers: Customers, unit: NDArray[np.intp], seed: int
 ) -> tuple[Pair, ...]:
     """`unit` [n] says which customer each label is of."""
-    measured = {name: _figures(side, customers.label) for name, side in sides.items()}
-    everybody = np.ones(len(customers))
-    values = {
-        name: [figure(everybody, everybody[unit]) for _, figure in found] for name, found in measured.items()
-    }
-    drawn: dict[str, list[list[float]]] = {name: [] for name in sides}
-    for times in _draws(customers, seed):
-        for name, found in measured.items():
-            drawn[name].append([figure(times, times[unit]) for _, figure in found])
-    arrays = {name: np.array(each) for name, each in drawn.items()}
+    measured = {model: _figures(side, customers.label == 1) for model, side in sides.items()}
+    draws = [np.ones(len(customers)), *_draws(customers, seed)]  # the first is everybody
     return tuple(
-        Pair(
-            name,
-            *(Interval(values[model][k], *bounds(arrays[model][:, k].tolist())) for model in MODELS),
-            difference=Interval(
-                values[CHALLENGER][k] - values[CHAMPION][k],
-                *bounds((arrays[CHALLENGER][:, k] - arrays[CHAMPION][:, k]).tolist()),
-            ),
-            lower_is_better=name in LOWER_IS_BETTER,
-        )
-        for k, (name, _) in enumerate(measured[CHAMPION])
+        _pair({model: found[k] for model, found in measured.items()}, draws, unit)
+        for k in range(len(measured[CHAMPION]))
     )
 
 
-_Figure = Callable[
-    [Floats, Floats], float
-]  # how often each customer [customers] and each label [n] was drawn
+@dataclass(frozen=True, eq=False)
+class _Figure:
+    """A figure of one model, for any draw: how often each customer [customers] and each label [n] is there."""
+
+    name: str
+    measure: Callable[[Floats, Floats], float]
+    of: Flags | None = None  # customers that it is a share of
+    those: Flags | None = None  # who are counted among them
+
+    def interval(self, values: Floats) -> Interval:
+        """Wilson's interval of a share, else the bootstrap's; the first value is everybody's."""
+        if self.of is None or self.those is None:
+            return Interval(float(values[0]), *bounds(values[1:].tolist()))
+        return rate(int((self.of & self.those).sum()), int(self.of.sum()))
 
 
-def _figures(side: _Side, label: NDArray[np.int64]) -> list[tuple[str, _Figure]]:
-    def ranked(metric: Callable[[Ranking, Floats], float]) -> _Figure:
-        return lambda _, times: metric(side.ranking, times)
+def _pair(figures: Mapping[str, _Figure], draws: list[Floats], unit: NDArray[np.intp]) -> Pair:
+    values = {
+        model: np.array([each.measure(times, times[unit]) for times in draws])
+        for model, each in figures.items()
+    }
+    difference = values[CHALLENGER] - values[CHAMPION]
+    counts = [int(each.of.sum()) for each in figures.values() if each.of is not None]
+    name = figures[CHAMPION].name
+    return Pair(
+        name,
+        *(figures[model].interval(values[model]) for model in MODELS),
+        difference=Interval(float(difference[0]), *bounds(difference[1:].tolist())),
+        lower_is_better=name in LOWER_IS_BETTER,
+        of=min(counts) if counts else None,
+    )
 
-    def precision(chosen: Flags) -> _Figure:
-        return lambda times, _: _share(times, chosen, label == 1)
 
-    def recall(chosen: Flags) -> _Figure:
-        return lambda times, _: _share(times, label == 1, chosen)
+def _figures(side: _Side, positive: Flags) -> list[_Figure]:
+    def ranked(name: str, metric: Callable[[Ranking, Floats], float]) -> _Figure:
+        return _Figure(name, lambda _, times: metric(side.ranking, times))
+
+    def share(name: str, of: Flags, those: Flags) -> _Figure:
+        return _Figure(name, lambda times, _: _share(times, of, those), of, those)
 
     return [
-        ("ROC AUC", ranked(roc_auc)),
-        ("average precision", ranked(average_precision)),
-        ("Brier score", ranked(brier)),
-        ("precision of HIGH at any time", precision(side.is_high)),
-        ("recall of HIGH at any time", recall(side.is_high)),
-        ("precision of recommendations", precision(side.is_recommended)),
-        ("recall of recommendations", recall(side.is_recommended)),
+        ranked("ROC AUC", roc_auc),
+        ranked("average precision", average_precision),
+        ranked("Brier score", brier),
+        share("precision of HIGH at any time", side.is_high, positive),
+        share("recall of HIGH at any time", positive, side.is_high),
+        share("precision of recommendations", side.is_recommended, positive),
+        share("recall of recommendations", positive, side.is_recommended),
     ]
 
 

@@ -60,6 +60,12 @@ def _changed(what: str, moves: Sequence[Move], customers: int) -> str:
 def _recommended(moves: Sequence[Move]) -> str:
     by = {(move.champion, move.challenger): move for move in moves}
     gained, lost = by["no", "yes"], by["yes", "no"]
+    if not gained.customers and not lost.customers:
+        return (
+            "Both recommend the same customers."
+            if by["yes", "yes"].customers
+            else "Neither recommends anybody."
+        )
     return (
         f"The challenger recommends {gained.customers:,} customers whom the champion does not ({gained.positives:,} "
         f"positive), and not {lost.customers:,} whom the champion does ({lost.positives:,} positive)."
