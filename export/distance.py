@@ -64,6 +64,19 @@ def index_by_chance(bins: NDArray[np.integer], noise: Floats | float, freedom: F
     return by_chance
 
 
+def empty_by_chance(then: Floats, now: Floats, rows: Floats | float) -> Floats:
+    """What the largest bin adds to the index [...] that is empty now, and may be so by chance among `rows` [...].
+
+    The large-sample distribution does not know of it: an empty bin counts as LEAST_SHARE.
+    """
+    rows = np.asarray(rows)[..., None]
+    bins = np.maximum((then > 0).sum(axis=-1, keepdims=True), 1)
+    is_chance = (now == 0) & (then > LEAST_SHARE) & ((1 - then) ** rows > 0.01 / bins)
+    known = np.maximum(then, LEAST_SHARE)
+    largest: Floats = (is_chance * (known - LEAST_SHARE) * np.log(known / LEAST_SHARE)).max(axis=-1)
+    return largest
+
+
 def ks_by_chance(noise: float) -> float:
     """The same of the Kolmogorov-Smirnov statistic; at most 1."""
     return min(1.0, float(KS_99 * np.sqrt(noise)))

@@ -11,7 +11,15 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from export.distance import Floats, divergence, index, index_by_chance, kolmogorov_smirnov, ks_by_chance
+from export.distance import (
+    Floats,
+    divergence,
+    empty_by_chance,
+    index,
+    index_by_chance,
+    kolmogorov_smirnov,
+    ks_by_chance,
+)
 from export.independence import Worth
 from export.reference import ABOVE, BELOW, BINS, MISSING, PLACES, Bins, Places, expected, places
 
@@ -71,13 +79,14 @@ def distance(bins: Bins, counts: NDArray[np.integer], worth: Worth, models: floa
     present = np.array([then[:MISSING].sum(), now[:MISSING].sum()])
     trained = np.inf if bins.effective is None else bins.effective
     noise = 1 / trained + 1 / rows + models
+    occupied = ((then > 0) | (now > 0)).sum()
     freedom = min(worth.freedom, bins.freedom or worth.freedom)
     of_present = (1 / (np.array([trained, rows]) * np.maximum(present, 1e-9))).sum() + models
     return Distance(
         float(index(then, now)),
         float(divergence(then, now)),
         float(kolmogorov_smirnov(then[:MISSING], now[:MISSING])),
-        float(index_by_chance(((then > 0) | (now > 0)).sum(), noise, freedom)),
+        float(index_by_chance(occupied, noise, freedom) + empty_by_chance(then, now, rows)),
         ks_by_chance(float(of_present)),
         never_seen(bins, now, worth.clusters),
     )

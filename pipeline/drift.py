@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.distance import Floats, index_by_chance
+from export.distance import Floats, empty_by_chance, index_by_chance
 from export.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, Columns, are_many
-from export.reference import PLACES, Bins
+from export.reference import PLACES, Bins, expected
 from features.kernel import Disposition
 from features.lookback import Lookback, lookbacks
 from features.usecase import UseCase
@@ -63,7 +63,7 @@ class Drift:
         counts, rows = self._day.counts, self._day.rows
         index = self._columns.index(counts)
         bins = ((self._columns.then > 0) | (counts > 0)).sum(axis=1)
-        usual = self._noise.usual(bins, rows)
+        usual = self._noise.usual(bins, rows, counts)
         *features, score = index.tolist()
         progress.gauges[key(SCORE_PSI)] = score
         progress.gauges.update(
@@ -118,12 +118,14 @@ class _Noise:
         self._training = 1 / trained
         self._training[-1] += models
         self._freedom = np.array([each.freedom or PLACES for each in columns])
+        self._then = np.array([expected(each) for each in columns])
         self._day = np.array([each.usual_day or 0.0 for each in columns])
 
-    def usual(self, bins: NDArray[np.integer], rows: float) -> Floats:
+    def usual(self, bins: NDArray[np.integer], rows: float, counts: Floats) -> Floats:
         """[columns] the larger of what chance gives and what training's days show."""
-        noise = self._training + 1 / (rows * self._alike)
-        by_chance = index_by_chance(bins, noise, self._freedom)
+        worth = rows * self._alike
+        by_chance = index_by_chance(bins, self._training + 1 / worth, self._freedom)
+        by_chance = by_chance + empty_by_chance(self._then, counts, worth)
         return np.maximum(by_chance, self._day)
 
 

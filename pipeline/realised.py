@@ -50,7 +50,7 @@ def weeks(log: Assessed, since: date) -> list[Week]:
     """The weeks from the one of `since` on, in order. Raises NoLabel, and GoogleAPIError."""
     columns = ", ".join(Week.__dataclass_fields__)
     inner = query(log.use_case, f"{log.project}.{log.dataset}")
-    sql = f"SELECT {columns} FROM ({inner}) WHERE week >= DATE(@monday) ORDER BY week, decision"
+    sql = f"SELECT {columns} FROM ({inner}) WHERE week >= CAST(@monday AS DATE) ORDER BY week, decision"
     monday = since - timedelta(days=since.weekday())
     return [Week(*row.values()) for row in log.run(sql, monday=monday.isoformat())]
 

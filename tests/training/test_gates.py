@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from export.drift import psi
-from export.reference import freeze
+from export.reference import Origin, freeze, reference
 from features.document import BadUseCase
-from training.comparison import difference
+from training.comparison import difference, drift
 from training.evaluation.figures import Calendar, DatesAlone, Interval
 from training.gates import Contrast, Evidence, Gates, Verdict, judge, verdict
 
@@ -151,3 +151,20 @@ def test_drift_is_seen_in_heavy_tails_and_in_missing_values() -> None:
     assert psi(bins, rng.lognormal(3, 1, 20_000)) < 0.01
     assert psi(bins, 2 * rng.lognormal(3, 1, 20_000)) > 0.15
     assert psi(bins, np.where(rng.random(20_000) < 0.3, np.nan, then)) > 0.25
+
+
+def test_few_customers_differ_from_training_without_drift() -> None:
+    """Forty customers of ten alike events each: an index of 0.25 and more is chance."""
+    rng = np.random.default_rng(3)
+
+    def column(customers: int, shift: float = 0.0) -> np.ndarray:
+        return np.repeat(rng.normal(shift, 1, customers), 10) + rng.normal(0, 0.05, 10 * customers)
+
+    then = column(400).astype(np.float32)[:, None]
+    owner = np.repeat(np.arange(400), 10)
+    made = reference(["a"], then, then[:, 0], origin=Origin(owner, np.zeros(4_000, np.int64), owner % 3, [0]))
+    few = np.repeat(np.arange(40), 10)
+    same = [column(40).astype(np.float32)[:, None] for _ in range(20)]
+    assert sum(psi(made.features["a"], each[:, 0]) >= 0.25 for each in same) >= 10
+    assert sum(drift(made, ("a",), each, few)["a"] > 0 for each in same) <= 1
+    assert drift(made, ("a",), column(40, 2.0).astype(np.float32)[:, None], few)["a"] > 1
