@@ -191,8 +191,8 @@ def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
         return
     all_dates, known_dates = found.calendar.all_dates, found.calendar.known_dates
     dates = all_dates if gates.calendar == "all" and not known_dates.is_near else known_dates
-    told = f"dates alone have ROC AUC {dates.roc_auc}, the model is ahead by {dates.model_ahead}"
-    expected = "measurably ahead of dates alone, which reach less than 90% of its distance from chance"
+    told = f"ROC AUC of dates alone {dates.roc_auc}, the model ahead by {dates.model_ahead}"
+    expected = "a model measurably ahead, and dates less than 90% as far from chance"
     yield Gate("calendar", not dates.is_near, told, expected, Verdict.WAITING)
 
 

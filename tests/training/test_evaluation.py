@@ -373,7 +373,7 @@ def test_an_evaluation_says_what_the_model_does_and_is_json(evaluated, found):
 
 def test_where_dates_tell_nothing_the_report_is_calm_about_them(evaluated):
     assert evaluated.calendar.about == "customers" and not evaluated.calendar.is_near
-    assert warning(evaluated) == "" and "the model is ahead by 0." in summary(evaluated)
+    assert warning(evaluated) == "" and "the model's is higher by 0." in summary(evaluated)
 
 
 def test_where_the_label_follows_the_calendar_the_first_lines_say_so_and_what_follows(found):

@@ -158,7 +158,7 @@ def test_a_long_history_is_measured_on_an_even_part_of_more_customers(
     rng = np.random.default_rng(7)
     customer = np.sort(rng.integers(0, 100, 4_000))
     label = (np.arange(100) % 4 == 0).astype(np.int64)
-    rows = history({SIGNAL: label[customer] + rng.normal(0, 1, 4_000)}, label[customer], customer)
+    rows = history({SIGNAL: 2 * label[customer] + rng.normal(0, 1, 4_000)}, label[customer], customer)
     monkeypatch.setattr("training.evaluation.importance.MOST_ROWS", 600)
     features, _ = measured(judged(rows, 7))
     assert features[0].feature == SIGNAL and features[0].is_measurable

@@ -14,7 +14,7 @@ from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, Interval, LevelFigures, Recommendations
 from training.evaluation.horizons import promise
-from training.evaluation.importance import MOST_ROWS, importance
+from training.evaluation.importance import MOST_EVENTS, MOST_ROWS, importance
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
 from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
 from training.evaluation.segments import segments
@@ -138,10 +138,10 @@ def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
     found = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
     if len(judged.by_model()) > 1:
         found.append(BY_FOLDS)
-    if len(judged.score) > MOST_ROWS:
+    most = MOST_EVENTS if decides == "events" else MOST_ROWS
+    if len(judged.score) > most:
         found.append(
-            f"Importance is measured on at most {MOST_ROWS:,} events, all or an even part of those of customers drawn "
-            "by chance."
+            f"Importance is measured on about {most:,} events, all or an even part of those of customers drawn."
         )
     if positives < FEW_POSITIVES:
         found.append(f"Only {positives} customers are positive, so all figures are rough.")

@@ -13,18 +13,18 @@ def warning(found: Evaluation) -> str:
     calendar = found.calendar
     if calendar is None or not calendar.is_near or not (found.has_signal or calendar.all_dates.tells):
         return ""
-    return " ".join([*_compared(calendar), *_by_week(found.weeks)])
+    told = _compared(calendar)
+    return f"{told} {ends(found.weeks)}".rstrip() if calendar.known_dates.is_near else told
 
 
 def summary(found: Evaluation) -> str:
     """Say in one sentence what dates alone tell, whether they come near or not; empty if it was not measured."""
-    calendar = found.calendar
-    if calendar is None or calendar.all_dates.model_ahead is None or calendar.known_dates.model_ahead is None:
+    if found.calendar is None or found.calendar.known_dates.model_ahead is None:
         return ""
+    known, every = found.calendar.known_dates, found.calendar.all_dates
     return (
-        f"ROC AUC {calendar.known_dates.roc_auc} by the dates known when an event is scored (the customer's first "
-        f"event and this one), {calendar.all_dates.roc_auc} with the customer's last event as well, which nobody knows "
-        f"then; the model is ahead by {calendar.known_dates.model_ahead} and {calendar.all_dates.model_ahead}"
+        f"ROC AUC {known.roc_auc} by the dates known when an event is scored, the customer's first event and this one "
+        f"({_than(known)}); {every.roc_auc} with the customer's last event, which nobody knows then ({_than(every)})"
     )
 
 
@@ -33,30 +33,26 @@ def ends(weeks: Sequence[Week]) -> str:
     return " ".join(_by_week(weeks))
 
 
-def _compared(calendar: Calendar) -> Iterator[str]:
-    """How the model compares with dates alone."""
+def _compared(calendar: Calendar) -> str:
+    """How the model compares with dates alone, and what follows."""
     known, every = calendar.known_dates, calendar.all_dates
     near = known if known.is_near else every
     if not near.tells:
-        yield (
-            "The model is not measurably better than dates alone, and those are not measurably better than chance: ROC "
-            f"AUC of dates {near.roc_auc}, the model is ahead by {near.model_ahead}. To tell them apart takes more "
-            f"positive {calendar.about}."
+        return (
+            f"The model is not measurably better than dates alone ({_than(near)}), nor are dates better than chance "
+            f"(ROC AUC {near.roc_auc}). To tell them apart takes more positive {calendar.about}."
         )
-    elif known.is_near:
-        yield (
+    if known.is_near:
+        return (
             f"Dates alone rank {calendar.about} {_how(known)} the model: the dates of a customer's first event and of "
-            f"the event itself reach a ROC AUC of {known.roc_auc}, and the model is ahead by {known.model_ahead}. Both "
-            "are known when an event is scored, so the model may have learned the calendar, which does not repeat."
+            f"the event itself reach a ROC AUC of {known.roc_auc} ({_than(known)}). Both are known when an event is "
+            "scored, so the model may have learned the calendar, which does not repeat."
         )
-    else:
-        yield (
-            f"Dates alone rank {calendar.about} {_how(every)} the model, but only with one that nobody knows in time: "
-            "the dates of a customer's first and last event and of the event itself reach a ROC AUC of "
-            f"{every.roc_auc} (the model is ahead by {every.model_ahead}), without the last event's {known.roc_auc} "
-            f"(ahead by {known.model_ahead}). So the label goes with when customers stop, as accounts do that are "
-            "closed for it; the model does not see that date."
-        )
+    return (
+        f"When a customer's events end tells nearly as much as the model or more: with that date, dates alone reach a "
+        f"ROC AUC of {every.roc_auc} ({_than(every)}), without it {known.roc_auc} ({_than(known)}). That is so where "
+        "accounts stop once they are found out. The model never sees that date."
+    )
 
 
 def _how(alone: DatesAlone) -> str:
@@ -64,6 +60,16 @@ def _how(alone: DatesAlone) -> str:
     if ahead is None or ahead.high < 0:
         return "better than"
     return "as well as" if ahead.low <= 0 else "nearly as well as"
+
+
+def _than(alone: DatesAlone) -> str:
+    """The model beside it, as a clause."""
+    ahead = alone.model_ahead
+    if ahead is None:
+        return "there is no model to compare with"
+    if ahead.value >= 0:
+        return f"the model's is higher by {ahead}"
+    return f"the model's is lower by {Interval(-ahead.value, -ahead.high, -ahead.low)}"
 
 
 def _by_week(weeks: Sequence[Week]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from training.drawing import PALE, PLAIN, figure, short, style, svg
 from training.evaluation.figures import Importance
 
 SHOWN = 20  # features or groups; more are folded away
+ONE_IN = 40  # features without an effect has a 95% interval above 0
+MOST_NAMED = 3
 INK = "#1e293b"
 
 
@@ -35,18 +37,27 @@ def words(found: Sequence[Importance]) -> str:
     """Say how many features have a measurable effect, and what that means for the others."""
     measurable = sum(each.drop.low > 0 for each in found)
     worse = [each.feature for each in found if each.drop.high < 0]
-    told = [
-        f"{measurable} of {len(found)} features have a measurable effect of their own: the interval of their fall lies "
-        "above 0."
-        if measurable
-        else "No feature alone has a measurable effect."
-    ]
-    rest = len(found) - measurable - len(worse)
+    rest, chance = len(found) - measurable - len(worse), round(len(found) / ONE_IN)
+    told = ["No feature alone has a measurable effect."]
+    if measurable:
+        effects = "features have a measurable effect of their own: the interval of their fall lies above 0."
+        told = [f"{measurable} of {len(found)} {effects}"]
+    if measurable and chance:
+        told.append(f"By chance alone about {chance} would.")
     if rest:
         told.append(
             f"For {'the one other' if rest == 1 else f'the other {rest}'} it holds 0: the model ranks about as well "
             "without what each tells alone. Do not read an order into these."
         )
     if worse:
-        told.append(f"The model ranks better when {', '.join(worse)} tells nothing, so it would do without.")
+        told.append(
+            f"These customers are ranked better without what {' and '.join(worse[:MOST_NAMED])} {_tell(worse)}, which "
+            "may be chance."
+        )
     return " ".join(told)
+
+
+def _tell(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMED:
+        return f"and {len(names) - MOST_NAMED} others tell"
+    return "tells" if len(names) == 1 else "tell"
