@@ -44,8 +44,7 @@ def calendar_alone(
 
     `time_us` [n] of events in the order of their arrival, `label` [n] 0 or 1, `customer` [n] numbers whose they are
     from 0, none left out. `score` [n] is the model's, held out, to compare with. With `by_event` the label is an
-    event's, and events are ranked, each counting as one; otherwise customers are, by the mean over their events (the
-    highest of many would also tell how busy a customer is).
+    event's, and events are ranked, each counting as one; otherwise customers are, as training.scores ranks them.
     """
     kept = _drawn(customer, seed)
     time_us, label, customer = time_us[kept], label[kept], np.unique(customer[kept], return_inverse=True)[1]
@@ -58,7 +57,7 @@ def calendar_alone(
     ]
     owner: NDArray[np.intp] = customer
     if not by_event:
-        ranked = [np.bincount(customer, each) / np.bincount(customer) for each in ranked]
+        ranked = [customer_scores(customer, each) for each in ranked]
         score = None if score is None else customer_scores(customer, score)
         label = customer_labels(customer, label)
         owner = np.arange(len(label))
