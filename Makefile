@@ -88,7 +88,7 @@ flink-down: setup ## stop what flink-up has started
 flink-test: setup kernel ## kill a task manager of Flink in the middle of a stream; throughput beside the local runner's
 	$(BIN)/python -m pytest -m flink -s
 
-browser: setup kernel ## open the HTML pages in Chromium (the machine's own, or the one that CHROMIUM names)
+browser: setup kernel ## open the HTML pages in Chromium (the one here, or that CHROMIUM names); screenshots in build/
 	$(BIN)/python -m pytest -m browser -rs
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
