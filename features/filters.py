@@ -76,7 +76,7 @@ def conditions(node: Node, scope: Scope, event_type: str) -> tuple[Condition, ..
             node.attempt(scope.field_of, node.child(name, name), event_type)
     change = None if CHANGED in fields else entries.pop(CHANGED, None)
     changes = (node.attempt(_change, change, scope, event_type),) if change else ()
-    found = _all_tests(node, entries, fields)
+    found = _all_tests(node, entries, fields, CHANGED)
     need(*changes)
     return (*found, *changes)
 
@@ -86,8 +86,11 @@ def tests(node: Node, fields: Mapping[str, Field]) -> tuple[Condition, ...]:
     return _all_tests(node, node.entries(), fields)
 
 
-def _all_tests(node: Node, entries: Mapping[str, Node], fields: Mapping[str, Field]) -> tuple[Condition, ...]:
-    found = [node.attempt(_tests, name, test, fields) for name, test in entries.items()]
+def _all_tests(
+    node: Node, entries: Mapping[str, Node], fields: Mapping[str, Field], *others: str
+) -> tuple[Condition, ...]:
+    """The tests of `entries`; `others` are keys that were read already, to be named among the choices."""
+    found = [node.attempt(_tests, name, test, fields, others) for name, test in entries.items()]
     need(*found)
     return tuple(condition for each in found for condition in each)
 
@@ -119,8 +122,9 @@ def _may_change(kind: EventType, name: str) -> bool:
     return name not in (*kind.id, *kind.entities.values()) and kind.fields[name].kind is not Kind.TIME
 
 
-def _tests(name: str, node: Node, fields: Mapping[str, Field]) -> list[Condition]:
-    known = Field(name, Kind.INTEGER) if name in DERIVED else fields[one_of(node.child_of_key(name), fields)]
+def _tests(name: str, node: Node, fields: Mapping[str, Field], others: tuple[str, ...]) -> list[Condition]:
+    key = node.child_of_key(name)
+    known = Field(name, Kind.INTEGER) if name in DERIVED else fields[one_of(key, (*fields, *others))]
     if not isinstance(node.value, dict):
         return [Condition(known.name, "in", _operands(node, known))]
     bounds = ("min", "above", "max", "below", "multiple_of") if known.kind in NUMERIC else ()

@@ -295,6 +295,13 @@ def test_what_cannot_change_is_refused(test: str, path: str, message: str) -> No
     )
 
 
+def test_a_misspelt_changed_is_understood() -> None:
+    with pytest.raises(BadUseCase) as caught:
+        parse(TEXT.replace("changed: [locale, occupation]", "chnaged: [locale, occupation]"), "x.yaml")
+    (fault,) = caught.value.faults
+    assert fault.hint == "changed"
+
+
 def test_watches_count_among_the_aggregates_of_an_entity() -> None:
     many = "".join(f"      a{n}: {{of: payment, statistics: [count], windows: [24h]}}\n" for n in range(54))
     with pytest.raises(BadUseCase, match="found 65 with one for each list of changed fields"):
