@@ -29,7 +29,7 @@ def profile(
     """Describe a history in one HTML page: what is missing, repeated, contradictory, far out, drifting.
 
     Rows are read as training reads them and described before cleaning. The page needs no network. Rows that cannot be
-    used are told there; the exit code is then 1.
+    used are listed there; the exit code is then 1.
     """
     import msgspec
 
@@ -42,15 +42,15 @@ def profile(
     def progress(stage: str) -> None:
         typer.echo(stage, err=True)
 
-    found = load(use_case)
+    declared = load(use_case)
     progress("reading")
-    rows = history.read_all(found, files, time.time_ns() // 1000)
-    facts, frames, outcomes = measure.profile(found, files, rows, progress)
+    rows = history.read_all(declared, files, time.time_ns() // 1000)
+    facts, frames, outcomes = measure.profile(declared, files, rows, progress)
     write(out, page.page(facts, frames, outcomes, progress).encode())
-    told = findings(facts)
+    outstanding = findings(facts)
     if as_json:
-        show_json(msgspec.to_builtins(facts) | {"findings": [each._asdict() for each in told]})
+        show_json(msgspec.to_builtins(facts) | {"findings": [each._asdict() for each in outstanding]})
     else:
-        typer.echo(table(("weight", "finding"), [(each.weight, each.text) for each in told]))
+        typer.echo(table(("weight", "finding"), [(each.weight, each.text) for each in outstanding]))
         typer.echo(f"\n{out}")
     raise typer.Exit(1 if rows.bad else 0)

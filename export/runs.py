@@ -150,16 +150,16 @@ def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def flat(nested: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
     """Mappings in mappings as one, with names joined by dots; [low, high] has two such names."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for name, value in nested.items():
         full = NOT_IN_NAMES.sub("_", f"{parent}{name}")
         if isinstance(value, Mapping):
-            found |= flat(value, f"{full}.")
+            flattened |= flat(value, f"{full}.")
         elif isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
-            found |= {f"{full}.low": value[0], f"{full}.high": value[1]}
+            flattened |= {f"{full}.low": value[0], f"{full}.high": value[1]}
         else:
-            found[full] = value
-    return found
+            flattened[full] = value
+    return flattened
 
 
 def numbers(nested: Mapping[str, Any]) -> dict[str, float]:

@@ -27,15 +27,15 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
     Those of dates alone are there too (calendar.all_dates.roc_auc.value ...), and of the replayed policy
     (recommendations.ever.precision.low ...).
     """
-    found = {name: _of_level(getattr(evaluation, level)) for level, name in LEVELS.items()}
-    found |= {"calendar": msgspec.to_builtins(evaluation.calendar)} if evaluation.calendar else {}
+    nested = {name: _of_level(getattr(evaluation, level)) for level, name in LEVELS.items()}
+    nested |= {"calendar": msgspec.to_builtins(evaluation.calendar)} if evaluation.calendar else {}
     made = evaluation.recommendations
-    return found | ({"recommendations": msgspec.to_builtins(made)} if made else {})
+    return nested | ({"recommendations": msgspec.to_builtins(made)} if made else {})
 
 
 def _of_level(level: LevelFigures) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(level)
-    return {name: value for name, value in found.items() if name not in (*CURVES, *IN_MANIFEST)}
+    plain: dict[str, Any] = msgspec.to_builtins(level)
+    return {name: value for name, value in plain.items() if name not in (*CURVES, *IN_MANIFEST)}
 
 
 def trials(made: Trained, metric: str) -> list[Child]:

@@ -38,29 +38,29 @@ def correlations(
 ) -> tuple[Correlation, ...]:
     """Of all pairs of numbers, dates, booleans and the label, the strongest first."""
     table = pd.DataFrame(measured(frame, outcome, label), index=range(len(frame))).iloc[sample]
-    found = []
+    pairs = []
     for one, other in combinations(table.columns, 2):
         both = table[[one, other]].dropna()
         if len(both) < LEAST_PAIRS or (both.nunique() < 2).any():
             continue
         rank = np.corrcoef(both.rank().to_numpy(), rowvar=False)[0, 1]
-        found.append(Correlation(one, other, float(rank), len(both)))
-    return tuple(sorted(found, key=lambda each: -abs(each.rank)))
+        pairs.append(Correlation(one, other, float(rank), len(both)))
+    return tuple(sorted(pairs, key=lambda each: -abs(each.rank)))
 
 
 def measured(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Floats]:
     """What has an order, as float64 with NaN for missing; the outcome stands for the field that is the label."""
     fields = [f for f in frame.event_type.fields.values() if f.name != label]
-    found = {
+    values = {
         f.name: frame.numbers[f.name] for f in fields if f.name in frame.numbers and f.kind is not Kind.TIME
     }
     for f in fields:
         if f.kind is Kind.BOOLEAN:
             words = np.array([*(float(word == "true") for word in frame.texts[f.name].words), np.nan])
-            found[f.name] = words[frame.texts[f.name].codes]
+            values[f.name] = words[frame.texts[f.name].codes]
     if (outcome >= 0).any():
-        found[LABEL] = np.where(outcome < 0, np.nan, outcome)
-    return found
+        values[LABEL] = np.where(outcome < 0, np.nan, outcome)
+    return values
 
 
 def associations(frame: Frame, outcome: Outcome, label: str | None) -> tuple[Association, ...]:
@@ -73,19 +73,21 @@ def associations(frame: Frame, outcome: Outcome, label: str | None) -> tuple[Ass
     pairs, mixed = list(combinations(categories, 2)), list(product(categories, ranks))
     sure = 1 - SIGNIFICANCE / max(len(pairs) + len(mixed), 1)
     subject = frame.subject.codes
-    found = [_cramer(one, other, categories, subject, sure) for one, other in pairs]
-    found += [_ratio(one, other, categories[one], ranks[other], subject, sure) for one, other in mixed]
-    return tuple(sorted(filter(None, found), key=lambda each: -each.strength))
+    measured_pairs = [_cramer(one, other, categories, subject, sure) for one, other in pairs]
+    measured_pairs += [
+        _ratio(one, other, categories[one], ranks[other], subject, sure) for one, other in mixed
+    ]
+    return tuple(sorted(filter(None, measured_pairs), key=lambda each: -each.strength))
 
 
 def categorical(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Codes]:
     """By field, the codes [n] of at least two and at most MOST_VALUES values, -1 for missing."""
-    found = {
+    codes = {
         name: texts.codes
         for name, texts in frame.texts.items()
         if name != label and 1 < len(texts.words) <= MOST_VALUES
     }
-    return found | ({LABEL: outcome.astype(np.int64)} if (outcome >= 0).any() else {})
+    return codes | ({LABEL: outcome.astype(np.int64)} if (outcome >= 0).any() else {})
 
 
 def _ranked(values: Floats) -> Floats:

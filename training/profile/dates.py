@@ -18,7 +18,7 @@ from training.profile.periods import is_monthly
 
 MOST_CONTRADICTING = 0.05  # of the rows with both dates; more are no exceptions
 MOST_OF_DIFFERENT = 0.2  # of the rows whose dates differ
-LEAST_ROWS = 30  # with both dates; of fewer no order can be told
+LEAST_ROWS = 30  # with both dates; of fewer no order can be seen
 LISTED = 100  # rows on the page for each pair
 MENDS = 0.5  # of the contradicting rows: the least that swapping day and month must mend to be mentioned
 UNITS = ("instant", "day", "month")  # finer first
@@ -38,8 +38,8 @@ class _Dates(NamedTuple):
 def date_orders(frame: Frame) -> tuple[DateOrder, ...]:
     """Every pair of dates or times whose order some rows contradict; the pair with the most such rows first."""
     columns = list(_columns(frame))
-    found = [order for pair in combinations(columns, 2) if (order := _order(frame, *pair))]
-    return tuple(sorted(found, key=lambda each: -each.contradicting))
+    orders = [order for pair in combinations(columns, 2) if (order := _order(frame, *pair))]
+    return tuple(sorted(orders, key=lambda each: -each.contradicting))
 
 
 def _columns(frame: Frame) -> Iterator[_Dates]:

@@ -53,9 +53,9 @@ def _drift(field: str, bins: Ints, period: Ints, first: int) -> Drift:
     width = int(bins.max()) + 1
     counts = np.bincount(period * width + bins, minlength=(int(period.max()) + 1) * width).reshape(-1, width)
     reference = counts[:first].sum(axis=0)
-    found = [_of_period(reference, count) for count in counts]
-    beyond = [max(0.0, index - by_chance) for index, by_chance in filter(None, found[:first])]
-    later = [None] * first + found[first:]
+    indices = [_of_period(reference, count) for count in counts]
+    beyond = [max(0.0, index - by_chance) for index, by_chance in filter(None, indices[:first])]
+    later = [None] * first + indices[first:]
     return Drift(
         field=field,
         psi=tuple(each and each[0] for each in later),

@@ -22,11 +22,11 @@ LEAST_SWAPPED = 10  # contradicting rows, to say so
 
 def findings(facts: Profile) -> list[Finding]:
     """What stands out: problems first, and of equal weight what would change a decision before what describes."""
-    found = [finding for each in facts.event_types for finding in label_findings.calendar(each)]
-    found += [*_rows(facts), *label_findings.of_labels(facts.labels)]
+    outstanding = [finding for each in facts.event_types for finding in label_findings.calendar(each)]
+    outstanding += [*_rows(facts), *label_findings.of_labels(facts.labels)]
     for step in STEPS:
-        found += [finding for each in facts.event_types for finding in step(each)]
-    return sorted(found, key=lambda finding: ORDER.index(finding.weight))
+        outstanding += [finding for each in facts.event_types for finding in step(each)]
+    return sorted(outstanding, key=lambda finding: ORDER.index(finding.weight))
 
 
 def _rows(facts: Profile) -> Iterator[Finding]:
@@ -146,14 +146,16 @@ def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
 
 
 def expectation(drift: Drift) -> list[float]:
-    """What the index may be in each period although nothing has changed; infinite where it is not told."""
+    """What the index may be in each period although nothing has changed; infinite where it is unknown."""
     return [math.inf if chance is None else chance + drift.usual for chance in drift.chance]
 
 
 def _drift(each: EventTypeFacts) -> Iterator[Finding]:
     for drift in each.drift:
-        told = zip(drift.psi, expectation(drift), each.periods, strict=True)
-        unexpected = [(p, period.start) for p, expected, period in told if p and p > max(DRIFTING, expected)]
+        periods = zip(drift.psi, expectation(drift), each.periods, strict=True)
+        unexpected = [
+            (p, period.start) for p, expected, period in periods if p and p > max(DRIFTING, expected)
+        ]
         most, start = max(unexpected, default=(0.0, ""))
         if most > DRIFTED:
             counted = sum(p is not None for p in drift.psi)
@@ -171,14 +173,14 @@ def _alike(each: EventTypeFacts) -> Iterator[Finding]:
                 "note",
                 f"{each.name}: {pair.one} and {pair.other} say the same (rank correlation {pair.rank:+.2f}).",
             )
-    told = [a for a in each.associations if a.strength > a.chance and a.strength >= TOGETHER]
-    for found in told[:SHOWN_PAIRS]:
-        measure = "correlation ratio" if found.is_ratio else "Cramér's V"
-        how = "say the same" if found.strength >= LIKE and not found.is_ratio else "go together"
+    strong = [a for a in each.associations if a.strength > a.chance and a.strength >= TOGETHER]
+    for pair in strong[:SHOWN_PAIRS]:
+        measure = "correlation ratio" if pair.is_ratio else "Cramér's V"
+        how = "say the same" if pair.strength >= LIKE and not pair.is_ratio else "go together"
         yield Finding(
             "note",
-            f"{each.name}: {found.one} and {found.other} {how} ({measure} {found.strength:.2f}; chance gives "
-            f"{found.chance:.2f}).",
+            f"{each.name}: {pair.one} and {pair.other} {how} ({measure} {pair.strength:.2f}; chance gives "
+            f"{pair.chance:.2f}).",
             f"associations-{each.name}",
         )
 

@@ -89,11 +89,11 @@ def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
 def _part(use_case: UseCase, fields: Columns, names_events: bool) -> dict[str, Any]:
     """Arrays by field, and what is made of the whole event under names that no field can have."""
     event_type = fields.codec.event_type
-    found: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
+    arrays: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
     if names_events and (label := use_case.label):
         of = use_case.event_types[label.of]
-        found["@named"] = pa.array(named_ids(fields.codec, fields.events, label.by, of))
-    return found | {
+        arrays["@named"] = pa.array(named_ids(fields.codec, fields.events, label.by, of))
+    return arrays | {
         "@subject": pa.array(fields.texts(event_type.subject)),
         "@id": pa.array(event_ids(fields.codec, fields.events)),
         "@time": fields.time_us,
@@ -112,13 +112,13 @@ def _array(f: Field, fields: Columns) -> Any:
 
 def _times(f: Field, fields: Columns) -> NDArray[np.float64]:
     clock, texts = fields.codec.clock, fields.texts(f.name)
-    found = clock.read_all(texts)
-    unusual = [(i, texts[i]) for i in np.flatnonzero(found == NOT_READ).tolist() if texts[i]]
+    times_us = clock.read_all(texts)
+    unusual = [(i, texts[i]) for i in np.flatnonzero(times_us == NOT_READ).tolist() if texts[i]]
     for i, text in unusual:
-        found[i] = clock.read(text)
-    return np.where(found == NOT_READ, np.nan, found.astype(np.float64))
+        times_us[i] = clock.read(text)
+    return np.where(times_us == NOT_READ, np.nan, times_us.astype(np.float64))
 
 
 def _coded(parts: list[pa.Array]) -> Texts:
-    found = pc.dictionary_encode(pa.concat_arrays(parts))
-    return Texts(found.indices.fill_null(-1).to_numpy().astype(np.int64), found.dictionary.to_pylist())
+    coded = pc.dictionary_encode(pa.concat_arrays(parts))
+    return Texts(coded.indices.fill_null(-1).to_numpy().astype(np.int64), coded.dictionary.to_pylist())

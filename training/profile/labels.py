@@ -37,18 +37,18 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
         return None, unknown
     of = label.of or (label.event_type if source.event_type.scored else "")
     owners = _events(source, source.named or source.ids) if of else _customers(source)
-    said = _said(source, label, owners)
-    known = {owners.names[i]: positive for i, positive in said["positive"].items()}
-    found = {
+    labelled = _by_owner(source, label, owners)
+    known = {owners.names[i]: positive for i, positive in labelled["positive"].items()}
+    by_type = {
         frame.event_type.name: _looked_up(_events(frame, frame.ids) if of else _customers(frame), known)
         for frame in frames
         if of in ("", frame.event_type.name)
     }
     if of == label.event_type and source.event_type.whole:  # there the label is part of the key
         owners = _alike(source, label)
-        said = _said(source, label, owners)
-    listing = _listing(source, label, owners, said.index[said["values"] > 1].to_numpy())
-    return _facts(label, of or use_case.subject, said, listing, not of), unknown | found
+        labelled = _by_owner(source, label, owners)
+    listing = _listing(source, label, owners, labelled.index[labelled["values"] > 1].to_numpy())
+    return _facts(label, of or use_case.subject, labelled, listing, not of), unknown | by_type
 
 
 def _customers(frame: Frame) -> Owners:
@@ -77,7 +77,7 @@ def _looked_up(owners: Owners, known: Mapping[tuple[str, ...], int]) -> Outcome:
     return np.array([known.get(name, -1) for name in owners.names], np.int8)[owners.number]
 
 
-def _said(source: Frame, label: Label, owners: Owners) -> pd.DataFrame:
+def _by_owner(source: Frame, label: Label, owners: Owners) -> pd.DataFrame:
     """By owner with any label: how many rows and different values, and whether one is positive."""
     codes, words = source.texts[label.field].codes, source.texts[label.field].words
     is_positive = np.array([word in _positive(label) for word in words] + [False])
@@ -109,17 +109,17 @@ def _listing(source: Frame, label: Label, owners: Owners, conflicting: NDArray[n
     )
 
 
-def _facts(label: Label, owner: str, said: pd.DataFrame, listing: Listing, by_customer: bool) -> Labels:
-    conflicting = said[said["values"] > 1]
-    positive = int(said["positive"].sum())
+def _facts(label: Label, owner: str, labelled: pd.DataFrame, listing: Listing, by_customer: bool) -> Labels:
+    conflicting = labelled[labelled["values"] > 1]
+    positive = int(labelled["positive"].sum())
     return Labels(
         field=f"{label.event_type}.{label.field}",
         positive=_positive(label),
         positive_owners=positive,
-        negative_owners=len(said) - positive,
+        negative_owners=len(labelled) - positive,
         conflicts=Conflicts(
             owner=owner,
-            owners=len(said),
+            owners=len(labelled),
             conflicting=len(conflicting),
             rows=int(conflicting["rows"].sum()),
             listing=listing,

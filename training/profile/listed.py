@@ -11,7 +11,7 @@ from features.times import rfc3339
 from training.profile.facts import Listing
 from training.profile.frames import Frame
 
-LISTED = 100  # keys or owners on the page; the total is told beside
+LISTED = 100  # keys or owners on the page; the total stands beside
 
 
 def differing(frame: Frame, rows: NDArray[np.bool_]) -> Listing:

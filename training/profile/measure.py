@@ -35,8 +35,8 @@ def profile(
 ) -> tuple[Profile, list[Frame], Outcomes]:
     """The facts; and the frames they are of with the outcomes of their rows, which plots need."""
     progress(f"laying out {len(rows):,} rows")
-    found = frames(use_case, rows)
-    labels, by_type = outcomes(use_case, found)
+    laid_out = frames(use_case, rows)
+    labels, by_type = outcomes(use_case, laid_out)
     _, cleaned = clean(use_case, rows)
     facts = Profile(
         use_case=use_case.name,
@@ -49,10 +49,11 @@ def profile(
         cleaning=tuple(cleaned),
         labels=labels,
         event_types=tuple(
-            event_type(use_case, labels, frame, by_type[frame.event_type.name], progress) for frame in found
+            event_type(use_case, labels, frame, by_type[frame.event_type.name], progress)
+            for frame in laid_out
         ),
     )
-    return facts, found, by_type
+    return facts, laid_out, by_type
 
 
 def _label_of(use_case: UseCase, frame: Frame) -> str | None:
@@ -68,7 +69,7 @@ def bad(use_case: UseCase, rows: Sequence[tuple[Place, BadRow]]) -> tuple[Bad, .
         name = row.detail.partition(":")[0]
         alike[str(place), row.reason, name if name in fields else ""].append(f"{row.line}: {row.detail}")
     most = sorted(alike.items(), key=lambda item: -len(item[1]))
-    return tuple(Bad(*key, len(told), tuple(told[:SHOWN_BAD_ROWS])) for key, told in most)
+    return tuple(Bad(*key, len(lines), tuple(lines[:SHOWN_BAD_ROWS])) for key, lines in most)
 
 
 def event_type(
@@ -112,8 +113,8 @@ def dates_alone(labels: Labels | None, frame: Frame, outcome: Outcome) -> Calend
 
 def columns(labels: Labels | None, frame: Frame, outcome: Outcome, label: str | None) -> tuple[Column, ...]:
     """`label` is the field that is the label, if it is one of this event type."""
-    found = [column(frame, f, outcome, f.name == label) for f in frame.event_type.fields.values()]
-    return with_rates(found, frame, outcome, label, by_customer=labels is not None and labels.by_customer)
+    described = [column(frame, f, outcome, f.name == label) for f in frame.event_type.fields.values()]
+    return with_rates(described, frame, outcome, label, by_customer=labels is not None and labels.by_customer)
 
 
 def repeats(frame: Frame) -> Repeats:

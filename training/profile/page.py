@@ -105,12 +105,12 @@ class Worst(NamedTuple):
 
 def _worst(drift: Drift, facts: EventTypeFacts) -> Worst:
     expected = expectation(drift)
-    told = [
+    measured = [
         (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.periods, strict=True) if p is not None
     ]
-    psi, by_chance, period = max(told, key=lambda each: each[0] - each[1])
+    psi, by_chance, period = max(measured, key=lambda each: each[0] - each[1])
     return Worst(
-        drift.field, psi, by_chance, period, sum(p > max(DRIFTING, e) for p, e, _ in told), len(told)
+        drift.field, psi, by_chance, period, sum(p > max(DRIFTING, e) for p, e, _ in measured), len(measured)
     )
 
 
@@ -124,16 +124,16 @@ def _browsable(name: str, frame: Frame, outcome: Outcome, sample: NDArray[np.int
 
 def _table(frame: Frame, outcome: Outcome, sample: NDArray[np.intp]) -> pd.DataFrame:
     """Values as a person reads them."""
-    found = {}
+    series = {}
     for f in frame.event_type.fields.values():
         if f.name in frame.texts:
             words = np.array([*frame.texts[f.name].words, None], object)
-            found[f.name] = pd.Series(words[frame.texts[f.name].codes[sample]])
+            series[f.name] = pd.Series(words[frame.texts[f.name].codes[sample]])
         else:
-            found[f.name] = _series(frame.numbers[f.name][sample], f.kind)
+            series[f.name] = _series(frame.numbers[f.name][sample], f.kind)
     if (outcome >= 0).any():
-        found["(label)"] = pd.Series(np.array(OUTCOMES)[outcome[sample] + 1])
-    return pd.DataFrame(found)
+        series["(label)"] = pd.Series(np.array(OUTCOMES)[outcome[sample] + 1])
+    return pd.DataFrame(series)
 
 
 def _series(values: NDArray[np.float64], kind: Kind) -> pd.Series:

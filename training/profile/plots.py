@@ -115,13 +115,13 @@ def _period_ticks(axes: Axes, facts: EventTypeFacts) -> None:
     axes.set_xticks(places, [facts.periods[place].start for place in places], rotation=30, ha="right")
 
 
-def correlations(found: Sequence[Correlation]) -> str:
+def correlations(pairs: Sequence[Correlation]) -> str:
     """The matrix of the fields that are in any pair, the most strongly correlated first."""
     with style():
-        names = list(dict.fromkeys(name for pair in found for name in (pair.one, pair.other)))[:MOST_FIELDS]
+        names = list(dict.fromkeys(name for pair in pairs for name in (pair.one, pair.other)))[:MOST_FIELDS]
         place = {name: i for i, name in enumerate(names)}
         table = np.full((len(names), len(names)), np.nan)
-        for pair in found:
+        for pair in pairs:
             if pair.one in place and pair.other in place:
                 i, j = place[pair.one], place[pair.other]
                 table[i, j] = table[j, i] = pair.rank

@@ -49,18 +49,18 @@ def with_rates(
     """The columns with their rates; without those of the label, of identifiers and of times."""
     if len(np.unique(outcome[outcome >= 0])) < 2:
         return tuple(columns)
-    found = {
+    by_field = {
         each.field: _rates(groups, outcome, frame.subject.codes, by_customer)
         for each, f in zip(columns, frame.event_type.fields.values(), strict=True)
         if each.field != label and (groups := grouped(frame, f, each)) is not None
     }
-    tests = sum(len(rates) for rates, _ in found.values())
+    tests = sum(len(rates) for rates, _ in by_field.values())
     judged = {
         field: tuple(
             msgspec.structs.replace(each, stands_out=bool(p * tests < SIGNIFICANCE))
             for each, p in zip(rates, probabilities, strict=True)
         )
-        for field, (rates, probabilities) in found.items()
+        for field, (rates, probabilities) in by_field.items()
     }
     return tuple(msgspec.structs.replace(each, rates=judged.get(each.field, ())) for each in columns)
 
@@ -129,10 +129,10 @@ def _rate(name: str, rows: int, counts: Counts, group: int) -> Rate:
     if not known:
         return Rate(name, rows, 0, 0, None, None, None)
     effective = float(counts.effective[group])
-    found = rate(positive * effective / known, effective)
+    interval = rate(positive * effective / known, effective)
     others = int(counts.known[-1]) - known
     share = (int(counts.positive[-1]) - positive) / others if others else None
-    return Rate(name, rows, known, positive, positive / known, found.low, found.high, share)
+    return Rate(name, rows, known, positive, positive / known, interval.low, interval.high, share)
 
 
 def counted(group: Ints, label: Ints, subject: Ints, size: int, by_customer: bool) -> Counts:

@@ -82,7 +82,7 @@ def _folds(judged: Judged) -> pa.Array:
 
 def _levels(score: Floats, thresholds: dict[str, float]) -> NDArray[np.str_]:
     """The highest level [n] whose threshold is reached."""
-    found = np.full(len(score), "LOW", "U6")
+    reached = np.full(len(score), "LOW", "U6")
     for level in LEVELS:
-        found[score >= thresholds[level]] = level.upper()
-    return found
+        reached[score >= thresholds[level]] = level.upper()
+    return reached
