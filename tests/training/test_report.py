@@ -265,8 +265,9 @@ def test_it_is_said_why_the_model_was_chosen(run):
     first, second = run.training["model"]["compared"]
     assert {first["candidate"], second["candidate"]} == {"logistic_regression", "xgboost"}
     assert first["candidate"] == run.training["model"]["candidate"] and first["mean"] >= second["mean"]
+    name = first["candidate"].replace("_", " ")
     assert words.why(run).startswith(
-        f"{first['candidate']} has the highest mean average_precision, {first['mean']:.3f}"
+        f"{name} has the highest mean average precision, {first['mean']:.3f}, in 2 rep"
     )
     assert "nothing was compared" in words.why(with_trials(run, []))
 

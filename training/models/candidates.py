@@ -17,7 +17,7 @@ from training.models.binning import codes, edges, restore
 
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
 ROWS_PER_TREE = (
-    10_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
+    20_000  # drawn for each tree of a forest, which sorts them at every node; its leaves are few anyhow
 )
 BOOSTER_LARGEST = np.float32(
     1e38

@@ -86,14 +86,14 @@ def why(run: Run) -> str:
 def _compared(run: Run, model: Mapping[str, Any]) -> str:
     """Which learner is chosen, which ones are worse for sure, and which may be as good."""
     chosen, *others = model["compared"]
+    which = "lowest" if run.lower_is_better else "highest"
     told = [
-        f"{chosen['candidate']} has the {'lowest' if run.lower_is_better else 'highest'} mean {run.metric}, "
-        f"{chosen['mean']:.3f}, in {len(chosen['values'])} repeats of {model['folds']}-fold cross-validation: each "
-        f"repeat deals the customers to folds anew, and only {run.evaluation.decides} that a learner had not seen "
-        "count."
+        f"{plain(chosen['candidate'])} has the {which} mean {plain(run.metric)}, {chosen['mean']:.3f}, in "
+        f"{len(chosen['values'])} repeats of {model['folds']}-fold cross-validation: each repeat deals the customers "
+        f"to folds anew, and only {run.evaluation.decides} that a learner had not seen count."
     ]
-    worse = [each["candidate"] for each in others if not may_be_chance(each)]
-    alike = [each["candidate"] for each in others if may_be_chance(each)]
+    worse = [plain(each["candidate"]) for each in others if not may_be_chance(each)]
+    alike = [plain(each["candidate"]) for each in others if may_be_chance(each)]
     if worse:
         told.append(
             f"{_listed(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than chance explains."
@@ -104,6 +104,11 @@ def _compared(run: Run, model: Mapping[str, Any]) -> str:
             "case can name the one that is preferred."
         )
     return " ".join(told)
+
+
+def plain(name: str) -> str:
+    """The name of a learner or a metric as people write it."""
+    return name.replace("_", " ")
 
 
 def may_be_chance(compared: Mapping[str, Any]) -> bool:
