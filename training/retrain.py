@@ -193,9 +193,9 @@ def scores_of(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -
 
 
 def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> Floats:
-    scorer = Scorer(champion.stand_in or champion.model)
+    model = champion.stand_in or champion.model
     if champion.manifest.fingerprint == use_case.fingerprint and not judged.rows.left_out:
-        return scorer.score(judged.rows.vectors).astype(np.float64)
+        return Scorer(model).score(judged.rows.vectors).astype(np.float64)
     own = _use_case_of(champion)
     try:
         theirs = collect(own, replay(batches(own, rows)))
@@ -206,7 +206,7 @@ def _scores(champion: Bundle, use_case: UseCase, judged: Judged, rows: Rows) -> 
     place = {key: i for i, key in enumerate(_keys(theirs))}
     found = np.array([place.get(key, -1) for key in _keys(judged.rows)])
     score = np.full(len(found), np.nan)
-    score[found >= 0] = scorer.score(theirs.vectors[found[found >= 0]])
+    score[found >= 0] = Scorer(model).score(theirs.vectors[found[found >= 0]])
     return score
 
 

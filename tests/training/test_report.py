@@ -525,7 +525,7 @@ def test_a_page_can_be_made_of_almost_nothing(run):
         customers=LevelFigures(about="customers", **void), events=LevelFigures(about="events", **void),
         earliness=Earliness(0, 0, unknown, unknown, NAN), weeks=(Week("2026-01-05", 0, 0, unknown, NAN, None, None),),
         importance=(), group_importance=(), fairness=(Fairness("customer.gender", True, "", ()),),
-        baselines=(), segments=(), everyone={}, notes=(),
+        baselines=(), segments=(), everyone={}, notes=(), promise=Promise(0.0, False, (), (), ()),
     )  # fmt: skip
     found = Reader(page(msgspec.structs.replace(run, evaluation=poor)))
     assert found.headings == list(SECTIONS.values())

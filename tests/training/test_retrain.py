@@ -7,21 +7,26 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from export import bundle as bundles
+from export.bundle import BundleMismatch
 from export.onnx import Scorer
 from export.promotion import standing
 from export.registry import Registry
+from export.terms import Terms
 from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.commands import Run
+from tests.export.small import made
 from training.files import Rows, batches, read_all
 from training.generate import generate
 from training.history import collect
-from training.retrain import Retrained, in_use, retrain, scores_of, unseen_us
+from training.judged import Judged
+from training.retrain import Retrained, in_use, retrain, scores_of, terms_of, unseen_us
 from training.splits import Way, set_apart
 from training.train import train, train_on
 
@@ -154,6 +159,22 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root:
     flattered = average_precision_score(label, Scorer(champion.model).score(made.judged.rows.vectors))
     honest = average_precision_score(label, scores_of(champion, asked, made.judged, rows))
     assert honest + 0.05 < flattered
+
+
+def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_do(rows: Rows) -> None:
+    bundle = msgspec.structs.replace(made(), use_case_text=use_case().text.replace("policy:", "polici:"))
+    judged = Judged(
+        collect(use_case(), replay(batches(use_case(), rows)))[:9],
+        np.zeros(9),
+        {},
+        b"",
+        terms=Terms(in_a_row=7),
+    )
+    assert terms_of(bundle, judged).in_a_row == 7, "the challenger's"
+    with pytest.raises(
+        BundleMismatch, match=r"polici.*it cannot be read any more.*promote the new bundle by hand"
+    ):
+        scores_of(bundle, use_case(), judged, rows)
 
 
 def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path: Path, rows: Rows) -> None:
