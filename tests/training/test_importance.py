@@ -12,9 +12,10 @@ from export.onnx import convert
 from features.usecase import parse
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance
-from training.evaluation.importance import _from_customers, groups_of, importance
+from training.evaluation.importance import _from_customers, _thinned, groups_of, importance
 from training.fit import fit, rows_of
 from training.history import History
+from training.scores import customer_scores
 from training.train import Judged
 
 TEXT = """
@@ -152,14 +153,24 @@ def test_a_ratio_is_dealt_with_either_side_and_levels_of_a_category_together() -
     assert falls["customer.plan"].value > 0.1
 
 
-def test_a_long_history_is_measured_on_an_even_part_of_more_customers(
+def test_a_long_history_is_measured_on_the_latest_and_an_even_part_of_the_other_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What makes a customer's score is kept whole, so its score is that of all its events."""
     rng = np.random.default_rng(7)
-    customer = np.sort(rng.integers(0, 100, 4_000))
-    label = (np.arange(100) % 4 == 0).astype(np.int64)
-    rows = history({SIGNAL: 2 * label[customer] + rng.normal(0, 1, 4_000)}, label[customer], customer)
-    monkeypatch.setattr("training.evaluation.importance.MOST_ROWS", 600)
-    features, _ = measured(judged(rows, 7))
+    customer = rng.integers(0, 50, 3_000)
+    label = (np.arange(50) % 4 == 0).astype(np.int64)
+    rows = history({SIGNAL: 2 * label[customer] + rng.normal(0, 1, 3_000)}, label[customer], customer)
+    monkeypatch.setattr("training.evaluation.importance.MOST_ROWS", 1_000)
+    made = judged(rows, 7)
+    kept = _thinned(Customers.of(made))
+    assert 900 <= kept.sum() <= 1_000
+    for each in range(50):
+        own = np.flatnonzero(customer == each)
+        assert kept[own[-10:]].all()
+        assert np.diff(np.flatnonzero(kept[own[:-10]])).max() <= np.ceil((len(own) - 10) / 10)
+    signal = rows.vectors[:, 0].astype(np.float64)
+    assert (customer_scores(customer[kept], signal[kept]) == customer_scores(customer, signal)).all()
+    features, _ = measured(made)
     assert features[0].feature == SIGNAL and features[0].is_measurable
     assert not any(each.is_measurable for each in features[1:])

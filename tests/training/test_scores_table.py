@@ -93,6 +93,8 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     assert told["assessments"]["log_loss"]["value"] == evaluation.events.log_loss.value
     assert told["customers"]["ks"]["high"] == evaluation.customers.ks.high
     assert told["recommendations"]["ever"]["customers"] == evaluation.recommendations.ever.customers
+    dates = evaluation.calendar.all_dates
+    assert told["calendar"]["all_dates"]["model_ahead"]["low"] == dates.model_ahead.low
     trials = tracked.trials(by_folds, "average_precision")
     compared = by_folds.chosen.compared
     assert [trial.name for trial in trials] == [

@@ -140,9 +140,8 @@ def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
         found.append(BY_FOLDS)
     most = MOST_EVENTS if decides == "events" else MOST_ROWS
     if len(judged.score) > most:
-        found.append(
-            f"Importance is measured on about {most:,} events, all or an even part of those of customers drawn."
-        )
+        which = "" if decides == "events" else ", of each the latest and an even part of the others"
+        found.append(f"Importance is measured on about {most:,} events of customers drawn by chance{which}.")
     if positives < FEW_POSITIVES:
         found.append(f"Only {positives} customers are positive, so all figures are rough.")
     return found

@@ -21,16 +21,16 @@ from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance, Interval
 from training.fit import Progress
 from training.metrics import Ranking
-from training.scores import customer_labels, customer_scores
+from training.scores import LATEST, customer_labels, customer_scores, places
 from training.train import Floats, Judged
 
 MOST_ROWS = (
     10_000  # scored again and again, where the label is a customer's: rows of one customer tell much the same
 )
 MOST_EVENTS = 20_000  # the same where the label is an event's, and positives are few
-LEAST_ROWS_PER_CUSTOMER = 10  # before customers are left out, where the label is a customer's
 REPEATS = 5
 DRAWS = 30  # of customers, the same in every repeat: they give a standard error, no percentiles
+ROUNDING = 1e-9  # of products that should be whole
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 CONSTANT = 0.9  # of the customers with several rows: a profile may change now and then
 
@@ -168,17 +168,15 @@ def _drawn(judged: Judged, customers: Customers, by_event: bool, rng: np.random.
 
 
 def _thinned(customers: Customers) -> NDArray[np.bool_]:
-    """Mark rows [n], evenly in time and the last always: all, or as many of a customer as MOST_ROWS leave to each."""
+    """Mark rows [n]: all, or of each customer the latest, which make its score, and an even part of the others."""
     if len(customers.of_row) <= MOST_ROWS:
         return np.ones(len(customers.of_row), np.bool_)
-    most = max(MOST_ROWS // len(customers), LEAST_ROWS_PER_CUSTOMER)
     count = np.bincount(customers.of_row)
-    owner = customers.of_row[customers.order]
-    place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
-    share = np.minimum(most / count, 1.0)[owner]
-    kept = np.empty(len(owner), np.bool_)
-    kept[customers.order] = np.floor((place + 1) * share + 1e-9) > np.floor(place * share + 1e-9)
-    return kept
+    place, earlier = places(customers.of_row), np.maximum(count - LATEST, 0)
+    others = max(MOST_ROWS // len(customers) - LATEST, 0)
+    share = (np.minimum(others, earlier) / np.maximum(earlier, 1))[customers.of_row]
+    is_even = np.floor((place + 1) * share + ROUNDING) > np.floor(place * share + ROUNDING)
+    return np.asarray(is_even | (place >= earlier[customers.of_row]))
 
 
 def _from_customers(customer: Places, rng: np.random.Generator) -> Places:
