@@ -21,7 +21,7 @@ from commands.frame import (
     UseCase,
     examples,
 )
-from commands.output import bar, show_json, table, tell_bad_rows
+from commands.output import bar, report_lines, show_json, table, tell_bad_rows
 
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
@@ -154,7 +154,7 @@ def train(
     )  # fmt: skip
     manifest = bundles.load(path).manifest
     pages = write(told, report_folder(bundle, manifest.id))
-    typer.echo("\n".join([*first_lines(told.run), f"report: {pages[0]}"]), err=True)
+    typer.echo("\n".join([*first_lines(told.run), *report_lines(pages)]), err=True)
     facts = msgspec.structs.asdict(manifest) | recommended_facts(told.run)
     show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), path]))
     if told.run.verdict == "rejected":

@@ -91,3 +91,9 @@ def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
         typer.echo(printable(f"{file}:{row.line}: {row.reason}: {row.detail}"), err=True)
     if bad > len(rows):
         typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)
+
+
+def report_lines(paths: Sequence[str]) -> list[str]:
+    """Where the report is, and the held-out scores beside it if they were kept."""
+    scores = [f"held-out scores: {path}" for path in paths if path.endswith(".parquet")]
+    return [f"report: {paths[0]}", *scores]

@@ -16,7 +16,7 @@ from commands.frame import (
     UseCase,
     examples,
 )
-from commands.output import show_json
+from commands.output import report_lines, show_json
 
 app = typer.Typer()
 CODES = {"promoted": 0, "waiting": 10, "rejected": 11}  # beside those of errors: see EXITS
@@ -75,7 +75,7 @@ def retrain(
     )  # fmt: skip
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))
-    typer.echo(f"{told.run.evaluation.words}\nreport: {pages[0]}", err=True)
+    typer.echo("\n".join([told.run.evaluation.words, *report_lines(pages)]), err=True)
     facts |= {"report": pages[0]} | recommended_facts(told.run)
     show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), _words(facts)]))
     post(notify, facts)

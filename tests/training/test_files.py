@@ -88,6 +88,7 @@ def test_the_command_line_trains_and_promotes(tmp_path: Path, with_registry: Cal
     assert (tmp_path / "b" / f"{manifest['use_case']}.current").read_text().strip() == manifest["id"]
     beside = {file.name for file in (tmp_path / "b" / "reports" / manifest["id"]).iterdir()}
     assert beside == {"report.html", "report.json", "scores.parquet"}
+    assert "report.html\nheld-out scores: " in ended.stderr
     assert list((tmp_path / "b" / "mlruns").rglob("scores.parquet"))
 
 
