@@ -9,8 +9,9 @@ from export.bundle import Bundle
 from features.usecase import UseCase
 from training.comparison import difference, drift
 from training.evaluation.baselines import leads
-from training.evaluation.figures import Evaluation, Fairness, Interval
+from training.evaluation.figures import Evaluation, Interval
 from training.evaluation.promises import Promise
+from training.evaluation.treatment import Fairness
 from training.fit import BadHistory
 from training.gates import Contrast, Evidence
 from training.leaks import suspects

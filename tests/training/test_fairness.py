@@ -12,9 +12,10 @@ from features.people import Grouping, PersonField
 from features.usecase import UseCase, parse
 from training.evaluation.customers import Customers
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL, absent, fairness
-from training.evaluation.figures import Fairness, Interval
+from training.evaluation.figures import Interval
 from training.evaluation.groups import groups
 from training.evaluation.recommendations import replayed
+from training.evaluation.treatment import Fairness
 from training.evidence import contrasts
 from training.gates import Contrast
 from training.history import History

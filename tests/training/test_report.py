@@ -20,9 +20,6 @@ from training.evaluation.figures import (
     Decile,
     Earliness,
     Evaluation,
-    Fairness,
-    GroupFigures,
-    GroupOutcome,
     Importance,
     Interval,
     LevelFigures,
@@ -33,6 +30,7 @@ from training.evaluation.figures import (
     Week,
 )
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
+from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
 from training.gates import Gate, Verdict
 from training.report import levels, words
 from training.report.page import SECTIONS, page, report, write

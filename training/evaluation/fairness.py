@@ -19,8 +19,9 @@ from features.people import PersonField
 from features.usecase import UseCase
 from training.decisions import Decisions
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
+from training.evaluation.figures import Interval
 from training.evaluation.groups import UNKNOWN, Texts, groups
+from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
 from training.ratios import FOUR_FIFTHS, lower_over_higher, ratio
 from training.train import Judged
 from training.wilson import rate

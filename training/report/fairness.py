@@ -8,7 +8,8 @@ import numpy as np
 from training import ratios
 from training.drawing import NEGATIVE, PLAIN, POSITIVE, figure, short, style, svg
 from training.evaluation.fairness import APART, MAYBE, OUTCOMES, SMALL
-from training.evaluation.figures import Fairness, GroupFigures, GroupOutcome, Interval
+from training.evaluation.figures import Interval
+from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
 from training.pages import percent
 from training.report.run import Run
 
