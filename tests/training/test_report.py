@@ -14,9 +14,11 @@ from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL
 from training.evaluation.figures import (
     Baseline,
+    Calendar,
     CalibrationBin,
     Confusion,
     Daily,
+    DatesAlone,
     Decile,
     Earliness,
     Evaluation,
@@ -475,6 +477,43 @@ def test_a_protected_field_without_values_is_said_in_the_first_lines(run):
         in lines
     )
     assert not any("customer.gender" in line for line in words.first_lines(run))
+
+
+def test_dates_that_nobody_knows_in_time_are_told_apart_from_those_that_a_model_can_learn(run):
+    auc, precision = Interval(0.9, 0.85, 0.94), Interval(0.7, 0.6, 0.8)
+    near = DatesAlone(auc, precision, Interval(-0.02, -0.06, 0.02), True)
+    far = DatesAlone(Interval(0.55, 0.47, 0.63), precision, Interval(0.33, 0.2, 0.4), False)
+    spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
+    ends = (
+        Week("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60),
+        Week("2026-06-22", 2_000, 6, spread, 0.3, around(0.7), around(0.1), 190, 12),
+    )
+    lines = [
+        words.first_lines(
+            msgspec.structs.replace(
+                run, evaluation=evaluation(calendar=Calendar("customers", near, known), weeks=ends)
+            )
+        )[1]
+        for known in (near, far)
+    ]
+    assert (
+        "as well as the model" in lines[0]
+        and "may have learned the calendar, which does not repeat" in lines[0]
+    )
+    assert "the model never sees it; without it dates reach 0.550 [0.470, 0.630]" in lines[1]
+    assert (
+        "(the model's is lower by 0.020 [-0.020, 0.060])" in lines[1] and "part of the model" not in lines[1]
+    )
+    for line in lines:
+        assert (
+            "Positives are 63.0% of events in the week of 2026-01-05 and 0.3% in the week of 2026-06-22."
+            in line
+        )
+        assert "Figures of later weeks are lower" in line
+    calm = evaluation(calendar=Calendar("customers", far, far), weeks=ends)
+    assert not any(
+        "ates alone" in line for line in words.first_lines(msgspec.structs.replace(run, evaluation=calm))
+    )
 
 
 def test_figures_by_week_stand_beside_the_performance_and_weeks_of_few_positives_have_none(run):

@@ -13,8 +13,7 @@ def warning(found: Evaluation) -> str:
     calendar = found.calendar
     if calendar is None or not calendar.is_near or not (found.has_signal or calendar.all_dates.tells):
         return ""
-    told = _compared(calendar)
-    return f"{told} {ends(found.weeks)}".rstrip() if calendar.known_dates.is_near else told
+    return f"{_compared(calendar)} {ends(found.weeks)}".rstrip()
 
 
 def summary(found: Evaluation) -> str:
@@ -48,10 +47,12 @@ def _compared(calendar: Calendar) -> str:
             f"the event itself reach a ROC AUC of {known.roc_auc} ({_than(known)}). Both are known when an event is "
             "scored, so the model may have learned the calendar, which does not repeat."
         )
+    part = " Those known in time tell something, so part of the model's figures may be the calendar's."
     return (
-        f"When a customer's events end tells nearly as much as the model or more: with that date, dates alone reach a "
-        f"ROC AUC of {every.roc_auc} ({_than(every)}), without it {known.roc_auc} ({_than(known)}). That is so where "
-        "accounts stop once they are found out. The model never sees that date."
+        f"Dates alone, with that of the customer's last event, rank {calendar.about} {_how(every)} the model: ROC AUC "
+        f"{every.roc_auc} ({_than(every)}). Nobody knows that date when an event is scored, and the model never sees "
+        f"it; without it dates reach {known.roc_auc} ({_than(known)}). This is so where accounts stop once they are "
+        f"found out.{part if known.tells else ''}"
     )
 
 
