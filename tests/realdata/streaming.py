@@ -103,7 +103,7 @@ def job(use_case_file: Path, bundles: Path, folder: Path) -> Iterator["subproces
 
 def publish_file(use_case_file: Path, event_type: str, path: Path) -> int:
     use_case = load(use_case_file)
-    done = publish(use_case, path, Names(PROJECT, use_case.name).events, PROJECT, event_type=event_type)
+    done = publish(use_case, [path], Names(PROJECT, use_case.name).events, PROJECT, event_type=event_type)
     assert not done.bad, f"{path}: {done.bad_rows}"
     return done.published
 
