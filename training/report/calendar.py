@@ -47,7 +47,9 @@ def _compared(calendar: Calendar) -> str:
             f"the event itself reach a ROC AUC of {known.roc_auc} ({_than(known)}). Both are known when an event is "
             "scored, so the model may have learned the calendar, which does not repeat."
         )
-    part = " Those known in time tell something, so part of the model's figures may be the calendar's."
+    part = (
+        " The dates known in time tell something too, so part of the model's figures may be the calendar's."
+    )
     return (
         f"Dates alone, with that of the customer's last event, rank {calendar.about} {_how(every)} the model: ROC AUC "
         f"{every.roc_auc} ({_than(every)}). Nobody knows that date when an event is scored, and the model never sees "
