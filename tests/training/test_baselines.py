@@ -38,6 +38,14 @@ def test_all_customers_are_judged_by_rules_that_have_not_seen_them(rows):
     assert rate.lead.low > 0.3 and alone.roc_auc.low > 0.5
 
 
+def test_of_a_long_history_drawn_rows_make_as_good_a_rule(rows, monkeypatch):
+    whole = measured(judged(rows))["a rule of 3 questions"]
+    monkeypatch.setattr("training.evaluation.baselines.MOST_LEARNED", int(rows.label.sum()) // 2)
+    few = measured(judged(rows))["a rule of 3 questions"]
+    assert few != whole
+    assert few.roc_auc.value == pytest.approx(whole.roc_auc.value, abs=0.1)
+
+
 def test_rules_find_nothing_in_noise():
     told = measured(judged(history(signal=0.0)))
     for each in list(told.values())[1:3]:

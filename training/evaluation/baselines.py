@@ -26,6 +26,7 @@ QUESTIONS = 3  # depth of the tree: what fits on a card
 LEAST_SHARE = 0.01  # of all customers' weight in a leaf of it
 FOLDS = 5
 MOST_ROWS = 20_000  # by which the best feature of a fold is looked for
+MOST_LEARNED = 50_000  # rows of each label that a rule is made of: with more, few questions get no better
 DIRECTIONS = {1.0: "the higher the worse", -1.0: "the lower the worse"}
 BASE_RATE, RULE, MODEL = "the base rate", f"a rule of {QUESTIONS} questions", "the model"
 TOO_FEW = "Baselines are left out: fewer than two customers of each label judge the model."
@@ -145,15 +146,26 @@ def _rule(rows: _Rows, seed: int) -> Floats:
     """Scores [n] by small decision trees, each of the other folds; every customer counts as one."""
     from sklearn.tree import DecisionTreeClassifier
 
-    score = np.empty(len(rows.label))
+    score, rng = np.empty(len(rows.label)), np.random.default_rng(seed)
     for fold in range(int(rows.fold.max()) + 1):
         out = rows.fold == fold
+        learned, times = _learned(rows.label, np.flatnonzero(~out), rng)
         tree = DecisionTreeClassifier(
             max_depth=QUESTIONS, min_weight_fraction_leaf=LEAST_SHARE, random_state=seed
         )
-        tree.fit(rows.vectors[~out], rows.label[~out], rows.weight[~out])
+        tree.fit(rows.vectors[learned], rows.label[learned], rows.weight[learned] * times)
         score[out] = tree.predict_proba(rows.vectors[out])[:, 1]
     return score
+
+
+def _learned(
+    label: NDArray[np.integer], rows: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], Floats]:
+    """Draw MOST_LEARNED of the rows of each label, and return them with how many rows each stands for."""
+    drawn = [rng.permutation(rows[label[rows] == value]) for value in (0, 1)]
+    kept = [np.sort(each[:MOST_LEARNED]) for each in drawn]
+    times = [np.full(len(few), len(each) / len(few)) for each, few in zip(drawn, kept, strict=True)]
+    return np.concatenate(kept), np.concatenate(times)
 
 
 def _leads(samples: Sequence[Sample], seed: int) -> list[Interval | None]:
