@@ -87,8 +87,9 @@ class Pair:
         wait_for(lambda: self.replica.client.info("replication")["master_link_status"] == "up")
 
     def catch_up(self) -> None:
-        """Returns when the replica has everything."""
-        wait_for(lambda: bool(self.primary.client.wait(1, 100)))
+        """Return when the replica has everything that anybody has written so far; WAIT is about one's own writes."""
+        written = self.primary.client.info("replication")["master_repl_offset"]
+        wait_for(lambda: self.replica.client.info("replication")["slave_repl_offset"] >= written)
 
     def fail_over(self) -> None:
         """The primary is gone for good; the replica takes its place and has what it has."""
