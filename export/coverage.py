@@ -1,4 +1,4 @@
-"""What files hold, compared with what a model has learned from: fields and features that say nothing there.
+"""Comparison of files with what a model has learned from: fields and features that say nothing there.
 
 A field says nothing in files where no event has a value of it, a feature where it is made of such a field or has one
 value for all. What chance may do in few rows is not called a difference.

@@ -52,7 +52,7 @@ def kolmogorov_smirnov(then: Floats, now: Floats) -> Floats:
 
 
 def index_by_chance(bins: NDArray[np.integer], noise: Floats | float, freedom: Floats | float) -> Floats:
-    """What the index [...] exceeds in 1 of 100 samples without any change.
+    """Return the index [...] that 1 of 100 samples exceeds without any change.
 
     `bins` [...] is in how many of them anything lies, 1 to 13; `noise` [...] the sum of 1 / independent rows of both
     sides; `freedom` [...] the degrees of freedom of their scatter, of which there are at most bins - 1.

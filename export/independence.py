@@ -24,7 +24,7 @@ class Worth(NamedTuple):
 
 
 def worth(place: NDArray[np.integer], cluster: NDArray[np.integer], places: int) -> Worth:
-    """What rows in clusters are worth when their shares of the places are compared.
+    """Return how many independent rows the rows of clusters are worth when shares of places are compared.
 
     place [n] is below `places`; cluster [n] is numbered from 0, usually by customer. At most n rows. Rows that are all
     at one place say nothing of their scatter: then all rows of a cluster count as one that is repeated.
@@ -52,7 +52,7 @@ def worth(place: NDArray[np.integer], cluster: NDArray[np.integer], places: int)
 def spread_of_models(
     place: NDArray[np.integer], customer: NDArray[np.integer], fold: NDArray[np.integer], places: int
 ) -> float:
-    """What it adds to chance that another model of the same training scores: 1 / independent rows.
+    """Return how much another model of the same training adds to chance, as 1 / independent rows.
 
     Each fold [n] was scored by a model of its own. Folds differ by their customers and by their models; what remains
     once the customers' part is taken off is the models'. 0 with one fold.

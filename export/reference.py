@@ -70,7 +70,7 @@ class Bins(Struct, frozen=True):
 
 
 class Usual(Struct, frozen=True):
-    """What is usual of a feature among the customers of the training data, each counted once.
+    """The usual value of a feature among the customers of the training data, each counted once.
 
     A customer's events share its weight of 1 in `missing` (a share) and `median`. `at_highest` is the `middle` over
     customers of the value that each has with its highest held-out score, and `missing_at_highest` the share of
@@ -211,7 +211,7 @@ def _of_origin(values: NDArray[np.floating], origin: Origin, window_us: int) -> 
 
 
 def _usual_day(bins: Bins, place: Places, times_us: NDArray[np.int64]) -> float | None:
-    """What 99 of 100 days of training stay below; None with too few days to say so."""
+    """Return the index that 99 of 100 days of training stay below; None with too few days."""
     day = times_us // DAY_US - times_us.min() // DAY_US
     counts = np.bincount(day * PLACES + place)
     counts = np.pad(counts, (0, -len(counts) % PLACES)).reshape(-1, PLACES)

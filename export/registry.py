@@ -54,7 +54,7 @@ class Version:
 
     @cached_property
     def failed_gates(self) -> Mapping[str, str]:
-        """What was found by each gate that failed. One rejected without a gate's name failed the gate `rejected`."""
+        """Findings of the failed gates by name; a version rejected without any failed the gate `rejected`."""
         failed = {
             name.removeprefix(FAILED_GATE): found
             for name, found in self.tags.items()

@@ -69,7 +69,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Keep:
-    """Of the rows of a history with the same values in `of`, only one stays."""
+    """Keep one of the rows of a history that have the same values in `of`."""
 
     which: str  # first, latest
     of: tuple[str, ...]  # names of fields; empty: all of them

@@ -78,7 +78,7 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
 
 
 def _watches(draft: _Draft) -> tuple[WatchedFields, ...]:
-    """What the aggregates' `changed` compare: a lane for each event type and list of fields, kept over `ever`."""
+    """Lanes that the aggregates' `changed` compare, one for each event type and list of fields, kept over `ever`."""
     read = [aggregate for aggregate in draft.aggregates.values() if known(aggregate)]
     watched = dict.fromkeys((a.event_type, c.fields) for a in read for c in a.where if c.is_change)
     first, ever = len(draft.aggregates), Window("ever", EVER, 0)

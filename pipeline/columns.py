@@ -54,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a sample says of its period; `score` is None with too few scores of this model."""
+    """The sample of a period; `score` is None with too few scores of this model."""
 
     looked_at: int
     verdict: Verdict
@@ -171,7 +171,7 @@ def _column(
 
 
 def _reason(apart: Distance, usual: float) -> str:
-    """What changes the verdict that the index alone would give."""
+    """Reasons to change the verdict that the index alone would give."""
     by_chance = f"up to {usual:.2f} comes without any change" if WORTH_A_LOOK < apart.index <= usual else ""
     is_new = apart.never_seen >= NEVER_SEEN
     unseen = f"{apart.never_seen:.1%} of the values were never seen in training" if is_new else ""

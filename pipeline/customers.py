@@ -1,4 +1,4 @@
-"""What is known of each customer in files while they are scored: counts, last and highest score, highest level.
+"""State of each customer in files while they are scored: counts, last and highest score, highest level.
 
 Customers are numbered in the order of their first events. Times are int64 microseconds since 1970 UTC.
 """

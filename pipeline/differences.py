@@ -1,4 +1,4 @@
-"""What scored files do not hold that the model has learned from: as facts for JSON, and in sentences for people."""
+"""Differences of scored files from what the model has learned from: facts for JSON, sentences for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
