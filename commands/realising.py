@@ -100,7 +100,7 @@ def _lines(total: list[Any], rows: list[Any]) -> str:
 
 
 def _gauges(total: Any) -> dict[str, float]:
-    """What the metrics of `OF_REALISED` are; not a number where nothing is known."""
+    """Values of the metrics in `OF_REALISED`; not a number where nothing is known."""
     from pipeline.metrics import BOUNDS, OUTCOMES, REALISED, REALISED_PRECISION, REALISED_RECALL, key
 
     gauges = {key(REALISED, name): float(getattr(total, name)) for name in OUTCOMES}

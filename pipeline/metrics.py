@@ -4,7 +4,6 @@ Code, dashboards, alerts and docs/metrics.md take names from here. Dataflow has 
 label's value ends the name, and what only a gauge can say is said by Google's own metric (`cloud`) or not at all.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -262,4 +261,3 @@ METRICS = (
     CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *OF_REALISED,
 )  # fmt: skip
-BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}

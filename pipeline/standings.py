@@ -60,9 +60,7 @@ def table(found: Scored) -> pa.Table:
         "highest_score": _known(found.highest),
         "highest_score_at": _moments(found.highest_us),
         "highest_level": _levels(found.highest_level, is_scored),
-        "has_profile": pa.array(
-            found.has_profile.tolist() if profile_types(found.use_case) else [None] * n, pa.bool_()
-        ),
+        "has_profile": pa.array(_profiles(found), pa.bool_()),
         "learned_from": pa.array(_learned(found)),
         "scored_by": pa.array(
             np.where(found.by_stand_in, "STAND_IN", "MODEL").tolist(), pa.string(), mask=~is_scored

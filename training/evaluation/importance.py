@@ -37,11 +37,6 @@ CONSTANT = 0.9  # of the customers with several rows: a profile may change now a
 Places = NDArray[np.intp]
 
 
-def group_of(use_case: UseCase, feature: Feature) -> str:
-    """Return the first of a feature's groups."""
-    return groups_of(use_case, feature)[0]
-
-
 def groups_of(use_case: UseCase, feature: Feature) -> tuple[str, ...]:
     """Return what a feature is made of: entity.aggregate, entity.attribute's field or event.field, of a ratio both."""
     formula = feature.formula
