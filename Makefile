@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak browser flink-up flink-down \
-	flink-test worker images digests declarations template lock clean
+	flink-test wheel worker images digests declarations template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -90,6 +90,9 @@ flink-test: setup kernel ## kill a task manager of Flink in the middle of a stre
 
 browser: setup kernel ## open the HTML pages in Chromium (the one here, or that CHROMIUM names); screenshots in build/
 	$(BIN)/python -m pytest -m browser -rs
+
+wheel: setup ## install the wheel elsewhere and run it without this folder (WHEEL_PYTHON: with another Python)
+	$(BIN)/python -m pytest -m wheel -s
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
 	$(call INSTALL,worker)

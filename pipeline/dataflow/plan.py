@@ -74,13 +74,14 @@ def launch_of(
 
 def job_of(settings: JobSettings) -> Job:
     """What travels to the workers, with whole paths. Raises BadUseCase."""
+    file = settings.use_case_file
     try:
-        text = storage.read(settings.use_case).decode("utf-8")
+        text = storage.read(file).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadUseCase(f"{settings.use_case}: {error}") from None
-    names = topics.Names(settings.project, parse(text, settings.use_case).name)
+        raise BadUseCase(f"{file}: {error}") from None
+    names = topics.Names(settings.project, parse(text, file).name)
     return Job(
-        text, settings.use_case, bundle=settings.bundle, redis_url=settings.redis_url, project=settings.project,
+        text, file, bundle=settings.bundle, redis_url=settings.redis_url, project=settings.project,
         subscription=settings.subscription or names.reader(names.events),
         alerts_topic=settings.alerts_topic or names.alerts,
         dead_letters_topic=settings.dead_letters_topic or names.dead_letters,

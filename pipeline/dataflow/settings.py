@@ -10,6 +10,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+import usecases
+
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
     AT_LEAST_ONCE: "a message may be handed out again; records know their events, so nothing is counted twice. "
@@ -40,8 +42,8 @@ class JobSettings:
 
     project: str = setting("The Google Cloud project.", "its id", r"[a-z][-a-z0-9:.]{4,61}[a-z0-9]")
     use_case: str = setting(
-        "The use case file, local or gs://; its text travels with the job.", "a file", r".+",
-        default="usecases/offboarding.yaml",
+        "The use case: a file, local or gs://, or the name of a packaged one; its text travels with the job.",
+        "a file or a name", r".+", default=usecases.DEFAULT,
     )  # fmt: skip
     bundle: str = setting("The folder of bundles, or one bundle.", "gs://BUCKET/FOLDER", rf"{BUCKET}/.+")
     subscription: str = setting("Where events come from; default: USE_CASE-events-riskstream.", default="")
@@ -81,6 +83,16 @@ class JobSettings:
         wrong = wrong or list(self._wrong_together())
         if wrong:
             raise BadSettings("\n".join(wrong))
+
+    @property
+    def use_case_file(self) -> str:
+        """The file of the use case. Raises BadSettings if there is none of that path or name."""
+        if "://" in self.use_case:
+            return self.use_case
+        try:
+            return str(usecases.find(self.use_case))
+        except FileNotFoundError as error:
+            raise BadSettings(f"{flag('use_case')}: {error}") from None
 
     def _wrong_together(self) -> Iterator[str]:
         return (text for is_good, text in JOB_LIMITS if not is_good(self))
@@ -155,6 +167,16 @@ class Settings(JobSettings):
     def name(self) -> str:
         """The job's name."""
         return self.job_name or "riskstream-" + Path(self.use_case).stem.lower().replace("_", "-")
+
+    @property
+    def use_case_file(self) -> str:
+        """The file of the use case. Raises BadSettings if there is none of that path or name."""
+        if "://" in self.use_case:
+            return self.use_case
+        try:
+            return str(usecases.find(self.use_case))
+        except FileNotFoundError as error:
+            raise BadSettings(f"{flag('use_case')}: {error}") from None
 
     def _wrong_together(self) -> Iterator[str]:
         yield from super()._wrong_together()

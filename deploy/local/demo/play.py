@@ -10,12 +10,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 
+import usecases
 from deploy.local import processes, stack
 from deploy.local.demo import data
 from deploy.local.demo.alerts import Alerts, collecting
@@ -55,7 +56,7 @@ HOUR_US = timedelta(hours=1) // timedelta(microseconds=1)
 class Settings:
     """How large, how fast, and where. `rate` is in events a second."""
 
-    use_case: Path = Path("usecases/offboarding.yaml")
+    use_case: Path = field(default_factory=lambda: usecases.find(usecases.DEFAULT))
     customers: int = 1_500
     events: int = 50_000
     rate: float = 2_500.0
