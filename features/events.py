@@ -73,7 +73,7 @@ class _Part:
         return self.columns.codec
 
 
-def batch(
+def make_batch(
     use_case: UseCase, events: Sequence[tuple[str, Event]], published_us: Sequence[int] | NDArray[np.int64]
 ) -> Batch:
     """The arrays of `events`, which are (event type, event) in arrival order.

@@ -20,8 +20,7 @@ from export.levels import Change
 from export.onnx import Scorer
 from export.policy import Breaker, Policy, change, decide
 from export.reasons import medians
-from features.events import Batch
-from features.events import batch as make_batch
+from features.events import Batch, make_batch
 from features.kernel import Advanced, Disposition
 from features.record import BadRecord
 from features.together import advance_all

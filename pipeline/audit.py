@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from google.pubsub_v1.types import ExpirationPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
-from features.events import BadEvent, batch
+from features.events import BadEvent, make_batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline.message import Message
@@ -49,7 +49,7 @@ class Sent:
         bodies, published_us = [m.data for m in messages], [m.publish_us for m in messages]
         found = decode_all(use_case, types, bodies, published_us, times)
         good = {i: event for i, event in enumerate(found) if not isinstance(event, BadEvent)}
-        decoded = batch(
+        decoded = make_batch(
             use_case, [(types[i], event) for i, event in good.items()], [published_us[i] for i in good]
         )
         events: dict[Named, list[str]] = {}

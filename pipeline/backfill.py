@@ -22,8 +22,7 @@ from itertools import islice
 from redis import Redis, RedisCluster
 
 from export.policy import Breaker
-from features.events import Batch
-from features.events import batch as make_batch
+from features.events import Batch, make_batch
 from features.kernel import Disposition
 from features.kernel.tables import RING_KEEP, RING_LIMIT
 from pipeline.assess import Assessments, Engine, assess

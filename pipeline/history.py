@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from features.events import BadEvent, Batch, batch
+from features.events import BadEvent, Batch, make_batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline.files import BadRow, Chunk, Place, event_type_of, in_event_time, read
@@ -61,7 +61,7 @@ class History:
         found = decode_all(self.use_case, types, bodies, time_us.tolist())
         events = [(k, e) for k, e in zip(types, found, strict=True) if not isinstance(e, BadEvent)]
         assert len(events) == len(types)  # `read` has kept bad rows apart
-        return batch(self.use_case, events, time_us)
+        return make_batch(self.use_case, events, time_us)
 
 
 def quiet(stage: str, done: int, total: int | None) -> None:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from export.levels import Change
 from export.policy import NO_BREAKER, Breaker, change, decide
 from export.terms import terms
-from features.events import BadEvent, Batch
-from features.events import batch as make_batch
+from features.events import BadEvent, Batch, make_batch
 from features.intake import decode_all
 from features.kernel import Advanced, Disposition, advance
 from features.plan import EntityPlan

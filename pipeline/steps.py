@@ -16,8 +16,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from features.codec import MAX_EVENT_BYTES, too_large
-from features.events import BadEvent, Batch, Event
-from features.events import batch as make_batch
+from features.events import BadEvent, Batch, Event, make_batch
 from features.intake import decode_all
 from features.usecase import UseCase
 from pipeline import counters, rows, tracing, undelivered, worker

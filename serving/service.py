@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from features.codec import known_codec
-from features.events import BadEvent, Event, decode, event_id, event_time_us
-from features.events import batch as make_batch
+from features.events import BadEvent, Event, decode, event_id, event_time_us, make_batch
 from features.kernel import Disposition
 from features.record import BadRecord
 from features.record import unreadable as of_blobs

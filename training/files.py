@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.codec import known_codec
-from features.events import BadEvent, Batch, Event, batch
+from features.events import BadEvent, Batch, Event, make_batch
 from features.intake import decode_all
 from features.masks import Columns
 from features.usecase import UseCase
@@ -62,7 +62,7 @@ def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:
     for start in range(0, len(rows), BATCH_EVENTS):
         part = slice(start, start + BATCH_EVENTS)
         events = decoded(use_case, rows.types[part], rows.bodies[part], rows.time_us[part])
-        yield batch(use_case, list(zip(rows.types[part], events, strict=True)), rows.time_us[part])
+        yield make_batch(use_case, list(zip(rows.types[part], events, strict=True)), rows.time_us[part])
 
 
 def columns(use_case: UseCase, event_type: str, rows: Rows) -> Iterator[tuple[NDArray[np.intp], Columns]]:

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from export import bundle as bundles
 from export.onnx import Scorer, convert
 from export.reference import reference
-from features.events import Batch, batch
+from features.events import Batch, make_batch
 from features.intake import decode_all
 from features.replay import replay
 from features.usecase import UseCase
@@ -107,7 +107,7 @@ class History:
     def as_batch(self) -> Batch:
         published = (self.time_us + 1_000_000).tolist()
         events = decode_all(self.use_case, self.types, self.bodies, published)
-        return batch(self.use_case, list(zip(self.types, events, strict=True)), published)
+        return make_batch(self.use_case, list(zip(self.types, events, strict=True)), published)
 
 
 def sixteen(use_case: UseCase, found: Payments) -> History:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features import kernel
-from features.events import Batch, batch, decode, from_row
+from features.events import Batch, decode, from_row, make_batch
 from features.plan import EVER, Statistic
 from features.record import loads
 from features.replay import replay
@@ -78,7 +78,7 @@ def payment(number: int, hours: float, **says: Any) -> Body:
 
 def batched(bodies: Iterable[Body], use_case: UseCase = CHANGES) -> Batch:
     events = [(kind, decode(use_case, kind, json.dumps(body).encode())) for kind, body in bodies]
-    return batch(use_case, events, [START_US + 10_000 * HOUR_US] * len(events))
+    return make_batch(use_case, events, [START_US + 10_000 * HOUR_US] * len(events))
 
 
 def last_vector(bodies: Iterable[Body], use_case: UseCase = CHANGES) -> dict[str, float]:
@@ -205,7 +205,7 @@ def test_a_file_says_what_the_stream_says() -> None:
         from_row(CHANGES, "profile", {name: str(value) for name, value in body.items()}) for body in bodies
     ]
     stream = batched(("profile", body) for body in bodies)
-    files = batch(CHANGES, [("profile", row) for row in rows], stream.published_us)
+    files = make_batch(CHANGES, [("profile", row) for row in rows], stream.published_us)
     for name in ("lanes", "values"):
         one, other = (getattr(each.arrivals["customer"], name) for each in (stream, files))
         assert one.tobytes() == other.tobytes()

@@ -21,11 +21,11 @@ from features.events import (
     UNKNOWN_TIME_US,
     BadEvent,
     Event,
-    batch,
     decode,
     event_id,
     event_time_us,
     from_row,
+    make_batch,
     to_json,
 )
 from features.intake import decode_all
@@ -288,7 +288,7 @@ def outcome(event_type: str, data: bytes, published_us: int = PUBLISHED_US) -> s
         json.dumps(error.detail).encode()
         return str(error)
     to_json(event).decode()
-    batch(OFFBOARDING, [(event_type, event)], [published_us])
+    make_batch(OFFBOARDING, [(event_type, event)], [published_us])
     return repr(event)
 
 
@@ -433,7 +433,7 @@ def test_the_zone_of_bare_times_is_declared() -> None:
 
 def test_a_batch_of_one_type() -> None:
     events = [payment(payer=p, id=str(i)) for i, p in enumerate(["ann", "bob", "ann"])]
-    found = batch(SHOPPING, [("payment", e) for e in events], [PUBLISHED_US] * 3)
+    found = make_batch(SHOPPING, [("payment", e) for e in events], [PUBLISHED_US] * 3)
     customer = found.arrivals["customer"]
     assert list(found.arrivals) == ["shop", "customer"]
     assert customer.ids == ("ann", "bob") and customer.record.tolist() == [0, 1, 0]
@@ -446,7 +446,7 @@ def test_a_batch_of_one_type() -> None:
 
 
 def test_an_empty_batch() -> None:
-    found = batch(SHOPPING, [], [])
+    found = make_batch(SHOPPING, [], [])
     assert len(found) == 0 and found.arrivals["customer"].values.shape == (0, 2)
 
 
@@ -468,7 +468,7 @@ IN_LANE = [
 
 def test_an_event_is_in_the_lanes_whose_tests_it_passes() -> None:
     events = [("payment", payment(**changes)) for changes, _ in IN_LANE]
-    found = batch(SHOPPING, events, [PUBLISHED_US] * len(events)).arrivals["customer"].lanes.tolist()
+    found = make_batch(SHOPPING, events, [PUBLISHED_US] * len(events)).arrivals["customer"].lanes.tolist()
     for bits, (changes, names) in zip(found, IN_LANE, strict=True):
         assert {name for name, lane in LANES.items() if bits >> lane & 1} == names, changes
 
@@ -500,9 +500,9 @@ def mixed() -> Iterator[tuple[str, Event]]:
 def test_a_mixed_batch_says_of_each_event_what_a_batch_of_one_says() -> None:
     events = list(mixed())
     published = [PUBLISHED_US + i for i in range(len(events))]
-    whole = batch(SHOPPING, events, published)
+    whole = make_batch(SHOPPING, events, published)
     for i, event in enumerate(events):
-        one = batch(SHOPPING, [event], [published[i]])
+        one = make_batch(SHOPPING, [event], [published[i]])
         assert (whole.event_id[i], whole.subject[i], whole.types[i]) == (
             one.event_id[0],
             one.subject[0],
@@ -536,7 +536,7 @@ def assert_same_event(whole: object, i: int, one: object) -> None:
 
 def test_attributes_are_a_row_a_source() -> None:
     profile = decode(SHOPPING, "profile", b'{"user":"ann","limit":5,"born":"1970-01-11","color":"BLUE"}')
-    found = batch(SHOPPING, [("payment", payment(gift=True)), ("profile", profile)], [PUBLISHED_US] * 2)
+    found = make_batch(SHOPPING, [("payment", payment(gift=True)), ("profile", profile)], [PUBLISHED_US] * 2)
     customer = found.arrivals["customer"]
     assert customer.attribute_source.tolist() == [0, 0, 1]
     assert customer.source.tolist() == [1, 0] and customer.attribute_row.tolist() == [0, 1]
@@ -549,7 +549,7 @@ def test_attributes_are_a_row_a_source() -> None:
 
 def test_a_batch_refuses_the_future() -> None:
     with pytest.raises(BadEvent, match="from_future"):
-        batch(SHOPPING, [("payment", payment())], [NOON_US - 300_000_001])
+        make_batch(SHOPPING, [("payment", payment())], [NOON_US - 300_000_001])
 
 
 # rows of files
@@ -602,7 +602,7 @@ def test_a_dirty_row_becomes_a_clean_event() -> None:
         "born": "1999-04-02", "dcto": 0.0,
     }  # fmt: skip
     assert to_json(decode(FOREIGN, "buy", to_json(event))) == to_json(event)
-    assert batch(FOREIGN, [("buy", event)], [PUBLISHED_US]).subject == ["0"]
+    assert make_batch(FOREIGN, [("buy", event)], [PUBLISHED_US]).subject == ["0"]
 
 
 BAD_ROWS = [
@@ -649,7 +649,7 @@ def test_every_row_of_soiled_generated_files_is_an_event(tmp_path: Path) -> None
                 event = from_row(OFFBOARDING, name, row, 1_800_000_000_000_000)
                 assert repr(decode(OFFBOARDING, name, to_json(event), 1_800_000_000_000_000)) == repr(event)
                 events.append((name, event))
-    found = batch(OFFBOARDING, events, [1_800_000_000_000_000] * len(events))
+    found = make_batch(OFFBOARDING, events, [1_800_000_000_000_000] * len(events))
     assert len(events) > 500 and set(found.types) == {"customer", "transaction"}
     assert len(found.arrivals["customer"].ids) == 40
 
@@ -657,5 +657,5 @@ def test_every_row_of_soiled_generated_files_is_an_event(tmp_path: Path) -> None
 def test_a_float_is_the_float_that_was_sent() -> None:
     for value in (0.1, 5e-324, 123456789.123456789, 1e15):
         event = payment(amount=value)
-        found = batch(SHOPPING, [("payment", event)], [PUBLISHED_US]).arrivals["customer"].values[0, 0]
+        found = make_batch(SHOPPING, [("payment", event)], [PUBLISHED_US]).arrivals["customer"].values[0, 0]
         assert struct.pack("<d", found) == struct.pack("<d", value)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.events import Batch, Event, batch, decode
+from features.events import Batch, Event, decode, make_batch
 from features.usecase import parse
 from features.vector import vectors
 
@@ -81,7 +81,7 @@ def payment(**changes: object) -> tuple[str, Event]:
 
 
 def of(events: list[tuple[str, Event]]) -> Batch:
-    return batch(SHOP, events, [NOON_US] * len(events))
+    return make_batch(SHOP, events, [NOON_US] * len(events))
 
 
 def vector(customer: list[float], event: tuple[str, Event]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import Batch, Event, batch, decode
+from features.events import Batch, Event, decode, make_batch
 from features.times import rfc3339
 from features.usecase import UseCase, load, parse
 from pipeline.assess import Assessments, Engine, assess
@@ -100,7 +100,7 @@ def offboarding() -> UseCase:
 
 
 def batched(use_case: UseCase, events: Sequence[Sent]) -> Batch:
-    return batch(use_case, [(e.event_type, e.event) for e in events], [e.published_us for e in events])
+    return make_batch(use_case, [(e.event_type, e.event) for e in events], [e.published_us for e in events])
 
 
 def assess_in(engine: Engine, events: Sequence[Sent], sizes: Iterable[int]) -> list[Assessments]:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from export.levels import Level
-from features.events import batch, decode
+from features.events import decode, make_batch
 from features.kernel import advance
 from pipeline import bigquery, population, progress, screen, tables
 from pipeline.pubsub import Publication
@@ -39,7 +39,7 @@ def fill(store: RedisStore, levels: dict[str, Level], prefix: str = "riskstream"
     """A record for each customer, as the job writes them."""
     sale = '{"sale_id": "%s", "who": "%s", "price": 1, "ordered_at": "2024-01-02T08:00:00Z"}'
     events = [("sale", decode(SHOP, "sale", (sale % (who, who)).encode(), NOW_US)) for who in levels]
-    arrivals = batch(SHOP, events, [NOW_US] * len(events)).arrivals["customer"]
+    arrivals = make_batch(SHOP, events, [NOW_US] * len(events)).arrivals["customer"]
     found = advance(SHOP.plans["customer"], [None] * len(events), arrivals)
     found.status["level"] = [int(level) for level in levels.values()]
     found.remember(np.zeros(len(events), np.float32), np.zeros(len(events), np.uint8))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from features.events import Batch, batch, decode
+from features.events import Batch, decode, make_batch
 from features.replay import Replayed, replay
 from features.usecase import UseCase
 from pipeline.files import read
@@ -40,4 +40,4 @@ def batches(use_case: UseCase, events: Sequence[Told]) -> Iterator[Batch]:
     for first in range(0, len(events), BATCH_EVENTS):
         part = events[first : first + BATCH_EVENTS]
         decoded = [(told.event_type, decode(use_case, told.event_type, told.body)) for told in part]
-        yield batch(use_case, decoded, [NOW_US] * len(part))
+        yield make_batch(use_case, decoded, [NOW_US] * len(part))

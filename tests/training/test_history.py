@@ -10,7 +10,7 @@ import pytest
 
 from export import bundle as bundles
 from features.document import BadUseCase
-from features.events import batch, decode, from_row
+from features.events import decode, from_row, make_batch
 from features.kernel import advance
 from features.usecase import load, parse
 from features.vector import vectors
@@ -28,7 +28,7 @@ def replayed(use_case, events, published_us, size=10**9):
     """What features.replay gives of a history in batches of `size`, folded by the kernel into records."""
     records = {entity: {} for entity in use_case.entities}
     for start in range(0, len(events), size):
-        part = batch(use_case, events[start : start + size], published_us[start : start + size])
+        part = make_batch(use_case, events[start : start + size], published_us[start : start + size])
         advanced = {}
         for entity, arrivals in part.arrivals.items():
             held = [records[entity].get(name) for name in arrivals.ids]

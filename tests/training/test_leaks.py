@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import features.replay as replaying
-from features.events import Batch, batch, decode
+from features.events import Batch, decode, make_batch
 from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.training.test_splits import history
@@ -33,7 +33,7 @@ def payments(n: int, seed: int = 5) -> tuple[UseCase, list[tuple[str, object]]]:
 
 
 def vectors_of(use_case: UseCase, events: list[tuple[str, object]]) -> np.ndarray:
-    (replayed,) = replay([batch(use_case, events, [NOW_US + 99 * DAY_US] * len(events))])
+    (replayed,) = replay([make_batch(use_case, events, [NOW_US + 99 * DAY_US] * len(events))])
     return replayed.vectors
 
 
