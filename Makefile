@@ -96,7 +96,7 @@ wheel: setup ## install the wheel elsewhere and run it without this folder (WHEE
 
 worker: setup ## show that a worker starts with nothing but its own packages (build/worker)
 	$(call INSTALL,worker)
-	cd build && worker/bin/python -c 'import pipeline.graph'
+	cd build && worker/bin/python -c 'import pipeline.job.graph'
 
 images: worker ## what can be shown of the images without Docker: packages, entry points, no rights, no compiling
 	$(call INSTALL,training)
@@ -112,10 +112,10 @@ images: worker ## what can be shown of the images without Docker: packages, entr
 		grep -q 'data loaded' build/$$each/kernel.log || exit 1; \
 		! grep 'data saved' build/$$each/kernel.log || { echo "the kernel was compiled again" >&2; exit 1; }; \
 	done
-	deploy/images/check build/worker python -c 'import apache_beam.runners.worker.sdk_worker_main, pipeline.graph' >/dev/null
-	deploy/images/check build/training python -c 'import mlflow, training.retrain, pipeline.backfill, pipeline.scoring' >/dev/null
+	deploy/images/check build/worker python -c 'import apache_beam.runners.worker.sdk_worker_main, pipeline.job.graph' >/dev/null
+	deploy/images/check build/training python -c 'import mlflow, training.retrain, pipeline.batch.backfill, pipeline.batch.score' >/dev/null
 	deploy/images/check build/training riskstream retrain --help >/dev/null
-	deploy/images/check build/serving python -c 'import serving.run' >/dev/null
+	deploy/images/check build/serving python -c 'import serving.server' >/dev/null
 	deploy/images/check build/serving riskstream serve --help >/dev/null
 
 digests: ## write the digests of the images' bases into deploy/images/Dockerfile (needs Docker and the network)

@@ -10,24 +10,26 @@ from typing import Annotated
 import typer
 
 from commands import (
-    drifting,
-    filling,
-    launching,
-    learning,
+    backfill,
+    capacity,
+    dataflow,
+    drift,
     local,
-    mending,
     models,
-    profiling,
-    publishing,
-    realising,
-    retraining,
-    serving,
-    sizing,
-    streaming,
-    usecases,
+    publish,
+    realised,
+    reconcile,
+    retrain,
+    serve,
+    stream,
+    train,
+    usecase,
 )
-from commands.frame import EXITS, Log, exit_code, set_log
-from commands.output import show_error
+from commands import (
+    profile as profiling,
+)
+from commands.options import EXITS, Log, exit_code, set_log
+from commands.terminal import show_error
 
 app = typer.Typer(
     name="riskstream",
@@ -40,8 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, usecases, learning, models, profiling, retraining, drifting, realising, streaming, publishing, serving,
-    filling, mending, launching, sizing,
+    local, usecase, train, models, profiling, retrain, drift, realised, stream, publish, serve,
+    backfill, reconcile, dataflow, capacity,
 ):  # fmt: skip
     app.add_typer(part.app)
 

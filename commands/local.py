@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from commands.frame import OFFBOARDING, STACK, AsJson, Folder, UseCase, examples
-from commands.output import show_json, table
+from commands.options import OFFBOARDING, STACK, AsJson, Folder, UseCase, examples
+from commands.terminal import show_json, table
 
 app = typer.Typer()
 DEMO = Path("build/demo")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.frame import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
-from commands.output import show_json, table
+from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
+from commands.terminal import show_json, table
 
 app = typer.Typer()
 bundle_app = typer.Typer(help="Look at a bundle.", no_args_is_help=True)
@@ -49,7 +49,7 @@ def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_jso
 
     The exit code is 1 if the registry and the pointers that jobs follow disagree; what to do is on stderr.
     """
-    from export.promotion import standing
+    from export.registry.promotion import standing
 
     registry = registry_of(use_case, bundle)
     found = standing(registry)
@@ -88,7 +88,7 @@ def promote(
     `--despite` for each of them, and the name and the reason of whoever decides. In shadow it decides nothing, so
     there it needs none.
     """
-    from export import promotion
+    from export.registry import promotion
 
     approval = approval_of(by, because, despite) if despite or by or because else None
     if role is Role.challenger and approval:
@@ -122,14 +122,14 @@ def approve(
     Whoever approves a model that failed gates names each of them with `--despite`. Name, reason and accepted gates
     are kept with the version.
     """
-    from export import promotion
+    from export.registry import promotion
 
     registry, approval = registry_of(use_case, bundle), approval_of(by, because, despite)
     told(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
 
 
 def approval_of(by: str, because: str, despite: list[str]) -> Any:
-    from export.promotion import Approval
+    from export.registry.promotion import Approval
 
     return Approval(said("--by", by), said("--because", because), tuple(dict.fromkeys(despite)))
 
@@ -145,7 +145,7 @@ def said(option: str, text: str) -> str:
 )
 def rollback(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_json: AsJson = False) -> None:
     """Go back to the champion before the present one; once more, and it goes further back."""
-    from export import promotion
+    from export.registry import promotion
 
     before, version = promotion.rollback(registry_of(use_case, bundle), datetime.now(UTC))
     if as_json:
@@ -173,7 +173,7 @@ def show(
     import msgspec
 
     from export import bundle as bundles
-    from export.runs import flat, numbers
+    from export.registry.runs import flat, numbers
 
     found = bundles.load(bundles.path_of(bundle, wanted, use_case_name(use_case)))
     if as_json:
@@ -219,7 +219,7 @@ def use_case_name(use_case: Path) -> str:
 
 
 def registry_of(use_case: Path, root: str, new: bool = False) -> Any:
-    from export.registry import Registry
+    from export.registry.versions import Registry
 
     return Registry(root, use_case_name(use_case), new)
 

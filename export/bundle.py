@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from export import storage
+from export.distributions.reference import Reference
 from export.manifest import FORMAT, MANIFEST, BundleMismatch, Manifest, read_manifest, verified
 from export.pointers import POINTER, SHADOW, old_pointer, point, read_pointer, use_case_of, withdraw
-from export.reference import Reference
 
 __all__ = [
     "MANIFEST", "POINTER", "SHADOW", "Bundle", "BundleMismatch", "Manifest", "UnknownBundle", "bundle", "check",

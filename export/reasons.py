@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from export.distributions.reference import Bins, Reference
 from export.onnx import Scorer
-from export.reference import Bins, Reference
-from features.schema import Feature
+from features.usecase import Feature
 
 MOST = 5  # reasons told of a score
 LEAST_EFFECT = 0.001  # of a probability; less is told to nobody
@@ -25,7 +25,7 @@ class Reason(NamedTuple):
     """`effect` is the part of the score that goes when the feature is at the `median`. NaN: unknown."""
 
     feature: str
-    words: str  # of features.wording
+    words: str  # of features.usecase.descriptions
     value: float
     median: float
     effect: float

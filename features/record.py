@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import codec
-from features.kernel import tables as t
+from features.kernel import layout as t
+from features.kernel.buckets import bucket_at, ever_at, figures_at, length_at, sketch_at
 from features.kernel.codec import DISTINCT_ESTIMATE, STATUS, BadRecord, check
-from features.kernel.tables import Memory, memory, tables
-from features.kernel.tracks import bucket_at, ever_at, figures_at, length_at, sketch_at
-from features.plan import EntityPlan
+from features.kernel.layout import Memory, memory, tables
+from features.kernel.plan import EntityPlan
 
 __all__ = ["DISTINCT_ESTIMATE", "STATUS", "BadRecord", "Record", "dumps", "loads", "seq_of", "unreadable"]
 Plan = NDArray[np.int64]  # as kernel/tables.py makes it

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.advance import advance_all
 from features.events import Batch
-from features.together import advance_all
 from features.vector import vectors
 
 RecordsById = MutableMapping[str, MutableMapping[str, bytes]]  # by entity, by id

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import Batch
-from features.schema import Age, Copy, Difference, Equals, Feature, Ratio, Raw
-from features.usecase import UseCase
+from features.usecase import Age, Copy, Difference, Equals, Feature, Ratio, Raw, UseCase
 
 DAY_US = 86_400_000_000
 DAYS_PER_YEAR = 365.25

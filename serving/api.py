@@ -9,24 +9,24 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 
 from features.events import BadEvent
 from features.times import clock
-from pipeline.tracing import parent_of
+from pipeline.runtime.tracing import parent_of
 from serving import service as own
-from serving.access import Gate
-from serving.answers import Assessment, ModelInUse
-from serving.auditing import Audited, entry_of
+from serving.audit_requests import Audited, entry_of
+from serving.auth import Gate
 from serving.batching import Batcher
 from serving.browsers import OwnPagesOnly, demand_json, hosts_of
-from serving.document import document, request_body
-from serving.failures import DEADLINE_S, PROBLEMS, handlers
+from serving.customer import Standing
 from serving.formats import RFC3339, whole
 from serving.guard import Guard
-from serving.observing import Observed
+from serving.middleware import Observed
+from serving.openapi import document, request_body
 from serving.overrides import author_of, refuse_over
 from serving.pages import pages
+from serving.problems import DEADLINE_S, PROBLEMS, handlers
+from serving.responses import Assessment, ModelInUse
 from serving.roles import Action
 from serving.service import Service
 from serving.settings import ANONYMOUS
-from serving.standing import Standing
 
 MOST_AT_ONCE = 500  # events of a batch: some milliseconds
 PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty milliseconds on Google Cloud

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi import Request
 
-from serving.failures import NotJson, problem
 from serving.issuers import is_loopback
+from serving.problems import NotJson, problem
 from serving.settings import Settings
 
 MEDIA_TYPE = "application/json"  # no page of another site can send it unasked

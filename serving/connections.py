@@ -10,12 +10,12 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from features.codec import MAX_EVENT_BYTES
-from pipeline import metrics
-from pipeline.metrics import key
-from pipeline.progress import progress
-from serving.failures import problem
-from serving.observing import count_refusal
+from features.events import MAX_EVENT_BYTES
+from pipeline.runtime import metrics
+from pipeline.runtime.metrics import key
+from pipeline.runtime.process_metrics import progress
+from serving.middleware import count_refusal
+from serving.problems import problem
 
 MOST_HEAD_BYTES = 16 << 10  # request line and headers; a token has one or two thousand
 MOST_BODY_BYTES = MAX_EVENT_BYTES

@@ -7,7 +7,7 @@ the syntax.
 
 import re
 
-from features.schema import EventType, Field, Kind
+from features.usecase import EventType, Field, Kind
 
 BLANKS = r"\s\u001c-\u001f\u0085\ufeff"  # what Python or JavaScript call so
 NOT_BLANK = f"[^{BLANKS}]"

@@ -4,8 +4,7 @@ In the stream a decision whose end is not after its event withdraws the one in f
 the year, so here that has to be said. Times are int64 microseconds since 1970 UTC.
 """
 
-from features.codec import known_codec
-from features.events import BadEvent, Event, event_time_us
+from features.events import BadEvent, Event, event_time_us, known_codec
 from features.times import rfc3339
 from features.usecase import UseCase
 

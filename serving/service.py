@@ -8,29 +8,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from features.codec import known_codec
-from features.events import BadEvent, Event, decode, event_id, event_time_us, make_batch
+from features.events import BadEvent, Event, decode, event_id, event_time_us, known_codec, make_batch
 from features.kernel import Disposition
-from features.record import BadRecord
+from features.kernel.codec import BadRecord
 from features.record import unreadable as of_blobs
 from features.times import rfc3339
-from pipeline import rows
-from pipeline.assess import Assessments, Engine, assess
-from pipeline.connect import cold_since_us, guarded_store_of
-from pipeline.message import ASSESSED_WITH, CALLER, id_attribute
-from pipeline.metrics import BREAKER, STAGE, key
-from pipeline.model import Model
-from pipeline.progress import progress, tally
-from pipeline.pubsub import Publication, Publisher
-from pipeline.records import OTHER_TYPE, Unreadable
-from pipeline.store import DryStore, MemoryStore, record_keys
-from pipeline.tallies import of_looks, of_new
-from pipeline.topics import topic_path
-from serving import answers
-from serving.answers import Assessment, ModelInUse
+from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.engine.counts import of_looks, of_new
+from pipeline.engine.live_model import Model
+from pipeline.engine.records import OTHER_TYPE, Unreadable
+from pipeline.outputs import rows
+from pipeline.pubsub.client import Publication, Publisher
+from pipeline.pubsub.message import ASSESSED_WITH, CALLER, id_attribute
+from pipeline.pubsub.topics import topic_path
+from pipeline.runtime.metrics import BREAKER, STAGE, key
+from pipeline.runtime.process_metrics import progress, tally
+from pipeline.stores.connect import cold_since_us, guarded_store_of
+from pipeline.stores.store import DryStore, MemoryStore, record_keys
+from serving import responses
+from serving.audit_trail import Trail
+from serving.customer import Standing, standing
+from serving.responses import Assessment, ModelInUse
 from serving.settings import ANONYMOUS, Settings
-from serving.standing import Standing, standing
-from serving.trail import Trail
 
 logger = logging.getLogger(__name__)
 Answer = Assessment | BadEvent | BadRecord
@@ -160,7 +159,7 @@ class Service:
 
     def model_in_use(self) -> ModelInUse:
         engine = self._model.current()
-        return answers.model_in_use(engine.manifest, engine.policy)
+        return responses.model_in_use(engine.manifest, engine.policy)
 
     def check(self) -> None:
         """Whether an event could be assessed now. Raises StoreUnavailable, PubSubUnavailable, PubSubRefused."""
@@ -198,7 +197,7 @@ def _answer(said: Assessments, i: int, request: Request) -> Answer:
         return unreadable(said.unreadable[i])
     if said.disposition[i] == Disposition.TOO_LATE:
         return BadEvent("too_late", rows.why_too_late(said.batch, i))
-    return answers.assessment(said, i, request.engine, request.reasons, request.features)
+    return responses.assessment(said, i, request.engine, request.reasons, request.features)
 
 
 def unreadable(record: Unreadable) -> BadRecord:

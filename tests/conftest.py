@@ -31,7 +31,7 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make_tables(root: Path) -> None:
-    from export.registry import Registry
+    from export.registry.versions import Registry
 
     Registry(str(root), "nobody", new=True)
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import riskstream
-from commands.frame import EXITS, exit_code
+from commands.options import EXITS, exit_code
 from tests.commands import Run
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 
 from export import bundle as bundles
 from export.bundle import Bundle
-from export.registry import Registry
+from export.registry.versions import Registry
 from features.usecase import UseCase, load
 from tests.commands import Ended, Run
 from tests.export.small import made

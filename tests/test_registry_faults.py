@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from export import bundle as bundles
-from export import promotion, tracking
-from export.registry import Registry
+from export.registry import promotion, tracking
+from export.registry.versions import Registry
 from tests.commands import Run
 from tests.export.small import WHEN, made
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from export.runs import Origin
+from export.registry.runs import Origin
 
 PROGRAM = "riskstream"
 ROOT = Path(__file__).parents[1]

@@ -15,30 +15,31 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from export import bundle as bundles
-from export import promotion
-from export.bundle import Bundle, BundleMismatch
+from export.bundle import Bundle
+from export.manifest import BundleMismatch
 from export.onnx import Scorer
-from export.registry import Registry
-from export.runs import Origin
-from export.terms import Terms, terms
-from features.document import BadUseCase
+from export.policy import Terms, terms
+from export.registry import promotion
+from export.registry.runs import Origin
+from export.registry.versions import Registry
 from features.replay import replay
-from features.usecase import UseCase, parse
-from training import tracked
-from training.cleaning import Cleaned
-from training.evaluation.champion import Comparison, compare
+from features.usecase import BadUseCase, UseCase, parse
+from training import run_facts
+from training.build_bundle import Floats, Trained, train_on
+from training.champion.evidence import NO_SCORE, evidence
+from training.champion.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
+from training.champion.held_out import Comparison, compare
+from training.data.cleaning import Cleaned
+from training.data.files import Rows, batches
+from training.data.labelled_rows import History, Replayed, collect
+from training.data.like_files import like
+from training.data.splits import Way, set_apart
 from training.evaluation.evaluate import evaluate
-from training.evidence import NO_SCORE, evidence
-from training.files import Rows, batches
-from training.fit import BadHistory, Progress
-from training.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
-from training.history import History, Replayed, collect
-from training.like import like
+from training.evaluation.judged import Judged
+from training.models.fit import BadHistory, Progress
 from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run
-from training.splits import Way, set_apart
-from training.train import Floats, Judged, Trained, train_on
 
 ASK = "so it cannot be asked about these events; promote the new bundle by hand with `riskstream promote`"
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
@@ -114,8 +115,8 @@ def retrain(
     told = report(run, scores.files(made) if keeps_scores else {})
     better = {"better": asdict(found.better)} if found.better else {}
     version = registry.record(
-        made.bundle, metrics=better | tracked.figures(figures), artifacts=told.files,
-        failed_gates=failed_gates(judged), origin=origin, children=tracked.trials(made, run.metric),
+        made.bundle, metrics=better | run_facts.figures(figures), artifacts=told.files,
+        failed_gates=failed_gates(judged), origin=origin, children=run_facts.trials(made, run.metric),
     )  # fmt: skip
     act(registry, decided, made.bundle.manifest.id, judged, now)
     return Retrained(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from pipeline.metrics import LATENCY, PROMPT_S, REQUESTS, SLOW
+from pipeline.runtime.metrics import LATENCY, PROMPT_S, REQUESTS, SLOW
 
 TIMEOUT_S = 10.0
 INTERVAL_S = 30.0

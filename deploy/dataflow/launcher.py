@@ -12,11 +12,11 @@ import apache_beam as beam
 
 from deploy.dataflow.template import PARAMETERS
 from export import storage
-from pipeline.checks import check, note_start
 from pipeline.dataflow.plan import job_of, own_labels
 from pipeline.dataflow.settings import BadSettings, JobSettings
-from pipeline.graph import stream
-from pipeline.options import DATAFLOW, beam_options
+from pipeline.job.graph import stream
+from pipeline.job.preflight import check, note_start
+from pipeline.job.settings import DATAFLOW, beam_options
 
 TRUTH = {"true": True, "false": False}
 
@@ -31,7 +31,7 @@ def launch(arguments: Sequence[str]) -> None:
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options([f"--runner={DATAFLOW}", *beam_args, *labels]))
     stream(pipeline, job, DATAFLOW)
-    pipeline.run()
+    pipeline.job.run()
 
 
 def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:

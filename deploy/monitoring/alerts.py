@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deploy.monitoring.language import Place
-from pipeline.metrics import (
+from pipeline.runtime.metrics import (
     AUDIT_MISSING,
     AUDIT_OLDEST,
     CLOSED,

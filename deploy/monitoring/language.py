@@ -8,7 +8,7 @@ counters and distributions only, each as what it has come to since the job began
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.metrics import Kind, Metric
+from pipeline.runtime.metrics import Kind, Metric
 
 JOB = 'job_name=~"riskstream-.*"'
 COUNTER = "dataflow_googleapis_com:job_user_counter"

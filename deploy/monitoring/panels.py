@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deploy.monitoring import alerts
 from deploy.monitoring.language import JOB, Cloud, NotThere, Place
-from pipeline import metrics as m
+from pipeline.runtime import metrics as m
 
 Question = Callable[[Place], str]
 

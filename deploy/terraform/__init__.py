@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import tables, topics
+from pipeline.bigquery import tables
+from pipeline.pubsub import topics
 
 FOLDER = Path(__file__).parent
 ROLES = ("events", "alerts", "dead_letters")  # properties of topics.Names

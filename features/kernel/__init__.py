@@ -5,7 +5,7 @@ no field names. Sums run in a canonical order (within a bucket by time and seque
 ascending), so the same arrivals give the same bits however they were cut into batches. Only this package is clever.
 """
 
-from features.kernel.advanced import Advanced, advance
-from features.kernel.fold import Disposition
+from features.kernel.batch import Advanced, advance
+from features.kernel.loop import Disposition
 
 __all__ = ["Advanced", "Disposition", "advance"]

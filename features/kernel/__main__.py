@@ -3,7 +3,7 @@
 import numpy as np
 
 from features.kernel import advance
-from features.plan import Arrivals, EntityPlan
+from features.kernel.plan import Arrivals, EntityPlan
 
 PLAN = EntityPlan(
     fingerprint=0, lanes=(), values=0, distincts=0, attributes=0, sources=0, outputs=(), is_subject=True

@@ -6,9 +6,8 @@ Columns that the source does not own wait as KEEP in the staged event.
 
 import numpy as np
 
-from features.kernel.columns import fill
-from features.kernel.compiled import compiled
-from features.kernel.tables import (
+from features.kernel.jit import compiled
+from features.kernel.layout import (
     ATTRIBUTES,
     F_STAGED,
     F_VERSION,
@@ -26,6 +25,7 @@ from features.kernel.tables import (
     VERSIONS_LIMIT,
     W_VERSION_TIME,
 )
+from features.kernel.packing import fill
 
 NEVER = np.iinfo(np.int64).min
 KEEP = np.inf  # no attribute is infinite

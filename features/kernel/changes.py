@@ -4,9 +4,9 @@ An event is compared once, when it arrives, with the latest event of the watched
 comes of that is in the lanes that the ring keeps, so a repeated event gets the same answer whatever came after it.
 """
 
-from features.kernel.compiled import compiled
-from features.kernel.ring import end_of
-from features.kernel.tables import (
+from features.kernel.buckets import ever_at
+from features.kernel.jit import compiled
+from features.kernel.layout import (
     COLUMN,
     EVER_COUNT,
     F_EVER,
@@ -20,7 +20,7 @@ from features.kernel.tables import (
     WATCH,
     WATCHES,
 )
-from features.kernel.tracks import ever_at
+from features.kernel.ring import end_of
 
 
 @compiled

@@ -9,10 +9,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel import columns as c
-from features.kernel.columns import copy, fill, get_i64, get_u16, get_u32, pad, set_i64, set_u16, set_u32
-from features.kernel.compiled import compiled
-from features.kernel.parts import (
+from features.kernel import packing as c
+from features.kernel.buckets import ever_at, length_at
+from features.kernel.codec_parts import (
     EVER_BYTES,
     VERSIONS_LOST,
     WIDE_SEQS,
@@ -27,7 +26,8 @@ from features.kernel.parts import (
     unpack_tile,
     unpack_versions,
 )
-from features.kernel.tables import (
+from features.kernel.jit import compiled
+from features.kernel.layout import (
     ATTRIBUTES,
     COLUMN,
     DISTINCTS,
@@ -61,8 +61,8 @@ from features.kernel.tables import (
     VERSIONS,
     VERSIONS_LIMIT,
 )
-from features.kernel.tracks import ever_at, length_at
-from features.plan import SLOTS
+from features.kernel.packing import copy, fill, get_i64, get_u16, get_u32, pad, set_i64, set_u16, set_u32
+from features.kernel.plan import SLOTS
 
 LAYOUT_VERSION = 1
 MAGIC = 0x525352 | LAYOUT_VERSION << 24  # b"RSR", then the layout version

@@ -4,8 +4,9 @@ An event stays while it is among the last RING_KEEP or within the lateness, RING
 first, into the tiles; from then on nothing at or before its time is taken.
 """
 
-from features.kernel.compiled import compiled
-from features.kernel.tables import (
+from features.kernel.buckets import add
+from features.kernel.jit import compiled
+from features.kernel.layout import (
     COLUMN,
     DISTINCTS,
     EVICTED,
@@ -31,7 +32,6 @@ from features.kernel.tables import (
     VALUES,
     W_SLOTS,
 )
-from features.kernel.tracks import add
 
 INEXACT = 0x80  # the kernel's bit of an outcome: the vector can no longer be recomputed
 

@@ -10,14 +10,13 @@ from typing import Any
 import apache_beam
 
 from export import storage
-from features.forgetting import kept
-from features.usecase import BadUseCase, UseCase, parse
-from pipeline import topics
-from pipeline.dataflow import checks, jobs
-from pipeline.dataflow.checks import Launch, Looked
+from features.usecase import BadUseCase, UseCase, kept, parse
+from pipeline.dataflow import jobs, preflight
 from pipeline.dataflow.jobs import Facts
+from pipeline.dataflow.preflight import Launch, Looked
 from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, JobSettings, Settings
-from pipeline.options import DATAFLOW, Job
+from pipeline.job.settings import DATAFLOW, Job
+from pipeline.pubsub import topics
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def job_of(settings: JobSettings) -> Job:
 
 def plan(launch: Launch) -> Plan:
     """The launch, looked at, with the model's label."""
-    looked = checks.look(launch)
+    looked = preflight.look(launch)
     label = f"--labels=model={looked.model.lower()}"
     return Plan(replace(launch, beam_args=(*launch.beam_args, label)), looked)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from export import storage
-from pipeline.checks import note_start
 from pipeline.dataflow import jobs
 from pipeline.dataflow.jobs import Facts, Place, Tell
 from pipeline.dataflow.plan import Plan
-from pipeline.graph import stream
-from pipeline.options import DATAFLOW, beam_options
-from pipeline.outcomes import CannotStart
+from pipeline.job.graph import stream
+from pipeline.job.preflight import note_start
+from pipeline.job.settings import DATAFLOW, beam_options
+from pipeline.runtime.probe import CannotStart
 
 START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up
 
@@ -36,7 +36,7 @@ def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
     stream(pipeline, launch.job, DATAFLOW)
-    job_id = pipeline.run().job_id()
+    job_id = pipeline.job.run().job_id()
     found = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
     return Submitted(found, launch.place.console(job_id))
 

@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from features.rows import ISO_DATE, WHOLE_NUMBER, Cell, columns_of, reader, refuse_broken
-from features.schema import EventType, Field, Kind
+from features.events import ISO_DATE, WHOLE_NUMBER, Cell, columns_of, reader, refuse_broken
 from features.times import DAY_US, FIRST_US, LAST_US, clock, rfc3339_all
-from features.usecase import UseCase
+from features.usecase import EventType, Field, Kind, UseCase
 from pipeline.files import cells
 from pipeline.files.source import BadFile, Place, Rows, needed_columns, repeated
 

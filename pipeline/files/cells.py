@@ -1,4 +1,4 @@
-"""Columns of a file to JSON bodies, a few thousand rows at once: the short way of `features.rows.from_row`.
+"""Columns of a file to JSON bodies, a few thousand rows at once: the short way of `features.events.file_rows.from_row`.
 
 Each cell is read by the same reader. A row with any cell that is not plainly right is not decided here: its
 position is returned, and `from_row` says what it is.
@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from features.rows import Cell, columns_of, reader
-from features.schema import EventType, FileFormat
+from features.events import Cell, columns_of, reader
+from features.usecase import EventType, FileFormat
 
 
 def bodies(columns: Mapping[str, Sequence[Any]]) -> tuple[list[bytes], set[int]]:

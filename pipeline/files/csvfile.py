@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from features.codec import MAX_EVENT_BYTES
-from features.events import from_row, to_json
-from features.schema import EventType
-from features.usecase import UseCase
+from features.events import MAX_EVENT_BYTES, from_row, to_json
+from features.usecase import EventType, UseCase
 from pipeline.files import cells
 from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows, needed_columns, parted_columns, repeated
 

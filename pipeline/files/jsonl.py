@@ -7,8 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from features.schema import EventType
-from features.usecase import UseCase
+from features.usecase import EventType, UseCase
 from pipeline.files.source import CHUNK_ROWS, BadFile, BadRow, Rows
 
 UTF8_BOM = b"\xef\xbb\xbf"

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.schema import EventType
-from features.usecase import UseCase
+from features.usecase import EventType, UseCase
 from pipeline.files import arrow
 from pipeline.files.source import CHUNK_ROWS, Rows
 

@@ -10,10 +10,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.codec import MAX_EVENT_BYTES, Codec, known_codec, too_large
-from features.decoding import event_ids
-from features.events import BadEvent, Event, decode, event_time_us
-from features.intake import decode_all
+from features.events import (
+    MAX_EVENT_BYTES,
+    BadEvent,
+    Codec,
+    Event,
+    decode,
+    decode_all,
+    event_ids,
+    event_time_us,
+    known_codec,
+    too_large,
+)
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import csvfile, jsonl, parquet

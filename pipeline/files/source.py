@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.rows import columns_of
-from features.schema import EventType
+from features.events import columns_of
+from features.usecase import EventType
 
 CHUNK_ROWS = 4_000  # some megabytes of text; larger is no faster
 TABLE = "bq://"

@@ -18,9 +18,8 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.cloud.bigquery_storage_v1.types import ArrowSerializationOptions, DataFormat, ReadSession
 
-from features.schema import EventType
-from features.usecase import UseCase
-from pipeline.bigquery import STORAGE_EMULATOR
+from features.usecase import EventType, UseCase
+from pipeline.bigquery.client import STORAGE_EMULATOR
 from pipeline.files import arrow
 from pipeline.files.source import CHUNK_ROWS, BadFile, Rows, Table
 

@@ -21,7 +21,7 @@ import numpy as np
 from deploy.local import stack
 from deploy.local.services import SERVICES
 from features.usecase import load
-from pipeline.topics import Names, create
+from pipeline.pubsub.topics import Names, create
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
 from tests.pipeline.servers import free_port

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.usecase import load
-from pipeline import worker
-from pipeline.options import Job
+from pipeline.job import worker
+from pipeline.job.settings import Job
 from tests.benchmarks import graph, workloads
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History

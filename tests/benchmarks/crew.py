@@ -15,10 +15,11 @@ import psutil
 from deploy.local import stack
 from deploy.local.services import SERVICES
 from features.usecase import load
-from pipeline import progress, tables
-from pipeline.bigquery import query_client
-from pipeline.pubsub import Publisher
-from pipeline.topics import Names, create
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.pubsub.client import Publisher
+from pipeline.pubsub.topics import Names, create
+from pipeline.runtime import process_metrics
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import EVENTS_A_CUSTOMER, OFFBOARDING_DAYS
 from tests.benchmarks.report import Row
@@ -72,7 +73,7 @@ def measured(workers: int, history: History, bundles: str) -> list[Row]:
         servers = [each.pid for each in up.services if each.pid]
         with job(place, "--workers", str(workers), "--batch", str(BATCH)) as pid:
             worked = worked_off(len(history), lambda: [cpu_s([pid]), cpu_s(servers)])
-        said = progress.read(place.state)
+        said = process_metrics.read(place.state)
         assert said is not None
         return rows(workers, worked, said, refused(len(history)))
 
@@ -91,7 +92,7 @@ def refused(n: int) -> int:
     return int(row["refused"])
 
 
-def rows(workers: int, worked: Worked, said: progress.Status, refused: int) -> list[Row]:
+def rows(workers: int, worked: Worked, said: process_metrics.Status, refused: int) -> list[Row]:
     of_workers_us, of_servers_us = (1e6 * spent / worked.events for spent in worked.cpu_s)
     setting = (
         f"off-boarding use case, worker processes: {workers}, one subscription, one Redis, batches of "

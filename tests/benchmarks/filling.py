@@ -9,11 +9,11 @@ from pathlib import Path
 
 from export import bundle as bundles
 from features.usecase import load
-from pipeline.assess import Engine
-from pipeline.backfill import BATCH, backfill
-from pipeline.history import history
-from pipeline.redis_store import RedisStore
-from pipeline.warmth import Warmth
+from pipeline.batch.backfill import BATCH, backfill
+from pipeline.engine.assess import Engine
+from pipeline.files.history import history
+from pipeline.stores.readiness import Warmth
+from pipeline.stores.redis_store import RedisStore
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.report import Row

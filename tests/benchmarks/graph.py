@@ -13,12 +13,12 @@ import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from redis import Redis
 
-from pipeline import graph
-from pipeline.options import Job, beam_options
-from pipeline.progress import progress
-from pipeline.pubsub import Received
-from pipeline.sinks import Outgoing
-from pipeline.source import PullMessages
+from pipeline.job import graph
+from pipeline.job.settings import Job, beam_options
+from pipeline.job.sinks import Outgoing
+from pipeline.job.source import PullMessages
+from pipeline.pubsub.client import Received
+from pipeline.runtime.process_metrics import progress
 
 
 @dataclass
@@ -103,7 +103,7 @@ def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     messages = pipeline | beam.Impulse() | "Pull" >> beam.ParDo(PullBacklog(job))
     graph.assessed(messages, job) | "Encode" >> beam.ParDo(Encode())
-    pipeline.run().wait_until_finish()
+    pipeline.job.run().wait_until_finish()
     gc.unfreeze()
     measured = _backlog.measured
     assert measured.wall_s and measured.events == len(received), (measured, len(received))

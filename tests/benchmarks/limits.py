@@ -14,13 +14,13 @@ from redis import Redis
 
 from export import bundle as bundles
 from export.onnx import Scorer
-from features.codec import known_codec
+from features.events import known_codec
 from features.replay import replay
 from features.usecase import load
-from pipeline.options import Job, beam_options
-from pipeline.redis_store import RedisStore
-from pipeline.source import FOREVER
-from pipeline.store import SEQ, record_keys, seq_bytes
+from pipeline.job.settings import Job, beam_options
+from pipeline.job.source import FOREVER
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import SEQ, record_keys, seq_bytes
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.graph import cpu_of
@@ -188,7 +188,7 @@ def beam_row(name: str, size: int, shape: str) -> Row:
     for step in ("Decode", "Assess", "Send"):
         found = found | step >> beam.ParDo(Pass())
     began_s = time.perf_counter()
-    pipeline.run().wait_until_finish()
+    pipeline.job.run().wait_until_finish()
     spent_s = time.perf_counter() - began_s
     setting = f"FnApiRunner, splittable source and three steps that pass on, {shape}; with the start of the pipeline"
     return Row(name, n / spent_s, "elements/s" if size == 1 else "events/s", setting)

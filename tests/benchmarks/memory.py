@@ -9,8 +9,8 @@ import numpy as np
 from redis import Redis
 
 from features.usecase import load
-from pipeline import worker
-from pipeline.options import Job
+from pipeline.job import worker
+from pipeline.job.settings import Job
 from tests.benchmarks import graph, workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.report import Row

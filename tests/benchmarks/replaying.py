@@ -12,7 +12,7 @@ import numpy as np
 
 from features.events import Batch
 from features.kernel import advance
-from features.plan import Arrivals
+from features.kernel.plan import Arrivals
 from features.replay import replay
 from features.usecase import UseCase, load
 from tests.benchmarks import workloads

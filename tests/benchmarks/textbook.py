@@ -17,7 +17,7 @@ from redis import Redis
 
 from export import bundle as bundles
 from export.onnx import Scorer
-from features.codec import known_codec
+from features.events import known_codec
 from features.times import clock
 from features.usecase import load
 from tests.benchmarks import workloads

@@ -18,9 +18,9 @@ from features.replay import replay
 from features.usecase import load
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
-from training.files import batches, read_all
+from training.data.files import batches, read_all
+from training.data.labelled_rows import History, collect
 from training.generate import generate
-from training.history import History, collect
 from training.models.choice import Chosen, choose
 from training.models.parameters import Parameters
 

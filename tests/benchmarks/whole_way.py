@@ -24,10 +24,10 @@ from deploy.local import stack
 from deploy.local.pubsub.server import stats
 from deploy.local.services import SERVICES
 from features.usecase import load
-from pipeline import tables
-from pipeline.bigquery import query_client
-from pipeline.pubsub import Publication, Publisher, Subscription
-from pipeline.topics import Names, create
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.pubsub.client import Publication, Publisher, Subscription
+from pipeline.pubsub.topics import Names, create
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History

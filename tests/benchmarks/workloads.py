@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from export import bundle as bundles
+from export.distributions.reference import reference
 from export.onnx import Scorer, convert
-from export.reference import reference
-from features.events import Batch, make_batch
-from features.intake import decode_all
+from features.events import Batch, decode_all, make_batch
 from features.replay import replay
 from features.usecase import UseCase
 from pipeline.files import read
-from pipeline.message import Message
-from pipeline.pubsub import Received
-from training.files import BATCH_EVENTS
+from pipeline.pubsub.client import Received
+from pipeline.pubsub.message import Message
+from training.data.files import BATCH_EVENTS
 from training.generate import generate
 
 SIXTEEN = Path(__file__).parent / "sixteen.yaml"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from commands.retraining import CODES
+from commands.retrain import CODES
 from training.report.page import SECTIONS
 
 pytestmark = pytest.mark.browser

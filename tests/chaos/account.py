@@ -1,6 +1,6 @@
 """What became of every event: one assessment or one dead letter, numbered without a gap, told to everybody.
 
-Counted here from what a reader of the views and topics sees. `pipeline.reconcile` then rebuilds every record and
+Counted here from what a reader of the views and topics sees. `pipeline.reconciliation.reconcile` then rebuilds every record and
 result from the log.
 """
 
@@ -8,9 +8,9 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 
-from pipeline.message import Message
-from pipeline.pubsub import Subscription
-from pipeline.reconcile import Reconciliation, reconcile
+from pipeline.pubsub.client import Subscription
+from pipeline.pubsub.message import Message
+from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from tests.chaos.job import Place
 from tests.chaos.stream import Stream
 

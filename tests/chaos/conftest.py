@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local import stack
 from features.usecase import UseCase
-from pipeline.store import MemoryStore
+from pipeline.stores.store import MemoryStore
 from tests.chaos.job import Place
 from tests.pipeline.market import assess_in, history, market
 from tests.pipeline.models import engine

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.lanes import Lanes
-from pipeline.pubsub import Publication
-from pipeline.status import backlog
-from pipeline.topics import Names
+from pipeline.operations.status import backlog
+from pipeline.pubsub.client import Publication
+from pipeline.pubsub.ordered_publisher import Lanes
+from pipeline.pubsub.topics import Names
 
 USE_CASE = "sixteen"
 START_US = 1_735_689_600_000_000  # 2025-01-01

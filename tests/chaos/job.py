@@ -17,11 +17,12 @@ from google.pubsub_v1.types import Subscription
 
 from export.bundle import Bundle, promote, save
 from features.usecase import UseCase, parse
-from pipeline import progress, tables
-from pipeline.bigquery import query_client
-from pipeline.redis_store import RedisStore
-from pipeline.status import backlog
-from pipeline.topics import Names, create, short, subscriber_client
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.operations.status import backlog
+from pipeline.pubsub.topics import Names, create, short, subscriber_client
+from pipeline.runtime import process_metrics
+from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.models import trained
 
 ROOT = Path(__file__).parents[2]
@@ -150,14 +151,14 @@ class Job:
         said = self.said()
         return said.events if said else 0
 
-    def of_workers(self) -> list[progress.Status]:
+    def of_workers(self) -> list[process_metrics.Status]:
         """What each worker process of a job with several has said last."""
-        found = [progress.read(folder) for folder in sorted(self.state.glob("worker-*"))]
+        found = [process_metrics.read(folder) for folder in sorted(self.state.glob("worker-*"))]
         return [status for status in found if status]
 
-    def said(self) -> progress.Status | None:
+    def said(self) -> process_metrics.Status | None:
         """What this very process has said last."""
-        pid, said = self.running().pid, progress.read(self.state)
+        pid, said = self.running().pid, process_metrics.read(self.state)
         return said if said and said.pid == pid else None
 
     def running(self) -> subprocess.Popen[bytes]:

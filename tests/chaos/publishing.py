@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
-from pipeline.lanes import Lanes
-from pipeline.pubsub import Publication
+from pipeline.pubsub.client import Publication
+from pipeline.pubsub.ordered_publisher import Lanes
 
 SLICE_S = 0.05
 

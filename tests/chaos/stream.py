@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.times import rfc3339
 from features.usecase import UseCase, load
 from pipeline.files import Chunk, read
-from pipeline.pubsub import Publication
+from pipeline.pubsub.client import Publication
 from training.generate import generate
 from training.generate.dataset import FIRST_DAY
 

@@ -13,12 +13,12 @@ import pytest
 from export import bundle as bundles
 from features.replay import replay
 from features.usecase import UseCase, load
-from pipeline.publish import publish
+from pipeline.operations.publish_file import publish
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
 from tests.chaos.stream import NOW_US, OFFBOARDING
-from training.files import batches, read_all
+from training.data.files import batches, read_all
+from training.data.labelled_rows import History, collect
 from training.generate import generate
-from training.history import History, collect
 
 GATES = (
     "gates: {min_customers: 9, baselines: -1, min_positives: 3, calibration: 1, fairness: 0, drifted: 1, margin: -1, "

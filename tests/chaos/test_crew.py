@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.lanes import Lanes
-from pipeline.topics import ACK_DEADLINE_S
+from pipeline.pubsub.ordered_publisher import Lanes
+from pipeline.pubsub.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of, wait_for
 from tests.chaos.publishing import publish_over

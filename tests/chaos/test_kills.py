@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.lanes import Lanes
+from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of
 from tests.chaos.publishing import publish_over

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from deploy.local import stack
-from pipeline.lanes import Lanes
-from pipeline.pubsub import Publication
+from pipeline.pubsub.client import Publication
+from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of
 from tests.chaos.publishing import publish_over

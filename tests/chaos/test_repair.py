@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.lanes import Lanes
-from pipeline.pubsub import Publication
-from pipeline.topics import ACK_DEADLINE_S
+from pipeline.pubsub.client import Publication
+from pipeline.pubsub.ordered_publisher import Lanes
+from pipeline.pubsub.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
 from tests.chaos.publishing import publish_over

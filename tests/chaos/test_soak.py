@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from features.usecase import load
-from pipeline.topics import ACK_DEADLINE_S
+from pipeline.pubsub.topics import ACK_DEADLINE_S
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
 
 EVENTS = 2_000_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.run  # noqa: F401 - or the first test would be charged for importing Beam
+import pipeline.job.run  # noqa: F401 - or the first test would be charged for importing Beam
 import riskstream
-from pipeline import progress
+from pipeline.runtime import process_metrics
 from tests.chaos.job import Place
 from tests.chaos.stream import forgiving
 
@@ -68,4 +68,4 @@ def test_what_is_missing_is_said_before_anything_runs(
     said = capsys.readouterr().err.splitlines()
     assert sum(expected in line for line in said) == 1, said
     assert code == WRONG_FLAG or len(said) == 1, "nothing else is wrong"
-    assert not (tmp_path / "state" / progress.FILE).exists(), "no pipeline was built"
+    assert not (tmp_path / "state" / process_metrics.FILE).exists(), "no pipeline was built"

@@ -12,9 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from commands.drifting import CODES as LOOKED
-from commands.frame import EXITS
-from commands.retraining import CODES as RETRAINED
+from commands.drift import CODES as LOOKED
+from commands.options import EXITS
+from commands.retrain import CODES as RETRAINED
 from tests.test_readme import knows, parse
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,7 +9,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import dataflow, storage
 from google.cloud.dataflow import JobState, JobView
 
-from deploy.local.cloud.server import Cloud, serve
+from deploy.local.gcp.server import Cloud, serve
 from export import storage as files
 
 PROJECT, REGION = "bank-tests", "europe-west1"

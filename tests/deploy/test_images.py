@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from commands.serving import serve
+from commands.serve import serve
 from deploy.images.digests import DOCKERFILE, NoDigest, bases, main, pinned
 from tests.test_readme import knows
 

@@ -10,7 +10,7 @@ import yaml
 from deploy.monitoring import write
 from deploy.monitoring.alerts import ALERTS, Severity
 from deploy.monitoring.language import Cloud, Place, Prometheus
-from pipeline.metrics import METRICS, Kind
+from pipeline.runtime.metrics import METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()

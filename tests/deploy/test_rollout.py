@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from deploy.ci.compare import LEAST_REQUESTS, Figures, fault
-from pipeline.metrics import METRICS
+from pipeline.runtime.metrics import METRICS
 from tests.deploy.manifests import rendered
 
 ROOT = Path(__file__).parent.parent.parent

@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.metrics import IN_FLIGHT
-from serving.failures import DEADLINE_S
-from serving.run import END_S, KEEP_ALIVE_S
+from pipeline.runtime.metrics import IN_FLIGHT
+from serving.problems import DEADLINE_S
+from serving.server import END_S, KEEP_ALIVE_S
 from tests.deploy.manifests import (
     OVERLAYS,
     ROOT,

@@ -12,7 +12,7 @@ import redis
 from google.cloud import pubsub_v1
 
 from deploy.local import processes, services, stack, state
-from pipeline.bigquery import query_client
+from pipeline.bigquery.client import query_client
 from tests.deploy import outages
 
 VARIABLES = [name for service in services.SERVICES for name in service.environment((0,) * service.ports)]

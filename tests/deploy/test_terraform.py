@@ -14,7 +14,8 @@ from google.cloud import bigquery
 from hcl2 import SerializationOptions
 
 from deploy.terraform import FOLDER, declarations
-from pipeline import tables, topics
+from pipeline.bigquery import tables
+from pipeline.pubsub import topics
 from tests.deploy import manifests as cluster
 from tests.test_readme import parse
 

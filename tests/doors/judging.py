@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.decoding import decode
+from features.events import decode
 from pipeline.files import Chunk
 from tests.doors.table import DOORS, NOW_US, USUAL, Case, outcome
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.codec import BadEvent, Event, known_codec
-from features.schema import Kind
+from features.events import BadEvent, Event, known_codec
 from features.times import LAST_US, clock, rfc3339
-from features.usecase import UseCase, load
+from features.usecase import Kind, UseCase, load
 
 FOLDER = Path(__file__).parent
 DOORS: UseCase = load(FOLDER / "doors.yaml")

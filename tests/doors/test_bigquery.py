@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from google.cloud import bigquery
 
-from pipeline.bigquery import query_client
+from pipeline.bigquery.client import query_client
 from pipeline.files import read
 from pipeline.files.source import Table
 from tests.doors.judging import Outcomes, parquet, published, wrong

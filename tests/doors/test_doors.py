@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.codec import BadEvent
+from features.events import BadEvent
 from pipeline.files import BadFile, Place, read
-from pipeline.message import Message
-from pipeline.steps import decode as decode_messages
+from pipeline.job.steps import decode as decode_messages
+from pipeline.pubsub.message import Message
 from tests.doors.judging import Outcomes, parquet, published, wrong
 from tests.doors.table import DOORS, NOW_US, USUAL, Case, array, arrow_type, cases, outcome, refused_columns
 

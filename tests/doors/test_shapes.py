@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.codec import MAX_EVENT_BYTES
+from features.events import MAX_EVENT_BYTES
 from features.usecase import parse
 from pipeline.files import BadFile, Chunk, event_type_of, read
 from tests.doors.judging import parquet, published

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from export.bundle import Bundle, bundle
-from export.reference import reference
+from export.distributions.reference import reference
 
 WHEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from export import bundle as bundles
-from export.bundle import BundleMismatch
 from export.learned import contains, decode, encode, hashes
+from export.manifest import BundleMismatch
 from tests.export.small import Declared, made
 
 NAME = "offboarding"

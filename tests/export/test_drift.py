@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from export.distance import CHI_SQUARE_99, LEAST_SHARE, SMOOTHING, divergence, kolmogorov_smirnov
-from export.drift import Columns, Verdict, are_many, distance, psi, verdict
-from export.independence import Worth, spread_of_models, worth
-from export.reference import BINS, PLACES, Bins, Origin, expected, freeze, places, reference
+from export.distributions.distance import (
+    CHI_SQUARE_99,
+    LEAST_SHARE,
+    SMOOTHING,
+    divergence,
+    kolmogorov_smirnov,
+)
+from export.distributions.drift import Columns, Verdict, are_many, distance, psi, verdict
+from export.distributions.independence import Worth, spread_of_models, worth
+from export.distributions.reference import BINS, PLACES, Bins, Origin, expected, freeze, places, reference
 
 VALUES = st.lists(st.sampled_from([np.nan, -1.0, 0.0, 0.0, 1.0, 2.0, 7.5, 3e38]), min_size=1, max_size=40)
 DAY_US = 86_400_000_000

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from export.calibration import Calibrated, Sigmoid, margin
-from export.onnx import ParityError, Scorer, convert, parity
-from export.probes import LEAST_ROWS, beside_splits, mixed, probes, splits
+from export.onnx import Calibrated, Scorer, Sigmoid, convert, margin, parity
+from export.onnx.conversion import ParityError
+from export.onnx.parity_vectors import LEAST_ROWS, beside_splits, mixed, probes, splits
 from training.models.candidates import CANDIDATES
 from training.models.parameters import Parameters
 

@@ -7,9 +7,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from export.calibration import Calibrated, Sigmoid
-from export.linear import FARTHEST_DEVIATION, Scales, standardized
-from export.onnx import convert, parity
+from export.onnx import Calibrated, Scales, Sigmoid, convert, parity, standardized
+from export.onnx.linear import FARTHEST_DEVIATION
 from training.models.candidates import CANDIDATES
 
 

@@ -7,9 +7,10 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from export.bundle import BundleMismatch
-from export.onnx import ParityError, Scorer, convert, parity
-from export.probes import extremes
+from export.manifest import BundleMismatch
+from export.onnx import Scorer, convert, parity
+from export.onnx.conversion import ParityError
+from export.onnx.parity_vectors import extremes
 
 FEATURES = 16
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from export import bundle as bundles
-from export import promotion, storage
-from export.bundle import SHADOW, BundleMismatch
-from export.registry import Registry
+from export import storage
+from export.manifest import BundleMismatch
+from export.pointers import SHADOW
+from export.registry import promotion
+from export.registry.versions import Registry
 from export.storage import StorageUnavailable
 from tests.export.small import WHEN, made
 from tests.export.test_bundle import DiskFileSystem

@@ -8,21 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.levels import (
-    ACTIONS,
-    LEVELS,
-    RECOMMENDATIONS,
-    Action,
-    Case,
+from export.policy import (
+    NO_BREAKER,
+    Breaker,
     Change,
-    Kind,
     Level,
+    Policy,
     Recommendation,
-    Standing,
     Zone,
+    change,
+    decide,
+    level_after,
+    level_before,
 )
-from export.policy import NO_BREAKER, NO_OVERRIDE, Breaker, Policy, change, decide, level_after, level_before
-from features.record import STATUS
+from export.policy.rules import NO_OVERRIDE
+from export.policy.tables import ACTIONS, LEVELS, RECOMMENDATIONS, Action, Case, Kind, Standing
+from features.kernel.codec import STATUS
 from tests.export.policy_oracle import Oracle
 
 HOUR_US = 3_600_000_000

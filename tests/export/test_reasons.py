@@ -5,9 +5,9 @@ import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
+from export.distributions.reference import freeze, reference
 from export.onnx import Scorer, convert
 from export.reasons import Reason, duration, median, medians, number, reasons, without_each
-from export.reference import freeze, reference
 from features.usecase import parse
 
 NAN = float("nan")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.reference import freeze, reference, shares
+from export.distributions.reference import freeze, reference, shares
 
 
 def psi(bins, values):

@@ -17,9 +17,10 @@ import pytest
 from msgspec.structs import replace as change
 
 from export import bundle as bundles
-from export import promotion
-from export.bundle import SHADOW, BundleMismatch
-from export.promotion import (
+from export.manifest import BundleMismatch
+from export.pointers import SHADOW
+from export.registry import promotion
+from export.registry.promotion import (
     Approval,
     GateFailed,
     approve,
@@ -30,9 +31,9 @@ from export.promotion import (
     rollback,
     standing,
 )
-from export.registry import Registry, UnknownVersion, Version
-from export.runs import Child, Origin, flat, numbers
-from export.tracking import RegistryUnavailable
+from export.registry.runs import Child, Origin, flat, numbers
+from export.registry.tracking import RegistryUnavailable
+from export.registry.versions import Registry, UnknownVersion, Version
 from tests.export.small import Declared, made
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -409,7 +410,7 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     code = (
         "import sys; from datetime import UTC, datetime; from tests.export.small import made\n"
-        "from export import bundle, promotion; from export.registry import Registry\n"
+        "from export import bundle, promotion; from export.registry.versions import Registry\n"
         "registry = Registry('bundles', 'offboarding', new=True); bundle.save(made(), 'bundles')\n"
         "promotion.promote(registry, made().manifest.id, datetime.now(UTC))"
     )

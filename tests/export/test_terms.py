@@ -2,10 +2,9 @@
 
 import pytest
 
-from export.policy import Policy
-from export.terms import HOUR_US, Target, Terms, terms
-from features.document import BadUseCase
-from features.schema import LEVELS
+from export.policy import Policy, Target, Terms, terms
+from export.policy.settings import HOUR_US
+from features.usecase import LEVELS, BadUseCase
 
 SECTION = {
     "medium": {"recall": 0.9},
@@ -44,7 +43,7 @@ def test_the_policy_takes_its_thresholds_from_training():
 
 
 def test_levels_have_the_order_of_the_use_case_s_words():
-    from export.levels import Level
+    from export.policy import Level
 
     assert tuple(level.name for level in Level) == LEVELS
 

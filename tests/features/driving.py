@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features import kernel, record
 from features.kernel import Disposition
-from features.plan import Arrivals, EntityPlan
+from features.kernel.plan import Arrivals, EntityPlan
 from tests.features.histories import Case, arrivals, batches
 from tests.features.oracle import Answer, Event
 

@@ -14,7 +14,17 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from features.plan import EVER, EVER_STATISTICS, SLOTS, Arrivals, EntityPlan, Lane, Output, Statistic, Watch
+from features.kernel.plan import (
+    EVER,
+    EVER_STATISTICS,
+    SLOTS,
+    Arrivals,
+    EntityPlan,
+    Lane,
+    Output,
+    Statistic,
+    Watch,
+)
 from tests.features.oracle import Event
 
 SECOND = 1_000_000

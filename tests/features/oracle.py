@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from features.plan import EVER, EntityPlan, Output, Statistic, Watch
+from features.kernel.plan import EVER, EntityPlan, Output, Statistic, Watch
 
 RING_EVENTS = 64  # kept whatever their age
 RING_LIMIT = 1024  # never more, whatever the lateness

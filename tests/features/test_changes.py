@@ -10,7 +10,7 @@ import pytest
 
 from features import kernel
 from features.events import Batch, decode, from_row, make_batch
-from features.plan import EVER, Statistic
+from features.kernel.plan import EVER, Statistic
 from features.record import loads
 from features.replay import replay
 from features.times import rfc3339

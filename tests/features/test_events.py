@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.events import (
-    NO_LEVEL,
-    UNKNOWN_TIME_US,
     BadEvent,
     Event,
     decode,
+    decode_all,
     event_id,
     event_time_us,
     from_row,
     make_batch,
     to_json,
 )
-from features.intake import decode_all
+from features.events.batch import NO_LEVEL
+from features.events.structs import UNKNOWN_TIME_US
 from features.times import NOT_READ, clock, rfc3339
 from features.usecase import load, parse
 from training.generate.dataset import generate

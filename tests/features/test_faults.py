@@ -2,9 +2,8 @@
 
 import pytest
 
-from features import hints
-from features.document import BadUseCase, Node, read
-from features.usecase import look, parse
+from features.usecase import BadUseCase, Node, hints, look, parse
+from features.usecase.yaml_tree import read
 
 # each wrong line ends in a comment: the path of its fault, and the hint
 WRONG = """

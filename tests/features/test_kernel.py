@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features import kernel
-from features.kernel import Disposition, fold
-from features.plan import EVER, EntityPlan, Lane, Output, Statistic
+from features.kernel import Disposition, loop
+from features.kernel.plan import EVER, EntityPlan, Lane, Output, Statistic
 from tests.features import golden
 from tests.features.driving import Driver, Told, drive, joined, outcome_of, score_of
 from tests.features.histories import (
@@ -378,7 +378,7 @@ def test_a_folded_event_counts_itself_and_what_its_buckets_hold(case: Case, size
 
 def test_code_cached_by_an_earlier_version_is_not_looked_at(tmp_path: Path) -> None:
     """What an upgrade finds on disk may name classes that are no longer there."""
-    file = copy(fold.advance_all._cache._cache_file)
+    file = copy(loop.advance_all._cache._cache_file)
     file._index_path = str(tmp_path / "index")
     gone = b"cfeatures.kernel.advanced\nNoLongerHere\n."
     for version in (numba.__version__, f"{numba.__version__} of other sources"):

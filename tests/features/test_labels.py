@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from features.decoding import decode, event_time_us
-from features.document import BadUseCase
-from features.intake import decode_all
-from features.usecase import parse
+from features.events import decode, decode_all, event_time_us
+from features.usecase import BadUseCase, parse
 
 TEXT = """
 use_case: cards

@@ -1,7 +1,6 @@
 """How far features look back, and which only grow."""
 
-from features.lookback import Lookback, lookbacks
-from features.schema import Difference, Ratio
+from features.usecase import Difference, Lookback, Ratio, lookbacks
 from tests.pipeline.market import market, offboarding
 
 HOUR_US = 3_600_000_000

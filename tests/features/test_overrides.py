@@ -2,11 +2,9 @@
 
 import pytest
 
-from features.document import BadUseCase
-from features.events import BadEvent, decode, event_time_us, from_row
-from features.intake import decode_all
+from features.events import BadEvent, decode, decode_all, event_time_us, from_row
 from features.times import rfc3339
-from features.usecase import UseCase, parse
+from features.usecase import BadUseCase, UseCase, parse
 
 DAY_US = 86_400_000_000
 NOW_US = 1_700_000_000_000_000

@@ -2,9 +2,7 @@
 
 import pytest
 
-from features.document import BadUseCase
-from features.people import Grouping, PersonField
-from features.usecase import look, parse
+from features.usecase import BadUseCase, Grouping, PersonField, look, parse
 
 TEXT = """
 use_case: people

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.blank import blanked
-from features.presence import FieldUse, Presence, fields_of
+from features.events import FieldUse, Presence, fields_of
 from features.replay import replay
-from features.usecase import UseCase
+from features.usecase import UseCase, blanked
 from tests.pipeline.market import offboarding
-from training.files import batches, read_all
+from training.data.files import batches, read_all
 from training.generate.dataset import generate
 
 NOW_US = 2_000_000_000_000_000

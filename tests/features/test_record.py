@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import kernel, record
-from features.plan import EntityPlan, Lane, Output, Statistic
-from features.record import BadRecord, Record
+from features.kernel.codec import BadRecord
+from features.kernel.plan import EntityPlan, Lane, Output, Statistic
+from features.record import Record
 from tests.features import golden
 from tests.features.driving import Driver, drive
 from tests.features.histories import DAY, HOUR, MINUTE, Case, arrivals, batch_sizes, cases, examples

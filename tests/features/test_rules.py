@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from features.plan import EVER, EntityPlan, Lane, Output, Statistic
+from features.kernel.plan import EVER, EntityPlan, Lane, Output, Statistic
 from tests.features.driving import Driver
 from tests.features.histories import DAY, HOUR, MINUTE, SECOND
 from tests.features.oracle import Answer, Event, Oracle

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.plan import EVER, Statistic
+from features.kernel.plan import EVER, Statistic
 from features.usecase import BadUseCase, UseCase, feature_rows, load, parse
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from typing import Self
 import pytest
 
 from deploy.local.pubsub.server import PubSubServer, serve
-from pipeline.message import Message
-from pipeline.pubsub import Publication, Publisher, Subscription
-from pipeline.topics import Names, create, subscriber_client
+from pipeline.pubsub.client import Publication, Publisher, Subscription
+from pipeline.pubsub.message import Message
+from pipeline.pubsub.topics import Names, create, subscriber_client
 from tests.pipeline.servers import pump
 
 PROJECT = "tests"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local import stack
-from pipeline.redis_store import RedisStore
-from pipeline.store import MemoryStore, RecordStore
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import MemoryStore, RecordStore
 from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from export.bundle import Bundle, bundle
+from export.distributions.reference import reference
 from export.onnx import convert
-from export.reference import reference
 from features.usecase import UseCase
-from pipeline.assess import Engine
-from pipeline.store import RecordStore
+from pipeline.engine.assess import Engine
+from pipeline.stores.store import RecordStore
 
 THRESHOLDS = {"medium": 0.4, "high": 0.6}
 

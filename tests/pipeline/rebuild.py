@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from export.policy import decide
 from features.kernel import Advanced, advance
 from features.vector import vectors
-from pipeline.assess import Engine
-from pipeline.store import record_keys
+from pipeline.engine.assess import Engine
+from pipeline.stores.store import record_keys
 from tests.pipeline.market import Sent, batched
 
 

@@ -3,8 +3,8 @@
 A record here is 12 bytes of nothing, the seq, and then whatever the test keeps in it.
 """
 
-from pipeline.redis_store import RedisStore
-from pipeline.store import RecordStore, seq_bytes
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import RecordStore, seq_bytes
 
 WRITERS = 3
 ROUNDS = 60

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from deploy.local.pubsub.server import stats
-from pipeline import screen
-from pipeline.alerts import Recent, following
-from pipeline.pubsub import Publication, PubSubRefused, PubSubUnavailable
+from pipeline.operations import screen
+from pipeline.operations.follow_alerts import Recent, following
+from pipeline.pubsub.client import Publication, PubSubRefused, PubSubUnavailable
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 
 

@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.bundle import BundleMismatch
-from export.levels import Change, Level
+from export.manifest import BundleMismatch
 from export.onnx import Scorer
-from export.policy import Breaker, Policy, change, level_after, level_before
+from export.policy import Breaker, Change, Level, Policy, change, level_after, level_before
 from features.events import from_row
 from features.kernel import Disposition
 from features.record import loads
 from features.times import rfc3339
 from features.usecase import UseCase, load
-from pipeline.assess import Engine, assess
-from pipeline.redis_store import RedisStore
-from pipeline.shadow import Challenger
-from pipeline.store import Expiry, MemoryStore, RecordStore, StoreUnavailable, record_keys
+from pipeline.engine.assess import Engine, assess
+from pipeline.engine.challenger import Challenger
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import Expiry, MemoryStore, RecordStore, StoreUnavailable, record_keys
 from tests.pipeline.market import (
     MINUTE_US,
     START_US,

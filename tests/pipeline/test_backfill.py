@@ -15,21 +15,20 @@ from pathlib import Path
 import pytest
 
 from export.bundle import promote, save
-from export.levels import Change
-from export.policy import change
+from export.policy import Change, change
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
 from features.usecase import UseCase, parse
-from pipeline.assess import Assessments, assess
-from pipeline.backfill import Backfilled, backfill, drop
-from pipeline.history import history
-from pipeline.message import Message
-from pipeline.redis_client import Reach
-from pipeline.redis_store import RedisStore
-from pipeline.steps import decode
-from pipeline.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
-from pipeline.warmth import Checkpoint, ColdStore, Warmth
+from pipeline.batch.backfill import Backfilled, backfill, drop
+from pipeline.engine.assess import Assessments, assess
+from pipeline.files.history import history
+from pipeline.job.steps import decode
+from pipeline.pubsub.message import Message
+from pipeline.stores.readiness import Checkpoint, ColdStore, Warmth
+from pipeline.stores.redis_client import Reach
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
 from tests.commands import Run
 from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, payment, sent
 from tests.pipeline.market import history as events_of

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.assess import assess
-from pipeline.beginning import check_store, filling
-from pipeline.redis_store import RedisStore
-from pipeline.store import StoreDamaged
-from pipeline.vitality import State, Vitality
-from pipeline.warmth import ColdStore, Warmth
+from pipeline.engine.assess import assess
+from pipeline.engine.start_check import check_store, filling
+from pipeline.stores.integrity import State, Vitality
+from pipeline.stores.readiness import ColdStore, Warmth
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreDamaged
 from tests.pipeline.market import batched, history, market
 from tests.pipeline.models import engine
 from tests.pipeline.servers import RedisServer

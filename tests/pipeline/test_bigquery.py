@@ -12,8 +12,8 @@ import pytest
 from google.cloud import bigquery
 
 from deploy.local import stack
-from pipeline import tables
-from pipeline.bigquery import Appender, SinkRefused, SinkUnavailable, query_client, split
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import Appender, SinkRefused, SinkUnavailable, query_client, split
 from tests.deploy import outages
 
 PROJECT = "local-project"

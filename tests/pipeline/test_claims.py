@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from deploy.local.demo import Settings, play
-from pipeline.claims import FolderInUse, claimed
-from pipeline.options import Job
-from pipeline.run import run
+from pipeline.job.run import run
+from pipeline.job.settings import Job
+from pipeline.runtime.folder_lock import FolderInUse, claimed
 from tests.commands import Run
 from tests.pipeline.market import MARKET
 

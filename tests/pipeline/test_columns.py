@@ -8,11 +8,11 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.drift import Columns, Verdict
-from export.reference import Origin, reference
-from pipeline.assessed import Beginning
-from pipeline.columns import Comparison, compare, together, unjudged
-from pipeline.sample import Period, Sample
+from export.distributions.drift import Columns, Verdict
+from export.distributions.reference import Origin, reference
+from pipeline.bigquery.queries import Beginning
+from pipeline.operations.drift_columns import Comparison, compare, together, unjudged
+from pipeline.operations.drift_sample import Period, Sample
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 

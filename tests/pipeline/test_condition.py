@@ -6,10 +6,10 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import riskstream
-from pipeline.condition import condition
-from pipeline.redis_store import RedisStore
-from pipeline.vitality import Vitality, Writer
-from pipeline.warmth import Warmth
+from pipeline.stores.health import condition
+from pipeline.stores.integrity import Vitality, Writer
+from pipeline.stores.readiness import Warmth
+from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.market import MARKET, market
 from tests.pipeline.servers import RedisServer
 from tests.pipeline.vital import BEGUN, begun

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.cloud.server import Cloud, serve
+from deploy.local.gcp.server import Cloud, serve
 from export import storage
-from pipeline.connect import store_of, with_password
-from pipeline.options import Job
-from pipeline.store import StoreUnavailable
+from pipeline.job.settings import Job
+from pipeline.stores.connect import store_of, with_password
+from pipeline.stores.store import StoreUnavailable
 from tests.pipeline.market import MARKET
 from tests.pipeline.servers import RedisServer, behind_tls, certificate
 

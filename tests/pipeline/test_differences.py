@@ -13,15 +13,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from export.bundle import Bundle
 from export.bundle import bundle as made
-from export.coverage import Coverage, Spread, coverage
+from export.distributions.coverage import Coverage, Spread, coverage
+from export.distributions.reference import freeze, reference
 from export.onnx import Scorer, convert
 from export.reasons import reasons
-from export.reference import freeze, reference
-from features.presence import FieldUse, Presence
+from features.events import FieldUse, Presence
 from features.usecase import UseCase, parse
-from pipeline.differences import differences, sentences
-from pipeline.history import history
-from pipeline.scoring import Scored, score
+from pipeline.batch.differences import differences, sentences
+from pipeline.batch.score import Scored, score
+from pipeline.files.history import history
 from tests.pipeline.market import offboarding
 from training.generate.dataset import generate
 

@@ -16,9 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 from export import bundle as bundles
-from pipeline import assessed, sample, tables
-from pipeline.bigquery import Appender, query_client
-from pipeline.tables import ASSESSMENTS
+from pipeline.bigquery import queries, tables
+from pipeline.bigquery.client import Appender, query_client
+from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.operations import drift_sample
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, market
 from tests.pipeline.models import engine, trained
@@ -205,7 +206,7 @@ def test_scores_are_those_of_the_model_and_vectors_of_the_same_features(world: W
 
 
 def test_of_too_many_events_some_are_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "MOST_VECTORS", 1_000)
+    monkeypatch.setattr(drift_sample, "MOST_VECTORS", 1_000)
     world.say(rows(vectors(10)))
     found = world.facts()
     assert found["events"] == N
@@ -233,7 +234,7 @@ def test_what_is_missing_or_does_not_fit_is_told(world: World) -> None:
 
 
 def test_a_bigquery_that_is_away_ends_in_5(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assessed, "ASK_AGAIN", assessed.ASK_AGAIN.with_timeout(0.5))
+    monkeypatch.setattr(queries, "ASK_AGAIN", queries.ASK_AGAIN.with_timeout(0.5))
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
     assert world.drift().code == 5
 

@@ -14,18 +14,17 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from export.bundle import promote, save
-from features.codec import MAX_EVENT_BYTES
-from features.events import to_json
-from pipeline import graph, worker
-from pipeline.assess import Engine, assess
-from pipeline.flink import FLINK
-from pipeline.message import Message
-from pipeline.options import DATAFLOW, LOCAL, Job, beam_options
-from pipeline.progress import progress
-from pipeline.sinks import Outgoing
-from pipeline.source import Gather, Messages, message_of
-from pipeline.steps import Decoded, decode, encode
-from pipeline.store import MemoryStore, expiries_ms, record_keys
+from features.events import MAX_EVENT_BYTES, to_json
+from pipeline.engine.assess import Engine, assess
+from pipeline.job import graph, worker
+from pipeline.job.flink import FLINK
+from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options
+from pipeline.job.sinks import Outgoing
+from pipeline.job.source import Gather, Messages, message_of
+from pipeline.job.steps import Decoded, decode, encode
+from pipeline.pubsub.message import Message
+from pipeline.runtime.process_metrics import progress
+from pipeline.stores.store import MemoryStore, expiries_ms, record_keys
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer
@@ -150,7 +149,7 @@ def collected(job: Job, batches: list[Messages]) -> list[Outgoing]:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
     graph.assessed(source, job) | "Collect" >> beam.ParDo(Collect(len(_collected) - 1))
-    pipeline.run().wait_until_finish()
+    pipeline.job.run().wait_until_finish()
     return found
 
 

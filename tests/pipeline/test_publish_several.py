@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from features.usecase import load
-from pipeline import screen
 from pipeline.files import BadFile, place
-from pipeline.publish import publish
-from pipeline.pubsub import Subscription
+from pipeline.operations import screen
+from pipeline.operations.publish_file import publish
+from pipeline.pubsub.client import Subscription
 from tests.commands import Run
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.shop import SHOP, sales_file

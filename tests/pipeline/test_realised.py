@@ -19,11 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import binomtest
 
 from features.usecase import UseCase, parse
-from pipeline import realised, tables
-from pipeline.assessed import Assessed
-from pipeline.bigquery import Appender, query_client
-from pipeline.realised import Week, weeks
-from pipeline.tables import ASSESSMENTS
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import Appender, query_client
+from pipeline.bigquery.queries import Assessed
+from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.operations import realised
+from pipeline.operations.realised import Week, weeks
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET
 

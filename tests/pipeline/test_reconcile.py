@@ -18,27 +18,27 @@ from google.cloud import bigquery
 
 from export import bundle as bundles
 from export.bundle import Bundle
-from export.levels import Change
-from export.policy import change
+from export.policy import Change, change
 from features.events import to_json
 from features.usecase import UseCase, parse
-from pipeline import rows, tables
-from pipeline.assess import Engine, assess
-from pipeline.audit import Sent, auditing, collect
-from pipeline.backfill import assessed as backfilled
-from pipeline.basis import NOTHING, Basis, OtherHistory, basis, check
-from pipeline.bigquery import Appender, query_client
+from pipeline.batch.backfill import assessed as backfilled
+from pipeline.batch.backfill_basis import NOTHING, Basis, OtherHistory, basis, check
+from pipeline.bigquery import tables
+from pipeline.bigquery.assessment_log import Log, read_log
+from pipeline.bigquery.client import Appender, query_client
+from pipeline.engine.assess import Engine, assess
 from pipeline.files import Place
+from pipeline.files.history import history as files_of
 from pipeline.files.source import Table
-from pipeline.history import history as files_of
-from pipeline.log import Log, read_log
-from pipeline.message import Message
-from pipeline.pubsub import Publication
-from pipeline.reconcile import Reconciliation, engines, reconcile
-from pipeline.retrace import PIECE, pieces, steps
-from pipeline.steps import decode
-from pipeline.store import MemoryStore, record_keys
-from pipeline.warmth import Marker
+from pipeline.job.steps import decode
+from pipeline.outputs import rows
+from pipeline.pubsub.client import Publication
+from pipeline.pubsub.message import Message
+from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.recompute import PIECE, pieces, steps
+from pipeline.reconciliation.reconcile import Reconciliation, engines, reconcile
+from pipeline.stores.readiness import Marker
+from pipeline.stores.store import MemoryStore, record_keys
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import broker_of
 from tests.pipeline.market import MARKET, START_US, history, market, payment

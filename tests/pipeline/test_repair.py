@@ -8,13 +8,13 @@ import pytest
 
 from features.record import loads
 from features.usecase import UseCase, parse
-from pipeline.assess import assess
-from pipeline.damage import Finding, Implied, judge
-from pipeline.log import Log
-from pipeline.reconcile import engines, first_copies
-from pipeline.redis_store import RedisStore
-from pipeline.repair import Repair, Tally
-from pipeline.store import MemoryStore, record_keys
+from pipeline.bigquery.assessment_log import Log
+from pipeline.engine.assess import assess
+from pipeline.reconciliation.damage import Finding, Implied, judge
+from pipeline.reconciliation.reconcile import engines, first_copies
+from pipeline.reconciliation.repair import Repair, Tally
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import MemoryStore, record_keys
 from tests.pipeline.market import MARKET, START_US, batched, history, market, payment
 from tests.pipeline.models import engine
 from tests.pipeline.servers import RedisServer

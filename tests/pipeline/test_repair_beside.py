@@ -4,13 +4,13 @@
 import pytest
 from google.cloud import bigquery
 
-from pipeline.audit import Sent, auditing, collect
-from pipeline.metrics import STORE_WHOLE, key
-from pipeline.options import Job
-from pipeline.progress import progress
-from pipeline.reconcile import Reconciliation, reconcile
-from pipeline.redis_store import RedisStore
-from pipeline.repairing import Place, Repaired, repair
+from pipeline.job.settings import Job
+from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.reconcile import Reconciliation, reconcile
+from pipeline.reconciliation.repair_run import Place, Repaired, repair
+from pipeline.runtime.metrics import STORE_WHOLE, key
+from pipeline.runtime.process_metrics import progress
+from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import history, market

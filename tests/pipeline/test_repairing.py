@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.redis_store import RedisStore
-from pipeline.repairing import Place, RepairRefused, repair
-from pipeline.vitality import DAMAGED, WHOLE, Vitality, Writer
-from pipeline.warmth import Warmth
+from pipeline.reconciliation.repair_run import Place, RepairRefused, repair
+from pipeline.stores.integrity import DAMAGED, WHOLE, Vitality, Writer
+from pipeline.stores.readiness import Warmth
+from pipeline.stores.redis_store import RedisStore
 from tests.commands import Ended, Run
 from tests.pipeline.market import market
 from tests.pipeline.servers import RedisServer

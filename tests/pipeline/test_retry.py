@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pipeline.retry import LONGEST_PAUSE_S, LONGEST_SLEEP_S, pauses_s, retrying
+from pipeline.runtime.retry import LONGEST_PAUSE_S, LONGEST_SLEEP_S, pauses_s, retrying
 
 
 class Flaky:

@@ -16,12 +16,12 @@ from google.cloud import bigquery
 from typer.testing import CliRunner
 
 import riskstream
-from pipeline.checks import check, note_start
-from pipeline.options import Job
-from pipeline.outcomes import CannotStart
-from pipeline.redis_store import RedisStore
-from pipeline.store import StoreDamaged, StoreUnavailable
-from pipeline.vitality import Vitality
+from pipeline.job.preflight import check, note_start
+from pipeline.job.settings import Job
+from pipeline.runtime.probe import CannotStart
+from pipeline.stores.integrity import Vitality
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreDamaged, StoreUnavailable
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import MARKET, history, market
 from tests.pipeline.servers import RedisServer

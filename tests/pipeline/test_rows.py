@@ -9,18 +9,18 @@ import pyarrow as pa
 import pytest
 
 from export import policy
-from export.levels import Change, Level
+from export.policy import Change, Level
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
-from pipeline import rows
-from pipeline.assess import Assessments, assess
-from pipeline.message import ASSESSED_WITH, Message
-from pipeline.pubsub import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
-from pipeline.rows import Reject
-from pipeline.shadow import Shadow
-from pipeline.store import MemoryStore
-from pipeline.tables import ASSESSMENTS, DEAD_LETTERS
+from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS
+from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.challenger import Shadow
+from pipeline.outputs import rows
+from pipeline.outputs.rows import Reject
+from pipeline.pubsub.client import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
+from pipeline.pubsub.message import ASSESSED_WITH, Message
+from pipeline.stores.store import MemoryStore
 from tests.pipeline.market import MINUTE_US, START_US, Sent, batched, history, market, payment, sent
 from tests.pipeline.models import THRESHOLDS, engine
 

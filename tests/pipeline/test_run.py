@@ -23,16 +23,20 @@ from typer.testing import CliRunner, Result
 import riskstream
 from deploy.monitoring.language import Prometheus
 from deploy.monitoring.write import asked, charts
-from export.bundle import SHADOW, bundle, promote, save, withdraw
+from export.bundle import bundle, promote, save
+from export.pointers import SHADOW, withdraw
 from features.events import to_json
 from features.times import rfc3339
 from features.usecase import parse
-from pipeline import metrics, progress, tables
-from pipeline.bigquery import query_client
-from pipeline.metrics import Metric
-from pipeline.options import Job
-from pipeline.pubsub import Publication
-from pipeline.run import CannotStart, check, run
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.job.preflight import check
+from pipeline.job.run import run
+from pipeline.job.settings import Job
+from pipeline.pubsub.client import Publication
+from pipeline.runtime import metrics, process_metrics
+from pipeline.runtime.metrics import Metric
+from pipeline.runtime.probe import CannotStart
 from tests.commands import Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market
@@ -94,9 +98,9 @@ def running(job: Job, *beam: str) -> Iterator[list[int]]:
     try:
         yield codes
     finally:
-        progress.stop.set()
+        process_metrics.stop.set()
         thread.join(PATIENCE_S)
-        progress.stop.clear()
+        process_metrics.stop.clear()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -124,7 +128,7 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
     cloud: bigquery.Client, broker: Broker, job: Job
 ) -> None:
     """Over several generations, with duplicates; and every metric of a dashboard or an alert is told."""
-    progress.progress.gauges.clear()
+    process_metrics.progress.gauges.clear()
     job = replace(job, batch=500, metrics_port=free_port())
     events = history(market(), 6_000, seed=8, customers=400)
     bad = [
@@ -140,9 +144,12 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
         time.sleep(job.generation_s)
         published(broker, events[-10:])
         until(lambda: left(broker) == 0, "again, in another generation")
-        until(lambda: metrics.key(metrics.BACKLOG) in progress.progress.gauges, "Pub/Sub and Redis are asked")
+        until(
+            lambda: metrics.key(metrics.BACKLOG) in process_metrics.progress.gauges,
+            "Pub/Sub and Redis are asked",
+        )
         tell_everything(job.metrics_port, metrics.OF_JOB, MOVED)
-        status = progress.read(Path(job.state))
+        status = process_metrics.read(Path(job.state))
         assert status is not None and status.pid == os.getpid() and status.waiting_for is None
     assert codes == [0]
     assert count(cloud, job, "assessments") + count(cloud, job, "dead_letters") == 6_013
@@ -249,8 +256,8 @@ def test_a_frozen_redis_is_waited_for(
     assert total >= 250, "some may have come twice"
 
 
-def said(job: Job) -> progress.Status:
-    found = progress.read(Path(job.state))
+def said(job: Job) -> process_metrics.Status:
+    found = process_metrics.read(Path(job.state))
     assert found is not None
     return found
 

@@ -16,26 +16,26 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from export.bundle import Bundle, bundle, promote, save
+from export.distributions.reference import reference
 from export.learned import encode, hashes, is_set_apart
-from export.levels import Level
 from export.onnx import Scorer, convert
-from export.policy import level_after
+from export.policy import Level, level_after
 from export.ranking import LATEST
 from export.reasons import number
-from export.reference import reference
-from features.record import STATUS, loads
+from features.kernel.codec import STATUS
+from features.record import loads
 from features.usecase import parse
-from pipeline.customers import shifted
-from pipeline.history import history
-from pipeline.scoring import Scored, score
-from pipeline.standings import table, write
-from pipeline.store import MemoryStore, record_keys
-from pipeline.summary import learned_sentences, sentences, summary
+from pipeline.batch.customer_state import shifted
+from pipeline.batch.customer_table import table, write
+from pipeline.batch.score import Scored, score
+from pipeline.batch.summary import learned_sentences, sentences, summary
+from pipeline.files.history import history
+from pipeline.stores.store import MemoryStore, record_keys
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, assess_in, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
-from training.scores import customer_scores
+from training.statistics.customer_score import customer_scores
 
 USE_CASE = market()
 

@@ -8,13 +8,13 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline import worker
-from pipeline.message import Message
-from pipeline.options import Job, beam_options
-from pipeline.progress import progress, stop
-from pipeline.pubsub import Publication, PubSubRefused, Received, Subscription
-from pipeline.puller import Puller
-from pipeline.source import Messages, pull
+from pipeline.job import worker
+from pipeline.job.settings import Job, beam_options
+from pipeline.job.source import Messages, pull
+from pipeline.pubsub.client import Publication, PubSubRefused, Received, Subscription
+from pipeline.pubsub.message import Message
+from pipeline.pubsub.puller import Puller
+from pipeline.runtime.process_metrics import progress, stop
 from tests.pipeline.broker import Broker, Relay, broker_of
 from tests.pipeline.market import MARKET
 
@@ -156,7 +156,7 @@ def run(job: Job, see: See) -> list[int]:
     _seen.clear()
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     pipeline | "Messages" >> pull(job) | "See" >> beam.ParDo(see)
-    pipeline.run().wait_until_finish()
+    pipeline.job.run().wait_until_finish()
     return [int(message.data) for batch in _seen for message in batch]
 
 

@@ -11,16 +11,20 @@ import pyarrow as pa
 import pytest
 from rich.console import Console, RenderableType
 
-from export.levels import Level
+from export.policy import Level
 from features.events import decode, make_batch
 from features.kernel import advance
-from pipeline import bigquery, population, progress, screen, tables
-from pipeline.pubsub import Publication
-from pipeline.redis_client import Reach
-from pipeline.redis_store import RedisStore
-from pipeline.status import Job, Places, Unknown, status
-from pipeline.store import StoreUnavailable, record_keys
-from pipeline.warmth import Warmth
+from pipeline.bigquery import client as bigquery
+from pipeline.bigquery import tables
+from pipeline.operations import screen
+from pipeline.operations.status import Job, Places, Unknown, status
+from pipeline.pubsub.client import Publication
+from pipeline.runtime import process_metrics
+from pipeline.stores import population
+from pipeline.stores.readiness import Warmth
+from pipeline.stores.redis_client import Reach
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreUnavailable, record_keys
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.servers import RedisCluster, RedisServer, free_port
 from tests.pipeline.shop import SHOP
@@ -114,10 +118,10 @@ def test_the_backlog_is_that_of_the_use_cases_subscriptions(broker: Broker, tmp_
 
 
 def test_the_job_is_what_it_wrote_and_whether_it_still_writes(broker: Broker, tmp_path: Path) -> None:
-    with progress.reporting(tmp_path, SHOP.name):
+    with process_metrics.reporting(tmp_path, SHOP.name):
         running = status(SHOP, Places(PROJECT, state=tmp_path)).job
     assert isinstance(running, Job) and running.running and running.said.use_case == SHOP.name
-    file = tmp_path / progress.FILE
+    file = tmp_path / process_metrics.FILE
     said = json.loads(file.read_text())
     file.write_text(json.dumps(said | {"written_at": "2024-01-02T09:00:00.000Z", "waiting_for": "redis"}))
     dead = status(SHOP, Places(PROJECT, state=tmp_path)).job
@@ -178,7 +182,7 @@ def test_everything_together(
     warmth.mark("0123", "cold", datetime(2026, 1, 1, tzinfo=UTC))
     for name, value in bigquery_environment.items():
         monkeypatch.setenv(name, value)
-    with progress.reporting(tmp_path, SHOP.name):
+    with process_metrics.reporting(tmp_path, SHOP.name):
         tables.create(bigquery.query_client(PROJECT), "risk")
         appender = bigquery.Appender(PROJECT, "risk", {"dead_letters": tables.DEAD_LETTERS.rows})
         appender.append(
@@ -192,7 +196,7 @@ def test_everything_together(
     said = json.loads(found.to_json())
     assert (said["use_case"], said["fingerprint"]) == ("shop", SHOP.fingerprint)
     assert said["customers"]["levels"] == COUNTS
-    assert said["job"]["said"]["events"] == progress.progress.counts["events"]
+    assert said["job"]["said"]["events"] == process_metrics.progress.counts["events"]
     text = shown(screen.status(found))
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text

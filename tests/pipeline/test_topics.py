@@ -3,8 +3,8 @@
 import pytest
 
 from deploy.local.pubsub.server import serve
-from pipeline.pubsub import PubSubRefused, PubSubUnavailable
-from pipeline.topics import Names, create, publisher_client, short, subscriber_client, topic_path
+from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
+from pipeline.pubsub.topics import Names, create, publisher_client, short, subscriber_client, topic_path
 
 NAMES = Names("tests", "shop")
 

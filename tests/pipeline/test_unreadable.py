@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from features.kernel import Disposition
-from features.record import BadRecord
-from pipeline import rows
-from pipeline.assess import Assessments, assess
-from pipeline.message import Message
-from pipeline.redis_store import RedisStore
-from pipeline.rejects import tell_rejects
-from pipeline.store import DryStore, MemoryStore, RecordStore, record_keys
+from features.kernel.codec import BadRecord
+from pipeline.engine.assess import Assessments, assess
+from pipeline.job.rejects_log import tell_rejects
+from pipeline.outputs import rows
+from pipeline.pubsub.message import Message
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import DryStore, MemoryStore, RecordStore, record_keys
 from tests.pipeline.market import START_US, Sent, batched, columns, history, market, payment
 from tests.pipeline.models import engine
 from tests.pipeline.servers import RedisServer

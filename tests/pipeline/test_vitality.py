@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from redis.crc import key_slot
 
-from pipeline.redis_store import RedisStore
-from pipeline.store import StoreDamaged, record_keys
-from pipeline.vitality import ALIVE_MS, PARTS, SLOTS, Vitality, Writer, tags
+from pipeline.stores.integrity import ALIVE_MS, PARTS, SLOTS, Vitality, Writer, tags
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreDamaged, record_keys
 from tests.pipeline.servers import RedisCluster
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

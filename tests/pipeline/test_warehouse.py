@@ -14,13 +14,13 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import bigquery
 
-from commands.frame import exit_code
+from commands.options import exit_code
 from features.usecase import load, parse
-from pipeline.bigquery import query_client
+from pipeline.bigquery.client import query_client
 from pipeline.files import BadFile, Chunk, event_type_of, place, read, warehouse
 from pipeline.files.source import CHUNK_ROWS, Table
 from tests.pipeline.shop import SHOP
-from training.files import read_all
+from training.data.files import read_all
 from training.generate import generate
 
 PROJECT = "local-project"

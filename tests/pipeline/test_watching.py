@@ -26,24 +26,25 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from export.bundle import promote, save
-from export.reference import reference
+from export.distributions.reference import reference
 from features.events import to_json
-from pipeline import graph, metrics, tracing, worker
-from pipeline.assess import Assessments, assess
-from pipeline.connect import cold_since_us
-from pipeline.drift import HOURS, Drift
-from pipeline.exposition import Endpoint, check
-from pipeline.logs import JsonLines
-from pipeline.message import Message
-from pipeline.metrics import METRICS, OF_JOB, Kind, key
-from pipeline.options import Job, beam_options
-from pipeline.progress import Tally, progress
-from pipeline.redis_store import RedisStore
-from pipeline.rejects import EXAMPLES, tell_rejects
-from pipeline.source import Messages
-from pipeline.steps import decode, encode
-from pipeline.store import MemoryStore
-from pipeline.warmth import COLD, Warmth
+from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.live_drift import HOURS, Drift
+from pipeline.job import graph, worker
+from pipeline.job.rejects_log import EXAMPLES, tell_rejects
+from pipeline.job.settings import Job, beam_options
+from pipeline.job.source import Messages
+from pipeline.job.steps import decode, encode
+from pipeline.pubsub.message import Message
+from pipeline.runtime import metrics, tracing
+from pipeline.runtime.logging_setup import JsonLines
+from pipeline.runtime.metrics import METRICS, OF_JOB, Kind, key
+from pipeline.runtime.process_metrics import Tally, progress
+from pipeline.runtime.prometheus import Endpoint, check
+from pipeline.stores.connect import cold_since_us
+from pipeline.stores.readiness import COLD, Warmth
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import MemoryStore
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer, free_port
@@ -101,7 +102,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
     graph.assessed(source, job)
-    result = pipeline.run()
+    result = pipeline.job.run()
     result.wait_until_finish()
     found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(metrics.NAMESPACE))
     counted = {one.key.metric.name: one.committed for one in found["counters"]}
@@ -129,7 +130,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
 
 
 def test_bands_hold_the_scores_up_to_their_end() -> None:
-    from pipeline.tallies import in_bands
+    from pipeline.engine.counts import in_bands
 
     rng = np.random.default_rng(1)
     score = np.concatenate([rng.random(500), metrics.BANDS, [0.0]]).astype(np.float32)
@@ -289,7 +290,7 @@ def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_log_of_a_command_is_json_if_wanted() -> None:
-    code = "import logging, commands.frame as f; f.set_log(f.Log.JSON, True); logging.getLogger('a').info('b %d', 1)"
+    code = "import logging, commands.options as f; f.set_log(f.Log.JSON, True); logging.getLogger('a').info('b %d', 1)"
     environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": "p"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, env=environment

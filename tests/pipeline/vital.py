@@ -4,8 +4,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from features.usecase import UseCase
-from pipeline.redis_store import RedisStore
-from pipeline.vitality import State, Vitality
+from pipeline.stores.integrity import State, Vitality
+from pipeline.stores.redis_store import RedisStore
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 

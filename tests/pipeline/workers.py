@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from pipeline.assess import Engine
-from pipeline.redis_store import RedisStore
+from pipeline.engine.assess import Engine
+from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.market import assess_in, columns, history, market
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.flink import cluster
 from deploy.flink.cluster import Cluster
-from pipeline.lanes import Lanes
+from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Place, job_of, wait_for
 from tests.chaos.publishing import publish_over

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.flink import cluster
-from pipeline.lanes import Lanes
+from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Place, job_of, wait_for
 from tests.chaos.publishing import publish_over

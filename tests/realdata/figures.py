@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from training.metrics import INTERVAL, Ranking, average_precision, roc_auc
+from training.statistics.metrics import INTERVAL, Ranking, average_precision, roc_auc
 
 DRAWS, MANY_ROWS, FEWER_DRAWS = 2_000, 10_000, 200
 SEEDS = range(5)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from deploy.local import stack
 from deploy.local.services import SERVICES
 from features.usecase import load
-from pipeline.bigquery import query_client
-from pipeline.publish import publish
-from pipeline.topics import Names
+from pipeline.bigquery.client import query_client
+from pipeline.operations.publish_file import publish
+from pipeline.pubsub.topics import Names
 from tests.realdata.bank import File
 
 ROOT = Path(__file__).parents[2]

@@ -26,10 +26,10 @@ from tests.realdata import bank, figures, streaming
 from tests.realdata.figures import Floats, Line
 from tests.realdata.history import replayed
 from tests.realdata.streaming import ROOT, Streamed
-from training.history import History, collect
+from training.build_bundle import train
+from training.data.labelled_rows import History, collect
 from training.models.choice import choose
 from training.models.parameters import Parameters
-from training.train import train
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
 USE_CASE = ROOT / "usecases" / "berka.yaml"

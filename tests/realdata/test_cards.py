@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from export.registry import Registry
+from export.registry.versions import Registry
 from features.replay import replay
 from features.usecase import load
 from tests.realdata import cards, figures
 from tests.realdata.streaming import ROOT
-from training.files import batches, read_all
+from training.data.files import batches, read_all
 from training.report.page import Report, page
 from training.report.run import Run
-from training.reported import train_reported
+from training.train import train_reported
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)

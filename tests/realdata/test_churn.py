@@ -12,7 +12,7 @@ import pytest
 
 from features.usecase import load
 from tests.realdata.streaming import ROOT
-from training.files import read_all
+from training.data.files import read_all
 from training.profile import measure
 from training.profile.findings import findings
 

@@ -10,12 +10,12 @@ from features.usecase import load
 from tests.realdata import figures
 from tests.realdata.plain import aggregates
 from tests.realdata.streaming import ROOT
-from training.files import batches, read_all
+from training.data.files import batches, read_all
+from training.data.labelled_rows import collect
 from training.generate import generate
-from training.history import collect
 from training.models.choice import choose
 from training.models.parameters import Parameters
-from training.scores import customer_scores
+from training.statistics.customer_score import customer_scores
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
 CUSTOMERS, DAYS, NOW_US = 400, 60, 1_800_000_000_000_000

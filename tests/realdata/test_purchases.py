@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from export.registry import Registry
+from export.registry.versions import Registry
 from features.replay import replay
 from features.usecase import load
 from tests.realdata.streaming import ROOT
-from training.files import batches, read_all
+from training.data.files import batches, read_all
 from training.profile import measure
 from training.profile.findings import findings
-from training.reported import train_reported
+from training.train import train_reported
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(600)]
 USE_CASE = Path(__file__).parent / "purchases.yaml"

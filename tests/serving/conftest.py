@@ -17,9 +17,9 @@ import pytest
 from export.bundle import promote, save
 from features.events import to_json
 from features.times import rfc3339
-from serving.access import Gate
 from serving.api import app
-from serving.run import server
+from serving.auth import Gate
+from serving.server import server
 from serving.service import Service
 from serving.settings import Settings
 from tests.pipeline.broker import PROJECT, Broker, broker_of

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from serving import keys
-from serving.access import Caller, Gate, Refused, caller_of
+from serving.auth import Caller, Gate, Refused, caller_of
 from serving.keys import ProviderUnavailable
 from serving.roles import Role
 from serving.settings import Access

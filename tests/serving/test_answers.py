@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from export.bundle import promote, save
-from export.levels import Level
-from export.policy import level_after
+from export.policy import Level, level_after
 from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.assess import Engine
-from pipeline.store import MemoryStore
+from pipeline.engine.assess import Engine
+from pipeline.stores.store import MemoryStore
 from serving.settings import Settings
 from tests.pipeline.market import Sent, assess_in, history, market, payment, switching
 from tests.pipeline.models import engine, trained

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline import metrics
-from pipeline.metrics import key
-from pipeline.progress import progress
+from pipeline.runtime import metrics
+from pipeline.runtime.metrics import key
+from pipeline.runtime.process_metrics import progress
 from serving import connections
 from serving.connections import Connection, Crowd
 from tests.pipeline.market import START_US, market, payment

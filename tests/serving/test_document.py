@@ -12,13 +12,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis.generation.modes import GenerationMode
 
-from features.codec import days
-from features.events import decode, event_id, event_time_us, to_json
+from features.events import days, decode, event_id, event_time_us, to_json
 from features.times import clock, rfc3339
 from features.usecase import load
 from serving import formats
-from serving.answers import Assessment
-from serving.document import event_schema
+from serving.openapi import event_schema
+from serving.responses import Assessment
 from tests.pipeline.market import market, payment
 from tests.serving.conftest import ROOT, Served, body_of
 

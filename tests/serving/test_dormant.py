@@ -15,15 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 from export.bundle import promote, save
-from export.levels import Level
-from export.policy import level_after
+from export.policy import Level, level_after
 from features.replay import replay
 from features.times import rfc3339
 from features.usecase import UseCase, load
-from pipeline import worker
-from pipeline.options import Job
-from pipeline.redis_store import RedisStore
-from pipeline.store import MemoryStore, record_keys
+from pipeline.job import worker
+from pipeline.job.settings import Job
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import MemoryStore, record_keys
 from serving.settings import Settings
 from tests.pipeline.market import (
     MARKET,

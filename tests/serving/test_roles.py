@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from features.times import rfc3339
-from serving.access import role_of
+from serving.auth import role_of
 from serving.roles import MAY, Action, Role, strongest
 from serving.settings import Access
 from tests.pipeline.broker import Broker

@@ -12,14 +12,15 @@ import httpx
 import pytest
 
 from export import bundle as bundles
-from pipeline import metrics, tables
-from pipeline.audit import Sent, auditing, collect
-from pipeline.bigquery import query_client
-from pipeline.options import Job
-from pipeline.progress import progress
-from pipeline.pubsub import Publication
-from pipeline.reconcile import Reconciliation, reconcile
-from pipeline.redis_store import RedisStore
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.job.settings import Job
+from pipeline.pubsub.client import Publication
+from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.reconcile import Reconciliation, reconcile
+from pipeline.runtime import metrics
+from pipeline.runtime.process_metrics import progress
+from pipeline.stores.redis_store import RedisStore
 from serving.settings import Settings
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import Broker

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from features.times import rfc3339
-from pipeline import tables
-from pipeline.bigquery import query_client
-from pipeline.metrics import AUDIT_MISSING, AUDIT_OLDEST, AUDIT_WAITING, key
-from pipeline.progress import progress
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.runtime.metrics import AUDIT_MISSING, AUDIT_OLDEST, AUDIT_WAITING, key
+from pipeline.runtime.process_metrics import progress
+from serving.audit_files import Record, Segment, left_behind
+from serving.audit_trail import Trail, TrailFull
 from serving.roles import Role
-from serving.segments import Record, Segment, left_behind
 from serving.settings import Access, Settings
-from serving.trail import Trail, TrailFull
 from tests.commands import Run
 from tests.pipeline.market import START_US, market, payment
 from tests.pipeline.servers import RedisServer
@@ -211,7 +211,7 @@ def test_a_record_comes_once_though_it_is_sent_twice(tmp_path: Path, dataset: st
 def test_two_services_on_one_folder_leave_each_others_files_alone(tmp_path: Path) -> None:
     mine = Segment.new(tmp_path)
     mine.add(b'{"id":"a","answered_at":1,"use_case":"u","action":"look","status":200}\n', 1)
-    look = "import sys, pathlib, serving.segments as s; print(len(list(s.left_behind(pathlib.Path(sys.argv[1])))))"
+    look = "import sys, pathlib, serving.audit_files as s; print(len(list(s.left_behind(pathlib.Path(sys.argv[1])))))"
     other = [sys.executable, "-c", look, str(tmp_path)]
     assert subprocess.check_output(other, text=True) == "0\n", "its process lives"
     mine.close(drop=False)

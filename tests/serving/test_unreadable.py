@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.store import record_keys
+from pipeline.stores.store import record_keys
 from tests.pipeline.market import START_US, market, payment
 from tests.pipeline.servers import RedisServer
 from tests.serving.conftest import Serving

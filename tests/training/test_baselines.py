@@ -7,10 +7,10 @@ import pytest
 
 from tests.training.test_evaluation import USE_CASE, history, judged
 from tests.training.test_gates import GOOD
+from training.champion.gates import Gates, judge, judge_alone
 from training.evaluation.baselines import baselines, leads, warning
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Interval
-from training.gates import Gates, judge, judge_alone
+from training.statistics.interval import Interval
 
 
 @pytest.fixture(scope="module")

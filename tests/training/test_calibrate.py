@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from export.calibration import Sigmoid
+from export.onnx import Sigmoid
 from training.models.calibrate import LEAST_SLOPE, crossfitted, fit_sigmoid
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.training.test_fairness import EVENTS, judged
-from training.evaluation.champion import CHALLENGER, CHAMPION, Comparison, Pair, compare
-from training.evaluation.interval import Interval
-from training.judged import Judged
+from training.champion.held_out import CHALLENGER, CHAMPION, Comparison, Pair, compare
+from training.evaluation.judged import Judged
 from training.report.comparison import findings, plot, rows
+from training.statistics.interval import Interval
 
 CUSTOMERS = 600
 

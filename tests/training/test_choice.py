@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 from export.onnx import Scorer, convert, parity
 from tests.training.test_calibrate import calibration_error
 from tests.training.test_fit import history
+from training.data.splits import set_apart
 from training.models.candidates import CANDIDATES
 from training.models.choice import choose
 from training.models.parameters import Parameters
-from training.splits import set_apart
 
 QUICK = Parameters(folds=3, trees=30, leaves=15, rows_per_leaf=10, learning_rate=0.1)
 

@@ -13,8 +13,8 @@ import pytest
 from export import bundle
 from features.usecase import load, parse
 from tests.commands import Run
-from training.cleaning import clean
-from training.files import read_all
+from training.data.cleaning import clean
+from training.data.files import read_all
 from training.generate import Dirt, generate
 
 OFFBOARDING = load("usecases/offboarding.yaml")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.training.test_tuning import crossed
-from training.fit import rows_of
 from training.models.compare import compare
+from training.models.fit import rows_of
 from training.models.objectives import AVERAGE_PRECISION, Objective
 from training.models.parameters import Parameters
 

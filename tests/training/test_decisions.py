@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.levels import Change
-from export.policy import Policy
-from export.terms import HOUR_US, Terms
+from export.policy import Change, Policy, Terms
+from export.policy.settings import HOUR_US
 from tests.export.policy_oracle import Oracle
-from training.decisions import Timeline, decisions, sustained_scores
-from training.history import History
+from training.data.labelled_rows import History
+from training.policy.replay import Timeline, decisions, sustained_scores
 
 TERMS = Terms(fall=0.7, cooldown_us=6 * HOUR_US, in_a_row=3, min_events=4, max_per_hour=2)
 THRESHOLDS = {"medium": 0.45, "high": 0.7}

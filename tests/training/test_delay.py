@@ -11,9 +11,9 @@ import pytest
 from features.replay import replay
 from features.usecase import load
 from tests.realdata.cards import COLUMNS
-from training.files import batches, read_all
-from training.history import collect
-from training.splits import Way, split
+from training.data.files import batches, read_all
+from training.data.labelled_rows import collect
+from training.data.splits import Way, split
 
 USE_CASE = load("usecases/card_fraud.yaml")
 FIRST = np.datetime64("2018-06-01", "s")

@@ -7,21 +7,20 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats.contingency import relative_risk
 
-from export.terms import Terms
-from features.people import Grouping, PersonField
-from features.usecase import UseCase, parse
+from export.policy import Terms
+from features.usecase import Grouping, PersonField, UseCase, parse
+from training.champion.evidence import contrasts
+from training.champion.gates import Contrast
+from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL, absent, fairness
-from training.evaluation.figures import Interval
 from training.evaluation.groups import groups
+from training.evaluation.judged import Judged
 from training.evaluation.recommendations import replayed
 from training.evaluation.treatment import Fairness
-from training.evidence import contrasts
-from training.gates import Contrast
-from training.history import History
-from training.judged import Judged
-from training.ratios import lower_over_higher, ratio, times
 from training.report.fairness import findings
+from training.statistics.interval import Interval
+from training.statistics.ratios import lower_over_higher, ratio, times
 
 TEXT = """
 use_case: tiny

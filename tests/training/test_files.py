@@ -13,7 +13,7 @@ import pytest
 from features.replay import replay
 from features.usecase import load
 from pipeline.files import BadFile
-from training.files import batches, read_all
+from training.data.files import batches, read_all
 from training.generate import Dirt, generate
 
 OFFBOARDING = load("usecases/offboarding.yaml")

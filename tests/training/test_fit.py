@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from training.fit import BadHistory
-from training.metrics import Ranking, average_precision, brier, measure, roc_auc
 from training.models.choice import choose as choose_model
+from training.models.fit import BadHistory
 from training.models.parameters import Parameters
+from training.statistics.metrics import Ranking, average_precision, brier, measure, roc_auc
 
 QUICK = Parameters(
     candidates=("hist_gradient_boosting",), trees=40, leaves=7, rows_per_leaf=10, learning_rate=0.1

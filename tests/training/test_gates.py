@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from export.drift import psi
-from export.reference import Origin, freeze, reference
-from features.document import BadUseCase
-from training.comparison import difference, drift
-from training.evaluation.figures import Calendar, DatesAlone, Interval
-from training.gates import Contrast, Evidence, Gates, Verdict, judge, verdict
+from export.distributions.drift import psi
+from export.distributions.reference import Origin, freeze, reference
+from features.usecase import BadUseCase
+from training.champion.comparison import difference, drift
+from training.champion.gates import Contrast, Evidence, Gates, Verdict, judge, verdict
+from training.evaluation.figures import Calendar, DatesAlone
+from training.statistics.interval import Interval
 
 GOOD = Evidence(
     customers=500,

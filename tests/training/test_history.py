@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from export import bundle as bundles
-from features.document import BadUseCase
 from features.events import decode, from_row, make_batch
 from features.kernel import advance
-from features.usecase import load, parse
+from features.usecase import BadUseCase, load, parse
 from features.vector import vectors
 from tests.training.test_train import DAY_US, TEXT, WHEN
-from training.fit import BadHistory
+from training.build_bundle import train
+from training.data.labelled_rows import collect
 from training.generate import generate
-from training.history import collect
-from training.train import train
+from training.models.fit import BadHistory
 
 USE_CASE = parse(TEXT)
 NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000

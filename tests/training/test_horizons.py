@@ -7,14 +7,14 @@ import pytest
 
 from features.usecase import parse
 from tests.training.test_fairness import TEXT, USE_CASE
+from training.champion.evidence import distances
+from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.horizons import mean, promise, ratio_of_means
-from training.evaluation.interval import Interval
+from training.evaluation.judged import Judged
 from training.evaluation.promises import Promise
-from training.evidence import distances
-from training.history import History
 from training.report.promise import findings
-from training.train import Judged
+from training.statistics.interval import Interval
 
 DAY_US = 86_400_000_000
 FROM_US = 20_000 * DAY_US

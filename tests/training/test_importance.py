@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.calibration import Calibrated, Sigmoid
-from export.onnx import convert
+from export.onnx import Calibrated, Sigmoid, convert
 from features.usecase import parse
+from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance
 from training.evaluation.importance import _from_customers, _thinned, groups_of, importance
-from training.fit import fit, rows_of
-from training.history import History
-from training.scores import customer_scores
-from training.train import Judged
+from training.evaluation.judged import Judged
+from training.models.fit import fit, rows_of
+from training.statistics.customer_score import customer_scores
 
 TEXT = """
 use_case: tiny

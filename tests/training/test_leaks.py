@@ -13,7 +13,7 @@ from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.training.test_splits import history
 from tests.training.test_train import DAY_US, TEXT
-from training.leaks import auc, suspects
+from training.data.leakage import auc, suspects
 
 NOW_US = 1_720_000_000_000_000
 

@@ -13,16 +13,16 @@ from msgspec import structs
 from export.onnx import Scorer
 from features.replay import replay
 from features.usecase import UseCase, parse
+from training.build_bundle import Trained, train_on
+from training.champion.evidence import evidence
+from training.data.files import Rows, batches, read_all
+from training.data.labelled_rows import History, Replayed, collect
+from training.data.like_files import like
 from training.evaluation.evaluate import evaluate
-from training.evidence import evidence
-from training.files import Rows, batches, read_all
-from training.fit import BadHistory
-from training.history import History, Replayed, collect
-from training.like import like
+from training.models.fit import BadHistory
 from training.report.page import page
 from training.report.run import Run
 from training.retrain import scores_of
-from training.train import Trained, train_on
 
 TEXT = """
 use_case: shops

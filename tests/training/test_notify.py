@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from training.notify import NotNotified, check, notify
+from training.webhook import NotNotified, check, notify
 
 
 class Hook(HTTPServer):

@@ -6,7 +6,7 @@ import threading
 import pytest
 from threadpoolctl import threadpool_info
 
-from training.parallel import beside
+from training.models.parallel import beside
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core runs one task at a time")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from features.document import BadUseCase
-from features.usecase import parse
+from features.usecase import BadUseCase, parse
 from tests.training.test_train import TEXT
 from training.models.candidates import CANDIDATES
 from training.models.objectives import Objective

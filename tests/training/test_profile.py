@@ -19,7 +19,7 @@ import pytest
 
 from features.usecase import load, parse
 from tests.commands import Run
-from training.files import read_all
+from training.data.files import read_all
 from training.generate import Dirt, generate
 from training.profile import Profile, measure, page
 from training.profile.columns import by_label, summary

@@ -11,8 +11,8 @@ from scipy.stats.contingency import association, crosstab
 
 from features.usecase import load, parse
 from tests.training.test_profile import NOW_US
-from training.evaluation.figures import Calendar, DatesAlone, Interval
-from training.files import read_all
+from training.data.files import read_all
+from training.evaluation.figures import Calendar, DatesAlone
 from training.generate import generate
 from training.profile import Profile, label_findings, measure, page
 from training.profile.associations import associations, cramers_v
@@ -22,6 +22,7 @@ from training.profile.findings import findings
 from training.profile.frames import Frame, Texts
 from training.profile.periods import is_monthly
 from training.profile.rates import chances, counted
+from training.statistics.interval import Interval
 
 USE_CASE = parse("""
 use_case: orders

@@ -9,25 +9,26 @@ import msgspec
 import numpy as np
 import pytest
 
-from commands.learning import recommended_facts, recommended_lines
-from export.terms import HOUR_US, Target, Terms
+from commands.train import recommended_facts, recommended_lines
+from export.policy import Target, Terms
+from export.policy.settings import HOUR_US
 from features.usecase import parse
 from tests.training.test_report import evaluation
 from tests.training.test_train import TEXT, WHEN, rows
+from training.build_bundle import train_on
+from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import words
 from training.evaluation.figures import Segment
+from training.evaluation.judged import Judged
 from training.evaluation.recommendations import outlook, recommendations, replayed, sentence, sustained
-from training.history import History
-from training.judged import Judged
+from training.policy.thresholds import Cases, choose, facts
 from training.report import levels
 from training.report.page import page
 from training.report.run import Run
 from training.report.words import first_lines
-from training.thresholds import Cases, choose, facts
-from training.train import train_on
-from training.wilson import rate
+from training.statistics.wilson import rate
 
 DAY_US = 24 * HOUR_US
 FROM_US = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp()) * 1_000_000  # a Monday

@@ -9,7 +9,9 @@ import pytest
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
-from training.evaluation.champion import Comparison, Move, Pair
+from training.build_bundle import train_on
+from training.champion.gates import Gate, Verdict
+from training.champion.held_out import Comparison, Move, Pair
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL
 from training.evaluation.figures import (
@@ -23,7 +25,6 @@ from training.evaluation.figures import (
     Earliness,
     Evaluation,
     Importance,
-    Interval,
     LevelFigures,
     Point,
     Quantiles,
@@ -33,11 +34,10 @@ from training.evaluation.figures import (
 )
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
-from training.gates import Gate, Verdict
 from training.report import levels, words
 from training.report.page import SECTIONS, page, report, write
 from training.report.run import Run, encoded
-from training.train import train_on
+from training.statistics.interval import Interval
 
 NAN = float("nan")
 NONE = Interval(NAN, NAN, NAN)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.promotion import GateFailed, promote, standing
-from export.registry import Registry
+from export.registry.promotion import GateFailed, promote, standing
+from export.registry.versions import Registry
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
 from training.report.words import first_lines
-from training.reported import report_on
+from training.train import report_on
 
 
 @pytest.fixture

@@ -13,22 +13,22 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from export import bundle as bundles
-from export.bundle import BundleMismatch
+from export.manifest import BundleMismatch
 from export.onnx import Scorer
-from export.promotion import standing
-from export.registry import Registry
-from export.terms import Terms
+from export.policy import Terms
+from export.registry.promotion import standing
+from export.registry.versions import Registry
 from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.commands import Run
 from tests.export.small import made
-from training.files import Rows, batches, read_all
+from training.build_bundle import train, train_on
+from training.data.files import Rows, batches, read_all
+from training.data.labelled_rows import collect
+from training.data.splits import Way, set_apart
+from training.evaluation.judged import Judged
 from training.generate import generate
-from training.history import collect
-from training.judged import Judged
 from training.retrain import Retrained, in_use, retrain, scores_of, terms_of, unseen_us
-from training.splits import Way, set_apart
-from training.train import train, train_on
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)

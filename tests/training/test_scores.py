@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.scores import LATEST, customer_labels, customer_scores, highest, places
+from export.ranking import LATEST
+from training.statistics.customer_score import customer_labels, customer_scores, highest, places
 
 
 def interleaved(seed=1, customers=40):

@@ -11,14 +11,14 @@ from sklearn.metrics import log_loss
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
-from training import tracked
+from training import run_facts
+from training.build_bundle import train_on
+from training.data.splits import Way
 from training.evaluation.customers import Customers
 from training.evaluation.evaluate import evaluate
 from training.evaluation.level import level_figures, of_events
 from training.origin import commit, origin
 from training.report.scores import FILE, files
-from training.splits import Way
-from training.train import train_on
 
 TRIED = TEXT.replace(
     "{candidates: [hist_gradient_boosting], trees: 30, folds: 3}",
@@ -85,7 +85,7 @@ def test_after_a_cut_in_time_the_rows_of_the_report_and_all_training_rows_are_to
 
 def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     evaluation = evaluate(USE_CASE, by_folds.judged, 1)
-    told = tracked.figures(evaluation)
+    told = run_facts.figures(evaluation)
     at = evaluation.customers.at["high"]
     high = told["customers"]["at"]["high"]
     assert (high["f2"]["value"], high["accuracy"]["low"]) == (at.f2.value, at.accuracy.low)
@@ -95,7 +95,7 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     assert told["recommendations"]["ever"]["customers"] == evaluation.recommendations.ever.customers
     dates = evaluation.calendar.all_dates
     assert told["calendar"]["all_dates"]["model_ahead"]["low"] == dates.model_ahead.low
-    trials = tracked.trials(by_folds, "average_precision")
+    trials = run_facts.trials(by_folds, "average_precision")
     compared = by_folds.chosen.compared
     assert [trial.name for trial in trials] == [
         *(f"compared: {each.candidate}" for each in compared),

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.coverage import Coverage
-from export.levels import Level, Recommendation
-from export.reference import Usual
-from pipeline.differences import sentences
-from pipeline.history import history
-from pipeline.scoring import Scored, score
-from pipeline.summary import summary
+from export.distributions.coverage import Coverage
+from export.distributions.reference import Usual
+from export.policy import Level, Recommendation
+from pipeline.batch.differences import sentences
+from pipeline.batch.score import Scored, score
+from pipeline.batch.summary import summary
+from pipeline.files.history import history
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 from tests.pipeline.test_backfill import NOW_US, sorted_events, written
-from training import segments
+from training.pages import segments_page
 
 USE_CASE = market()
 
@@ -32,7 +32,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 
 def page_of(found: Scored) -> str:
     facts = summary(found)
-    return segments.page(found, facts, sentences(facts["differences"]))
+    return segments_page.page(found, facts, sentences(facts["differences"]))
 
 
 def text_of(page: str) -> str:
@@ -73,15 +73,18 @@ def test_held_recommendations_are_told_among_those_who_are_high(found: Scored) -
 def test_what_sets_them_apart_is_told_in_units(found: Scored) -> None:
     age, vip = (next(f for f in USE_CASE.table if f.name == name) for name in ("any_since_last_ever", "vip"))
     values = np.array([3_600 * 30, 3_600 * 30, np.nan], np.float32)
-    assert segments.usual(age, values) == "30 hours"
-    assert segments.usual(vip, np.array([1, 0, 0, np.nan], np.float32)) == "33.3%"
-    assert segments.usual(age, values[2:]) == "-"
+    assert segments_page.usual(age, values) == "30 hours"
+    assert segments_page.usual(vip, np.array([1, 0, 0, np.nan], np.float32)) == "33.3%"
+    assert segments_page.usual(age, values[2:]) == "-"
     known = replace(
         found, usual={"vip": Usual(0.0, 0.0, 0.5, 0.0, 0.25), age.name: Usual(0.0, 5.0, 60.0, 0.0, 7_200.0)}
     )
-    assert (segments.in_training(known, vip), segments.in_training(known, age)) == ("25.0%", "2 hours")
-    assert segments.in_training(replace(found, usual={}), vip) == "-", "a bundle from before it was kept"
-    assert any(row["levels"] for row in segments.characteristics(found))
+    assert (segments_page.in_training(known, vip), segments_page.in_training(known, age)) == (
+        "25.0%",
+        "2 hours",
+    )
+    assert segments_page.in_training(replace(found, usual={}), vip) == "-", "a bundle from before it was kept"
+    assert any(row["levels"] for row in segments_page.characteristics(found))
 
 
 def test_segments_and_those_not_scored_add_up_to_the_files(found: Scored) -> None:
@@ -89,7 +92,7 @@ def test_segments_and_those_not_scored_add_up_to_the_files(found: Scored) -> Non
     counts = found.scored.copy()
     counts[[0, 3]] = 0
     partly = replace(found, scored=counts)
-    rows = segments.segments(partly)
+    rows = segments_page.segments(partly)
     assert [row["name"] for row in rows] == ["LOW", "MEDIUM", "HIGH", "not scored"]
     for column, total in (("customers", len(found)), ("ever", len(found)), ("share", 1.0)):
         assert sum(row[column] for row in rows) == pytest.approx(total)
@@ -120,7 +123,7 @@ def test_customers_that_the_model_has_learned_from_are_marked(found: Scored) -> 
 
 def test_the_page_is_whole_and_the_same_again(found: Scored, tmp_path: Path) -> None:
     facts = summary(found)
-    segments.write(found, facts, sentences(facts["differences"]), tmp_path / "a" / "page.html")
+    segments_page.write(found, facts, sentences(facts["differences"]), tmp_path / "a" / "page.html")
     page = (tmp_path / "a" / "page.html").read_text()
     assert page == page_of(found)
     assert "<svg" in page and "</html>" in page

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.document import BadUseCase
-from features.usecase import load, parse
+from features.usecase import BadUseCase, load, parse
 from tests.training.test_train import DAY_US, TEXT
-from training.fit import BadHistory
-from training.history import History
-from training.splits import Way, set_apart, split
+from training.data.labelled_rows import History
+from training.data.splits import Way, set_apart, split
+from training.models.fit import BadHistory
 
 
 def history(n=2_000, customers=80, delay_days=5, seed=3):

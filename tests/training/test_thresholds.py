@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.terms import Target, Terms
-from training.targets import MARGIN, MIN_FLAGGED, enough
-from training.thresholds import Cases, choose, facts
-from training.wilson import rate
+from export.policy import Target, Terms
+from training.policy.targets import MARGIN, MIN_FLAGGED, enough
+from training.policy.thresholds import Cases, choose, facts
+from training.statistics.wilson import rate
 
 
 def cases(label, score, **more):

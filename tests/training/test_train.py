@@ -11,10 +11,10 @@ from export.learned import contains, decode, hashes
 from export.onnx import Scorer
 from export.policy import Policy
 from features.usecase import BadUseCase, parse
-from training.fit import BadHistory
-from training.history import History
-from training.splits import Way
-from training.train import train, train_on
+from training.build_bundle import train, train_on
+from training.data.labelled_rows import History
+from training.data.splits import Way
+from training.models.fit import BadHistory
 
 TEXT = """
 use_case: tiny

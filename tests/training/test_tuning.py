@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.fit import BadHistory, rows_of
+from export.ranking import LATEST
+from training.models.fit import BadHistory, rows_of
 from training.models.objectives import Objective
 from training.models.parameters import Parameters
 from training.models.tuning import best, part, tune
-from training.scores import LATEST
 
 
 def crossed(seed=1, customers=400, per_customer=3):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from export.distributions.reference import Usual, middle, reference, weighted_median
 from export.reasons import medians, medians_at_highest
-from export.reference import Usual, middle, reference, weighted_median
 from features.usecase import parse
-from training.history import History
-from training.usual import usual
+from training.data.labelled_rows import History
+from training.data.usual import usual
 
 USE_CASE = parse(
     """

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.fit import EARLY, learning_weights, rows_of
+from training.models.fit import EARLY, learning_weights, rows_of
 
 
 def rows(by_event=False):

@@ -16,11 +16,12 @@ from export.ranking import LATEST
 from features.usecase import UseCase
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Baseline, Interval
-from training.fit import deal
-from training.judged import Floats, Judged
-from training.metrics import INTERVAL, Ranking, average_precision, draws
-from training.scores import customer_labels, customer_scores, places
+from training.evaluation.figures import Baseline
+from training.evaluation.judged import Floats, Judged
+from training.models.fit import deal
+from training.statistics.customer_score import customer_labels, customer_scores, places
+from training.statistics.interval import Interval
+from training.statistics.metrics import INTERVAL, Ranking, average_precision, draws
 
 QUESTIONS = 3  # depth of the tree: what fits on a card
 LEAST_SHARE = 0.01  # of all customers' weight in a leaf of it

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.curves import bounds, draw
-from training.evaluation.figures import Calendar, DatesAlone, Interval
-from training.metrics import REPLICATES, Ranking, average_precision, roc_auc
-from training.parallel import beside
-from training.scores import customer_labels, customer_scores
+from training.evaluation.figures import Calendar, DatesAlone
+from training.models.parallel import beside
+from training.statistics.customer_score import customer_labels, customer_scores
+from training.statistics.interval import Interval
+from training.statistics.metrics import REPLICATES, Ranking, average_precision, roc_auc
 
 FOLDS = 5
 MOST_ROWS = 200_000  # judged; of a longer history, all rows of customers drawn by chance
@@ -44,7 +45,7 @@ def calendar_alone(
 
     `time_us` [n] of events in the order of their arrival, `label` [n] 0 or 1, `customer` [n] numbers whose they are
     from 0, none left out. `score` [n] is the model's, held out, to compare with. With `by_event` the label is an
-    event's, and events are ranked, each counting as one; otherwise customers are, as training.scores ranks them.
+    event's, and events are ranked, each counting as one; otherwise customers are, as training.statistics.customer_score ranks them.
     """
     kept = _drawn(customer, seed)
     time_us, label, customer = time_us[kept], label[kept], np.unique(customer[kept], return_inverse=True)[1]

@@ -11,8 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.figures import Interval, Point
-from training.metrics import INTERVAL, REPLICATES, Ranking
+from training.evaluation.figures import Point
+from training.statistics.interval import Interval
+from training.statistics.metrics import INTERVAL, REPLICATES, Ranking
 
 RATES = {"0.1%": 0.001, "1%": 0.01, "5%": 0.05}  # false-positive rates at which recall is told
 TOPS = (10, 50, 100, 500)  # rows that a team can look at

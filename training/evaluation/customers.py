@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fit import BadHistory
-from training.scores import customer_labels, customer_scores, highest
-from training.train import Floats, Judged
+from training.build_bundle import Floats
+from training.evaluation.judged import Judged
+from training.models.fit import BadHistory
+from training.statistics.customer_score import customer_labels, customer_scores, highest
 
 CLASSES = "the customers judged are all {}, expected some of each label: judge by more history"
 
@@ -19,7 +20,7 @@ class Customers:
     of_row: NDArray[np.intp]
     weight: Floats  # [n] of rows: one a customer, or one an event where the label is an event's
     label: NDArray[np.int64]  # 1 if any of its rows is positive
-    score: Floats  # by which customers are ranked: see training.scores
+    score: Floats  # by which customers are ranked: see training.statistics.customer_score
     peak: Floats  # the highest of its events
     last: NDArray[np.intp]  # its latest row
     top: NDArray[np.intp]  # the first of its rows with the highest score

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from export.levels import Level
-from training.decisions import Decisions
+from export.policy import Level
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Earliness, Quantiles
-from training.scores import places
+from training.policy.replay import Decisions
+from training.statistics.customer_score import places
 
 DAY_US = 86_400_000_000
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -4,25 +4,26 @@ There is none unless chance is outside both intervals of the level that decides:
 customer's, events when it is an event's.
 """
 
-from export.terms import terms
+from export.policy import terms
 from features.usecase import UseCase
+from training.data.splits import of_event
 from training.evaluation.baselines import baselines
 from training.evaluation.calendar import calendar_alone
 from training.evaluation.customers import Customers
 from training.evaluation.daily import daily
 from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
-from training.evaluation.figures import Evaluation, Interval, LevelFigures, Recommendations
+from training.evaluation.figures import Evaluation, LevelFigures, Recommendations
 from training.evaluation.horizons import promise
 from training.evaluation.importance import MOST_EVENTS, MOST_ROWS, importance
+from training.evaluation.judged import Judged
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
 from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
 from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
-from training.fit import Progress
+from training.models.fit import Progress
 from training.models.parameters import Parameters
-from training.splits import of_event
-from training.train import Judged
+from training.statistics.interval import Interval
 
 FEW_POSITIVES = 30  # below, intervals are wide and the bootstrap's are too narrow
 WEIGHED = (

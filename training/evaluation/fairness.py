@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from export.levels import Change, Level
-from features.people import PersonField
-from features.usecase import UseCase
-from training.decisions import Decisions
+from export.policy import Change, Level
+from features.usecase import PersonField, UseCase
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Interval
 from training.evaluation.groups import UNKNOWN, Texts, groups
+from training.evaluation.judged import Judged
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
-from training.ratios import FOUR_FIFTHS, lower_over_higher, ratio
-from training.train import Judged
-from training.wilson import rate
+from training.policy.replay import Decisions
+from training.statistics.interval import Interval
+from training.statistics.ratios import FOUR_FIFTHS, lower_over_higher, ratio
+from training.statistics.wilson import rate
 
 LEAST_GROUP = 30  # customers; the rates of fewer say little
 LEAST_EXPECTED = (

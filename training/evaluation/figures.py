@@ -6,9 +6,9 @@ ROC AUC of a week with one class) is None; the value of an Interval that cannot 
 
 from msgspec import Struct
 
-from training.evaluation.interval import Interval
 from training.evaluation.promises import Promise
 from training.evaluation.treatment import Fairness
+from training.statistics.interval import Interval
 
 
 class Point(Struct, frozen=True):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import days
-from features.people import Grouping, PersonField
+from features.events import days
+from features.usecase import Grouping, PersonField
 from features.vector import DAYS_PER_YEAR
 
 UNKNOWN = "unknown"  # customers of whom nothing is known

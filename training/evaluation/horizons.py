@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
+from training.build_bundle import Floats
 from training.evaluation.customers import Customers
-from training.evaluation.interval import Interval
+from training.evaluation.judged import Judged
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
-from training.train import Floats, Judged
-from training.wilson import Z
+from training.statistics.interval import Interval
+from training.statistics.wilson import Z
 
 DAY_US = 86_400_000_000
 BOUNDS_DAYS = (0, 7, 30, 60, 90, 180, 365, inf)

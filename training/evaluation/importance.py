@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.onnx import Scorer
-from features.schema import Difference, Feature, Ratio, Raw
-from features.usecase import UseCase
+from export.ranking import LATEST
+from features.usecase import Difference, Feature, Ratio, Raw, UseCase
+from training.build_bundle import Floats
 from training.evaluation.curves import draw
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Importance, Interval
-from training.fit import Progress
-from training.metrics import Ranking
-from training.scores import LATEST, customer_labels, customer_scores, places
-from training.train import Floats, Judged
+from training.evaluation.figures import Importance
+from training.evaluation.judged import Judged
+from training.models.fit import Progress
+from training.statistics.customer_score import customer_labels, customer_scores, places
+from training.statistics.interval import Interval
+from training.statistics.metrics import Ranking
 
 MOST_ROWS = (
     10_000  # scored again and again, where the label is a customer's: rows of one customer tell much the same

@@ -16,10 +16,11 @@ from training.evaluation import curves
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import AT, Sample
 from training.evaluation.customers import Customers
-from training.evaluation.figures import Confusion, Decile, Interval, LevelFigures, ThresholdFigures
-from training.judged import Floats, Judged
-from training.metrics import Ranking
-from training.wilson import rate
+from training.evaluation.figures import Confusion, Decile, LevelFigures, ThresholdFigures
+from training.evaluation.judged import Floats, Judged
+from training.statistics.interval import Interval
+from training.statistics.metrics import Ranking
+from training.statistics.wilson import rate
 
 Costs = tuple[float, float]  # of a miss and of a false alarm, in any one unit
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from training.evaluation.interval import Interval
+from training.statistics.interval import Interval
 
 
 class Horizon(Struct, frozen=True):

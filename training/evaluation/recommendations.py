@@ -11,14 +11,15 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from export.levels import Change
-from training.decisions import Decisions, Timeline, decisions, sustained_scores
+from export.policy import Change
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, until_first
-from training.evaluation.figures import CaseWeek, Decided, Interval, Recommendations
+from training.evaluation.figures import CaseWeek, Decided, Recommendations
+from training.evaluation.judged import Floats, Judged
 from training.evaluation.weeks import EPOCH, MONDAY_US, WEEK_US
-from training.judged import Floats, Judged
-from training.wilson import rate
+from training.policy.replay import Decisions, Timeline, decisions, sustained_scores
+from training.statistics.interval import Interval
+from training.statistics.wilson import rate
 
 
 def replayed(judged: Judged) -> Decisions:
@@ -32,7 +33,7 @@ def replayed(judged: Judged) -> Decisions:
 
 
 def sustained(judged: Judged) -> Floats:
-    """The scores [customers] that thresholds are about: see training.decisions.sustained_scores."""
+    """The scores [customers] that thresholds are about: see training.policy.replay.sustained_scores."""
     timeline = Timeline.of(judged.rows, judged.customer)
     return sustained_scores(judged.terms, timeline, judged.score[timeline.order])
 

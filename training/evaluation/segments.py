@@ -6,13 +6,12 @@ The highest level ever grows with the number of events alone, so it says less of
 import numpy as np
 from numpy.typing import NDArray
 
-from export.reference import middle
-from features.schema import LEVELS, Feature
-from features.usecase import UseCase
-from training.decisions import Decisions
+from export.distributions.reference import middle
+from features.usecase import LEVELS, Feature, UseCase
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Segment
-from training.train import Judged
+from training.evaluation.judged import Judged
+from training.policy.replay import Decisions
 
 Medians = dict[str, float | None]
 
@@ -41,6 +40,6 @@ def _segment(
 
 
 def medians(features: tuple[Feature, ...], vectors: NDArray[np.float32]) -> Medians:
-    """The middle of each column of `vectors` [n, F]: see export.reference."""
+    """The middle of each column of `vectors` [n, F]: see export.distributions.reference."""
     columns = zip(features, vectors.T, strict=True)
     return {each.name: middle(column, bool(each.choice)) for each, column in columns}

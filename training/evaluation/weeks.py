@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from export.drift import psi
-from export.reference import Bins, freeze
+from export.distributions.drift import psi
+from export.distributions.reference import Bins, freeze
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, quantiles
-from training.evaluation.figures import Interval, Week
-from training.fit import weights
-from training.train import Judged
+from training.evaluation.figures import Week
+from training.evaluation.judged import Judged
+from training.models.fit import weights
+from training.statistics.interval import Interval
 
 WEEK_US = 7 * DAY_US
 MONDAY_US = 4 * DAY_US  # 1970-01-05, the first Monday of the epoch

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from numpy.random import Generator
 
 from training.generate.customers import Customers
-from training.generate.moves import Moves, follow, join, play
+from training.generate.transfers import Moves, follow, join, play
 from training.generate.typologies import PATTERNS, Chain
 
 

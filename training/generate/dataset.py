@@ -19,10 +19,10 @@ from training.generate.customers import Customers, draw_customers, draw_labels
 from training.generate.dirt import CLEAN, Dirt, silence
 from training.generate.files import write_transactions, write_typologies, write_users
 from training.generate.lifecycle import unfold
-from training.generate.moves import Moves, join
 from training.generate.observation import PERIOD, windows
 from training.generate.profiles import draw_profiles
 from training.generate.spending import fees, live
+from training.generate.transfers import Moves, join
 from training.generate.typologies import PATTERNS, TYPOLOGIES
 from training.generate.write import random_uuids
 

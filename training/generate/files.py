@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from training.generate.customers import Customers
 from training.generate.dirt import Dirt, soil_rows, soil_users
 from training.generate.lifecycle import Rows
-from training.generate.moves import Moves
 from training.generate.profiles import Texts
 from training.generate.schema import (
     CATEGORY_IDS,
@@ -26,6 +25,7 @@ from training.generate.schema import (
     TYPOLOGY_COLUMNS,
     USER_COLUMNS,
 )
+from training.generate.transfers import Moves
 from training.generate.typologies import NORMAL, PATTERNS
 from training.generate.write import (
     Uuids,

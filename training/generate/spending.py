@@ -10,8 +10,8 @@ from numpy.random import Generator
 
 from training.generate.calendar import DAY_US, WEEKEND_SHIFT_DAYS, Times, at_hours, months_between, weekday
 from training.generate.customers import Customers
-from training.generate.moves import FollowUp, Leg, Moves, draw_cents, follow, join, movements, play
 from training.generate.schema import TYPES
+from training.generate.transfers import FollowUp, Leg, Moves, draw_cents, follow, join, movements, play
 
 RATE_PERIOD_US: Final = 30 * DAY_US
 HABIT_SIGMA: Final = 0.6  # two equally active customers still differ by habit

@@ -8,7 +8,7 @@ Shares, rates and amounts are chosen so that a random forest on plain aggregates
 from dataclasses import dataclass
 from typing import Final
 
-from training.generate.moves import FollowUp, Leg
+from training.generate.transfers import FollowUp, Leg
 
 MINUTE_S: Final = 60.0
 HOUR_S: Final = 3600.0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Sigmoid
+from export.onnx import Sigmoid
 
 LEAST_SLOPE = 1e-3  # log odds for each standard deviation of the margins; keeps their order, says nothing
 MOST_STEPS = 100  # Newton's method needs about ten

@@ -2,7 +2,7 @@
 
 A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing. Weights
 add up to the number of customers (of events, where the label is an event's), so that what holds a learner back (`l2`,
-`child_weight`) counts customers, however many rows each has. Each fit has one thread (training.parallel): same rows
+`child_weight`) counts customers, however many rows each has. Each fit has one thread (training.models.parallel): same rows
 and seed, same model.
 """
 
@@ -41,7 +41,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`fit` gives a learner that export.calibration knows. `balanced` is everybody's: see training.fit.
+    """`fit` gives a learner that export.onnx.calibration knows. `balanced` is everybody's: see training.models.fit.
 
     What `space` leaves out is not searched for: more trees of a forest are only slower, never worse.
     """
@@ -55,7 +55,7 @@ def _logistic(vectors: Vectors, label: Labels, weight: Floats, values: Values, s
     """The solver is exact and draws nothing; `l2` is in customers, as for the others."""
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped,unused-ignore]
 
-    from export.linear import Linear, Scales, standardized
+    from export.onnx import Linear, Scales, standardized
 
     scales = Scales.of(vectors)
     inputs = standardized(vectors, scales).astype(np.float64)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Calibrated, Sigmoid
-from training.fit import Floats, Progress, Rows, fit, held_out, rows_of
+from export.onnx import Calibrated, Sigmoid
 from training.models.calibrate import crossfitted, fit_sigmoid, probabilities
 from training.models.compare import Compared, Contender, compare
+from training.models.fit import Floats, Progress, Rows, fit, held_out, rows_of
+from training.models.parallel import beside
 from training.models.parameters import Parameters
 from training.models.tuning import Trial, best, part, tune
-from training.parallel import beside
 
 
 @dataclass(frozen=True, eq=False)

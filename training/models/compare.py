@@ -17,12 +17,12 @@ import numpy as np
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from training.evaluation.figures import Interval
-from training.fit import Floats, Progress, Rows, deal, held_out
-from training.metrics import INTERVAL, Ranking, draws
 from training.models.calibrate import crossfitted, probabilities
+from training.models.fit import Floats, Progress, Rows, deal, held_out
 from training.models.objectives import Objective
-from training.scores import customer_scores
+from training.statistics.customer_score import customer_scores
+from training.statistics.interval import Interval
+from training.statistics.metrics import INTERVAL, Ranking, draws
 
 Contender = tuple[str, Mapping[str, Any]]  # a candidate and its hyper-parameters
 

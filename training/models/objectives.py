@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.terms import positive
-from features.document import BadUseCase, Node, need
-from training.metrics import Ranking, average_precision
+from export.policy import positive
+from features.usecase import BadUseCase, Node, need
+from training.statistics.metrics import Ranking, average_precision
 
 Floats = NDArray[np.float64]
 

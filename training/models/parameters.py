@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from export.terms import positive, whole
-from features.document import Node, section
+from export.policy import positive, whole
+from features.usecase import Node, section
 from training.models.candidates import CANDIDATES
 from training.models.objectives import AVERAGE_PRECISION, Objective
 
@@ -60,7 +60,7 @@ class Parameters:
         return {**defaults, **declared, "balanced": self.balanced}
 
 
-OTHERS = ("split", "gates")  # read by training.splits and training.gates
+OTHERS = ("split", "gates")  # read by training.data.splits and training.champion.gates
 HYPER = ("trees", "leaves", "rows_per_leaf", "child_weight", "learning_rate", "l2", "columns")
 
 

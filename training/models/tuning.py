@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Sigmoid
-from training.fit import Floats, Progress, Rows, held_out
+from export.onnx import Sigmoid
 from training.models.candidates import CANDIDATES, Range
+from training.models.fit import Floats, Progress, Rows, held_out
 from training.models.parameters import Parameters
-from training.scores import customer_scores
+from training.statistics.customer_score import customer_scores
 
 FIRST_FOLDS = 2  # that every trial is measured on, side by side
 PATIENCE = 4  # trials of a candidate that are never given up: a median of fewer says nothing

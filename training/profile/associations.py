@@ -8,7 +8,7 @@ import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 from numpy.typing import NDArray
 from scipy.stats import chi2, rankdata  # type: ignore[import-untyped,unused-ignore]
 
-from features.schema import Kind
+from features.usecase import Kind
 from training.profile.columns import MOST_VALUES
 from training.profile.facts import Association, Correlation
 from training.profile.frames import Frame

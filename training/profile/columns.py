@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.schema import Field, Kind
 from features.times import rfc3339
+from features.usecase import Field, Kind
 from training.profile.facts import ByLabel, Column, Numbers, OfLabel, Outliers, Value
 from training.profile.frames import Frame, Texts
 from training.profile.labels import Outcome

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.masks import DAY_US
-from features.schema import Kind
+from features.events import DAY_US
+from features.usecase import Kind
 from training.profile.facts import DateOrder, Listing
 from training.profile.frames import Frame
 from training.profile.periods import is_monthly

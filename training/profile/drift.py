@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2  # type: ignore[import-untyped,unused-ignore]
 
-from export.reference import freeze
-from features.schema import Kind
+from export.distributions.reference import freeze
+from features.usecase import Kind
 from training.profile.columns import MOST_VALUES
 from training.profile.facts import Drift
 from training.profile.frames import Frame, Texts

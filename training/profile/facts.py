@@ -6,7 +6,7 @@ None is what cannot be known: too few rows, no label.
 
 from msgspec import Struct
 
-from training.cleaning import Cleaned
+from training.data.cleaning import Cleaned
 from training.evaluation.figures import Calendar
 
 

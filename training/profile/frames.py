@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.decoding import event_ids, named_ids
-from features.masks import Columns
-from features.schema import EventType, Field, Kind
+from features.events import Columns, event_ids, named_ids
 from features.times import NOT_READ
-from features.usecase import UseCase
-from training.files import Rows, columns
+from features.usecase import EventType, Field, Kind, UseCase
+from training.data.files import Rows, columns
 
 MEASURED = frozenset(
     {Kind.NUMBER, Kind.INTEGER, Kind.DATE, Kind.TIME}

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 from numpy.typing import NDArray
 
-from features.schema import Label
-from features.usecase import UseCase
+from features.usecase import Label, UseCase
 from training.profile.facts import Conflicts, Labels, Listing
 from training.profile.frames import Frame, Texts
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 from numpy.typing import NDArray
 
-from features.schema import Kind
 from features.times import rfc3339
+from features.usecase import Kind
 from training.profile.facts import Listing
 from training.profile.frames import Frame
 

@@ -9,10 +9,10 @@ import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place
-from training.cleaning import clean
+from training.data.cleaning import clean
+from training.data.files import Rows
 from training.evaluation.calendar import calendar_alone
 from training.evaluation.figures import Calendar
-from training.files import Rows
 from training.profile.associations import CORRELATED_ROWS, associations, correlations, sampled
 from training.profile.columns import column
 from training.profile.dates import date_orders

@@ -13,8 +13,8 @@ import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from features.schema import Kind
-from training.pages import environment, number
+from features.usecase import Kind
+from training.pages.html import environment, number
 from training.profile import plots
 from training.profile.associations import RARE, sampled
 from training.profile.columns import MOST_VALUES

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.masks import DAY_US, THURSDAY
+from features.events import DAY_US, THURSDAY
 from features.times import rfc3339
 from training.profile.facts import Period
 from training.profile.frames import Frame

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
+from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
 from training.profile.facts import Column, Correlation, Drift, EventTypeFacts
 from training.profile.findings import DRIFTED
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import hypergeom  # type: ignore[import-untyped,unused-ignore]
 
-from export.reference import freeze
-from features.schema import Field, Kind
+from export.distributions.reference import freeze
+from features.usecase import Field, Kind
 from training.profile.columns import MOST_VALUES, SHOWN_VALUES
 from training.profile.facts import Column, Rate
 from training.profile.frames import Frame
 from training.profile.labels import Outcome
-from training.wilson import rate
+from training.statistics.wilson import rate
 
 SIGNIFICANCE = 0.05  # after Bonferroni's correction
 OTHERS, MISSING = "(all others)", "(missing)"

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from training.evaluation.figures import Calendar, DatesAlone, Evaluation, Interval, Week
+from training.evaluation.figures import Calendar, DatesAlone, Evaluation, Week
+from training.statistics.interval import Interval
 
 LEAST_EVENTS = 30  # of a week that stands for the beginning or the end
 TIMES = 2.0  # by which shares of two weeks differ before a sentence says so

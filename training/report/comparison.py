@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from training.drawing import PLAIN, POSITIVE, figure, style, svg
-from training.evaluation.champion import CHALLENGER, CHAMPION, Comparison, Move, Pair
+from training.champion.held_out import CHALLENGER, CHAMPION, Comparison, Move, Pair
 from training.evaluation.figures import Point
+from training.pages.svg import PLAIN, POSITIVE, figure, style, svg
 
 COLORS = {CHAMPION: PLAIN, CHALLENGER: POSITIVE}
 SIDE = 3.4  # inches, of a square figure

@@ -5,13 +5,13 @@ from math import isfinite
 
 import numpy as np
 
-from training import ratios
-from training.drawing import NEGATIVE, PLAIN, POSITIVE, figure, short, style, svg
 from training.evaluation.fairness import APART, MAYBE, OUTCOMES, SMALL
-from training.evaluation.figures import Interval
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
-from training.pages import percent
+from training.pages.html import percent
+from training.pages.svg import NEGATIVE, PLAIN, POSITIVE, figure, short, style, svg
 from training.report.run import Run
+from training.statistics import ratios
+from training.statistics.interval import Interval
 
 LOOKS = {APART: "problem", MAYBE: "look", SMALL: "muted"}  # the class of a cell by its finding
 DRAWN = ((OUTCOMES[0], PLAIN, "D"), (OUTCOMES[2], POSITIVE, "o"), (OUTCOMES[3], NEGATIVE, "s"))

@@ -5,8 +5,8 @@ from math import isfinite
 
 import numpy as np
 
-from training.drawing import PALE, PLAIN, figure, short, style, svg
 from training.evaluation.figures import Importance
+from training.pages.svg import PALE, PLAIN, figure, short, style, svg
 
 SHOWN = 20  # features or groups; more are folded away
 ONE_IN = 40  # features without an effect has a 95% interval above 0

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from math import isnan
 from typing import Any
 
-from export.terms import Terms, terms
+from export.policy import Terms, terms
 from training.evaluation import baselines
-from training.evaluation.figures import Decided, Interval, LevelFigures, Quantiles, Recommendations
-from training.pages import number, percent
+from training.evaluation.figures import Decided, LevelFigures, Quantiles, Recommendations
+from training.pages.html import number, percent
 from training.report.run import Run
+from training.statistics.interval import Interval
 
 APART = 0.25  # of the larger of two thresholds: more and figures at one say little of the other
 ASKED: Mapping[str, str] = {

@@ -12,11 +12,12 @@ from export.storage import join
 from export.storage import write as write_file
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD, WEIGHED
 from training.evaluation.fairness import LEAST_GROUP
-from training.evaluation.figures import Evaluation, Interval
+from training.evaluation.figures import Evaluation
 from training.evaluation.weeks import ENOUGH
-from training.pages import environment, percent
+from training.pages.html import environment, percent
 from training.report import calendar, comparison, fairness, importance, levels, plots, promise, weeks, words
 from training.report.run import Run, encoded
+from training.statistics.interval import Interval
 
 SECTIONS: Mapping[str, str] = {  # in the page's order
     "summary": "Summary",

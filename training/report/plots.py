@@ -5,12 +5,9 @@ from math import isfinite
 
 from matplotlib.axes import Axes
 
-from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
-from training.evaluation.figures import (
-    Evaluation,
-    Interval,
-    LevelFigures,
-)
+from training.evaluation.figures import Evaluation, LevelFigures
+from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
+from training.statistics.interval import Interval
 
 COLORS = {"customers": POSITIVE, "events": NEGATIVE}
 MARKS = {"medium": "o", "high": "s"}

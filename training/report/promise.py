@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from training.evaluation.figures import Evaluation
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
-from training.pages import percent
-from training.ratios import times
+from training.pages.html import percent
+from training.statistics.ratios import times
 
 OFF = 1.25  # predicted over observed, or the other way round, from which someone should look
 

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from features.usecase import UseCase, feature_rows
-from training.evaluation.champion import Comparison
+from training.build_bundle import Trained
+from training.champion.gates import Gate
+from training.champion.held_out import Comparison
 from training.evaluation.figures import Evaluation
-from training.gates import Gate
 from training.models.parameters import Parameters
-from training.train import Trained
 
 DAY_US = 86_400_000_000
 

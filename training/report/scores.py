@@ -30,10 +30,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from export.levels import Change, Level
+from export.policy import Change, Level
+from training.build_bundle import Floats, Trained
 from training.evaluation.customers import Customers
+from training.evaluation.judged import Judged
 from training.evaluation.recommendations import replayed
-from training.train import Floats, Judged, Trained
 
 FILE = "scores.parquet"
 LEVELS = ("medium", "high")  # rising

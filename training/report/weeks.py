@@ -6,9 +6,10 @@ from math import isfinite
 import numpy as np
 from matplotlib.axes import Axes
 
-from training.drawing import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
-from training.evaluation.figures import Interval, Week
+from training.evaluation.figures import Week
+from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
 from training.profile.findings import DRIFTED, DRIFTING
+from training.statistics.interval import Interval
 
 METRICS = (("roc_auc", "ROC AUC", NEGATIVE, -0.1), ("average_precision", "average precision", POSITIVE, 0.1))
 LABELLED = 12  # weeks with their date, at most

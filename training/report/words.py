@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from training.evaluation.figures import LevelFigures, ThresholdFigures
 from training.evaluation.recommendations import outlook
-from training.pages import number
+from training.pages.html import number
 from training.report import calendar, fairness, levels
 from training.report.run import Run
 

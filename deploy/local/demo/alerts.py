@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pipeline.alerts import Alert
-from pipeline.audit import pulled
-from pipeline.pubsub import PubSubUnavailable, Received, Subscription
+from pipeline.operations.follow_alerts import Alert
+from pipeline.pubsub.client import PubSubUnavailable, Received, Subscription
+from pipeline.reconciliation.published import pulled
 
 POLL_S = 0.25
 

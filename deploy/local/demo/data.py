@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from features.times import rfc3339
-from pipeline.pubsub import Publication
+from pipeline.pubsub.client import Publication
 from training.generate import Dirt, generate
 from training.generate.calendar import midnight_us
 

@@ -10,7 +10,7 @@ import msgspec
 
 from deploy.local import processes
 from deploy.local.demo.interrupts import uninterrupted
-from pipeline import progress
+from pipeline.runtime import process_metrics
 
 START_TIMEOUT_S = 120.0  # Beam takes seconds to import, on a busy machine many times that
 POLL_S = 0.2
@@ -32,20 +32,20 @@ class Job:
     def log(self) -> Path:
         return self.folder / "job.log"
 
-    def status(self) -> progress.Status:
+    def status(self) -> process_metrics.Status:
         """Raises DemoFailed, with the end of the log, if it has ended."""
         if self.process.found() is None:
             raise DemoFailed(f"the job has ended. Its log, {self.log}:\n{processes.last_lines(self.log)}")
-        found = progress.read(self.folder)
+        found = process_metrics.read(self.folder)
         if found is None:
-            raise DemoFailed(f"the job runs, but has written no {self.folder / progress.FILE}")
+            raise DemoFailed(f"the job runs, but has written no {self.folder / process_metrics.FILE}")
         return found
 
     def is_up(self) -> bool:
         """It has loaded its model and pulls."""
         if self.process.found() is None:
             self.status()
-        found = progress.read(self.folder)
+        found = process_metrics.read(self.folder)
         return found is not None and found.model is not None
 
 

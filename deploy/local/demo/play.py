@@ -28,20 +28,20 @@ from deploy.local.demo.summary import Summary, percentile
 from deploy.local.services import SERVICES
 from features.replay import replay
 from features.usecase import UseCase, load
-from pipeline import tables
-from pipeline.audit import Sent, auditing, collect
-from pipeline.bigquery import query_client
-from pipeline.claims import claimed
-from pipeline.population import Population, population
-from pipeline.publish import Published, publish
-from pipeline.pubsub import Publication, Publisher
-from pipeline.reconcile import Reconciliation, reconcile
-from pipeline.redis_client import Reach
-from pipeline.redis_store import RedisStore
-from pipeline.status import backlog
-from pipeline.topics import Names, create
-from training import files
-from training.train import train
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.operations.publish_file import Published, publish
+from pipeline.operations.status import backlog
+from pipeline.pubsub.client import Publication, Publisher
+from pipeline.pubsub.topics import Names, create
+from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.reconcile import Reconciliation, reconcile
+from pipeline.runtime.folder_lock import claimed
+from pipeline.stores.population import Population, population
+from pipeline.stores.redis_client import Reach
+from pipeline.stores.redis_store import RedisStore
+from training.build_bundle import train
+from training.data import files
 
 __all__ = ["DemoFailed", "Settings", "play"]
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deploy.local.demo.alerts import Alerts, Seen
 from deploy.local.demo.job import Job
-from pipeline.progress import Status
+from pipeline.runtime.process_metrics import Status
 
 SHOWN_ALERTS = 12
 REFRESHES_PER_S = 4.0

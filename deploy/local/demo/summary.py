@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import comparison
-from pipeline.reconcile import Reconciliation
+from pipeline.reconciliation import compare
+from pipeline.reconciliation.reconcile import Reconciliation
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def report(found: Summary, folder: Path, keep: bool) -> str:
             "",
             *(f"{name:<{width}}  {value}" for name, value in figures),
             "",
-            *comparison.lines(found.reconciliation.checks),
+            *compare.lines(found.reconciliation.checks),
             "",
             f"{verdict}; {found.seconds:,.0f} s in all",
             "",

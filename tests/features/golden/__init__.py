@@ -5,7 +5,7 @@ A new layout needs a new layout version and a new file, so that old records are 
 
 from pathlib import Path
 
-from features.plan import EVER, EntityPlan, Lane, Output, Statistic
+from features.kernel.plan import EVER, EntityPlan, Lane, Output, Statistic
 from tests.features.driving import Driver
 from tests.features.histories import DAY, HOUR, MINUTE, NAN, SECOND
 from tests.features.oracle import Event

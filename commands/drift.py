@@ -1,0 +1,218 @@
+"""Whether the stream still looks like what the model learned from: drift."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
+from commands.publish import TIMES
+from commands.retrain import check_url, post
+from commands.terminal import show_json, table
+
+app = typer.Typer()
+DAYS = 7
+CODES = {"steady": 0, "worth a look": 0, "drifted": 12}  # beside those of errors: see EXITS
+SHOWN = 5  # names in a sentence
+
+
+@app.command(
+    epilog=examples(
+        "riskstream drift",
+        "riskstream drift --days 1 --out build/drift.html",
+        "riskstream drift --since 2026-11-01 --until 2026-11-08 --json | jq '.features[0]'",
+        "riskstream drift --series 90 --out build/drift.html",
+        "riskstream drift --bundle gs://bucket/bundles --notify https://example.com/hooks/models",
+    )
+)
+def drift(
+    project: Project,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    dataset: Dataset = "riskstream",
+    days: Annotated[
+        int | None, typer.Option(min=1, help=f"How many days are looked at; default: {DAYS}.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=TIMES, metavar="TIME", help="Its first moment, by event time (UTC)."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=TIMES, metavar="TIME", help="The first moment after it; default: the newest event's."
+        ),
+    ] = None,
+    series: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="How many days back the series by day, week and month goes; default: the days looked at.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write a page for people; local or gs://.")
+    ] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="URL", help="POST the result here, as JSON, when it has drifted.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare scores and features of the events assessed of late with what the model has learned from.
+
+    Reads the assessments in BigQuery, each event once, and the bundle in use (or the one given). A stability index (PSI
+    of the score, CSI of a feature) above 0.2 is drift, from 0.1 on it is worth a look, unless a sample of this size
+    shows as much without any change. The exit code is 12 if the score has drifted, or if more than a tenth of the
+    features are worth a look, 7 if there are fewer than 500 events or less than a day, which say nothing, else 0.
+    """
+    from export import bundle as bundles
+    from features.usecase import load
+    from pipeline.bigquery.queries import Assessed
+    from pipeline.operations.logged_drift import measure, period
+
+    if since and (days or (until and until <= since)):
+        raise typer.BadParameter("give --since with a later --until, or --days", param_hint="--since")
+    check_url(notify)
+    use = load(use_case)
+    log, loaded = Assessed(use, project, dataset), bundles.load_in_use(bundle, use.name)
+    during = period(log, _utc(since), _utc(until), timedelta(days=days or DAYS))
+    measured = measure(log, loaded, during, timedelta(days=series or 0))
+    facts = _facts(measured)
+    if out:
+        from export.storage import write
+        from training.pages.drift_page import page
+
+        write(out, page(measured, _words(measured)).encode())
+    show_json(facts) if as_json else typer.echo("\n".join(_lines(measured)))
+    if out:
+        typer.echo(f"page: {out}", err=True)
+    code = CODES[measured.verdict]
+    if code:
+        post(notify, facts)
+    raise typer.Exit(code)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return moment and moment.replace(tzinfo=UTC)
+
+
+def _facts(measured: Any) -> dict[str, Any]:
+    """The result as JSON has it: the index under its name, PSI of the score and CSI of a feature."""
+    levels = {name: each._asdict() for name, each in measured.levels.items()}
+    times = {name: _moment(getattr(measured, name)) for name in ("since", "until")}
+    began = measured.began and {"at": _moment(measured.began.at), "cold": measured.began.cold}
+    renamed = {
+        "score": measured.score and _named(measured.score, "psi"),
+        "features": [_named(each, "csi") for each in measured.features],
+        "series": [_part(each) for each in measured.parts],
+    }
+    summary = {
+        "words": _words(measured),
+        "drifted_features": measured.drifted,
+        "levels": levels,
+        "began": began,
+    }
+    known = summary | times | renamed
+    return known | {name: each for name, each in vars(measured).items() if name not in (*known, "parts")}
+
+
+def _named(column: Any, index: str) -> dict[str, Any]:
+    return {index if name == "index" else name: each for name, each in vars(column).items()}
+
+
+def _part(part: Any) -> dict[str, Any]:
+    """A day, week or month, with its figures if it was compared."""
+    known = {"by": part.by, "since": _moment(part.since), "until": _moment(part.until)}
+    known |= {"looked_at": part.looked_at, "reason": part.reason}
+    comparison = part.comparison
+    if comparison is None:
+        return known | {"verdict": None}
+    score = comparison.score and {
+        "psi": comparison.score.index, "ks": comparison.score.ks, "divergence": comparison.score.divergence,
+        "usual": comparison.score.usual, "verdict": comparison.score.verdict,
+    }  # fmt: skip
+    csi = {each.name: each.index for each in comparison.features}
+    return known | {
+        "verdict": comparison.verdict,
+        "score": score,
+        "drifted_features": comparison.drifted,
+        "moved": comparison.moved,
+        "csi": csi,
+    }
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _words(measured: Any) -> str:
+    """The answer in a sentence."""
+    names = measured.drifted
+    some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    judged = [each for each in measured.features if each.verdict != "not judged"]
+    features = f"{len(names)} of {len(judged)} features have drifted{': ' if names else ''}{some}"
+    looks = sum(each.verdict == "worth a look" for each in judged)
+    features += f"; {looks} more {'is' if looks == 1 else 'are'} worth a look" if looks else ""
+    left = len(measured.features) - len(judged)
+    features += f"; {left} {'is' if left == 1 else 'are'} not judged" if left else ""
+    return f"{measured.verdict}: {_score_words(measured)}; {features}"
+
+
+def _score_words(measured: Any) -> str:
+    score = measured.score
+    if score is None:
+        return f"nothing can be said of the score, as too few were given by {measured.model}"
+    if score.verdict == "not judged":
+        return f"the score is not judged, as {score.reason}"
+    because = f"; {score.reason}" if score.reason else ""
+    return f"the score is {score.verdict} (PSI {score.index:.3f}{because})"
+
+
+def _lines(measured: Any) -> Iterator[str]:
+    yield _words(measured)
+    yield (
+        f"{measured.use_case}: {measured.events:,} scored events of {measured.customers:,} customers from "
+        f"{measured.since:%Y-%m-%d %H:%M} to {measured.until:%Y-%m-%d %H:%M} UTC, beside what {measured.model} "
+        "has learned from"
+    )
+    if measured.looked_at < measured.events:
+        yield f"looked at {measured.looked_at:,} of their vectors, chosen by a hash of the events' ids"
+    if measured.other_features:
+        yield f"left out: {measured.other_features:,} events that were scored with other features"
+    columns = [*([measured.score] if measured.score else []), *measured.features]
+    titles = ("column", "PSI/CSI", "usual", "KS", "KL", "verdict", "missing then", "now", "meaning")
+    yield "\n" + table(titles, [_row(each) for each in columns])
+    yield "\n" + table(
+        ("from", "by", "events", "score PSI", "features drifted", "verdict"), _series(measured)
+    )
+    yield "\n" + table(("level", "before", "now"), _levels(measured.levels))
+    yield "\n" + table(("model", "events"), [(name, f"{n:,}") for name, n in measured.models.items()])
+
+
+def _row(column: Any) -> tuple[str, ...]:
+    figures = (f"{each:.3f}" for each in (column.index, column.usual, column.ks, column.divergence))
+    missing = (f"{share:.1%}" for share in (column.missing_then, column.missing_now))
+    meaning = f"{column.words} ({column.reason})" if column.reason else column.words
+    return (column.name, *figures, str(column.verdict), *missing, meaning)
+
+
+def _series(measured: Any) -> Iterator[tuple[str, ...]]:
+    for part in measured.parts:
+        each, known = part.comparison, (f"{part.since:%Y-%m-%d}", str(part.by), f"{part.looked_at:,}")
+        if each is None:
+            yield (*known, "-", "-", part.reason)
+        else:
+            psi = f"{each.score.index:.3f}" if each.score else "-"
+            yield (*known, psi, str(len(each.drifted)), str(each.verdict))
+
+
+def _levels(levels: Any) -> list[tuple[str, ...]]:
+    """Shares of the events, before and in the period."""
+    sums = [sum(each) for each in zip(*levels.values(), strict=True)]
+    return [
+        (name, *(f"{n / of:.1%}" if of else "-" for n, of in zip(each, sums, strict=True)))
+        for name, each in levels.items()
+    ]

@@ -1,0 +1,99 @@
+"""What verbs print: JSON, tables, and a progress bar for persons. Results go to stdout, all else to stderr."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from pipeline.runtime.printable import printable, printable_lines
+
+
+def show_outcomes(outcomes: Iterable[Any], as_json: bool) -> None:
+    rows = [(each.action, each.kind, each.name) for each in outcomes]
+    titles = ("action", "kind", "name")
+    show_json([dict(zip(titles, row, strict=True)) for row in rows]) if as_json else typer.echo(
+        table(titles, rows)
+    )
+
+
+def show_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, default=plain))
+
+
+def plain(value: object) -> Any:
+    """What JSON does not know: mappings, iterables, and the rest by its name."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) else str(value)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align columns for the eye and for awk; control characters of a cell are shown, not sent to the terminal."""
+    lines = [[printable(cell) for cell in row] for row in (titles, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def show_error(error: Exception) -> None:
+    """Print what an error says to stderr, each of its lines after the program's name."""
+    for line in printable_lines(str(error)).splitlines():
+        typer.echo(f"riskstream: {line}", err=True)
+
+
+@contextmanager
+def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr for as long as the block lasts, if a person is looking; told (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def staged() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar whose unit changes with the stage; told (stage, done, total if known). With the pace."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as progress:  # fmt: skip
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, pace="")
+            elapsed_s = progress.tasks[tasks[stage]].elapsed or 0.0
+            pace = f"{done / elapsed_s:,.0f}/s" if elapsed_s else ""
+            progress.update(tasks[stage], completed=done, total=total, pace=pace)
+
+        yield tell
+
+
+def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
+    """The first of the bad rows, by file and line, and how many more there are; to stderr."""
+    for file, row in rows:
+        typer.echo(printable(f"{file}:{row.line}: {row.reason}: {row.detail}"), err=True)
+    if bad > len(rows):
+        typer.echo(f"and {bad - len(rows):,} more bad rows", err=True)
+
+
+def report_lines(paths: Sequence[str]) -> list[str]:
+    """Where the report is, and the held-out scores beside it if they were kept."""
+    scores = [f"held-out scores: {path}" for path in paths if path.endswith(".parquet")]
+    return [f"report: {paths[0]}", *scores]

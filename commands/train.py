@@ -1,0 +1,200 @@
+"""From history to a bundle: generate, train."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.options import (
+    BUNDLES,
+    OFFBOARDING,
+    AsJson,
+    BundleRoot,
+    Files,
+    KeepsScores,
+    Like,
+    UseCase,
+    examples,
+)
+from commands.terminal import bar, report_lines, show_json, table, tell_bad_rows
+
+app = typer.Typer()
+SHOWN_BAD_ROWS = 100
+REJECTED = 11  # the exit code: see EXITS
+
+
+class Observation(StrEnum):
+    """From when until when generated customers are seen."""
+
+    period = "period"
+    by_label = "by_label"
+
+
+@app.command(
+    epilog=examples(
+        "riskstream generate --customers 2000 --days 120 --seed 7 --out build/history",
+        "riskstream generate --out build/dirty --dirt duplicate_rows=0.035 --dirt repeated_users=0.12",
+        "riskstream generate --out build/leaky --observation by_label   # dates tell the label, as in many exports",
+    )
+)
+def generate(
+    out: Annotated[Path, typer.Option(help="The folder to write to; it is made.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 2000,
+    days: Annotated[int, typer.Option(min=1, help="How many days of their lives.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    dirt: Annotated[list[str], typer.Option(metavar="NAME=RATE", help="What real exports do to rows.")] = [],  # noqa: B006
+    observation: Annotated[
+        Observation,
+        typer.Option(
+            help="When customers are seen: all the period, or by_label, so that dates tell the label."
+        ),
+    ] = Observation.period,
+    as_json: AsJson = False,
+) -> None:
+    """Write synthetic customers and transactions in the off-boarding schema: users.csv, transactions.csv."""
+    from training import generate as synthetic
+
+    with bar("customers") as progress:
+        found = synthetic.generate(
+            customers, days, seed, out, dirt=rates(dirt), observation=observation, progress=progress
+        )
+    if as_json:
+        show_json(asdict(found))
+        return
+    typer.echo(f"{found.customers} customers, {sum(found.suspended.values())} of them suspended")
+    typer.echo(f"{found.transaction_rows} rows of {found.transaction_ids} transactions")
+    typer.echo("\n".join(map(str, found.files)))
+
+
+def rates(words: Sequence[str]) -> Any:
+    """NAME=RATE ... as a Dirt."""
+    from training.generate import Dirt
+
+    try:
+        return Dirt(**{name: float(rate) for name, _, rate in (word.partition("=") for word in words)})
+    except (TypeError, ValueError) as error:
+        names = ", ".join(Dirt.__dataclass_fields__)
+        raise typer.BadParameter(
+            f"{error}; expected a rate from 0 to 1 of one of: {names}", param_hint="--dirt"
+        ) from None
+
+
+def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
+    """The rows of files and tables, cleaned, and the rules' counts; what was wrong is told on stderr."""
+    from training.data.cleaning import clean
+    from training.data.files import read_all
+
+    typer.echo(f"reading {', '.join(files)}", err=True)
+    rows = read_all(use_case, files, time.time_ns() // 1000)
+    typer.echo(f"{len(rows):,} events, {len(rows.bad):,} bad rows", err=True)
+    tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
+    rows, cleaned = clean(use_case, rows)
+    for each in cleaned:
+        typer.echo(str(each), err=True)
+    return rows, cleaned
+
+
+@app.command(
+    epilog=examples(
+        "riskstream train build/history/users.csv build/history/transactions.csv",
+        "riskstream train build/history/users.csv build/history/transactions.csv --bundle gs://bucket/bundles --seed 2",
+        "riskstream train bq://project.bank.users bq://project.bank.transactions",
+        "riskstream train build/u.csv build/t.csv --like build/new/u.csv --like build/new/t.csv",
+    )
+)
+def train(
+    files: Files,
+    use_case: UseCase = OFFBOARDING,
+    bundle: BundleRoot = BUNDLES,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
+    even_without_signal: Annotated[
+        bool,
+        typer.Option("--even-without-signal", help="Promote a model no better than chance or a small rule."),
+    ] = False,
+    scores: KeepsScores = True,
+    like: Like = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from history, write a report and promote the bundle: running jobs take it over.
+
+    A model no better than chance or a small rule is registered and not promoted; the exit code is then 11.
+
+    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told by its
+    columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean` rules
+    leave out is counted.
+
+    What the policy would have done with held-out customers is printed, with warnings where a level misses its target or
+    nobody is recommended. The last line is the bundle.
+    """
+    import msgspec
+
+    from commands.models import registry_of
+    from export import bundle as bundles
+    from features.replay import replay
+    from features.usecase import load
+    from training.data import files as history
+    from training.origin import origin
+    from training.report.page import write
+    from training.report.words import first_lines
+    from training.train import train_reported
+
+    found, now = load(use_case), datetime.now(UTC)
+    registry = registry_of(use_case, bundle, new=True)
+    rows, cleaned = told_history(found, files)
+    path, told = train_reported(
+        found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
+        even_without_signal=even_without_signal, origin=origin("train", files), keeps_scores=scores,
+        to_be_scored=replayed_like(found, like),
+        progress=lambda stage: typer.echo(stage, err=True),
+    )  # fmt: skip
+    manifest = bundles.load(path).manifest
+    pages = write(told, report_folder(bundle, manifest.id))
+    typer.echo("\n".join([*first_lines(told.run), *report_lines(pages)]), err=True)
+    facts = msgspec.structs.asdict(manifest) | recommended_facts(told.run)
+    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), path]))
+    if told.run.verdict == "rejected":
+        raise typer.Exit(REJECTED)
+    raise typer.Exit(1 if rows.bad else 0)
+
+
+def recommended_facts(run: Any) -> dict[str, Any]:
+    """For JSON: what the replayed policy did, and the warnings; figures that cannot be had are null."""
+    import msgspec
+
+    from training.report.levels import warnings
+
+    plain = msgspec.json.decode(msgspec.json.encode(run.evaluation.recommendations))
+    return {"recommendations": plain, "warnings": warnings(run)}
+
+
+def recommended_lines(run: Any) -> list[str]:
+    """For people: a short table of what the replayed policy did, and the warnings."""
+    from training.report.levels import rows, warnings
+
+    titles = ("the policy, replayed over held-out scores", "")
+    shown = table(titles, rows(run.evaluation.recommendations))
+    return [shown, *(f"WARNING: {warning}" for warning in warnings(run))]
+
+
+def replayed_like(use_case: Any, files: Sequence[str] | None) -> Any:
+    """The events of files that are to be scored, replayed; None without files. Bad rows are told on stderr."""
+    from features.replay import replay
+    from training.data.files import batches, read_all
+
+    if not files:
+        return None
+    rows = read_all(use_case, files, time.time_ns() // 1000)
+    tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
+    return replay(batches(use_case, rows))
+
+
+def report_folder(root: str, bundle_id: str) -> str:
+    """Where the report of a bundle is, beside the bundles."""
+    from export.storage import join
+
+    return join(root, "reports", bundle_id)

@@ -1,0 +1,57 @@
+"""All of it behind one port."""
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
+
+from deploy.local.gcp.dataflow import Dataflow
+from deploy.local.gcp.secrets import Secrets
+from deploy.local.gcp.storage import Storage
+from deploy.local.gcp.web import handler_of
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A server and what it holds."""
+
+    port: int
+    storage: Storage
+    dataflow: Dataflow
+    secrets: Secrets
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What clients must have in their environment. Beam knows a local Dataflow by the word localhost."""
+        url = f"http://localhost:{self.port}"
+        names = ("STORAGE_EMULATOR_HOST", "DATAFLOW_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
+        return dict.fromkeys(names, url)
+
+
+class Server(ThreadingHTTPServer):
+    """A thread for each client."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that are killed leave without a word; anything else is a defect of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+@contextmanager
+def serve(port: int = 0) -> Iterator[Cloud]:
+    """A server on a free port, or that one, for as long as the block lasts."""
+    storage, secrets = Storage(), Secrets()
+    jobs = Dataflow(storage.read)
+    routes = [*storage.routes, *jobs.routes, *secrets.routes]
+    with Server(("127.0.0.1", port), handler_of(routes)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield Cloud(server.server_address[1], storage, jobs, secrets)
+        finally:
+            server.shutdown()
+            thread.join()

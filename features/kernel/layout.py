@@ -1,0 +1,208 @@
+"""A plan as one array of numbers, and the memory in which compiled code unpacks one record.
+
+Compiled functions take three flat arrays and nothing else: `p` (the plan, int64), `w` (whole numbers, int64) and
+`f` (real numbers, float64). Handing on many arrays costs numba more than the work itself (docs/decisions/0002).
+A name in capitals is a place: fixed ones index directly, others are looked up in `p` first (p[TRACK_SPAN] + k).
+
+A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse: only buckets
+in which something happened, oldest first. They exist twice: TILES (what the ring evicted) and SUMS (tiles and
+ring together, as one event sees them).
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.kernel.plan import EVER, SLOTS, EntityPlan, Output, Statistic
+
+RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
+RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
+RING_SPACE = 4 * RING_LIMIT  # room to slide in before the ring is moved back to the front
+STAGED = RING_SPACE  # the slot behind the ring, where an arriving event waits
+COLUMN = RING_SPACE + 1
+VERSIONS_LIMIT = 8  # attribute versions kept for re-deliveries
+SKETCH_WORDS = SLOTS // 64
+STATUS_BYTES = 32
+
+NEEDS_SUM, NEEDS_SPREAD, NEEDS_EXTREMES, NEEDS_SKETCH = 1, 2, 4, 8
+NEEDS = {
+    Statistic.SUM: NEEDS_SUM,
+    Statistic.MEAN: NEEDS_SUM,
+    Statistic.STD: NEEDS_SUM | NEEDS_SPREAD,
+    Statistic.MIN: NEEDS_EXTREMES,
+    Statistic.MAX: NEEDS_EXTREMES,
+    Statistic.DISTINCT: NEEDS_SKETCH,
+}
+# figures of a bucket; SPREAD is the sum of squared deviations from the bucket's mean
+COUNT, SUM, SPREAD, LOW, HIGH, FIGURES = range(6)
+# what a lane keeps over EVER; PREVIOUS is LAST before the latest addition, only while working
+EVER_COUNT, EVER_FIRST, EVER_LAST, EVER_PREVIOUS, EVER_FIELDS = range(5)
+# what a cell remembers of SUMS: where its window begins, and up to where its buckets are folded into its figures
+CELL_FIRST, CELL_FOLDED, CELL_FIELDS = range(3)
+TILES, SUMS = 0, 1
+
+# --- places in p: sizes, then where each table starts -------------------------------------------------
+(
+    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, FORGET_US, TRACKS, CELLS,
+    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS, WATCHES,
+    LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
+    TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT, WATCH,
+    W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_CELL, F_VALUES, F_VERSION, F_STAGED,
+    F_FIGURES, F_EVER, F_CELL, PLACES,
+) = range(48)  # fmt: skip
+
+# --- fixed places in w and f ---------------------------------------------------------------------------
+(
+    START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED, FRESH,  # the record
+    SOURCE, SCORED,  # the staged event
+    DISPOSITION, ANSWER_SEQ, ANSWER_ORIGIN, ANSWER_OUTCOME, EXACT,  # what became of it
+) = range(16)  # fmt: skip
+STATUS_AT = 16
+VERSION_SEQ = STATUS_AT + STATUS_BYTES // 8
+RING_KEY = VERSION_SEQ + VERSIONS_LIMIT
+RING_TIME, RING_SEQ, RING_LANES, RING_ORIGIN, RING_OUTCOME, W_FREE = (
+    RING_KEY + n * COLUMN for n in range(1, 7)
+)
+ANSWER_SCORE = 0
+RING_SCORE = 1
+F_FREE = RING_SCORE + COLUMN
+
+
+class Memory(NamedTuple):
+    """One record, unpacked. Reused from record to record; never shared by threads."""
+
+    w: NDArray[np.int64]
+    f: NDArray[np.float64]
+
+
+def _cells(plan: EntityPlan) -> dict[tuple[int, int, int], list[tuple[Output, int]]]:
+    """Outputs and their columns by (lane, hop, window), ordered by lane, hop, window."""
+    cells: dict[tuple[int, int, int], list[tuple[Output, int]]] = {}
+    for column, output in enumerate(plan.outputs):
+        if output.window_us != EVER:
+            cells.setdefault((output.lane, output.hop_us, output.window_us), []).append((output, column))
+    return dict(sorted(cells.items()))
+
+
+def _bits(lanes: list[int]) -> int:
+    return _signed(sum(1 << lane for lane in set(lanes)))
+
+
+def _signed(bits: int) -> int:
+    """A uint64 as the int64 of the same bits."""
+    return int(np.array(bits, dtype=np.uint64).view(np.int64))
+
+
+def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
+    cells = _cells(plan)
+    tracks = sorted({(lane, hop) for lane, hop, _ in cells})
+    needs = dict.fromkeys(tracks, 0)
+    for (lane, hop, _), outputs in cells.items():
+        for output, _ in outputs:
+            needs[lane, hop] |= NEEDS.get(output.statistic, 0)
+    sketched = [track for track in tracks if needs[track] & NEEDS_SKETCH]
+    index = {track: k for k, track in enumerate(tracks)}
+    spans = {track: max(w // hop for lane, hop, w in cells if (lane, hop) == track) for track in tracks}
+    return {
+        LANE_TRACKS: [
+            sum(track_lane < lane for track_lane, _ in tracks) for lane in range(len(plan.lanes) + 1)
+        ],
+        TRACK_LANE: [lane for lane, _ in tracks],
+        TRACK_HOP_US: [hop for _, hop in tracks],
+        TRACK_SPAN: list(spans.values()),
+        TRACK_NEEDS: list(needs.values()),
+        TRACK_SKETCH: [sketched.index(track) if track in sketched else -1 for track in tracks],
+        CELL_TRACK: [index[lane, hop] for lane, hop, _ in cells],
+        CELL_SPAN: [window // hop for _, hop, window in cells],
+        CELL_OUTPUTS: [0, *np.cumsum([len(outputs) for outputs in cells.values()], dtype=int).tolist()],
+        OUTPUT_STATISTIC: [int(output.statistic) for outputs in cells.values() for output, _ in outputs],
+        OUTPUT_COLUMN: [column for outputs in cells.values() for _, column in outputs],
+    }
+
+
+def _lane_tables(plan: EntityPlan) -> dict[int, list[int]]:
+    ever = [
+        (o.lane, int(o.statistic), column) for column, o in enumerate(plan.outputs) if o.window_us == EVER
+    ]
+    return {
+        LANE_VALUE: [lane.value for lane in plan.lanes],
+        LANE_DISTINCT: [lane.distinct for lane in plan.lanes],
+        EVER_LANE: sorted({lane for lane, _, _ in ever}),
+        EVER_OUTPUT: [number for output in ever for number in output],
+        WATCH: [number for watch in plan.watches for number in (watch.lane, _signed(watch.gated))],
+    }
+
+
+def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
+    return {
+        FINGERPRINT: _signed(plan.fingerprint),
+        LANES: len(plan.lanes),
+        VALUES: plan.values,
+        DISTINCTS: plan.distincts,
+        ATTRIBUTES: plan.attributes,
+        SOURCES: plan.sources,
+        IS_SUBJECT: int(plan.is_subject),
+        LATENESS_US: plan.lateness_us,
+        FORGET_US: plan.forget_us,
+        TRACKS: len(listed[TRACK_SPAN]),
+        CELLS: len(listed[CELL_TRACK]),
+        SKETCHES: sum(row >= 0 for row in listed[TRACK_SKETCH]),
+        TRACK_SPACE: 2 * max(listed[TRACK_SPAN], default=1) + 2,  # a full track drops its expired half
+        EVER_MASK: _bits(listed[EVER_LANE]),
+        EVER_LANES: len(listed[EVER_LANE]),
+        EVER_OUTPUTS: len(listed[EVER_OUTPUT]) // 3,
+        WATCHES: len(plan.watches),
+    }
+
+
+def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Lengths of the sections of w and of f that depend on the plan, in order."""
+    buckets = 2 * sizes[TRACKS] * sizes[TRACK_SPACE]
+    whole = {
+        W_SLOTS: sizes[DISTINCTS] * COLUMN,
+        W_VERSION_TIME: VERSIONS_LIMIT * sizes[SOURCES],
+        W_SINCE: sizes[TRACKS],
+        W_LENGTH: 2 * sizes[TRACKS],
+        W_BUCKET: buckets,
+        W_SKETCH: 2 * sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,
+        W_EVER: 2 * sizes[LANES] * EVER_FIELDS,
+        W_CELL: sizes[CELLS] * CELL_FIELDS,
+    }
+    real = {
+        F_VALUES: sizes[VALUES] * COLUMN,
+        F_VERSION: VERSIONS_LIMIT * sizes[ATTRIBUTES],
+        F_STAGED: sizes[ATTRIBUTES],
+        F_FIGURES: buckets * FIGURES,
+        F_EVER: 2 * sizes[LANES],
+        F_CELL: sizes[CELLS] * FIGURES,
+    }
+    return whole, real
+
+
+def _starts(sections: dict[int, int], start: int) -> dict[int, int]:
+    starts = {}
+    for place, length in sections.items():
+        starts[place] = start
+        start += length
+    return starts
+
+
+@lru_cache(maxsize=64)
+def tables(plan: EntityPlan) -> NDArray[np.int64]:
+    """The plan as `p`: sizes, starts of its tables and of the sections of w and f, then the tables."""
+    listed = _track_tables(plan) | _lane_tables(plan)
+    sizes = _sizes(plan, listed)
+    whole, real = _sections(sizes)
+    starts = _starts({place: len(numbers) for place, numbers in listed.items()}, PLACES)
+    places = sizes | starts | _starts(whole, W_FREE) | _starts(real, F_FREE)
+    head = [places[place] for place in range(PLACES)]
+    return np.array(head + [number for numbers in listed.values() for number in numbers], dtype=np.int64)
+
+
+def memory(p: NDArray[np.int64]) -> Memory:
+    """Fresh memory for one plan."""
+    whole, real = _sections({place: int(p[place]) for place in range(LANE_VALUE)})
+    w = np.zeros(W_FREE + sum(whole.values()), np.int64)
+    return Memory(w, np.zeros(F_FREE + sum(real.values())))

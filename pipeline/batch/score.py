@@ -1,0 +1,175 @@
+"""Batch scoring: a history through the stream's own assess, in memory, and where each customer stands at its end.
+
+So a customer's score and level are those that the stream would have come to with the same events and model, bit
+for bit, but for customers that the model has learned from: as far as the bundle's stand-in has not, it scores them.
+Times are int64 microseconds since 1970 UTC.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from export.distributions.coverage import Coverage, coverage
+from export.distributions.reference import Usual
+from export.learned import contains, decode, hashes
+from export.policy import Level, Recommendation
+from export.reasons import Reason, medians_at_highest, reasons
+from features.events import Presence
+from features.kernel.codec import HEADER_BYTES, STATUS
+from features.usecase import UseCase, is_known_later
+from pipeline.batch.customer_state import CUSTOMER, Customers
+from pipeline.engine.assess import Engine, assess
+from pipeline.engine.stand_in import StandIn
+from pipeline.files.history import History, Progress, quiet
+from pipeline.stores.store import MemoryStore, record_keys
+
+BATCH = 100_000  # events: in memory, records are packed less often
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where c customers stand after a history. `status` is features.record.STATUS [c]: level, recommendation, since.
+
+    `score` is the last, `highest` the highest; NaN without a scored event. `vectors` [c, F] and `reasons` [c] are
+    those of the highest score. A customer without a scored event is on no level, whatever `status` holds.
+    """
+
+    use_case: UseCase
+    model: str
+    thresholds: dict[str, float]  # the level is reached at these scores
+    customers: list[str]
+    events: NDArray[np.int64]
+    scored: NDArray[np.int64]
+    score: NDArray[np.float32]
+    scored_us: NDArray[np.int64]
+    highest: NDArray[np.float32]
+    highest_us: NDArray[np.int64]
+    customer_score: NDArray[
+        np.float64
+    ]  # by which customers are ranked, as in the model's report: export.ranking
+    highest_level: NDArray[np.uint8]  # ever reached, by the policy or by a person
+    has_profile: NDArray[np.bool_]
+    status: NDArray[np.void]
+    vectors: NDArray[np.float32]
+    last_vectors: NDArray[np.float32]  # [c, F] of the last scored events
+    typical: NDArray[np.float32]  # [F] what is usual in the training data, to which reasons compare
+    usual: Mapping[str, Usual]  # by feature, among the customers of the training data; empty in older bundles
+    reasons: list[list[Reason]]
+    learned_from: NDArray[np.bool_] | None  # [c] by the model; None: the bundle does not keep it
+    by_stand_in: NDArray[np.bool_]  # [c] scored by the stand-in, which has not learned from them
+    rows: dict[
+        str, int
+    ]  # of the files, by what became of them: see pipeline.batch.customer_state.OUTCOMES, and `refused`
+    coverage: Coverage  # what the files hold, compared with training
+    left_out: tuple[str, ...]  # features that the model was trained without
+    lacking: (
+        Mapping[str, Any] | None
+    )  # held-out figures without fields: training.evaluation.absent_fields; None in older bundles
+
+    def __len__(self) -> int:
+        return len(self.customers)
+
+    @property
+    def is_scored(self) -> NDArray[np.bool_]:
+        """[c]"""
+        return self.scored > 0
+
+    def on(self, level: Level) -> NDArray[np.bool_]:
+        """[c] The scored customers on this level after their last event."""
+        return self.is_scored & (self.status["level"] == level)
+
+    def ever_on(self, level: Level) -> NDArray[np.bool_]:
+        """[c] The scored customers whose highest level this is."""
+        return self.is_scored & (self.highest_level == level)
+
+    def with_recommendation(self, state: Recommendation) -> NDArray[np.bool_]:
+        """[c] The scored customers whose recommendation is in this state after their last event."""
+        return self.is_scored & (self.status["recommendation"] == state)
+
+
+def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progress = quiet) -> Scored:
+    """Score a history's customers. Raises BundleMismatch when the bundle was trained for other features."""
+    engine = engine_of(use_case, bundle, MemoryStore())
+    seen, presence = Customers(len(use_case.features)), Presence(use_case)
+    for batch in history.batches(BATCH):
+        presence.add(batch)
+        seen.add(assess(engine, batch))
+        progress("scoring", sum(seen.outcomes.values()), len(history))
+    customers, left_out = list(seen.rows), tuple(bundle.manifest.training.get("left_out", ()))
+    scored = int((seen.known["scored"] > 0).sum())
+    compared = coverage(use_case, bundle.reference, presence.fields(), seen.spread, scored, left_out)
+    return Scored(
+        use_case=use_case,
+        model=engine.model_version,
+        thresholds={"medium": engine.policy.medium, "high": engine.policy.high},
+        customers=customers,
+        **{name: seen.known[name] for name in CUSTOMER.fields or ()},
+        status=statuses(engine, customers),
+        customer_score=seen.customer_score,
+        vectors=seen.vectors,
+        last_vectors=seen.last_vectors,
+        typical=engine.typical,
+        usual=bundle.reference.usual,
+        reasons=explained(engine, seen, compared.silent, progress),
+        learned_from=learned_from(bundle, customers),
+        by_stand_in=by_stand_in(engine, customers),
+        rows=seen.outcomes | {"refused": history.bad},
+        coverage=compared,
+        left_out=left_out,
+        lacking=bundle.manifest.metrics.get("lacking"),
+    )
+
+
+def engine_of(use_case: UseCase, bundle: Bundle, store: MemoryStore) -> Engine:
+    """The stream's engine, with the stand-in; a customer's highest score is compared with those of other customers.
+
+    Where the label is an event's, it is compared with all events: whoever has many has a strange one among them.
+    """
+    engine = Engine.of(use_case, bundle, store)
+    engine.stand_in = StandIn.of(bundle)
+    if not is_known_later(use_case.label, use_case.event_types):
+        engine.typical = medians_at_highest(bundle.reference, use_case.table)
+    return engine
+
+
+def learned_from(bundle: Bundle, customers: Sequence[str]) -> NDArray[np.bool_] | None:
+    """[c] Whether the model has learned from a customer; None if the bundle does not keep it."""
+    return None if bundle.learned_from is None else contains(decode(bundle.learned_from), hashes(customers))
+
+
+def by_stand_in(engine: Engine, customers: Sequence[str]) -> NDArray[np.bool_]:
+    """[c] Whether the stand-in scores a customer."""
+    return (
+        np.zeros(len(customers), np.bool_) if engine.stand_in is None else engine.stand_in.scores(customers)
+    )
+
+
+def explained(
+    engine: Engine, seen: Customers, silent: Collection[str], progress: Progress
+) -> list[list[Reason]]:
+    """The reasons of each customer's highest score, by the model that gave it; none without a scored event."""
+    explanations: list[list[Reason]] = [[] for _ in seen.rows]
+    is_scored, others = seen.known["scored"] > 0, by_stand_in(engine, list(seen.rows))
+    scorers = [(engine.scorer, ~others)] + ([(engine.stand_in.scorer, others)] if engine.stand_in else [])
+    done = 0
+    for scorer, rows in ((scorer, np.flatnonzero(is_scored & theirs)) for scorer, theirs in scorers):
+        highest = seen.known["highest"][rows]
+        by_row = reasons(scorer, seen.vectors[rows], highest, engine.typical, engine.use_case.table, silent)
+        for row, explanation in zip(rows.tolist(), by_row, strict=True):
+            explanations[row], done = explanation, done + 1
+            progress("reasons", done, int(is_scored.sum()))
+    return explanations
+
+
+def statuses(engine: Engine, customers: Sequence[str]) -> NDArray[np.void]:
+    """STATUS [c] as the records hold it."""
+    use_case = engine.use_case
+    keys = record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
+    parts: Iterable[bytes] = (
+        blob[HEADER_BYTES : HEADER_BYTES + STATUS.itemsize] for blob in engine.store.read(keys) if blob
+    )
+    return np.frombuffer(b"".join(parts), STATUS)

@@ -1,0 +1,141 @@
+"""The job: checked, then run by Beam, on one's own machine in generations until it is told to stop.
+
+Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
+again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. SIGTERM and SIGINT finish what is
+at hand and acknowledge it. Another engine's job is watched until it ends, and cancelled by them.
+"""
+
+import logging
+import math
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineResult, PipelineState
+
+from pipeline.bigquery.client import SinkUnavailable
+from pipeline.dataflow.settings import BadSettings
+from pipeline.job import flink, supervisor, worker
+from pipeline.job.graph import stream
+from pipeline.job.preflight import check, note_start
+from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options, runner_of
+from pipeline.pubsub.client import PubSubUnavailable
+from pipeline.runtime.folder_lock import claimed
+from pipeline.runtime.probe import CannotStart
+from pipeline.runtime.process_metrics import reporting, stop
+from pipeline.stores.store import StoreUnavailable
+
+__all__ = ["CannotStart", "check", "run"]
+
+logger = logging.getLogger(__name__)
+AWAY = (StoreUnavailable, SinkUnavailable, PubSubUnavailable)
+POLL_S = 0.5  # how often a job elsewhere is asked for its state
+ANOTHER_FOLDER = "stop that job, or give this one a folder of its own with --state"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(job: Job, beam_args: Sequence[str] = ()) -> int:
+    """The exit code, once the job has stopped.
+
+    Raises BadSettings, FolderInUse or CannotStart before anything is built; later, when a table, topic or permission
+    goes away for good, SinkRefused or PubSubRefused.
+    """
+    options = beam_options(beam_args)
+    if runner_of(options) == DATAFLOW:
+        raise BadSettings("--runner: found DataflowRunner; `riskstream launch` starts a job on Dataflow")
+    if runner_of(options) != LOCAL:
+        return submit(_checked(job), options)
+    with claimed(Path(job.state), "job", ANOTHER_FOLDER):
+        job = _checked(job)
+        if job.workers > 1:
+            with stopping_on_signals():
+                return supervisor.run_all(job, beam_args, run_here)
+        run_here(job, beam_args)
+    return 0
+
+
+def _checked(job: Job) -> Job:
+    """The job with whole paths, once everything that it needs is there."""
+    check(job)
+    note_start(job)
+    job = job.with_paths()
+    logger.info("reads %s until SIGTERM or Ctrl-C; `riskstream status` tells more", job.subscription)
+    return job
+
+
+def run_here(job: Job, beam_args: Sequence[str]) -> None:
+    """Generation after generation in this process, until it is to stop."""
+    with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
+        try:
+            while not stop.is_set():
+                generation(job, beam_options(beam_args))
+        finally:
+            worker.close(job)
+
+
+def generation(job: Job, options: PipelineOptions) -> None:
+    """One pipeline, from start to end."""
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+    stream(pipeline, job, LOCAL)
+    try:
+        pipeline.job.run().wait_until_finish()
+    except AWAY as error:
+        if not stop.is_set():
+            raise
+        logger.warning("stopped; what was not acknowledged comes again, because of: %s", error)
+
+
+def submit(job: Job, options: PipelineOptions) -> int:
+    """Hands the pipeline to another runner, which supervises it, and watches it."""
+    if runner_of(options) == flink.FLINK:
+        flink.mend_cancel()
+    pipeline = beam.Pipeline(options=options)
+    stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
+    result = pipeline.job.run()
+    with stopping_on_signals():
+        return watch(result)
+
+
+def watch(result: PipelineResult) -> int:
+    """Until the job ends by itself, which is a fault, or is to stop: then it is cancelled.
+
+    What was not acknowledged by then comes again to whoever runs next.
+    """
+    while not stop.wait(POLL_S):
+        if PipelineState.is_terminal(result.state):
+            logger.error("the job ended by itself: %s", last_words(result))
+            return 1
+    result.cancel()
+    return 0
+
+
+def last_words(result: PipelineResult) -> str:
+    """Of a job that has ended."""
+    try:
+        return str(result.wait_until_finish())
+    except RuntimeError as error:
+        return str(error)
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT ask the steps to stop; outside the main thread signals are left alone."""
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS} if is_main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.clear()

@@ -1,0 +1,159 @@
+"""Messages in, in batches: a splittable DoFn that pulls, and Dataflow's own reader.
+
+A batch is all that waits when it is asked for, up to the job's size. The rule of the own source: a message is
+acknowledged in its bundle's finalizer, after all that follows from it.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline.job import worker
+from pipeline.job.settings import Job
+from pipeline.pubsub.message import Message
+from pipeline.runtime.process_metrics import stop
+
+# Beam takes 3 ms for a bundle and keeps 23 KB of it for as long as the pipeline runs, so a bundle is many
+# batches. What is in it comes again after a crash, as duplicates.
+BUNDLE_S = 0.5
+BUNDLE_MESSAGES = 50_000
+FULL_BATCH = (
+    1_000  # messages; more are waiting then, and steps may begin with them before they end with these
+)
+SOON_S = 0.005  # how long more may take to come after a full batch
+IDLE_S = 0.1  # how long a wish to stop may go unnoticed when nothing comes
+LAST_POSITION = 2**62  # positions are batches; a restriction never comes to its end by itself
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Messages(tuple[Message, ...]):
+    """A batch in arrival order. A type of its own, so that Beam encodes it in one go where it has to."""
+
+
+class Forever(RestrictionProvider):
+    """Batches without end."""
+
+    def initial_restriction(self, element: object) -> OffsetRange:
+        return OffsetRange(0, LAST_POSITION)
+
+    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
+        return OffsetRestrictionTracker(restriction)
+
+    def split(self, element: object, restriction: OffsetRange) -> Iterator[OffsetRange]:
+        yield restriction  # not to be shared out: more elements are more pullers
+
+    def restriction_size(self, element: object, restriction: OffsetRange) -> int:
+        return 1
+
+    def truncate(self, element: object, restriction: OffsetRange) -> None:
+        return None  # draining: what was not pulled stays in the subscription
+
+
+FOREVER = beam.DoFn.RestrictionParam(Forever())
+
+
+class PullMessages(beam.DoFn):
+    """Pulls batches until the process is to stop, or the generation is over."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.puller = worker.of(self.job).puller
+        self.until_s = time.monotonic() + self.job.generation_s
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: object,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = FOREVER,
+    ) -> Iterator[Messages]:
+        ack_ids: list[str] = []
+        finalizer.register(lambda: self.puller.acknowledge(ack_ids))
+        bundle_until_s = time.monotonic() + BUNDLE_S
+        is_full = False
+        for position in count(tracker.current_restriction().start):
+            if not tracker.try_claim(position):
+                return
+            received = self.puller.take(SOON_S if is_full else IDLE_S)
+            if received or is_full:  # an empty batch: nothing more comes now, what is under way may finish
+                ack_ids += [one.ack_id for one in received]
+                yield Messages(one.message for one in received)
+            is_full = len(received) >= FULL_BATCH
+            if self.is_over():
+                tracker.try_claim(LAST_POSITION - 1)
+                return
+            if time.monotonic() >= bundle_until_s or len(ack_ids) >= BUNDLE_MESSAGES:
+                tracker.defer_remainder()
+                return
+
+    def is_over(self) -> bool:
+        return stop.is_set() or time.monotonic() >= self.until_s
+
+
+class Gather(beam.DoFn):
+    """The single messages of Dataflow's bundle as batches."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def start_bundle(self) -> None:
+        self.waiting: list[Message] = []
+
+    def process(self, element: PubsubMessage) -> Iterator[Messages]:
+        self.waiting.append(message_of(element))
+        if len(self.waiting) >= self.job.batch:
+            yield Messages(self.waiting)
+            self.waiting = []
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if self.waiting:
+            yield WindowedValue(Messages(self.waiting), MIN_TIMESTAMP, (GlobalWindow(),))
+
+
+def message_of(element: PubsubMessage) -> Message:
+    """Beam's message as ours."""
+    publish_us = (element.publish_time.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+    return Message(element.data or b"", element.attributes or {}, element.message_id, publish_us)
+
+
+class Pullers(beam.DoFn):
+    """An element for each puller. Flink hands out what is split by its element, so one element stays in one place."""
+
+    def __init__(self, job: Job) -> None:
+        self.pullers = job.workers
+
+    def process(self, element: bytes) -> Iterator[int]:
+        yield from range(self.pullers)
+
+
+def pull(job: Job) -> beam.PTransform:
+    """Batches of messages out of the job's subscription, in this process."""
+    return beam.Impulse() | "Pull" >> beam.ParDo(PullMessages(job))
+
+
+def pull_apart(job: Job) -> beam.PTransform:
+    """The same by several pullers, on any runner with splittable DoFns and bundle finalizers."""
+    pullers = beam.Impulse() | "Pullers" >> beam.ParDo(Pullers(job)).with_output_types(int)
+    return pullers | "Pull" >> beam.ParDo(PullMessages(job))
+
+
+def read(job: Job) -> beam.PTransform:
+    """The same with Dataflow's reader.
+
+    It is told neither ids nor times of events: it would drop messages for an id, and stop at a time that it cannot
+    read, before they could become dead letters (docs/decisions/0011).
+    """
+    reader = ReadFromPubSub(subscription=job.subscription, with_attributes=True)
+    return reader | "Gather" >> beam.ParDo(Gather(job))

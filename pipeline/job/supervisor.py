@@ -1,0 +1,108 @@
+"""Several processes on one subscription, which is how one machine uses its cores; their parent only watches.
+
+They share nothing but Redis, where compare-and-set keeps them apart. One that ends by itself ends the job; one
+whose parent is gone ends as if it had been asked to.
+"""
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from pipeline.job.settings import Job
+from pipeline.runtime import logging_setup, process_metrics
+from pipeline.runtime.folder_lock import claimed
+from pipeline.runtime.process_metrics import LastBatch, Status, stop
+
+STOP_TIMEOUT_S = 30.0  # a batch under way takes some seconds at worst
+POLL_S = 0.2
+EARLIER = "a worker of an earlier job has not ended: look what it waits for, or end it"
+
+logger = logging.getLogger(__name__)
+RunOne = Callable[[Job, Sequence[str]], None]
+
+
+def run_all(job: Job, beam_args: Sequence[str], run_one: RunOne) -> int:
+    """Runs `job.workers` processes until told to stop. 0, or 1 if one of them ended by itself."""
+    folder = Path(job.state)
+    own = [replace(job, workers=1, state=str(folder / f"worker-{i}")) for i in range(job.workers)]
+    context = multiprocessing.get_context("spawn")
+    crew = [context.Process(target=_work, args=(one, beam_args, run_one), daemon=True) for one in own]
+    for process in crew:
+        process.start()
+    began_at = process_metrics.now()
+    while not stop.is_set() and all(process.is_alive() for process in crew):
+        process_metrics.write(
+            folder, together([process_metrics.read(Path(one.state)) for one in own], began_at)
+        )
+        time.sleep(POLL_S)
+    failed = [process for process in crew if not process.is_alive()]
+    for process in failed:
+        logger.error("worker process %d ended by itself with code %s", process.pid, process.exitcode)
+    _end(crew)
+    process_metrics.write(folder, together([process_metrics.read(Path(one.state)) for one in own], began_at))
+    return 1 if failed and not stop.is_set() else 0
+
+
+def _work(job: Job, beam_args: Sequence[str], run_one: RunOne) -> None:
+    """In the worker process."""
+    logging_setup.configure()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def stop_without_parent() -> None:
+        parent.join()
+        stop.set()
+
+    threading.Thread(target=stop_without_parent, daemon=True).start()
+    with claimed(
+        Path(job.state), "job", EARLIER, STOP_TIMEOUT_S
+    ):  # a worker of a job that was killed may still end
+        run_one(job, beam_args)
+
+
+def _end(crew: Sequence[BaseProcess]) -> None:
+    for process in crew:
+        process.terminate()
+    until_s = time.monotonic() + STOP_TIMEOUT_S
+    for process in crew:
+        process.join(max(0.0, until_s - time.monotonic()))
+        if process.is_alive():
+            logger.error("worker process %d does not end and is killed", process.pid)
+            process.kill()
+
+
+def together(found: Sequence[Status | None], started_at: str) -> Status:
+    """What the workers said, as one status."""
+    said = [status for status in found if status is not None]
+    reasons = sorted({reason for status in said for reason in status.rejects})
+    waiting = [status.waiting_for for status in said if status.waiting_for]
+    latest: list[LastBatch] = [status.last_batch for status in said if status.last_batch]
+    summed = (
+        "events",
+        "duplicates",
+        "conflicts",
+        "alerts",
+        "level_changes",
+        "recommendations",
+        "models_refused",
+    )
+    return Status(
+        pid=os.getpid(),
+        started_at=started_at,
+        written_at=process_metrics.now(),
+        use_case=said[0].use_case if said else "",
+        model=said[0].model if said else None,
+        waiting_for=waiting[0] if waiting else None,
+        events_per_s=round(sum(status.events_per_s for status in said), 1),
+        lag_ms=max((status.lag_ms for status in said if status.lag_ms is not None), default=None),
+        rejects={reason: sum(status.rejects.get(reason, 0) for status in said) for reason in reasons},
+        sent_us=max((status.sent_us for status in said if status.sent_us is not None), default=None),
+        last_batch=latest[0] if latest else None,
+        **{name: sum(getattr(status, name) for status in said) for name in summed},
+    )

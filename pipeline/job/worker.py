@@ -1,0 +1,97 @@
+"""What one process has once, however many pipelines and threads it runs: store, model, puller, sinks.
+
+Built when a step first asks for it, from the job's settings alone, and kept over generations.
+"""
+
+import gc
+import sys
+import threading
+from functools import cached_property
+
+from pipeline.engine.live_model import Model
+from pipeline.job.settings import Job
+from pipeline.job.sinks import Sinks
+from pipeline.pubsub.client import Subscription
+from pipeline.pubsub.puller import Puller
+from pipeline.runtime import tracing, undelivered
+from pipeline.runtime.metrics import OF_JOB
+from pipeline.runtime.prometheus import Endpoint
+from pipeline.stores.connect import cold_since_us, guarded_store_of
+from pipeline.stores.guarded_store import GuardedStore
+
+# A thread that comes back from Redis or ONNX waits this long for one that is busy in Python; by default 5 ms.
+SWITCH_S = 0.0005
+
+_lock = threading.RLock()  # building a part asks for another
+_workers: dict[Job, "Worker"] = {}
+
+
+class Worker:
+    """The parts of a job in this process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.use_case = job.use_case
+        tracing.start()
+        sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
+
+    @cached_property
+    def _store(self) -> GuardedStore:
+        return guarded_store_of(self.job, self.use_case, "job", undelivered.total)
+
+    @cached_property
+    def _endpoint(self) -> Endpoint | None:
+        job = self.job
+        if not job.metrics_port:
+            return None
+        return Endpoint(job.metrics_host, job.metrics_port, OF_JOB, self._store, job.subscription)
+
+    @cached_property
+    def _model(self) -> Model:
+        cold_us = cold_since_us(self.job, self.use_case)
+        return Model(self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us)
+
+    @cached_property
+    def _puller(self) -> Puller:
+        return Puller(Subscription(self.job.subscription), self.job.batch)
+
+    @cached_property
+    def _sinks(self) -> Sinks:
+        return Sinks(self.job)
+
+    @property
+    def model(self) -> Model:
+        with _lock:
+            _ = self._endpoint  # a process that assesses tells how it does
+            return self._model
+
+    @property
+    def puller(self) -> Puller:
+        with _lock:
+            return self._puller
+
+    @property
+    def sinks(self) -> Sinks:
+        with _lock:
+            return self._sinks
+
+    def close(self) -> None:
+        """Closes what was built."""
+        for part in ("_endpoint", "_model", "_puller", "_sinks", "_store"):
+            if vars(self).get(part):
+                vars(self).pop(part).close()
+
+
+def of(job: Job) -> Worker:
+    """This process's worker for the job."""
+    with _lock:
+        return _workers.setdefault(job, Worker(job))
+
+
+def close(job: Job) -> None:
+    """Ends the worker; another `of` builds a new one."""
+    with _lock:
+        worker = _workers.pop(job, None)
+    if worker:
+        worker.close()

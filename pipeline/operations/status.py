@@ -1,0 +1,232 @@
+"""How things stand: backlog, job, customers by level, dead letters, Redis; each part asked on its own.
+
+A part that cannot be asked is `Unknown` and says why: nothing here raises because something is away. All
+parts are asked at once, so the answer takes as long as the slowest of them, some seconds at most.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import msgspec
+
+from features.usecase import UseCase
+from pipeline.bigquery.tables import DEAD_LETTERS
+from pipeline.pubsub.client import EMULATOR
+from pipeline.runtime import process_metrics
+from pipeline.stores.health import Condition, condition
+from pipeline.stores.population import Population, population
+from pipeline.stores.readiness import Marker, Warmth
+from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.store import StoreUnavailable
+
+STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
+TIMEOUT_S = 5.0
+QUERY_TIMEOUT_S = 10.0  # BigQuery takes a second or two
+SILENT_S = 5.0  # a job that runs writes every second
+COUNT_DEAD_LETTERS = """
+SELECT reason, COUNT(*) AS letters FROM `{view}` WHERE use_case = @use_case GROUP BY reason ORDER BY reason
+"""
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to ask."""
+
+    project: str
+    dataset: str = "riskstream"
+    redis_url: str | None = None
+    redis_ca_file: str | None = None
+    redis_cluster: bool = False
+    redis_cert_file: str | None = None
+    redis_key_file: str | None = None
+    prefix: str = "riskstream"
+    state: Path = Path(".riskstream")
+
+    @property
+    def store(self) -> RedisStore:
+        return RedisStore(
+            self.redis_url or "",
+            self.redis_ca_file,
+            self.redis_cluster,
+            self.redis_cert_file,
+            self.redis_key_file,
+        )
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why a part cannot be told."""
+
+    unknown: str
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits in one subscription; what is out for delivery waits too."""
+
+    subscription: str
+    messages: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job as it last wrote; it is `running` if it did so within the last seconds."""
+
+    running: bool
+    written_s_ago: float
+    said: process_metrics.Status
+
+
+@dataclass(frozen=True)
+class Status:
+    """All there is to know at one moment about one use case."""
+
+    use_case: str
+    fingerprint: str
+    at: str
+    backlog: tuple[Backlog, ...] | Unknown
+    job: Job | Unknown
+    store: Condition | Unknown
+    customers: Population | Unknown
+    filled: Mapping[str, Marker] | Unknown  # by fingerprint: for which features Redis has records, and whence
+    dead_letters: Mapping[str, int] | Unknown  # by reason
+
+    @property
+    def is_sound(self) -> bool:
+        """False if the store is known to have lost records, or is being filled or repaired."""
+        return isinstance(self.store, Unknown) or self.store.is_sound
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+class Away(Exception):
+    """A part cannot be asked; says why. Ends as `Unknown`."""
+
+
+def status(use_case: UseCase, places: Places) -> Status:
+    """Asks everything there is to ask."""
+    now = datetime.now(UTC)
+    asked: tuple[Callable[[], Any], ...] = (
+        lambda: backlog(places.project, use_case.name),
+        lambda: job(places.state, now),
+        lambda: store(use_case, places),
+        lambda: customers(use_case, places),
+        lambda: filled(use_case, places),
+        lambda: dead_letters(use_case.name, places),
+    )
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(_answer, asked))
+    at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Status(use_case.name, use_case.fingerprint, at, *answers)
+
+
+def _answer(ask: Callable[[], Value]) -> Value | Unknown:
+    try:
+        return ask()
+    except Away as error:
+        return Unknown(str(error))
+
+
+def backlog(project: str, use_case: str) -> tuple[Backlog, ...]:
+    """What waits in the subscriptions of the use case's topics. Raises Away."""
+    stem = f"projects/{project}/subscriptions/"
+    found = {path.removeprefix(stem): one for path, one in backlogs().items() if path.startswith(stem)}
+    return tuple(found[name] for name in sorted(found) if name.startswith(f"{use_case}-"))
+
+
+def backlogs() -> dict[str, Backlog]:
+    """What waits in every subscription of the local server, by path. Raises Away."""
+    address = os.environ.get(EMULATOR)
+    if not address:
+        raise Away("Pub/Sub itself does not say; Cloud Monitoring does: num_undelivered_messages")
+    try:
+        with grpc.insecure_channel(address) as channel:
+            found = msgspec.json.decode(channel.unary_unary(STATS_METHOD)(b"", timeout=TIMEOUT_S))
+    except grpc.RpcError as error:
+        raise Away(f"Pub/Sub at {address}: {error.code().name}: {error.details()}") from error
+    return {
+        path: Backlog(
+            path.rpartition("/")[2],
+            int(figures["num_undelivered_messages"]),
+            round(figures["oldest_unacked_age_s"], 3),
+        )
+        for path, figures in found.items()
+    }
+
+
+def job(state: Path, now: datetime) -> Job:
+    """What the job in this folder wrote last. Raises Away."""
+    try:
+        said = process_metrics.read(state)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Away(f"{state / process_metrics.FILE} cannot be read: {error}") from error
+    if said is None:
+        raise Away(f"no job has written {state / process_metrics.FILE}: start one with `riskstream run`")
+    ago_s = (now - datetime.fromisoformat(said.written_at)).total_seconds()
+    return Job(ago_s < SILENT_S, round(ago_s, 1), said)
+
+
+def customers(use_case: UseCase, places: Places) -> Population:
+    """How many customers are on which level, and what they take in Redis. Raises Away."""
+    if not places.redis_url:
+        raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
+    stem = f"{places.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
+    try:
+        return population(places.store.reach, stem)
+    except StoreUnavailable as error:
+        raise Away(str(error)) from error
+
+
+def filled(use_case: UseCase, places: Places) -> Mapping[str, Marker]:
+    """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
+    if not places.redis_url:
+        raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
+    try:
+        with closing(places.store) as store:
+            return Warmth(store, places.prefix, use_case.name).markers()
+    except StoreUnavailable as error:
+        raise Away(str(error)) from error
+
+
+def store(use_case: UseCase, places: Places) -> Condition:
+    """Whether Redis holds what was written to it. Raises Away."""
+    if not places.redis_url:
+        raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
+    try:
+        with closing(places.store) as found:
+            return condition(found, use_case, places.prefix)
+    except StoreUnavailable as error:
+        raise Away(str(error)) from error
+
+
+def dead_letters(use_case: str, places: Places) -> dict[str, int]:
+    """Dead letters by reason, each once. Raises Away."""
+    from google.api_core.exceptions import GoogleAPIError  # these take seconds to import
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+    from requests.exceptions import RequestException
+
+    from pipeline.bigquery.client import query_client
+
+    view = f"{places.project}.{places.dataset}.{DEAD_LETTERS.view}"
+    config = QueryJobConfig(query_parameters=[ScalarQueryParameter("use_case", "STRING", use_case)])
+    query = COUNT_DEAD_LETTERS.format(view=view)
+    once: dict[str, Any] = {"retry": None, "job_retry": None, "timeout": QUERY_TIMEOUT_S}
+    try:
+        # `query_and_wait` takes the local server's refusals for empty answers.
+        rows = query_client(places.project).query(query, job_config=config, **once).result(**once)
+        return {row.reason: row.letters for row in rows}
+    except RequestException as error:
+        raise Away(f"BigQuery cannot be reached for {view} ({type(error).__name__})") from error
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+        raise Away(f"BigQuery, {view}: {error}") from error

@@ -1,0 +1,244 @@
+"""Pub/Sub by its plain calls: pull, acknowledge, publish; protobuf in, protobuf out.
+
+The client library adds credentials, but neither its batching nor its wrapping of every message, which take
+longer than scoring. With PUBSUB_EMULATOR_HOST (host:port) set, that server is used, without credentials.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import grpc
+from google.auth.exceptions import DefaultCredentialsError
+from google.pubsub_v1 import PublisherClient, SubscriberClient, types
+
+from pipeline.pubsub.message import Message
+
+EMULATOR = "PUBSUB_EMULATOR_HOST"
+PULL_MESSAGES = 1_000  # the service gives no more at once
+PULL_TIMEOUT_S = 30.0  # a pull waits at the server for a first message
+ACK_IDS = 1_000  # a request may have 512 KiB, an id has about 200 bytes
+PUBLISH_MESSAGES = 1_000  # the service takes no more a request
+PUBLISH_BYTES = 9 << 20  # of a request; the service takes 10 MB, framing included
+ANSWER_TIMEOUT_S = 10.0  # calls take milliseconds; a frozen server is noticed after this
+CHECK_TIMEOUT_S = 2.0
+AT_ONCE = 16  # requests of one publisher under way; the ordering keys of a batch may be a thousand
+UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+# Waiting helps against these; every other answer will be the same next time.
+PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # quota a minute
+    }
+)
+
+
+class PubSubUnavailable(Exception):
+    """Pub/Sub cannot be reached now (infrastructure). Wait and try again: nothing is lost by that."""
+
+
+class PubSubRefused(Exception):
+    """Pub/Sub will never do this (deployment): no such topic or subscription, or no permission."""
+
+
+class Received(NamedTuple):
+    """One delivery of a message."""
+
+    ack_id: str
+    message: Message
+
+
+class Publication(NamedTuple):
+    """A message to publish. Those of one ordering key are given in order to a subscription that keeps order."""
+
+    data: bytes
+    attributes: Mapping[str, str]
+    ordering_key: str = ""  # at most 1,024 bytes; empty: none
+
+
+def transport(client: Any) -> Any:
+    """The transport of a client class: with credentials, or to the emulator. Raises PubSubRefused."""
+    emulator = os.environ.get(EMULATOR)
+    if emulator:
+        # Channels with equal options share a connection, and with it the pause after a failed attempt.
+        options = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+        return client.get_transport_class("grpc")(channel=grpc.insecure_channel(emulator, options=options))
+    try:
+        return client().transport
+    except DefaultCredentialsError as error:
+        raise PubSubRefused(f"no credentials for Pub/Sub: {error}") from error
+
+
+def method(channel: Any, name: str, request: Any, response: Any = None) -> Any:
+    """The plain call of a method; without `response` the answer is not looked at."""
+    answer = response.pb().FromString if response else bytes
+    return channel.unary_unary(f"/google.pubsub.v1.{name}", request.pb().SerializeToString, answer)
+
+
+def failure(error: grpc.RpcError, what: str) -> Exception:
+    """What a gRPC error means: wait, or give up."""
+    kind = PubSubUnavailable if error.code() in PASSING else PubSubRefused
+    return kind(f"{what}: {error.code().name}: {error.details()}")
+
+
+class Subscription:
+    """One subscription, `path` being projects/PROJECT/subscriptions/NAME. Cannot be pickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._transport = transport(SubscriberClient)
+        channel = self._transport.grpc_channel
+        self._pull = method(channel, "Subscriber/Pull", types.PullRequest, types.PullResponse)
+        self._ack = method(channel, "Subscriber/Acknowledge", types.AcknowledgeRequest)
+        self._extend = method(channel, "Subscriber/ModifyAckDeadline", types.ModifyAckDeadlineRequest)
+        self._route = (("x-goog-request-params", f"subscription={quote(path)}"),)
+
+    def pulling(self) -> grpc.Future:
+        """A pull under way: `received` waits for it, its `cancel` ends it."""
+        request = types.PullRequest.pb()(subscription=self.path, max_messages=PULL_MESSAGES)
+        return self._pull.future(request, timeout=PULL_TIMEOUT_S, metadata=self._route)
+
+    def received(self, pull: grpc.Future) -> list[Received]:
+        """What the pull brought, nothing if its time is over. Raises PubSubUnavailable, PubSubRefused."""
+        try:
+            return [_received(one) for one in pull.result().received_messages]
+        except grpc.FutureCancelledError:
+            return []
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return []
+            raise failure(error, f"pull from {self.path}") from error
+
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        """Raises PubSubUnavailable, PubSubRefused. May be repeated."""
+        build = types.AcknowledgeRequest.pb()
+        requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
+        self._all(self._ack, requests, "acknowledge at")
+
+    def hand_back(self, ack_ids: Sequence[str]) -> None:
+        """Messages nobody has looked at: others get them at once, not after the deadline."""
+        build = types.ModifyAckDeadlineRequest.pb()
+        requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
+        self._all(self._extend, requests, "hand back to")
+
+    def _all(self, call: Any, requests: list[Any], what: str) -> None:
+        try:
+            calls = [call.future(r, timeout=ANSWER_TIMEOUT_S, metadata=self._route) for r in requests]
+            for one in calls:
+                one.result()
+        except grpc.RpcError as error:
+            raise failure(error, f"{what} {self.path}") from error
+
+    def check(self) -> None:
+        """Whether it is there. Raises PubSubUnavailable, PubSubRefused."""
+        _check(
+            self._transport.grpc_channel, "Subscriber/GetSubscription",
+            types.GetSubscriptionRequest.pb()(subscription=self.path), types.GetSubscriptionRequest, self.path,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class Publisher:
+    """Publishes to topics, `topic` being projects/PROJECT/topics/NAME. Cannot be pickled."""
+
+    def __init__(self) -> None:
+        self._transport = transport(PublisherClient)
+        self._publish = method(self._transport.grpc_channel, "Publisher/Publish", types.PublishRequest)
+
+    def publish(self, topic: str, messages: Sequence[Publication]) -> None:
+        """Returns when all are published, those of one ordering key in order, and so are those without one.
+
+        Raises PubSubUnavailable, PubSubRefused; then some may be published, and none is under way any more.
+        """
+        route = (("x-goog-request-params", f"topic={quote(topic)}"),)
+        for requests in rounds(messages):
+            calls = [
+                self._publish.future(_publish_request(topic, group), timeout=ANSWER_TIMEOUT_S, metadata=route)
+                for group in requests
+            ]
+            errors = [error for call in calls if (error := call.exception())]
+            if errors:
+                raise failure(errors[0], f"publish to {topic}") from errors[0]
+
+    def check(self, topic: str) -> None:
+        """Whether the topic is there. Raises PubSubUnavailable, PubSubRefused."""
+        request = types.GetTopicRequest.pb()(topic=topic)
+        _check(self._transport.grpc_channel, "Publisher/GetTopic", request, types.GetTopicRequest, topic)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _check(channel: Any, name: str, request: Any, kind: Any, path: str) -> None:
+    route = (("x-goog-request-params", f"{next(iter(request.DESCRIPTOR.fields)).name}={quote(path)}"),)
+    try:
+        method(channel, name, kind)(request, timeout=CHECK_TIMEOUT_S, metadata=route)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise PubSubRefused(
+                f"{path}: NOT_FOUND: make it with `riskstream topics`, or name another"
+            ) from error
+        raise failure(error, path) from error
+
+
+def _received(one: Any) -> Received:
+    """From protobuf."""
+    message = one.message
+    at = message.publish_time
+    publish_us = at.seconds * 1_000_000 + at.nanos // 1_000
+    return Received(
+        one.ack_id, Message(message.data, dict(message.attributes), message.message_id, publish_us)
+    )
+
+
+def _publish_request(topic: str, messages: Sequence[Publication]) -> Any:
+    build = types.PubsubMessage.pb()
+    return types.PublishRequest.pb()(
+        topic=topic,
+        messages=[build(data=m.data, attributes=m.attributes, ordering_key=m.ordering_key) for m in messages],
+    )
+
+
+def _groups(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (values[i : i + size] for i in range(0, len(values), size))
+
+
+def rounds(messages: Sequence[Publication]) -> Iterator[list[list[Publication]]]:
+    """Groups that may be under way side by side, round after round: a request holds messages of one ordering key."""
+    by_key: dict[str, list[Publication]] = {}
+    for message in messages:
+        by_key.setdefault(message.ordering_key, []).append(message)
+    for turn in zip_longest(*(fitting(own) for own in by_key.values())):
+        groups = [group for group in turn if group]
+        yield from (groups[i : i + AT_ONCE] for i in range(0, len(groups), AT_ONCE))
+
+
+def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:
+    """The messages in order, in groups that a request can hold."""
+    group: list[Publication] = []
+    room_bytes = PUBLISH_BYTES
+    for message in messages:
+        size = size_bytes(message)
+        if group and (len(group) == PUBLISH_MESSAGES or size > room_bytes):
+            yield group
+            group, room_bytes = [], PUBLISH_BYTES
+        group.append(message)
+        room_bytes -= size
+    if group:
+        yield group
+
+
+def size_bytes(message: Publication) -> int:
+    """At most what the message takes in a request."""
+    attributes = sum(4 * (len(key) + len(value)) + 16 for key, value in message.attributes.items())
+    return len(message.data) + attributes + 4 * len(message.ordering_key) + 32

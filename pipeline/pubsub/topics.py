@@ -1,0 +1,163 @@
+"""The topics and subscriptions of a use case: their names, and making them, which may be repeated.
+
+A use case has three topics, events in, alerts and dead letters out, each with one subscription from the start.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.api_core.exceptions import (
+    AlreadyExists,
+    GoogleAPICallError,
+    NotFound,
+    PermissionDenied,
+    RetryError,
+)
+from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.types import ExpirationPolicy, Subscription
+
+from pipeline.pubsub.client import PASSING, PubSubRefused, PubSubUnavailable, transport
+
+ACK_DEADLINE_S = 60  # a batch takes milliseconds; the rest is for a job that waits for Redis or BigQuery
+RETENTION = timedelta(days=7)  # the longest outage that loses nothing
+CALL_TIMEOUT_S = 5.0  # somebody is waiting for the answer
+
+
+@dataclass(frozen=True)
+class Names:
+    """Whole paths of what one use case has in Pub/Sub; `reader` of a topic is its subscription."""
+
+    project: str
+    use_case: str
+
+    @property
+    def events(self) -> str:
+        return topic_path(self.project, f"{self.use_case}-events")
+
+    @property
+    def alerts(self) -> str:
+        return topic_path(self.project, f"{self.use_case}-alerts")
+
+    @property
+    def dead_letters(self) -> str:
+        return topic_path(self.project, f"{self.use_case}-dead-letters")
+
+    @property
+    def topics(self) -> tuple[str, str, str]:
+        return self.events, self.alerts, self.dead_letters
+
+    def reader(self, topic: str) -> str:
+        return subscription_path(self.project, f"{short(topic)}-riskstream")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `create` did with one topic or subscription: created or kept."""
+
+    kind: str
+    name: str
+    action: str
+
+
+def topic_path(project: str, topic: str) -> str:
+    """projects/PROJECT/topics/TOPIC; a whole path stays as it is."""
+    return topic if "/" in topic else f"projects/{project}/topics/{topic}"
+
+
+def subscription_path(project: str, subscription: str) -> str:
+    return subscription if "/" in subscription else f"projects/{project}/subscriptions/{subscription}"
+
+
+def short(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def create(names: Names, ordered: bool = False) -> list[Outcome]:
+    """Makes what is missing; `ordered`: the subscription of events keeps the order of each ordering key.
+
+    Raises PubSubUnavailable, PubSubRefused, also for a subscription that is there and keeps no order.
+    """
+    with publisher_client() as publisher, subscriber_client() as subscriber:
+        topics = [_create_topic(publisher, topic) for topic in names.topics]
+        readers = [
+            _create_reader(subscriber, names.reader(topic), topic, ordered and topic == names.events)
+            for topic in names.topics
+        ]
+    return topics + readers
+
+
+def check_keeps_order(project: str, topic: str) -> None:
+    """Raises PubSubRefused if the topic's own subscription is known to keep no order."""
+    path = subscription_path(project, f"{short(topic)}-riskstream")
+    with subscriber_client() as subscriber, explained(path):
+        try:
+            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+        except (NotFound, PermissionDenied):  # a publisher need not see who reads
+            return
+    _check_order(found)
+
+
+def publisher_client() -> PublisherClient:
+    """The client for topics; messages go through `pipeline.pubsub.client`. Raises PubSubRefused."""
+    return PublisherClient(transport=transport(PublisherClient))
+
+
+def subscriber_client() -> SubscriberClient:
+    """The client for subscriptions. Raises PubSubRefused."""
+    return SubscriberClient(transport=transport(SubscriberClient))
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """What the clients raise, as PubSubUnavailable or PubSubRefused."""
+    try:
+        yield
+    except RetryError as error:
+        raise PubSubUnavailable(f"{path}: {error}") from error
+    except GoogleAPICallError as error:
+        kind = PubSubUnavailable if error.grpc_status_code in PASSING else PubSubRefused
+        raise kind(f"{path}: {error.message}") from error
+
+
+def _create_topic(publisher: PublisherClient, topic: str) -> Outcome:
+    with explained(topic):
+        try:
+            publisher.create_topic(name=topic, retry=None, timeout=CALL_TIMEOUT_S)
+        except AlreadyExists:
+            return Outcome("topic", short(topic), "kept")
+    return Outcome("topic", short(topic), "created")
+
+
+def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered: bool) -> Outcome:
+    wanted = Subscription(
+        name=path,
+        topic=topic,
+        ack_deadline_seconds=ACK_DEADLINE_S,
+        message_retention_duration=RETENTION,
+        expiration_policy=ExpirationPolicy(),  # never, however long nobody reads
+        enable_message_ordering=ordered,
+    )
+    with explained(path):
+        try:
+            subscriber.create_subscription(request=wanted, retry=None, timeout=CALL_TIMEOUT_S)
+        except AlreadyExists:
+            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+            if found.topic != topic:
+                raise PubSubRefused(
+                    f"{path} is there, but reads {found.topic}, expected {topic}: delete or rename it"
+                ) from None
+            if ordered:
+                _check_order(found)
+            return Outcome("subscription", short(path), "kept")
+    return Outcome("subscription", short(path), "created")
+
+
+def _check_order(found: Subscription) -> None:
+    """Raises PubSubRefused for a subscription that keeps no order."""
+    if not found.enable_message_ordering:
+        raise PubSubRefused(
+            f"{found.name} keeps no order, and that cannot be changed: let the job read it empty, delete it and make "
+            "it anew with `riskstream topics --ordered`"
+        )

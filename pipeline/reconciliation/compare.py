@@ -1,0 +1,171 @@
+"""What a check found, and the log and the stored records held against what the log implies, bit for bit."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.usecase import UseCase
+from pipeline.batch.backfill_basis import NOTHING, Basis
+from pipeline.bigquery.assessment_log import Log
+from pipeline.reconciliation.recompute import Engines, Other, Records, Retraced, retrace, retrace_other
+from pipeline.stores.store import SEQ, RecordStore, expiries_ms, record_keys
+
+EXAMPLES = 5  # shown of what is wrong
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold: `looked_at` cases, of which `wrong` are not as expected, some of them shown."""
+
+    name: str
+    looked_at: int
+    wrong: int
+    examples: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return self.wrong == 0
+
+
+def lines(checks: Iterable[Check]) -> Iterator[str]:
+    """What was looked at, and what is wrong."""
+    for each in checks:
+        of = f"{each.looked_at:,}" if each.holds else f"{each.wrong:,} of {each.looked_at:,}"
+        yield f"{'ok' if each.holds else 'WRONG':<5}  {each.name} ({of})"
+        yield from (f"         {example}" for example in each.examples)
+
+
+def check(name: str, looked_at: int, wrong: Iterable[str]) -> Check:
+    examples = iter(wrong)
+    shown = tuple(islice(examples, EXAMPLES))
+    return Check(name, looked_at, len(shown) + sum(1 for _ in examples), shown)
+
+
+def check_rows(name: str, is_wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Check:
+    rows = np.flatnonzero(is_wrong)
+    return Check(name, len(is_wrong), len(rows), tuple(describe(int(row)) for row in rows[:EXAMPLES]))
+
+
+def named(log: Log, row: int) -> str:
+    said = log.table.slice(row, 1).select(("customer", "seq", "event_type", "event_id")).to_pylist()[0]
+    return f"customer {said['customer']}, number {said['seq']}, {said['event_type']} {said['event_id']}"
+
+
+def same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Bit for bit; missing is missing."""
+    bits = [np.ascontiguousarray(side).view(np.int64) for side in (left, right)]
+    return (bits[0] == bits[1]) | (np.isnan(left) & np.isnan(right))
+
+
+def wrong_rows(piece: Retraced, log: Log, features: int) -> dict[str, NDArray[np.bool_]]:
+    """Which rows of a piece of the log say something else than the retracing, by what they say."""
+    rows = np.flatnonzero(log.has_vector)
+    vectors = np.zeros(len(log), np.bool_)
+    logged = log.vectors(rows, features)
+    vectors[rows] = ~same(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
+    return {
+        "vectors": vectors,
+        "scores": ~same(log.score, piece.score.astype(np.float64)),
+        "levels and changes": log.outcome != piece.outcome,
+        "numbers": log.seq != piece.seq,
+    }
+
+
+@dataclass
+class Comparison:
+    """The log and the stored records against what the log implies."""
+
+    use_case: UseCase
+    log: Log
+    store: RecordStore
+    prefix: str
+    now_us: int
+    basis: Basis = NOTHING
+    records: int = 0
+    looked_at: Counter[str] = field(default_factory=Counter)  # by check
+    wrong: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    recent: dict[str, frozenset[str]] = field(default_factory=dict)  # by entity, once it is asked for
+
+    def run(self, engines: Engines) -> None:
+        others = {
+            entity: retrace_other(self.use_case, entity, self.log, self.basis)
+            for entity in self.use_case.entities
+            if entity != self.use_case.subject
+        }
+        for entity, other in others.items():
+            self.compare_other(entity, other)
+        for piece in retrace(self.use_case, engines, self.log, others, self.basis):
+            self.compare(piece, self.log.take(slice(piece.first, piece.first + len(piece.seq))))
+        logged, before = set(self.log.texts("customer")), self.basis.of(self.use_case.subject)
+        self.compare_records(self.use_case.subject, {id: before[id] for id in before if id not in logged})
+
+    def checks(self) -> list[Check]:
+        return [
+            Check(name, n, self.wrong[name], tuple(self.examples.get(name, ())))
+            for name, n in self.looked_at.items()
+        ]
+
+    def compare(self, piece: Retraced, log: Log) -> None:
+        """One piece of the log."""
+        for name, is_wrong in wrong_rows(piece, log, len(self.use_case.features)).items():
+            self.note(f"{name} are what the log implies", is_wrong, log)
+        self.compare_records(self.use_case.subject, piece.records)
+
+    def compare_other(self, entity: str, other: Other) -> None:
+        is_wrong = self.log.other_seqs(entity) != other.seq
+        self.note(f"numbers of {entity} are what the log implies", is_wrong, self.log)
+        self.compare_records(entity, other.records)
+
+    def note(self, name: str, is_wrong: NDArray[np.bool_], log: Log) -> None:
+        """Counts rows of a log that are wrong."""
+        self.looked_at[name] += len(is_wrong)
+        for row in np.flatnonzero(is_wrong).tolist():
+            self.note_wrong(name, lambda row=row: named(log, row))
+
+    def note_wrong(self, name: str, describe: Callable[[], str]) -> None:
+        self.wrong[name] += 1
+        if self.wrong[name] <= EXAMPLES:
+            self.examples.setdefault(name, []).append(describe())
+
+    def compare_records(self, entity: str, records: Records) -> None:
+        name = f"records of {entity} equal a replay, byte by byte"
+        self.looked_at[name] += len(records)
+        self.records += len(records)
+        use_case, ids = self.use_case, list(records)
+        keys = record_keys(self.prefix, use_case.name, use_case.fingerprint, entity, ids)
+        for id, stored in zip(ids, self.store.read(keys), strict=True):
+            if stored != records[id] and not (stored is None and self.is_expired(entity, id)):
+                told = f"{entity} {id}: {difference(stored, records[id])}"
+                self.note_wrong(name, lambda told=told: told)
+
+    def is_expired(self, entity: str, id: str) -> bool:
+        """Whether the store may have dropped a record by now, because nothing has been written to it for so long."""
+        if entity not in self.recent:
+            self.recent[entity] = recent(self.use_case, entity, self.log, self.now_us)
+        return expiries_ms(self.use_case)[entity] > 0 and id not in self.recent[entity]
+
+
+def recent(use_case: UseCase, entity: str, log: Log, now_us: int) -> frozenset[str]:
+    """The ids of an entity of which an event was assessed within the time that the store keeps its record."""
+    since_us = now_us - 1_000 * expiries_ms(use_case)[entity]
+    if entity == use_case.subject:
+        rows, ids = np.arange(len(log)), np.array(log.texts("customer"), object)
+    else:
+        rows, events = log.others(entity)
+        ids = np.array(events.field("id").to_pylist(), object)
+    return frozenset(ids[log.times_us("assessed_at")[rows] > since_us].tolist())
+
+
+def difference(stored: bytes | None, expected: bytes) -> str:
+    """How a stored record differs."""
+    if stored is None:
+        return "not in the store"
+    if stored[SEQ] != expected[SEQ]:
+        numbers = [int.from_bytes(record[SEQ], "little") for record in (stored, expected)]
+        return f"found event number {numbers[0]} as the record's latest, expected {numbers[1]}"
+    return f"found {len(stored)} bytes, expected {len(expected)}, of which some differ"

@@ -1,0 +1,154 @@
+"""The process's metrics for Prometheus: an HTTP endpoint, and a thread that asks Redis and Pub/Sub how they are.
+
+Each worker process has an endpoint of its own, on the first free port from the job's on: a crew of four is
+scraped at four ports in a row.
+"""
+
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import ThreadingHTTPServer
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import start_http_server
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from pipeline.operations import status
+from pipeline.runtime import metrics
+from pipeline.runtime.metrics import Kind, Metric, key
+from pipeline.runtime.process_metrics import Tally, labelled, progress
+from pipeline.stores.guarded_store import GuardedStore
+from pipeline.stores.store import StoreUnavailable
+
+PORTS = 64  # as many as a crew has processes
+ASK_S = 15.0  # Prometheus's own habit
+CLOSE_S = 1.0  # a frozen Redis is waited for longer, but not when the process ends
+
+logger = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Open until it is closed. Raises OSError if no port is free."""
+
+    def __init__(
+        self, host: str, port: int, told: Sequence[Metric], store: GuardedStore, subscription: str = ""
+    ) -> None:
+        """Tells the metrics of `told`; the backlog is that of `subscription`."""
+        self._subscription, self._store = subscription, store
+        registry = CollectorRegistry()
+        registry.register(Families(told))
+        self._server = _serve(host, port, registry)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask_until_ended, name="gauges", daemon=True)
+        self._thread.start()
+        logger.warning("metrics for Prometheus: http://%s:%d/metrics", host, self.port)
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def close(self) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(CLOSE_S)
+
+    def _ask_until_ended(self) -> None:
+        while True:
+            self._ask()
+            if self._ended.wait(ASK_S):
+                return
+
+    def _ask(self) -> None:
+        """What cannot be asked is not told: an old figure would look like a new one."""
+        for metric in (metrics.REDIS_USED, metrics.REDIS_LIMIT, metrics.BACKLOG, metrics.OLDEST):
+            progress.gauges.pop(key(metric), None)
+        try:
+            used, limit = self._store.memory()
+            progress.gauges[key(metrics.REDIS_USED)], progress.gauges[key(metrics.REDIS_LIMIT)] = used, limit
+        except StoreUnavailable as error:
+            logger.info("no figures of Redis: %s", error)
+        if not self._subscription:
+            return
+        try:
+            found = status.backlogs().get(self._subscription)
+        except status.Away:
+            found = None  # Pub/Sub itself tells Cloud Monitoring only
+        if found:
+            progress.gauges[key(metrics.BACKLOG)] = found.messages
+            progress.gauges[key(metrics.OLDEST)] = found.oldest_s
+
+
+def check(host: str, port: int) -> None:
+    """Raises OSError unless the first port is free: what is found there should be this job."""
+    with socket.create_server((host, port)):
+        pass
+
+
+def _serve(host: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+    for each in range(port, port + PORTS):
+        try:
+            return start_http_server(each, host, registry)[0]
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(
+        errno.EADDRINUSE, f"metrics: none of the ports {port} to {port + PORTS - 1} of {host} is free"
+    )
+
+
+class Families(Collector):
+    """The process's tally, as Prometheus wants it, when it asks."""
+
+    def __init__(self, told: Sequence[Metric]) -> None:
+        self._told = told
+
+    def collect(self) -> Iterator[Family]:
+        waiting = {key(metrics.WAITING, part): float(n) for part, n in progress.waiting.copy().items()}
+        tallies = {
+            Kind.COUNTER: progress.counts.copy(),
+            Kind.GAUGE: progress.gauges | waiting,
+            Kind.DISTRIBUTION: progress.seen.copy(),
+        }
+        for metric in self._told:
+            yield _family(metric, dict(_series(metric, tallies[metric.kind])))
+
+
+def _series(metric: Metric, tally: dict[str, float | Tally]) -> Iterator[tuple[str, float | Tally]]:
+    """The metric's series by their label's value; those of known values are there from the beginning."""
+    if metric.kind is Kind.GAUGE and not metric.label:
+        if key(metric) in tally:
+            yield "", tally[key(metric)]
+    elif metric.kind is Kind.DISTRIBUTION:
+        for value in metric.values or ("",):
+            yield value, tally.get(key(metric, value), Tally(metric.bounds))
+    else:
+        for value in metric.values if metric.label else ("",):
+            yield value, tally.get(key(metric, value), 0)
+        if metric.label and not metric.values:
+            yield from labelled(tally, key(metric))
+
+
+def _family(metric: Metric, series: dict[str, float | Tally]) -> Family:
+    labels = [metric.label] if metric.label else []
+    family = KINDS[metric.kind](metric.prometheus, metric.meaning, labels=labels)
+    for of, value in series.items():
+        own = [of] if metric.label else []
+        if isinstance(value, Tally):
+            ends = (*map(str, map(float, value.bounds)), "+Inf")
+            family.add_metric(own, list(zip(ends, accumulate(value.counts), strict=True)), value.total)
+        else:
+            family.add_metric(own, value)
+    return family
+
+
+KINDS = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.DISTRIBUTION: HistogramMetricFamily,
+}

@@ -1,0 +1,104 @@
+"""The records of a use case's customers where they lie in Redis: how many, on which level, how large.
+
+Of each record one byte is read, the level. Above MOST_CUSTOMERS that many are looked at and no more: Redis scans
+in an order that has nothing to do with what records hold.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from redis import RedisCluster
+
+from export.policy import Level
+from features.kernel.codec import HEADER_BYTES
+from pipeline.stores.redis_client import Client, Reach, address_in, client_of
+from pipeline.stores.redis_errors import explained
+
+MOST_CUSTOMERS = 100_000  # some seconds
+WEIGHED = 1_000  # records whose size is asked for
+GROUP = 1_000  # keys a round trip
+TIMEOUT_S = 5.0
+LEVEL_AT = HEADER_BYTES  # a record's status comes first, and in it the level
+GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\"})
+
+
+@dataclass(frozen=True)
+class Population:
+    """What was found at `looked_at` customers; `complete` says whether these are all of them.
+
+    `bytes_per_customer` is what Redis itself needs for a record, the mean of up to WEIGHED; None without any.
+    """
+
+    looked_at: int
+    complete: bool
+    levels: Mapping[str, int]
+    bytes_per_customer: float | None
+    redis_bytes: int  # of all that is in Redis
+    redis_limit_bytes: int  # 0: none
+
+
+def population(reach: Reach, stem: str) -> Population:
+    """The records whose keys begin with `stem`. Raises StoreUnavailable."""
+    with connected(reach) as client:
+        return _looked_at(client, stem)
+
+
+@contextmanager
+def connected(reach: Reach) -> Iterator[Client]:
+    """A client for work on many keys. What it raises is StoreUnavailable."""
+    with explained(address_in(reach.url)), closing(client_of(reach, TIMEOUT_S)) as client:
+        yield client
+
+
+def _looked_at(client: Client, stem: str) -> Population:
+    keys = _keys(client, stem)
+    levels: Counter[str] = Counter({level.name: 0 for level in Level})
+    sizes: list[int] = []
+    while group := list(islice(keys, min(GROUP, MOST_CUSTOMERS - levels.total()))):
+        levels.update(_levels(client, group))
+        sizes += _sizes(client, group[: WEIGHED - len(sizes)])
+    used, limit = memory(client)
+    return Population(
+        looked_at=levels.total(),
+        complete=next(keys, None) is None,
+        levels=dict(levels),
+        bytes_per_customer=round(sum(sizes) / len(sizes), 1) if sizes else None,
+        redis_bytes=used,
+        redis_limit_bytes=limit,
+    )
+
+
+def _keys(client: Client, stem: str) -> Iterator[bytes]:
+    """Each key once, as long as no more than some are asked for: a scan may repeat itself."""
+    seen: set[bytes] = set()
+    for key in client.scan_iter(match=stem.translate(GLOB) + "*", count=GROUP):
+        if key not in seen:
+            seen.add(key)
+            yield key
+
+
+def _levels(client: Client, keys: list[bytes]) -> list[str]:
+    """Records that have expired meanwhile are left out."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.getrange(key, LEVEL_AT, LEVEL_AT)
+    return [Level(found[0]).name for found in pipe.execute() if found]
+
+
+def _sizes(client: Client, keys: list[bytes]) -> list[int]:
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.memory_usage(key)
+    return [size for size in pipe.execute() if size]
+
+
+def memory(client: Client) -> tuple[int, int]:
+    """Bytes used and bytes allowed, over all primaries."""
+    if isinstance(client, RedisCluster):
+        servers = list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())
+    else:
+        servers = [client.info("memory")]
+    return sum(s["used_memory"] for s in servers), sum(s["maxmemory"] for s in servers)

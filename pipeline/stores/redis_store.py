@@ -1,0 +1,270 @@
+"""Records in Redis: one node or a cluster, plain or TLS.
+
+A batch is one round trip (pipeline.stores.round_trip). What is answered with a redirection or a missing script is done again by
+redis-py's client, which knows how.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from redis import RedisCluster
+from redis.backoff import NoBackoff
+from redis.connection import Connection
+from redis.exceptions import RedisClusterException, RedisError
+from redis.retry import Retry
+
+from pipeline.stores.population import GLOB, memory
+from pipeline.stores.redis_client import Client, Reach, address_in, client_of, renew
+from pipeline.stores.redis_errors import explained
+from pipeline.stores.redis_scripts import COMMIT, COMMIT_SHA, OTHER_TYPES, SEQS
+from pipeline.stores.redis_servers import Server, introduced, servers
+from pipeline.stores.round_trip import (
+    AGAIN,
+    Command,
+    Rows,
+    Unreplicated,
+    confirm,
+    pick,
+    put,
+    round_trip,
+    routes,
+)
+from pipeline.stores.store import Expiry, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+SCANNED = 1_000  # keys looked at in one round trip
+TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
+CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
+
+EXPIRY_DIGITS = 16  # enough for 300,000 years
+WRITTEN = ord("1")
+
+EVICTS = (
+    "Redis at {address}: found maxmemory-policy {policy}, expected noeviction: when its memory is full it would drop "
+    "records, and nothing would be assessed until they are repaired. Set maxmemory-policy noeviction, or accept that "
+    "with --allow-eviction"
+)
+UNSAID = "Redis at %s does not say its maxmemory-policy; make sure that it is noeviction"
+
+
+class RedisStore:
+    """Records under their keys. Connects when first used.
+
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password. Files are local or gs://: `ca_file` is the
+    certificate authority to trust instead of the system's, `cert_file` and `key_file` are this client's own
+    certificate and key. A commit returns once `replicas` have it. Safe for threads. Every method raises
+    StoreUnavailable.
+    """
+
+    def __init__(
+        self, url: str, ca_file: str | None = None, cluster: bool = False,
+        cert_file: str | None = None, key_file: str | None = None, replicas: int = 0,
+    ) -> None:  # fmt: skip
+        self.reach = Reach(url, ca_file, cluster, cert_file, key_file)
+        self.address, self.is_cluster = address_in(url), cluster
+        self._replicas = replicas
+        self._lock = Lock()
+        self._client: Client | None = None
+        self._lost = False  # a connection was lost: others may be, and a cluster may look different now
+        self._owed: set[bytes] = set()  # keys of commits that replicas may not have
+        self._admit: Callable[[Server], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.address})"
+
+    def twin(self) -> "RedisStore":
+        """Another one of the same settings, with connections of its own, which lead to any server."""
+        reach = self.reach
+        return RedisStore(
+            reach.url, reach.ca_file, reach.cluster, reach.cert_file, reach.key_file, self._replicas
+        )
+
+    def admit_only(self, admit: Callable[[Server], None]) -> None:
+        """Show the server of every new connection to `admit`; it raises RedisError if it is not to be used."""
+        self._admit = admit
+
+    def check(self, allow_eviction: bool = False) -> None:
+        """Say within about a second whether records could be read and written here, and would be kept."""
+        with explained(self.address):
+            client = self._connect(CHECK_TIMEOUT_S)
+            _call(client, ["EVAL", COMMIT, 0, b"", b""])
+            server = client.info()
+            client.close()
+        if server.get("cluster_enabled") and not self.is_cluster:
+            raise StoreUnavailable(f"Redis at {self.address} is a node of a cluster. Use cluster mode.")
+        policy = server.get("maxmemory_policy")
+        if policy is None:
+            logger.warning(UNSAID, self.address)
+        elif server.get("maxmemory") and policy != "noeviction" and not allow_eviction:
+            raise StoreUnavailable(EVICTS.format(address=self.address, policy=policy))
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The records, None where there is none. One round trip."""
+        return self.exchange(keys, lambda rows: ["MGET", *pick(keys, rows)])
+
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
+        """Write blobs[i] if keys[i] still has seq before[i]; says which were written. One round trip.
+
+        When the connection is lost on the way, nobody knows what was written: see RecordStore.commit.
+        """
+        expiry_ms = [0] * len(keys) if expiry_ms is None else expiry_ms
+        if not len(keys) == len(before) == len(blobs) == len(expiry_ms):
+            lengths = (
+                f"{len(keys)} keys, {len(before)} seqs, {len(blobs)} records and {len(expiry_ms)} expiries"
+            )
+            raise ValueError(f"{lengths} are not as many")
+        seqs, expiries = np.asarray(before, "<u8"), _expiries(expiry_ms)
+
+        # WAIT asks for the writes of a connection, so a missing script must not be sent again over another one.
+        script = ["EVAL", COMMIT] if self._replicas else ["EVALSHA", COMMIT_SHA]
+
+        def command(rows: Rows) -> Command:
+            named, new, expiry = pick(keys, rows), pick(blobs, rows), b"".join(pick(expiries, rows))
+            return [*script, len(named), *named, expiry, seqs[rows].tobytes(), *new]
+
+        return [flag == WRITTEN for flag in self.exchange(keys, command, self._replicas)]
+
+    def seqs(self, keys: Sequence[bytes]) -> list[int]:
+        """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is no record."""
+
+        def command(rows: Rows) -> Command:
+            named = pick(keys, rows)
+            return ["EVAL", SEQS, len(named), *named]
+
+        return [int.from_bytes(seq, "little") for seq in self.exchange(keys, command)]
+
+    def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
+        """Which keys hold a value of another type: MGET answers as if there were none."""
+
+        def command(rows: Rows) -> Command:
+            named = pick(keys, rows)
+            return ["EVAL", OTHER_TYPES, len(named), *named]
+
+        return [bool(answer) for answer in self.exchange(keys, command)]
+
+    def call(self, *words: bytes | str | int) -> Any:
+        """One command and its answer, for what lies beside the records."""
+        with explained(self.address), self._noticing_loss():
+            return _call(self._ready(), list(words))
+
+    def scan(self, stem: bytes) -> Iterator[bytes]:
+        """The keys that begin with `stem`, while others may write; one may come twice."""
+        with explained(self.address), self._noticing_loss():
+            yield from self._ready().scan_iter(match=stem.decode().translate(GLOB) + "*", count=SCANNED)
+
+    def servers(self) -> tuple[Server, ...]:
+        """All primaries, as they are now."""
+        with explained(self.address), self._noticing_loss():
+            return servers(self._ready())
+
+    def address_of(self, key: bytes) -> str:
+        """The primary that holds a key; empty if there is only one."""
+        with explained(self.address), self._noticing_loss():
+            client = self._ready()
+            return str(client.get_node_from_key(key).name) if isinstance(client, RedisCluster) else ""
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes used and bytes allowed (0: no limit), over all primaries."""
+        with explained(self.address), self._noticing_loss():
+            return memory(self._ready())
+
+    def close(self) -> None:
+        """Close the connections; the store can be used again and then connects anew."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def exchange(
+        self, keys: Sequence[bytes], command: Callable[[Rows], Command], replicas: int = 0
+    ) -> list[Any]:
+        """Send `command` of each group of keys; what was answered for each key.
+
+        With `replicas`, only once so many have what was written; until then nothing else is answered either.
+        """
+        answers: list[Any] = [None] * len(keys)
+        with explained(self.address), self._noticing_loss():
+            client = self._ready()
+            self._confirm(client)
+            with self._owing(keys if replicas else ()):
+                for rows, answer in round_trip(routes(client, keys), command, replicas):
+                    if isinstance(answer, AGAIN):
+                        if replicas:
+                            raise Unreplicated("slots are moving, and no replica can confirm a write")
+                        answer = _again(client, command(rows))
+                    put(answers, rows, answer)
+        return answers
+
+    def _confirm(self, client: Client) -> None:
+        """What was committed and not confirmed is in its record: an event of it now answers as a duplicate."""
+        owed = list(self._owed)
+        if owed:
+            confirm(client, owed, self._replicas)
+            self._owed.difference_update(owed)
+
+    @contextmanager
+    def _owing(self, keys: Sequence[bytes]) -> Iterator[None]:
+        """Notes that replicas may not have these keys if the block fails."""
+        try:
+            yield
+        except (RedisError, RedisClusterException, OSError):
+            self._owed.update(keys)
+            raise
+
+    @contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, RedisClusterException, OSError):
+            self._lost = True
+            raise
+
+    def _ready(self) -> Client:
+        """The client, connected; after a loss with new connections, and a cluster's nodes as they are now."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect(TIMEOUT_S)
+            elif self._lost:
+                renew(self._client)
+            self._lost = False
+            return self._client
+
+    def _connect(self, timeout_s: float) -> Client:
+        return client_of(
+            self.reach,
+            timeout_s,
+            protocol=2,  # no faster than 3, and no messages that nobody asked for
+            retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
+            redis_connect_func=self._introduce if self._admit else None,
+        )
+
+    def _introduce(self, connection: Connection) -> None:
+        if not self.is_cluster:  # whose client has done so
+            connection.on_connect()  # type: ignore[no-untyped-call]
+        if self._admit:
+            self._admit(introduced(connection))
+
+
+def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
+    """Expiries as the script reads them: nothing to send if no key of the batch expires."""
+    texts = {ms: b"%0*d" % (EXPIRY_DIGITS, ms) for ms in set(expiry_ms)}
+    return [b""] * len(expiry_ms) if not any(texts) else [texts[ms] for ms in expiry_ms]
+
+
+def _again(client: Client, command: Command) -> Any:
+    """The command once more, with the script's text, by redis-py, which follows redirections."""
+    name, *rest = command
+    if name == "EVALSHA":
+        name, rest[0] = "EVAL", COMMIT
+    return _call(client, [name, *rest])
+
+
+def _call(client: Client, command: Command) -> Any:
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]

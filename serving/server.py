@@ -1,0 +1,147 @@
+"""The service from start to end: looked at first, then on its port until SIGTERM or Ctrl-C."""
+
+import gc
+import logging
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from tempfile import TemporaryFile
+
+import uvicorn
+
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
+from pipeline.engine import start_check
+from pipeline.engine.live_model import check_bundle
+from pipeline.pubsub.client import Publisher
+from pipeline.pubsub.topics import topic_path
+from pipeline.runtime import prometheus, tracing
+from pipeline.runtime.metrics import OF_SERVICE
+from pipeline.runtime.probe import CannotStart, outcomes
+from pipeline.runtime.prometheus import Endpoint
+from pipeline.stores.connect import store_of
+from serving.api import app
+from serving.auth import Gate
+from serving.connections import Connection, Crowd
+from serving.service import Service
+from serving.settings import Settings
+
+CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
+END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 35
+KEEP_ALIVE_S = 620  # longer than Google's load balancers, 600 s: who closes first may lose a request
+CONNECTIONS = 2  # for each request in flight: as many wait as are answered
+OTHER_FILES = 200  # open ones beside connections of callers: Redis, Pub/Sub, libraries
+SWITCH_S = 0.0005  # a thread that comes back from Redis or ONNX waits this long for the one in Python; by default 5 ms
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
+    gate = Gate(settings.access) if settings.access else None
+    found = outcomes(parts(settings, gate), CHECK_S)
+    if any(each.fault for each in found):
+        raise CannotStart("\n".join(f"{each.name}: {each.fault}" for each in found if each.fault))
+    tracing.start()
+    service = Service(settings)
+    service.warm()
+    if gate:
+        gate.start()
+    with ending_quietly(), telling(settings, service):
+        sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
+        logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
+        server(app(service, gate, settings.most_in_flight), settings).run()
+
+
+def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], object]]:
+    """What to look at first, by what to call it."""
+    topic = topic_path(settings.project, settings.topic)
+    found: dict[str, Callable[[], object]] = {
+        "bundle": lambda: check_bundle(settings.use_case, settings.bundle),
+        "Redis": lambda: check_store(settings),
+        f"topic {topic}": lambda: Publisher().check(topic),
+        f"port {settings.port}": lambda: check_port(settings.host, settings.port),
+        "open files": lambda: allow_files(CONNECTIONS * settings.most_in_flight + OTHER_FILES),
+    }
+    if settings.metrics_port:
+        port = settings.metrics_port
+        found["metrics"] = lambda: prometheus.check(settings.metrics_host, port)
+    if gate:
+        found["issuer"] = gate.check
+    if settings.dataset:
+        found["audit trail"] = lambda: check_trail(settings)
+    return found
+
+
+def check_trail(settings: Settings) -> None:
+    """Check that the table is there. While BigQuery is away records wait for it, so that is no reason not to start.
+
+    Raises TableMismatch, GoogleAPIError, and OSError if the folder cannot be written to.
+    """
+    settings.audit_folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=settings.audit_folder):
+        pass
+    try:
+        tables.check(query_client(settings.project), settings.dataset, [tables.AUDIT], retry=None)
+    except tables.AWAY as error:
+        logger.warning("BigQuery cannot be reached; audit records wait for it: %s", error)
+
+
+def check_store(settings: Settings) -> None:
+    """It can be reached, and it is neither empty by mistake nor damaged."""
+    with closing(store_of(settings)) as store:
+        store.check(settings.allow_eviction)
+        start_check.check_store(store, settings.use_case, settings.prefix, settings.cold)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises OSError unless it is free."""
+    with socket.create_server((host, port)):
+        pass
+
+
+def allow_files(needed: int) -> None:
+    """Raise this process's limit of open files if it is lower than needed. Raises OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OSError(f"found a limit of {hard}, expected {needed}: raise it, or lower --most-in-flight")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+@contextmanager
+def telling(settings: Settings, service: Service) -> Iterator[None]:
+    """Metrics for Prometheus, if somebody wants them."""
+    if not settings.metrics_port:
+        yield
+        return
+    with closing(Endpoint(settings.metrics_host, settings.metrics_port, OF_SERVICE, service.store)):
+        yield
+
+
+@contextmanager
+def ending_quietly() -> Iterator[None]:
+    """uvicorn ends by these signals, and then sends them again: to be told to end is no failure."""
+    before = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def server(application: object, settings: Settings) -> uvicorn.Server:
+    """The server; what is in flight is answered when it ends. Paths may name customers, so requests are not logged."""
+    crowd = Crowd(CONNECTIONS * settings.most_in_flight)
+    return uvicorn.Server(uvicorn.Config(
+        application, host=settings.host, port=settings.port, root_path=settings.root_path,  # type: ignore[arg-type]
+        http=partial(Connection, crowd=crowd), ws="none",  # type: ignore[arg-type]
+        access_log=False, log_config=None, server_header=False, proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=END_S, lifespan="on",
+    ))  # fmt: skip

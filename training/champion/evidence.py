@@ -1,0 +1,112 @@
+"""What the gates judge a model by, gathered from its evaluation and, if there is one, from the champion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from features.usecase import UseCase
+from training.build_bundle import Floats, Trained
+from training.champion.comparison import difference, drift
+from training.champion.gates import Contrast, Evidence
+from training.data.leakage import suspects
+from training.data.splits import of_event
+from training.evaluation.baselines import leads
+from training.evaluation.figures import Evaluation
+from training.evaluation.judged import Judged
+from training.evaluation.promises import Promise
+from training.evaluation.treatment import Fairness
+from training.models.fit import BadHistory
+from training.models.parameters import Parameters
+from training.statistics.customer_score import customer_labels, customer_scores
+from training.statistics.interval import Interval
+
+NO_SCORE = (
+    "the champion has no score for any event that judges: it was made for other events, or has learned from all these "
+    "customers"
+)
+
+
+def evidence(
+    use_case: UseCase,
+    made: Trained,
+    figures: Evaluation,
+    seed: int,
+    champion: Bundle | None = None,
+    scored: Floats | None = None,
+) -> Evidence:
+    """What the gates ask for, about customers or, when the label is an event's, about events.
+
+    `scored` [n] are the champion's scores of the rows that judge, NaN where it has none; None without a champion.
+    Raises BadHistory if all are NaN.
+    """
+    parameters = Parameters.of(use_case.model, use_case.file)
+    level = figures.customers if figures.decides == "customers" else figures.events
+    return Evidence(
+        customers=figures.customers.n,
+        positives=figures.customers.positives,
+        roc_auc=level.roc_auc,
+        average_precision=level.average_precision,
+        base_rate=level.base_rate,
+        leads=leads(figures.baselines),
+        calendar=figures.calendar,
+        metric=str(parameters.metric),
+        better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
+        calibration_error=figures.events.calibration_error,
+        contrasts=contrasts(figures.fairness),
+        distances=distances(figures.promise),
+        drifted=_drifted(use_case, made, champion),
+        suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
+    )
+
+
+def contrasts(found: Sequence[Fairness]) -> tuple[Contrast, ...]:
+    """Every comparison of a group that is large enough with the group of reference."""
+    return tuple(
+        Contrast(field.field, group.group, each.outcome, field.reference, each.ratio)
+        for field in found
+        for group in field.groups
+        for each in group.outcomes
+        if each.ratio is not None
+    )
+
+
+def distances(promise: Promise | None) -> dict[str, Interval]:
+    """How far scores are from the truth, by when."""
+    if promise is None:
+        return {}
+    young = {f"{each.words} after a customer's first event": each.distance for each in promise.by_age}
+    late = {f"{each.words} before the end of the history": each.distance for each in promise.by_left}
+    return young | late
+
+
+def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:
+    """The metric's difference over what both have scored, larger for better."""
+    both = ~np.isnan(scored)
+    if not both.any():
+        raise BadHistory(NO_SCORE)
+    sign = -1.0 if parameters.metric.lower_is_better else 1.0
+
+    def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
+        return sign * parameters.metric(label, score, weight)
+
+    label, challenger, champion = judged.rows.label[both], judged.score[both], scored[both]
+    customer = np.unique(judged.customer[both], return_inverse=True)[1]
+    weight = judged.weight[both]
+    if not of_event(use_case):
+        challenger, champion = customer_scores(customer, challenger), customer_scores(customer, champion)
+        label = customer_labels(customer, label)
+        customer, weight = np.arange(len(label)), np.ones(len(label))
+    return difference(metric, label, challenger, champion, customer, weight, seed)
+
+
+def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
+    """How far what judges has drifted from what the champion learned from, by feature that both have."""
+    if champion is None:
+        return {}
+    names, left_out = champion.reference.features, made.judged.rows.left_out
+    known = [name for name in use_case.features if name in names and name not in left_out]
+    columns = [use_case.features.index(name) for name in known]
+    judged = made.judged
+    return drift(champion.reference, tuple(known), judged.rows.vectors[:, columns], judged.customer)

@@ -1,0 +1,283 @@
+"""What a challenger must show before it may become the champion: a table of gates, and what follows from them.
+
+Every gate says what was found and what was expected. A gate that fails rejects the challenger, or, where only a
+human can tell whether it matters, makes it wait for approval.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from export.policy import whole
+from features.usecase import Node, section
+from training.evaluation.figures import Calendar
+from training.statistics.interval import Interval
+from training.statistics.ratios import FOUR_FIFTHS, lower_over_higher, times
+
+DATES = ("all", "known")  # of `model.gates.calendar`
+
+
+class Verdict(StrEnum):
+    PROMOTED = "promoted"
+    WAITING = "waiting"  # for `riskstream approve`
+    REJECTED = "rejected"
+
+
+UNFAIR = {"wait": Verdict.WAITING, "reject": Verdict.REJECTED}
+SHOWN = 3  # unequal groups that a gate names, the worst first
+
+
+class Gate(NamedTuple):
+    """One gate, passed or not. `failing` is what follows when it is not."""
+
+    name: str
+    passed: bool
+    found: str
+    expected: str
+    failing: Verdict = Verdict.REJECTED
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.passed else 'FAILED'} {self.name}: {self.found} (expected {self.expected})"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The `gates` of a use case's `model` section."""
+
+    margin: float = 0.0  # by how much the metric must be better than the champion's; below 0: may be worse
+    tolerance: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
+    min_customers: int = 100  # to judge by
+    min_positives: int = 10  # customers among them
+    calibration: float = (
+        0.1  # expected calibration error, and distance of scores from the truth at any time, at most
+    )
+    fairness: float = (
+        FOUR_FIFTHS  # lower over higher rate of two groups; below it with its whole interval is unfair
+    )
+    unfair: str = "wait"  # what follows then: wait for a human, or reject
+    drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
+    drifted: float = 0.3  # share of features that may have drifted before a human looks
+    calendar: str = "all"  # dates that the model must beat: all, or those known when an event is scored
+    baselines: float = (
+        0.0  # least lead over the base rate and the small rule, in average precision; below 0: none
+    )
+    approval: bool = False  # whether a human must approve even when all is well
+
+    @classmethod
+    def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
+        """Raises BadUseCase."""
+        return section(file, "model.gates", gates).whole(cls._read)
+
+    @classmethod
+    def _read(cls, node: Node) -> "Gates":
+        parts = node.record((), [each.name for each in fields(cls)])
+        return cls(
+            **{name: node.attempt(_READ.get(name, _not_negative), part) for name, part in parts.items()}
+        )
+
+
+def _not_negative(node: Node) -> float:
+    if node.number() < 0:
+        node.fail("a number of at least 0")
+    return node.number()
+
+
+def _share(node: Node) -> float:
+    if not 0 <= node.number() <= 1:
+        node.fail("a share from 0 to 1")
+    return node.number()
+
+
+def _count(node: Node) -> int:
+    return whole(node, 1)
+
+
+def _dates(node: Node) -> str:
+    return node.choice(DATES)
+
+
+_READ: dict[str, Any] = {
+    "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
+    "calibration": _share, "fairness": _share, "drifted": _share, "unfair": lambda node: node.choice(UNFAIR),
+    "calendar": _dates, "baselines": Node.number,
+}  # fmt: skip
+
+
+class Contrast(NamedTuple):
+    """How often something happens to a group, against the group of reference."""
+
+    field: str
+    group: str
+    outcome: str
+    reference: str
+    ratio: Interval
+
+    @property
+    def lower(self) -> Interval:
+        """The lower of the two rates over the higher one."""
+        return lower_over_higher(self.ratio)
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.group}: {self.outcome} {times(self.ratio)} as often as {self.reference}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a challenger, all of it from events after the cut and customers it never saw."""
+
+    customers: int
+    positives: int
+    roc_auc: Interval
+    metric: str
+    better: Interval | None  # the metric's difference to the champion's; None: there is no champion
+    calibration_error: float
+    contrasts: Sequence[Contrast]  # of groups by protected and sensitive fields
+    drifted: Mapping[str, float]  # PSI by feature
+    distances: Mapping[str, Interval] = field(
+        default_factory=dict
+    )  # mean score minus share positive, by when
+    suspects: Sequence[str] = ()  # of leaks, in words
+    average_precision: Interval | None = None
+    base_rate: float = 0.0  # which is the average precision of chance
+    leads: Mapping[str, Interval] = field(default_factory=dict)  # over what one has without a model, by name
+    calendar: Calendar | None = None  # what dates alone tell; None if that cannot be measured
+
+
+def judge(gates: Gates, found: Evidence) -> list[Gate]:
+    """All gates, in the order in which a reader asks for them."""
+    return [
+        Gate("customers", *_enough(found.customers, gates.min_customers, "customers to judge by")),
+        Gate("positives", *_enough(found.positives, gates.min_positives, "positive customers to judge by")),
+        Gate(
+            "leaks",
+            not found.suspects,
+            "; ".join(found.suspects) or "no feature tells the label alone",
+            "none",
+        ),
+        _signal(found),
+        _ahead(gates, found),
+        *_calendar(gates, found),
+        _better(gates, found),
+        _calibrated(gates, found),
+        _fair(gates, found),
+        _steady(gates, found),
+    ]
+
+
+def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
+    return count >= least, f"{count:,} {of}", f"at least {least:,}"
+
+
+def _signal(found: Evidence) -> Gate:
+    if found.average_precision is None:
+        return Gate("signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5")
+    passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
+    told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
+    return Gate("signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives")
+
+
+def _ahead(gates: Gates, found: Evidence) -> Gate:
+    """A model that is not ahead of a rule on a card costs more than it, and says no more."""
+    told = ", ".join(f"{lead} over {name}" for name, lead in found.leads.items())
+    passed = all(lead.low > gates.baselines for lead in found.leads.values())
+    expected = f"intervals above {gates.baselines:g}"
+    told = f"lead in average precision {told}" if told else "too few customers to measure baselines by"
+    return Gate("baselines", passed, told, expected, Verdict.WAITING)
+
+
+def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
+    """The model against dates alone; only a human can tell whether what they tell will come again."""
+    if found.calendar is None:
+        return
+    all_dates, known_dates = found.calendar.all_dates, found.calendar.known_dates
+    dates = all_dates if gates.calendar == "all" and not known_dates.is_near else known_dates
+    told = f"ROC AUC of dates alone {dates.roc_auc}, the model ahead by {dates.model_ahead}"
+    expected = "a model measurably ahead, and dates less than 90% as far from chance"
+    yield Gate("calendar", not dates.is_near, told, expected, Verdict.WAITING)
+
+
+def _calibrated(gates: Gates, found: Evidence) -> Gate:
+    """Scores are near the truth on average, and at no time surely farther from it than the limit."""
+    told = f"expected calibration error {found.calibration_error:.3f}"
+    off = {when: each for when, each in found.distances.items() if _least(each) > gates.calibration}
+    worst = max(off or found.distances, key=lambda when: _least(found.distances[when]), default="")
+    if worst:
+        told += f"; farthest from the truth {worst}: {found.distances[worst]}"
+    passed = found.calibration_error <= gates.calibration and not off
+    return Gate("calibration", passed, told, f"at most {gates.calibration:g}", Verdict.WAITING)
+
+
+def _least(distance: Interval) -> float:
+    """How far from 0 the interval is at least."""
+    return max(distance.low, -distance.high, 0.0)
+
+
+def _better(gates: Gates, found: Evidence) -> Gate:
+    if found.better is None:
+        return Gate("better", True, "there is no champion yet", "no worse than the champion")
+    is_better, is_sure = found.better.value >= gates.margin, found.better.low >= -gates.tolerance
+    may_be_better = found.better.high >= gates.margin
+    expected = f"at least {gates.margin:g}, its interval not below {-gates.tolerance:g}"
+    told = f"{found.metric} differs from the champion's by {found.better}"
+    return Gate(
+        "better",
+        is_better and is_sure,
+        told,
+        expected,
+        Verdict.WAITING if may_be_better else Verdict.REJECTED,
+    )
+
+
+def _fair(gates: Gates, found: Evidence) -> Gate:
+    """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is told too."""
+    ranked = sorted(found.contrasts, key=lambda each: each.lower.high)
+    unequal = [each for each in ranked if each.lower.high < gates.fairness]
+    doubtful = [each for each in found.contrasts if each.lower.value < gates.fairness <= each.lower.high]
+    told = f"{_some(unequal) or 'no group is surely treated unequally'}{_doubt(len(doubtful))}"
+    if not found.contrasts:
+        told = "no two groups are large enough to be compared"
+    expected = (
+        f"of two groups' rates the lower at least {gates.fairness:g} of the higher, as far as intervals allow"
+    )
+    return Gate("fairness", not unequal, told, expected, UNFAIR[gates.unfair])
+
+
+def _some(contrasts: Sequence[Contrast]) -> str:
+    more = len(contrasts) - SHOWN
+    return "; ".join(map(str, contrasts[:SHOWN])) + (f"; and {more} more" if more > 0 else "")
+
+
+def _doubt(count: int) -> str:
+    return f"; {count} other comparisons are beyond the limit, which may be chance" if count else ""
+
+
+def _steady(gates: Gates, found: Evidence) -> Gate:
+    drifted = {name: psi for name, psi in found.drifted.items() if psi >= gates.drift}
+    share = len(drifted) / max(len(found.drifted), 1)
+    worst = ", ".join(f"{n} {psi:.2f}" for n, psi in sorted(drifted.items(), key=lambda each: -each[1])[:3])
+    told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
+    expected = f"PSI of {gates.drift:g} or more in at most {gates.drifted:.0%} of them"
+    return Gate("drift", share <= gates.drifted, told, expected, Verdict.WAITING)
+
+
+COMPARED = ("better", "drift")  # gates that need a champion
+BY_HAND = ("signal", "baselines")  # gates that also keep a model that a person trains from being used
+
+
+def judge_alone(gates: Gates, found: Evidence) -> list[Gate]:
+    """The gates that need no champion."""
+    return [gate for gate in judge(gates, found) if gate.name not in COMPARED]
+
+
+def failed_gates(judged: Sequence[Gate]) -> dict[str, str]:
+    """What was found by each gate that failed, by its name."""
+    return {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
+
+
+def verdict(gates: Gates, judged: Sequence[Gate]) -> Verdict:
+    """Rejected by one gate is rejected; waiting comes before promoted."""
+    failing = {gate.failing for gate in judged if not gate.passed}
+    if Verdict.REJECTED in failing:
+        return Verdict.REJECTED
+    return Verdict.WAITING if failing or gates.approval else Verdict.PROMOTED

@@ -1,0 +1,103 @@
+"""A history without the rows that the use case's `clean` rules name, each rule with its count. Never the stream's.
+
+Rules of an event type are applied in their order, each to what the ones before have left. "first" and "latest" are
+meant in event-time order, among rows of equal time in the order of the files. A missing value is unknown, so it is the
+same as no other: rows that lack one of the fields of a `keep` stay, unless it names all of them ("*").
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from features.events import Columns
+from features.usecase import CleaningRule, Drop, EventType, Keep, UseCase
+from training.data.files import Rows, columns
+
+Flags = NDArray[np.bool_]
+
+
+class Cleaned(Struct, frozen=True):
+    """A rule and how many rows it left out."""
+
+    event_type: str
+    rule: str
+    because: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.event_type}: {self.rows} rows left out: {self.rule}, because {self.because}"
+
+
+def clean(use_case: UseCase, rows: Rows) -> tuple[Rows, list[Cleaned]]:
+    """The rows that stay, in their order, and every rule of the use case with its count, which may be 0."""
+    stays, counts = np.ones(len(rows), np.bool_), list[Cleaned]()
+    for event_type in use_case.event_types.values():
+        if event_type.clean:
+            hit, dropped = _left_out(use_case, event_type, rows)
+            stays[hit] = False
+            counts += [
+                Cleaned(event_type.name, rule.words, rule.because, n)
+                for rule, n in zip(event_type.clean, dropped, strict=True)
+            ]
+    return (rows if stays.all() else _kept(rows, stays)), counts
+
+
+def _kept(rows: Rows, stays: Flags) -> Rows:
+    types, bodies = list(compress(rows.types, stays)), list(compress(rows.bodies, stays))
+    return replace(rows, types=types, bodies=bodies, time_us=rows.time_us[stays])
+
+
+def _left_out(use_case: UseCase, event_type: EventType, rows: Rows) -> tuple[NDArray[np.intp], list[int]]:
+    """The places of the event type's rows that are left out, and how many each rule left out."""
+    places: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
+    evidence: list[list[Any]] = [[] for _ in event_type.clean]
+    for part, fields in columns(use_case, event_type.name, rows):
+        places.append(part)
+        for rule, found in zip(event_type.clean, evidence, strict=True):
+            found.extend(_EVIDENCE[type(rule)](fields, rule))
+    every = np.concatenate(places)
+    stays, dropped = np.ones(len(every), np.bool_), []
+    for rule, found in zip(event_type.clean, evidence, strict=True):
+        hit = _HIT[type(rule)](rule, found, stays)
+        dropped.append(int(hit.sum()))
+        stays &= ~hit
+    return every[~stays], dropped
+
+
+def _passes(fields: Columns, rule: Drop) -> list[bool]:
+    """Whether each row passes all tests."""
+    found: list[bool] = np.logical_and.reduce([fields.mask(condition) for condition in rule.where]).tolist()
+    return found
+
+
+def _keys(fields: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
+    """What each row is told apart by; None where that is unknown."""
+    names = rule.of or tuple(fields.codec.event_type.fields)
+    values = ([None if value == "" else value for value in fields.objects(name)] for name in names)
+    keys = list(zip(*values, strict=True))
+    return [None if None in key else key for key in keys] if rule.of else keys
+
+
+def _dropped(_rule: Drop, passes: list[bool], stays: Flags) -> Flags:
+    return np.array(passes, np.bool_) & stays
+
+
+def _repeated(rule: Keep, keys: list[tuple[Any, ...] | None], stays: Flags) -> Flags:
+    seen, hit = set[tuple[Any, ...]](), np.zeros(len(keys), np.bool_)
+    places = np.flatnonzero(stays).tolist()
+    for i in places if rule.which == "first" else reversed(places):
+        key = keys[i]
+        if key is None:
+            continue
+        hit[i] = key in seen
+        seen.add(key)
+    return hit
+
+
+_EVIDENCE: dict[type[CleaningRule], Callable[..., Sequence[Any]]] = {Drop: _passes, Keep: _keys}
+_HIT: dict[type[CleaningRule], Callable[..., Flags]] = {Drop: _dropped, Keep: _repeated}

@@ -1,0 +1,47 @@
+"""What a model is judged by: rows that it had not seen, their scores, and the policy that decides by them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.policy import Terms
+from training.data.labelled_rows import History
+from training.models.fit import weights
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Rows [n] and their scores by models that had seen neither them nor, but for the way `time`, their customers.
+
+    `models` (ONNX) gave the scores: `model_of_row` [n] is the place of each row's in it. By folds there is one for
+    each fold, else one.
+    """
+
+    rows: History
+    score: Floats  # [n] probabilities
+    thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
+    model: bytes  # ONNX: the one that is judged; by folds it is the final one
+    by_event: bool = False  # the label is an event's, so every event counts as one
+    models: tuple[bytes, ...] = ()
+    model_of_row: NDArray[np.int64] | None = None
+    terms: Terms = field(default_factory=Terms)  # of the policy that decides by these scores
+    crossfitted: tuple[dict[str, float], ...] = ()  # for each of `models`, thresholds chosen without its rows
+
+    def by_model(self) -> list[tuple[bytes, NDArray[np.bool_]]]:
+        """Each model that gave scores, and its rows [n], none of which it has learned from."""
+        if self.model_of_row is None:
+            return [(self.model, np.ones(len(self.score), np.bool_))]
+        return [(model, self.model_of_row == k) for k, model in enumerate(self.models)]
+
+    @property
+    def customer(self) -> NDArray[np.intp]:
+        """[n] customers numbered from 0"""
+        return np.unique(self.rows.customers, return_inverse=True)[1]
+
+    @property
+    def weight(self) -> Floats:
+        """[n] one an event, or one a customer."""
+        return weights(self.customer, self.by_event)

@@ -1,0 +1,184 @@
+"""The stream's policy, replayed over the scores of a history: what it would have done, and to whom.
+
+Events are walked through `export.policy.rules.decide` in event-time order across customers, as the circuit breaker counts
+recommendations of all of them. Only zones matter to the policy (export.policy.tables.Zone), so scores with thresholds that
+differ by row, as those of folds do, are walked together as scores of one policy. Overrides are a person's doing and are
+left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.policy import (
+    Breaker,
+    Change,
+    Level,
+    Policy,
+    Recommendation,
+    Terms,
+    Zone,
+    change,
+    decide,
+    level_after,
+)
+from features.kernel.codec import STATUS
+from training.data.labelled_rows import History
+from training.statistics.customer_score import places
+
+Floats = NDArray[np.float64]
+LEAST = 1e-6  # a threshold; at 0 it would put everybody on the level
+HALVINGS = 26  # of the interval of a customer's thresholds: then it is as narrow as a float32
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """n scored events of customers numbered from 0, in event-time order, and of those at one time as they arrived."""
+
+    order: NDArray[np.intp]  # [n] their rows in the history
+    customer: NDArray[np.intp]  # [n]
+    life: NDArray[np.int32]  # [n] numbered from 0: a customer that was forgotten begins a new one
+    time_us: NDArray[np.int64]  # [n]
+    evidence: NDArray[np.int64]  # [n] the customer's events up to this one, whatever their type
+
+    @classmethod
+    def of(cls, history: History, customer: NDArray[np.intp]) -> "Timeline":
+        """`customer` [n] numbers the history's customers. Where it has no numbers of events, its rows are counted."""
+        order = np.argsort(history.times_us, kind="stable")
+        customer = customer[order]
+        evidence = places(customer) + 1 if history.events is None else history.events[order]
+        return cls(order, customer, _lives(customer, evidence), history.times_us[order], evidence)
+
+    @property
+    def last(self) -> NDArray[np.intp]:
+        """[customers] the place of each customer's latest event."""
+        found = np.zeros(int(self.customer.max()) + 1, np.intp)
+        np.maximum.at(found, self.customer, np.arange(len(self.customer)))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What the policy says after each of the n events of a timeline."""
+
+    timeline: Timeline
+    change: NDArray[np.uint8]  # [n] export.policy.tables.Change
+    level: NDArray[np.uint8]  # [n] the customer's level after the event
+    status: NDArray[np.void]  # [lives] STATUS after the last event
+
+    def ever(self, kind: Change) -> NDArray[np.bool_]:
+        """[customers] whether this happened to the customer at any time."""
+        found = np.zeros(len(self.last_level), np.bool_)
+        found[self.timeline.customer[self.change == kind]] = True
+        return found
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """[customers] a recommendation stands after the customer's last event."""
+        life = self.timeline.life[self.timeline.last]
+        return np.asarray(self.status["recommendation"][life] == Recommendation.OPEN)
+
+    @property
+    def last_level(self) -> NDArray[np.uint8]:
+        """[customers] the level after the customer's last event."""
+        return self.level[self.timeline.last]
+
+    @property
+    def highest_level(self) -> NDArray[np.uint8]:
+        """[customers] the highest level that the customer ever had."""
+        found = np.full(len(self.last_level), Level.LOW, np.uint8)
+        np.maximum.at(found, self.timeline.customer, self.level)
+        return found
+
+    @property
+    def first(self) -> NDArray[np.intp]:
+        """[customers] the place of the event at which the customer was first recommended; n if it never was."""
+        n = len(self.change)
+        found = np.full(len(self.last_level), n, np.intp)
+        places = np.flatnonzero(self.change == Change.RECOMMENDED)
+        np.minimum.at(found, self.timeline.customer[places], places)
+        return found
+
+
+def decisions(
+    terms: Terms, timeline: Timeline, score: Floats, thresholds: Mapping[str, float] | Mapping[str, Floats]
+) -> Decisions:
+    """Replay the policy of `terms` over the scores [n] of a timeline's events, in its order.
+
+    `thresholds` by level are numbers, or arrays [n] where they differ by row.
+    """
+    return _walk(terms, timeline, _zones(score, terms.fall, thresholds))
+
+
+def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
+    """Return for each customer the highest threshold of HIGH at which it would have been recommended, [customers].
+
+    It is the score that a customer sustained, in the way that the policy asks for: `in_a_row` times, with hysteresis,
+    once it had `min_events`. 0 for a customer that no threshold above LEAST recommends. The breaker is left out, as it
+    is about all customers together, and MEDIUM is taken to lie below what keeps HIGH. A lower threshold recommends
+    whoever a higher one does, so each customer's is found by halving.
+    """
+    free = replace(terms, max_per_hour=0)
+    low = np.full(int(timeline.customer.max()) + 1, LEAST)
+    high = np.full(len(low), LEAST)
+    np.maximum.at(high, timeline.customer, score)
+    never = ~_recommended(free, timeline, score, low)
+    at_peak = _recommended(free, timeline, score, high)
+    low = np.where(at_peak, high, low)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        reached = _recommended(free, timeline, score, middle)
+        low, high = np.where(reached, middle, low), np.where(reached, high, middle)
+    return np.where(never, 0.0, low)
+
+
+def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) -> NDArray[np.bool_]:
+    """[customers] whether each is ever recommended, with a threshold of HIGH of its own."""
+    at = high[timeline.customer]
+    below = at * terms.fall
+    return _walk(terms, timeline, _zones(score, terms.fall, {"medium": below, "high": at})).ever(
+        Change.RECOMMENDED
+    )
+
+
+def _zones(
+    score: Floats, fall: float, thresholds: Mapping[str, float] | Mapping[str, Floats]
+) -> NDArray[np.uint8]:
+    """[n] the Zone of each score; the bounds are those of `Policy.bounds`."""
+    medium, high = thresholds["medium"], thresholds["high"]
+    bounds = medium * fall, medium, np.maximum(high * fall, medium), high
+    zone = np.zeros(len(score), np.uint8)
+    for bound in bounds:
+        zone += score >= bound
+    return zone
+
+
+# any policy whose four bounds differ, and a score in each of its zones
+_ANY = Policy(medium=0.25, high=0.75, fall=0.5)
+_SCORE_IN = np.array([0.0, *_ANY.bounds], np.float32)
+assert len(_SCORE_IN) == len(Zone)
+
+
+def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decisions:
+    policy = replace(
+        _ANY, cooldown_us=terms.cooldown_us, in_a_row=terms.in_a_row, min_events=terms.min_events,
+        max_per_hour=terms.max_per_hour,
+    )  # fmt: skip
+    status = np.zeros(int(timeline.life.max()) + 1, STATUS)
+    outcome = decide(
+        policy, status, timeline.life, _SCORE_IN[zone], timeline.time_us, timeline.evidence,
+        np.ones(len(zone), np.bool_), breaker=Breaker.of(policy),
+    )  # fmt: skip
+    return Decisions(timeline, change(outcome), level_after(outcome), status)
+
+
+def _lives(customer: NDArray[np.intp], evidence: NDArray[np.int64]) -> NDArray[np.int32]:
+    """[n] a number for each customer and life: the number of events begins anew with a new one."""
+    order = np.argsort(customer, kind="stable")
+    same = np.diff(customer[order], prepend=-1) == 0
+    begins = ~same | (np.diff(evidence[order], prepend=0) <= 0)
+    life = np.empty(len(customer), np.int32)
+    life[order] = np.cumsum(begins) - 1
+    return life

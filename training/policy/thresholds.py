@@ -1,0 +1,227 @@
+"""Thresholds of the levels, chosen on held-out customers from what the policy asks for, and how sure that is.
+
+A customer counts with the score that it sustained (training.policy.replay.sustained_scores): the highest threshold at
+which the policy would have recommended it. The highest score it ever had would grow with the number of its events
+alone, and a single one leads to nothing. Where the label is an event's, each event counts with its own score.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.policy import Target, Terms
+from training.data.labelled_rows import History
+from training.models.choice import Chosen
+from training.policy import targets
+from training.policy.replay import LEAST, Timeline, sustained_scores
+from training.policy.targets import Curve, counted, reached
+from training.statistics.customer_score import highest
+from training.statistics.interval import Interval
+from training.statistics.metrics import INTERVAL, REPLICATES
+
+Floats = NDArray[np.float64]
+DAY_US = 86_400_000_000
+WEEK_US = 7 * DAY_US
+MOST_PLACES = 10_000  # of a curve in a draw; between two of so many lies next to nobody
+DRAWN = (
+    "precision",
+    "recall",
+    "share",
+    "f_beta",
+    "expected_cost",
+)  # figures that a bootstrap has an interval of
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """n customers, or events, whose outcome is known."""
+
+    label: NDArray[np.integer]  # [n] 0 or 1
+    score: Floats  # [n] that the customer sustained, or of the event; 0: no threshold would reach it
+    customer: NDArray[np.intp]  # [n] numbered from 0; cases of one are drawn together
+    weeks: float = 1.0  # that the history lasts
+    part: float = 1.0  # of the customers whom a capacity is meant for, those who are here
+    losses: Mapping[str, Floats] = field(default_factory=dict)  # [n] by feature that is a cost: its value
+
+    @classmethod
+    def of(
+        cls, terms: Terms, history: History, chosen: Chosen, features: Sequence[str], part: float = 1.0
+    ) -> "Cases":
+        """The customers, or events, of a history by held-out scores; a customer's cost is the highest it ever had."""
+        rows, score = chosen.rows, chosen.held_out
+        names = {each.miss for each in (terms.medium, terms.high) if isinstance(each.miss, str)}
+        losses = {name: np.fmax(history.vectors[:, features.index(name)], 0.0) for name in sorted(names)}
+        weeks = max(float(np.ptp(history.times_us)), DAY_US) / WEEK_US
+        if rows.by_event:
+            return cls(rows.label, score, rows.customer, weeks, part, losses)
+        timeline = Timeline.of(history, rows.customer)
+        score = sustained_scores(terms, timeline, score[timeline.order])
+        losses = {name: highest(rows.customer, each) for name, each in losses.items()}
+        return cls(rows.customer_label, score, np.arange(len(score)), weeks, part, losses)
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> "Cases":
+        """Some of them, by a mask."""
+        losses = {name: each[rows] for name, each in self.losses.items()}
+        part = self.part * float(rows.mean())
+        return Cases(self.label[rows], self.score[rows], self.customer[rows], self.weeks, part, losses)
+
+    def sorted(self) -> "Cases":
+        """By falling score."""
+        order = np.argsort(-self.score, kind="stable")
+        losses = {name: each[order] for name, each in self.losses.items()}
+        return Cases(
+            self.label[order], self.score[order], self.customer[order], self.weeks, self.part, losses
+        )
+
+
+def choose(terms: Terms, cases: Cases) -> dict[str, float]:
+    """Thresholds by level. MEDIUM never lies above HIGH."""
+    ordered = cases.sorted()
+    return _choose(terms, _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score)))
+
+
+def crossfitted(terms: Terms, cases: Cases, chosen: Chosen) -> tuple[dict[str, float], ...]:
+    """For each fold the thresholds that the customers of the other folds give."""
+    rows = chosen.rows
+    fold = np.zeros(len(rows.customer_label), np.int64)
+    fold[rows.customer] = rows.fold
+    return tuple(choose(terms, cases[fold[cases.customer] != each]) for each in range(rows.folds))
+
+
+def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) -> dict[str, dict[str, Any]]:
+    """By level what the `chosen` thresholds gave on the cases that they were chosen on, as a manifest has it.
+
+    threshold, its 95 % interval (`threshold_low`, `threshold_high`) over draws of customers in which it is chosen
+    again; `target` as asked, the figure it is about (`value`, `low`, `high`: see _interval) and `reached` (yes, not
+    reached, cannot be known); n, positives, flagged, rightly, precision, recall, share. What cannot be had is None.
+    """
+    ordered = cases.sorted()
+    drawn = _draws(terms, ordered, chosen, seed)
+    curves = _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score))
+    of_customers = int(cases.customer.max()) + 1 == len(cases.customer)
+    return {
+        level: _facts(
+            getattr(terms, level), curve, chosen[level], [each[level] for each in drawn], of_customers
+        )
+        for level, curve in curves.items()
+    }
+
+
+def _ends(score: Floats) -> NDArray[np.intp]:
+    """The last places of equal scores, scores falling, as far as a threshold may be put there."""
+    ends = np.flatnonzero(np.append(np.diff(score) != 0, True))
+    return ends[score[ends] >= LEAST]
+
+
+def _curves(terms: Terms, ordered: Cases, times: Floats, ends: NDArray[np.intp]) -> dict[str, Curve]:
+    """By level; `times` [n] is how often each case counts, `ends` are the places of the curve."""
+    label = ordered.label * times
+    true, flagged = np.cumsum(label)[ends], np.cumsum(times)[ends]
+    size = float(label.sum()), float(times.sum()), ordered.weeks * ordered.part
+    return {
+        level: Curve(ordered.score[ends], true, flagged, _spared(ordered, target, label, true, ends), *size)
+        for level, target in (("medium", terms.medium), ("high", terms.high))
+    }
+
+
+def _spared(ordered: Cases, target: Target, label: Floats, true: Floats, ends: NDArray[np.intp]) -> Floats:
+    """What missing the flagged positives would have cost."""
+    if isinstance(target.miss, str):
+        return np.cumsum(label * ordered.losses[target.miss])[ends]
+    return target.miss * true
+
+
+def _choose(terms: Terms, curves: Mapping[str, Curve]) -> dict[str, float]:
+    high = max(targets.threshold(curves["high"], terms.high), LEAST)
+    medium = max(targets.threshold(curves["medium"], terms.medium), LEAST)
+    return {"medium": min(medium, high), "high": high}
+
+
+def _place(curve: Curve, threshold: float) -> int:
+    """The last place at or above a threshold; -1 if nobody reaches it."""
+    return int((curve.threshold >= threshold).sum()) - 1
+
+
+def _draws(
+    terms: Terms, ordered: Cases, chosen: Mapping[str, float], seed: int
+) -> list[dict[str, tuple[float, float]]]:
+    """By level, in each draw of customers with a positive one: its own threshold, and the figure at the chosen one."""
+    rng, found = np.random.default_rng(seed), []
+    customers, ends = int(ordered.customer.max()) + 1, _thinned(_ends(ordered.score))
+    for _ in range(REPLICATES):
+        counts = np.bincount(rng.integers(0, customers, customers), minlength=customers)
+        times = counts[ordered.customer].astype(np.float64)
+        if times @ ordered.label > 0:
+            curves = _curves(terms, ordered, times, ends)
+            own = _choose(terms, curves)
+            found.append({k: (own[k], _figure(curves[k], getattr(terms, k), chosen[k])) for k in own})
+    return found
+
+
+def _thinned(ends: NDArray[np.intp]) -> NDArray[np.intp]:
+    """At most MOST_PLACES of them, evenly."""
+    if len(ends) <= MOST_PLACES:
+        return ends
+    return ends[np.linspace(0, len(ends) - 1, MOST_PLACES).astype(np.intp)]
+
+
+def _figure(curve: Curve, target: Target, threshold: float) -> float:
+    place = _place(curve, threshold)
+    if target.kind not in DRAWN or place < 0 or curve.flagged[place] == 0:
+        return np.nan
+    return float(curve.figure(target)[place])
+
+
+def _facts(
+    target: Target, curve: Curve, threshold: float, drawn: list[tuple[float, float]], of_customers: bool
+) -> dict[str, Any]:
+    place = _place(curve, threshold)
+    flagged, rightly = (int(each[place]) if place >= 0 else 0 for each in (curve.flagged, curve.true))
+    low, high = _percentiles([own for own, _ in drawn])
+    figure = _interval(target, curve, place, [each for _, each in drawn], of_customers)
+    return {
+        "threshold": threshold,
+        "threshold_low": low,
+        "threshold_high": high,
+        "target": target.asked,
+        "reached": reached(target, figure, flagged, int(curve.positives)),
+        "value": _plain(figure.value),
+        "low": _plain(figure.low),
+        "high": _plain(figure.high),
+        "n": int(curve.cases),
+        "positives": int(curve.positives),
+        "flagged": flagged,
+        "rightly": rightly,
+        "precision": rightly / flagged if flagged else None,
+        "recall": rightly / curve.positives,
+        "share": flagged / curve.cases,
+    }
+
+
+def _interval(target: Target, curve: Curve, place: int, drawn: list[float], of_customers: bool) -> Interval:
+    """The figure at a place. Shares of customers have the interval that their counts allow, which holds for few too.
+
+    Events of one customer are not independent: their shares are as uncertain as draws of customers show, and no less
+    than their counts allow. All other figures have the interval of the draws.
+    """
+    by_counts = counted(target.kind, curve, place)
+    if place < 0 or target.kind not in DRAWN or (of_customers and not np.isnan(by_counts.low)):
+        return by_counts
+    low, high = (np.nan if end is None else end for end in _percentiles(drawn))
+    value = float(curve.figure(target)[place])
+    return Interval(value, float(np.fmin(low, by_counts.low)), float(np.fmax(high, by_counts.high)))
+
+
+def _percentiles(drawn: list[float]) -> tuple[float | None, float | None]:
+    there = [each for each in drawn if not np.isnan(each)]
+    if not there:
+        return None, None
+    low, high = np.percentile(there, INTERVAL)
+    return float(low), float(high)
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else value
