@@ -11,7 +11,8 @@ import typer
 from commands.options import AsJson, examples
 from commands.terminal import show_json, table
 from pipeline.dataflow import settings as told
-from pipeline.dataflow.settings import BadSettings, Settings
+from pipeline.dataflow.settings import Settings
+from pipeline.runtime.errors import BadSettings
 
 app = typer.Typer()
 Env = Annotated[

@@ -83,7 +83,7 @@ def retrain(
 
 
 def check_url(notify: str | None) -> None:
-    from training.webhook import check
+    from commands.webhook import check
 
     try:
         if notify:
@@ -94,7 +94,7 @@ def check_url(notify: str | None) -> None:
 
 def post(notify: str | None, facts: dict[str, Any]) -> None:
     """To the webhook, if one is given. That it takes nothing is told, and changes nothing else."""
-    from training import webhook
+    from commands import webhook
 
     try:
         if notify:

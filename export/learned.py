@@ -1,6 +1,7 @@
 """Which customers a model has learned from: a sorted set of 64-bit hashes of their ids, 8 bytes a customer.
 
-The hash is XXH3 (xxhash 0.8); the same one deals customers to the share that is set apart (training.data.splits). Two ids
+The hash is XXH3 (xxhash 0.8); the same one deals customers to the share that is set apart
+(training.data.splits). Two ids
 share a hash with a chance of 5e-20, so of a million customers asked about a set of a million about 5e-8 are mistaken.
 The hash hides ids from the eye only: whoever has an id can ask whether it is in the set.
 """

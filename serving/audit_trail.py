@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from pipeline.bigquery.client import Appender, SinkRefused, SinkUnavailable
+from pipeline.bigquery.client import Appender
 from pipeline.bigquery.tables import AUDIT
+from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from pipeline.runtime.metrics import AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress
 from serving.audit_files import Record, Segment, left_behind

@@ -14,9 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from features.events import BadEvent
 from features.kernel.codec import BadRecord
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
 from pipeline.runtime import tracing
-from pipeline.stores.store import StoreUnavailable
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable, StoreUnavailable
 from serving.audit_trail import TrailFull
 from serving.auth import Forbidden, Refused
 from serving.keys import ProviderUnavailable

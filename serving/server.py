@@ -17,11 +17,13 @@ from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
 from pipeline.engine import start_check
 from pipeline.engine.live_model import check_bundle
+from pipeline.operations.gauges import redis_memory
 from pipeline.pubsub.client import Publisher
 from pipeline.pubsub.topics import topic_path
 from pipeline.runtime import prometheus, tracing
+from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.metrics import OF_SERVICE
-from pipeline.runtime.probe import CannotStart, outcomes
+from pipeline.runtime.probe import outcomes
 from pipeline.runtime.prometheus import Endpoint
 from pipeline.stores.connect import store_of
 from serving.api import app
@@ -121,7 +123,11 @@ def telling(settings: Settings, service: Service) -> Iterator[None]:
     if not settings.metrics_port:
         yield
         return
-    with closing(Endpoint(settings.metrics_host, settings.metrics_port, OF_SERVICE, service.store)):
+    with closing(
+        Endpoint(
+            settings.metrics_host, settings.metrics_port, OF_SERVICE, [partial(redis_memory, service.store)]
+        )
+    ):
         yield
 
 

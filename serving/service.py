@@ -17,7 +17,7 @@ from pipeline.engine.assess import Assessments, Engine, assess
 from pipeline.engine.counts import of_looks, of_new
 from pipeline.engine.live_model import Model
 from pipeline.engine.records import OTHER_TYPE, Unreadable
-from pipeline.outputs import rows
+from pipeline.engine.rejects import why_too_late
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.pubsub.message import ASSESSED_WITH, CALLER, id_attribute
 from pipeline.pubsub.topics import topic_path
@@ -196,7 +196,7 @@ def _answer(said: Assessments, i: int, request: Request) -> Answer:
     if i in said.unreadable:
         return unreadable(said.unreadable[i])
     if said.disposition[i] == Disposition.TOO_LATE:
-        return BadEvent("too_late", rows.why_too_late(said.batch, i))
+        return BadEvent("too_late", why_too_late(said.batch, i))
     return responses.assessment(said, i, request.engine, request.reasons, request.features)
 
 

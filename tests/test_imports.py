@@ -112,7 +112,7 @@ def imports_in(file: Path) -> Iterator[Import]:
     inside = {node for f in ast.walk(tree) if isinstance(f, functions) for node in ast.walk(f)}
     for node in ast.walk(tree):
         for module in modules(node):
-            yield Import(str(file.relative_to(ROOT)), node.lineno, module, node not in inside)  # type: ignore[attr-defined]
+            yield Import(str(file.relative_to(ROOT)), node.lineno, module, node not in inside)  # type: ignore[attr - defined]
 
 
 def modules(node: ast.AST) -> list[str]:

@@ -19,17 +19,17 @@ from export.onnx import Calibrated, Scorer, convert, parity
 from export.policy import Terms, terms
 from features.usecase import UseCase, lookbacks
 from training.data.cleaning import Cleaned
-from training.data.labelled_rows import History, Replayed, collect
+from training.data.labelled_rows import BadHistory, History, Replayed, collect
 from training.data.like_files import without_left_out
 from training.data.splits import DAY_US, Split, Way, of_event, set_apart, split
 from training.data.usual import usual
 from training.evaluation.absent_fields import lacking
-from training.evaluation.judged import Judged
 from training.models.choice import Chosen, choose
-from training.models.fit import BadHistory, Progress
+from training.models.judged import Judged
 from training.models.parameters import HYPER, Parameters
 from training.policy import thresholds as levels
 from training.policy.thresholds import Cases
+from training.progress import Progress, named
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.metrics import measure
 
@@ -157,11 +157,6 @@ def _reference(use_case: UseCase, learned: History, chosen: Chosen) -> Reference
     by_customer = usual(use_case, learned, chosen.held_out)
     kept = reference(use_case.features, learned.vectors, chosen.held_out, by_customer, origin)
     return msgspec.structs.replace(kept, fields=learned.fields)
-
-
-def named(progress: Progress, about: str) -> Progress:
-    """The same, with what it is about before it."""
-    return lambda stage: progress(f"{about}: {stage}")
 
 
 def _twin(

@@ -31,12 +31,12 @@ from training.champion.gates import Gate, Gates, Verdict, failed_gates, judge, v
 from training.champion.held_out import Comparison, compare
 from training.data.cleaning import Cleaned
 from training.data.files import Rows, batches
-from training.data.labelled_rows import History, Replayed, collect
+from training.data.labelled_rows import BadHistory, History, Replayed, collect
 from training.data.like_files import like
 from training.data.splits import Way, set_apart
 from training.evaluation.evaluate import evaluate
-from training.evaluation.judged import Judged
-from training.models.fit import BadHistory, Progress
+from training.models.judged import Judged
+from training.progress import Progress
 from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run

@@ -18,8 +18,8 @@ from training.data.labelled_rows import History, Replayed, collect
 from training.data.like_files import like
 from training.data.splits import Way
 from training.evaluation.evaluate import evaluate
-from training.models.fit import Progress
 from training.models.parameters import Parameters
+from training.progress import Progress
 from training.report import scores
 from training.report.page import Report, report
 from training.report.run import Run

@@ -13,10 +13,11 @@ import apache_beam as beam
 from deploy.dataflow.template import PARAMETERS
 from export import storage
 from pipeline.dataflow.plan import job_of, own_labels
-from pipeline.dataflow.settings import BadSettings, JobSettings
+from pipeline.dataflow.settings import JobSettings
 from pipeline.job.graph import stream
 from pipeline.job.preflight import check, note_start
 from pipeline.job.settings import DATAFLOW, beam_options
+from pipeline.runtime.errors import BadSettings
 
 TRUTH = {"true": True, "false": False}
 

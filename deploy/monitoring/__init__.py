@@ -1,1 +1,1 @@
-"""Dashboards and alerts, written by `make monitoring` from the table in pipeline/runtime/metrics.py and the lists in here."""
+"""Dashboards and alerts, which `make monitoring` writes from pipeline/runtime/metrics.py and the lists in here."""

@@ -186,7 +186,8 @@ def _described(metric: Metric) -> tuple[str, ...]:
 
 REFERENCE = """# Metrics
 
-Written by `make monitoring` from `pipeline/runtime/metrics.py`, the one place where metrics are named; dashboards and alerts in
+Written by `make monitoring` from `pipeline/runtime/metrics.py`, the one place where metrics are named;
+dashboards and alerts in
 `deploy/monitoring/` are made from the same table. What to do about an alert is in the [runbook](runbook.md).
 
 On Dataflow these are Beam's own metrics, which Cloud Monitoring has as `dataflow_googleapis_com:job_user_counter` (as

@@ -32,7 +32,7 @@ class ParityError(RuntimeError):
 
 
 def convert(model: Any, n_features: int) -> bytes:
-    """A fitted classifier of two classes as ONNX: a Calibrated one of export.onnx.calibration, or scikit-learn's own."""
+    """Convert a fitted classifier of two classes, Calibrated or scikit-learn's own, to ONNX."""
     if isinstance(model, Calibrated):
         return graph(model, n_features)
     converted = by_skl2onnx(with_float32_thresholds(model), n_features)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from export.policy import Change, Level
 from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.bigquery.client import STORAGE_EMULATOR, SinkRefused
+from pipeline.bigquery.client import STORAGE_EMULATOR
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
+from pipeline.runtime.errors import SinkRefused
 
 LEVELS = pa.array([level.name for level in Level])
 CHANGES = pa.array([change.name for change in Change])

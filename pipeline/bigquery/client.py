@@ -23,6 +23,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse
 
+from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from pipeline.runtime.retry import never, retrying
 
 REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"  # read by google-cloud-bigquery itself: a URL
@@ -45,14 +46,6 @@ PASSING = frozenset(
     }
 )
 STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
-
-
-class SinkUnavailable(Exception):
-    """BigQuery cannot be reached now (infrastructure). Wait and try again: nothing is lost by that."""
-
-
-class SinkRefused(Exception):
-    """BigQuery will never take these rows (deployment): no such table, other columns, no permission."""
 
 
 def query_client(project: str) -> bigquery.Client:

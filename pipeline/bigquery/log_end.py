@@ -13,9 +13,10 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 
 from features.usecase import UseCase
-from pipeline.bigquery.client import SinkUnavailable, query_client
+from features.usecase.expiry import expiries_ms
+from pipeline.bigquery.client import query_client
 from pipeline.bigquery.tables import ASSESSMENTS
-from pipeline.stores.store import expiries_ms
+from pipeline.runtime.errors import SinkUnavailable
 
 TIMEOUT_S = 10.0
 LATEST = 2_000  # assessments: whatever a server has lost, it has lost its last writes

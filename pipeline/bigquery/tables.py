@@ -13,6 +13,7 @@ from google.api_core.exceptions import Conflict, NotFound, ServerError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from pipeline.runtime.errors import TableMismatch
 from pipeline.runtime.metrics import REASONS
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -25,10 +26,6 @@ BIGQUERY_TYPES = {
 }
 CHECK_TIMEOUT_S = 5.0
 AWAY = (ServerError, OSError)  # what BigQuery's client raises while it cannot be reached
-
-
-class TableMismatch(Exception):
-    """A table of this name is there, but another one (deployment): its rows would not fit."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from pipeline.engine.start_check import check_store
 from pipeline.job.preflight import tail_of
 from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publisher, Subscription
-from pipeline.runtime.probe import CannotStart, outcomes
+from pipeline.runtime.errors import CannotStart
+from pipeline.runtime.probe import outcomes
 from pipeline.stores.connect import store_of
 from pipeline.stores.readiness import Warmth
 

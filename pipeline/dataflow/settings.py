@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import usecases
+from pipeline.runtime.errors import BadSettings
 
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
@@ -25,10 +26,6 @@ OWN_LABELS = ("riskstream", "use_case", "fingerprint", "model")  # how `riskstre
 # Of a wrong bucket Beam says nothing: it makes one of its own and stages there.
 BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
 SHORT_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-
-
-class BadSettings(Exception):
-    """Flags or an environment file that cannot be right: one line for each thing that is wrong."""
 
 
 def setting(help: str, expected: str = "", pattern: str = "", default: Any = MISSING) -> Any:

@@ -11,7 +11,7 @@ from pipeline.dataflow.plan import Plan
 from pipeline.job.graph import stream
 from pipeline.job.preflight import note_start
 from pipeline.job.settings import DATAFLOW, beam_options
-from pipeline.runtime.probe import CannotStart
+from pipeline.runtime.errors import CannotStart
 
 START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up
 

@@ -15,7 +15,8 @@ from features.advance import ADDED
 from features.events import Batch
 from features.kernel import Advanced, Disposition
 from features.record import unreadable as reasons
-from pipeline.stores.store import RecordStore, expiries_ms, record_keys
+from features.usecase.expiry import expiries_ms
+from pipeline.stores.store import RecordStore, record_keys
 
 Mask = NDArray[np.bool_]
 OTHER_TYPE = "not a record: a value of another type"

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from features.usecase import UseCase
+from pipeline.runtime.errors import ColdStore
 from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
 from pipeline.stores.integrity import DAMAGED, FILLING, REPAIRING, WHOLE, Vitality, described
-from pipeline.stores.readiness import COLD, ColdStore, Warmth
+from pipeline.stores.readiness import COLD, Warmth
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged, record_keys
 

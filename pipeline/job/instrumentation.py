@@ -13,8 +13,8 @@ from apache_beam.metrics import Metrics
 from features.kernel import Disposition
 from pipeline.engine import counts as tallies
 from pipeline.engine.assess import Assessments
+from pipeline.engine.rejects import Reject
 from pipeline.job.sinks import Outgoing
-from pipeline.outputs.rows import Reject
 from pipeline.runtime import metrics
 from pipeline.runtime.metrics import NAMESPACE, OF_JOB, STEM, Kind, Metric, key
 from pipeline.runtime.process_metrics import LastBatch, progress, tally

@@ -15,7 +15,8 @@ from pipeline.engine.start_check import begin, check_store
 from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publisher, Subscription
 from pipeline.runtime import prometheus
-from pipeline.runtime.probe import CannotStart, outcomes
+from pipeline.runtime.errors import CannotStart
+from pipeline.runtime.probe import outcomes
 from pipeline.stores.connect import store_of
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well

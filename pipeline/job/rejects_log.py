@@ -6,7 +6,7 @@ The key of a record that cannot be read is told although it names a customer: no
 import logging
 from collections.abc import Sequence
 
-from pipeline.outputs.rows import Reject
+from pipeline.engine.rejects import Reject
 from pipeline.runtime import tracing
 
 EXAMPLES = 5  # of a batch that are logged one by one: a flood of them must not stop the stream

@@ -20,17 +20,19 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline.bigquery.client import SinkUnavailable
-from pipeline.dataflow.settings import BadSettings
 from pipeline.job import flink, supervisor, worker
 from pipeline.job.graph import stream
 from pipeline.job.preflight import check, note_start
 from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options, runner_of
-from pipeline.pubsub.client import PubSubUnavailable
+from pipeline.runtime.errors import (
+    BadSettings,
+    CannotStart,
+    PubSubUnavailable,
+    SinkUnavailable,
+    StoreUnavailable,
+)
 from pipeline.runtime.folder_lock import claimed
-from pipeline.runtime.probe import CannotStart
 from pipeline.runtime.process_metrics import reporting, stop
-from pipeline.stores.store import StoreUnavailable
 
 __all__ = ["CannotStart", "check", "run"]
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 from pipeline.bigquery.client import Appender
 from pipeline.bigquery.tables import OF_JOB
 from pipeline.job.settings import Job
-from pipeline.pubsub.client import Publication, Publisher, PubSubUnavailable
+from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime import undelivered
+from pipeline.runtime.errors import PubSubUnavailable
 from pipeline.runtime.process_metrics import progress, stop, waiting_out
 
 

@@ -18,19 +18,20 @@ from apache_beam.utils.windowed_value import WindowedValue
 from features.events import MAX_EVENT_BYTES, BadEvent, Batch, Event, decode_all, make_batch, too_large
 from features.usecase import UseCase
 from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.rejects import Reject, too_late, unreadable
+from pipeline.engine.rejects import answered as answered_by_service
 from pipeline.job import instrumentation, worker
 from pipeline.job.rejects_log import tell_rejects
 from pipeline.job.settings import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
 from pipeline.outputs import rows
-from pipeline.outputs.rows import Reject
 from pipeline.pubsub.message import Message
 from pipeline.runtime import tracing, undelivered
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.metrics import BREAKER, key
 from pipeline.runtime.process_metrics import LastBatch, progress, waiting_out
 from pipeline.runtime.tracing import parent_of
-from pipeline.stores.store import StoreUnavailable
 
 UNDELIVERED_BATCHES = (
     8  # that may be under way while the next is assessed; an append takes as long as some of them
@@ -93,7 +94,7 @@ def rejected(decoded: Decoded, said: Assessments | None) -> list[Reject]:
     """All messages of a batch that cannot be used."""
     if said is None:
         return decoded.rejects
-    return decoded.rejects + rows.too_late(decoded.messages, said) + rows.unreadable(decoded.messages, said)
+    return decoded.rejects + too_late(decoded.messages, said) + unreadable(decoded.messages, said)
 
 
 def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
@@ -119,7 +120,7 @@ def count(
 ) -> None:
     """Adds the batch to the counters."""
     n = len(decoded.messages) + len(decoded.rejects)
-    answered = len(rows.answered(decoded.messages, said)) if said else 0
+    answered = len(answered_by_service(decoded.messages, said)) if said else 0
     seconds = {"decode": decoded.seconds, **(said.seconds if said else {}), "encode": encode_s}
     stages_us = {stage: round(spent_s * 1e6) for stage, spent_s in seconds.items()}
     instrumentation.count(

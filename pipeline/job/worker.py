@@ -6,11 +6,12 @@ Built when a step first asks for it, from the job's settings alone, and kept ove
 import gc
 import sys
 import threading
-from functools import cached_property
+from functools import cached_property, partial
 
 from pipeline.engine.live_model import Model
 from pipeline.job.settings import Job
 from pipeline.job.sinks import Sinks
+from pipeline.operations import gauges
 from pipeline.pubsub.client import Subscription
 from pipeline.pubsub.puller import Puller
 from pipeline.runtime import tracing, undelivered
@@ -45,7 +46,10 @@ class Worker:
         job = self.job
         if not job.metrics_port:
             return None
-        return Endpoint(job.metrics_host, job.metrics_port, OF_JOB, self._store, job.subscription)
+        read = [partial(gauges.redis_memory, self._store)]
+        if job.subscription:
+            read.append(partial(gauges.backlog, job.subscription))
+        return Endpoint(job.metrics_host, job.metrics_port, OF_JOB, read)
 
     @cached_property
     def _model(self) -> Model:

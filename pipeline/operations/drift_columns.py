@@ -33,7 +33,8 @@ class Column:
     """The score or a feature, then (in training) and now.
 
     `index` is the score's PSI or the feature's CSI, `ks` the Kolmogorov-Smirnov statistic, `divergence` the
-    Kullback-Leibler divergence of now from then in nats: export/distributions/distance.py. `usual` is what the index comes to without
+    Kullback-Leibler divergence of now from then in nats: export/distributions/distance.py. `usual` is what the
+    index comes to without
     any change: by chance in a sample of this size, or, in less than a week, on single days of training.
     Shares `then` and `now` are of training's bins; those of missing values, and of values below `low` or above `high`,
     which training never saw, are apart.

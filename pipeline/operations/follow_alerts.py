@@ -17,7 +17,7 @@ from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.types import ExpirationPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable, Received, Subscription
+from pipeline.pubsub.client import Received, Subscription
 from pipeline.pubsub.topics import (
     CALL_TIMEOUT_S,
     explained,
@@ -26,6 +26,7 @@ from pipeline.pubsub.topics import (
     subscription_path,
     topic_path,
 )
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from pipeline.runtime.retry import retrying
 
 logger = logging.getLogger(__name__)

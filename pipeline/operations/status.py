@@ -20,11 +20,11 @@ from features.usecase import UseCase
 from pipeline.bigquery.tables import DEAD_LETTERS
 from pipeline.pubsub.client import EMULATOR
 from pipeline.runtime import process_metrics
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.health import Condition, condition
 from pipeline.stores.population import Population, population
 from pipeline.stores.readiness import Marker, Warmth
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreUnavailable
 
 STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
 TIMEOUT_S = 5.0

@@ -15,6 +15,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 
 from pipeline.pubsub.message import Message
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 
 EMULATOR = "PUBSUB_EMULATOR_HOST"
 PULL_MESSAGES = 1_000  # the service gives no more at once
@@ -39,14 +40,6 @@ PASSING = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,  # quota a minute
     }
 )
-
-
-class PubSubUnavailable(Exception):
-    """Pub/Sub cannot be reached now (infrastructure). Wait and try again: nothing is lost by that."""
-
-
-class PubSubRefused(Exception):
-    """Pub/Sub will never do this (deployment): no such topic or subscription, or no permission."""
 
 
 class Received(NamedTuple):

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from pipeline.pubsub.client import PUBLISH_MESSAGES, Publication, Publisher, PubSubUnavailable
+from pipeline.pubsub.client import PUBLISH_MESSAGES, Publication, Publisher
+from pipeline.runtime.errors import PubSubUnavailable
 from pipeline.runtime.retry import retrying
 
 MOST_WAITING = 4 * PUBLISH_MESSAGES  # in a lane; more would only take memory

@@ -5,7 +5,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable, Received, Subscription
+from pipeline.pubsub.client import Received, Subscription
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from pipeline.runtime.process_metrics import attempt_for, waiting_out
 from pipeline.runtime.retry import retrying
 

@@ -18,7 +18,8 @@ from google.api_core.exceptions import (
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import ExpirationPolicy, Subscription
 
-from pipeline.pubsub.client import PASSING, PubSubRefused, PubSubUnavailable, transport
+from pipeline.pubsub.client import PASSING, transport
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 
 ACK_DEADLINE_S = 60  # a batch takes milliseconds; the rest is for a job that waits for Redis or BigQuery
 RETENTION = timedelta(days=7)  # the longest outage that loses nothing

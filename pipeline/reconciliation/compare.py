@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
+from features.usecase.expiry import expiries_ms
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
 from pipeline.reconciliation.recompute import Engines, Other, Records, Retraced, retrace, retrace_other
-from pipeline.stores.store import SEQ, RecordStore, expiries_ms, record_keys
+from pipeline.stores.store import SEQ, RecordStore, record_keys
 
 EXAMPLES = 5  # shown of what is wrong
 

@@ -13,9 +13,10 @@ from google.pubsub_v1.types import Subscription as Settings
 
 from features.events import BadEvent, decode_all, make_batch
 from features.usecase import UseCase
-from pipeline.pubsub.client import PubSubUnavailable, Received, Subscription
+from pipeline.pubsub.client import Received, Subscription
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.topics import CALL_TIMEOUT_S, explained, short, subscriber_client, subscription_path
+from pipeline.runtime.errors import PubSubUnavailable
 from pipeline.runtime.retry import retrying
 
 QUIET_S = 2.0  # nothing for so long: there is nothing more; a message is there within milliseconds

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.kernel.codec import BadRecord
 from features.record import loads
 from features.usecase import UseCase
+from features.usecase.expiry import expiries_ms
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
 from pipeline.files.history import Progress, quiet
@@ -23,7 +24,7 @@ from pipeline.reconciliation.damage import RIGHT, Finding, Implied, judge
 from pipeline.reconciliation.recompute import Engines, Other, Retraced, retrace, retrace_other
 from pipeline.stores.overwrite import replace
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import expiries_ms, record_keys
+from pipeline.stores.store import record_keys
 
 GROUP = 1_000  # records read in one round trip
 

@@ -24,10 +24,10 @@ from pipeline.bigquery.assessment_log import read_log
 from pipeline.files.history import Progress, quiet
 from pipeline.reconciliation.reconcile import engines, first_copies
 from pipeline.reconciliation.repair import Repair, Tally
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.integrity import FILLING, State, Vitality, Writer, this_process
 from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreUnavailable
 
 HELD_MS = 30_000  # a repair that was killed is in nobody's way for longer
 RENEW_S = 5.0

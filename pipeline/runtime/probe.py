@@ -11,11 +11,15 @@ from google.auth.exceptions import GoogleAuthError
 
 from export.manifest import BundleMismatch
 from features.usecase import BadUseCase
-from pipeline.bigquery import tables
-from pipeline.bigquery.client import SinkRefused, SinkUnavailable
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
-from pipeline.stores.readiness import ColdStore
-from pipeline.stores.store import StoreUnavailable
+from pipeline.runtime.errors import (
+    ColdStore,
+    PubSubRefused,
+    PubSubUnavailable,
+    SinkRefused,
+    SinkUnavailable,
+    StoreUnavailable,
+    TableMismatch,
+)
 
 FAULTS = (
     BadUseCase,
@@ -26,16 +30,12 @@ FAULTS = (
     SinkRefused,
     PubSubUnavailable,
     PubSubRefused,
-    tables.TableMismatch,
+    TableMismatch,
     GoogleAPIError,
     GoogleAuthError,
     OSError,
     ValueError,
 )
-
-
-class CannotStart(Exception):
-    """The job as told cannot run: one line for each thing that is wrong."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import ThreadingHTTPServer
 from itertools import accumulate
 
@@ -18,16 +18,15 @@ from prometheus_client.exposition import start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from pipeline.operations import status
 from pipeline.runtime import metrics
 from pipeline.runtime.metrics import Kind, Metric, key
 from pipeline.runtime.process_metrics import Tally, labelled, progress
-from pipeline.stores.guarded_store import GuardedStore
-from pipeline.stores.store import StoreUnavailable
 
 PORTS = 64  # as many as a crew has processes
 ASK_S = 15.0  # Prometheus's own habit
 CLOSE_S = 1.0  # a frozen Redis is waited for longer, but not when the process ends
+
+ReadGauges = Callable[[], Mapping[Metric, float | None]]  # None: cannot be read now
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +34,9 @@ logger = logging.getLogger(__name__)
 class Endpoint:
     """Open until it is closed. Raises OSError if no port is free."""
 
-    def __init__(
-        self, host: str, port: int, told: Sequence[Metric], store: GuardedStore, subscription: str = ""
-    ) -> None:
-        """Tells the metrics of `told`; the backlog is that of `subscription`."""
-        self._subscription, self._store = subscription, store
+    def __init__(self, host: str, port: int, told: Sequence[Metric], gauges: Sequence[ReadGauges]) -> None:
+        """Serve the metrics of `told`. Each of `gauges` is asked again and again for values that nobody counts."""
+        self._gauges = gauges
         registry = CollectorRegistry()
         registry.register(Families(told))
         self._server = _serve(host, port, registry)
@@ -65,23 +62,13 @@ class Endpoint:
                 return
 
     def _ask(self) -> None:
-        """What cannot be asked is not told: an old figure would look like a new one."""
-        for metric in (metrics.REDIS_USED, metrics.REDIS_LIMIT, metrics.BACKLOG, metrics.OLDEST):
-            progress.gauges.pop(key(metric), None)
-        try:
-            used, limit = self._store.memory()
-            progress.gauges[key(metrics.REDIS_USED)], progress.gauges[key(metrics.REDIS_LIMIT)] = used, limit
-        except StoreUnavailable as error:
-            logger.info("no figures of Redis: %s", error)
-        if not self._subscription:
-            return
-        try:
-            found = status.backlogs().get(self._subscription)
-        except status.Away:
-            found = None  # Pub/Sub itself tells Cloud Monitoring only
-        if found:
-            progress.gauges[key(metrics.BACKLOG)] = found.messages
-            progress.gauges[key(metrics.OLDEST)] = found.oldest_s
+        """Drop a gauge that cannot be read: an old value would look like a new one."""
+        for read in self._gauges:
+            for metric, value in read().items():
+                if value is None:
+                    progress.gauges.pop(key(metric), None)
+                else:
+                    progress.gauges[key(metric)] = value
 
 
 def check(host: str, port: int) -> None:

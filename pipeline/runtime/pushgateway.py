@@ -5,7 +5,7 @@ from urllib.error import URLError
 
 from prometheus_client import CollectorRegistry, push_to_gateway
 
-from pipeline.bigquery.client import SinkUnavailable
+from pipeline.runtime.errors import SinkUnavailable
 from pipeline.runtime.metrics import Metric
 from pipeline.runtime.process_metrics import progress
 from pipeline.runtime.prometheus import Families

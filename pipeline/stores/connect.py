@@ -17,11 +17,11 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from features.usecase import UseCase
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
 from pipeline.stores.readiness import COLD, Warmth
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreUnavailable
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
 TIMEOUT_S = 5.0

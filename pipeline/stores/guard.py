@@ -1,6 +1,7 @@
 """Notices within seconds that a store is not what it was, and lets nobody use it until it is whole again.
 
-Three things are looked at. With every batch, in the same round trip, the state (pipeline.stores.integrity) and, in a cluster,
+Three things are looked at. With every batch, in the same round trip, the state (pipeline.stores.integrity)
+and, in a cluster,
 each primary's witness: so nothing is assessed on a store that was emptied. At every new connection the server's
 history: one that is not confirmed is not used, because it may lack the last writes. And once a second, in a thread,
 everything: state, histories, evictions, a sample of the latest records, and the other writers.
@@ -22,13 +23,14 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from features.usecase import UseCase
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.metrics import STORE_WHOLE, key
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.integrity import WHOLE, Seen, State, Vitality, Writer, described
 from pipeline.stores.recent_writes import Latest
 from pipeline.stores.redis_servers import Server
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreDamaged, StoreUnavailable
+from pipeline.stores.store import StoreDamaged
 
 LOOK_S = 1.0
 SOON_S = 0.1  # while writers wait for each other

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
+from pipeline.runtime.errors import ColdStore
 from pipeline.stores.integrity import Vitality
 from pipeline.stores.redis_store import RedisStore
 
@@ -40,10 +41,6 @@ class Checkpoint(Struct, frozen=True):
     duplicates: int = 0
     too_late: int = 0
     recommended_us: tuple[int, ...] = ()  # what the policy's breaker counts: the latest recommendations
-
-
-class ColdStore(Exception):
-    """The store has no records of these features, and a job would score every customer as a new one."""
 
 
 class Warmth:

@@ -13,8 +13,9 @@ from itertools import compress
 
 from features import record
 from features.usecase import UseCase
+from features.usecase.expiry import EXPIRY_SLACK
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import EXPIRY_SLACK, SEQ
+from pipeline.stores.store import SEQ
 
 MOST_RECORDS = 16_000  # some 20 MB; at least the latest batch, and a second of most streams
 MOST_AGE_S = EXPIRY_SLACK.total_seconds()  # no record expires sooner after it was written

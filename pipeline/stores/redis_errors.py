@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from pipeline.stores.store import StoreUnavailable
+from pipeline.runtime.errors import StoreUnavailable
 
 # What the server or redis-py says -> what to do about it; the first match counts.
 ADVICE = (

@@ -1,6 +1,7 @@
 """Records in Redis: one node or a cluster, plain or TLS.
 
-A batch is one round trip (pipeline.stores.round_trip). What is answered with a redirection or a missing script is done again by
+A batch is one round trip (pipeline.stores.round_trip). What is answered with a redirection or a missing script
+is done again by
 redis-py's client, which knows how.
 """
 
@@ -17,6 +18,7 @@ from redis.connection import Connection
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.population import GLOB, memory
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.stores.redis_errors import explained
@@ -33,7 +35,7 @@ from pipeline.stores.round_trip import (
     round_trip,
     routes,
 )
-from pipeline.stores.store import Expiry, StoreUnavailable
+from pipeline.stores.store import Expiry
 
 logger = logging.getLogger(__name__)
 

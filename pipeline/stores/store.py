@@ -8,20 +8,13 @@ read again.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Protocol
 
-from features.usecase import UseCase
+from pipeline.runtime.errors import StoreUnavailable
 
-MILLISECOND = timedelta(milliseconds=1)
-EXPIRY_SLACK = timedelta(days=31)  # the longest that Pub/Sub keeps a message before it arrives
 Expiry = Sequence[int] | None
 SEQ = slice(12, 20)  # where a record keeps its version
 NO_SEQ = bytes(8)  # the version of a record that is not there
-
-
-class StoreUnavailable(Exception):
-    """The store cannot be used now (infrastructure). Wait and try again: nothing is lost by that."""
 
 
 class StoreDamaged(StoreUnavailable):
@@ -108,16 +101,3 @@ def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: 
     """Keys of an entity's records: a record of other features never answers for these."""
     stem = f"{prefix}:{use_case}:{fingerprint}:{entity}:"
     return [f"{stem}{id}".encode() for id in ids]
-
-
-def expiries_ms(use_case: UseCase) -> dict[str, int]:
-    """How long after its latest write the store may drop a record, by entity; 0: never.
-
-    By then the kernel begins a new record anyway, unless an event arrives later than EXPIRY_SLACK after it happened.
-    """
-    tolerance_us = max(event_type.tolerance_us for event_type in use_case.event_types.values())
-    slack = EXPIRY_SLACK + timedelta(microseconds=tolerance_us)  # events may lie that far ahead of the clock
-    return {
-        entity: (timedelta(microseconds=plan.forget_us) + slack) // MILLISECOND if plan.forget_us else 0
-        for entity, plan in use_case.plans.items()
-    }

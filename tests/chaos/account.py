@@ -1,6 +1,7 @@
 """What became of every event: one assessment or one dead letter, numbered without a gap, told to everybody.
 
-Counted here from what a reader of the views and topics sees. `pipeline.reconciliation.reconcile` then rebuilds every record and
+Counted here from what a reader of the views and topics sees. `pipeline.reconciliation.reconcile` then rebuilds
+every record and
 result from the log.
 """
 

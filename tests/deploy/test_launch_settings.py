@@ -11,7 +11,8 @@ import yaml
 from google.cloud import dataflow
 
 from deploy.dataflow import template
-from pipeline.dataflow.settings import MODES, BadSettings, JobSettings, Settings, flag, is_required, labels_of
+from pipeline.dataflow.settings import MODES, JobSettings, Settings, flag, is_required, labels_of
+from pipeline.runtime.errors import BadSettings
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = sorted((ROOT / "deploy/env").glob("*.yaml"))

@@ -11,7 +11,8 @@ from rich.console import Console
 from deploy.local.pubsub.server import stats
 from pipeline.operations import screen
 from pipeline.operations.follow_alerts import Recent, following
-from pipeline.pubsub.client import Publication, PubSubRefused, PubSubUnavailable
+from pipeline.pubsub.client import Publication
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 
 

@@ -20,8 +20,9 @@ from features.times import rfc3339
 from features.usecase import UseCase, load
 from pipeline.engine.assess import Engine, assess
 from pipeline.engine.challenger import Challenger
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import Expiry, MemoryStore, RecordStore, StoreUnavailable, record_keys
+from pipeline.stores.store import Expiry, MemoryStore, RecordStore, record_keys
 from tests.pipeline.market import (
     MINUTE_US,
     START_US,

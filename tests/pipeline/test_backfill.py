@@ -25,10 +25,11 @@ from pipeline.engine.assess import Assessments, assess
 from pipeline.files.history import history
 from pipeline.job.steps import decode
 from pipeline.pubsub.message import Message
-from pipeline.stores.readiness import Checkpoint, ColdStore, Warmth
+from pipeline.runtime.errors import ColdStore, StoreUnavailable
+from pipeline.stores.readiness import Checkpoint, Warmth
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import SEQ, Expiry, MemoryStore, StoreUnavailable, record_keys
+from pipeline.stores.store import SEQ, Expiry, MemoryStore, record_keys
 from tests.commands import Run
 from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, payment, sent
 from tests.pipeline.market import history as events_of

@@ -6,8 +6,9 @@ import pytest
 
 from pipeline.engine.assess import assess
 from pipeline.engine.start_check import check_store, filling
+from pipeline.runtime.errors import ColdStore
 from pipeline.stores.integrity import State, Vitality
-from pipeline.stores.readiness import ColdStore, Warmth
+from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
 from tests.pipeline.market import batched, history, market

@@ -13,7 +13,8 @@ from google.cloud import bigquery
 
 from deploy.local import stack
 from pipeline.bigquery import tables
-from pipeline.bigquery.client import Appender, SinkRefused, SinkUnavailable, query_client, split
+from pipeline.bigquery.client import Appender, query_client, split
+from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from tests.deploy import outages
 
 PROJECT = "local-project"

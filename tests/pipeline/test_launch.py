@@ -23,9 +23,8 @@ from features.usecase import parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
 from pipeline.dataflow import update_compatibility
-from pipeline.dataflow.settings import BadSettings
 from pipeline.job.steps import Assess, Decode, Send
-from pipeline.runtime.probe import CannotStart
+from pipeline.runtime.errors import BadSettings, CannotStart
 from tests.commands import Ended, Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, market

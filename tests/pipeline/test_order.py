@@ -15,9 +15,10 @@ from features.times import rfc3339
 from pipeline.engine.assess import assess
 from pipeline.job.steps import decode
 from pipeline.operations.publish_file import publish
-from pipeline.pubsub.client import Publication, Publisher, PubSubRefused, Subscription, fitting, rounds
+from pipeline.pubsub.client import Publication, Publisher, Subscription, fitting, rounds
 from pipeline.pubsub.puller import Puller
 from pipeline.pubsub.topics import create, subscriber_client
+from pipeline.runtime.errors import PubSubRefused
 from pipeline.stores.store import MemoryStore
 from tests.commands import Run
 from tests.pipeline.broker import PROJECT, Broker, broker_of

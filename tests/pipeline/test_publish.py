@@ -18,9 +18,9 @@ from features.usecase import load, parse
 from pipeline.files import BadFile
 from pipeline.operations import screen
 from pipeline.operations.publish_file import Pace, Published, publish
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.topics import publisher_client
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from tests.pipeline.broker import PROJECT, Broker, Relay, broker_of
 from tests.pipeline.shop import SHOP, sales_file
 from training.generate import Dirt, generate

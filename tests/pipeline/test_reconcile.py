@@ -27,6 +27,7 @@ from pipeline.bigquery import tables
 from pipeline.bigquery.assessment_log import Log, read_log
 from pipeline.bigquery.client import Appender, query_client
 from pipeline.engine.assess import Engine, assess
+from pipeline.engine.rejects import too_late
 from pipeline.files import Place
 from pipeline.files.history import history as files_of
 from pipeline.files.source import Table
@@ -124,7 +125,7 @@ def assessed_from(
             store.records.clear()
         decoded = decode(use_case, messages[at : at + size])
         found = assess(engine, decoded.events) if decoded.events else None
-        rejects = decoded.rejects + (rows.too_late(decoded.messages, found) if found else [])
+        rejects = decoded.rejects + (too_late(decoded.messages, found) if found else [])
         said += [rows.assessment_rows(decoded.messages, found, START_US + at)] if found else []
         letters += [rows.dead_letter_rows(use_case.name, rejects, START_US + at)] if rejects else []
         at += size

@@ -43,7 +43,8 @@ def walked(
 ) -> dict[str, Tally]:
     order, _ = first_copies(Log(told.assessments))
     walk = Repair(
-        told.use_case, Log(told.assessments).take(order), store, "riskstream", now_us=now_us, write=write, **more,  # type: ignore[arg-type]
+        told.use_case, Log(told.assessments).take(order), store, "riskstream", now_us=now_us, write=write,
+        **more,  # type: ignore[arg-type]
     )  # fmt: skip
     return walk.run(engines(told.use_case, told.root))
 

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 import riskstream
 from pipeline.job.preflight import check, note_start
 from pipeline.job.settings import Job
-from pipeline.runtime.probe import CannotStart
+from pipeline.runtime.errors import CannotStart, StoreUnavailable
 from pipeline.stores.integrity import Vitality
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreDamaged, StoreUnavailable
+from pipeline.stores.store import StoreDamaged
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import MARKET, history, market
 from tests.pipeline.servers import RedisServer

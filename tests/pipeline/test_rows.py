@@ -16,8 +16,8 @@ from features.times import rfc3339
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.challenger import Shadow
+from pipeline.engine.rejects import Reject, too_late
 from pipeline.outputs import rows
-from pipeline.outputs.rows import Reject
 from pipeline.pubsub.client import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
 from pipeline.pubsub.message import ASSESSED_WITH, Message
 from pipeline.stores.store import MemoryStore
@@ -161,7 +161,7 @@ def test_the_mixed_batch_has_everything_in_it(mixed: tuple[list[Message], Assess
     assert any(len(row["entities"]) == 0 for row in found) and any(row["entities"] for row in found)
     assert any(row["vector"] == [] and row["event_type"] == "profile" for row in found)
     assert {None, "OVERRIDDEN"} <= {row["change"] for row in found}
-    assert len(rows.too_late(of, said)) == len(of) - len(found) > 0
+    assert len(too_late(of, said)) == len(of) - len(found) > 0
 
 
 def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Assessments]) -> None:

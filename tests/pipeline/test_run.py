@@ -35,8 +35,8 @@ from pipeline.job.run import run
 from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publication
 from pipeline.runtime import metrics, process_metrics
+from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.metrics import Metric
-from pipeline.runtime.probe import CannotStart
 from tests.commands import Run
 from tests.pipeline.broker import Broker, broker_of
 from tests.pipeline.market import MARKET, Sent, history, market

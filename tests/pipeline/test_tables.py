@@ -8,6 +8,7 @@ from google.cloud import bigquery
 
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
+from pipeline.runtime.errors import TableMismatch
 
 ROW = {  # as SQL; a row also has its event and customer
     "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",
@@ -64,7 +65,7 @@ def test_another_table_of_that_name_is_refused(client: bigquery.Client) -> None:
         r"body is missing and REQUIRED.*seq is NULLABLE STRING, expected REQUIRED INTEGER.*"
         r"score is NULLABLE STRING, expected NULLABLE FLOAT"
     )
-    with pytest.raises(tables.TableMismatch, match=expected):
+    with pytest.raises(TableMismatch, match=expected):
         tables.create(client, "other")
 
 
@@ -145,7 +146,7 @@ def test_the_view_of_the_shadow_compares_by_day(client: bigquery.Client) -> None
 
 def test_a_missing_table_is_named_with_what_to_do(client: bigquery.Client) -> None:
     client.create_dataset("empty")
-    with pytest.raises(tables.TableMismatch, match=r"empty\.assessments: run `riskstream tables`"):
+    with pytest.raises(TableMismatch, match=r"empty\.assessments: run `riskstream tables`"):
         tables.check(client, "empty")
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from deploy.local.pubsub.server import serve
-from pipeline.pubsub.client import PubSubRefused, PubSubUnavailable
 from pipeline.pubsub.topics import Names, create, publisher_client, short, subscriber_client, topic_path
+from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 
 NAMES = Names("tests", "shop")
 

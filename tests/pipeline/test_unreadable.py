@@ -9,6 +9,7 @@ import pytest
 from features.kernel import Disposition
 from features.kernel.codec import BadRecord
 from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.rejects import too_late, unreadable
 from pipeline.job.rejects_log import tell_rejects
 from pipeline.outputs import rows
 from pipeline.pubsub.message import Message
@@ -142,7 +143,7 @@ def test_a_dead_letter_names_its_reason_and_the_log_its_key(
     spoil(redis, key_of("customer", id), "garbage")
     said = said_in(redis)
     messages = [Message(b"{}", {"event_type": event.event_type}, str(i), 0) for i, event in enumerate(AFTER)]
-    rejects = rows.unreadable(messages, said)
+    rejects = unreadable(messages, said)
     assert {reject.reason for reject in rejects} == {"bad_record"} and len(rejects) == len(said.unreadable)
     assert (
         "cannot be read: not a record: 7 bytes" in rejects[0].detail
@@ -175,7 +176,7 @@ def test_random_bytes_under_a_key_end_nothing(redis: RedisStore) -> None:
             Message(b"{}", {"event_type": event.event_type}, str(i), 0) for i, event in enumerate(some)
         ]
         said = assess(plain, batched(MARKET, some))
-        rejects = [*rows.unreadable(messages, said), *rows.too_late(messages, said)]
+        rejects = [*unreadable(messages, said), *too_late(messages, said)]
         assert len(rejects) + rows.assessment_rows(messages, said, 0).num_rows == 100
         rows.alerts(messages, said, 0)
         for key in keys:

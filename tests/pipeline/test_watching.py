@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,7 @@ from pipeline.job.rejects_log import EXAMPLES, tell_rejects
 from pipeline.job.settings import Job, beam_options
 from pipeline.job.source import Messages
 from pipeline.job.steps import decode, encode
+from pipeline.operations.gauges import redis_memory
 from pipeline.pubsub.message import Message
 from pipeline.runtime import metrics, tracing
 from pipeline.runtime.logging_setup import JsonLines
@@ -149,7 +150,7 @@ def test_a_distribution_is_counted_by_bucket() -> None:
 
 def endpoint(job: Job, redis_url: str) -> Endpoint:
     assert job.metrics_port
-    return Endpoint("127.0.0.1", job.metrics_port, OF_JOB, RedisStore(redis_url))
+    return Endpoint("127.0.0.1", job.metrics_port, OF_JOB, [partial(redis_memory, RedisStore(redis_url))])
 
 
 def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:
@@ -324,7 +325,7 @@ class Collector(BaseHTTPRequestHandler):
 
             body = gzip.decompress(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]  # type: ignore[attr-defined]
+            self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]  # type: ignore[attr - defined]
         self.send_response(200)
         self.end_headers()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.test_fairness import EVENTS, judged
 from training.champion.held_out import CHALLENGER, CHAMPION, Comparison, Pair, compare
-from training.evaluation.judged import Judged
+from training.models.judged import Judged
 from training.report.comparison import findings, plot, rows
 from training.statistics.interval import Interval
 

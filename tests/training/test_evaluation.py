@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from export.onnx import Scorer, convert
 from features.usecase import Copy, Feature, Raw, parse
 from training.build_bundle import figures
-from training.data.labelled_rows import History
+from training.data.labelled_rows import BadHistory, History
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
@@ -21,12 +21,11 @@ from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
 from training.evaluation.figures import Evaluation
 from training.evaluation.importance import groups_of, importance
-from training.evaluation.judged import Judged
 from training.evaluation.level import gain, level_figures, of_customers, of_events, widened
 from training.evaluation.recommendations import replayed, sentence
 from training.evaluation.segments import medians, segments
 from training.evaluation.weeks import weeks
-from training.models.fit import BadHistory
+from training.models.judged import Judged
 from training.report.calendar import summary, warning
 from training.statistics.interval import Interval
 

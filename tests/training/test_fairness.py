@@ -15,9 +15,9 @@ from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL, absent, fairness
 from training.evaluation.groups import groups
-from training.evaluation.judged import Judged
 from training.evaluation.recommendations import replayed
 from training.evaluation.treatment import Fairness
+from training.models.judged import Judged
 from training.report.fairness import findings
 from training.statistics.interval import Interval
 from training.statistics.ratios import lower_over_higher, ratio, times

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from training.data.labelled_rows import BadHistory
 from training.models.choice import choose as choose_model
-from training.models.fit import BadHistory
 from training.models.parameters import Parameters
 from training.statistics.metrics import Ranking, average_precision, brier, measure, roc_auc
 

@@ -15,9 +15,8 @@ from features.usecase import BadUseCase, load, parse
 from features.vector import vectors
 from tests.training.test_train import DAY_US, TEXT, WHEN
 from training.build_bundle import train
-from training.data.labelled_rows import collect
+from training.data.labelled_rows import BadHistory, collect
 from training.generate import generate
-from training.models.fit import BadHistory
 
 USE_CASE = parse(TEXT)
 NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000

@@ -11,8 +11,8 @@ from training.champion.evidence import distances
 from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.horizons import mean, promise, ratio_of_means
-from training.evaluation.judged import Judged
 from training.evaluation.promises import Promise
+from training.models.judged import Judged
 from training.report.promise import findings
 from training.statistics.interval import Interval
 

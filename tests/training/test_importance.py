@@ -13,8 +13,8 @@ from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance
 from training.evaluation.importance import _from_customers, _thinned, groups_of, importance
-from training.evaluation.judged import Judged
 from training.models.fit import fit, rows_of
+from training.models.judged import Judged
 from training.statistics.customer_score import customer_scores
 
 TEXT = """

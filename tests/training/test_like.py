@@ -16,10 +16,9 @@ from features.usecase import UseCase, parse
 from training.build_bundle import Trained, train_on
 from training.champion.evidence import evidence
 from training.data.files import Rows, batches, read_all
-from training.data.labelled_rows import History, Replayed, collect
+from training.data.labelled_rows import BadHistory, History, Replayed, collect
 from training.data.like_files import like
 from training.evaluation.evaluate import evaluate
-from training.models.fit import BadHistory
 from training.report.page import page
 from training.report.run import Run
 from training.retrain import scores_of

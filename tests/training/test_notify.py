@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from training.webhook import NotNotified, check, notify
+from commands.webhook import NotNotified, check, notify
 
 
 class Hook(HTTPServer):

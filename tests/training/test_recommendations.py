@@ -21,8 +21,8 @@ from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import words
 from training.evaluation.figures import Segment
-from training.evaluation.judged import Judged
 from training.evaluation.recommendations import outlook, recommendations, replayed, sentence, sustained
+from training.models.judged import Judged
 from training.policy.thresholds import Cases, choose, facts
 from training.report import levels
 from training.report.page import page

@@ -26,8 +26,8 @@ from training.build_bundle import train, train_on
 from training.data.files import Rows, batches, read_all
 from training.data.labelled_rows import collect
 from training.data.splits import Way, set_apart
-from training.evaluation.judged import Judged
 from training.generate import generate
+from training.models.judged import Judged
 from training.retrain import Retrained, in_use, retrain, scores_of, terms_of, unseen_us
 
 TEXT = Path("usecases/offboarding.yaml").read_text()

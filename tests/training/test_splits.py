@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from features.usecase import BadUseCase, load, parse
 from tests.training.test_train import DAY_US, TEXT
-from training.data.labelled_rows import History
+from training.data.labelled_rows import BadHistory, History
 from training.data.splits import Way, set_apart, split
-from training.models.fit import BadHistory
 
 
 def history(n=2_000, customers=80, delay_days=5, seed=3):

@@ -12,9 +12,8 @@ from export.onnx import Scorer
 from export.policy import Policy
 from features.usecase import BadUseCase, parse
 from training.build_bundle import train, train_on
-from training.data.labelled_rows import History
+from training.data.labelled_rows import BadHistory, History
 from training.data.splits import Way
-from training.models.fit import BadHistory
 
 TEXT = """
 use_case: tiny

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.ranking import LATEST
-from training.models.fit import BadHistory, rows_of
+from training.data.labelled_rows import BadHistory
+from training.models.fit import rows_of
 from training.models.objectives import Objective
 from training.models.parameters import Parameters
 from training.models.tuning import best, part, tune

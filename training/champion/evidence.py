@@ -10,14 +10,14 @@ from features.usecase import UseCase
 from training.build_bundle import Floats, Trained
 from training.champion.comparison import difference, drift
 from training.champion.gates import Contrast, Evidence
+from training.data.labelled_rows import BadHistory
 from training.data.leakage import suspects
 from training.data.splits import of_event
 from training.evaluation.baselines import leads
 from training.evaluation.figures import Evaluation
-from training.evaluation.judged import Judged
 from training.evaluation.promises import Promise
 from training.evaluation.treatment import Fairness
-from training.models.fit import BadHistory
+from training.models.judged import Judged
 from training.models.parameters import Parameters
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.interval import Interval

@@ -15,8 +15,8 @@ from export.policy import Change, Level
 from training.evaluation.curves import bounds, draw, precision_recall, roc
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Point
-from training.evaluation.judged import Judged
 from training.evaluation.recommendations import replayed
+from training.models.judged import Judged
 from training.policy.replay import Decisions
 from training.statistics.interval import Interval
 from training.statistics.metrics import REPLICATES, Ranking, average_precision, brier, roc_auc

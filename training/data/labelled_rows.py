@@ -1,6 +1,7 @@
 """Replayed events as rows to learn from: the scored events whose label is known, each once.
 
-Whose label it is, the use case says (features/usecase/label.py): a customer's, for all events (positive if it ever said so: a
+Whose label it is, the use case says (features/usecase/label.py): a customer's, for all events (positive if it
+ever said so: a
 customer whose rows disagree counts as positive); the scored event's own; or that of the event it names by id. Events
 of whose owner no row says anything are left out. Times are int64 microseconds.
 """
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from features.events import Batch, FieldUse, Presence, known_codec, named_ids
 from features.times import rfc3339
 from features.usecase import BadUseCase, Label, UseCase
-from training.models.fit import BadHistory
 
 # as features.replay.Replayed: a batch, its vectors float32 [n, F], then seq, disposition and number of events [n]
 Replayed = tuple[Any, ...]
@@ -204,3 +204,7 @@ def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> NDArray[n
     order = np.lexsort((seq, customer))  # stable: equal rows stay in the order of arrival
     is_new = (np.diff(customer[order], prepend=-1) != 0) | (np.diff(seq[order], prepend=-1) != 0)
     return np.sort(order[is_new])
+
+
+class BadHistory(ValueError):
+    """The events given to training cannot be learned from."""

@@ -15,8 +15,8 @@ from export.distributions.coverage import Coverage, Spread, coverage
 from export.distributions.reference import reference
 from features.events import Presence
 from features.usecase import UseCase
-from training.data.labelled_rows import History, Replayed
-from training.models.fit import BadHistory, Progress
+from training.data.labelled_rows import BadHistory, History, Replayed
+from training.progress import Progress
 
 
 def like(use_case: UseCase, history: History, replayed: Iterable[Replayed], progress: Progress) -> History:

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from export.learned import hashes, is_set_apart
 from features.times import rfc3339
 from features.usecase import Node, UseCase, is_known_later, section
-from training.data.labelled_rows import History
-from training.models.fit import BadHistory
+from training.data.labelled_rows import BadHistory, History
 
 WAYS = ("group", "time", "both")
 TEST_SHARE = 0.25  # of the period, and of the customers too

@@ -5,7 +5,7 @@ import numpy as np
 from export.distributions.reference import Usual, middle, weighted_median
 from features.usecase import UseCase
 from training.data.labelled_rows import History
-from training.models.fit import Floats, weights
+from training.statistics.weights import Floats, weights
 
 
 def usual(use_case: UseCase, learned: History, score: Floats) -> dict[str, Usual]:

@@ -1,6 +1,7 @@
 """How good a model is held out when events lack a field that its features are made of, as files to be scored may.
 
-Each optional field is made unknown for all events (features.usecase.absent_fields), and so are all fields together of an event type
+Each optional field is made unknown for all events (features.usecase.absent_fields), and so are all fields
+together of an event type
 that is not scored, as in files without profiles. The rows are scored by models that have not learned from them;
 nothing is learned anew, so a model trained without the field may be better.
 """
@@ -29,7 +30,8 @@ Floats = NDArray[np.float64]
 def lacking(use_case: UseCase, judged: Any, seed: int) -> dict[str, Any]:
     """ROC AUC and average precision, with intervals, with all fields and without each; of events or customers.
 
-    `judged` is a training.build_bundle.Judged. `without` is by event_type.field, and by event_type without all of its fields;
+    `judged` is a training.build_bundle.Judged. `without` is by event_type.field, and by event_type without all
+    of its fields;
     it also has the `change` of average precision, whose interval is paired: the same customers are drawn for both.
     """
     rows = _drawn(judged, np.random.default_rng(seed))

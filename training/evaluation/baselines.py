@@ -17,8 +17,8 @@ from features.usecase import UseCase
 from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Baseline
-from training.evaluation.judged import Floats, Judged
 from training.models.fit import deal
+from training.models.judged import Floats, Judged
 from training.statistics.customer_score import customer_labels, customer_scores, places
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, Ranking, average_precision, draws

@@ -45,7 +45,8 @@ def calendar_alone(
 
     `time_us` [n] of events in the order of their arrival, `label` [n] 0 or 1, `customer` [n] numbers whose they are
     from 0, none left out. `score` [n] is the model's, held out, to compare with. With `by_event` the label is an
-    event's, and events are ranked, each counting as one; otherwise customers are, as training.statistics.customer_score ranks them.
+    event's, and events are ranked, each counting as one; otherwise customers are, as
+    training.statistics.customer_score ranks them.
     """
     kept = _drawn(customer, seed)
     time_us, label, customer = time_us[kept], label[kept], np.unique(customer[kept], return_inverse=True)[1]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.build_bundle import Floats
-from training.evaluation.judged import Judged
-from training.models.fit import BadHistory
+from training.data.labelled_rows import BadHistory
+from training.models.judged import Judged
 from training.statistics.customer_score import customer_labels, customer_scores, highest
+from training.statistics.weights import Floats
 
 CLASSES = "the customers judged are all {}, expected some of each label: judge by more history"
 

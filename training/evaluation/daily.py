@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.build_bundle import Floats
 from training.evaluation.curves import TOPS, bounds, draw
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US
 from training.evaluation.figures import Daily
-from training.evaluation.judged import Judged
+from training.models.judged import Judged
 from training.statistics.customer_score import customer_labels, highest
 from training.statistics.interval import Interval
 from training.statistics.metrics import REPLICATES
+from training.statistics.weights import Floats
 
 ENOUGH = 4  # times k negatives are kept of a day: no draw of customers with replacement reaches past them
 

@@ -16,13 +16,13 @@ from training.evaluation.fairness import fairness
 from training.evaluation.figures import Evaluation, LevelFigures, Recommendations
 from training.evaluation.horizons import promise
 from training.evaluation.importance import MOST_EVENTS, MOST_ROWS, importance
-from training.evaluation.judged import Judged
 from training.evaluation.level import Costs, level_figures, of_customers, of_events
 from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
 from training.evaluation.segments import segments
 from training.evaluation.weeks import weeks
-from training.models.fit import Progress
+from training.models.judged import Judged
 from training.models.parameters import Parameters
+from training.progress import Progress
 from training.statistics.interval import Interval
 
 FEW_POSITIVES = 30  # below, intervals are wide and the bootstrap's are too narrow

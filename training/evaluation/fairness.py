@@ -18,8 +18,8 @@ from export.policy import Change, Level
 from features.usecase import PersonField, UseCase
 from training.evaluation.customers import Customers
 from training.evaluation.groups import UNKNOWN, Texts, groups
-from training.evaluation.judged import Judged
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
+from training.models.judged import Judged
 from training.policy.replay import Decisions
 from training.statistics.interval import Interval
 from training.statistics.ratios import FOUR_FIFTHS, lower_over_higher, ratio

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
-from training.build_bundle import Floats
 from training.evaluation.customers import Customers
-from training.evaluation.judged import Judged
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
+from training.models.judged import Judged
 from training.statistics.interval import Interval
+from training.statistics.weights import Floats
 from training.statistics.wilson import Z
 
 DAY_US = 86_400_000_000

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from export.onnx import Scorer
 from export.ranking import LATEST
 from features.usecase import Difference, Feature, Ratio, Raw, UseCase
-from training.build_bundle import Floats
 from training.evaluation.curves import draw
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Importance
-from training.evaluation.judged import Judged
-from training.models.fit import Progress
+from training.models.judged import Judged
+from training.progress import Progress
 from training.statistics.customer_score import customer_labels, customer_scores, places
 from training.statistics.interval import Interval
 from training.statistics.metrics import Ranking
+from training.statistics.weights import Floats
 
 MOST_ROWS = (
     10_000  # scored again and again, where the label is a customer's: rows of one customer tell much the same

@@ -17,7 +17,7 @@ from training.evaluation.calibration import calibration
 from training.evaluation.curves import AT, Sample
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Confusion, Decile, LevelFigures, ThresholdFigures
-from training.evaluation.judged import Floats, Judged
+from training.models.judged import Floats, Judged
 from training.statistics.interval import Interval
 from training.statistics.metrics import Ranking
 from training.statistics.wilson import rate

@@ -15,8 +15,8 @@ from export.policy import Change
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, until_first
 from training.evaluation.figures import CaseWeek, Decided, Recommendations
-from training.evaluation.judged import Floats, Judged
 from training.evaluation.weeks import EPOCH, MONDAY_US, WEEK_US
+from training.models.judged import Floats, Judged
 from training.policy.replay import Decisions, Timeline, decisions, sustained_scores
 from training.statistics.interval import Interval
 from training.statistics.wilson import rate

@@ -10,7 +10,7 @@ from export.distributions.reference import middle
 from features.usecase import LEVELS, Feature, UseCase
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Segment
-from training.evaluation.judged import Judged
+from training.models.judged import Judged
 from training.policy.replay import Decisions
 
 Medians = dict[str, float | None]

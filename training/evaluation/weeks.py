@@ -16,9 +16,9 @@ from training.evaluation.curves import Sample, intervals
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, quantiles
 from training.evaluation.figures import Week
-from training.evaluation.judged import Judged
-from training.models.fit import weights
+from training.models.judged import Judged
 from training.statistics.interval import Interval
+from training.statistics.weights import weights
 
 WEEK_US = 7 * DAY_US
 MONDAY_US = 4 * DAY_US  # 1970-01-05, the first Monday of the epoch

@@ -2,7 +2,8 @@
 
 A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing. Weights
 add up to the number of customers (of events, where the label is an event's), so that what holds a learner back (`l2`,
-`child_weight`) counts customers, however many rows each has. Each fit has one thread (training.models.parallel): same rows
+`child_weight`) counts customers, however many rows each has. Each fit has one thread
+(training.models.parallel): same rows
 and seed, same model.
 """
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from export.onnx import Calibrated, Sigmoid
 from training.models.calibrate import crossfitted, fit_sigmoid, probabilities
 from training.models.compare import Compared, Contender, compare
-from training.models.fit import Floats, Progress, Rows, fit, held_out, rows_of
+from training.models.fit import Floats, Rows, fit, held_out, rows_of
 from training.models.parallel import beside
 from training.models.parameters import Parameters
 from training.models.tuning import Trial, best, part, tune
+from training.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

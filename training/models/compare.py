@@ -18,8 +18,9 @@ from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from training.models.calibrate import crossfitted, probabilities
-from training.models.fit import Floats, Progress, Rows, deal, held_out
+from training.models.fit import Floats, Rows, deal, held_out
 from training.models.objectives import Objective
+from training.progress import Progress
 from training.statistics.customer_score import customer_scores
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, Ranking, draws

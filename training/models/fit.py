@@ -5,7 +5,7 @@ a sample of rows is learned from. What is measured weighs the same, unless the l
 (NaN) are values like any other. Same seed, same model.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,21 +15,18 @@ from numpy.typing import NDArray
 
 from export.onnx import margin
 from export.ranking import LATEST
+from training.data.labelled_rows import BadHistory
 from training.models.candidates import CANDIDATES
 from training.models.parallel import beside
 from training.statistics.customer_score import places
+from training.statistics.weights import weights
 
-Progress = Callable[[str], None]
 Floats = NDArray[np.float64]
 
 
 EARLY = (
     20  # events of a customer; with equal weights, average precision was 0.01 to 0.03 lower (decision 0021)
 )
-
-
-class BadHistory(ValueError):
-    """The events given to training cannot be learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +51,6 @@ class Rows:
     def weight(self) -> Floats:
         """[n] of what is measured."""
         return weights(self.customer, self.by_event)
-
-
-def weights(customer: NDArray[np.intp], by_event: bool) -> Floats:
-    """[n] one an event, or one a customer, spread over its rows: its label is one fact, however busy it is."""
-    return np.ones(len(customer)) if by_event else 1.0 / np.bincount(customer)[customer]
 
 
 def rows_of(

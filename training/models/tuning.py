@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from export.onnx import Sigmoid
 from training.models.candidates import CANDIDATES, Range
-from training.models.fit import Floats, Progress, Rows, held_out
+from training.models.fit import Floats, Rows, held_out
 from training.models.parameters import Parameters
+from training.progress import Progress
 from training.statistics.customer_score import customer_scores
 
 FIRST_FOLDS = 2  # that every trial is measured on, side by side

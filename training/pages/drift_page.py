@@ -33,7 +33,7 @@ def page(found: Distribution, words: str) -> str:
         (name, *(n / of for n, of in zip(each, sums, strict=True))) for name, each in found.levels.items()
     ]
     series = [(TITLES[by], list(parts)) for by, parts in groupby(found.parts, lambda part: str(part.by))]
-    template = environment(Path(__file__).parent).get_template("drifted.html.jinja")
+    template = environment(Path(__file__).parent).get_template("drift_page.html.jinja")
     return template.render(
         found=found, words=words, limits=limits, levels=levels, series=series, bars=bars, course=course
     )

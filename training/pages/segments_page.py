@@ -44,7 +44,7 @@ def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
     others = by_score[(found.on(Level.HIGH) & ~is_open)[by_score]].tolist()
     return (
         environment(Path(__file__).parent)
-        .get_template("segments.html.jinja")
+        .get_template("segments_page.html.jinja")
         .render(
             found=found,
             facts=facts,

@@ -1,7 +1,9 @@
 """The stream's policy, replayed over the scores of a history: what it would have done, and to whom.
 
-Events are walked through `export.policy.rules.decide` in event-time order across customers, as the circuit breaker counts
-recommendations of all of them. Only zones matter to the policy (export.policy.tables.Zone), so scores with thresholds that
+Events are walked through `export.policy.rules.decide` in event-time order across customers, as the circuit
+breaker counts
+recommendations of all of them. Only zones matter to the policy (export.policy.tables.Zone), so scores with
+thresholds that
 differ by row, as those of folds do, are walked together as scores of one policy. Overrides are a person's doing and are
 left out.
 """

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from export.policy import Change, Level
 from training.build_bundle import Floats, Trained
 from training.evaluation.customers import Customers
-from training.evaluation.judged import Judged
 from training.evaluation.recommendations import replayed
+from training.models.judged import Judged
 
 FILE = "scores.parquet"
 LEVELS = ("medium", "high")  # rising

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pipeline.operations.follow_alerts import Alert
-from pipeline.pubsub.client import PubSubUnavailable, Received, Subscription
+from pipeline.pubsub.client import Received, Subscription
 from pipeline.reconciliation.published import pulled
+from pipeline.runtime.errors import PubSubUnavailable
 
 POLL_S = 0.25
 

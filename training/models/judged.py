@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from export.policy import Terms
 from training.data.labelled_rows import History
-from training.models.fit import weights
+from training.statistics.weights import weights
 
 Floats = NDArray[np.float64]
 
