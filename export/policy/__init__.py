@@ -1,3 +1,5 @@
+"""From scores to levels: thresholds with hysteresis, recommendations, overrides and the breaker, as tables. Pure."""
+
 from export.policy.rules import (
     NO_BREAKER,
     OUTCOME_BITS,

@@ -1,3 +1,5 @@
+"""Events: JSON bodies and rows of files into typed values, and batches of them as arrays in arrival order."""
+
 from features.events.batch import Batch, make_batch
 from features.events.bulk_decoding import decode_all
 from features.events.columns import DAY_US, THURSDAY, Columns

@@ -8,4 +8,4 @@ ascending), so the same arrivals give the same bits however they were cut into b
 from features.kernel.batch import Advanced, advance
 from features.kernel.loop import Disposition
 
-__all__ = ["Advanced", "Disposition", "advance"]
+__all__ = ["Advanced", "Disposition", "advance", "buckets", "codec", "layout", "plan"]

@@ -16,7 +16,7 @@ STAMP = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).pare
 
 def compiled(function: Callable[..., Any], **options: bool) -> Any:
     """All memory belongs to the caller, so compiled functions count no references: that alone halves their time."""
-    dispatcher: Any = njit(cache=True, error_model="numpy", _nrt=False, **options)(function)  # type: ignore[call - overload]
+    dispatcher: Any = njit(cache=True, error_model="numpy", _nrt=False, **options)(function)  # type: ignore[call-overload]
     return _stamped(dispatcher)
 
 

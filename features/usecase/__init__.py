@@ -1,3 +1,5 @@
+"""A use case: one YAML file, parsed into frozen values. `load` reads one as a `UseCase`."""
+
 from features.usecase.absent_fields import blanked
 from features.usecase.conditions import CHANGED, DERIVED, CleaningRule, Condition, Drop, Keep
 from features.usecase.faults import BadUseCase, in_order, need
@@ -57,7 +59,9 @@ __all__ = [
     "UseCase",
     "blanked",
     "duration_words",
+    "expiry",
     "feature_rows",
+    "hints",
     "in_order",
     "is_known_later",
     "kept",

@@ -1,4 +1,6 @@
-"""The streaming job on Google Cloud Dataflow: what it is told, what is looked at first, submitting, updating, ending.
+"""The streaming job on Google Cloud Dataflow: settings, preflight, submission, updates and the end of a job.
 
-The graph is that of every other runner; here is only what Dataflow wants to know besides.
+The graph is that of every other runner; here is only what Dataflow needs besides.
 """
+
+__all__ = ["jobs", "plan", "preflight", "settings", "submit"]

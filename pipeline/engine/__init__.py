@@ -1,0 +1,13 @@
+"""The engine that stream, batch scoring and the REST service share: a batch of events in, assessments out."""
+
+__all__ = [
+    "assess",
+    "counts",
+    "live_drift",
+    "live_model",
+    "pointer_watch",
+    "records",
+    "rejects",
+    "stand_in",
+    "start_check",
+]

@@ -8,4 +8,16 @@ from pipeline.files.order import in_event_time
 from pipeline.files.reading import Chunk, event_type_of, read
 from pipeline.files.source import BadFile, BadRow, Place, place
 
-__all__ = ["BadFile", "BadRow", "Chunk", "Place", "event_type_of", "in_event_time", "place", "read"]
+__all__ = [
+    "BadFile",
+    "BadRow",
+    "Chunk",
+    "Place",
+    "event_type_of",
+    "history",
+    "in_event_time",
+    "place",
+    "read",
+    "source",
+    "spreadsheet",
+]

@@ -1,0 +1,3 @@
+"""Commands around a running job: publish files, follow alerts, show the status, measure drift and realised figures."""
+
+__all__ = ["follow_alerts", "gauges", "logged_drift", "publish_file", "realised", "screen", "status"]

@@ -94,7 +94,7 @@ def _rows() -> Iterator[Case]:
             event_type, field = title.split(".")
             parts = () if stored == "-" else tuple(tuple(each.split(" ", 1)) for each in stored.split("; "))
             text = None if of_csv == "-" else json.loads(of_csv) if of_csv.startswith('"') else of_csv
-            yield Case(event_type, field, what, None if of_json == "-" else of_json, text, parts, answer)  # type: ignore[arg - type]
+            yield Case(event_type, field, what, None if of_json == "-" else of_json, text, parts, answer)  # type: ignore[arg-type]
 
 
 def _lines() -> Iterator[tuple[str, list[str]]]:

@@ -524,7 +524,7 @@ def assert_same_event(whole: object, i: int, one: object) -> None:
     for name in ("key", "time_us", "lanes", "values", "slots", "scored", "source"):
         a, b = getattr(whole, name)[i : i + 1], getattr(one, name)
         assert np.array_equal(a, b, equal_nan=name == "values"), name
-    ids = [x.ids[r] if r >= 0 else None for x, r in ((whole, whole.record[i]), (one, one.record[0]))]  # type: ignore[attr - defined]
+    ids = [x.ids[r] if r >= 0 else None for x, r in ((whole, whole.record[i]), (one, one.record[0]))]  # type: ignore[attr-defined]
     assert ids[0] == ids[1]
     rows = [
         x.attributes[r] if r >= 0 else None

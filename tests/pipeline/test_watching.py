@@ -325,7 +325,7 @@ class Collector(BaseHTTPRequestHandler):
 
             body = gzip.decompress(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]  # type: ignore[attr - defined]
+            self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]  # type: ignore[attr-defined]
         self.send_response(200)
         self.end_headers()
 

@@ -1,1 +1,16 @@
-"""How good a trained model is, on what it had not seen: figures for a person to judge by."""
+"""Figures of a trained model on rows that it had not seen."""
+
+__all__ = [
+    "absent_fields",
+    "baselines",
+    "calendar",
+    "curves",
+    "customers",
+    "evaluate",
+    "fairness",
+    "figures",
+    "promises",
+    "recommendations",
+    "treatment",
+    "weeks",
+]

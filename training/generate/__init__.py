@@ -7,4 +7,4 @@ until the moment of writing, so that no rounding depends on the machine.
 from training.generate.dataset import Summary, generate
 from training.generate.dirt import Dirt
 
-__all__ = ["Dirt", "Summary", "generate"]
+__all__ = ["Dirt", "Summary", "calendar", "generate", "observation"]

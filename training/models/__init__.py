@@ -1,1 +1,3 @@
-"""Which learner with which hyper-parameters: candidates, tuning over folds of customers, calibration, the choice."""
+"""Learners: candidates, tuning over folds of customers, calibration, comparison and choice."""
+
+__all__ = ["choice", "fit", "judged", "parallel", "parameters"]

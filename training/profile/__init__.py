@@ -7,4 +7,4 @@ customers, or takes into account that events of one customer are alike (decision
 
 from training.profile.facts import Profile
 
-__all__ = ["Profile"]
+__all__ = ["Profile", "findings", "measure", "page"]

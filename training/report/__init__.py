@@ -1,1 +1,3 @@
-"""A training run as a page that a risk committee can read (page.py), and the same as JSON (run.py)."""
+"""The report of a training run, as a page for a risk committee and as JSON."""
+
+__all__ = ["levels", "page", "run", "scores", "words"]

@@ -1,0 +1,3 @@
+"""Statistics over customers: metrics, intervals, ratios of shares, weights, and scores of customers."""
+
+__all__ = ["customer_score", "interval", "metrics", "ratios", "weights", "wilson"]
