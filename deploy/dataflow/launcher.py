@@ -32,7 +32,7 @@ def launch(arguments: Sequence[str]) -> None:
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options([f"--runner={DATAFLOW}", *beam_args, *labels]))
     stream(pipeline, job, DATAFLOW)
-    pipeline.job.run()
+    pipeline.run()
 
 
 def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:

@@ -36,7 +36,7 @@ def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
     stream(pipeline, launch.job, DATAFLOW)
-    job_id = pipeline.job.run().job_id()
+    job_id = pipeline.run().job_id()
     found = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
     return Submitted(found, launch.place.console(job_id))
 

@@ -87,7 +87,7 @@ def generation(job: Job, options: PipelineOptions) -> None:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
     stream(pipeline, job, LOCAL)
     try:
-        pipeline.job.run().wait_until_finish()
+        pipeline.run().wait_until_finish()
     except AWAY as error:
         if not stop.is_set():
             raise
@@ -100,7 +100,7 @@ def submit(job: Job, options: PipelineOptions) -> int:
         flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
     stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
-    result = pipeline.job.run()
+    result = pipeline.run()
     with stopping_on_signals():
         return watch(result)
 

@@ -103,7 +103,7 @@ def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     messages = pipeline | beam.Impulse() | "Pull" >> beam.ParDo(PullBacklog(job))
     graph.assessed(messages, job) | "Encode" >> beam.ParDo(Encode())
-    pipeline.job.run().wait_until_finish()
+    pipeline.run().wait_until_finish()
     gc.unfreeze()
     measured = _backlog.measured
     assert measured.wall_s and measured.events == len(received), (measured, len(received))

@@ -188,7 +188,7 @@ def beam_row(name: str, size: int, shape: str) -> Row:
     for step in ("Decode", "Assess", "Send"):
         found = found | step >> beam.ParDo(Pass())
     began_s = time.perf_counter()
-    pipeline.job.run().wait_until_finish()
+    pipeline.run().wait_until_finish()
     spent_s = time.perf_counter() - began_s
     setting = f"FnApiRunner, splittable source and three steps that pass on, {shape}; with the start of the pipeline"
     return Row(name, n / spent_s, "elements/s" if size == 1 else "events/s", setting)

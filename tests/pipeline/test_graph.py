@@ -150,7 +150,7 @@ def collected(job: Job, batches: list[Messages]) -> list[Outgoing]:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
     graph.assessed(source, job) | "Collect" >> beam.ParDo(Collect(len(_collected) - 1))
-    pipeline.job.run().wait_until_finish()
+    pipeline.run().wait_until_finish()
     return found
 
 

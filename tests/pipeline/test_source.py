@@ -157,7 +157,7 @@ def run(job: Job, see: See) -> list[int]:
     _seen.clear()
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     pipeline | "Messages" >> pull(job) | "See" >> beam.ParDo(see)
-    pipeline.job.run().wait_until_finish()
+    pipeline.run().wait_until_finish()
     return [int(message.data) for batch in _seen for message in batch]
 
 

@@ -103,7 +103,7 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     source = pipeline | beam.Impulse() | "Batches" >> beam.FlatMap(lambda _: batches)
     graph.assessed(source, job)
-    result = pipeline.job.run()
+    result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(metrics.NAMESPACE))
     counted = {one.key.metric.name: one.committed for one in found["counters"]}
