@@ -410,7 +410,8 @@ def test_without_a_word_it_is_kept_beside_the_bundles(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     code = (
         "import sys; from datetime import UTC, datetime; from tests.export.small import made\n"
-        "from export import bundle; from export.registry import promotion; from export.registry.versions import Registry\n"
+        "from export import bundle; from export.registry import promotion\n"
+        "from export.registry.versions import Registry\n"
         "registry = Registry('bundles', 'offboarding', new=True); bundle.save(made(), 'bundles')\n"
         "promotion.promote(registry, made().manifest.id, datetime.now(UTC))"
     )

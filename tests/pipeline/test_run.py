@@ -342,7 +342,8 @@ def test_sigterm_finishes_what_is_at_hand(
 def started(job: Job, log: Path) -> subprocess.Popen[bytes]:
     settings = json.dumps(vars(job))
     code = (
-        "import json, sys; from pipeline.job import run, settings as o; from pipeline.runtime import logging_setup as logs; logs.configure(); "
+        "import json, sys; from pipeline.job import run, settings as o; "
+        "from pipeline.runtime import logging_setup; logging_setup.configure(); "
         "run.run(o.Job(**json.loads(sys.argv[1])))"
     )
     with log.open("wb") as stderr:
