@@ -10,8 +10,8 @@ from docs.site.markdown import code, notice, table
 
 INTRODUCTION = """# Command line
 
-Every command has `--help`. Results go to stdout, as JSON where the command has `--json`; everything else goes to stderr.
-An environment variable gives an option's value where the option is not given.
+Every command has `--help`. Results go to stdout, as JSON where the command has `--json`; everything else goes to
+stderr. An environment variable gives an option's value where the option is not given.
 
 """
 

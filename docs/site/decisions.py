@@ -9,8 +9,9 @@ FOLDER = Path(__file__).parents[1] / "decisions"
 TITLE = re.compile(r"^# (\d{4}): (.+)$", re.MULTILINE)
 INTRODUCTION = """# Decisions
 
-A record states a problem, the choice, what was rejected, and what was measured. Read one when a choice in the code surprises you;
-write one when a newcomer would question yours. A record is not rewritten when a later one changes its subject: the later one says so.
+A record states a problem, the choice, what was rejected, and what was measured. Read one when a choice in the code
+surprises you; write one when a newcomer would question yours. A record is not rewritten when a later one changes its
+subject: the later one says so.
 
 """
 

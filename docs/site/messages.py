@@ -4,15 +4,16 @@ Names come from code. Meanings are written here, and a name without a meaning, o
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from docs.site.markdown import code, notice, table
-from features.codec import MAX_EVENT_BYTES
-from pipeline.message import ASSESSED_WITH, CALLER
-from pipeline.metrics import REASONS
-from pipeline.rows import ATTRIBUTE_BYTES, LETTER_BYTES, MOST_ATTRIBUTES, Alert
-from pipeline.topics import ACK_DEADLINE_S, RETENTION, Names, short
+from features.events.structs import MAX_EVENT_BYTES
+from pipeline.outputs.rows import ATTRIBUTE_BYTES, LETTER_BYTES, MOST_ATTRIBUTES, Alert
+from pipeline.pubsub.message import ASSESSED_WITH, CALLER
+from pipeline.pubsub.topics import ACK_DEADLINE_S, RETENTION, Names, short
+from pipeline.runtime.metrics import REASONS
 
 EVENT_ATTRIBUTES = {
     "event_type": "The event type of the use case that the body has. Required.",
@@ -98,7 +99,7 @@ def _fields(struct: type[msgspec.Struct], meanings: Mapping[str, str]) -> str:
     return table(("field", "type", "meaning"), rows)
 
 
-def _type(annotation: object) -> str:
+def _type(annotation: Any) -> str:
     names = {"str": "string", "int": "integer", "float": "number", "NoneType": "null"}
     parts = getattr(annotation, "__args__", (annotation,))
     return " or ".join(names[each.__name__] for each in parts)
@@ -110,13 +111,14 @@ TEXT = """{notice}# Messages
 acknowledgement, keeps messages for {retention_days} days and never expires.
 
 {topics}
-Delivery is at least once in both directions. riskstream counts an event once however often it comes; consumers of alerts tell
-repeated ones by the attribute `id`.
+Delivery is at least once in both directions. riskstream counts an event once however often it comes; consumers of
+alerts tell repeated ones by the attribute `id`.
 
 ## Events
 
 The body is one JSON object in UTF-8 with the fields of its event type, as the use case declares them; other fields are
-taken and not looked at. A body has at most {max_event_bytes} bytes. With ordered delivery the ordering key is the customer's id.
+taken and not looked at. A body has at most {max_event_bytes} bytes. With ordered delivery the ordering key is the
+customer's id.
 
 {event_attributes}
 ## Alerts
@@ -129,8 +131,9 @@ Its attributes:
 {alert_attributes}
 ## Dead letters
 
-A message that cannot be used is published as it came: the same body (the first {letter_bytes} bytes) and the same attributes,
-and these beside them, as far as a message has room for {most_attributes} attributes of {attribute_bytes} bytes:
+A message that cannot be used is published as it came: the same body (the first {letter_bytes} bytes) and the same
+attributes, and these beside them, as far as a message has room for {most_attributes} attributes of {attribute_bytes}
+bytes:
 
 {letter_attributes}
 The reasons:

@@ -1,14 +1,16 @@
 """The reference of metrics, made from the one table that names them."""
 
 from docs.site.markdown import notice, table
-from pipeline.metrics import METRICS, Metric
+from pipeline.runtime.metrics import METRICS, Metric
 
 HEAD = ("metric", "kind", "unit", "label", "Prometheus", "Dataflow, Cloud Monitoring", "meaning")
 
 
 def page() -> str:
     """Return docs/reference/metrics.md."""
-    return notice("the table of metrics in pipeline/") + REFERENCE.format(table=table(HEAD, map(_described, METRICS)))
+    return notice("the table of metrics in pipeline/") + REFERENCE.format(
+        table=table(HEAD, map(_described, METRICS))
+    )
 
 
 def _described(metric: Metric) -> tuple[str, ...]:
@@ -29,7 +31,8 @@ def _described(metric: Metric) -> tuple[str, ...]:
 
 REFERENCE = """# Metrics
 
-Metrics are named in one table; dashboards and alerts in `deploy/monitoring/` are made from it too (`make monitoring`). What to do about an alert is in the [runbook](../runbook.md).
+Metrics are named in one table; dashboards and alerts in `deploy/monitoring/` are made from it
+too (`make monitoring`). What to do about an alert is in the [runbook](../runbook.md).
 
 On Dataflow these are Beam's own metrics, which Cloud Monitoring has as `dataflow_googleapis_com:job_user_counter` (as
 PromQL spells it), the name in its label `metric_name`. There are no gauges there, and of a distribution only count,

@@ -22,7 +22,8 @@ class Call(NamedTuple):
 
 def floors() -> str:
     """Return docs/pictures/floors.svg: each room with its parts by floor; imports point down only."""
-    parts, y = [svg.text(MARGIN, MARGIN + 4, "Blue: a sub-room. White: a module. Imports point down only.", "small")], 30.0
+    legend = "Blue: a sub-room. White: a module. Imports point down only."
+    parts, y = [svg.text(MARGIN, MARGIN + 4, legend, "small")], 30.0
     for room in rooms.ROOMS:
         drawn, height = _room(room, y)
         parts += [svg.box(MARGIN, y, WIDTH - 2 * MARGIN, height, "band"), *drawn]
@@ -58,7 +59,10 @@ def sequence(title: str, program: str, systems: Sequence[str], calls: Sequence[C
     parts = [svg.box(MARGIN, MARGIN, step_width, 26, "system")]
     parts += [svg.text(MARGIN + step_width / 2, MARGIN + 17, program, "title", "middle")]
     for name, x in places.items():
-        parts += [svg.box(x - 55, MARGIN, 110, 26, "system"), svg.text(x, MARGIN + 17, name, "title", "middle")]
+        parts += [
+            svg.box(x - 55, MARGIN, 110, 26, "system"),
+            svg.text(x, MARGIN + 17, name, "title", "middle"),
+        ]
         parts += [svg.line(x, MARGIN + 26, x, bottom, "life")]
     for k, call in enumerate(calls):
         parts += _call(call, 52 + k * ROW_HEIGHT, step_width, places.get(call.system))
@@ -88,7 +92,9 @@ def row() -> str:
 
 def request() -> str:
     """Return docs/pictures/request.svg."""
-    return sequence("The walk of one request", "REST service", ("caller", "Pub/Sub", "Redis", "audit table"), REQUEST)
+    return sequence(
+        "The walk of one request", "REST service", ("caller", "Pub/Sub", "Redis", "audit table"), REQUEST
+    )
 
 
 MESSAGE = (

@@ -57,5 +57,7 @@ def floors(room: str) -> list[list[str]]:
         ready = [part for part in waiting if (imports()[part] & inside) <= floor.keys()]
         if not ready:
             raise ValueError(f"{room}: {', '.join(sorted(waiting))} import each other in a circle")
-        floor |= {part: max((floor[low] + 1 for low in imports()[part] & inside), default=0) for part in ready}
+        floor |= {
+            part: max((floor[low] + 1 for low in imports()[part] & inside), default=0) for part in ready
+        }
     return [sorted(part for part in inside if floor[part] == k) for k in range(max(floor.values()) + 1)]

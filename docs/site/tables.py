@@ -3,15 +3,15 @@
 import pyarrow as pa
 
 from docs.site.markdown import code, notice, table
-from pipeline import tables
-from pipeline.tables import Table
+from pipeline.bigquery import tables
+from pipeline.bigquery.tables import Table
 
 TABLES = (tables.ASSESSMENTS, tables.DEAD_LETTERS, tables.AUDIT)
 INTRODUCTION = """# Tables
 
-The tables that `riskstream tables` makes in BigQuery. Rows are appended at least once, so each table has a view that shows
-every row once: read the view. Times are UTC with microseconds. A column is added by a later version, never renamed or
-removed ([compatibility](../compatibility.md)).
+The tables that `riskstream tables` makes in BigQuery. Rows are appended at least once, so each table has a view that
+shows every row once: read the view. Times are UTC with microseconds. A later version may add a column; it never renames
+or removes one ([compatibility](../compatibility.md)).
 
 """
 

@@ -1,6 +1,6 @@
 """Every metric of the job and of the REST service, named once: what is counted, in which unit, and its names.
 
-Code, dashboards, alerts and docs/reference/metrics.md take names from here. Dataflow has no gauges and no labels: there a
+Code, dashboards, alerts and docs/ take names from here. Dataflow has no gauges and no labels: there a
 label's value ends the name, and what only a gauge can say is said by Google's own metric (`cloud`) or not at all.
 """
 

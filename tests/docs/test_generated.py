@@ -1,12 +1,11 @@
 """Generated pages and pictures are those that the code gives today."""
 
-import json
-
 import pytest
 
 from docs.site import messages, write
-from pipeline.message import Message
-from pipeline.rows import Reject, dead_letter
+from pipeline.engine.rejects import Reject
+from pipeline.outputs.rows import dead_letter
+from pipeline.pubsub.message import Message
 
 ROOT = write.ROOT
 

@@ -42,7 +42,7 @@ def test_pages_take_nothing_from_the_network(site: Path) -> None:
 
 
 def test_search_works_from_the_disk(site: Path) -> None:
-    """Over file:// a browser fetches nothing and starts no worker, so the index and the worker's stand-in are scripts."""
+    """Over file:// a browser fetches nothing and starts no worker: index and worker are scripts."""
     assert (site / "assets/javascripts/iframe-worker.js").exists()
     assert "dead_letters" in (site / "search/search_index.js").read_text()
 
