@@ -23,17 +23,17 @@ $(BIN)/uv pip install --quiet --python build/$(1)/bin/python --no-deps .
 cd build && $(1)/bin/riskstream --help >/dev/null
 $(BIN)/uv pip check --quiet --python build/$(1)/bin/python
 endef
-IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
-PYTHON ?= $(shell for each in python3.11 python3.12 python3 python; do \
+IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3 python; do \
 	$$each -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$each && break; done)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## make .venv from requirements.lock (Python 3.11 or 3.12)
+setup: $(INSTALLED) ## make .venv from requirements.lock (Python 3.11 to 3.13)
 
 $(INSTALLED): requirements.lock setup.py
-	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 found: install one, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "no Python from 3.11 to 3.13 found: install one, or make PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV_OF_LOCK)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock

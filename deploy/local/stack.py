@@ -31,12 +31,16 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """How a service is: started, restarted, running, external, stopped, dead (its process ended), silent."""
+    """How a service is: started, restarted, running, external, stopped, dead (its process ended), silent.
+
+    `clients` are the processes that had connections to it when `down` stopped it.
+    """
 
     name: str
     state: str
     pid: int | None = None
     ports: tuple[int, ...] = ()
+    clients: tuple[processes.Client, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,16 @@ def bring_up(folder: Path, services: Sequence[Service], found: Sequence[Report],
 
 
 def down(folder: Path = FOLDER) -> list[Report]:
-    """Stops the processes that `up` started and waits for their end; tells how each was. Data stays."""
+    """Stop the processes that `up` started, wait for their end, and report how each was. Data stay."""
     if not (folder / state.FILE).exists():
         return []
     with state.locked(folder):
         known = state.read(folder)
-        reports = [report(service, known) for service in SERVICES if service.name in known.parts]
+        clients = processes.clients_of(part.process for part in known.parts.values() if part.process)
+        reports = [
+            replace(found, clients=tuple(clients.get(found.pid, ())))
+            for found in (report(service, known) for service in SERVICES if service.name in known.parts)
+        ]
         for name, part in known.parts.items():
             if part.process:
                 part.process.stop()

@@ -16,6 +16,12 @@ from rich.console import Console
 from deploy.local import processes, stack
 from deploy.local.demo import DemoFailed, Settings, Summary, data, job, play, report
 
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 REASONS = {"from_future", "invalid", "undecodable", "unknown_type"}
 
 
@@ -77,7 +83,21 @@ def test_it_tells_what_it_does(played: tuple[Settings, Summary, str]) -> None:
         assert step in shown
     text = report(found, settings.folder, keep=False)
     assert "everything adds up" in text and "WRONG" not in text and "publish to alert" in text
-    assert "riskstream alerts" in report(found, settings.folder, keep=True)
+    assert "next: riskstream alerts" in report(found, settings.folder, keep=True)
+
+
+def test_the_verdict_is_green_on_a_terminal_and_ends_with_what_is_next(
+    played: tuple[Settings, Summary, str],
+) -> None:
+    settings, found, _ = played
+    text = report(found, settings.folder, keep=False)
+    (span,) = text.spans
+    assert span.style == "bold green"
+    assert text.plain[span.start : span.end].startswith("everything adds up; ")
+    assert text.plain.splitlines()[-1].startswith("next: riskstream ")
+    for file, has_colours in ((io.StringIO(), False), (Terminal(), True)):
+        Console(file=file, width=200).print(text)
+        assert ("\x1b[" in file.getvalue()) is has_colours
 
 
 def test_it_leaves_nothing_running(played: tuple[Settings, Summary, str]) -> None:

