@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from export import policy
-from export.policy import Change, Level, Recommendation
+from export.policy import Level, Recommendation
 from features.kernel.codec import STATUS
 from features.record import Record, Remembered, loads
 from features.times import rfc3339
@@ -80,14 +80,13 @@ def _newest(event: Remembered) -> tuple[int, int]:
 
 
 def _remark(event: Remembered) -> Remark:
-    outcome = np.array([event.outcome], np.uint8)
-    change = Change(int(policy.change(outcome)[0]))
+    outcome = policy.outcome.parts(event.outcome)
     return Remark(
         seq=event.seq,
         event_time=rfc3339(event.time_us),
         score=known(event.score),
-        level=Level(int(policy.level_after(outcome)[0])).name,
-        change=None if change is Change.NONE else change.name,
+        level=outcome.level.name,
+        change=outcome.change_name,
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from export import policy
 from export.manifest import Manifest
-from export.policy import Change, Level, Policy
+from export.policy import Policy
 from export.reasons import Reason as Found
 from export.reasons import reasons
 from features.kernel import Disposition
@@ -82,8 +82,7 @@ class Problem(BaseModel):
 
 def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bool) -> Assessment:
     """What is said about event i, which is not too late; with reasons, with the vector."""
-    batch, outcome, score = said.batch, said.outcome[i : i + 1], float(said.score[i])
-    change = Change(int(policy.change(outcome)[0]))
+    batch, outcome, score = said.batch, policy.outcome.parts(int(said.outcome[i])), float(said.score[i])
     is_known = not np.isnan(score) and bool(said.exact[i] or said.disposition[i] == Disposition.APPLIED)
     names = engine.use_case.features
     return Assessment.model_construct(
@@ -94,9 +93,9 @@ def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bo
         seq=int(said.seq[i]),
         disposition=Disposition(int(said.disposition[i])).name.lower(),
         score=known(score),
-        level_before=Level(int(policy.level_before(outcome)[0])).name,
-        level=Level(int(policy.level_after(outcome)[0])).name,
-        change=None if change is Change.NONE else change.name,
+        level_before=outcome.level_before.name,
+        level=outcome.level.name,
+        change=outcome.change_name,
         model=said.model_version if _is_own(said, i, engine) else None,
         reasons=_reasons(said, i, engine) if why and is_known else None,
         features=dict(zip(names, map(known, said.vectors[i].tolist()), strict=True))

@@ -1,24 +1,24 @@
 """From scores to levels: thresholds with hysteresis, recommendations, overrides and the breaker, as tables. Pure."""
 
-from export.policy.rules import (
-    NO_BREAKER,
-    OUTCOME_BITS,
-    Breaker,
-    Policy,
+from export.policy.outcome import (
+    OutcomeParts,
     change,
-    decide,
+    is_alert,
+    is_new_level,
+    is_possible,
     level_after,
     level_before,
 )
+from export.policy.rules import NO_BREAKER, Breaker, Policy, decide
 from export.policy.settings import Target, Terms, positive, terms, whole
 from export.policy.tables import Change, Level, Recommendation, Zone
 
 __all__ = [
     "NO_BREAKER",
-    "OUTCOME_BITS",
     "Breaker",
     "Change",
     "Level",
+    "OutcomeParts",
     "Policy",
     "Recommendation",
     "Target",
@@ -26,8 +26,12 @@ __all__ = [
     "Zone",
     "change",
     "decide",
+    "is_alert",
+    "is_new_level",
+    "is_possible",
     "level_after",
     "level_before",
+    "outcome",
     "positive",
     "terms",
     "whole",

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from export.policy.outcome import AFTER_BIT, CHANGE_BIT
 from export.policy.settings import HOUR_US, Terms, terms
 from export.policy.tables import (
     ACTIONS,
@@ -29,9 +30,6 @@ from export.policy.tables import (
     Zone,
 )
 
-OUTCOME_BITS = np.uint8(
-    0b111_1111
-)  # of an outcome: level before, level after, change; the eighth is the kernel's own
 NO_OVERRIDE = 255  # in the column of override levels: this event is no override
 
 # plain integers: compiled code then holds them as constants
@@ -232,7 +230,7 @@ def _walk(rules: _Rules, status: Any, record: Any, score: Any, time_us: Any, evi
         word, until = (level[i], until_us[i]) if len(level) else (NO_OVERRIDE, 0)
         before = own.level
         change = _apply(rules, own, score[i], time_us[i], evidence[i], word, until, recent_us)
-        outcome[i] = before | own.level << 2 | change << 4
+        outcome[i] = before | own.level << AFTER_BIT | change << CHANGE_BIT
 
 
 Overrides = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -257,7 +255,7 @@ def decide(
     count, scored or not; others (duplicates, refused) get outcome 0.
     `overrides` are level (NO_OVERRIDE: no override) and expiry. Recommendations made here count against the
     breaker within this call; the caller's own goes on with `breaker.after(...)` once they are committed.
-    Returns uint8[n]: bits 0-1 level before, 2-3 level after, 4-6 change.
+    Returns the outcomes, uint8 [n], as `export.policy.outcome` has them.
     """
     level, until_us = overrides or NO_OVERRIDES
     unknown = level[(level > Level.HIGH) & (level != NO_OVERRIDE)]
@@ -272,19 +270,3 @@ def decide(
         np.ascontiguousarray(applied, np.bool_), level, until_us, recent_us, outcome,
     )  # fmt: skip
     return outcome
-
-
-_AFTER, _CHANGE = np.uint8(2), np.uint8(4)  # where they start
-_LEVEL_BITS, _CHANGE_BITS = np.uint8(0b11), np.uint8(0b111)
-
-
-def level_before(outcome: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return outcome & _LEVEL_BITS
-
-
-def level_after(outcome: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return outcome >> _AFTER & _LEVEL_BITS
-
-
-def change(outcome: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return outcome >> _CHANGE & _CHANGE_BITS

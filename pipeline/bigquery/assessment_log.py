@@ -19,7 +19,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from google.cloud.bigquery_storage_v1.types import DataFormat, ReadSession
 from numpy.typing import NDArray
 
-from export.policy import Change, Level
+from export.policy import Change, Level, outcome
 from features.kernel import Disposition
 from features.usecase import UseCase
 from pipeline.bigquery.client import STORAGE_EMULATOR
@@ -28,7 +28,6 @@ from pipeline.runtime.errors import SinkRefused
 
 LEVELS = pa.array([level.name for level in Level])
 CHANGES = pa.array([change.name for change in Change])
-AFTER, CHANGE = np.uint8(2), np.uint8(4)  # where they start in an outcome, as export.policy.rules has it
 LETTERS = ("message_id", "reason", "event_type", "event_id")
 Rows = NDArray[np.intp] | slice
 
@@ -82,13 +81,10 @@ class Log:
 
     @cached_property
     def outcome(self) -> NDArray[np.uint8]:
-        """As export.policy.rules has it."""
+        """Outcomes as `export.policy.outcome` has them."""
         before, after = (_places(self.table[name], LEVELS) for name in ("level_before", "level"))
-        return (
-            before
-            | after << AFTER
-            | _places(self.table["change"].fill_null(Change.NONE.name), CHANGES) << CHANGE
-        )
+        change = _places(self.table["change"].fill_null(Change.NONE.name), CHANGES)
+        return outcome.pack(before, after, change)
 
     @cached_property
     def has_vector(self) -> NDArray[np.bool_]:

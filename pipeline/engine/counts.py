@@ -25,11 +25,10 @@ def of_new(said: Assessments) -> Counter[str]:
     is_new = said.disposition == Disposition.APPLIED
     new, score = said.outcome[is_new], said.score[is_new]
     change = policy.change(new)
-    is_other = policy.level_before(new) != policy.level_after(new)
     return Counter(
         {
             key(metrics.CONFLICTS): said.conflicts,
-            key(metrics.LEVEL_CHANGES): int(np.count_nonzero(is_other)),
+            key(metrics.LEVEL_CHANGES): int(np.count_nonzero(policy.is_new_level(new))),
             key(metrics.RECOMMENDATIONS): int(np.count_nonzero(change == Change.RECOMMENDED)),
             key(metrics.HELD): int(np.count_nonzero(change == Change.HELD)),
             key(metrics.MODEL, said.model_version): len(said.batch),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.policy import OUTCOME_BITS, Change, Level, change, level_after, level_before
+from export.policy import is_possible
 from features.advance import ADDED
 from features.events import Batch
 from features.kernel import Advanced, Disposition
@@ -74,10 +74,8 @@ def of_other_type(
 def note_unsound(unreadable: dict[int, Unreadable], batch: Batch, keys: Keys, subject: Advanced) -> None:
     """Adds the duplicates whose stored outcome or score cannot be: their record is damaged."""
     known = np.flatnonzero((subject.disposition == Disposition.DUPLICATE) & (subject.original < 0))
-    score, outcome = subject.seen_score[known], subject.seen_outcome[known] & OUTCOME_BITS
-    is_sound = np.isnan(score) | ((score >= 0) & (score <= 1))
-    is_sound &= (level_before(outcome) < len(Level)) & (level_after(outcome) < len(Level))
-    is_sound &= change(outcome) < len(Change)
+    score, outcome = subject.seen_score[known], subject.seen_outcome[known]
+    is_sound = (np.isnan(score) | ((score >= 0) & (score <= 1))) & is_possible(outcome)
     arrivals, name = batch.arrivals[batch.use_case.subject], batch.use_case.subject
     for row in known[~is_sound].tolist():
         r = int(arrivals.record[row])

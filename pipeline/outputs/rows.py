@@ -28,13 +28,6 @@ LEVELS = pa.array([level.name for level in Level])
 LEVELS_OR_NONE, NO_LEVEL = pa.array([*LEVELS, None], pa.string()), np.uint8(len(LEVELS))
 CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
-# By outcome: level before, level after, change.
-WORDS = [
-    (Level(before % 3).name, Level(after % 3).name, Change(change % len(Change)).name)
-    for change in range(8)
-    for after in range(4)
-    for before in range(4)
-]
 MOST_ATTRIBUTES = 100  # of a Pub/Sub message
 ATTRIBUTE_BYTES = 1_024  # of a value
 LETTER_BYTES = 9_900_000  # of a message's data; Pub/Sub takes 10 MB with attributes and framing
@@ -182,14 +175,11 @@ def _structs(parts: Sequence[tuple[Indices, pa.Array, pa.Array, pa.Array]]) -> p
 
 def alerts(messages: Sequence[Message], said: Assessments, now_us: int) -> list[Publication]:
     """One for each event that changed its customer's level or recommendation, also when it comes again."""
-    outcome = said.outcome & policy.OUTCOME_BITS
-    is_change = policy.level_before(outcome) != policy.level_after(outcome)
-    is_change |= policy.change(outcome) != Change.NONE
-    rows = np.flatnonzero(is_change & said.accepted).tolist()
+    rows = np.flatnonzero(policy.is_alert(said.outcome) & said.accepted).tolist()
     if not rows:
         return []
     event_times = _rfc3339(said.batch.time_us[rows])
-    outcomes, scores, seqs = (column[rows].tolist() for column in (outcome, said.score, said.seq))
+    outcomes, scores, seqs = (column[rows].tolist() for column in (said.outcome, said.score, said.seq))
     common, others = (rfc3339(now_us), said.batch.use_case.name), answered(messages, said)
     parents = [tracing.parent_of(messages[i].attributes) for i in rows]
     models = [others.get(i, said.model_version) for i in rows]
@@ -219,7 +209,7 @@ def _alert(
     model: str,
 ) -> Publication:
     assessed_at, use_case = common
-    before, after, change = WORDS[outcome]
+    made = policy.outcome.parts(outcome)
     customer = said.batch.subject[i]
     alert = Alert(
         use_case=use_case,
@@ -229,17 +219,17 @@ def _alert(
         event_time=event_time,
         assessed_at=assessed_at,
         score=score if score == score else None,
-        level_before=before,
-        level=after,
-        change=None if change == Change.NONE.name else change,
+        level_before=made.level_before.name,
+        level=made.level.name,
+        change=made.change_name,
         model=model,
     )
     attributes = {
         "id": f"{use_case}:{said.fingerprint}:{customer}:{seq}",
         "use_case": use_case,
         "event_time": event_time,
-        "level": after,
-        "change": change,
+        "level": made.level.name,
+        "change": made.change.name,
         "published_us": str(published_us),
     }
     if parent:
