@@ -29,10 +29,12 @@ from commands import (
     profile as profiling,
 )
 from commands.options import EXITS, Log, exit_code, set_log
+from commands.renamed import Verbs
 from commands.terminal import show_error
 
 app = typer.Typer(
     name="riskstream",
+    cls=Verbs,
     help="Scores a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
     epilog="\n".join(("\b", "Exit codes:", *(f"  {each.code:>3}  {each.meaning}" for each in EXITS))),
     rich_markup_mode=None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.options import BUNDLES, FILES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
-from commands.publish import TIMES, microseconds
+from commands.publish import TIMES, optional_us
 from commands.stream import (
     REDIS,
     AllowEviction,
@@ -26,7 +26,7 @@ app = typer.Typer()
 SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
 RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help=REDIS)]
 Files = Annotated[list[str] | None, FILES]
-Dated = Annotated[
+EventTime = Annotated[
     datetime | None,
     typer.Option(
         formats=TIMES,
@@ -38,7 +38,7 @@ Dated = Annotated[
 
 @app.command(
     epilog=examples(
-        "riskstream backfill build/history/users.csv build/history/transactions.csv --dated 2024-07-01T00:00:00Z",
+        "riskstream backfill build/history/*.csv --default-event-time 2024-07-01T00:00:00Z",
         "riskstream backfill build/history/*.csv --use-case usecases/next.yaml --bundle gs://bucket/next",
         "riskstream backfill --drop 0123456789abcdef",
     )
@@ -55,7 +55,7 @@ def backfill(
     redis_replicas: RedisReplicas = 0,
     allow_eviction: AllowEviction = False,
     prefix: Prefix = "riskstream",
-    dated: Dated = None,
+    default_event_time: EventTime = None,
     batch: Annotated[int, typer.Option(min=1, max=20_000, help="Events assessed at once.")] = 16_000,
     dropped: Annotated[
         str | None,
@@ -67,7 +67,7 @@ def backfill(
 
     Events are assessed as the stream assesses them, in event-time order, and nothing is published: the records
     are those that the stream would have left. Killed, it goes on where it was when it is run again. An event
-    that also comes through the stream is counted once, if --dated says what `riskstream publish --dated` said.
+    that also comes through the stream is counted once, if `riskstream publish` had the same --default-event-time.
     Fill the records of new features before a job uses them: history that comes behind the stream is refused as
     too late. Bad rows are told; the exit code is then 1.
     """
@@ -92,7 +92,7 @@ def backfill(
             show_json({"dropped": dropped, "records": n}) if as_json else typer.echo(f"{n:,} records deleted")
             return
         store.check(allow_eviction)
-        done = filled(found, files or [], bundle, store, warmth, prefix, dated, batch)
+        done = filled(found, files or [], bundle, store, warmth, prefix, default_event_time, batch)
     tell_bad_rows(done.bad_rows, done.bad)
     show_json(summary(done)) if as_json else typer.echo(told(done))
     raise typer.Exit(1 if done.bad else 0)
@@ -115,7 +115,7 @@ def score(
     ] = None,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
-    dated: Dated = None,
+    default_event_time: EventTime = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page for people: .html.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -142,7 +142,7 @@ def score(
         customer_table.check(report, (".html",))
     started_s, use = time.monotonic(), load(use_case)
     loaded = bundles.load_in_use(bundle, use.name)
-    with staged() as progress, history(use, given, now_us(), microseconds(dated) if dated else None,
+    with staged() as progress, history(use, given, now_us(), optional_us(default_event_time),
                                        progress) as found:  # fmt: skip
         scored = score(use, loaded, found, progress)
     customer_table.write(customer_table.table(scored), out)
@@ -176,7 +176,8 @@ def off_boarding_list(scored: Any, out: Path) -> list[str]:
 
 
 def filled(
-    use_case: Any, files: list[str], root: str, store: Any, warmth: Any, prefix: str, dated: datetime | None,
+    use_case: Any, files: list[str], root: str, store: Any, warmth: Any, prefix: str,
+    default_event_time: datetime | None,
     batch: int,
 ) -> Any:  # fmt: skip
     from export import bundle as bundles
@@ -187,7 +188,10 @@ def filled(
     from pipeline.files.history import history
 
     loaded = bundles.load_in_use(root, use_case.name)
-    places, dated_us = list(map(place, files)), microseconds(dated) if dated else None
+    places, dated_us = (
+        list(map(place, files)),
+        optional_us(default_event_time),
+    )
     with (
         staged() as progress,
         history(use_case, places, now_us(), dated_us, progress) as found,

@@ -112,7 +112,7 @@ def update(
     """Replace the running job of the same name in place, without a gap.
 
     Refused, with the reason, when the new graph cannot take over: another label or coder of a step, another use case.
-    Other features are other records in Redis: fill them with `riskstream backfill` first, or give --cold.
+    Other features are other records in Redis: fill them with `riskstream backfill` first, or give --allow-empty-store.
     """
     _submitted(_plan(flags, env, _pairs(mapping or [])), only_plan, wait, as_json)
 

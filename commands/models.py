@@ -25,10 +25,10 @@ class Role(StrEnum):
     challenger = "challenger"
 
 
-Despite = Annotated[
+AcceptedGates = Annotated[
     list[str],
     typer.Option(
-        "--despite",
+        "--accept-gate",
         metavar="GATE",
         help="A gate that it failed and that you accept; once for each failed gate.",
     ),
@@ -69,15 +69,15 @@ def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_jso
     epilog=examples(
         "riskstream promote 3",
         "riskstream promote offboarding-20260301T000000Z-1a2b3c4d --as challenger",
-        "riskstream promote 3 --despite drift --by 'Ann Author' --because 'Prices rose in May, see minute 9'",
+        "riskstream promote 3 --accept-gate drift --approver 'Ann Author' --reason 'Prices rose in May, see minute 9'",
     )
 )
 def promote(
     wanted: Wanted,
     role: As = Role.champion,
-    despite: Despite = [],  # noqa: B006
-    by: Annotated[str, typer.Option(help="Who decides; needed with --despite.")] = "",
-    because: Annotated[str, typer.Option(help="Why; kept with the version. Needed with --despite.")] = "",
+    accept_gate: AcceptedGates = [],  # noqa: B006
+    approver: Annotated[str, typer.Option(help="Who decides; needed with --accept-gate.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept with the version. Needed with --accept-gate.")] = "",
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     as_json: AsJson = False,
@@ -85,15 +85,15 @@ def promote(
     """Make a model the champion, which running jobs load within seconds, or the challenger.
 
     A bundle that is not registered yet is registered first. A model that failed gates becomes champion only with
-    `--despite` for each of them, and the name and the reason of whoever decides. In shadow it decides nothing, so
+    `--accept-gate` for each of them, and the name and the reason of whoever decides. In shadow it decides nothing, so
     there it needs none.
     """
     from export.registry import promotion
 
-    approval = approval_of(by, because, despite) if despite or by or because else None
+    approval = approval_of(approver, reason, accept_gate) if accept_gate or approver or reason else None
     if role is Role.challenger and approval:
         raise typer.BadParameter(
-            "a challenger decides nothing; give it when it is approved", param_hint="--despite"
+            "a challenger decides nothing; give it when it is approved", param_hint="--accept-gate"
         )
     registry, now = registry_of(use_case, bundle), datetime.now(UTC)
     if role is Role.challenger:
@@ -104,34 +104,34 @@ def promote(
 
 @app.command(
     epilog=examples(
-        "riskstream approve 4 --by 'Ann Author' --because 'Committee of 2026-11-24, minute 7'",
-        "riskstream approve 4 --despite fairness --by 'Ann Author' --because 'Follows the base rates, see minute 8'",
+        "riskstream approve 4 --approver 'Ann Author' --reason 'Committee of 2026-11-24, minute 7'",
+        "riskstream approve 4 --accept-gate fairness --approver 'Ann Author' --reason 'Base rates, minute 8'",
     )
 )
 def approve(
     wanted: Wanted,
-    by: Annotated[str, typer.Option(help="Who approves.")],
-    because: Annotated[str, typer.Option(help="Why; kept with the version.")],
-    despite: Despite = [],  # noqa: B006
+    approver: Annotated[str, typer.Option(help="Who approves.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the version.")],
+    accept_gate: AcceptedGates = [],  # noqa: B006
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     as_json: AsJson = False,
 ) -> None:
     """Make the challenger that waits for approval the champion.
 
-    Whoever approves a model that failed gates names each of them with `--despite`. Name, reason and accepted gates
+    Whoever approves a model that failed gates names each of them with `--accept-gate`. Name, reason and accepted gates
     are kept with the version.
     """
     from export.registry import promotion
 
-    registry, approval = registry_of(use_case, bundle), approval_of(by, because, despite)
+    registry, approval = registry_of(use_case, bundle), approval_of(approver, reason, accept_gate)
     told(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
 
 
-def approval_of(by: str, because: str, despite: list[str]) -> Any:
+def approval_of(approver: str, reason: str, accept_gate: list[str]) -> Any:
     from export.registry.promotion import Approval
 
-    return Approval(said("--by", by), said("--because", because), tuple(dict.fromkeys(despite)))
+    return Approval(said("--approver", approver), said("--reason", reason), tuple(dict.fromkeys(accept_gate)))
 
 
 def said(option: str, text: str) -> str:

@@ -16,7 +16,7 @@ TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 @app.command(
     epilog=examples(
-        "riskstream publish build/history/users.csv build/history/transactions.csv --dated 2024-07-01 --rate 1000",
+        "riskstream publish build/history/*.csv --default-event-time 2024-07-01 --rate 1000",
         "riskstream publish build/history/transactions.csv --speed 3600",
         "riskstream publish payment=build/cards.csv verdict=build/cards.csv --ordered",
     )
@@ -31,7 +31,7 @@ def publish(
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
-    dated: Annotated[
+    default_event_time: Annotated[
         datetime | None,
         typer.Option(
             formats=TIMES,
@@ -58,10 +58,11 @@ def publish(
     """
     if rate and speed:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
-    if dated and microseconds(dated) > time.time_ns() // 1_000:
+    if default_event_time and microseconds(default_event_time) > time.time_ns() // 1_000:
         raise typer.BadParameter(
-            f"found {dated:%Y-%m-%dT%H:%M:%SZ}, expected a time that has come: events of the future are refused",
-            param_hint="--dated",
+            f"found {default_event_time:%Y-%m-%dT%H:%M:%SZ}, expected a time that has come: "
+            "events of the future are refused",
+            param_hint="--default-event-time",
         )
     from rich.console import Console
 
@@ -75,7 +76,7 @@ def publish(
     with screen.publishing() as progress:
         done = publish(
             found, list(map(place, files)), topic or topics.Names(project, found.name).events, project, event_type=type,
-            rate=rate, speed=speed, dated_us=microseconds(dated) if dated else None, in_file_order=in_file_order,
+            rate=rate, speed=speed, dated_us=optional_us(default_event_time), in_file_order=in_file_order,
             ordered=ordered, progress=progress,
         )  # fmt: skip
     show_json(asdict(done)) if as_json else Console().print(screen.published(done))
@@ -85,3 +86,7 @@ def publish(
 def microseconds(moment: datetime) -> int:
     """A time without a zone is UTC."""
     return (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def optional_us(moment: datetime | None) -> int | None:
+    return None if moment is None else microseconds(moment)

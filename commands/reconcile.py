@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.backfill import Dated, RedisUrl, now_us
+from commands.backfill import EventTime, RedisUrl, now_us
 from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
-from commands.publish import microseconds
+from commands.publish import optional_us
 from commands.stream import Prefix, RedisCaFile, RedisCertFile, RedisCluster, RedisKeyFile, echo_each
 from commands.terminal import show_json, staged
 
@@ -38,7 +38,7 @@ HistoryModel = Annotated[
         "riskstream reconcile",
         "riskstream reconcile --json | jq .holds",
         "riskstream reconcile --history build/history/users.csv --history build/history/transactions.csv "
-        "--dated 2024-07-01",
+        "--default-event-time 2024-07-01",
     )
 )
 def reconcile(
@@ -53,7 +53,7 @@ def reconcile(
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     history: History = None,
-    dated: Dated = None,
+    default_event_time: EventTime = None,
     history_model: HistoryModel = "",
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +80,7 @@ def reconcile(
                 "give its files with --history",
                 err=True,
             )
-        basis, _ = based_on(found, bundle, prefix, history or [], dated, history_model, marker)
+        basis, _ = based_on(found, bundle, prefix, history or [], default_event_time, history_model, marker)
         done = reconcile(
             found, project=project, dataset=dataset, bundle=bundle, store=store, prefix=prefix, basis=basis
         )
@@ -90,11 +90,11 @@ def reconcile(
 
 @app.command(
     epilog=examples(
-        "riskstream repair --check",
+        "riskstream repair --dry-run",
         "riskstream repair",
         "riskstream repair --history build/history/users.csv --history build/history/transactions.csv "
-        "--dated 2024-07-01",
-        "riskstream repair --wait 600 --json",
+        "--default-event-time 2024-07-01",
+        "riskstream repair --timeout 600 --json",
     )
 )
 def repair(
@@ -109,10 +109,10 @@ def repair(
     redis_cluster: RedisCluster = False,
     prefix: Prefix = "riskstream",
     history: History = None,
-    dated: Dated = None,
+    default_event_time: EventTime = None,
     history_model: HistoryModel = "",
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing, stop nobody: only tell what would be rebuilt.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing, stop nobody: only tell what would be rebuilt.")
     ] = False,
     best_effort: Annotated[
         bool,
@@ -121,7 +121,7 @@ def repair(
             help="Also rebuild records whose events are not all in the log, from those that are.",
         ),
     ] = False,
-    wait: Annotated[
+    timeout: Annotated[
         float, typer.Option(min=0, help="Seconds that jobs and services may take to pause.")
     ] = 60.0,
     as_json: AsJson = False,
@@ -131,7 +131,7 @@ def repair(
     Jobs and services pause while it works and go on by themselves once the store is whole; nothing is lost meanwhile.
     Records that are ahead of the log are kept: their rows are still to come. The models that the log names must be in
     the bundles' folder. A store that was filled by `riskstream backfill` needs the same history. The exit code is 1 if
-    a record is not right in the end, or, with --check, if one is not right now. Run it again at any time.
+    a record is not right in the end, or, with --dry-run, if one is not right now. Run it again at any time.
     """
     from features.usecase import load
     from pipeline.reconciliation import repair_run
@@ -149,21 +149,29 @@ def repair(
                 "log: give the files that it has read",
                 param_hint="--history",
             )
-        basis, filled = based_on(found, bundle, prefix, history or [], dated, history_model, marker)
+        basis, filled = based_on(
+            found, bundle, prefix, history or [], default_event_time, history_model, marker
+        )
         place = repair_run.Place(found, project, dataset, bundle, store, prefix, basis, filled)
         with staged() as progress:
             mend = (
                 repair_run.check
-                if check
-                else partial(repair_run.repair, wait_s=wait, best_effort=best_effort)
+                if dry_run
+                else partial(repair_run.repair, wait_s=timeout, best_effort=best_effort)
             )
             done = mend(place, progress=progress)
-    show_json(facts(done)) if as_json else echo_each(told(done, check))
+    show_json(facts(done)) if as_json else echo_each(told(done, dry_run))
     raise typer.Exit(0 if done.is_whole else 1)
 
 
 def based_on(
-    use_case: Any, bundle: str, prefix: str, files: list[str], dated: datetime | None, model: str, marker: Any
+    use_case: Any,
+    bundle: str,
+    prefix: str,
+    files: list[str],
+    default_event_time: datetime | None,
+    model: str,
+    marker: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Replay the history given; return the records it implies and what to note of it in a store that lost its notes."""
     from pipeline.batch import backfill_basis as basis
@@ -180,7 +188,7 @@ def based_on(
         )
     engine = engines(use_case, bundle)(by_model)
     engine.prefix = prefix
-    dated_us = microseconds(dated) if dated else None
+    dated_us = optional_us(default_event_time)
     with (
         staged() as progress,
         history(use_case, list(map(place, files)), now_us(), dated_us, progress) as past,
@@ -197,7 +205,7 @@ def facts(done: Any) -> dict[str, Any]:
     return asdict(done) | {"state": to_builtins(done.state), "is_whole": done.is_whole}
 
 
-def told(done: Any, check: bool) -> Iterator[str]:
+def told(done: Any, dry_run: bool) -> Iterator[str]:
     """The report for people."""
     yield f"{done.use_case} {done.fingerprint}: {done.events:,} events in the log; {done.seconds:.1f} s"
     for entity, each in done.tallies.items():
@@ -216,11 +224,11 @@ def told(done: Any, check: bool) -> Iterator[str]:
             yield f"    {each.changed:,} not rebuilt: somebody wrote to them meanwhile; run it again"
         if each.unlogged:
             yield f"    {each.unlogged:,} more of which the log knows nothing: left alone"
-    yield verdict(done, check)
+    yield verdict(done, dry_run)
 
 
-def verdict(done: Any, check: bool) -> str:
-    if check:
+def verdict(done: Any, dry_run: bool) -> str:
+    if dry_run:
         wrong = sum(each.wrong for each in done.tallies.values())
         return f"{wrong:,} records to rebuild: run `riskstream repair`" if wrong else "every record is right"
     if done.is_whole:

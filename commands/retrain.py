@@ -120,10 +120,10 @@ def _words(facts: dict[str, Any]) -> str:
         for gate in facts["gates"]
     ]
     ended = f"{facts['challenger']} (version {facts['version']}) is {facts['verdict']}"
-    despite = "".join(f" --despite {gate['name']}" for gate in facts["gates"] if not gate["passed"])
+    accepted = "".join(f" --accept-gate {gate['name']}" for gate in facts["gates"] if not gate["passed"])
     then = {
-        "waiting": f"It runs in shadow; `riskstream approve {facts['version']}{despite} --by NAME --because REASON` "
-        "makes it the champion.",
+        "waiting": f"It runs in shadow; `riskstream approve {facts['version']}{accepted} --approver NAME "
+        "--reason REASON` makes it the champion.",
         "rejected": f"{facts['champion'] or 'No model'} stays in use.",
     }
     return "\n".join(

@@ -116,14 +116,17 @@ def serve(
     no_audit: Annotated[
         bool, typer.Option("--no-audit", help="Keep no audit trail; only where no other machine can ask.")
     ] = False,
-    open_to_all: Annotated[
-        bool, typer.Option("--open", help="Without tokens, although other machines can ask.")
+    allow_unauthenticated: Annotated[
+        bool, typer.Option("--allow-unauthenticated", help="Without tokens, although other machines can ask.")
     ] = False,
-    most_in_flight: Annotated[
+    max_in_flight: Annotated[
         int, typer.Option(min=1, help="Requests at once; others are told to come back.")
     ] = 256,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Start although nothing has filled the records of these features.")
+    allow_empty_store: Annotated[
+        bool,
+        typer.Option(
+            "--allow-empty-store", help="Start although nothing has filled the records of these features."
+        ),
     ] = False,
 ) -> None:
     """Answer over HTTP: assess an event, try one, tell how a customer stands.
@@ -141,9 +144,9 @@ def serve(
     )
     from serving.issuers import is_loopback
 
-    if not access and not open_to_all and not is_loopback(host):
+    if not access and not allow_unauthenticated and not is_loopback(host):
         raise typer.BadParameter(
-            f"found {host}, where other machines can ask: give --issuer and --audience, or --open",
+            f"found {host}, where other machines can ask: give --issuer and --audience, or --allow-unauthenticated",
             param_hint="--host",
         )
     if no_audit and (access or not is_loopback(host)):
@@ -160,7 +163,8 @@ def serve(
             redis_key_file=redis_key_file,
             redis_replicas=redis_replicas, allow_eviction=allow_eviction, redis_cluster=redis_cluster, prefix=prefix,
             host=host, port=port, root_path=root_path, metrics_host=metrics_host, metrics_port=metrics_port,
-            access=access, most_in_flight=most_in_flight, cold=cold, dataset="" if no_audit else dataset,
+            access=access, max_in_flight=max_in_flight,
+            allow_empty_store=allow_empty_store, dataset="" if no_audit else dataset,
             audit_folder=audit_folder, audit_bytes=audit_mib << 20,
         )
     )  # fmt: skip

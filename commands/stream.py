@@ -19,6 +19,7 @@ from commands.options import (  # fmt: skip
     UseCase,
     by_name,
     examples,
+    use_case_file,
 )
 from commands.terminal import show_outcomes
 from pipeline.runtime.printable import printable_lines
@@ -66,19 +67,19 @@ def topics(
 @app.command(
     epilog=examples(
         "riskstream tables --project my-project --dataset risk",
-        "riskstream tables --realised-of usecases/offboarding.yaml",
+        "riskstream tables --realised-view usecases/offboarding.yaml",
     )
 )
 def tables(
     project: Project,
     dataset: Dataset = "riskstream",
     location: Location = "EU",
-    realised_of: Annotated[
+    realised_view: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="A use case with a label: also make the view of how its decisions turned out, "
-            "realised_USE_CASE.",
+            parser=use_case_file,
+            metavar="NAME_OR_FILE",
+            help="A use case with a label: also make its view of how decisions turned out, realised_USE_CASE.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -92,7 +93,7 @@ def tables(
     from pipeline.bigquery import tables
     from pipeline.operations import realised
 
-    use_case, client = realised_of and load(realised_of), bigquery.query_client(project)
+    use_case, client = realised_view and load(realised_view), bigquery.query_client(project)
     outcomes = tables.create(client, dataset, location)
     if use_case:
         outcomes.append(realised.create_view(client, dataset, use_case))
@@ -102,7 +103,7 @@ def tables(
 @app.command(
     epilog=examples(
         "riskstream run",
-        "riskstream run --cold",
+        "riskstream run --allow-empty-store",
         "riskstream run --workers 2 --metrics-port 9464",
         "riskstream run --workers 2 --redis-url rediss://:secret@10.0.0.3:6378",
         "riskstream run --workers 4 -- --runner FlinkRunner --flink_master localhost:8081 --parallelism 2",
@@ -137,8 +138,11 @@ def run(
     ] = None,
     metrics_host: Annotated[str, typer.Option(help="Where the metrics' port is opened.")] = "127.0.0.1",
     state: State = STACK,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Start although nothing has filled the records of these features.")
+    allow_empty_store: Annotated[
+        bool,
+        typer.Option(
+            "--allow-empty-store", help="Start although nothing has filled the records of these features."
+        ),
     ] = False,
     beam: Annotated[list[str], typer.Argument(metavar="[-- BEAM_FLAGS]", help="Beam's own flags.")] = [],  # noqa: B006
 ) -> None:
@@ -146,7 +150,7 @@ def run(
 
     Reads events, assesses them, writes assessments, alerts and dead letters. Looks first whether everything
     it needs is there. A bundle that is promoted meanwhile is taken over without a restart. A store that neither
-    `riskstream backfill` nor an earlier job has filled with these features is refused, unless --cold is given.
+    `riskstream backfill` nor an earlier job has filled with these features is refused without --allow-empty-store.
 
     What follows -- goes to Beam. With --runner FlinkRunner the same job runs on Flink (docs/runners.md): messages are
     acknowledged after its checkpoints, one a second unless --checkpointing_interval (ms) is given. It is cancelled
@@ -164,7 +168,7 @@ def run(
         redis_cert_file=redis_cert_file, redis_key_file=redis_key_file, redis_replicas=redis_replicas,
         allow_eviction=allow_eviction, redis_cluster=redis_cluster, workers=workers,
         generation_s=generation_s, metrics_port=metrics_port,
-        metrics_host=metrics_host, state=str(state), cold=cold,
+        metrics_host=metrics_host, state=str(state), allow_empty_store=allow_empty_store,
     )  # fmt: skip
     raise typer.Exit(run.run(job, beam))
 

@@ -112,9 +112,9 @@ def train(
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
-    even_without_signal: Annotated[
+    allow_no_signal: Annotated[
         bool,
-        typer.Option("--even-without-signal", help="Promote a model no better than chance or a small rule."),
+        typer.Option("--allow-no-signal", help="Promote a model no better than chance or a small rule."),
     ] = False,
     scores: KeepsScores = True,
     like: Like = None,
@@ -148,7 +148,7 @@ def train(
     rows, cleaned = told_history(found, files)
     path, told = train_reported(
         found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
-        even_without_signal=even_without_signal, origin=origin("train", files), keeps_scores=scores,
+        even_without_signal=allow_no_signal, origin=origin("train", files), keeps_scores=scores,
         to_be_scored=replayed_like(found, like),
         progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip

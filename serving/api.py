@@ -53,7 +53,7 @@ Found = TypeVar("Found")
 Answering = Callable[[own.Request], Awaitable[own.Answer]]
 
 
-def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
+def app(service: Service, gate: Gate | None, max_in_flight: int) -> Observed:
     """The ASGI application; it closes the service and the gate when it ends."""
     publishing = Batcher("publish", service.publish, MOST_AT_ONCE, PUBLISHING)
     assessing = Batcher("assess", service.assess, MOST_AT_ONCE)
@@ -87,7 +87,7 @@ def app(service: Service, gate: Gate | None, most_in_flight: int) -> Observed:
     made.include_router(pages(made.title, described, guard.before(Action.MODEL)))
     made.include_router(health(service))
     audited: Any = Audited(made, service.trail, service.use_case.name)
-    return Observed(audited if gate else OwnPagesOnly(audited, hosts_of(settings)), most_in_flight)
+    return Observed(audited if gate else OwnPagesOnly(audited, hosts_of(settings)), max_in_flight)
 
 
 def add_events(

@@ -58,7 +58,7 @@ def run(settings: Settings) -> None:
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
         logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
-        server(app(service, gate, settings.most_in_flight), settings).run()
+        server(app(service, gate, settings.max_in_flight), settings).run()
 
 
 def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], object]]:
@@ -69,7 +69,7 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
         "Redis": lambda: check_store(settings),
         f"topic {topic}": lambda: Publisher().check(topic),
         f"port {settings.port}": lambda: check_port(settings.host, settings.port),
-        "open files": lambda: allow_files(CONNECTIONS * settings.most_in_flight + OTHER_FILES),
+        "open files": lambda: allow_files(CONNECTIONS * settings.max_in_flight + OTHER_FILES),
     }
     if settings.metrics_port:
         port = settings.metrics_port
@@ -99,7 +99,7 @@ def check_store(settings: Settings) -> None:
     """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(settings)) as store:
         store.check(settings.allow_eviction)
-        start_check.check_store(store, settings.use_case, settings.prefix, settings.cold)
+        start_check.check_store(store, settings.use_case, settings.prefix, settings.allow_empty_store)
 
 
 def check_port(host: str, port: int) -> None:
@@ -112,7 +112,7 @@ def allow_files(needed: int) -> None:
     """Raise this process's limit of open files if it is lower than needed. Raises OSError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise OSError(f"found a limit of {hard}, expected {needed}: raise it, or lower --most-in-flight")
+        raise OSError(f"found a limit of {hard}, expected {needed}: raise it, or lower --max-in-flight")
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
@@ -144,7 +144,7 @@ def ending_quietly() -> Iterator[None]:
 
 def server(application: object, settings: Settings) -> uvicorn.Server:
     """The server; what is in flight is answered when it ends. Paths may name customers, so requests are not logged."""
-    crowd = Crowd(CONNECTIONS * settings.most_in_flight)
+    crowd = Crowd(CONNECTIONS * settings.max_in_flight)
     return uvicorn.Server(uvicorn.Config(
         application, host=settings.host, port=settings.port, root_path=settings.root_path,  # type: ignore[arg-type]
         http=partial(Connection, crowd=crowd), ws="none",  # type: ignore[arg-type]

@@ -67,8 +67,8 @@ class Settings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     access: Access | None = None  # None: everybody who can reach the port
-    most_in_flight: int = 256
-    cold: bool = False
+    max_in_flight: int = 256
+    allow_empty_store: bool = False
     dataset: str = ""  # of the audit trail; empty: none is kept
     audit_folder: Path = AUDIT_FOLDER
     audit_bytes: int = AUDIT_BYTES  # of records that may wait for BigQuery

@@ -14,6 +14,7 @@ import typer
 
 import riskstream
 from commands.options import EXITS, exit_code
+from commands.renamed import FLAGS
 from tests.commands import Run
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,20 @@ def test_wrong_usage_ends_in_2_and_names_the_flag(run: Run, words: list[str], sa
     assert ended.code == 2
     assert said in ended.err
     assert ended.out == ""
+
+
+def option_names(verb: str) -> set[str]:
+    return {name for each in VERBS[(verb,)].params for name in (*each.opts, *each.secondary_opts)}
+
+
+@pytest.mark.parametrize(("verb", "former"), FLAGS, ids=" ".join)
+def test_a_former_flag_is_refused_with_the_new_one_named(run: Run, verb: str, former: str) -> None:
+    now = FLAGS[verb, former]
+    ended = run(verb, former)
+    assert ended.code == 2
+    assert f"{former} is now {now}." in " ".join(ended.err.split())
+    assert former not in option_names(verb)
+    assert now in option_names(verb) or now.startswith("`riskstream ")
 
 
 def test_a_use_case_is_shown_as_a_table(run: Run) -> None:

@@ -51,11 +51,12 @@ def test_from_the_first_model_to_a_rollback(
     assert said("promote", a).out == f"version 1, {a}: champion\n"
     waiting = json.loads(said("promote", b, "--as", "challenger", "--json").out)
     assert (waiting["version"], waiting["status"]) == (2, "waiting")
-    refused = said("approve", "1", "--by", "Ann", "--because", "it is better")
+    refused = said("approve", "1", "--approver", "Ann", "--reason", "it is better")
     assert refused.code == 2 and f"expected one that waits for approval: 2 ({b})" in refused.err
-    assert said("approve", "2", "--by", " ", "--because", "x").code == 2
+    assert said("approve", "2", "--approver", " ", "--reason", "x").code == 2
     assert (
-        said("approve", "2", "--by", "Ann", "--because", "it is better").out == f"version 2, {b}: champion\n"
+        said("approve", "2", "--approver", "Ann", "--reason", "it is better").out
+        == f"version 2, {b}: champion\n"
     )
     table = said("models").out.splitlines()
     assert table[0].split()[:3] == ["version", "bundle", "created"]
@@ -90,20 +91,23 @@ def over_failed_gates(said: Callable[..., Ended], use_case: UseCase, root: str) 
     new = again(trained(use_case), "market-unfair")
     bundles.save(new, root)
     Registry(root, "market").record(new, failed_gates={"fairness": "0.31"})
-    for words in (("promote", "3"), ("promote", "3", "--despite", "drift", "--by", "Ann", "--because", "x")):
+    for words in (
+        ("promote", "3"),
+        ("promote", "3", "--accept-gate", "drift", "--approver", "Ann", "--reason", "x"),
+    ):
         refused = said(*words)
         assert refused.code == 2 and "fairness" in refused.err
-    nobody = said("promote", "3", "--despite", "fairness")
-    assert nobody.code == 2 and "--by" in nobody.err
+    nobody = said("promote", "3", "--accept-gate", "fairness")
+    assert nobody.code == 2 and "--approver" in nobody.err
     shadow = said(
-        "promote", "3", "--as", "challenger", "--despite", "fairness", "--by", "A", "--because", "b"
+        "promote", "3", "--as", "challenger", "--accept-gate", "fairness", "--approver", "A", "--reason", "b"
     )
-    assert shadow.code == 2 and "--despite" in shadow.err
+    assert shadow.code == 2 and "--accept-gate" in shadow.err
     assert said("promote", "3", "--as", "challenger").code == 0
-    words = ("approve", "3", "--by", "Ann", "--because", "minute 8")
+    words = ("approve", "3", "--approver", "Ann", "--reason", "minute 8")
     refused = said(*words)
-    assert refused.code == 2 and "--despite fairness --by NAME" in " ".join(refused.err.split())
-    assert said(*words, "--despite", "fairness").code == 0
+    assert refused.code == 2 and "--accept-gate fairness --approver NAME" in " ".join(refused.err.split())
+    assert said(*words, "--accept-gate", "fairness").code == 0
     return new.manifest.id
 
 

@@ -22,7 +22,7 @@ VERBS = (
     ("models",),
     ("promote", "1"),
     ("promote", "1", "--as", "challenger"),
-    ("approve", "1", "--by", "Ann", "--because", "minute 7"),
+    ("approve", "1", "--approver", "Ann", "--reason", "minute 7"),
     ("rollback",),
     ("train", "FILE"),
     ("retrain", "FILE"),

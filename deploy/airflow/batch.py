@@ -95,7 +95,7 @@ def retrain() -> None:
         task_id="ask_for_approval",
         subject="riskstream: a challenger waits for approval",
         text="It runs in shadow. <code>riskstream models</code> shows it, "
-        "<code>riskstream approve</code> makes it the champion, with <code>--despite</code> for each gate "
+        "<code>riskstream approve</code> makes it the champion, with <code>--accept-gate</code> for each gate "
         "that it failed.",
     )
     decided = what_next(train.output)

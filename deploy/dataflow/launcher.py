@@ -13,7 +13,7 @@ import apache_beam as beam
 from deploy.dataflow.template import PARAMETERS
 from export import storage
 from pipeline.dataflow.plan import job_of, own_labels
-from pipeline.dataflow.settings import JobSettings
+from pipeline.dataflow.settings import FORMER_KEYS, JobSettings
 from pipeline.job.graph import stream
 from pipeline.job.preflight import check, note_start
 from pipeline.job.settings import DATAFLOW, beam_options
@@ -36,12 +36,14 @@ def launch(arguments: Sequence[str]) -> None:
 
 
 def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
-    """The template's own parameters, and what is Beam's; the project is told to both."""
+    """The template's own parameters, and what is Beam's; the project is told to both. Raises BadSettings."""
     known = {each.name: each for each in fields(JobSettings)}
     own: dict[str, object] = {}
     beam_args = []
     for argument in arguments:
         name, _, value = argument.removeprefix("--").partition("=")
+        if now := FORMER_KEYS.get(name):
+            raise BadSettings(f"{name} is now {now}")
         if name in known and value:
             own[name] = typed(known[name], value)
         if name not in {each.name for each in PARAMETERS}:

@@ -145,11 +145,11 @@ def check_gates(version: Version, approval: Approval | None = None) -> None:
     missing = [name for name in version.failed_gates if name not in (*version.accepted_gates, *despite)]
     if missing:
         reasons = "; ".join(f"{name}: {version.failed_gates[name]}" for name in missing)
-        flags = " ".join(f"--despite {name}" for name in missing)
+        flags = " ".join(f"--accept-gate {name}" for name in missing)
         raise GateFailed(
             f"version {version.number} ({version.bundle_id}) failed {len(missing)} "
             f"{'gate' if len(missing) == 1 else 'gates'} that nobody has accepted ({reasons}); to use it all the same, "
-            f"name each of them and say who decides and why: {flags} --by NAME --because REASON"
+            f"name each of them and say who decides and why: {flags} --approver NAME --reason REASON"
         )
 
 

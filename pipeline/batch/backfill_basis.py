@@ -45,7 +45,8 @@ def check(history: History, marker: Marker | None) -> None:
     if marker.digest != history.digest:
         raise OtherHistory(
             f"--history: found {len(history):,} events with digest {history.digest}, expected those of the backfill of "
-            f"{marker.at} with digest {marker.digest}: give the same files in the same order, with the same --dated"
+            f"{marker.at} with digest {marker.digest}: give the same files in the same order, "
+            "with the same --default-event-time"
         )
     if marker.earlier:
         raise OtherHistory(

@@ -87,7 +87,8 @@ def job_of(settings: JobSettings) -> Job:
         dataset=settings.dataset, redis_secret=settings.redis_secret, redis_ca_file=settings.redis_ca_file or None,
         redis_cert_file=settings.redis_cert_file or None, redis_key_file=settings.redis_key_file or None,
         redis_replicas=settings.redis_replicas, allow_eviction=settings.allow_eviction,
-        redis_cluster=settings.redis_cluster, prefix=settings.prefix, batch=settings.batch, cold=settings.cold,
+        redis_cluster=settings.redis_cluster, prefix=settings.prefix, batch=settings.batch,
+        allow_empty_store=settings.allow_empty_store,
     ).with_paths()  # fmt: skip
 
 

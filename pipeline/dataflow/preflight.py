@@ -1,6 +1,6 @@
 """What is looked at before a job is submitted or replaced: each part with its result, all at once.
 
-Nothing is taken for granted but what is asked for: --skip-redis-check, --cold.
+Nothing is taken for granted but what is asked for: --skip-redis-check, --allow-empty-store.
 """
 
 from collections.abc import Callable, Mapping
@@ -127,7 +127,7 @@ def _redis(launch: Launch) -> str:
     job, fingerprint = launch.job, launch.use_case.fingerprint
     with closing(store_of(job)) as store:
         store.check(job.allow_eviction)
-        check_store(store, launch.use_case, job.prefix, job.cold, tail_of(job))
+        check_store(store, launch.use_case, job.prefix, job.allow_empty_store, tail_of(job))
         filled = Warmth(store, job.prefix, launch.use_case.name).markers().get(fingerprint)
     return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
 
@@ -199,11 +199,11 @@ def _features(launch: Launch) -> str:
     if before == after:
         return f"the same, fingerprint {after}: records stay in use"
     change = f"fingerprint {before} becomes {after}, whose records are others"
-    if launch.settings.cold:
-        return f"{change}; --cold: every customer begins anew"
+    if launch.settings.allow_empty_store:
+        return f"{change}; --allow-empty-store: every customer begins anew"
     if launch.settings.skip_redis_check:
         raise ValueError(
             f"{change}, and with --skip-redis-check nobody knows whether they are filled: fill them with "
-            "`riskstream backfill` and update from where Redis can be reached, or begin anew with --cold"
+            "`riskstream backfill` and update from where Redis can be reached, or begin anew with --allow-empty-store"
         )
     return f"{change}; they must be filled: see Redis"

@@ -25,6 +25,9 @@ LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 OWN_LABELS = ("riskstream", "use_case", "fingerprint", "model")  # how `riskstream jobs` knows its own
 # Of a wrong bucket Beam says nothing: it makes one of its own and stages there.
 BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
+FORMER_KEYS = {
+    "cold": "allow_empty_store"
+}  # of environment files and of the template, by their present names
 SHORT_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
@@ -72,7 +75,9 @@ class JobSettings:
     allow_eviction: bool = setting("Start although Redis may drop records when it is full.", default=False)
     prefix: str = setting("Of all keys in Redis.", "text without a colon", r"[^:\s]+", default="riskstream")
     batch: int = setting("Messages assessed at once, at most.", "1 to 20000", default=16_000)
-    cold: bool = setting("Start although nothing has filled the records of these features.", default=False)
+    allow_empty_store: bool = setting(
+        "Start although nothing has filled the records of these features.", default=False
+    )
 
     def __post_init__(self) -> None:
         """Raises BadSettings."""
@@ -268,7 +273,11 @@ def _read(file: Path, known: list[str]) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadSettings(f"{file}: found {type(found).__name__}, expected keys such as project and region")
     if unknown := [str(key) for key in found if key not in known]:
-        raise BadSettings(
-            "\n".join(f"{file}: {key}: no such setting; there are {', '.join(known)}" for key in unknown)
-        )
+        raise BadSettings("\n".join(f"{file}: {_unknown(key, known)}" for key in unknown))
     return found
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    if now := FORMER_KEYS.get(key):
+        return f"{key} is now {now}"
+    return f"{key}: no such setting; there are {', '.join(known)}"

@@ -1,7 +1,7 @@
 """Whether a job, or the service, may begin on a store as it is; and what a job notes when it begins.
 
-A supervisor starts a job again with the same arguments. So --cold means: nothing has filled these records yet. If the
-log says otherwise, the store was emptied, and nobody begins again in silence.
+A supervisor starts a job again with the same arguments. So --allow-empty-store means: nothing has filled these
+records yet. If the log says otherwise, the store was emptied, and nobody begins again in silence.
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ EMPTIED = (
 
 
 def check_store(
-    store: RedisStore, use_case: UseCase, prefix: str, cold: bool, tail: "Tail | None" = None
+    store: RedisStore, use_case: UseCase, prefix: str, allow_empty_store: bool, tail: "Tail | None" = None
 ) -> None:
     """Raises ColdStore or StoreDamaged unless records can be relied on, or are to begin with nothing.
 
-    `cold` is refused where the log, if its `tail` is given, has assessments of these features already. Raises
-    StoreUnavailable, SinkUnavailable.
+    `allow_empty_store` is refused where the log, if its `tail` is given, has assessments of these features already.
+    Raises StoreUnavailable, SinkUnavailable.
     """
     warmth = Warmth(store, prefix, use_case.name)
     vitality = Vitality(store, prefix, use_case.name, use_case.fingerprint)
@@ -45,7 +45,7 @@ def check_store(
         if state is None and not vitality.is_untouched():
             raise StoreDamaged(f"Redis at {store.address}: its state is gone. Run `riskstream repair`")
         return
-    if not cold:
+    if not allow_empty_store:
         warmth.demand(use_case.fingerprint)
     if state and state.status == FILLING:
         raise ColdStore(f"Redis at {store.address}: {described(state)}")
@@ -84,7 +84,7 @@ def filling(store: RedisStore, use_case: UseCase, prefix: str) -> Iterator[Guard
 
 
 def begin(store: RedisStore, use_case: UseCase, prefix: str, tail: "Tail") -> None:
-    """Note that a job begins: it may later begin again with --cold, because by then there are records.
+    """Note that a job begins: it may later begin again with --allow-empty-store, because by then there are records.
 
     Servers that nobody has confirmed are compared with the log, if no writer is there that could do it. Raises
     StoreDamaged if they lack something, StoreUnavailable, SinkUnavailable.

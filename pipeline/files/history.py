@@ -78,7 +78,8 @@ def history(
     """The rows of the files, for as long as the block lasts; which event type a file has is told by its columns.
 
     Events without a time of their own are dated `dated_us`, or else with the earliest of the others. To be the
-    same events as those of a stream, they must be dated as `riskstream publish --dated` dated them. Raises BadFile.
+    same events as those of a stream, they must be dated as `riskstream publish --default-event-time` dated
+    them. Raises BadFile.
     """
     with Spool() as spool:
         taken = _Intake(spool)

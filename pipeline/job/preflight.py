@@ -71,7 +71,7 @@ def _check_store(job: Job, use_case: UseCase) -> None:
     """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(job)) as store:
         store.check(job.allow_eviction)
-        check_store(store, use_case, job.prefix, job.cold, tail_of(job))
+        check_store(store, use_case, job.prefix, job.allow_empty_store, tail_of(job))
 
 
 def note_start(job: Job) -> None:

@@ -42,7 +42,7 @@ class Job:
     state: str = ".riskstream"  # folder for job.json
     metrics_port: int | None = None  # for Prometheus; each process takes the first free port from there on
     metrics_host: str = "127.0.0.1"  # where the port is opened
-    cold: bool = False  # it may start on a store that nothing has filled
+    allow_empty_store: bool = False  # it may start on a store that nothing has filled
 
     @classmethod
     def load(cls, use_case: str | Path, **settings: Any) -> Self:

@@ -76,7 +76,7 @@ class Warmth:
             f"{self._store.address}: found no records of {self._stem} with fingerprint {fingerprint}"
             + (f", only those of {others}" if others else "")
             + "; every customer would be scored as a new one. Fill them with `riskstream backfill`, "
-            "or start with nothing: --cold"
+            "or start with nothing: --allow-empty-store"
         )
 
     def mark(

@@ -65,7 +65,7 @@ def served(bundles: str) -> Iterator[int]:
     """`riskstream serve`; its port, once it answers."""
     port = free_port()
     command = [
-        sys.executable, "-m", "riskstream", "serve", "--cold", "--project", PROJECT, "--bundle", bundles,
+        sys.executable, "-m", "riskstream", "serve", "--allow-empty-store", "--project", PROJECT, "--bundle", bundles,
         "--use-case", str(workloads.SIXTEEN), "--port", str(port), "--audit-folder", f"{bundles}/audit",
     ]  # fmt: skip
     # Records of the audit trail are written; BigQuery is away, as its server would take a core that Google's does not.

@@ -117,7 +117,7 @@ def job(place: Place, *flags: str) -> Iterator[int]:
         "-m",
         "riskstream",
         "run",
-        "--cold",
+        "--allow-empty-store",
         "--project",
         PROJECT,
         "--dataset",

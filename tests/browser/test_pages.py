@@ -42,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     model = ("--use-case", USE_CASE, "--bundle", str(bundles))
     riskstream("generate", "--customers", "400", "--days", "60", "--seed", "5", "--out", str(folder))
     riskstream("profile", *files, "--use-case", USE_CASE, "--out", str(profile))
-    riskstream("train", *files, *model, "--even-without-signal")
+    riskstream("train", *files, *model, "--allow-no-signal")
     (report,) = (bundles / "reports").glob("*/report.html")
     riskstream("score", *files, *model, "--out", str(folder / "scores.csv"), "--report", str(scores))
     riskstream("retrain", *files, *model, "--seed", "2", codes=CODES.values())

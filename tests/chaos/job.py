@@ -134,7 +134,7 @@ class Job:
             words += ["--redis-cluster", "--redis-url", self.place.cluster_url]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "riskstream", "run", "--cold", *words, "--", *self.beam],
+                [sys.executable, "-m", "riskstream", "run", "--allow-empty-store", *words, "--", *self.beam],
                 cwd=ROOT, env=os.environ, stdout=output, stderr=output,
             )  # fmt: skip
 

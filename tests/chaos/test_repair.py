@@ -102,7 +102,7 @@ def repaired(job: Job, why: str) -> dict[str, Any]:
     own, went_on = job.place, job.log.read_text().count(GOES_ON)
     done = subprocess.run(
         [sys.executable, "-m", "riskstream", "repair", "--project", own.project, "--use-case",
-         str(own.use_case.file), "--bundle", own.bundles, "--prefix", own.project, "--wait", "120", "--json"],
+         str(own.use_case.file), "--bundle", own.bundles, "--prefix", own.project, "--timeout", "120", "--json"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done

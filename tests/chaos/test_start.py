@@ -58,7 +58,7 @@ def test_what_is_missing_is_said_before_anything_runs(
     ]
     state = ["--state", str(tmp_path / "state")]
     monkeypatch.setattr(
-        sys, "argv", ["riskstream", "run", *own, *state, *COLD.get(fault, ["--cold"]), *flags]
+        sys, "argv", ["riskstream", "run", *own, *state, *COLD.get(fault, ["--allow-empty-store"]), *flags]
     )
     began_s = time.monotonic()
     with pytest.raises(SystemExit) as ended:

@@ -39,7 +39,7 @@ def test_there_is_one_for_each_stage() -> None:
 def test_production_is_private_encrypted_and_not_cold() -> None:
     found = settings()
     assert found.redis_url.startswith("rediss:") and found.redis_secret and found.redis_ca_file
-    assert not (found.public_ips or found.cold or found.skip_redis_check)
+    assert not (found.public_ips or found.allow_empty_store or found.skip_redis_check)
     assert found.min_workers >= 2
 
 
@@ -90,8 +90,12 @@ def test_what_cannot_be_right_is_refused(flags: dict[str, object], said: str) ->
     ("written", "said"),
     [
         ({"max_worker": 3}, "max_worker: no such setting; there are project, "),
+        ({"cold": True}, ": cold is now allow_empty_store"),
         ({"max_workers": "3"}, "--max-workers: found '3', expected 1 to 1000"),
-        ({"cold": "yes please"}, "--cold: found 'yes please', expected true or false"),
+        (
+            {"allow_empty_store": "yes please"},
+            "--allow-empty-store: found 'yes please', expected true or false",
+        ),
         ({"min_workers": True}, "--min-workers: found True"),
         ({"labels": ["a=b"]}, "--label: found ['a=b'], expected KEY=VALUE"),
         ({"dataset": None}, "--dataset: found None, expected a name"),

@@ -258,7 +258,7 @@ def test_a_stage_serves_what_its_job_assesses(overlay: str) -> None:
         told = {name: told[name] for name in ("project", "use_case", "bundle")}
     assert {name: job[name] for name in told} == told
     for deployment in named(rendered(overlay), "Deployment"):
-        assert ("--cold" in container(deployment)["args"]) == job.get("cold", False)
+        assert ("--allow-empty-store" in container(deployment)["args"]) == job.get("allow_empty_store", False)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -247,10 +247,10 @@ def test_whoever_approves_over_failed_gates_names_each_of_them(registry: Registr
     promote(registry, a, NOW)
     challenge(registry, b, NOW)
     with pytest.raises(
-        GateFailed, match=r"failed 2 gates .*sex 0\.31.*--despite fairness --despite drift --by"
+        GateFailed, match=r"failed 2 gates .*sex 0\.31.*--accept-gate fairness --accept-gate drift --approver"
     ):
         approve(registry, b, ANN, NOW)
-    with pytest.raises(GateFailed, match=r"failed 1 gate that nobody .*--despite drift --by"):
+    with pytest.raises(GateFailed, match=r"failed 1 gate that nobody .*--accept-gate drift --approver"):
         approve(registry, b, Approval("Ann", "minute 8", ("fairness",)), NOW)
     with pytest.raises(GateFailed, match="did not fail luck; the gates that it failed: fairness, drift"):
         approve(registry, b, Approval("Ann", "minute 8", ("fairness", "drift", "luck")), NOW)
@@ -284,7 +284,7 @@ def test_one_that_was_rejected_without_a_gate_is_kept_out_by_its_rejection(regis
     a, b = saved(registry, b"a", b"b")
     promote(registry, a, NOW)
     reject(registry, b, "worse by 0.02", NOW)
-    with pytest.raises(GateFailed, match=r"\(rejected: worse by 0\.02\).*--despite rejected"):
+    with pytest.raises(GateFailed, match=r"\(rejected: worse by 0\.02\).*--accept-gate rejected"):
         promote(registry, b, NOW)
     promote(registry, b, NOW, Approval("Ann", "minute 9", ("rejected",)))
     assert agreed(registry) == (b, None)

@@ -36,11 +36,11 @@ def test_a_store_is_whole_once_it_was_filled(redis_store: RedisStore) -> None:
         found = state(redis_store)
         assert found and found.status == "filling"
         with pytest.raises(ColdStore, match="backfill is filling it"):
-            check_store(redis_store, USE_CASE, "riskstream", cold=True)
+            check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=True)
         filled_warmth(redis_store)
     found = state(redis_store)
     assert found and found.status == "whole"
-    check_store(redis_store, USE_CASE, "riskstream", cold=False)
+    check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=False)
 
 
 def test_a_store_that_is_emptied_while_it_is_filled_is_not_whole(
@@ -64,7 +64,7 @@ def test_whole_stays_whole_beside_a_stream(redis_store: RedisStore) -> None:
 
 def test_a_store_of_an_older_version_is_taken_over(redis_store: RedisStore) -> None:
     filled_warmth(redis_store)
-    check_store(redis_store, USE_CASE, "riskstream", cold=False)
+    check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=False)
     with filling(redis_store, USE_CASE, "riskstream"):
         found = state(redis_store)
         assert found and found.status == "whole"
@@ -78,16 +78,16 @@ def test_a_state_that_is_gone_is_not_taken_for_an_older_version(
         assess(engine(USE_CASE, guarded), EVENTS)
         redis_server.client.delete(f"riskstream:{USE_CASE.name}:{USE_CASE.fingerprint}:life")
         with pytest.raises(StoreDamaged, match="its state is gone"):
-            check_store(redis_store, USE_CASE, "riskstream", cold=False)
+            check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=False)
 
 
 def test_nobody_begins_on_a_damaged_store(redis_store: RedisStore) -> None:
     warmth = filled_warmth(redis_store)
     vitality = Vitality(redis_store, "riskstream", USE_CASE.name, USE_CASE.fingerprint)
     vitality.mark_damaged("2 keys were evicted", NOW)
-    for cold in (True, False):
+    for allow_empty_store in (True, False):
         with pytest.raises(StoreDamaged, match=r"2 keys were evicted.*riskstream repair"):
-            check_store(redis_store, USE_CASE, "riskstream", cold=cold)
+            check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=allow_empty_store)
     with pytest.raises(StoreDamaged), filling(redis_store, USE_CASE, "riskstream"):
         pass
     warmth.forget(USE_CASE.fingerprint)

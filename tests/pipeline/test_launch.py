@@ -85,7 +85,7 @@ def env_settings(world: World) -> dict[str, Any]:
         "project": PROJECT, "region": REGION, "use_case": str(MARKET), "bundle": BUNDLES, "dataset": "risk",
         "redis_url": world.redis.url, "image": IMAGE, "staging": "gs://bank/dataflow",
         "service_account": ACCOUNT, "subnetwork": "workers", "min_workers": 2, "max_workers": 7,
-        "machine_type": "n2d-standard-2", "labels": {"team": "risk"}, "cold": True,
+        "machine_type": "n2d-standard-2", "labels": {"team": "risk"}, "allow_empty_store": True,
     }  # fmt: skip
 
 
@@ -266,10 +266,10 @@ def test_a_redis_that_cannot_be_reached_from_here_is_skipped_if_told(
 
 
 def test_a_cold_store_is_refused_unless_told(world: World, run: Run, env: Path) -> None:
-    ended = run("launch", "--env", str(env), "--no-cold")
+    ended = run("launch", "--env", str(env), "--no-allow-empty-store")
     assert ended.code == 8 and "riskstream backfill" in ended.err
     assert run("launch", "--env", str(env)).code == 0
-    assert run("launch", "--env", str(env), "--no-cold", "--job-name", "other").code == 0, (
+    assert run("launch", "--env", str(env), "--no-allow-empty-store", "--job-name", "other").code == 0, (
         "by now there are records"
     )
 
@@ -362,11 +362,11 @@ def test_other_features_must_be_filled_before_an_update(
     promote("gs://bank/other", trained(other).manifest.id)
     words = ["update", "--env", str(env), "--use-case", str(changed), "--bundle", "gs://bank/other"]
     change = f"fingerprint {market().fingerprint} becomes {other.fingerprint}"
-    refused = run(*words, "--no-cold")
+    refused = run(*words, "--no-allow-empty-store")
     assert refused.code == 8 and change in refused.err and "riskstream backfill" in refused.err
-    blind = run(*words, "--no-cold", "--skip-redis-check")
+    blind = run(*words, "--no-allow-empty-store", "--skip-redis-check")
     assert blind.code == 8 and "update from where Redis can be reached" in blind.err
-    assert run(*words, "--cold", "--wait").code == 0
+    assert run(*words, "--allow-empty-store", "--wait").code == 0
     assert json.loads(run("jobs", "--env", str(env), "--json").out)[0]["fingerprint"] == other.fingerprint
 
 
@@ -472,7 +472,7 @@ def test_a_flex_template_builds_the_same_job(world: World) -> None:
            "--batch=5000"]  # fmt: skip
     with pytest.raises(CannotStart, match="riskstream backfill"):
         launcher.launch([*google, *own])
-    launcher.launch([*google, *own, "--cold=true"])
+    launcher.launch([*google, *own, "--allow-empty-store=true"])
     assert world.cloud.dataflow.jobs == {}, "Dataflow starts it"
     told = json.loads(world.cloud.storage.read(place))
     assert told["name"] == "from-template"
@@ -480,12 +480,19 @@ def test_a_flex_template_builds_the_same_job(world: World) -> None:
     url = told["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     pipeline = beam_runner_api_pb2.Pipeline.FromString(world.cloud.storage.read(url))
     step = step_of(pipeline, steps_by_name(pipeline)["Assess"])
-    assert (step.job.bundle, step.job.batch, step.job.cold) == (BUNDLES, 5_000, True)
+    assert (step.job.bundle, step.job.batch, step.job.allow_empty_store) == (BUNDLES, 5_000, True)
     coders = sorted(f"{name} {coders}" for name, coders in update_compatibility.steps_of(pipeline).items())
     assert coders == CODERS.read_text().splitlines(), "so an update may go either way"
 
 
-@pytest.mark.parametrize(("word", "said"), [("--batch=many", "a number"), ("--cold=maybe", "true or false")])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("--batch=many", "a number"),
+        ("--cold=true", "is now allow_empty_store"),
+        ("--allow-empty-store=maybe", "true or false"),
+    ],
+)
 def test_a_templates_parameters_are_typed(word: str, said: str) -> None:
     with pytest.raises(BadSettings, match=f"expected {said}"):
         launcher.launch([f"--project={PROJECT}", word])

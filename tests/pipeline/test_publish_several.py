@@ -140,9 +140,9 @@ def test_a_wrong_file_among_good_ones_ends_it_before_anything_is_published(
 
 
 def test_a_date_that_has_not_come_is_refused_on_the_command_line(run: Run, files: list[Path]) -> None:
-    ended = run("publish", str(files[1]), "--project", "p", "--dated", "2999-01-01")
+    ended = run("publish", str(files[1]), "--project", "p", "--default-event-time", "2999-01-01")
     assert ended.code == 2
-    assert "--dated" in ended.err and "expected a time that has come" in ended.err
+    assert "--default-event-time" in ended.err and "expected a time that has come" in ended.err
 
 
 def test_a_person_sees_the_file_of_a_bad_row_and_what_was_published(

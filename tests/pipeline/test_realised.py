@@ -322,7 +322,7 @@ def test_the_view_holds_the_same_weeks_and_is_replaced_with_the_use_case(world: 
         PROJECT,
         "--dataset",
         world.log.dataset,
-        "--realised-of",
+        "--realised-view",
         world.file,
         "--json",
     )

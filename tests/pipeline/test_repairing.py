@@ -105,7 +105,7 @@ def test_the_command_rebuilds_what_is_lost_and_reconcile_holds(world: World) -> 
     world.vitality.mark_whole(NOW)
     world.vitality.mark_damaged("a test took records away", NOW)
     lost = some_are_lost(world.server, world.told.records)
-    seen = world("repair", "--check", "--json")
+    seen = world("repair", "--dry-run", "--json")
     facts = json.loads(seen.out)
     assert (
         seen.code == 1
@@ -113,7 +113,7 @@ def test_the_command_rebuilds_what_is_lost_and_reconcile_holds(world: World) -> 
     )
     assert facts["is_whole"] is False and facts["state"]["status"] == DAMAGED
     assert world.vitality.state().why == "a test took records away", "a check changes nothing"
-    told = world("repair", "--check")
+    told = world("repair", "--dry-run")
     assert told.code == 1 and told.out.endswith(f"{lost} records to rebuild: run `riskstream repair`\n")
     done = world("repair")
     assert done.code == 0, done

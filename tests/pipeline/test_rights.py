@@ -93,7 +93,7 @@ def test_every_command_needs_what_the_page_says(
 
 
 def it_begins_only_on_what_it_left(server: RedisServer, job: Job) -> None:  # noqa: F811
-    """A supervisor starts the same job again, with --cold, on a store that has changed meanwhile."""
+    """A supervisor starts the same job again, with --allow-empty-store, on a store that has changed meanwhile."""
     check(job)
     vitality = Vitality(RedisStore(server.url), job.prefix, USE_CASE.name, USE_CASE.fingerprint)
     note_start(job)

@@ -76,7 +76,7 @@ def job(
     return Job.load(
         MARKET, bundle=root, redis_url=redis_server.url, project=PROJECT, dataset=dataset, state=str(tmp_path),
         subscription=names.reader(names.events), alerts_topic=names.alerts,
-        dead_letters_topic=names.dead_letters, generation_s=3.0, cold=True,
+        dead_letters_topic=names.dead_letters, generation_s=3.0, allow_empty_store=True,
     )  # fmt: skip
 
 

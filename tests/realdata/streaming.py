@@ -90,7 +90,9 @@ def riskstream(*words: object) -> None:
 @contextmanager
 def job(use_case_file: Path, bundles: Path, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """`riskstream run` until the block ends; then it is asked to stop, and does."""
-    words = command("run", "--cold", "--use-case", use_case_file, "--bundle", bundles, "--state", folder)
+    words = command(
+        "run", "--allow-empty-store", "--use-case", use_case_file, "--bundle", bundles, "--state", folder
+    )
     log = folder / "job.log"
     with log.open("wb") as out, subprocess.Popen(words, stdout=out, stderr=out) as process:
         try:

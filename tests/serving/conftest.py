@@ -81,7 +81,13 @@ def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Setti
     save(trained(market()), root)
     promote(root, trained(market()).manifest.id)
     return Settings(
-        market(), root, redis_server.url, PROJECT, broker.names.events, port=free_port(), cold=True
+        market(),
+        root,
+        redis_server.url,
+        PROJECT,
+        broker.names.events,
+        port=free_port(),
+        allow_empty_store=True,
     )
 
 
@@ -98,7 +104,7 @@ def serving(settings: Settings) -> Serving:
         if gate:
             gate.check()
             gate.start()
-        made = app(service, gate, told.most_in_flight)
+        made = app(service, gate, told.max_in_flight)
         running = server(made, told)
         thread = threading.Thread(target=running.run)
         thread.start()
@@ -137,7 +143,7 @@ def process(
     It keeps no audit trail unless a dataset is among the flags.
     """
     command = [
-        sys.executable, "-m", "riskstream", "--log", "json", "serve", "--use-case", str(MARKET), "--cold",
+        sys.executable, "-m", "riskstream", "--log", "json", "serve", "--use-case", str(MARKET), "--allow-empty-store",
         "--bundle", settings.bundle, "--project", PROJECT, "--redis-url", settings.redis_url,
         "--port", str(settings.port), *flags, *(() if "--dataset" in flags else ("--no-audit",)),
     ]  # fmt: skip

@@ -200,7 +200,7 @@ def test_more_than_can_be_answered_in_time_are_told_to_come_back(
     serving: Serving, redis_server: RedisServer
 ) -> None:
     events = [payment(market(), f"p{i}", NOW_US + i, "ann", None, 1.0) for i in range(12)]
-    with serving(most_in_flight=4) as served, ThreadPoolExecutor(12) as pool:
+    with serving(max_in_flight=4) as served, ThreadPoolExecutor(12) as pool:
         with redis_server.frozen():
             answers = list(pool.map(served.send, events))
         again = [served.told(sent) for sent in events]

@@ -320,7 +320,7 @@ def test_bodies_that_do_not_come_take_no_places(serving: Serving, monkeypatch: p
     """Eight places, sixteen requests that have sent one byte: others are answered, and then those are, with 408."""
     monkeypatch.setattr(connections, "REQUEST_S", 2.0)
     start = b"POST /v1/events/payment HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    with serving(most_in_flight=9) as served, ExitStack() as stack, others(served) as seconds:
+    with serving(max_in_flight=9) as served, ExitStack() as stack, others(served) as seconds:
         attackers = [stack.enter_context(connected(served.settings.port)) for _ in range(16)]
         for each in attackers:
             each.sendall(start + b"content-length: 300\r\n\r\n{")

@@ -31,7 +31,7 @@ def words(settings: Settings, **others: object) -> list[object]:
 
 def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, settings: Settings) -> None:
     ended = run(*words(settings, host="0.0.0.0"))
-    assert ended.code == 2 and "--issuer and --audience, or --open" in ended.err
+    assert ended.code == 2 and "--issuer and --audience, or --allow-unauthenticated" in ended.err
     ended = run(*words(settings, issuer="http://127.0.0.1:1"))
     assert ended.code == 2 and "give both" in ended.err
 
@@ -110,7 +110,7 @@ def test_everything_that_is_wrong_is_said_at_once(
 
 def test_an_empty_store_is_not_taken_for_a_filled_one(run: Run, settings: Settings, broker: object) -> None:
     ended = run(*words(settings), "--no-audit")
-    assert ended.code == 8 and "--cold" in ended.err
+    assert ended.code == 8 and "--allow-empty-store" in ended.err
 
 
 def test_what_is_in_flight_is_answered_before_the_end(

@@ -318,5 +318,5 @@ def test_a_table_that_is_missing_is_told_at_the_start(
 def test_only_where_no_other_machine_can_ask_there_need_be_no_trail(run: Run, settings: Settings) -> None:
     for others in ({"host": "0.0.0.0"}, {"issuer": "https://sso.bank.example", "audience": "us"}):
         named = {} if "host" in others else {"other-callers": "viewer"}
-        ended = run(*words(settings, **others, **named), "--open", "--no-audit")
+        ended = run(*words(settings, **others, **named), "--allow-unauthenticated", "--no-audit")
         assert ended.code == 2 and "other machines can ask, so a trail has to be kept" in ended.err

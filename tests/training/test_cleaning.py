@@ -129,7 +129,7 @@ def test_the_command_line_tells_and_records_what_was_left_out(
     assert changed == 1
     (tmp_path / "cleaning.yaml").write_text(text)
     words = ["--use-case", tmp_path / "cleaning.yaml", "--bundle", with_registry(tmp_path / "bundles")]
-    ended = run("train", "--even-without-signal", *files, *words)
+    ended = run("train", "--allow-no-signal", *files, *words)
     assert ended.code == 0, ended.err
     _, counts = clean(CLEANING, read_all(CLEANING, files, NOW_US))
     assert [str(each) in ended.err for each in counts] == [True] * 3

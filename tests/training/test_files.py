@@ -78,7 +78,7 @@ def test_the_command_line_trains_and_promotes(tmp_path: Path, with_registry: Cal
     """In a process of its own, from which no other test has spared it an import."""
     generate(40, 15, 5, tmp_path / "history", dirt=Dirt(late_rows=0.2))
     files = [tmp_path / "history" / name for name in ("transactions.csv", "users.csv")]
-    words = ["train", "--even-without-signal", *files, "--bundle", with_registry(tmp_path / "b"), "--json"]
+    words = ["train", "--allow-no-signal", *files, "--bundle", with_registry(tmp_path / "b"), "--json"]
     command = [sys.executable, "-m", "riskstream", *map(str, words)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     manifest = json.loads(ended.stdout)

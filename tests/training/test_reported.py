@@ -42,5 +42,5 @@ def test_a_model_without_signal_is_kept_out_by_that_gate(registry):
     (version,) = standing(registry).versions
     assert version.status == "rejected" and "signal" in version.failed_gates
     assert version.tags["rejected_because"].startswith("signal: ROC AUC")
-    with pytest.raises(GateFailed, match="--despite signal"):
+    with pytest.raises(GateFailed, match="--accept-gate signal"):
         promote(registry, "1", WHEN)

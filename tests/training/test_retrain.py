@@ -203,8 +203,8 @@ def test_the_command_line_says_how_it_ended(
     )
     assert isinstance(facts["warnings"], list), "what is warned of is in the JSON too"
     assert facts["verdict"] == "waiting" and "known before 2024-07-25T00:00:00" in facts["split"]
-    approved = run("approve", facts["version"], "--by", "Ada", "--because", "checked", "--use-case", file, "--bundle",
-                   root)  # fmt: skip
+    approved = run("approve", facts["version"], "--approver", "Ada", "--reason", "checked", "--use-case", file,
+                   "--bundle", root)  # fmt: skip
     assert approved.code == 0, approved.err
     assert bundles.read_pointer(str(root), use_case().name) == facts["challenger"]
     wrong = run("retrain", *files, "--notify", "file:///x")

@@ -65,7 +65,7 @@ def start(folder: Path, use_case: Path, bundles: Path) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     options = {"--use-case": use_case, "--bundle": bundles, "--state": folder}
     words = [str(word) for option, path in options.items() for word in (option, path.resolve())]
-    command = processes.python_module("riskstream", "run", "--cold", *words)
+    command = processes.python_module("riskstream", "run", "--allow-empty-store", *words)
     job = Job(processes.start(command, folder, folder / "job.log"), folder)
     (folder / PROCESS).write_bytes(msgspec.json.encode(job.process))
     return job
