@@ -24,7 +24,7 @@ class Remark(BaseModel):
     event_time: Time
     score: Score | None
     level: Named
-    change: Changed | None
+    transition: Changed | None
 
 
 class Override(BaseModel):
@@ -86,7 +86,7 @@ def _remark(event: Remembered) -> Remark:
         event_time=rfc3339(event.time_us),
         score=known(event.score),
         level=outcome.level.name,
-        change=outcome.change_name,
+        transition=outcome.transition_name,
     )
 
 

@@ -44,7 +44,7 @@ class Assessment(BaseModel):
     score: Score | None = Field(description="null: events of this type are remembered, not scored")
     level_before: Named
     level: Named
-    change: Changed | None = Field(description="what changed beside the level")
+    transition: Changed | None = Field(description="what the policy did beside the level")
     model: str | None = Field(description="null: a duplicate, scored by a model before this one")
     reasons: list[Reason] | None = Field(
         description="the largest effect first; null: not asked for, or no vector"
@@ -95,7 +95,7 @@ def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bo
         score=known(score),
         level_before=outcome.level_before.name,
         level=outcome.level.name,
-        change=outcome.change_name,
+        transition=outcome.transition_name,
         model=said.model_version if _is_own(said, i, engine) else None,
         reasons=_reasons(said, i, engine) if why and is_known else None,
         features=dict(zip(names, map(known, said.vectors[i].tolist()), strict=True))

@@ -2,29 +2,28 @@
 
 from export.policy.outcome import (
     OutcomeParts,
-    change,
     is_alert,
     is_new_level,
     is_possible,
     level_after,
     level_before,
+    transition,
 )
 from export.policy.rules import NO_BREAKER, Breaker, Policy, decide
 from export.policy.settings import Target, Terms, positive, terms, whole
-from export.policy.tables import Change, Level, Recommendation, Zone
+from export.policy.tables import Level, Recommendation, Transition, Zone
 
 __all__ = [
     "NO_BREAKER",
     "Breaker",
-    "Change",
     "Level",
     "OutcomeParts",
     "Policy",
     "Recommendation",
     "Target",
     "Terms",
+    "Transition",
     "Zone",
-    "change",
     "decide",
     "is_alert",
     "is_new_level",
@@ -34,5 +33,6 @@ __all__ = [
     "outcome",
     "positive",
     "terms",
+    "transition",
     "whole",
 ]

@@ -1,6 +1,6 @@
-"""The outcome of one event as one byte: level before, level after, change. Records keep it beside the score.
+"""The outcome of one event as one byte: level before, level after, transition. Records keep it beside the score.
 
-Bits 0-1 hold the level before, bits 2-3 the level after, bits 4-6 the change. The eighth bit is the kernel's own
+Bits 0-1 hold the level before, bits 2-3 the level after, bits 4-6 the transition. The eighth bit is the kernel's own
 (`features.kernel.layout.INEXACT`); the functions here ignore it. No other module shifts or masks these bits.
 """
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from export.policy.tables import Change, Level
+from export.policy.tables import Level, Transition
 
-AFTER_BIT, CHANGE_BIT = 2, 4  # where the level after and the change start
-_LEVEL_MASK, _CHANGE_MASK = np.uint8(0b11), np.uint8(0b111)
+AFTER_BIT, TRANSITION_BIT = 2, 4  # where the level after and the transition start
+_LEVEL_MASK, _TRANSITION_MASK = np.uint8(0b11), np.uint8(0b111)
 _OUTCOME_BITS = np.uint8(0b111_1111)
 
 Outcomes = NDArray[np.uint8]
@@ -24,27 +24,29 @@ class OutcomeParts(NamedTuple):
 
     level_before: Level
     level: Level
-    change: Change
+    transition: Transition
 
     @property
-    def change_name(self) -> str | None:
+    def transition_name(self) -> str | None:
         """The name of the change, None if there is none."""
-        return None if self.change is Change.NONE else self.change.name
+        return None if self.transition is Transition.NONE else self.transition.name
 
 
 # Every outcome that the policy can give, by its byte.
 OUTCOMES = {
-    before | after << AFTER_BIT | change << CHANGE_BIT: OutcomeParts(before, after, change)
+    before | after << AFTER_BIT | transition << TRANSITION_BIT: OutcomeParts(before, after, transition)
     for before in Level
     for after in Level
-    for change in Change
+    for transition in Transition
 }
 _IS_POSSIBLE = np.isin(np.arange(128), list(OUTCOMES))
 
 
-def pack(level_before: Outcomes, level_after: Outcomes, change: Outcomes) -> Outcomes:
-    """Return the outcomes, uint8 [n], of levels and changes [n]."""
-    outcomes: Outcomes = level_before | level_after << np.uint8(AFTER_BIT) | change << np.uint8(CHANGE_BIT)
+def pack(level_before: Outcomes, level_after: Outcomes, transition: Outcomes) -> Outcomes:
+    """Return the outcomes, uint8 [n], of levels and transitions [n]."""
+    outcomes: Outcomes = (
+        level_before | level_after << np.uint8(AFTER_BIT) | transition << np.uint8(TRANSITION_BIT)
+    )
     return outcomes
 
 
@@ -58,9 +60,9 @@ def level_after(outcomes: Outcomes) -> Outcomes:
     return outcomes >> np.uint8(AFTER_BIT) & _LEVEL_MASK
 
 
-def change(outcomes: Outcomes) -> Outcomes:
-    """Return the `Change`, uint8 [n], that each event made."""
-    return outcomes >> np.uint8(CHANGE_BIT) & _CHANGE_MASK
+def transition(outcomes: Outcomes) -> Outcomes:
+    """Return the `Transition`, uint8 [n], that each event made."""
+    return outcomes >> np.uint8(TRANSITION_BIT) & _TRANSITION_MASK
 
 
 def is_new_level(outcomes: Outcomes) -> Flags:
@@ -71,8 +73,8 @@ def is_new_level(outcomes: Outcomes) -> Flags:
 
 def is_alert(outcomes: Outcomes) -> Flags:
     """Return [n], true where the level or the recommendation changed: those events raise an alert."""
-    is_change: Flags = change(outcomes) != Change.NONE
-    return is_new_level(outcomes) | is_change
+    is_transition: Flags = transition(outcomes) != Transition.NONE
+    return is_new_level(outcomes) | is_transition
 
 
 def is_possible(outcomes: Outcomes) -> Flags:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from export.policy.outcome import AFTER_BIT, CHANGE_BIT
+from export.policy.outcome import AFTER_BIT, TRANSITION_BIT
 from export.policy.settings import HOUR_US, Terms, terms
 from export.policy.tables import (
     ACTIONS,
@@ -22,11 +22,11 @@ from export.policy.tables import (
     RECOMMENDATIONS,
     Action,
     Case,
-    Change,
     Kind,
     Level,
     Recommendation,
     Standing,
+    Transition,
     Zone,
 )
 
@@ -35,8 +35,8 @@ NO_OVERRIDE = 255  # in the column of override levels: this event is no override
 # plain integers: compiled code then holds them as constants
 _HIGH, _KEEPS_HIGH = int(Level.HIGH), int(Zone.KEEPS_HIGH)
 _AGAINST, _SHORT, _READY, _BLOCKED = (int(case) for case in Case)
-_OPEN, _RECOMMENDED = int(Recommendation.OPEN), int(Change.RECOMMENDED)
-_OVERRIDDEN, _RELEASED = int(Change.OVERRIDDEN), int(Change.RELEASED)
+_OPEN, _RECOMMENDED = int(Recommendation.OPEN), int(Transition.RECOMMENDED)
+_OVERRIDDEN, _RELEASED = int(Transition.OVERRIDDEN), int(Transition.RELEASED)
 _SKIP, _ASSESS, _SET, _LIFT, _RELEASE = (int(action) for action in Action)
 _PLAIN, _SCORED, _SETS, _LIFTS = (int(kind) for kind in Kind)
 _FREE, _IN_FORCE, _LAPSED = (int(standing) for standing in Standing)
@@ -192,11 +192,11 @@ def _recommend(rules: _Rules, status: Any, now_us: int, recent_us: NDArray[np.in
         case = _BLOCKED if is_new and _is_blocked(recent_us, now_us) else _READY
     elif status.streak > 0:
         case = _SHORT
-    change: int = RECOMMENDATIONS[status.recommendation, case, 1]
+    transition: int = RECOMMENDATIONS[status.recommendation, case, 1]
     status.recommendation = RECOMMENDATIONS[status.recommendation, case, 0]
-    if change == _RECOMMENDED:
+    if transition == _RECOMMENDED:
         _count(recent_us, now_us)
-    return change
+    return transition
 
 
 @njit(cache=True)
@@ -207,8 +207,8 @@ def _apply(rules: _Rules, status: Any, score: float, now_us: int, evidence: int,
         return 0
     if action == _ASSESS:
         _assess(rules, status, score, now_us, evidence)
-        change: int = _recommend(rules, status, now_us, recent_us)
-        return change
+        transition: int = _recommend(rules, status, now_us, recent_us)
+        return transition
     if action == _SET:
         _override(status, level, until_us, now_us)
         return _OVERRIDDEN
@@ -229,8 +229,8 @@ def _walk(rules: _Rules, status: Any, record: Any, score: Any, time_us: Any, evi
             _begin(own)
         word, until = (level[i], until_us[i]) if len(level) else (NO_OVERRIDE, 0)
         before = own.level
-        change = _apply(rules, own, score[i], time_us[i], evidence[i], word, until, recent_us)
-        outcome[i] = before | own.level << AFTER_BIT | change << CHANGE_BIT
+        transition = _apply(rules, own, score[i], time_us[i], evidence[i], word, until, recent_us)
+        outcome[i] = before | own.level << AFTER_BIT | transition << TRANSITION_BIT
 
 
 Overrides = tuple[NDArray[np.uint8], NDArray[np.int64]]

@@ -15,7 +15,7 @@ class Level(IntEnum):
     HIGH = 2
 
 
-class Change(IntEnum):
+class Transition(IntEnum):
     """What one event changed beside the level. Three bits of the outcome."""
 
     NONE = 0
@@ -83,13 +83,13 @@ LEVELS = np.array(
     ],
     dtype=np.uint8,
 )
-# [recommendation, case] -> (recommendation, change)
+# [recommendation, case] -> (recommendation, transition)
 RECOMMENDATIONS = np.array(
     [
         # AGAINST, SHORT, READY, BLOCKED
-        [(0, Change.NONE), (0, Change.NONE), (1, Change.RECOMMENDED), (2, Change.HELD)],
-        [(0, Change.RETRACTED), (1, Change.NONE), (1, Change.NONE), (1, Change.NONE)],
-        [(0, Change.RETRACTED), (2, Change.NONE), (1, Change.RECOMMENDED), (2, Change.NONE)],
+        [(0, Transition.NONE), (0, Transition.NONE), (1, Transition.RECOMMENDED), (2, Transition.HELD)],
+        [(0, Transition.RETRACTED), (1, Transition.NONE), (1, Transition.NONE), (1, Transition.NONE)],
+        [(0, Transition.RETRACTED), (2, Transition.NONE), (1, Transition.RECOMMENDED), (2, Transition.NONE)],
     ],
     dtype=np.uint8,
 )

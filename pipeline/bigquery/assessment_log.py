@@ -19,7 +19,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from google.cloud.bigquery_storage_v1.types import DataFormat, ReadSession
 from numpy.typing import NDArray
 
-from export.policy import Change, Level, outcome
+from export.policy import Level, Transition, outcome
 from features.kernel import Disposition
 from features.usecase import UseCase
 from pipeline.bigquery.client import STORAGE_EMULATOR
@@ -27,7 +27,7 @@ from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
 from pipeline.runtime.errors import SinkRefused
 
 LEVELS = pa.array([level.name for level in Level])
-CHANGES = pa.array([change.name for change in Change])
+TRANSITIONS = pa.array([transition.name for transition in Transition])
 LETTERS = ("message_id", "reason", "event_type", "event_id")
 Rows = NDArray[np.intp] | slice
 
@@ -83,17 +83,17 @@ class Log:
     def outcome(self) -> NDArray[np.uint8]:
         """Outcomes as `export.policy.outcome` has them."""
         before, after = (_places(self.table[name], LEVELS) for name in ("level_before", "level"))
-        change = _places(self.table["change"].fill_null(Change.NONE.name), CHANGES)
-        return outcome.pack(before, after, change)
+        transition = _places(self.table["transition"].fill_null(Transition.NONE.name), TRANSITIONS)
+        return outcome.pack(before, after, transition)
 
     @cached_property
     def has_vector(self) -> NDArray[np.bool_]:
-        return pc.greater(pc.list_value_length(self.table["vector"]), 0).to_numpy()
+        return pc.greater(pc.list_value_length(self.table["features"]), 0).to_numpy()
 
     def vectors(self, rows: NDArray[np.intp], features: int) -> NDArray[np.float64]:
         """[len(rows), features] of rows that have one."""
         return (
-            self.table["vector"]
+            self.table["features"]
             .take(pa.array(rows))
             .combine_chunks()
             .flatten()

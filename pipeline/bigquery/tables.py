@@ -5,7 +5,7 @@ microseconds, UTC. Appending is at least once, so every table has a view with ea
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ class Table:
     """A table and its view: `unique_by` names a row, `first` orders its copies, the best first.
 
     The column `of_first_sent` is that of the copy published first, which need not be the one that was assessed first.
+    `renamed` are columns by their former names.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Table:
     unique_by: tuple[str, ...]
     first: str
     of_first_sent: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def view(self) -> str:
@@ -100,8 +102,8 @@ ASSESSMENTS = Table(
             optional("score", pa.float64(), "probability; null when the event was not scored"),
             required("level_before", pa.string(), "LOW, MEDIUM, HIGH"),
             required("level", pa.string(), "LOW, MEDIUM, HIGH"),
-            optional("change", pa.string(), "what the policy did; null for nothing"),
-            required("vector", pa.list_(pa.float64()), "features in the bundle's order, missing is NaN"),
+            optional("transition", pa.string(), "what the policy did beside the level; null for nothing"),
+            required("features", pa.list_(pa.float64()), "features in the bundle's order, missing is NaN"),
             required("model", pa.string(), "version of the bundle"),
             required("fingerprint", pa.string(), "of the features, 16 hexadecimal digits"),
             required("body", pa.string(), "the event as received"),
@@ -122,8 +124,9 @@ ASSESSMENTS = Table(
     clustered_by=("customer",),
     unique_by=("use_case", "fingerprint", "customer", "event_type", "event_id", "seq"),
     # A duplicate that came by the topic alone does not know which model gave the score it repeats.
-    first="ARRAY_LENGTH(vector) = 0, disposition = 'duplicate' AND caller IS NULL, assessed_at",
+    first="ARRAY_LENGTH(features) = 0, disposition = 'duplicate' AND caller IS NULL, assessed_at",
     of_first_sent="caller",
+    renamed={"change": "transition", "vector": "features"},
 )
 
 DEAD_LETTERS = Table(
@@ -224,9 +227,10 @@ def check(
     for table in needed:
         declared = declaration(f"{client.project}.{dataset}.{table.name}", table)
         try:
-            missing = missing_columns(client.get_table(declared.reference, retry, CHECK_TIMEOUT_S), declared)
+            found = client.get_table(declared.reference, retry, CHECK_TIMEOUT_S)
         except NotFound as error:
             raise TableMismatch(f"no table {declared.reference}: run `riskstream tables`") from error
+        missing = missing_columns(found, declared, table.renamed)
         if missing:
             names = ", ".join(column.name for column in missing)
             raise TableMismatch(f"table {declared.reference} lacks {names}: run `riskstream tables`")
@@ -249,7 +253,7 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Outcome
         client.create_table(declared)
     except Conflict:
         existing = client.get_table(declared.reference)
-        missing = missing_columns(existing, declared)
+        missing = missing_columns(existing, declared, table.renamed)
         columns = [*described(existing.schema, declared.schema), *missing]
         if columns == existing.schema:
             return Outcome("table", name, "kept")
@@ -320,8 +324,11 @@ def bigquery_field(field: pa.Field) -> bigquery.SchemaField:
     )
 
 
-def missing_columns(found: bigquery.Table, declared: bigquery.Table) -> list[bigquery.SchemaField]:
-    """The columns to add to `found`. Raises TableMismatch, naming what cannot be mended by adding columns."""
+def missing_columns(
+    found: bigquery.Table, declared: bigquery.Table, renamed: Mapping[str, str]
+) -> list[bigquery.SchemaField]:
+    """Return the columns to add to `found`. Raises TableMismatch, naming what cannot be mended by adding columns."""
+    refuse_former_names(found, renamed)
     differences = list(layout_differences(found, declared))
     there = {column.name for column in found.schema}
     missing = [column for column in declared.schema if column.name not in there]
@@ -333,6 +340,19 @@ def missing_columns(found: bigquery.Table, declared: bigquery.Table) -> list[big
             "Rename or drop it, or choose another dataset."
         )
     return missing
+
+
+def refuse_former_names(found: bigquery.Table, renamed: Mapping[str, str]) -> None:
+    """Raises TableMismatch if the table has columns that are called differently now, and lacks their new names."""
+    there = {column.name for column in found.schema}
+    former = {old: new for old, new in renamed.items() if old in there and new not in there}
+    if former:
+        names = ", ".join(f"{old} is called {new} now" for old, new in former.items())
+        clauses = ", ".join(f"RENAME COLUMN {old} TO {new}" for old, new in former.items())
+        raise TableMismatch(
+            f"table {found.full_table_id} has columns of an earlier version: {names}. "
+            f"Run `ALTER TABLE {found.reference} {clauses}`, then `riskstream tables`."
+        )
 
 
 def layout_differences(found: bigquery.Table, declared: bigquery.Table) -> Iterator[str]:

@@ -18,7 +18,7 @@ from export import bundle as bundles
 from export.bundle import Bundle
 from export.manifest import Manifest
 from export.onnx import Scorer
-from export.policy import Breaker, Change, Policy, change, decide
+from export.policy import Breaker, Policy, Transition, decide, transition
 from export.reasons import medians
 from features.advance import advance_all
 from features.events import Batch, make_batch
@@ -80,7 +80,7 @@ class Assessments:
     vectors: NDArray[np.float32]  # [n, F]
     score: NDArray[np.float32]  # [n] NaN: not scored
     score_level: NDArray[np.uint8]  # [n] what the score reaches alone, by the model's thresholds
-    outcome: NDArray[np.uint8]  # [n] bits as export.policy.rules: level before, level after, change
+    outcome: NDArray[np.uint8]  # [n] bits as export.policy.rules: level before, level after, transition
     seq: NDArray[np.int64]  # [n] the event's number in the subject's record; 0: rejected
     other_seqs: Mapping[str, NDArray[np.int64]]  # by entity; 0: the event has none, or it is forgotten
     disposition: NDArray[np.uint8]  # [n] Disposition in the subject's record
@@ -287,7 +287,7 @@ def _decide(engine: Engine, batch: Batch, subject: Advanced, score: NDArray[np.f
 
 
 def _count_recommendations(engine: Engine, batch: Batch, outcome: NDArray[np.uint8], settled: Mask) -> None:
-    made = settled & (change(outcome) == Change.RECOMMENDED)
+    made = settled & (transition(outcome) == Transition.RECOMMENDED)
     if made.any():
         engine.breaker = engine.breaker.after(batch.time_us[made])
 

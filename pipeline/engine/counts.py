@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import policy
-from export.policy import Change
+from export.policy import Transition
 from features.kernel import Disposition
 from pipeline.engine.assess import Assessments
 from pipeline.runtime import metrics
@@ -24,13 +24,13 @@ def of_new(said: Assessments) -> Counter[str]:
     """Of the events that were counted just now. What a duplicate once changed is not counted again."""
     is_new = said.disposition == Disposition.APPLIED
     new, score = said.outcome[is_new], said.score[is_new]
-    change = policy.change(new)
+    transition = policy.transition(new)
     return Counter(
         {
             key(metrics.CONFLICTS): said.conflicts,
             key(metrics.LEVEL_CHANGES): int(np.count_nonzero(policy.is_new_level(new))),
-            key(metrics.RECOMMENDATIONS): int(np.count_nonzero(change == Change.RECOMMENDED)),
-            key(metrics.HELD): int(np.count_nonzero(change == Change.HELD)),
+            key(metrics.RECOMMENDATIONS): int(np.count_nonzero(transition == Transition.RECOMMENDED)),
+            key(metrics.HELD): int(np.count_nonzero(transition == Transition.HELD)),
             key(metrics.MODEL, said.model_version): len(said.batch),
             **in_bands(score[~np.isnan(score)]),
         }

@@ -22,7 +22,7 @@ from pipeline.bigquery.tables import ASSESSMENTS, TIME, unique_rows
 MOST_VECTORS = 100_000  # by chance alone an index is then about 0.0001; about a minute of BigQuery's answers
 PIECE = 10_000  # vectors binned at once: some 10 MB
 CHOSEN = (
-    f"{SCORED} AND {DURING} AND ARRAY_LENGTH(vector) > 0 AND MOD(FARM_FINGERPRINT(event_id), @one_in) = 0"
+    f"{SCORED} AND {DURING} AND ARRAY_LENGTH(features) > 0 AND MOD(FARM_FINGERPRINT(event_id), @one_in) = 0"
 )
 
 
@@ -60,13 +60,13 @@ def draw(log: Assessed, bundle: Bundle, during: Period, events: int) -> Sample:
     names = bundle.manifest.features
     features = Columns([bundle.reference.features[name] for name in names])
     score = Columns([bundle.reference.score])
-    sql = unique_rows("{table}", ASSESSMENTS, "vector, score, model, customer, event_time", CHOSEN)
+    sql = unique_rows("{table}", ASSESSMENTS, "features, score, model, customer, event_time", CHOSEN)
     one_in = max(1, -(-events // MOST_VECTORS))
     parts = [_none(len(names))]
     for page in log.ask(sql, one_in=one_in, **during._asdict()).to_arrow_iterable():
         for start in range(0, page.num_rows, PIECE):
             part = page.slice(start, PIECE)
-            vectors = part["vector"].flatten().to_numpy().reshape(-1, len(names))
+            vectors = part["features"].flatten().to_numpy().reshape(-1, len(names))
             parts.append(
                 Sample(
                     features.places(vectors),

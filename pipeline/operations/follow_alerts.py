@@ -45,7 +45,7 @@ class Alert(msgspec.Struct, frozen=True):
     event_time: str
     level_before: str
     level: str
-    change: str | None = None
+    transition: str | None = None
     score: float | None = None
     model: str = ""
 

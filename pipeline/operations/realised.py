@@ -124,7 +124,7 @@ decisions AS (
   SELECT customer, decision, {MONDAY.format("event_time")} AS week, MIN(event_time) AS decided_at
   FROM {{log}} CROSS JOIN UNNEST(['RECOMMENDED', 'HIGH', 'MEDIUM']) AS decision
   WHERE use_case = {{name}} AND score IS NOT NULL AND (
-    (decision = 'RECOMMENDED' AND change = 'RECOMMENDED')
+    (decision = 'RECOMMENDED' AND transition = 'RECOMMENDED')
     OR (decision = 'HIGH' AND level = 'HIGH' AND level_before != 'HIGH')
     OR (decision = 'MEDIUM' AND level != 'LOW' AND level_before = 'LOW'))
   GROUP BY customer, decision, week

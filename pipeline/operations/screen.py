@@ -104,7 +104,7 @@ def alert_line(one: Followed) -> str:
 
 
 def _alerts(latest: Iterable[Followed], count: int) -> RenderableType:
-    table = Table("event time", "customer", "level", "change", "score", "model", box=None)
+    table = Table("event time", "customer", "level", "transition", "score", "model", box=None)
     for one in latest:
         table.add_row(*_cells(one.alert))
     return Group(table, Text(f"{count:,} alerts; Ctrl-C ends", style="dim"))
@@ -115,11 +115,16 @@ def _cells(alert: Alert) -> list[Text]:
         Text(printable(each), COLOURS.get(each, "")) for each in (alert.level_before, alert.level)
     )
     score = "" if alert.score is None else f"{alert.score:.3f}"
-    time, customer, change, model = (
+    time, customer, transition, model = (
         Text(printable(each))
-        for each in (alert.event_time[:19].replace("T", " "), alert.customer, alert.change or "", alert.model)
+        for each in (
+            alert.event_time[:19].replace("T", " "),
+            alert.customer,
+            alert.transition or "",
+            alert.model,
+        )
     )
-    return [time, customer, Text.assemble(before, " -> ", after), change, Text(score), model]
+    return [time, customer, Text.assemble(before, " -> ", after), transition, Text(score), model]
 
 
 def watch(ask: Callable[[], Status], wait: Callable[[], object], console: Console) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export import policy
-from export.policy import Change, Level
+from export.policy import Level, Transition
 from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
@@ -26,7 +26,9 @@ from pipeline.runtime import tracing
 
 LEVELS = pa.array([level.name for level in Level])
 LEVELS_OR_NONE, NO_LEVEL = pa.array([*LEVELS, None], pa.string()), np.uint8(len(LEVELS))
-CHANGES = pa.array([None if change is Change.NONE else change.name for change in Change])
+TRANSITIONS = pa.array(
+    [None if transition is Transition.NONE else transition.name for transition in Transition]
+)
 DISPOSITIONS = pa.array([disposition.name.lower() for disposition in Disposition])
 MOST_ATTRIBUTES = 100  # of a Pub/Sub message
 ATTRIBUTE_BYTES = 1_024  # of a value
@@ -48,7 +50,7 @@ class Alert(msgspec.Struct, frozen=True):
     score: float | None
     level_before: str
     level: str
-    change: str | None
+    transition: str | None
     model: str
 
 
@@ -76,8 +78,8 @@ def assessment_rows(messages: Sequence[Message], said: Assessments, now_us: int)
         "score": _score(said.score[rows]),
         "level_before": LEVELS.take(pa.array(policy.level_before(said.outcome[rows]))),
         "level": LEVELS.take(pa.array(policy.level_after(said.outcome[rows]))),
-        "change": CHANGES.take(pa.array(policy.change(said.outcome[rows]))),
-        "vector": _vectors(said, rows),
+        "transition": TRANSITIONS.take(pa.array(policy.transition(said.outcome[rows]))),
+        "features": _vectors(said, rows),
         "model": _models(others, said, rows),
         "fingerprint": pa.repeat(said.fingerprint, n),
         "body": pa.array([messages[i].data for i in rows.tolist()], pa.string()),
@@ -146,7 +148,7 @@ def _vectors(said: Assessments, rows: Indices) -> pa.Array:
     offsets = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(has_vector * vectors.shape[1], out=offsets[1:])
     values = pa.array(vectors.astype(np.float64).ravel())
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=ASSESSMENTS.rows.field("vector").type)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=ASSESSMENTS.rows.field("features").type)
 
 
 def _entities(said: Assessments, rows: Indices) -> pa.Array:
@@ -221,7 +223,7 @@ def _alert(
         score=score if score == score else None,
         level_before=made.level_before.name,
         level=made.level.name,
-        change=made.change_name,
+        transition=made.transition_name,
         model=model,
     )
     attributes = {
@@ -229,7 +231,7 @@ def _alert(
         "use_case": use_case,
         "event_time": event_time,
         "level": made.level.name,
-        "change": made.change.name,
+        "transition": made.transition.name,
         "published_us": str(published_us),
     }
     if parent:

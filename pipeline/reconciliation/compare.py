@@ -71,7 +71,7 @@ def wrong_rows(piece: Retraced, log: Log, features: int) -> dict[str, NDArray[np
     return {
         "vectors": vectors,
         "scores": ~same(log.score, piece.score.astype(np.float64)),
-        "levels and changes": log.outcome != piece.outcome,
+        "levels and transitions": log.outcome != piece.outcome,
         "numbers": log.seq != piece.seq,
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from export.policy import NO_BREAKER, Breaker, Change, change, decide, terms
+from export.policy import NO_BREAKER, Breaker, Transition, decide, terms, transition
 from features.events import BadEvent, Batch, decode_all, make_batch
 from features.kernel import Advanced, Disposition, advance
 from features.kernel.plan import EntityPlan
@@ -133,7 +133,7 @@ def _retraced(
     is_limited = terms(use_case.policy, use_case.file).max_per_hour > 0
     for rows in steps(log, is_limited):
         own = log.take(rows)
-        held = is_limited and change(own.outcome)[0] != Change.RECOMMENDED
+        held = is_limited and transition(own.outcome)[0] != Transition.RECOMMENDED
         raw = {entity: other.raw[piece][rows] for entity, other in others.items()}
         _step(
             engines(own.texts("model")[0]),
@@ -154,7 +154,7 @@ def steps(log: Log, is_limited: bool) -> Iterator[NDArray[np.intp]]:
     """
     kind = log.codes("model") * 2
     if is_limited:
-        kind += change(log.outcome) == Change.RECOMMENDED
+        kind += transition(log.outcome) == Transition.RECOMMENDED
     is_first = np.diff(log.codes("customer"), prepend=-1) != 0
     switches = np.cumsum((np.diff(kind, prepend=-1) != 0) & ~is_first)
     turn = switches - np.maximum.accumulate(np.where(is_first, switches, 0))

@@ -18,7 +18,7 @@ from tests.chaos.stream import Stream
 ASSESSED = "SELECT event_type, event_id, customer, seq FROM `{dataset}.assessments_unique`"
 REFUSED = "SELECT event_type, event_id, reason, message_id FROM `{dataset}.dead_letters_unique`"
 CHANGED = """
-SELECT customer, seq FROM `{dataset}.assessments_unique` WHERE level != level_before OR change IS NOT NULL
+SELECT customer, seq FROM `{dataset}.assessments_unique` WHERE level != level_before OR transition IS NOT NULL
 """
 
 

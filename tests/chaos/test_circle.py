@@ -72,10 +72,10 @@ def stream(place: Place, job: Job, files: list[Path], first_us: int) -> int:
 def logged(place: Place, history: History) -> np.ndarray:
     """The vectors in BigQuery of the events of a history, in its order."""
     rows = place.query(
-        f"SELECT event_id, vector FROM `{place.project}.{place.dataset}.assessments_unique` "
+        f"SELECT event_id, features FROM `{place.project}.{place.dataset}.assessments_unique` "
         "WHERE event_type = 'transaction'"
     )
-    by_id = {row["event_id"]: row["vector"] for row in rows}
+    by_id = {row["event_id"]: row["features"] for row in rows}
     found = [by_id[id] for id in history.event_ids.tolist()]
     return np.array([[np.nan if v is None else v for v in vector] for vector in found], np.float32)
 

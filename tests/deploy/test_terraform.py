@@ -72,7 +72,7 @@ def test_tables_of_terraform_are_tables_that_a_job_accepts() -> None:
         made = bigquery.Table(f"p.d.{name}", schema=declared[name]["schema"])
         made.time_partitioning = bigquery.TimePartitioning(field=declared[name]["day_of"])
         made.clustering_fields = declared[name]["clustered_by"]
-        assert tables.missing_columns(made, tables.declaration(f"p.d.{name}", table)) == []
+        assert tables.missing_columns(made, tables.declaration(f"p.d.{name}", table), {}) == []
 
 
 def test_every_table_has_its_retention() -> None:

@@ -23,7 +23,7 @@ class Oracle:
     recommended_us: list = field(default_factory=list)
 
     def judge(self, who, score, now_us, events, override=None):
-        """(level before, level after, change) of one applied event; `score` None: not scored."""
+        """(level before, level after, transition) of one applied event; `score` None: not scored."""
         customer = self.customers.setdefault(who, Customer())
         before = customer.level
         return before, *self._after(customer, score, now_us, events, override)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from export.policy import (
     NO_BREAKER,
     Breaker,
-    Change,
     Level,
     Policy,
     Recommendation,
+    Transition,
     Zone,
-    change,
     decide,
     level_after,
     level_before,
+    transition,
 )
 from export.policy.rules import NO_OVERRIDE
 from export.policy.tables import ACTIONS, LEVELS, RECOMMENDATIONS, Action, Case, Kind, Standing
@@ -38,7 +38,7 @@ def judge_one(policy, status, score=np.nan, time_us=NOW_US, evidence=10, overrid
         policy, status, np.zeros(1, np.int32), np.array([score], np.float32), np.array([time_us]),
         np.array([evidence]), np.ones(1, bool), (np.array([level], np.uint8), np.array([until_us])), breaker,
     )  # fmt: skip
-    return Level(level_before(outcome)[0]), Level(level_after(outcome)[0]), Change(change(outcome)[0])
+    return Level(level_before(outcome)[0]), Level(level_after(outcome)[0]), Transition(transition(outcome)[0])
 
 
 def status_of(**fields):
@@ -65,7 +65,7 @@ def test_every_cell_of_the_levels(level, zone, cooled):
     assert status["since_us"][0] == (7 if before == after else NOW_US)
 
 
-# recommendation that stands -> (stands then, change), for AGAINST, SHORT, READY, BLOCKED
+# recommendation that stands -> (stands then, transition), for AGAINST, SHORT, READY, BLOCKED
 SAID = {
     "NONE": [("NONE", "NONE"), ("NONE", "NONE"), ("OPEN", "RECOMMENDED"), ("HELD", "HELD")],
     "OPEN": [("NONE", "RETRACTED"), ("OPEN", "NONE"), ("OPEN", "NONE"), ("OPEN", "NONE")],
@@ -90,7 +90,7 @@ def test_every_cell_of_the_recommendations(stands, case):
     assert (Recommendation(status["recommendation"][0]).name, said.name) == SAID[stands.name][case]
 
 
-# override that stands -> level after (it was MEDIUM), change, expiry then; for PLAIN, SCORED, SETS, LIFTS
+# override that stands -> level after (it was MEDIUM), transition, expiry then; for PLAIN, SCORED, SETS, LIFTS
 HUMAN = {
     "FREE": ["MEDIUM NONE 0", "LOW NONE 0", "HIGH OVERRIDDEN 9", "MEDIUM NONE 0"],
     "IN_FORCE": ["MEDIUM NONE 1", "MEDIUM NONE 1", "HIGH OVERRIDDEN 9", "MEDIUM RELEASED 0"],
@@ -119,12 +119,12 @@ def test_the_tables_have_exactly_the_cells_that_were_walked():
 
 def test_an_override_replaces_what_the_machine_said():
     status = status_of(level=2, recommendation=1, streak=8, cooldown_until_us=NOW_US + 10 * HOUR_US)
-    assert judge_one(POLICY, status, override=(0, NOW_US + HOUR_US)) == (2, 0, Change.OVERRIDDEN)
+    assert judge_one(POLICY, status, override=(0, NOW_US + HOUR_US)) == (2, 0, Transition.OVERRIDDEN)
     assert status[["recommendation", "streak", "cooldown_until_us"]].tolist() == [(0, 0, 0)]
-    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US - 1) == (0, 0, Change.NONE)
-    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US) == (0, 2, Change.RELEASED)
-    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US + 1) == (2, 2, Change.NONE)
-    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US + 2) == (2, 2, Change.RECOMMENDED)
+    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US - 1) == (0, 0, Transition.NONE)
+    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US) == (0, 2, Transition.RELEASED)
+    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US + 1) == (2, 2, Transition.NONE)
+    assert judge_one(POLICY, status, 0.9, NOW_US + HOUR_US + 2) == (2, 2, Transition.RECOMMENDED)
 
 
 def test_a_late_event_raises_but_never_lowers_before_the_cooldown():
@@ -211,7 +211,7 @@ def in_batches(policy, columns, cuts):
         part = {name: column[start:end] for name, column in columns.items()}
         overrides = part.pop("level"), part.pop("until_us")
         outcome = decide(policy, status, **part, overrides=overrides, breaker=breaker)
-        breaker = breaker.after(part["time_us"][change(outcome) == Change.RECOMMENDED])
+        breaker = breaker.after(part["time_us"][transition(outcome) == Transition.RECOMMENDED])
         outcomes.append(outcome)
     return np.concatenate(outcomes), status
 
@@ -235,8 +235,8 @@ def test_the_compiled_walk_equals_the_oracle_in_any_split(policy, events, cuts):
     outcome, status = in_batches(policy, columns, {min(cut, len(events)) for cut in cuts})
     expected, oracle = by_oracle(policy, columns)
     found = [
-        (b, a, Change(c).name)
-        for b, a, c in zip(level_before(outcome), level_after(outcome), change(outcome), strict=True)
+        (b, a, Transition(c).name)
+        for b, a, c in zip(level_before(outcome), level_after(outcome), transition(outcome), strict=True)
     ]
     assert found == expected
     for who, customer in oracle.customers.items():

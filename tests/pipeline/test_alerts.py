@@ -26,7 +26,7 @@ def alert(seq: int, **changed: object) -> Publication:
     said = {
         "use_case": "shop", "customer": f"c{seq}", "seq": seq, "event_id": f"s{seq}",
         "event_time": "2024-01-02T09:00:00.123456Z", "assessed_at": "2024-01-02T09:00:01.000000Z", "score": 0.75,
-        "level_before": "LOW", "level": "HIGH", "change": "RECOMMENDED", "model": "m1",
+        "level_before": "LOW", "level": "HIGH", "transition": "RECOMMENDED", "model": "m1",
     }  # fmt: skip
     return Publication(json.dumps(said | changed).encode(), {"id": f"shop:c{seq}:{seq}"})
 
@@ -132,7 +132,7 @@ def test_a_table_shows_the_latest_alerts(broker: Broker) -> None:
     console = Console(record=True, width=120)
     with following(PROJECT, broker.names.alerts, limit=25) as alerts:
         broker.publish(
-            broker.names.alerts, *(alert(seq, score=None, change=None) for seq in range(24)), alert(24)
+            broker.names.alerts, *(alert(seq, score=None, transition=None) for seq in range(24)), alert(24)
         )
         assert screen.show_alerts(alerts, console) == 25
     text = console.export_text()

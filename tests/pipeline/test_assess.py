@@ -12,7 +12,7 @@ import pytest
 
 from export.manifest import BundleMismatch
 from export.onnx import Scorer
-from export.policy import Breaker, Change, Level, Policy, change, level_after, level_before
+from export.policy import Breaker, Level, Policy, Transition, level_after, level_before, transition
 from features.events import from_row
 from features.kernel import Disposition
 from features.record import loads
@@ -87,7 +87,9 @@ def test_a_batch_says_something_of_every_event_in_its_order() -> None:
     assert len(set(level_after(found.outcome).tolist())) == 3, (
         "the test needs a model that tells customers apart"
     )
-    assert {Change.NONE, Change.RECOMMENDED, Change.RETRACTED} <= set(change(found.outcome).tolist())
+    assert {Transition.NONE, Transition.RECOMMENDED, Transition.RETRACTED} <= set(
+        transition(found.outcome).tolist()
+    )
     assert found.conflicts == 0 and found.fingerprint == MARKET.fingerprint
     assert found.model_version == trained(MARKET).manifest.id
     assert found.seconds.keys() == {"read", "advance", "vectors", "score", "decide", "commit"}
@@ -285,7 +287,7 @@ def test_an_override_is_an_event_like_any_other(sizes: tuple[int, ...]) -> None:
     word = override("HIGH", START_US + 65 * MINUTE_US, START_US + 130 * MINUTE_US)
     found = columns(run(MemoryStore(), [pay[0], pay[1], word, pay[2], pay[3], word], sizes))
     outcome = found["outcome"]
-    assert change(outcome)[[2, 4]].tolist() == [Change.OVERRIDDEN, Change.RELEASED]
+    assert transition(outcome)[[2, 4]].tolist() == [Transition.OVERRIDDEN, Transition.RELEASED]
     assert level_after(outcome)[[2, 3]].tolist() == [Level.HIGH] * 2
     assert level_before(outcome)[2] == level_after(outcome)[1]
     assert found["disposition"][5] == DUPLICATE and outcome[5] == outcome[2]
@@ -295,14 +297,14 @@ def test_an_override_is_an_event_like_any_other(sizes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("sizes", [(), (30,) * 20])
 def test_the_breaker_holds_recommendations_across_batches(sizes: tuple[int, ...]) -> None:
     events = history(MARKET, 600, seed=1)
-    free = change(columns(run(MemoryStore(), events, sizes))["outcome"])
-    assert (free == Change.RECOMMENDED).sum() > 3 and not (free == Change.HELD).any()
+    free = transition(columns(run(MemoryStore(), events, sizes))["outcome"])
+    assert (free == Transition.RECOMMENDED).sum() > 3 and not (free == Transition.HELD).any()
     eng = engine(MARKET, MemoryStore())
     policy = replace(eng.policy, max_per_hour=1)
     eng = replace(eng, policy=policy, breaker=Breaker.of(policy))
     found = columns(assess_in(eng, events, sizes))
-    held = change(found["outcome"]) == Change.HELD
-    made = (change(found["outcome"]) == Change.RECOMMENDED) & (found["disposition"] == APPLIED)
+    held = transition(found["outcome"]) == Transition.HELD
+    made = (transition(found["outcome"]) == Transition.RECOMMENDED) & (found["disposition"] == APPLIED)
     made_us = np.sort(batched(MARKET, events).time_us[made])
     assert held.any() and (np.diff(made_us) >= 60 * MINUTE_US).all()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from export.bundle import promote, save
-from export.policy import Change, change
+from export.policy import Transition, transition
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
@@ -358,7 +358,7 @@ def test_what_the_breaker_has_counted_is_known_after_a_stop(
     events = sorted_events(2_000, 16, use_case)
     file, expected = written(events, tmp_path), MemoryStore()
     said = assess_in(engine(use_case, expected), events, [400] * 5)
-    held = sum(int((change(each.outcome) == Change.HELD).sum()) for each in said)
+    held = sum(int((transition(each.outcome) == Transition.HELD).sum()) for each in said)
     assert held > 0, "the test needs a breaker that opens"
     warmth = Warmth(redis_store, "riskstream", use_case.name)
     for stop_at in (140, 280, 420, 560, 700):

@@ -68,8 +68,8 @@ def assessments(count: int, first: int = 0, features: int = 60) -> pa.RecordBatc
         "entities": [[{"entity": "counterparty", "id": f"shop-{i}", "seq": i}] * (i % 3) for i in numbers],
         "score": [None if i % 5 == 0 else i / count for i in numbers],
         "challenger_score": [None if i % 5 else i / count for i in numbers],
-        "change": [None if i % 10 else "RECOMMENDED" for i in numbers],
-        "vector": [values] * count,
+        "transition": [None if i % 10 else "RECOMMENDED" for i in numbers],
+        "features": [values] * count,
         "body": [json.dumps({"id": i, "note": "Füße 🦊"}, ensure_ascii=False) for i in numbers],
     }
     for name in ("event_time", "publish_time", "assessed_at"):
@@ -106,7 +106,7 @@ def test_the_views_show_each_row_once(appender: Appender, client: bigquery.Clien
     whole = assessments(20)
     names = whole.schema.names
     columns = dict(zip(names, whole.columns, strict=True))
-    without_vector = {**columns, "vector": pa.array([[]] * 20, whole.schema.field("vector").type)}
+    without_vector = {**columns, "features": pa.array([[]] * 20, whole.schema.field("features").type)}
     later = {**columns, "assessed_at": pa.array([START_US + 10_000_000] * 20, tables.TIME)}
     for copy in (without_vector, later, columns):
         appender.append("assessments", pa.RecordBatch.from_pydict(copy, schema=whole.schema))
@@ -145,7 +145,7 @@ def test_no_rows_need_no_request(appender: Appender) -> None:
 
 
 def test_mistakes_are_refused_at_once(client: bigquery.Client, dataset: str, appender: Appender) -> None:
-    with pytest.raises(SinkRefused, match=r"columns: .*reason: string.*; expected: .*vector"):
+    with pytest.raises(SinkRefused, match=r"columns: .*reason: string.*; expected: .*features"):
         appender.append("assessments", dead_letters(1))
     client.delete_table(f"{dataset}.dead_letters")
     with pytest.raises(SinkRefused, match=r"dead_letters.*not found"):

@@ -62,8 +62,8 @@ def rows(of: Matrix, first: int = 0, newest: datetime = NEWEST, **columns: objec
         "publish_time": times, "assessed_at": [NEWEST] * n, "use_case": [USE_CASE.name] * n,
         "customer": [f"c{i % 70}" for i in range(n)], "seq": list(range(n)), "entities": [[]] * n,
         "disposition": ["applied"] * n, "score": scores(of).astype(float).tolist(), "level_before": ["LOW"] * n,
-        "level": ["HIGH" if i % 10 == 0 else "LOW" for i in range(n)], "change": [None] * n,
-        "vector": of.astype(float).tolist(), "model": [trained(USE_CASE).manifest.id] * n,
+        "level": ["HIGH" if i % 10 == 0 else "LOW" for i in range(n)], "transition": [None] * n,
+        "features": of.astype(float).tolist(), "model": [trained(USE_CASE).manifest.id] * n,
         "fingerprint": [USE_CASE.fingerprint] * n, "body": ["{}"] * n,
         **dict.fromkeys(("challenger", "challenger_score", "challenger_level", "score_level", "caller"), [None] * n),
     } | {name: value if isinstance(value, list) else [value] * n for name, value in columns.items()}  # fmt: skip
@@ -119,8 +119,8 @@ def test_events_as_in_training_are_steady_each_counted_once(world: World) -> Non
     of = vectors(1)
     said = rows(of)
     again = {"event_time": said["event_time"][:300].to_pylist(), "disposition": "duplicate"}
-    late = rows(of[:300], vector=[[]] * 300, assessed_at=NEWEST - HOUR, **again)
-    world.say(said, late, said.slice(0, 1_000), rows(of[:50], first=N, score=None, vector=[[]] * 50))
+    late = rows(of[:300], features=[[]] * 300, assessed_at=NEWEST - HOUR, **again)
+    world.say(said, late, said.slice(0, 1_000), rows(of[:50], first=N, score=None, features=[[]] * 50))
     found = world.facts()
     assert (found["verdict"], found["drifted_features"]) == ("steady", [])
     assert (found["events"], found["looked_at"], found["customers"]) == (N, N, 70)

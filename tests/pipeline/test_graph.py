@@ -176,10 +176,10 @@ def test_the_graph_says_what_assess_says(job: Job) -> None:
     assert len(found) == len(expected) == 5
     for one, other in zip(found, expected, strict=True):
         left, right = one.rows["assessments"], other.rows["assessments"]
-        for column in ("event_id", "customer", "seq", "score", "level", "change", "body"):
+        for column in ("event_id", "customer", "seq", "score", "level", "transition", "body"):
             assert left[column].equals(right[column]), column
-        assert left["vector"].value_lengths().equals(right["vector"].value_lengths())
-        np.testing.assert_array_equal(left["vector"].flatten(), right["vector"].flatten())
+        assert left["features"].value_lengths().equals(right["features"].value_lengths())
+        np.testing.assert_array_equal(left["features"].flatten(), right["features"].flatten())
         assert [a.attributes for a in one.alerts] == [a.attributes for a in other.alerts]
         assert one.reasons == other.reasons
 
@@ -225,7 +225,7 @@ def test_redis_keeps_customers_for_ever_and_merchants_a_month_longer_than_their_
 def test_unscored_events_have_no_vector(job: Job) -> None:
     events = [e for e in history(market(), 200, seed=6) if e.event_type == "profile"]
     (found,) = collected(job, [messages(events)])
-    assert all(len(vector) == 0 for vector in found.rows["assessments"]["vector"].to_pylist())
+    assert all(len(vector) == 0 for vector in found.rows["assessments"]["features"].to_pylist())
     assert np.isnan(found.rows["assessments"]["score"].to_numpy(zero_copy_only=False)).all()
 
 

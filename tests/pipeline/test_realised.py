@@ -89,7 +89,7 @@ class Log:
 
     def write(self, *rows: dict) -> None:
         plain = dict.fromkeys(ASSESSMENTS.rows.names) | {
-            "use_case": self.use_case.name, "fingerprint": self.use_case.fingerprint, "entities": [], "vector": [],
+            "use_case": self.use_case.name, "fingerprint": self.use_case.fingerprint, "entities": [], "features": [],
             "disposition": "applied", "level_before": "LOW", "level": "LOW", "score_level": "LOW", "model": "m",
             "body": "{}",
         }  # fmt: skip
@@ -121,7 +121,7 @@ def decisions_in(row: dict) -> set[str]:
     return {
         name
         for name, is_so in (
-            ("RECOMMENDED", row.get("change") == "RECOMMENDED"),
+            ("RECOMMENDED", row.get("transition") == "RECOMMENDED"),
             ("HIGH", after == "HIGH" and before != "HIGH"),
             ("MEDIUM", after != "LOW" and before == "LOW"),
         )
@@ -183,9 +183,11 @@ def random_log(seed: int) -> list[dict]:
             rows.append(profile(customer, at, bool(rng.random() < 0.4) if rng.random() < 0.9 else None))
         else:
             before, after = rng.choice(levels, 2)
-            change = "RECOMMENDED" if after == "HIGH" and rng.random() < 0.5 else None
+            transition = "RECOMMENDED" if after == "HIGH" and rng.random() < 0.5 else None
             score = None if rng.random() < 0.1 else 0.5
-            rows.append(payment(customer, at, level_before=before, level=after, change=change, score=score))
+            rows.append(
+                payment(customer, at, level_before=before, level=after, transition=transition, score=score)
+            )
     return rows
 
 
@@ -205,7 +207,7 @@ def test_a_decision_is_confirmed_denied_unknown_or_told_nothing_new(dataset: str
     log = Log(dataset, of_customers("plain"))
     names = ("confirmed", "denied", "unknown", "known", "said before")
     log.write(
-        *(payment(name, START + DAY, change="RECOMMENDED", level="HIGH") for name in names),
+        *(payment(name, START + DAY, transition="RECOMMENDED", level="HIGH") for name in names),
         profile("confirmed", START + 3 * DAY, True), profile("confirmed", START + 4 * DAY, False),
         profile("denied", START + 6 * DAY, False), profile("known", START - 5 * DAY, True),
         profile("said before", START - DAY, False), profile("unknown", START + 2 * DAY, None),
@@ -228,7 +230,7 @@ def test_a_decision_is_confirmed_denied_unknown_or_told_nothing_new(dataset: str
 
 def test_a_humans_level_is_no_decision_of_the_model(dataset: str) -> None:
     log = Log(dataset, of_customers("human"))
-    log.write(payment("c", START, event_type="override", score=None, level="HIGH", change="OVERRIDDEN"))
+    log.write(payment("c", START, event_type="override", score=None, level="HIGH", transition="OVERRIDDEN"))
     assert log.weeks() == []
 
 
@@ -257,7 +259,7 @@ def log(dataset: str) -> Log:
     """Recommendations of which some turned out."""
     made, weeks_of = Log(dataset, of_customers()), [START + 7 * k * DAY for k in range(3)]
     made.write(
-        *(payment(f"{k}-{n}", week + n * DAY / 10, change="RECOMMENDED", level="HIGH")
+        *(payment(f"{k}-{n}", week + n * DAY / 10, transition="RECOMMENDED", level="HIGH")
           for k, week in enumerate(weeks_of) for n in range(10)),
         *(profile(f"{k}-{n}", weeks_of[2] + 3 * DAY, n < 6) for k in range(2) for n in range(9)),
         payment("missed", START), profile("missed", weeks_of[2], True),

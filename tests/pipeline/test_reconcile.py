@@ -18,7 +18,7 @@ from google.cloud import bigquery
 
 from export import bundle as bundles
 from export.bundle import Bundle
-from export.policy import Change, change
+from export.policy import Transition, transition
 from features.events import to_json
 from features.usecase import UseCase, parse
 from pipeline.batch.backfill import assessed as backfilled
@@ -75,10 +75,10 @@ class Told:
     def sent(self) -> Sent:
         return Sent.of(self.use_case, self.messages)
 
-    def with_column(self, name: str, change: Callable[[list], object]) -> "Told":
+    def with_column(self, name: str, edit: Callable[[list], object]) -> "Told":
         """The assessments with a column's values changed in place."""
         values = self.assessments[name].to_pylist()
-        change(values)
+        edit(values)
         field = self.assessments.schema.field(name)
         at = self.assessments.schema.get_field_index(name)
         return replace(self, assessments=self.assessments.set_column(at, field, pa.array(values, field.type)))
@@ -188,7 +188,7 @@ def test_what_the_breaker_held_back_is_found_to_be_so(tmp_path: Path) -> None:
     """Each worker counts its own recommendations, so no order of the log would tell them."""
     text = MARKET.read_text().replace(UNLIMITED, LIMITED)
     told = assessed(parse(text, "limited.yaml"), str(tmp_path), 600, seed=4)
-    assert Change.HELD.name in told.assessments["change"].to_pylist()
+    assert Transition.HELD.name in told.assessments["transition"].to_pylist()
     assert wrong(found_in(told)) == {}
 
 
@@ -215,7 +215,7 @@ def test_a_duplicate_that_came_too_late_for_its_vector_is_counted(told: Told) ->
     def repeat(values: list) -> None:
         values[row] = "duplicate"
 
-    known_once = told.with_column("vector", forget)
+    known_once = told.with_column("features", forget)
     assert set(wrong(found_in(known_once))) <= {"only a duplicate may be without a vector"}
     found = found_in(known_once.with_column("disposition", repeat))
     assert wrong(found) == {} and found.without_vector in (0, 1)
@@ -269,34 +269,34 @@ def a_row_is_lost(told: Told) -> Told:
 
 
 def a_score_is_another(told: Told) -> Told:
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         row = next(i for i, score in enumerate(values) if score is not None)
         values[row] = float(np.nextafter(np.float32(values[row]), np.float32(1)))
 
-    return told.with_column("score", change)
+    return told.with_column("score", edit)
 
 
 def a_vector_differs_in_a_bit(told: Told) -> Told:
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         vector = next(vector for vector in values if vector)
         at = next(i for i, value in enumerate(vector) if value == value)
         vector[at] = float(np.nextafter(vector[at], np.inf))
 
-    return told.with_column("vector", change)
+    return told.with_column("features", edit)
 
 
 def a_level_is_another(told: Told) -> Told:
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         values[0] = {"LOW": "HIGH", "MEDIUM": "LOW", "HIGH": "MEDIUM"}[values[0]]
 
-    return told.with_column("level", change)
+    return told.with_column("level", edit)
 
 
 def a_number_of_the_merchant_is_another(told: Told) -> Told:
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         next(entities for entities in values if entities)[0]["seq"] += 1
 
-    return told.with_column("entities", change)
+    return told.with_column("entities", edit)
 
 
 def an_event_is_counted_twice(told: Told) -> Told:
@@ -313,10 +313,10 @@ def an_event_is_counted_twice(told: Told) -> Told:
 def a_copy_says_something_else(told: Told) -> Told:
     again = a_score_is_another(replace(told, assessments=told.assessments.slice(0, 60)))
 
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         values[:] = [2 * START_US] * len(values)
 
-    later = again.with_column("assessed_at", change)
+    later = again.with_column("assessed_at", edit)
     return replace(told, assessments=pa.concat_tables([told.assessments, later.assessments]))
 
 
@@ -344,7 +344,7 @@ GONE, NUMBER = (
 GAPS, COPIES = "a customer's events are numbered from 1 without gaps", "repeated rows say the same"
 VECTORS, SCORES = "vectors are what the log implies", "scores are what the log implies"
 LEVELS, MERCHANT = (
-    "levels and changes are what the log implies",
+    "levels and transitions are what the log implies",
     "numbers of merchant are what the log implies",
 )
 RECORDS = "records of customer equal a replay, byte by byte"
@@ -428,7 +428,7 @@ def test_steps_take_each_customers_rows_in_order_and_one_model_at_a_time(told: T
         assert (np.diff(at)[same] > 0).all()
         for some in found:
             assert len(set(log.take(some).texts("model"))) == 1
-            recommended = change(log.outcome[some]) == Change.RECOMMENDED
+            recommended = transition(log.outcome[some]) == Transition.RECOMMENDED
             assert not is_limited or recommended.all() or not recommended.any()
 
 

@@ -70,10 +70,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def recent(told: Told) -> Told:
     """The same, assessed just now: Redis has not had the time to drop any record."""
 
-    def change(values: list) -> None:
+    def edit(values: list) -> None:
         values[:] = [time.time_ns() // 1_000] * len(values)
 
-    return told.with_column("assessed_at", change)
+    return told.with_column("assessed_at", edit)
 
 
 @pytest.fixture(scope="module")

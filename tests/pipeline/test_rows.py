@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from export import policy
-from export.policy import Change, Level
+from export.policy import Level, Transition
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
@@ -61,7 +61,7 @@ def mixed() -> tuple[list[Message], Assessments]:
 def expected_row(message: Message, said: Assessments, i: int) -> dict[str, object]:
     """The row of event i, one value at a time."""
     batch, outcome = said.batch, int(said.outcome[i])
-    change = Change(outcome >> 4 & 7)
+    transition = Transition(outcome >> 4 & 7)
     is_applied = said.disposition[i] == Disposition.APPLIED
     has_vector = batch.scored[i] and (is_applied or said.exact[i])
     entities = [
@@ -83,8 +83,8 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
         "score": None if np.isnan(said.score[i]) else float(said.score[i]),
         "level_before": Level(outcome & 3).name,
         "level": Level(outcome >> 2 & 3).name,
-        "change": None if change is Change.NONE else change.name,
-        "vector": [float(value) for value in said.vectors[i]] if has_vector else [],
+        "transition": None if transition is Transition.NONE else transition.name,
+        "features": [float(value) for value in said.vectors[i]] if has_vector else [],
         "model": said.model_version,
         "fingerprint": said.fingerprint,
         "body": message.data.decode(),
@@ -159,26 +159,26 @@ def test_the_mixed_batch_has_everything_in_it(mixed: tuple[list[Message], Assess
     found = plain(rows.assessment_rows(of, said, NOW_US))
     assert {row["disposition"] for row in found} == {"applied", "duplicate"}
     assert any(len(row["entities"]) == 0 for row in found) and any(row["entities"] for row in found)
-    assert any(row["vector"] == [] and row["event_type"] == "profile" for row in found)
-    assert {None, "OVERRIDDEN"} <= {row["change"] for row in found}
+    assert any(row["features"] == [] and row["event_type"] == "profile" for row in found)
+    assert {None, "OVERRIDDEN"} <= {row["transition"] for row in found}
     assert len(too_late(of, said)) == len(of) - len(found) > 0
 
 
 def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Assessments]) -> None:
     of, said = mixed
     found = plain(rows.assessment_rows(of, said, NOW_US))
-    changed = [row for row in found if row["level_before"] != row["level"] or row["change"]]
+    changed = [row for row in found if row["level_before"] != row["level"] or row["transition"]]
     alerts = rows.alerts(of, said, NOW_US)
     assert [json.loads(alert.data)["event_id"] for alert in alerts] == [row["event_id"] for row in changed]
     for alert, row in zip(alerts, changed, strict=True):
         body = json.loads(alert.data)
-        shared = ("use_case", "customer", "seq", "score", "level_before", "level", "change", "model")
+        shared = ("use_case", "customer", "seq", "score", "level_before", "level", "transition", "model")
         assert {name: body[name] for name in shared} == {name: row[name] for name in shared}
         assert body["event_time"] == alert.attributes["event_time"] == rfc3339(row["event_time"])
         assert body["assessed_at"] == rfc3339(NOW_US)
         assert alert.attributes["id"] == f"market:{row['fingerprint']}:{row['customer']}:{row['seq']}"
         assert alert.attributes["published_us"] == str(row["publish_time"])
-        assert alert.attributes["change"] == (row["change"] or "NONE")
+        assert alert.attributes["transition"] == (row["transition"] or "NONE")
     again = [alert.attributes["id"] for alert in alerts]
     assert any(row["disposition"] == "duplicate" for row in changed), "an alert may have been lost by a crash"
     assert len(set(again)) == len({(row["customer"], row["seq"]) for row in changed})

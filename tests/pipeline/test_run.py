@@ -166,7 +166,9 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
     for sent, letter in zip(bad, sorted(letters, key=lambda m: m.message_id)[:3], strict=False):
         assert letter.data == sent.data and letter.attributes.items() >= sent.attributes.items()
     changed = rows(
-        cloud, job, "SELECT customer, seq FROM assessments WHERE level_before != level OR change IS NOT NULL"
+        cloud,
+        job,
+        "SELECT customer, seq FROM assessments WHERE level_before != level OR transition IS NOT NULL",
     )
     alerts = broker.messages(broker.names.alerts, len(changed))
     assert sorted(a.attributes["id"] for a in alerts) == sorted(

@@ -49,7 +49,7 @@ def test_layout(client: bigquery.Client) -> None:
     assert table.clustering_fields == ["customer"]
     columns = {column.name: column for column in table.schema}
     assert list(columns) == tables.ASSESSMENTS.rows.names
-    assert (columns["vector"].field_type, columns["vector"].mode) == ("FLOAT", "REPEATED")
+    assert (columns["features"].field_type, columns["features"].mode) == ("FLOAT", "REPEATED")
     assert [part.name for part in columns["entities"].fields] == ["entity", "id", "seq"]
     assert client.get_table("layout.dead_letters").time_partitioning.field == "rejected_at"
 
@@ -67,6 +67,25 @@ def test_another_table_of_that_name_is_refused(client: bigquery.Client) -> None:
     )
     with pytest.raises(TableMismatch, match=expected):
         tables.create(client, "other")
+
+
+def test_a_table_with_former_names_of_columns_is_refused_with_the_new_ones(client: bigquery.Client) -> None:
+    client.create_dataset("former")
+    was = {new: old for old, new in tables.ASSESSMENTS.renamed.items()}
+    assert was == {"transition": "change", "features": "vector"}
+    declared = tables.declaration(f"{client.project}.former.assessments", tables.ASSESSMENTS)
+    declared.schema = [
+        bigquery.SchemaField.from_api_repr(column.to_api_repr() | {"name": was.get(column.name, column.name)})
+        for column in declared.schema
+    ]
+    client.create_table(declared)
+    expected = (
+        r"former\.assessments .*: change is called transition now, vector is called features now. Run `ALTER TABLE "
+        r"local-project\.former\.assessments RENAME COLUMN change TO transition, RENAME COLUMN vector TO features`"
+    )
+    for refuse in (tables.create, tables.check):
+        with pytest.raises(TableMismatch, match=expected):
+            refuse(client, "former")
 
 
 def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client) -> None:
@@ -161,7 +180,7 @@ def test_the_log_names_whoever_sent_an_event_first(client: bigquery.Client) -> N
     values = {
         "event_id": "'t'", "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "use_case": "'u'",
         "customer": "'c'", "seq": "1", "disposition": "'applied'", "level_before": "'LOW'", "level": "'LOW'",
-        "model": "'m'", "fingerprint": "'f'", "body": "'{}'", "vector": "[1.0]",
+        "model": "'m'", "fingerprint": "'f'", "body": "'{}'", "features": "[1.0]",
     }  # fmt: skip
     for minute, assessed, caller in ((3, 1, "'eve'"), (1, 2, "'ann'"), (1, 3, "'ann'"), (2, 0, "NULL")):
         of_copy = (

@@ -30,7 +30,7 @@ COUNTS = """
 SELECT (SELECT COUNT(*) FROM riskstream.assessments_unique), (SELECT COUNT(*) FROM riskstream.dead_letters_unique)
 """
 LOANS = """
-SELECT event_id, customer, seq, score, level, vector, model FROM riskstream.assessments_unique
+SELECT event_id, customer, seq, score, level, features, model FROM riskstream.assessments_unique
 WHERE event_type = 'loan' ORDER BY event_time, event_id
 """
 
@@ -136,6 +136,6 @@ def streamed(
         seq=np.array([row["seq"] for row in rows], np.int64),
         score=np.array([row["score"] for row in rows], np.float64),
         level=[row["level"] for row in rows],
-        vectors=np.array([row["vector"] for row in rows], np.float64),
+        vectors=np.array([row["features"] for row in rows], np.float64),
         models={row["model"] for row in rows},
     )

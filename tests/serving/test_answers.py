@@ -125,7 +125,7 @@ def test_a_human_word_stands(served: Served) -> None:
         "until": "2030-01-01T00:00:00Z",
     }
     told = served.client.post("/v1/events/override", json=word).json()
-    assert (told["level"], told["change"], told["score"]) == ("HIGH", "OVERRIDDEN", None)
+    assert (told["level"], told["transition"], told["score"]) == ("HIGH", "OVERRIDDEN", None)
     found = served.client.get("/v1/customers/ann").json()
     assert found["override"] == {"level": "HIGH", "until": "2030-01-01T00:00:00.000000Z"}
 

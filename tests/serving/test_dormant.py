@@ -109,7 +109,7 @@ def in_stream(job: Job, events: Sequence[Sent]) -> list[Row]:
     finally:
         worker.close(job)
     rows = [row for table in tables for row in table.to_pylist()]
-    return [(row["vector"], row["score"], row["level"], row["seq"]) for row in rows]
+    return [(row["features"], row["score"], row["level"], row["seq"]) for row in rows]
 
 
 def told(rows: Sequence[Row]) -> Told:

@@ -165,7 +165,7 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
     changed = {
         f"market:{market().fingerprint}:{told['customer']}:{told['seq']}": told["model"]
         for told in answers
-        if told["level"] != told["level_before"] or told["change"]
+        if told["level"] != told["level_before"] or told["transition"]
     }
     alerts = broker.messages(broker.names.alerts, len(changed))
     assert {a.attributes["id"]: json.loads(a.data)["model"] for a in alerts} == changed

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.policy import Change, Policy, Terms
+from export.policy import Policy, Terms, Transition
 from export.policy.settings import HOUR_US
 from tests.export.policy_oracle import Oracle
 from training.data.labelled_rows import History
@@ -47,7 +47,7 @@ def test_it_is_the_walk_of_every_event_through_the_oracle(seed):
     assert (np.diff(timeline.time_us) >= 0).all()
     found = decisions(TERMS, timeline, score, THRESHOLDS)
     changes, levels, plain = oracle(TERMS, timeline, score, THRESHOLDS)
-    assert [Change(each).name for each in found.change] == changes
+    assert [Transition(each).name for each in found.transition] == changes
     assert found.level.tolist() == levels
     assert {"RECOMMENDED", "RETRACTED", "HELD"} <= set(changes), "the breaker trips too"
     customers = range(25)
@@ -57,7 +57,7 @@ def test_it_is_the_walk_of_every_event_through_the_oracle(seed):
     assert found.highest_level.tolist() == [max(levels[k] for k in places) for places in own]
     made = [[k for k in places if changes[k] == "RECOMMENDED"] for places in own]
     assert found.first.tolist() == [min(places, default=len(score)) for places in made]
-    assert found.ever(Change.RECOMMENDED).tolist() == [bool(places) for places in made]
+    assert found.ever(Transition.RECOMMENDED).tolist() == [bool(places) for places in made]
 
 
 def test_thresholds_that_differ_by_row_are_each_customers_own():
@@ -70,7 +70,7 @@ def test_thresholds_that_differ_by_row_are_each_customers_own():
     for k, thresholds in enumerate(sides):
         alone = decisions(free, timeline, score, thresholds)
         assert (found.level[side == k] == alone.level[side == k]).all()
-        assert (found.change[side == k] == alone.change[side == k]).all()
+        assert (found.transition[side == k] == alone.transition[side == k]).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,7 +83,7 @@ def test_the_score_that_was_sustained_is_the_highest_threshold_that_recommends(s
     assert ((sustained > 0) & (sustained <= peak)).all()
     for threshold in (0.2037, 0.3011, 0.405, 0.5019, 0.6023, 0.7037, 0.8039):
         low = {"medium": threshold * free.fall, "high": threshold}
-        recommended = decisions(free, timeline, score, low).ever(Change.RECOMMENDED)
+        recommended = decisions(free, timeline, score, low).ever(Transition.RECOMMENDED)
         assert (recommended == (sustained >= threshold)).all()
 
 
@@ -110,5 +110,5 @@ def test_a_customer_that_was_forgotten_begins_anew():
     score = np.array([0.9, 0.9, 0.9, 0.1, 0.1, 0.1])
     found = decisions(Terms(in_a_row=2, min_events=4), timeline, score, THRESHOLDS)
     assert found.level.tolist() == [2, 2, 2, 0, 0, 0], "no level is kept"
-    assert found.ever(Change.RECOMMENDED).tolist() == [True] and found.is_open.tolist() == [False]
+    assert found.ever(Transition.RECOMMENDED).tolist() == [True] and found.is_open.tolist() == [False]
     assert (found.highest_level.tolist(), found.last_level.tolist()) == ([2], [0])

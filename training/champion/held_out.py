@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from export.policy import Change, Level
+from export.policy import Level, Transition
 from training.evaluation.curves import bounds, draw, precision_recall, roc
 from training.evaluation.customers import Customers
 from training.evaluation.figures import Point
@@ -96,7 +96,7 @@ class _Side:
 
     @property
     def is_recommended(self) -> Flags:
-        return self.decided.ever(Change.RECOMMENDED)
+        return self.decided.ever(Transition.RECOMMENDED)
 
 
 def compare(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from export.policy import Change, Level
+from export.policy import Level, Transition
 from features.usecase import PersonField, UseCase
 from training.evaluation.customers import Customers
 from training.evaluation.groups import UNKNOWN, Texts, groups
@@ -80,7 +80,7 @@ def _outcomes(customers: Customers, decided: Decisions) -> dict[str, _Outcome]:
     made = (
         _Outcome(everyone, ever),
         _Outcome(everyone, decided.last_level == Level.HIGH),
-        _Outcome(everyone, decided.ever(Change.RECOMMENDED)),
+        _Outcome(everyone, decided.ever(Transition.RECOMMENDED)),
         _Outcome(customers.label == 0, ever & (customers.label == 0)),
     )
     return dict(zip(OUTCOMES, made, strict=True))

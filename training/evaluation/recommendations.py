@@ -11,7 +11,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from export.policy import Change
+from export.policy import Transition
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import DAY_US, until_first
 from training.evaluation.figures import CaseWeek, Decided, Recommendations
@@ -26,7 +26,7 @@ def replayed(judged: Judged) -> Decisions:
     """Replay the policy over held-out scores; customers are numbered as in `judged.customer`.
 
     By folds each customer meets thresholds that others gave, so that no figure is flattered by them. `last_level`,
-    `highest_level`, `is_open` and `ever(Change.RECOMMENDED)` of what is returned are by customer.
+    `highest_level`, `is_open` and `ever(Transition.RECOMMENDED)` of what is returned are by customer.
     """
     timeline = Timeline.of(judged.rows, judged.customer)
     return decisions(judged.terms, timeline, judged.score[timeline.order], _thresholds(judged, timeline))
@@ -52,17 +52,17 @@ def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Re
     positive = customers.label == 1
     flattered = replayed(replace(judged, crossfitted=())) if judged.crossfitted else None
     weeks = _weeks(made, positive)
-    cases = made.change == Change.RECOMMENDED
+    cases = made.transition == Transition.RECOMMENDED
     span_us = max(float(np.ptp(judged.rows.times_us)), DAY_US)
     return Recommendations(
         customers=len(positive),
         positives=int(positive.sum()),
         crossfitted=bool(judged.crossfitted),
-        flattered=None if flattered is None else _decided(flattered.ever(Change.RECOMMENDED), positive),
-        ever=_decided(made.ever(Change.RECOMMENDED), positive),
+        flattered=None if flattered is None else _decided(flattered.ever(Transition.RECOMMENDED), positive),
+        ever=_decided(made.ever(Transition.RECOMMENDED), positive),
         open=_decided(made.is_open, positive),
-        held=int(made.ever(Change.HELD).sum()),
-        retracted=int(made.ever(Change.RETRACTED).sum()),
+        held=int(made.ever(Transition.HELD).sum()),
+        retracted=int(made.ever(Transition.RETRACTED).sum()),
         cases=int(cases.sum()),
         cases_per_week=float(cases.sum() / (span_us / WEEK_US)),
         busiest=max(weeks, key=lambda week: week.cases) if cases.any() else None,
@@ -79,7 +79,7 @@ def _decided(chosen: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Decided:
 def _weeks(made: Decisions, positive: NDArray[np.bool_]) -> tuple[CaseWeek, ...]:
     week = (made.timeline.time_us - MONDAY_US) // WEEK_US
     starts, of = np.unique(week, return_inverse=True)
-    case = made.change == Change.RECOMMENDED
+    case = made.transition == Transition.RECOMMENDED
     right = case & positive[made.timeline.customer]
     counts = [np.bincount(of[rows], minlength=len(starts)).tolist() for rows in (case, right)]
     days = [EPOCH + timedelta(microseconds=int(each) * WEEK_US + MONDAY_US) for each in starts]

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from export.policy import (
     Breaker,
-    Change,
     Level,
     Policy,
     Recommendation,
     Terms,
+    Transition,
     Zone,
-    change,
     decide,
     level_after,
+    transition,
 )
 from features.kernel.codec import STATUS
 from training.data.labelled_rows import History
@@ -66,14 +66,14 @@ class Decisions:
     """What the policy says after each of the n events of a timeline."""
 
     timeline: Timeline
-    change: NDArray[np.uint8]  # [n] export.policy.tables.Change
+    transition: NDArray[np.uint8]  # [n] export.policy.tables.Transition
     level: NDArray[np.uint8]  # [n] the customer's level after the event
     status: NDArray[np.void]  # [lives] STATUS after the last event
 
-    def ever(self, kind: Change) -> NDArray[np.bool_]:
+    def ever(self, kind: Transition) -> NDArray[np.bool_]:
         """[customers] whether this happened to the customer at any time."""
         found = np.zeros(len(self.last_level), np.bool_)
-        found[self.timeline.customer[self.change == kind]] = True
+        found[self.timeline.customer[self.transition == kind]] = True
         return found
 
     @property
@@ -97,9 +97,9 @@ class Decisions:
     @property
     def first(self) -> NDArray[np.intp]:
         """[customers] the place of the event at which the customer was first recommended; n if it never was."""
-        n = len(self.change)
+        n = len(self.transition)
         found = np.full(len(self.last_level), n, np.intp)
-        places = np.flatnonzero(self.change == Change.RECOMMENDED)
+        places = np.flatnonzero(self.transition == Transition.RECOMMENDED)
         np.minimum.at(found, self.timeline.customer[places], places)
         return found
 
@@ -141,7 +141,7 @@ def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) 
     at = high[timeline.customer]
     below = at * terms.fall
     return _walk(terms, timeline, _zones(score, terms.fall, {"medium": below, "high": at})).ever(
-        Change.RECOMMENDED
+        Transition.RECOMMENDED
     )
 
 
@@ -173,7 +173,7 @@ def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decision
         policy, status, timeline.life, _SCORE_IN[zone], timeline.time_us, timeline.evidence,
         np.ones(len(zone), np.bool_), breaker=Breaker.of(policy),
     )  # fmt: skip
-    return Decisions(timeline, change(outcome), level_after(outcome), status)
+    return Decisions(timeline, transition(outcome), level_after(outcome), status)
 
 
 def _lives(customer: NDArray[np.intp], evidence: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from export.policy import Change, Level
+from export.policy import Level, Transition
 from training.build_bundle import Floats, Trained
 from training.evaluation.customers import Customers
 from training.evaluation.recommendations import replayed
@@ -68,7 +68,7 @@ def _table(judged: Judged, in_report: bool) -> pa.Table:
             "customer_score": pa.array(customers.score[of_customer], pa.float64()),
             "customer_level": NAMES[made.last_level[of_customer]],
             "customer_highest_level": NAMES[made.highest_level[of_customer]],
-            "recommended": pa.array(made.ever(Change.RECOMMENDED)[of_customer]),
+            "recommended": pa.array(made.ever(Transition.RECOMMENDED)[of_customer]),
             "is_open": pa.array(made.is_open[of_customer]),
             "in_report": pa.array(np.full(len(rows), in_report)),
         }

@@ -39,7 +39,7 @@ class Alerts:
         message = one.message
         alert = msgspec.json.decode(message.data, type=Alert)
         after_ms = (message.publish_us - int(message.attributes["published_us"])) / 1_000
-        kind = alert.change or f"{alert.level_before} to {alert.level}"
+        kind = alert.transition or f"{alert.level_before} to {alert.level}"
         self.by_id.setdefault(message.attributes["id"], Seen(alert, kind, after_ms))
 
     def latest(self, count: int) -> list[Seen]:

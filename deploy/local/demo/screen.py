@@ -71,7 +71,7 @@ def cells(seen: Seen) -> list[Text]:
         Text(alert.event_time[:19].replace("T", " ")),
         Text(alert.customer),
         Text.assemble(before, " to ", after),
-        Text(alert.change or ""),
+        Text(alert.transition or ""),
         Text("" if alert.score is None else f"{alert.score:.3f}"),
         Text(f"{seen.after_ms:,.0f} ms"),
     ]
