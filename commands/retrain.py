@@ -62,17 +62,18 @@ def retrain(
     from training.origin import origin
     from training.report.page import write
     from training.retrain import retrain as run
+    from training.steps import TrainingOptions
 
     check_url(notify)
     found, now = load(use_case), datetime.now(UTC)
     cut_us = None if since is None else _day_us(since)
     registry = registry_of(use_case, bundle, new=True)  # first: reading and learning take long
     rows, cleaned = told_history(found, files)
-    ended, told = run(
-        found, rows, registry, seed=seed, now=now, cleaning=cleaned, cut_us=cut_us,
-        origin=origin("retrain", files), keeps_scores=scores, to_be_scored=replayed_like(found, like),
-        progress=lambda stage: typer.echo(stage, err=True),
+    options = TrainingOptions(
+        seed=seed, created_at=now, cleaning=tuple(cleaned), origin=origin("retrain", files), keeps_scores=scores,
+        to_be_scored=replayed_like(found, like), progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
+    ended, told = run(found, rows, registry, options, cut_us=cut_us)
     facts = msgspec.to_builtins(ended)
     pages = write(told, report_folder(bundle, ended.challenger))
     typer.echo("\n".join([told.run.evaluation.words, *report_lines(pages)]), err=True)

@@ -141,17 +141,18 @@ def train(
     from training.origin import origin
     from training.report.page import write
     from training.report.words import first_lines
-    from training.train import train_reported
+    from training.steps import TrainingOptions
+    from training.train import train as run
 
     found, now = load(use_case), datetime.now(UTC)
     registry = registry_of(use_case, bundle, new=True)
     rows, cleaned = told_history(found, files)
-    path, told = train_reported(
-        found, replay(history.batches(found, rows)), registry, seed=seed, created_at=now, cleaning=cleaned,
-        even_without_signal=allow_no_signal, origin=origin("train", files), keeps_scores=scores,
-        to_be_scored=replayed_like(found, like),
-        progress=lambda stage: typer.echo(stage, err=True),
+    options = TrainingOptions(
+        seed=seed, created_at=now, cleaning=tuple(cleaned), origin=origin("train", files), keeps_scores=scores,
+        to_be_scored=replayed_like(found, like), progress=lambda stage: typer.echo(stage, err=True),
     )  # fmt: skip
+    replayed = replay(history.batches(found, rows))
+    path, told = run(found, replayed, registry, options, allow_no_signal=allow_no_signal)
     manifest = bundles.load(path).manifest
     pages = write(told, report_folder(bundle, manifest.id))
     typer.echo("\n".join([*first_lines(told.run), *report_lines(pages)]), err=True)

@@ -69,7 +69,8 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
     ),
     "training": (
         ("retrain", "train"),
-        ("run_facts", "report"),
+        ("steps",),
+        ("registry_facts", "report"),
         ("champion", "profile"),
         ("build_bundle",),
         ("evaluation",),

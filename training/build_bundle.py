@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundle import Bundle, bundle, promote, save
+from export.bundle import Bundle, bundle
 from export.distributions.reference import Origin, Reference, reference
 from export.learned import encode
 from export.onnx import Calibrated, Scorer, convert, parity
 from export.policy import Terms, terms
 from features.usecase import UseCase, lookbacks
 from training.data.cleaning import Cleaned
-from training.data.labelled_rows import BadHistory, History, Replayed, collect
+from training.data.labelled_rows import BadHistory, History
 from training.data.like_files import without_left_out
 from training.data.splits import DAY_US, Split, Way, of_event, set_apart, split
 from training.data.usual import usual
@@ -29,7 +29,7 @@ from training.models.judged import Judged
 from training.models.parameters import HYPER, Parameters
 from training.policy import thresholds as levels
 from training.policy.thresholds import Cases
-from training.progress import Progress, named
+from training.progress import Progress, prefixed, silent
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.metrics import measure
 
@@ -49,7 +49,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class BuiltBundle:
     """The bundle, and what it was judged by. Nothing is written yet."""
 
     bundle: Bundle
@@ -61,32 +61,7 @@ class Trained:
     )
 
 
-def train(
-    use_case: UseCase,
-    replayed: Iterable[Replayed],
-    root: str,
-    *,
-    seed: int,
-    created_at: datetime,
-    cleaning: Sequence[Cleaned] = (),
-    progress: Progress = lambda _: None,
-) -> str:
-    """Learns from a replayed history, saves the bundle below `root`, promotes it and returns its path.
-
-    `replayed` gives (batch, vectors, seq, ...) as features.replay does; `cleaning` is what was left out before. No
-    registry is told and no report is written: training.train does both. Raises what `train_on` raises.
-    """
-    Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
-    terms(use_case.policy, use_case.file, use_case.features)
-    progress("replaying the history")
-    history = collect(use_case, replayed)
-    made = train_on(use_case, history, seed=seed, created_at=created_at, cleaning=cleaning, progress=progress)
-    path = save(made.bundle, root)
-    promote(root, made.bundle.manifest.id)
-    return path
-
-
-def train_on(
+def build_bundle(
     use_case: UseCase,
     history: History,
     *,
@@ -95,8 +70,8 @@ def train_on(
     way: Way | None = None,
     cut_us: int | None = None,
     cleaning: Sequence[Cleaned] = (),
-    progress: Progress = lambda _: None,
-) -> Trained:
+    progress: Progress = silent,
+) -> BuiltBundle:
     """A bundle from a history; `way` and `cut_us` override the use case's `model.split`. Writes nothing.
 
     Raises BadHistory (nothing to learn from), BadUseCase (`model`, `policy`), ParityError.
@@ -115,7 +90,7 @@ def train_on(
     asked = parameters if twin is None else _as_chosen(parameters, twin)
     learned = history if twin is None else history[sides.final]
     kept = whole[sides.final] if whole.left_out else learned  # as it is, also where the model does without
-    told = named(progress, "the model that is kept")
+    told = prefixed(progress, "the model that is kept")
     chosen = _chosen(learned, asked, by_event, seed, told, _apart(learned, sides.apart))
     progress("converting to ONNX")
     model, difference = converted(chosen.model, chosen, seed)
@@ -147,7 +122,7 @@ def train_on(
         training=facts,
     )  # fmt: skip
     out_of_fold = judged if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)
-    return Trained(made, twin or chosen, judged, sides, out_of_fold)
+    return BuiltBundle(made, twin or chosen, judged, sides, out_of_fold)
 
 
 def _reference(use_case: UseCase, learned: History, chosen: Chosen) -> Reference:
@@ -165,7 +140,7 @@ def _twin(
     """The model that is judged in the final one's place, made in the same manner; by folds there is none."""
     if sides.cut_us is None:
         return None
-    told = named(progress, "the model that is judged")
+    told = prefixed(progress, "the model that is judged")
     return _chosen(history[sides.learn], parameters, by_event, seed, told)
 
 

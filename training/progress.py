@@ -1,10 +1,14 @@
-"""Progress of long work, as lines of text for whoever watches."""
+"""Progress of long work: a callback that takes one line of text for each stage."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
 
 
-def named(progress: Progress, about: str) -> Progress:
-    """The same, with what it is about before it."""
-    return lambda stage: progress(f"{about}: {stage}")
+def silent(_stage: str) -> None:
+    """Report nothing."""
+
+
+def prefixed(progress: Progress, prefix: str) -> Progress:
+    """Return a callback that puts `prefix` and a colon before every line."""
+    return lambda stage: progress(f"{prefix}: {stage}")

@@ -5,9 +5,8 @@ and by the customers that are set apart in every training: twins judge for both,
 period, and the champion's stand-in. Nothing is promoted that has not passed the gates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,27 +18,21 @@ from export.bundle import Bundle
 from export.manifest import BundleMismatch
 from export.onnx import Scorer
 from export.policy import Terms, terms
-from export.registry import promotion
-from export.registry.runs import Origin
 from export.registry.versions import Registry
 from features.replay import replay
 from features.usecase import BadUseCase, UseCase, parse
-from training import run_facts
-from training.build_bundle import Floats, Trained, train_on
+from training.build_bundle import BuiltBundle, Floats, build_bundle
 from training.champion.evidence import NO_SCORE, evidence
-from training.champion.gates import Gate, Gates, Verdict, failed_gates, judge, verdict
+from training.champion.gates import Gate, judge, verdict
 from training.champion.held_out import Comparison, compare
-from training.data.cleaning import Cleaned
 from training.data.files import Rows, batches
-from training.data.labelled_rows import BadHistory, History, Replayed, collect
-from training.data.like_files import like
+from training.data.labelled_rows import BadHistory, History, collect
 from training.data.splits import Way, set_apart
 from training.evaluation.evaluate import evaluate
 from training.models.judged import Judged
-from training.progress import Progress
-from training.report import scores
-from training.report.page import Report, report
+from training.report.page import Report
 from training.report.run import Run
+from training.steps import TrainingOptions, apply_verdict, check_sections, draw_report, read_history, register
 
 ASK = "so it cannot be asked about these events; promote the new bundle by hand with `riskstream promote`"
 LEAST_UNSEEN = 0.05  # of the events must be newer than what the champion knows
@@ -58,76 +51,52 @@ class Retrained(Struct, frozen=True):
 
 
 def retrain(
-    use_case: UseCase,
-    rows: Rows,
-    registry: Registry,
-    *,
-    seed: int,
-    now: datetime,
-    cleaning: Sequence[Cleaned] = (),
-    cut_us: int | None = None,
-    origin: Origin | None = None,
-    keeps_scores: bool = True,
-    to_be_scored: Iterable[Replayed] | None = None,
-    progress: Progress = lambda _: None,
+    use_case: UseCase, rows: Rows, registry: Registry, options: TrainingOptions, *, cut_us: int | None = None
 ) -> tuple[Retrained, Report]:
-    """Trains, saves, registers and judges a challenger, and acts on the verdict.
+    """Train, save, register and judge a challenger, and act on the verdict.
 
-    `to_be_scored`: features that say nothing in these events are left out of the challenger. The champion is compared
-    with all of its features.
-
-    `cut_us`: where the period that judges begins; by default after what the champion has learned from, or, if too
-    little has happened since, the last part that the use case's split asks for.
-    The report is kept with the version. Raises what `train_on` raises, BundleMismatch for a damaged champion,
+    Features that say nothing in `options.to_be_scored` are left out of the challenger; the champion is compared with
+    all of its features. `cut_us` is where the period that judges begins; by default after what the champion has
+    learned from, or, if too little has happened since, the last part that the use case's split asks for. The report is
+    kept with the version. Raises what `build_bundle` raises, BundleMismatch for a damaged champion,
     RegistryUnavailable.
     """
-    gates = Gates.of(use_case.model.get("gates"), use_case.file)
+    gates, seed, progress = check_sections(use_case), options.seed, options.progress
     champion = in_use(registry.root, use_case.name)
-    progress("replaying the history")
-    history = collect(use_case, replay(batches(use_case, rows)))
-    if to_be_scored is not None:
-        history = like(use_case, history, to_be_scored, progress)
-    made = train_on(
-        use_case, history, seed=seed, created_at=now, way=_way(use_case), cut_us=cut_us or unseen_us(champion, history),
-        cleaning=cleaning, progress=progress,
+    history = read_history(use_case, replay(batches(use_case, rows)), options)
+    built = build_bundle(
+        use_case, history, seed=seed, created_at=options.created_at, way=_way(use_case),
+        cut_us=cut_us or unseen_us(champion, history), cleaning=options.cleaning, progress=progress,
     )  # fmt: skip
-    bundles.save(made.bundle, registry.root)
+    bundles.save(built.bundle, registry.root)
     progress("comparing with the champion" if champion else "there is no champion to compare with")
-    scored = None if champion is None else scores_of(champion, use_case, made.judged, rows)
-    notes = _notes(champion, made)
+    scored = None if champion is None else scores_of(champion, use_case, built.judged, rows)
+    notes = _notes(champion, built)
     compared = (
-        None if champion is None or scored is None else beside(champion, made.judged, scored, seed, notes)
+        None if champion is None or scored is None else beside(champion, built.judged, scored, seed, notes)
     )
-    figures = evaluate(use_case, made.judged, seed, progress=progress)
-    found = evidence(use_case, made, figures, seed, champion, scored)
-    judged = judge(gates, found)
-    decided = verdict(gates, judged)
+    evaluation = evaluate(use_case, built.judged, seed, progress=progress)
+    shown = evidence(use_case, built, evaluation, seed, champion, scored)
+    results = judge(gates, shown)
+    decided = verdict(gates, results)
     before = champion.manifest.id if champion else None
     run = Run.of(
-        made,
-        use_case,
-        figures,
-        gates=judged,
-        verdict=decided.value,
-        champion=before or "",
-        comparison=compared,
-    )
-    told = report(run, scores.files(made) if keeps_scores else {})
-    better = {"better": asdict(found.better)} if found.better else {}
-    version = registry.record(
-        made.bundle, metrics=better | run_facts.figures(figures), artifacts=told.files,
-        failed_gates=failed_gates(judged), origin=origin, children=run_facts.trials(made, run.metric),
+        built, use_case, evaluation, gates=results, verdict=decided.value, champion=before or "", comparison=compared
     )  # fmt: skip
-    act(registry, decided, made.bundle.manifest.id, judged, now)
+    drawn = draw_report(built, run, options)
+    better = {"better": asdict(shown.better)} if shown.better else {}
+    version = register(registry, built, drawn, results, options, better)
+    reason = "; ".join(f"{gate.name}: {gate.found}" for gate in results if not gate.passed)
+    apply_verdict(registry, built.bundle.manifest.id, decided, options.created_at, reason)
     return Retrained(
         verdict=decided.value,
-        challenger=made.bundle.manifest.id,
+        challenger=built.bundle.manifest.id,
         version=version.number,
         champion=before,
-        split=made.split.words,
-        gates=tuple(_told(gate) for gate in judged),
+        split=built.split.words,
+        gates=tuple(_told(gate) for gate in results),
         notes=notes,
-    ), told
+    ), drawn
 
 
 def in_use(root: str, use_case: str) -> Bundle | None:
@@ -142,17 +111,6 @@ def unseen_us(champion: Bundle | None, history: History) -> int | None:
     day = np.datetime64(str(champion.manifest.training["to"])) + 1
     begins_us = int(day.astype("M8[us]").astype(np.int64))
     return begins_us if (history.times_us >= begins_us).mean() >= LEAST_UNSEEN else None
-
-
-def act(registry: Registry, decided: Verdict, bundle_id: str, judged: Sequence[Gate], now: datetime) -> None:
-    """Promotes, lets wait in shadow, or rejects with the reasons."""
-    if decided is Verdict.PROMOTED:
-        promotion.promote(registry, bundle_id, now)
-    elif decided is Verdict.WAITING:
-        promotion.challenge(registry, bundle_id, now)
-    else:
-        because = "; ".join(f"{gate.name}: {gate.found}" for gate in judged if not gate.passed)
-        promotion.reject(registry, bundle_id, because, now)
 
 
 def beside(champion: Bundle, judged: Judged, scored: Floats, seed: int, notes: Sequence[str]) -> Comparison:
@@ -237,16 +195,16 @@ def _told(gate: Gate) -> dict[str, Any]:
     return {"name": gate.name, "passed": bool(gate.passed), "found": gate.found, "expected": gate.expected}
 
 
-def _notes(champion: Bundle | None, made: Trained) -> tuple[str, ...]:
+def _notes(champion: Bundle | None, built: BuiltBundle) -> tuple[str, ...]:
     """What flatters the champion."""
-    if champion is None or made.split.cut_us is None:
+    if champion is None or built.split.cut_us is None:
         return ()
     notes, until = [], str(champion.manifest.training["to"])
-    cut = str(np.datetime64(made.split.cut_us, "us").astype("M8[D]"))
+    cut = str(np.datetime64(built.split.cut_us, "us").astype("M8[D]"))
     if until >= cut:
         notes.append(f"the champion learned from events until {until}, and the period that judges begins on {cut}: "
                      "its figures are flattered")  # fmt: skip
-    if champion.stand_in is None and made.split.apart:
+    if champion.stand_in is None and built.split.apart:
         notes.append("the champion has no stand-in and may have learned from the customers that judge: "
                      "its figures are flattered")  # fmt: skip
     return tuple(notes)

@@ -1,111 +1,82 @@
-"""Training as a person asks for it: a bundle with a report, registered, and in use unless there is no signal in it."""
+"""Train a model by hand: a bundle with its report, registered, and promoted unless it shows no signal.
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+`riskstream train` and `riskstream demo` run `train`. For a challenger beside the champion see training/retrain.py.
+"""
+
+from collections.abc import Iterable
 
 from export.bundle import save
-from export.policy import terms
 from export.registry import promotion
-from export.registry.runs import Origin
 from export.registry.versions import Registry
 from features.usecase import UseCase
-from training import run_facts
-from training.build_bundle import train_on
+from training.build_bundle import build_bundle
 from training.champion.evidence import evidence
-from training.champion.gates import BY_HAND, Gates, failed_gates, judge_alone
-from training.data.cleaning import Cleaned
-from training.data.labelled_rows import History, Replayed, collect
-from training.data.like_files import like
+from training.champion.gates import BY_HAND, Verdict, failed_gates, judge_alone
+from training.data.labelled_rows import History, Replayed
 from training.data.splits import Way
 from training.evaluation.evaluate import evaluate
-from training.models.parameters import Parameters
-from training.progress import Progress
-from training.report import scores
-from training.report.page import Report, report
+from training.report.page import Report
 from training.report.run import Run
+from training.steps import (
+    TrainingOptions,
+    apply_verdict,
+    check_sections,
+    draw_report,
+    read_history,
+    register,
+)
 
-BY_HAND_BECAUSE = "riskstream train"  # why a model that a person trained is used over failed gates
+APPROVAL_REASON = "riskstream train"  # recorded where a person trains a model that fails gates
 
 
-def train_reported(
+def train(
     use_case: UseCase,
     replayed: Iterable[Replayed],
     registry: Registry,
+    options: TrainingOptions,
     *,
-    seed: int,
-    created_at: datetime,
-    cleaning: Sequence[Cleaned] = (),
     way: Way | None = None,
-    even_without_signal: bool = False,
-    origin: Origin | None = None,
-    keeps_scores: bool = True,
-    to_be_scored: Iterable[Replayed] | None = None,
-    progress: Progress = lambda _: None,
+    allow_no_signal: bool = False,
 ) -> tuple[str, Report]:
-    """Learns from a replayed history; the path of the bundle and the report with all that is known about it.
+    """Learn from a replayed history; return the path of the bundle and the report.
 
     The bundle is saved, evaluated and registered with its report and the gates that it failed. It is promoted unless a
-    gate of BY_HAND failed, or `even_without_signal`; else it is registered as rejected. The other gates are told, and
-    kept as accepted by whoever runs this. `keeps_scores`: the held-out scores of all rows are written beside the
-    report. `to_be_scored`: features that say nothing in these events are left out of the model. Raises what `train_on`
-    raises, BadUseCase (`model.gates`), RegistryUnavailable.
+    gate of BY_HAND failed; `allow_no_signal` promotes it then too, otherwise it is registered as rejected. The
+    other gates only warn: whoever trains by hand accepts them. `way` overrides the use case's `model.split`. Raises
+    what `build_bundle` raises, BadUseCase (`model.gates`) and RegistryUnavailable.
     """
-    Parameters.of(use_case.model, use_case.file)  # what is wrong is said before the long part
-    Gates.of(use_case.model.get("gates"), use_case.file)
-    terms(use_case.policy, use_case.file, use_case.features)
-    progress("replaying the history")
-    history = collect(use_case, replayed)
-    if to_be_scored is not None:
-        history = like(use_case, history, to_be_scored, progress)
-    return report_on(
-        use_case, history, registry, seed=seed, created_at=created_at, cleaning=cleaning, way=way,
-        even_without_signal=even_without_signal, origin=origin, keeps_scores=keeps_scores, progress=progress,
-    )  # fmt: skip
+    check_sections(use_case)
+    history = read_history(use_case, replayed, options)
+    return train_on(use_case, history, registry, options, way=way, allow_no_signal=allow_no_signal)
 
 
-def report_on(
+def train_on(
     use_case: UseCase,
     history: History,
     registry: Registry,
+    options: TrainingOptions,
     *,
-    seed: int,
-    created_at: datetime,
-    cleaning: Sequence[Cleaned] = (),
     way: Way | None = None,
-    even_without_signal: bool = False,
-    origin: Origin | None = None,
-    keeps_scores: bool = True,
-    progress: Progress = lambda _: None,
+    allow_no_signal: bool = False,
 ) -> tuple[str, Report]:
-    """The same from the rows of a history."""
-    gates = Gates.of(use_case.model.get("gates"), use_case.file)
-    made = train_on(
-        use_case, history, seed=seed, created_at=created_at, way=way, cleaning=cleaning, progress=progress
-    )
-    found = evaluate(use_case, made.judged, seed, progress=progress)
-    judged = judge_alone(gates, evidence(use_case, made, found, seed))
-    failed = failed_gates(judged)
-    is_used = even_without_signal or not set(BY_HAND) & set(failed)
-    run = Run.of(made, use_case, found, gates=judged, verdict="promoted" if is_used else "rejected")
-    told = report(run, scores.files(made) if keeps_scores else {})
-    path = save(made.bundle, registry.root)
-    progress("registering")
-    registry.record(
-        made.bundle, metrics=run_facts.figures(found), artifacts=told.files, origin=origin,
-        children=run_facts.trials(made, run.metric), failed_gates=failed,
+    """Do the same with the labelled rows of a history."""
+    gates, seed, progress = check_sections(use_case), options.seed, options.progress
+    built = build_bundle(
+        use_case, history, seed=seed, created_at=options.created_at, way=way, cleaning=options.cleaning,
+        progress=progress,
     )  # fmt: skip
-    by = origin.user if origin else BY_HAND_BECAUSE
-    act(registry, made.bundle.manifest.id, failed, is_used, by, created_at)
-    return path, told
-
-
-def act(
-    registry: Registry, bundle_id: str, failed: Mapping[str, str], is_used: bool, by: str, now: datetime
-) -> None:
-    """Promote the bundle, over its failed gates if need be, or reject it."""
-    if is_used:
-        approval = promotion.Approval(by, BY_HAND_BECAUSE, tuple(failed)) if failed else None
-        promotion.promote(registry, bundle_id, now, approval)
-    else:
-        because = "; ".join(f"{name}: {text}" for name, text in failed.items() if name in BY_HAND)
-        promotion.reject(registry, bundle_id, because, now)
+    evaluation = evaluate(use_case, built.judged, seed, progress=progress)
+    results = judge_alone(gates, evidence(use_case, built, evaluation, seed))
+    failed = failed_gates(results)
+    is_promoted = allow_no_signal or not set(BY_HAND) & set(failed)
+    verdict = Verdict.PROMOTED if is_promoted else Verdict.REJECTED
+    run = Run.of(built, use_case, evaluation, gates=results, verdict=verdict.value)
+    drawn = draw_report(built, run, options)
+    path = save(built.bundle, registry.root)
+    progress("registering")
+    register(registry, built, drawn, results, options)
+    approver = options.origin.user if options.origin else APPROVAL_REASON
+    approval = promotion.Approval(approver, APPROVAL_REASON, tuple(failed)) if failed else None
+    reason = "; ".join(f"{name}: {text}" for name, text in failed.items() if name in BY_HAND)
+    apply_verdict(registry, built.bundle.manifest.id, verdict, options.created_at, reason, approval)
+    return path, drawn

@@ -26,7 +26,7 @@ from tests.realdata import bank, figures, streaming
 from tests.realdata.figures import Floats, Line
 from tests.realdata.history import replayed
 from tests.realdata.streaming import ROOT, Streamed
-from training.build_bundle import train
+from tests.training.bundles import put_in_use
 from training.data.labelled_rows import History, collect
 from training.models.choice import choose
 from training.models.parameters import Parameters
@@ -68,7 +68,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     work, use_case, files = tmp_path_factory.mktemp("berka"), load(USE_CASE), bank.load(folder)
     root = work / "bundles"
     first = replayed(use_case, bank.before(files, bank.SPLIT, work / "first"))
-    train(use_case, first, str(root), seed=1, created_at=CREATED_AT)
+    put_in_use(use_case, collect(use_case, first), root, CREATED_AT)
     streamed = streaming.stream(USE_CASE, root, bank.parcels(files, work / "parcels"), work)
     history = collect(use_case, replayed(use_case, bank.before(files, bank.LAST, work / "all")))
     return Run(use_case, bundles.load_in_use(str(root), use_case.name), streamed, history)

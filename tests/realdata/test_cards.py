@@ -22,7 +22,8 @@ from tests.realdata.streaming import ROOT
 from training.data.files import batches, read_all
 from training.report.page import Report, page
 from training.report.run import Run
-from training.train import train_reported
+from training.steps import TrainingOptions
+from training.train import train
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -60,7 +61,8 @@ def trained(use_case_file: Path, payments: pd.DataFrame, folder: Path) -> Report
     assert (len(rows), rows.bad) == (2 * len(payments), [])
     registry = Registry(str(folder / "bundles"), use_case.name, new=True)
     replayed = replay(batches(use_case, rows))
-    return train_reported(use_case, replayed, registry, seed=1, created_at=WHEN, progress=print)[1]
+    options = TrainingOptions(seed=1, created_at=WHEN, progress=print)
+    return train(use_case, replayed, registry, options)[1]
 
 
 @pytest.fixture(scope="module")

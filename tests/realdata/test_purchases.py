@@ -16,7 +16,8 @@ from tests.realdata.streaming import ROOT
 from training.data.files import batches, read_all
 from training.profile import measure
 from training.profile.findings import findings
-from training.train import train_reported
+from training.steps import TrainingOptions
+from training.train import train
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(600)]
 USE_CASE = Path(__file__).parent / "purchases.yaml"
@@ -38,9 +39,8 @@ def test_every_row_is_read_and_the_report_says_that_there_is_no_signal(file: Pat
     rows = read_all(use_case, [file], int(WHEN.timestamp()) * 1_000_000)
     assert (len(rows), rows.bad) == (ROWS, [])
     registry = Registry(str(tmp_path), use_case.name)
-    _, (run, files) = train_reported(
-        use_case, replay(batches(use_case, rows)), registry, seed=1, created_at=WHEN, progress=print
-    )
+    options = TrainingOptions(seed=1, created_at=WHEN, progress=print)
+    _, (run, files) = train(use_case, replay(batches(use_case, rows)), registry, options)
     print(run.evaluation.words)
     assert run.training["positive_rows"] == FRAUDS
     assert not run.evaluation.has_signal and run.verdict == "rejected"

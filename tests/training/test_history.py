@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from export import bundle as bundles
+from export.registry.versions import Registry
 from features.events import decode, from_row, make_batch
 from features.kernel import advance
 from features.usecase import BadUseCase, load, parse
 from features.vector import vectors
 from tests.training.test_train import DAY_US, TEXT, WHEN
-from training.build_bundle import train
 from training.data.labelled_rows import BadHistory, collect
 from training.generate import generate
+from training.steps import TrainingOptions
+from training.train import train
 
 USE_CASE = parse(TEXT)
 NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -163,7 +165,7 @@ def test_scored_events_without_any_label_are_refused():
         collect(LOANS, replayed(LOANS, decoded, [NOW_US + DAY_US]))
 
 
-def test_generated_customers_are_learned_from(tmp_path):
+def test_generated_customers_are_learned_from(tmp_path, with_registry):
     generate(240, 20, seed=3, out=tmp_path)
     use_case = replace(load("usecases/offboarding.yaml"), model={"trees": 50, "folds": 2})
     first_us, last_us = NOW_US - DAY_US, NOW_US + 1000 * DAY_US
@@ -177,7 +179,9 @@ def test_generated_customers_are_learned_from(tmp_path):
         published_us += [at_us] * (len(events) - len(published_us))
     history = replayed(use_case, events, published_us)
     said = []
-    path = train(use_case, history, str(tmp_path / "b"), seed=1, created_at=WHEN, progress=said.append)
+    registry = Registry(str(with_registry(tmp_path / "b")), use_case.name)
+    options = TrainingOptions(seed=1, created_at=WHEN, progress=said.append)
+    path, _ = train(use_case, history, registry, options, allow_no_signal=True)
     bundle = bundles.load_in_use(str(tmp_path / "b"), use_case.name)
     assert path.endswith(bundle.manifest.id)
     bundles.check(bundle, use_case)

@@ -13,7 +13,7 @@ from msgspec import structs
 from export.onnx import Scorer
 from features.replay import replay
 from features.usecase import UseCase, parse
-from training.build_bundle import Trained, train_on
+from training.build_bundle import BuiltBundle, build_bundle
 from training.champion.evidence import evidence
 from training.data.files import Rows, batches, read_all
 from training.data.labelled_rows import BadHistory, History, Replayed, collect
@@ -108,26 +108,26 @@ def lacking(history: History, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return like(use_case(), history, replayed(use_case(), paths), told.append), told
 
 
-def trained(rows: History, candidate: str = "hist_gradient_boosting") -> Trained:
-    return train_on(use_case(candidate), rows, seed=1, created_at=WHEN)
+def trained(rows: History, candidate: str = "hist_gradient_boosting") -> BuiltBundle:
+    return build_bundle(use_case(candidate), rows, seed=1, created_at=WHEN)
 
 
 @pytest.fixture(scope="module")
-def whole(history: History) -> Trained:
+def whole(history: History) -> BuiltBundle:
     return trained(history)
 
 
 @pytest.fixture(scope="module")
-def less(lacking: tuple[History, list[str]]) -> Trained:
+def less(lacking: tuple[History, list[str]]) -> BuiltBundle:
     return trained(lacking[0])
 
 
-def auc(made: Trained) -> float:
+def auc(made: BuiltBundle) -> float:
     return float(made.bundle.manifest.metrics["customers"]["roc_auc"]["value"])
 
 
 def test_what_says_nothing_in_the_files_is_left_out_and_told(
-    history: History, lacking: tuple[History, list[str]], whole: Trained, less: Trained
+    history: History, lacking: tuple[History, list[str]], whole: BuiltBundle, less: BuiltBundle
 ) -> None:
     left, told = lacking
     assert left.left_out == ("shops_distinct_24h", "abroad") and history.left_out == ()
@@ -163,7 +163,7 @@ def test_a_feature_left_out_changes_no_score(candidate: str, lacking: tuple[Hist
     assert len(np.unique(score)) > 5, "the others do"
 
 
-def test_the_report_names_what_was_left_out(less: Trained) -> None:
+def test_the_report_names_what_was_left_out(less: BuiltBundle) -> None:
     made = less
     found = evaluate(use_case(), made.judged, 1)
     run = Run.of(made, use_case(), found)
@@ -175,7 +175,7 @@ def test_the_report_names_what_was_left_out(less: Trained) -> None:
 
 
 def test_a_champion_is_compared_with_all_of_its_features(
-    rows: Rows, history: History, whole: Trained, less: Trained
+    rows: Rows, history: History, whole: BuiltBundle, less: BuiltBundle
 ) -> None:
     """The challenger's rows have no shops; the champion has learned from shops, and sees them."""
     champion = structs.replace(whole.bundle, stand_in=None)
@@ -185,7 +185,7 @@ def test_a_champion_is_compared_with_all_of_its_features(
     assert (scores == Scorer(champion.model).score(history.vectors)).all()
 
 
-def test_held_out_figures_without_a_field_are_kept(whole: Trained) -> None:
+def test_held_out_figures_without_a_field_are_kept(whole: BuiltBundle) -> None:
     """Without shops nothing is left of the signal; without profiles nothing is lost. Amounts are in every file."""
     found = whole.bundle.manifest.metrics["lacking"]
     values = {name: each["roc_auc"]["value"] for name, each in found["without"].items()}

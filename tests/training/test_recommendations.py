@@ -15,7 +15,7 @@ from export.policy.settings import HOUR_US
 from features.usecase import parse
 from tests.training.test_report import evaluation
 from tests.training.test_train import TEXT, WHEN, rows
-from training.build_bundle import train_on
+from training.build_bundle import build_bundle
 from training.data.labelled_rows import History
 from training.evaluation.customers import Customers
 from training.evaluation.earliness import earliness
@@ -156,7 +156,7 @@ COSTLY = parse(
 
 @pytest.fixture(scope="module")
 def made():
-    return train_on(COSTLY, rows(), seed=4, created_at=WHEN)
+    return build_bundle(COSTLY, rows(), seed=4, created_at=WHEN)
 
 
 @pytest.fixture(scope="module")

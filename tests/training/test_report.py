@@ -9,7 +9,7 @@ import pytest
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
-from training.build_bundle import train_on
+from training.build_bundle import build_bundle
 from training.champion.gates import Gate, Verdict
 from training.champion.held_out import Comparison, Move, Pair
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD
@@ -127,7 +127,7 @@ def trained():
     text = TEXT.replace("[hist_gradient_boosting], trees: 30,", "[logistic_regression, xgboost], trees: 20,")
     text = text.replace("state: [ACTIVE, SUSPENDED]", "state: [ACTIVE, SUSPENDED], gender: string")
     use_case = parse(text + "protected: [customer.gender]\n")
-    return train_on(use_case, rows(), seed=4, created_at=WHEN), use_case
+    return build_bundle(use_case, rows(), seed=4, created_at=WHEN), use_case
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from export.registry.versions import Registry
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
 from training.report.words import first_lines
-from training.train import report_on
+from training.steps import TrainingOptions
+from training.train import train_on
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def registry(tmp_path, with_registry):
 
 def test_gates_that_a_retraining_would_fail_are_told_and_kept_with_the_version(registry):
     use_case = parse(TEXT.replace("folds: 3}", "folds: 3, gates: {min_customers: 300, baselines: -1}}"))
-    _, report = report_on(use_case, rows(), registry, seed=4, created_at=WHEN)
+    _, report = train_on(use_case, rows(), registry, TrainingOptions(seed=4, created_at=WHEN))
     lines = first_lines(report.run)
     assert any(
         line.startswith("Gates that failed: customers.") and "a person trained it" in line for line in lines
@@ -37,7 +38,8 @@ def test_a_model_without_signal_is_kept_out_by_that_gate(registry):
     history = rows()
     labels = np.random.default_rng(8).permutation(200) < 40
     shuffled = labels[np.unique(history.customers, return_inverse=True)[1]].astype(np.int64)
-    _, report = report_on(parse(TEXT), replace(history, label=shuffled), registry, seed=4, created_at=WHEN)
+    options = TrainingOptions(seed=4, created_at=WHEN)
+    _, report = train_on(parse(TEXT), replace(history, label=shuffled), registry, options)
     assert report.run.verdict == "rejected"
     (version,) = standing(registry).versions
     assert version.status == "rejected" and "signal" in version.failed_gates

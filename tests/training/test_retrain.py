@@ -22,13 +22,15 @@ from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.commands import Run
 from tests.export.small import made
-from training.build_bundle import train, train_on
+from tests.training.bundles import put_in_use
+from training.build_bundle import build_bundle
 from training.data.files import Rows, batches, read_all
 from training.data.labelled_rows import collect
 from training.data.splits import Way, set_apart
 from training.generate import generate
 from training.models.judged import Judged
 from training.retrain import Retrained, in_use, retrain, scores_of, terms_of, unseen_us
+from training.steps import TrainingOptions
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -68,9 +70,8 @@ def rows(files: list[Path]) -> Rows:
 
 def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, trees: int = 15) -> Retrained:
     found = use_case(gates, trees)
-    ended, _ = retrain(
-        found, rows, Registry(str(root), found.name), seed=1, now=WHEN + timedelta(minutes=minutes)
-    )
+    options = TrainingOptions(seed=1, created_at=WHEN + timedelta(minutes=minutes))
+    ended, _ = retrain(found, rows, Registry(str(root), found.name), options)
     return ended
 
 
@@ -113,11 +114,10 @@ def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: R
 
 def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows) -> None:
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
-    train(older, replay(batches(older, rows)), str(root), seed=1, created_at=WHEN)
+    put_in_use(older, collect(older, replay(batches(older, rows))), root, WHEN)
     champion = bundles.load_in_use(str(root), use_case().name)
-    found, report = retrain(
-        use_case(), rows, Registry(str(root), "offboarding"), seed=1, now=WHEN + timedelta(minutes=1)
-    )
+    options = TrainingOptions(seed=1, created_at=WHEN + timedelta(minutes=1))
+    found, report = retrain(use_case(), rows, Registry(str(root), "offboarding"), options)
     assert found.champion == champion.manifest.id
     assert found.notes and "flattered" in found.notes[0], "it has seen the period that judges"
     compared = report.run.comparison
@@ -125,7 +125,7 @@ def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows
     assert sum(move.customers for move in compared.last_levels) == compared.customers
     assert b"Champion and challenger" in report.files["report.html"]
     history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
+    made = build_bundle(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
     theirs = collect(older, replay(batches(older, rows)))
     own = dict(
         zip(theirs.event_ids.tolist(), Scorer(champion.stand_in).score(theirs.vectors).tolist(), strict=True)
@@ -139,7 +139,7 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root:
     asked = use_case(trees=40)
     until = int(np.searchsorted(rows.time_us, rows.time_us.min() + 40 * 86_400_000_000))
     older = replace(rows, types=rows.types[:until], bodies=rows.bodies[:until], time_us=rows.time_us[:until])
-    train(asked, replay(batches(asked, older)), str(root), seed=1, created_at=WHEN)
+    put_in_use(asked, collect(asked, replay(batches(asked, older))), root, WHEN)
     champion = bundles.load_in_use(str(root), use_case().name)
     ended = retrained(root, rows, minutes=1, trees=40)
     assert (ended.champion, ended.notes) == (champion.manifest.id, ())
@@ -147,7 +147,7 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root:
         "made in the same manner, of more: it is not worse for sure"
     )
     history = collect(asked, replay(batches(asked, rows)))
-    made = train_on(
+    made = build_bundle(
         asked,
         history,
         seed=1,
@@ -179,9 +179,9 @@ def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_d
 
 def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path: Path, rows: Rows) -> None:
     less = parse(use_case().text.replace("test: 0.4", "test: 0.2"), "less.yaml")
-    train(less, replay(batches(less, rows)), str(tmp_path), seed=1, created_at=WHEN)
+    put_in_use(less, collect(less, replay(batches(less, rows))), tmp_path, WHEN)
     history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = train_on(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
+    made = build_bundle(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
     unknown = np.isnan(
         scores_of(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.judged, rows)
     )
@@ -220,7 +220,7 @@ def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
         older.types.extend(rows.types[: len(older.time_us)])
         older.bodies.extend(rows.bodies[: len(older.time_us)])
         root = tmp_path / str(is_enough)
-        train(use_case(trees=1), replay(batches(use_case(), older)), str(root), seed=1, created_at=WHEN)
+        put_in_use(use_case(trees=1), collect(use_case(), replay(batches(use_case(), older))), root, WHEN)
         champion, history = (
             in_use(str(root), use_case().name),
             collect(use_case(), replay(batches(use_case(), rows))),

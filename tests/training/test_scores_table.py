@@ -11,8 +11,8 @@ from sklearn.metrics import log_loss
 
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
-from training import run_facts
-from training.build_bundle import train_on
+from training import registry_facts
+from training.build_bundle import build_bundle
 from training.data.splits import Way
 from training.evaluation.customers import Customers
 from training.evaluation.evaluate import evaluate
@@ -34,7 +34,7 @@ def history():
 
 @pytest.fixture(scope="module")
 def by_folds(history):
-    return train_on(USE_CASE, history, seed=4, created_at=WHEN)
+    return build_bundle(USE_CASE, history, seed=4, created_at=WHEN)
 
 
 def table(made):
@@ -73,7 +73,7 @@ def test_every_training_row_has_its_held_out_score_and_the_figures_follow_from_t
 
 
 def test_after_a_cut_in_time_the_rows_of_the_report_and_all_training_rows_are_told_apart(history):
-    made = train_on(parse(TEXT), history, seed=4, created_at=WHEN, way=Way("both", 0.4))
+    made = build_bundle(parse(TEXT), history, seed=4, created_at=WHEN, way=Way("both", 0.4))
     found = table(made).to_pandas()
     judged, learned = found[found.in_report], found[~found.in_report]
     assert judged.fold.isna().all() and len(judged) == made.split.judge.sum()
@@ -85,7 +85,7 @@ def test_after_a_cut_in_time_the_rows_of_the_report_and_all_training_rows_are_to
 
 def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     evaluation = evaluate(USE_CASE, by_folds.judged, 1)
-    told = run_facts.figures(evaluation)
+    told = registry_facts.figures(evaluation)
     at = evaluation.customers.at["high"]
     high = told["customers"]["at"]["high"]
     assert (high["f2"]["value"], high["accuracy"]["low"]) == (at.f2.value, at.accuracy.low)
@@ -95,7 +95,7 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     assert told["recommendations"]["ever"]["customers"] == evaluation.recommendations.ever.customers
     dates = evaluation.calendar.all_dates
     assert told["calendar"]["all_dates"]["model_ahead"]["low"] == dates.model_ahead.low
-    trials = run_facts.trials(by_folds, "average_precision")
+    trials = registry_facts.trials(by_folds, "average_precision")
     compared = by_folds.chosen.compared
     assert [trial.name for trial in trials] == [
         *(f"compared: {each.candidate}" for each in compared),

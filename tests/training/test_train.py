@@ -10,10 +10,13 @@ from export import bundle as bundles
 from export.learned import contains, decode, hashes
 from export.onnx import Scorer
 from export.policy import Policy
+from export.registry.versions import Registry
 from features.usecase import BadUseCase, parse
-from training.build_bundle import train, train_on
+from training.build_bundle import build_bundle
 from training.data.labelled_rows import BadHistory, History
 from training.data.splits import Way
+from training.steps import TrainingOptions
+from training.train import train
 
 TEXT = """
 use_case: tiny
@@ -64,7 +67,7 @@ def rows():
 
 
 def trained():
-    return train_on(parse(TEXT), rows(), seed=4, created_at=WHEN).bundle
+    return build_bundle(parse(TEXT), rows(), seed=4, created_at=WHEN).bundle
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +120,15 @@ def test_infinite_features_and_empty_histories_are_refused():
     history = rows()
     history.vectors[7, 1] = np.inf
     with pytest.raises(BadHistory, match="feature paid_sum_24h is infinite"):
-        train_on(parse(TEXT), history, seed=1, created_at=WHEN)
+        build_bundle(parse(TEXT), history, seed=1, created_at=WHEN)
     with pytest.raises(BadHistory, match="found no scored event"):
-        train_on(parse(TEXT), history[:0], seed=1, created_at=WHEN)
+        build_bundle(parse(TEXT), history[:0], seed=1, created_at=WHEN)
 
 
 @pytest.mark.parametrize("way", ["time", "both"])
 def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
     history = rows()
-    made = train_on(parse(TEXT), history, seed=4, created_at=WHEN, way=Way(way, 0.25))
+    made = build_bundle(parse(TEXT), history, seed=4, created_at=WHEN, way=Way(way, 0.25))
     assert made.bundle.manifest.training["rows"] == 4_000
     assert made.bundle.manifest.training["split"] == made.split.words
     assert made.judged.rows.times_us.min() >= made.split.cut_us
@@ -139,7 +142,7 @@ def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
 
 
 def test_by_folds_every_row_is_judged_by_a_model_that_has_not_learned_from_its_customer():
-    made = train_on(parse(TEXT), rows(), seed=4, created_at=WHEN)
+    made = build_bundle(parse(TEXT), rows(), seed=4, created_at=WHEN)
     judged, fold = made.judged, made.chosen.rows.fold
     assert len(judged.by_model()) == len(judged.models) == 3
     assert sum(own.sum() for _, own in judged.by_model()) == len(judged.score)
@@ -153,7 +156,7 @@ def test_noise_and_shuffled_labels_give_an_auc_of_one_half_within_its_interval()
     history = rows()
     labels = np.random.default_rng(8).permutation(200) < 40
     shuffled = labels[np.unique(history.customers, return_inverse=True)[1]].astype(np.int64)
-    made = train_on(parse(TEXT), replace(history, label=shuffled), seed=4, created_at=WHEN)
+    made = build_bundle(parse(TEXT), replace(history, label=shuffled), seed=4, created_at=WHEN)
     for about in ("assessments", "customers"):
         figures = made.bundle.manifest.metrics[about]["roc_auc"]
         assert figures["low"] < 0.5 < figures["high"]
@@ -171,7 +174,7 @@ TUNED = """
 
 def test_what_was_tried_is_in_the_manifest_and_again_the_same():
     use_case = parse(TEXT.replace("{candidates: [hist_gradient_boosting], trees: 30, folds: 3}", TUNED))
-    first, again = (train_on(use_case, rows(), seed=4, created_at=WHEN).bundle for _ in range(2))
+    first, again = (build_bundle(use_case, rows(), seed=4, created_at=WHEN).bundle for _ in range(2))
     assert again == first
     told = first.manifest.training["model"]
     assert [trial["candidate"] for trial in told["trials"]] == [
@@ -184,12 +187,15 @@ def test_what_was_tried_is_in_the_manifest_and_again_the_same():
     assert first.manifest.metrics["assessments"]["brier"]["value"] < 0.16, "better than always the base rate"
 
 
-def test_a_wrong_model_section_is_told_before_anything_is_replayed(tmp_path):
+def test_a_wrong_model_section_is_told_before_anything_is_replayed(tmp_path, with_registry):
     def replayed():
         pytest.fail("nothing is replayed")
         yield
 
     with pytest.raises(BadUseCase, match=r"model\.metric: 'auc' is not one of"):
         train(
-            parse(TEXT.replace("folds: 3", "metric: auc")), replayed(), str(tmp_path), seed=1, created_at=WHEN
+            parse(TEXT.replace("folds: 3", "metric: auc")),
+            replayed(),
+            Registry(str(with_registry(tmp_path)), "tiny"),
+            TrainingOptions(seed=1, created_at=WHEN),
         )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle
 from features.usecase import UseCase
-from training.build_bundle import Floats, Trained
+from training.build_bundle import BuiltBundle, Floats
 from training.champion.comparison import difference, drift
 from training.champion.gates import Contrast, Evidence
 from training.data.labelled_rows import BadHistory
@@ -30,7 +30,7 @@ NO_SCORE = (
 
 def evidence(
     use_case: UseCase,
-    made: Trained,
+    made: BuiltBundle,
     figures: Evaluation,
     seed: int,
     champion: Bundle | None = None,
@@ -101,7 +101,7 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
     return difference(metric, label, challenger, champion, customer, weight, seed)
 
 
-def _drifted(use_case: UseCase, made: Trained, champion: Bundle | None) -> dict[str, float]:
+def _drifted(use_case: UseCase, made: BuiltBundle, champion: Bundle | None) -> dict[str, float]:
     """How far what judges has drifted from what the champion learned from, by feature that both have."""
     if champion is None:
         return {}

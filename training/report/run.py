@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from features.usecase import UseCase, feature_rows
-from training.build_bundle import Trained
+from training.build_bundle import BuiltBundle
 from training.champion.gates import Gate
 from training.champion.held_out import Comparison
 from training.evaluation.figures import Evaluation
@@ -60,7 +60,7 @@ class Run(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        trained: Trained,
+        trained: BuiltBundle,
         use_case: UseCase,
         evaluation: Evaluation,
         *,

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from export.policy import Level, Transition
-from training.build_bundle import Floats, Trained
+from training.build_bundle import BuiltBundle, Floats
 from training.evaluation.customers import Customers
 from training.evaluation.recommendations import replayed
 from training.models.judged import Judged
@@ -41,7 +41,7 @@ LEVELS = ("medium", "high")  # rising
 NAMES = np.array([level.name for level in Level])
 
 
-def files(made: Trained) -> dict[str, bytes]:
+def files(made: BuiltBundle) -> dict[str, bytes]:
     """The table of a training as a Parquet file, by name; the same training gives the same bytes."""
     parts = [_table(made.judged, in_report=True)]
     if made.out_of_fold is not made.judged:

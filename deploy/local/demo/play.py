@@ -26,6 +26,8 @@ from deploy.local.demo.job import DemoFailed, Job, running, stop_earlier, wait_u
 from deploy.local.demo.screen import Screen, Streaming
 from deploy.local.demo.summary import Summary, percentile
 from deploy.local.services import SERVICES
+from export.registry import tracking
+from export.registry.versions import Registry
 from features.replay import replay
 from features.usecase import UseCase, load
 from pipeline.bigquery import tables
@@ -40,8 +42,9 @@ from pipeline.runtime.folder_lock import claimed
 from pipeline.stores.population import Population, population
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
-from training.build_bundle import train
 from training.data import files
+from training.steps import TrainingOptions
+from training.train import train
 
 __all__ = ["DemoFailed", "Settings", "play"]
 
@@ -115,6 +118,7 @@ def make_room(folder: Path) -> None:
 def own_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
     """A new stack, found by this process and those it starts, whatever their environment named before."""
     before = dict(os.environ)
+    os.environ.pop(tracking.URI, None)
     for service in SERVICES:
         for name in service.environment((0,) * service.ports):
             os.environ.pop(name, None)
@@ -153,7 +157,11 @@ def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None
     with screen.step("computing their features"):
         replayed = list(replay(files.batches(use_case, rows)))
     with screen.step(f"a model of {len(rows):,} events, its thresholds, its ONNX"):
-        train(use_case, replayed, str(stage.bundles), seed=SEED, created_at=datetime.now(UTC))
+        registry = Registry(str(stage.bundles), use_case.name, new=True)
+        options = TrainingOptions(seed=SEED, created_at=datetime.now(UTC))
+        train(
+            use_case, replayed, registry, options, allow_no_signal=True
+        )  # a demo of few customers streams too
 
 
 def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:

@@ -1,4 +1,4 @@
-"""What the registry is told of a training beside the bundle: the report's figures, and each trial as a run."""
+"""Facts for the registry beside those of the manifest: the report's figures, and a run for each trial."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from export.registry.runs import Child
-from training.build_bundle import Trained
+from training.build_bundle import BuiltBundle
 from training.evaluation.figures import Evaluation, LevelFigures
 
 CURVES = (
@@ -38,9 +38,9 @@ def _of_level(level: LevelFigures) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name not in (*CURVES, *IN_MANIFEST)}
 
 
-def trials(made: Trained, metric: str) -> list[Child]:
+def trials(built: BuiltBundle, metric: str) -> list[Child]:
     """A run for each learner compared and for each trial: parameters, the metric by repeat or by fold, its mean."""
-    return list(_trials(made.bundle.manifest.training["model"], metric))
+    return list(_trials(built.bundle.manifest.training["model"], metric))
 
 
 def _trials(model: Mapping[str, Any], metric: str) -> Iterator[Child]:
