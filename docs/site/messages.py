@@ -33,7 +33,7 @@ ALERT_FIELDS = {
     "score": "The probability; null if the event was not scored.",
     "level_before": "LOW, MEDIUM or HIGH.",
     "level": "The level after the event.",
-    "change": "RECOMMENDED, RETRACTED or HELD; null if only the level changed.",
+    "transition": "RECOMMENDED, RETRACTED, HELD, OVERRIDDEN or RELEASED; null if only the level changed.",
     "model": "Id of the bundle that scored the event.",
 }
 ALERT_ATTRIBUTES = {
@@ -41,7 +41,7 @@ ALERT_ATTRIBUTES = {
     "use_case": "As in the body, for subscription filters.",
     "event_time": "As in the body.",
     "level": "As in the body.",
-    "change": "As in the body; `NONE` if only the level changed.",
+    "transition": "As in the body; `NONE` if only the level changed.",
     "published_us": "When the event's message was published, microseconds since 1970.",
     "traceparent": "That of the event, if it had one.",
 }

@@ -32,7 +32,7 @@ def test_an_outcome_is_read_as_it_was_packed(parts: tuple[Level, Level, Transiti
         assert is_new_level(byte)[0] == (before != after)
         assert is_alert(byte)[0] == (before != after or transition != Transition.NONE)
         assert is_possible(byte)[0]
-    assert outcome.parts(int(packed[0])).change_name == (transition.name if transition else None)
+    assert outcome.parts(int(packed[0])).transition_name == (transition.name if transition else None)
 
 
 def test_all_other_bytes_are_no_outcome() -> None:
