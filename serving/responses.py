@@ -53,11 +53,11 @@ class Assessment(BaseModel):
 
 
 class Thresholds(BaseModel):
-    """The level is reached at these scores, and kept above `fall` times them."""
+    """The level is reached at these scores, and kept above `exit_ratio` times them."""
 
     medium: Score
     high: Score
-    fall: float
+    exit_ratio: float
 
 
 class ModelInUse(BaseModel):
@@ -139,6 +139,6 @@ def model_in_use(manifest: Manifest, own: Policy) -> ModelInUse:
         use_case=manifest.use_case,
         fingerprint=manifest.fingerprint,
         created_at=manifest.created_at,
-        thresholds=Thresholds(medium=own.medium, high=own.high, fall=own.fall),
+        thresholds=Thresholds(medium=own.medium, high=own.high, exit_ratio=own.exit_ratio),
         features=list(manifest.features),
     )

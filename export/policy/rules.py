@@ -44,11 +44,11 @@ _FREE, _IN_FORCE, _LAPSED = (int(standing) for standing in Standing)
 
 @dataclass(frozen=True)
 class Policy:
-    """Thresholds are probabilities. A level falls once the score is below `fall` times its threshold."""
+    """Thresholds are probabilities. A level falls once the score is below `exit_ratio` times its threshold."""
 
     medium: float
     high: float
-    fall: float = Terms.fall
+    exit_ratio: float = Terms.exit_ratio
     cooldown_us: int = Terms.cooldown_us
     in_a_row: int = Terms.in_a_row
     min_events: int = Terms.min_events
@@ -66,8 +66,10 @@ class Policy:
             raise ValueError(
                 f"policy: found medium {self.medium} and high {self.high}, expected 0 < medium <= high <= 1"
             )
-        if not 0 < self.fall <= 1:
-            raise ValueError(f"policy: found fall {self.fall}, expected a factor above 0 and at most 1")
+        if not 0 < self.exit_ratio <= 1:
+            raise ValueError(
+                f"policy: found exit_ratio {self.exit_ratio}, expected a factor above 0 and at most 1"
+            )
         for name, least in (("cooldown_us", 0), ("in_a_row", 1), ("min_events", 0), ("max_per_hour", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"policy: found {name} {getattr(self, name)}, expected at least {least}")
@@ -75,7 +77,12 @@ class Policy:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """The least scores of the zones above LOW. HIGH is never kept by a score below MEDIUM."""
-        return self.medium * self.fall, self.medium, max(self.high * self.fall, self.medium), self.high
+        return (
+            self.medium * self.exit_ratio,
+            self.medium,
+            max(self.high * self.exit_ratio, self.medium),
+            self.high,
+        )
 
     def reached(self, score: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The level that each score reaches by itself, whatever came before it; LOW for NaN."""

@@ -1,6 +1,6 @@
 """What the `policy:` section of a use case says, checked. Durations are int64 microseconds (`_us`).
 
-    policy: {medium: {recall: 0.8}, high: {precision: 0.9}, fall: 0.8, cooldown: 24h,
+    policy: {medium: {recall: 0.8}, high: {precision: 0.9}, exit_ratio: 0.8, cooldown: 24h,
              recommend: {in_a_row: 3, min_events: 5}, max_per_hour: 20}
 
 `medium` and `high` are scores, or what training must reach with them on customers it has not seen (`Target`).
@@ -44,7 +44,7 @@ class Terms:
 
     medium: Target = Target("recall", 0.8)
     high: Target = Target("precision", 0.8)
-    fall: float = 0.8  # a level is kept down to this part of its threshold
+    exit_ratio: float = 0.8  # a level is kept down to this part of its threshold
     cooldown_us: int = 24 * HOUR_US  # from the last score that reached the level
     in_a_row: int = 3  # scored assessments for it before off-boarding is recommended
     min_events: int = 5  # of the subject, whatever their kind
@@ -148,7 +148,7 @@ TARGETS: Mapping[str, Callable[[Node], float]] = {
 }
 # key: the term that it sets, and how it is read
 READ: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
-    "fall": ("fall", _share),
+    "exit_ratio": ("exit_ratio", _share),
     "cooldown": ("cooldown_us", Node.duration_us),
     "max_per_hour": ("max_per_hour", lambda node: whole(node, 0)),
 }

@@ -92,7 +92,7 @@ def make_batch(
 
 
 def _refuse_future(use_case: UseCase, time_us: NDArray[np.int64], published: NDArray[np.int64]) -> None:
-    late = time_us > published + use_case.tolerance_us
+    late = time_us > published + use_case.max_clock_skew_us
     if late.any():
         i = int(np.argmax(late))
         found = f"event {i} of the batch is dated {rfc3339(int(time_us[i]))}"

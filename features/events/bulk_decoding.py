@@ -49,7 +49,7 @@ def decode_all(
 
 
 def is_limited(override: Override | None) -> bool:
-    return override is not None and override.longest_us is not None
+    return override is not None and override.max_duration_us is not None
 
 
 def _long_way(
@@ -64,7 +64,7 @@ def _long_way(
 def _short_way(known: Codec, bodies: Sequence[bytes], published_us: Sequence[int]) -> list[Event | None]:
     """Events without anything unusual; None where `decode` has to look."""
     events = _structs(known, bodies)
-    usual, latest = events, np.asarray(published_us, dtype=np.int64) + known.event_type.tolerance_us
+    usual, latest = events, np.asarray(published_us, dtype=np.int64) + known.event_type.max_clock_skew_us
     if not all(events):
         rows = [i for i, event in enumerate(events) if event is not None]
         usual, latest = [events[i] for i in rows], latest[rows]
@@ -151,9 +151,9 @@ def _times(known: Codec, events: list[Event]) -> NDArray[np.int64]:
         following = map(known.getters[name], events)
         texts = [text or other for text, other in zip(texts, following, strict=True)]
     time_us = known.clock.read_all([text or "" for text in texts] if None in texts else texts)
-    if not known.event_type.after_us:
+    if not known.event_type.time_offset_us:
         return time_us
-    return np.where(time_us == NOT_READ, NOT_READ, time_us + known.event_type.after_us)
+    return np.where(time_us == NOT_READ, NOT_READ, time_us + known.event_type.time_offset_us)
 
 
 def _checked(known: Codec, events: list[Event]) -> NDArray[np.bool_]:

@@ -44,8 +44,8 @@ def dated(known: Codec, event: Event, published_us: int | None, event_time: str 
         text = getattr(event, attribute)
         if text:
             _read(read, name, text, known)
-    if published_us is not None and time_us > published_us + known.event_type.tolerance_us:
-        limit = known.event_type.tolerance_us // 1_000_000
+    if published_us is not None and time_us > published_us + known.event_type.max_clock_skew_us:
+        limit = known.event_type.max_clock_skew_us // 1_000_000
         found = f"the event's time {rfc3339(time_us)} is more than {limit} s after {rfc3339(published_us)}"
         raise BadEvent("from_future", f"{found}, when it was published; set the sender's clock")
     _refuse_long(known, event, time_us)
@@ -56,11 +56,13 @@ def dated(known: Codec, event: Event, published_us: int | None, event_time: str 
 def _refuse_long(known: Codec, event: Event, time_us: int) -> None:
     """Raise BadEvent for a human's decision that would last longer than the use case allows."""
     override = known.event_type.override
-    if override is None or override.longest_us is None or time_us == UNKNOWN_TIME_US:
+    if override is None or override.max_duration_us is None or time_us == UNKNOWN_TIME_US:
         return
     until = known.getters[override.until](event)
-    if known.clock.read(until) - time_us > override.longest_us:
-        longest = f"{override.longest_us // 1_000_000:,} s after the event, which is of {rfc3339(time_us)}"
+    if known.clock.read(until) - time_us > override.max_duration_us:
+        longest = (
+            f"{override.max_duration_us // 1_000_000:,} s after the event, which is of {rfc3339(time_us)}"
+        )
         raise BadEvent(
             "invalid", f"{override.until}: {shown(until)} is later than expected: at most {longest}"
         )
@@ -70,7 +72,7 @@ def _time_us(known: Codec, event: Event, published_us: int | None, event_time: s
     for name, attribute in known.time:
         text = getattr(event, attribute)
         if text:
-            return _read(known.clock.read, name, text, known) + known.event_type.after_us
+            return _read(known.clock.read, name, text, known) + known.event_type.time_offset_us
     if event_time:
         return _read(clock((), "UTC").read, "attribute event_time", event_time, known)
     return UNKNOWN_TIME_US if published_us is None else published_us

@@ -54,7 +54,9 @@ def _cell(row: Mapping[str, str], f: Field, file: FileFormat) -> str | None:
     """The field's text, stripped; None where missing. Raises BadEvent where a part of it is missing."""
     columns = columns_of(file, f.name)
     texts = [(row.get(column) or "").strip() for column in columns]
-    empty = [column for column, text in zip(columns, texts, strict=True) if text in file.missing or not text]
+    empty = [
+        column for column, text in zip(columns, texts, strict=True) if text in file.missing_values or not text
+    ]
     if not empty:
         return " ".join(texts)
     if len(empty) < len(columns):
@@ -122,11 +124,11 @@ def _integer(file: FileFormat) -> Cell:
 
 
 def _boolean(file: FileFormat) -> Cell:
-    words = dict.fromkeys(file.false, False) | dict.fromkeys(file.true, True)
+    words = dict.fromkeys(file.false_values, False) | dict.fromkeys(file.true_values, True)
 
     def read(text: str) -> bool:
         if text not in words:
-            raise ValueError(f", written {' or '.join((*file.true, *file.false))}")
+            raise ValueError(f", written {' or '.join((*file.true_values, *file.false_values))}")
         return words[text]
 
     return read

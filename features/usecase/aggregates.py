@@ -70,9 +70,9 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
             f"found {lanes} with one for each list of changed fields, but an entity has at most {MAX_LANES} aggregates"
         )
     for name, part in _entries(parts, "ratios"):
-        node.attempt(_combination, draft, name, part, "over", Ratio)
+        node.attempt(_combination, draft, name, part, ("numerator", "denominator"), "over", Ratio)
     for name, part in _entries(parts, "differences"):
-        node.attempt(_combination, draft, name, part, "minus", Difference)
+        node.attempt(_combination, draft, name, part, ("value", "minus"), "minus", Difference)
     for name, part in _entries(parts, "attributes"):
         node.attempt(_attribute, draft, name, part)
     return _finished(draft)
@@ -131,9 +131,9 @@ def _shifted(feature: Feature, shift: int) -> Feature:
 
 
 def _aggregate(draft: _Draft, name: str, node: Node) -> None:
-    parts = node.record(("of", "statistics", "windows"), ("where", "value", "distinct", "description"))
-    event_type = node.attempt(_type_of, draft, parts["of"])
-    node.attempt(lambda: undated.refuse_aggregate(parts["of"], draft.scope.event_types[event_type]))
+    parts = node.record(("event", "statistics", "windows"), ("where", "value", "distinct", "description"))
+    event_type = node.attempt(_type_of, draft, parts["event"])
+    node.attempt(lambda: undated.refuse_aggregate(parts["event"], draft.scope.event_types[event_type]))
     value = node.attempt(_value, draft, parts.get("value"), event_type)
     distinct = node.attempt(_distinct, draft, parts.get("distinct"), event_type)
     where = node.attempt(conditions, parts["where"], draft.scope, event_type) if "where" in parts else ()
@@ -226,18 +226,23 @@ def _whose(draft: _Draft) -> str:
 
 
 def _combination(
-    draft: _Draft, name: str, node: Node, other: str, build: Callable[[Raw, Raw], Formula]
+    draft: _Draft,
+    name: str,
+    node: Node,
+    keys: tuple[str, str],
+    link: str,
+    build: Callable[[Raw, Raw], Formula],
 ) -> None:
-    parts = node.record(("of", other), ("description",))
-    sides = [node.attempt(_reference, draft, parts[key]) for key in ("of", other)]
+    parts = node.record(keys, ("description",))
+    sides = [node.attempt(_reference, draft, parts[key]) for key in keys]
     need(*sides)
     aggregates = tuple(aggregate for _, aggregate, _ in sides if aggregate is not None)
     description = parts["description"].text() if "description" in parts else ""
     (left, _, one), (right, _, two) = sides
-    words = descriptions.of_two(one, other, two, description, _whose(draft))
+    words = descriptions.of_two(one, link, two, description, _whose(draft))
     windows = " / ".join(dict.fromkeys(side.window for side in (one, two) if side.window))
     feature = _feature(draft, name, build(left, right), aggregates, words, windows)
-    fields = [part.value for part in (parts["of"], parts[other]) if part.value.startswith("event.")]
+    fields = [part.value for part in map(parts.__getitem__, keys) if part.value.startswith("event.")]
     draft.features.append(replace(feature, fields=(*feature.fields, *fields)))
 
 

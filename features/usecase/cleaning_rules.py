@@ -25,14 +25,14 @@ def _rule(node: Node, fields: Mapping[str, Field], is_dated: bool) -> CleaningRu
     if ("drop" in entries) == ("keep" in entries):
         node.fail("a rule with either drop or keep")
     if "drop" in entries:
-        parts = node.record(("drop", "because"))
+        parts = node.record(("drop", "reason"))
         dropped = node.attempt(_some_tests, parts["drop"], fields)
         if not is_dated:
             node.attempt(_refuse_derived, parts["drop"])
-        return Drop(dropped, node.attempt(_text, parts["because"]))
-    parts = node.record(("keep", "of", "because"))
+        return Drop(dropped, node.attempt(_text, parts["reason"]))
+    parts = node.record(("keep", "per", "reason"))
     which = node.attempt(lambda: parts["keep"].choice(WHICH))
-    return Keep(which, node.attempt(_fields, parts["of"], fields), node.attempt(_text, parts["because"]))
+    return Keep(which, node.attempt(_fields, parts["per"], fields), node.attempt(_text, parts["reason"]))
 
 
 def _text(node: Node) -> str:

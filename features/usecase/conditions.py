@@ -1,6 +1,6 @@
 """The tests of a `where`, of features and of rules that clean a history, as frozen values.
 
-`filters.py` reads them, `masks.py` applies them to events; a change is known to the record alone (kernel/changes.py).
+`where.py` reads them, `features.events` applies them to events; a change is known to the record alone.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Drop:
     """Rows of a history that pass all tests are left out."""
 
     where: tuple[Condition, ...]
-    because: str
+    reason: str
 
     @property
     def words(self) -> str:
@@ -69,15 +69,15 @@ class Drop:
 
 @dataclass(frozen=True)
 class Keep:
-    """Keep one of the rows of a history that have the same values in `of`."""
+    """Keep one of the rows of a history that have the same values in `per`."""
 
     which: str  # first, latest
-    of: tuple[str, ...]  # names of fields; empty: all of them
-    because: str
+    per: tuple[str, ...]  # names of fields; empty: all of them
+    reason: str
 
     @property
     def words(self) -> str:
-        return f"keep the {self.which} of the same {', '.join(self.of) or 'content'}"
+        return f"keep the {self.which} of the same {', '.join(self.per) or 'content'}"
 
 
 CleaningRule = Drop | Keep

@@ -23,7 +23,16 @@ PUBLISHED = "published"  # the time of an event that holds none
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 DIRECTIVES = "aAbBcdfHIjmMpSUwWyYz%GuV"  # what datetime.strptime understands
-OPTIONAL_KEYS = ("scored", "after", "time_format", "timezone", "file", "override", "clean", "description")
+OPTIONAL_KEYS = (
+    "scored",
+    "time_offset",
+    "time_format",
+    "timezone",
+    "file",
+    "override",
+    "clean",
+    "description",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Common:
     """What all event types of a file share."""
 
     subject: str
-    tolerance_us: int
+    max_clock_skew_us: int
 
 
 def event_types(node: Node, common: Common) -> dict[str, EventType]:
@@ -56,7 +65,9 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         whole=node.attempt(_is_whole, parts["id"]),
         id=node.attempt(_id, parts["id"], declared),
         time=node.attempt(_time, parts["time"], declared),
-        after_us=node.attempt(_after, parts["after"], parts["time"]) if "after" in parts else 0,
+        time_offset_us=node.attempt(_after, parts["time_offset"], parts["time"])
+        if "time_offset" in parts
+        else 0,
         time_format=node.attempt(_time_formats, parts["time_format"]) if "time_format" in parts else (),
         timezone=node.attempt(_timezone, parts["timezone"]) if "timezone" in parts else "UTC",
         entities=entities,
@@ -64,7 +75,7 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
         file=node.attempt(_file, parts["file"], declared) if "file" in parts else FileFormat(),
         override=node.attempt(_override, parts["override"], declared) if "override" in parts else None,
         subject=node.attempt(lambda: entities[common.subject]),
-        tolerance_us=common.tolerance_us,
+        max_clock_skew_us=common.max_clock_skew_us,
         clean=node.attempt(cleaning, parts["clean"], declared, not _is_undated(parts["time"]))
         if "clean" in parts
         else (),
@@ -167,7 +178,7 @@ def _time(node: Node, declared: Mapping[str, Field]) -> tuple[str, ...]:
 
 def _after(node: Node, time: Node) -> int:
     if _is_undated(time):
-        node.blame("an event dated by its publication happens when it is published; leave after out")
+        node.blame("an event dated by its publication happens when it is published; leave time_offset out")
     return node.duration_us()
 
 
@@ -235,8 +246,8 @@ def _timezone(node: Node) -> str:
 
 def _override(node: Node, declared: Mapping[str, Field]) -> Override:
     kinds = {"level": Kind.CATEGORY, "until": Kind.TIME, "author": Kind.STRING, "reason": Kind.STRING}
-    parts = node.record(kinds, ("longest",))
-    longest_us = node.attempt(parts["longest"].duration_us) if "longest" in parts else None
+    parts = node.record(kinds, ("max_duration",))
+    max_duration_us = node.attempt(parts["max_duration"].duration_us) if "max_duration" in parts else None
     names = {
         key: node.attempt(_references, parts[key], declared, frozenset({kind})) for key, kind in kinds.items()
     }
@@ -248,7 +259,7 @@ def _override(node: Node, declared: Mapping[str, Field]) -> Override:
     for name in (level, until, author, reason):
         if declared[name].optional:
             node.blame(f"{name} is optional; an override has a level, an author, a reason and an end")
-    return Override(level, until, author, reason, longest_us)
+    return Override(level, until, author, reason, max_duration_us)
 
 
 def _file(node: Node, declared: Mapping[str, Field]) -> FileFormat:
@@ -257,8 +268,8 @@ def _file(node: Node, declared: Mapping[str, Field]) -> FileFormat:
     if "columns" in parts:
         found["columns"] = node.attempt(_columns, parts["columns"], declared)
     file = FileFormat(**found)
-    need(file.true, file.false)
-    if both := set(file.true) & set(file.false):
+    need(file.true_values, file.false_values)
+    if both := set(file.true_values) & set(file.false_values):
         node.blame(f"{', '.join(sorted(both))} cannot be both true and false")
     return file
 
@@ -290,8 +301,8 @@ FILE_KEYS: Mapping[str, Callable[[Node], Any]] = {
     "separator": _character,
     "encoding": _encoding,
     "decimal": _character,
-    "missing": _missing,
-    "true": Node.texts,
-    "false": Node.texts,
+    "missing_values": _missing,
+    "true_values": Node.texts,
+    "false_values": Node.texts,
     "date_format": _formats,
 }

@@ -15,8 +15,10 @@ def expiries_ms(use_case: UseCase) -> dict[str, int]:
 
     By then the kernel begins a new record anyway, unless an event arrives later than EXPIRY_SLACK after it happened.
     """
-    tolerance_us = max(event_type.tolerance_us for event_type in use_case.event_types.values())
-    slack = EXPIRY_SLACK + timedelta(microseconds=tolerance_us)  # events may lie that far ahead of the clock
+    max_clock_skew_us = max(event_type.max_clock_skew_us for event_type in use_case.event_types.values())
+    slack = EXPIRY_SLACK + timedelta(
+        microseconds=max_clock_skew_us
+    )  # events may lie that far ahead of the clock
     return {
         entity: (timedelta(microseconds=plan.forget_us) + slack) // MILLISECOND if plan.forget_us else 0
         for entity, plan in use_case.plans.items()

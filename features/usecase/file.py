@@ -30,11 +30,11 @@ from features.usecase.yaml_values import FrozenDict
 __all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "look", "parse"]
 
 LATENESS_US = 3_600 * 1_000_000  # most out-of-order events of a payment system come within an hour
-TOLERANCE_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
+MAX_CLOCK_SKEW_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
 REQUIRED = ("use_case", "subject", "events", "features")
 OPTIONAL = (
-    "lateness",
-    "tolerance",
+    "allowed_lateness",
+    "max_clock_skew",
     "forget_after",
     "hops",
     "label",
@@ -65,7 +65,7 @@ class UseCase:
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     lateness_us: int
-    tolerance_us: int
+    max_clock_skew_us: int
 
     @cached_property
     def protected(self) -> frozenset[tuple[str, str]]:
@@ -80,9 +80,9 @@ class UseCase:
     def as_logged(self) -> Self:
         """The use case for reading events that were accepted before: what limits overrides may be stricter now."""
         free = {
-            name: replace(t, override=replace(t.override, longest_us=None))
+            name: replace(t, override=replace(t.override, max_duration_us=None))
             for name, t in self.event_types.items()
-            if t.override and t.override.longest_us is not None
+            if t.override and t.override.max_duration_us is not None
         }
         return replace(self, event_types=FrozenDict({**self.event_types, **free})) if free else self
 
@@ -140,7 +140,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
         model=declared.model,
         policy=declared.policy,
         lateness_us=declared.lateness_us,
-        tolerance_us=declared.tolerance_us,
+        max_clock_skew_us=declared.max_clock_skew_us,
     )
 
 
@@ -157,7 +157,7 @@ class _Declared(NamedTuple):
     model: Mapping[str, Any]
     policy: Mapping[str, Any]
     lateness_us: int
-    tolerance_us: int
+    max_clock_skew_us: int
     forget_us: dict[str, int]  # by entity, where the file says it
 
 
@@ -165,10 +165,10 @@ def _declared(root: Node) -> _Declared:
     parts = root.record(REQUIRED, OPTIONAL)
     name = root.attempt(lambda: parts["use_case"].name())
     subject = root.attempt(_subject, parts["subject"], parts["events"])
-    lateness_us = root.attempt(_duration, parts, "lateness", LATENESS_US)
-    tolerance_us = root.attempt(_duration, parts, "tolerance", TOLERANCE_US)
+    lateness_us = root.attempt(_duration, parts, "allowed_lateness", LATENESS_US)
+    max_clock_skew_us = root.attempt(_duration, parts, "max_clock_skew", MAX_CLOCK_SKEW_US)
     model, policy = (root.attempt(_plain, parts, key) for key in ("model", "policy"))
-    types = root.attempt(event_types, parts["events"], Common(subject, tolerance_us))
+    types = root.attempt(event_types, parts["events"], Common(subject, max_clock_skew_us))
     root.attempt(_check_scored, parts["events"], types)
     label = root.attempt(read_label, parts["label"], types) if "label" in parts else None
     protected = root.attempt(protected_fields, parts["protected"], types) if "protected" in parts else ()
@@ -179,7 +179,7 @@ def _declared(root: Node) -> _Declared:
     forgotten = parts.get("forget_after")
     forget_us = root.attempt(declared_us, forgotten, subject, by_entity, lateness_us) if forgotten else {}
     return _Declared(
-        name, subject, types, by_entity, table, label, people, model, policy, lateness_us, tolerance_us, forget_us
+        name, subject, types, by_entity, table, label, people, model, policy, lateness_us, max_clock_skew_us, forget_us
     )  # fmt: skip
 
 

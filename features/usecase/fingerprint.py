@@ -12,6 +12,9 @@ from typing import Any
 from features.usecase.conditions import Condition
 from features.usecase.schema import Aggregate, EntityFeatures, EventType, Feature, Field, Raw
 
+# what canonical JSON calls the parts of a formula: a fingerprint outlives the names in code and files
+CANONICAL = {"numerator": "of", "denominator": "over", "value": "of"}
+
 
 def fingerprint(
     types: Mapping[str, EventType],
@@ -37,10 +40,10 @@ def _event_type(t: EventType) -> dict[str, Any]:
         "time": list(t.time),
         "time_format": list(t.time_format),
         "timezone": t.timezone,
-        "tolerance_us": t.tolerance_us,
+        "tolerance_us": t.max_clock_skew_us,
         "entities": dict(t.entities),
         "fields": {name: _field(f) for name, f in t.fields.items()},
-    } | ({"after_us": t.after_us} if t.after_us else {})  # older files keep their fingerprint
+    } | ({"after_us": t.time_offset_us} if t.time_offset_us else {})  # older files keep their fingerprint
 
 
 def _field(f: Field) -> list[Any]:
@@ -73,7 +76,7 @@ def _condition(c: Condition) -> list[Any]:
 
 
 def _feature(f: Feature, types: Mapping[str, EventType]) -> list[Any]:
-    parts = {key: _raw(value, types) for key, value in vars(f.formula).items()}
+    parts = {CANONICAL.get(key, key): _raw(value, types) for key, value in vars(f.formula).items()}
     return [f.entity, type(f.formula).__name__, parts]
 
 

@@ -2,7 +2,7 @@
 
 label: {from: customer.state, positive: [SUSPENDED]}                    the customer's, for all events
 label: {from: loan.label, positive: ["1"], delay: 90d}                  the scored event's own, known later
-label: {from: verdict.fraud, positive: [true], of: transaction, by: transaction_id}
+label: {from: verdict.fraud, positive: [true], event: transaction, event_id: transaction_id}
                                   of the scored event whose id the field names; known when the verdict came
 """
 
@@ -16,34 +16,36 @@ from features.usecase.yaml_tree import Node, one_of
 
 def label(node: Node, types: Mapping[str, EventType]) -> Label:
     """Raises BadUseCase."""
-    parts = node.record(("from", "positive"), ("of", "by", "delay", "description"))
+    parts = node.record(("from", "positive"), ("event", "event_id", "delay", "description"))
     event_type, name = field_path(parts["from"], types)
     origin = types[event_type]
-    if ("of" in parts) != ("by" in parts):
-        node.blame("of and by go together: the scored event type, and the field that names its id")
-    of = node.attempt(_of, parts["of"], types, event_type) if "of" in parts else ""
-    if "of" in parts:
+    if ("event" in parts) != ("event_id" in parts):
+        node.blame("event and event_id go together: the scored event type, and the field that names its id")
+    event = node.attempt(_event, parts["event"], types, event_type) if "event" in parts else ""
+    if "event" in parts:
         node.attempt(refuse_label, parts["from"], origin)
     made = Label(
         event_type=event_type,
         field=name,
         positive=node.attempt(_positive, parts["positive"], parts["from"], origin, name),
-        of=of,
-        by=node.attempt(lambda: _by(parts["by"], origin, types[of])) if "of" in parts else (),
+        event=event,
+        event_id=node.attempt(lambda: _event_id(parts["event_id"], origin, types[event]))
+        if "event" in parts
+        else (),
         delay_us=node.attempt(parts["delay"].duration_us) if "delay" in parts else 0,
     )
-    need(of)
+    need(event)
     return made
 
 
 def is_known_later(label: Label | None, types: Mapping[str, EventType]) -> bool:
     """Whether the label is of single events, and not of the subject."""
-    return label is not None and (bool(label.of) or types[label.event_type].scored)
+    return label is not None and (bool(label.event) or types[label.event_type].scored)
 
 
 def check_online(root: Node, label: Label | None, types: Mapping[str, EventType]) -> None:
     """Raises BadUseCase where an event cannot be scored before its label is known. `root` is the file's."""
-    if label is None or label.of or not types[label.event_type].scored:
+    if label is None or label.event or not types[label.event_type].scored:
         return
     event_type, name = types[label.event_type], label.field
     parts = root.descend("events", label.event_type)
@@ -80,18 +82,18 @@ def _value(item: Node, origin: Node, event_type: EventType, name: str) -> str | 
     return one_of(item, field.values)
 
 
-def _of(node: Node, types: Mapping[str, EventType], origin: str) -> str:
-    of = one_of(node, types)
-    if not types[of].scored:
-        node.blame(f"{of} is not scored, so there is nothing to learn from its label")
-    if of == origin:
-        node.blame(f"a label of {of} itself needs neither of nor by")
-    if types[of].whole:
-        node.blame(f"the id of {of} is its whole content, so no field can name it")
-    return of
+def _event(node: Node, types: Mapping[str, EventType], origin: str) -> str:
+    event = one_of(node, types)
+    if not types[event].scored:
+        node.blame(f"{event} is not scored, so there is nothing to learn from its label")
+    if event == origin:
+        node.blame(f"a label of {event} itself needs neither event nor event_id")
+    if types[event].whole:
+        node.blame(f"the id of {event} is its whole content, so no field can name it")
+    return event
 
 
-def _by(node: Node, origin: EventType, of: EventType) -> tuple[str, ...]:
+def _event_id(node: Node, origin: EventType, of: EventType) -> tuple[str, ...]:
     names = node.each(lambda item: one_of(item, origin.fields))
     if len(names) != len(of.id):
         node.fail(f"as many fields as the id of {of.name} has: {', '.join(of.id)}")

@@ -66,9 +66,9 @@ class FileFormat:
     separator: str = ","
     encoding: str = "utf-8"
     decimal: str = "."
-    missing: tuple[str, ...] = ("",)
-    true: tuple[str, ...] = ("true", "True", "TRUE")
-    false: tuple[str, ...] = ("false", "False", "FALSE")
+    missing_values: tuple[str, ...] = ("",)
+    true_values: tuple[str, ...] = ("true", "True", "TRUE")
+    false_values: tuple[str, ...] = ("false", "False", "FALSE")
     date_format: tuple[str, ...] = ("%Y-%m-%d",)
     columns: Mapping[str, tuple[str, ...]] | None = None  # field: its column(s), joined by one blank
 
@@ -77,15 +77,15 @@ class FileFormat:
 class Override:
     """Which fields of an event carry a human's decision. `level` is one of LEVELS.
 
-    A decision whose `until` is not after its event withdraws the one in force. `longest_us` is how long after its event
-    a decision may last; None: as long as it says. It is no part of the fingerprint.
+    A decision whose `until` is not after its event withdraws the one in force. `max_duration_us` is how long after
+    its event a decision may last; None: as long as it says. It is no part of the fingerprint.
     """
 
     level: str
     until: str
     author: str
     reason: str
-    longest_us: int | None = None
+    max_duration_us: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ class EventType:
     whole: bool  # id is the whole content
     id: tuple[str, ...]
     time: tuple[str, ...]  # first non-empty wins; empty: the publish time
-    after_us: int  # the event happens this long after the time it holds (a label that is known later)
+    time_offset_us: int  # the event happens this long after the time it holds (a label that is known later)
     time_format: tuple[str, ...]  # beside RFC 3339
     timezone: str
     entities: Mapping[str, str]  # entity: the field with its id
@@ -105,7 +105,7 @@ class EventType:
     file: FileFormat
     override: Override | None
     subject: str  # the field with the subject's id
-    tolerance_us: int
+    max_clock_skew_us: int
     clean: tuple[CleaningRule, ...] = ()  # of a history, in this order; the stream never cleans
 
 
@@ -158,13 +158,13 @@ class Copy:
 
 @dataclass(frozen=True)
 class Ratio:
-    of: Raw
-    over: Raw
+    numerator: Raw
+    denominator: Raw
 
 
 @dataclass(frozen=True)
 class Difference:
-    of: Raw
+    value: Raw
     minus: Raw
 
 
@@ -237,8 +237,8 @@ class Label:
     event_type: str
     field: str
     positive: tuple[str | bool, ...]
-    of: str = ""  # the scored event type that `by` refers to; empty: the subject, or the event's own field
-    by: tuple[str, ...] = ()  # the fields that name the id of the event
+    event: str = ""  # the scored event type that is labelled; empty: the subject, or the event's own field
+    event_id: tuple[str, ...] = ()  # the fields that name the id of the labelled event
     delay_us: int = (
         0  # how long after the event the label is known; after the label's own event, if it has one
     )

@@ -16,7 +16,7 @@ REASON = (
 
 
 def refuse_aggregate(node: Node, event_type: EventType) -> None:
-    """Raise BadUseCase at an aggregate's `of` if its events have no time."""
+    """Raise BadUseCase at an aggregate's `event` if its events have no time."""
     if event_type.time:
         return
     node.blame(

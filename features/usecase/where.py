@@ -33,7 +33,7 @@ class Scope:
 
     def why_not(self, event_type: str, name: str) -> str:
         """Why no feature may use the field; empty if one may."""
-        own = self.label and not self.label.of  # what comes as an event of its own is known when it comes
+        own = self.label and not self.label.event  # what comes as an event of its own is known when it comes
         if self.label and own and (event_type, name) == (self.label.event_type, self.label.field):
             return "the label: a feature made of it knows the answer"
         if (event_type, name) in self.protected:

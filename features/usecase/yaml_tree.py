@@ -11,6 +11,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from features.usecase import hints
 from features.usecase.faults import UNREAD, BadUseCase, Fault, in_order, known, need
+from features.usecase.renamed_keys import renamed
 from features.usecase.yaml_values import FrozenDict, FrozenList, values
 
 __all__ = ["UNREAD", "BadUseCase", "FrozenDict", "Node", "known", "need", "one_of", "read", "section"]
@@ -116,8 +117,9 @@ class Node:
         entries = self.entries()
         found = {key: node for key, node in entries.items() if key in known and node.value is not None}
         for key in (key for key in entries if key not in known):
-            self.attempt(one_of, entries[key].child_of_key(key), known)
-            meant = hints.nearest(key, known)
+            new = renamed(key, known)
+            self.attempt(_refuse_key, entries[key].child_of_key(key), known, new)
+            meant = new or hints.nearest(key, known)
             if meant and meant not in found:
                 found[meant] = entries[key]
         for key in required:
@@ -180,6 +182,12 @@ class Node:
         if not found:
             self.fail("a duration such as 5m, 24h or 30d", hints.duration(str(self.value)))
         return int(found[1]) * MICROSECONDS[found[2]]
+
+
+def _refuse_key(key: Node, known: Iterable[str], new: str) -> None:
+    if new:
+        key.blame(f"{key.value} is now called {new}", new)
+    one_of(key, known)
 
 
 def one_of(node: Node, options: Iterable[str], others: Mapping[str, str] | None = None) -> str:

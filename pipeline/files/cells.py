@@ -57,7 +57,7 @@ def values(event_type: EventType, texts: Mapping[str, list[str]]) -> tuple[dict[
 
 def present(texts: Sequence[str | None], file: FileFormat) -> list[str | None]:
     """Stripped texts, None where missing."""
-    missing = {*file.missing, "", None}
+    missing = {*file.missing_values, "", None}
     stripped: list[str | None]
     try:
         stripped = list(map(str.strip, texts))  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def query(use_case: UseCase, dataset: str) -> str:
         "value": value_of(label.field),
         "positive": ", ".join(text(_as_json(each)) for each in label.positive),
         "delay": label.delay_us,
-        "of": text(label.of or label.event_type),
+        "of": text(label.event or label.event_type),
         "event_id": _event_id(label),
     }
     parts = OF_EVENTS if is_known_later(label, use_case.event_types) else OF_CUSTOMERS
@@ -99,7 +99,7 @@ def _as_json(value: str | bool) -> str:
 
 def _event_id(label: Label) -> str:
     """Whose label it is: of the event that the fields name, or the event itself."""
-    return f"CONCAT({_joined(map(value_of, label.by))})" if label.of else "event_id"
+    return f"CONCAT({_joined(map(value_of, label.event_id))})" if label.event else "event_id"
 
 
 def _joined(values: Iterable[str]) -> str:

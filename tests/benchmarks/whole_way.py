@@ -43,7 +43,8 @@ PATIENCE_S = 300.0
 MOST_WAITING_S = 10.0  # for the last alerts
 # Levels that are left as easily as they are entered, so that there are many alerts.
 POLICY = (
-    "policy: {high: 0.6, medium: 0.3, fall: 1.0, cooldown: 1s, recommend: {in_a_row: 1000, min_events: 1000}}"
+    "policy: {high: 0.6, medium: 0.3, exit_ratio: 1.0, cooldown: 1s, "
+    "recommend: {in_a_row: 1000, min_events: 1000}}"
 )
 
 

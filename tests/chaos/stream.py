@@ -58,8 +58,8 @@ def stream(folder: Path, n: int, days: int, seed: int, lateness_share: float = L
 def forgiving(folder: Path, days: int, share: float = LATENESS_SHARE) -> UseCase:
     """The off-boarding use case, in a file of its own, with a lateness for a stream of so many days."""
     file = folder / "offboarding.yaml"
-    lateness = f"lateness: {round(days * share)}d"
-    file.write_text(OFFBOARDING.read_text().replace("lateness: 1h", lateness))
+    lateness = f"allowed_lateness: {round(days * share)}d"
+    file.write_text(OFFBOARDING.read_text().replace("allowed_lateness: 1h", lateness))
     return load(file)
 
 

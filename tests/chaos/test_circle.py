@@ -21,8 +21,8 @@ from training.data.labelled_rows import History, collect
 from training.generate import generate
 
 GATES = (
-    "gates: {min_customers: 9, baselines: -1, min_positives: 3, calibration: 1, fairness: 0, drifted: 1, margin: -1, "
-    "tolerance: 1}"
+    "gates: {min_customers: 9, baselines: -1, min_positives: 3, calibration: 1, fairness: 0, max_drifted_share: 1, "
+    "min_improvement: -1, max_regression: 1}"
 )
 
 

@@ -57,8 +57,8 @@ class Oracle:
         upper = {LOW: 0.0, MEDIUM: policy.medium, HIGH: policy.high}
         lower = {
             LOW: 0.0,
-            MEDIUM: policy.medium * policy.fall,
-            HIGH: max(policy.high * policy.fall, policy.medium),
+            MEDIUM: policy.medium * policy.exit_ratio,
+            HIGH: max(policy.high * policy.exit_ratio, policy.medium),
         }
         reached = max(level for level in upper if score >= upper[level])
         if reached > customer.level:

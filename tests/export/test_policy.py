@@ -28,7 +28,7 @@ from tests.export.policy_oracle import Oracle
 
 HOUR_US = 3_600_000_000
 NOW_US = 1_700_000_000_000_000
-POLICY = Policy(medium=0.4, high=0.8, fall=0.75, cooldown_us=24 * HOUR_US, in_a_row=3, min_events=5)
+POLICY = Policy(medium=0.4, high=0.8, exit_ratio=0.75, cooldown_us=24 * HOUR_US, in_a_row=3, min_events=5)
 SCORE_IN = {Zone.LOW: 0.1, Zone.KEEPS_MEDIUM: 0.35, Zone.MEDIUM: 0.5, Zone.KEEPS_HIGH: 0.7, Zone.HIGH: 0.9}
 
 
@@ -152,7 +152,7 @@ def test_what_was_not_applied_changes_nothing():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"medium": 0.9}, {"medium": 0.0}, {"high": 1.5}, {"high": float("nan")}, {"fall": 0}, {"fall": 1.1},
+    [{"medium": 0.9}, {"medium": 0.0}, {"high": 1.5}, {"high": float("nan")}, {"exit_ratio": 0}, {"exit_ratio": 1.1},
      {"in_a_row": 0}, {"cooldown_us": -1}, {"max_per_hour": -1}],
 )  # fmt: skip
 def test_a_policy_that_cannot_work_is_refused(wrong):
@@ -178,7 +178,7 @@ POLICIES = st.builds(
     Policy,
     medium=st.sampled_from([0.4, 0.7, 0.8]),
     high=st.just(0.8),
-    fall=st.sampled_from([0.5, 0.75, 1.0]),
+    exit_ratio=st.sampled_from([0.5, 0.75, 1.0]),
     cooldown_us=st.sampled_from([0, HOUR_US, 24 * HOUR_US]),
     in_a_row=st.integers(1, 3),
     min_events=st.integers(0, 4),

@@ -26,7 +26,7 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count], windows: [24h], description: payments}
+      paid: {event: payment, value: amount, statistics: [count], windows: [24h], description: payments}
   event: [amount, known_device]
 """
 )

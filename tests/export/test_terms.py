@@ -9,7 +9,7 @@ from features.usecase import LEVELS, BadUseCase
 SECTION = {
     "medium": {"recall": 0.9},
     "high": 0.6,
-    "fall": 0.7,
+    "exit_ratio": 0.7,
     "cooldown": "12h",
     "recommend": {"in_a_row": 2, "min_events": 0},
     "max_per_hour": 20,
@@ -75,7 +75,7 @@ def test_levels_have_the_order_of_the_use_case_s_words():
             {"high": {"expected_cost": {"miss": -1, "false_alarm": 0}}},
             "policy.high.expected_cost.miss: -1 is not a number above 0",
         ),
-        ({"fall": 0}, "policy.fall: 0 is not above 0"),
+        ({"exit_ratio": 0}, "policy.exit_ratio: 0 is not above 0"),
         ({"cooldown": "soon"}, "policy.cooldown: 'soon' is not a duration"),
         ({"recommend": {"in_a_row": 0}}, "policy.recommend.in_a_row: 0 is not a whole number of at least 1"),
         ({"recommend": {"min_events": 2.5}}, "policy.recommend.min_events: 2.5 is not a whole number"),
@@ -132,9 +132,10 @@ def test_other_orders_are_taken(section):
 def test_all_mistakes_of_a_policy_are_named_at_once():
     with pytest.raises(BadUseCase) as told:
         terms(
-            {"hihg": 0.6, "fall": 2, "cooldown": "1 week", "recommend": {"in_a_row": 0, "min": 3}}, "x.yaml"
+            {"hihg": 0.6, "exit_ratio": 2, "cooldown": "1 week", "recommend": {"in_a_row": 0, "min": 3}},
+            "x.yaml",
         )
     assert [fault.path for fault in told.value.faults] == [
-        "policy.hihg", "policy.fall", "policy.cooldown", "policy.recommend.min", "policy.recommend.in_a_row",
+        "policy.hihg", "policy.exit_ratio", "policy.cooldown", "policy.recommend.min", "policy.recommend.in_a_row",
     ]  # fmt: skip
     assert told.value.faults[2].hint == "7d"

@@ -45,12 +45,12 @@ protected: [profile.gender]
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}
-      moved: {of: profile, where: {changed: [locale, occupation]}, statistics: [count], windows: [30d]}
-      anything: {of: profile, where: {changed: true}, statistics: [count, since_last], windows: [30d, ever]}
-      failed: {of: profile, where: {kyc: FAILED, changed: kyc}, statistics: [count], windows: [30d]}
-      limits: {of: profile, where: {changed: [limit]}, value: limit, statistics: [sum], windows: [30d]}
-      devices: {of: payment, where: {changed: [device]}, statistics: [count], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count, sum], windows: [24h]}
+      moved: {event: profile, where: {changed: [locale, occupation]}, statistics: [count], windows: [30d]}
+      anything: {event: profile, where: {changed: true}, statistics: [count, since_last], windows: [30d, ever]}
+      failed: {event: profile, where: {kyc: FAILED, changed: kyc}, statistics: [count], windows: [30d]}
+      limits: {event: profile, where: {changed: [limit]}, value: limit, statistics: [sum], windows: [30d]}
+      devices: {event: payment, where: {changed: [device]}, statistics: [count], windows: [24h]}
   event: [amount]
 label: {from: profile.outcome, positive: [BAD]}
 """
@@ -253,7 +253,10 @@ def test_the_record_of_another_entity_that_looks_at_changes_is_kept_for_ever() -
         "entities: {customer: who}\n    fields: {id",
         "entities: {customer: who, device: device}\n    fields: {id",
     )
-    shared = "  device: {aggregates: {new: {of: payment, where: WHERE, statistics: [count], windows: [24h]}}}\n  event:"
+    shared = (
+        "  device: {aggregates: {new: {event: payment, where: WHERE, statistics: [count], windows: [24h]}}}\n  "
+        "event:"
+    )
     text = text.replace("  event:", shared).replace("changed: [device]", "changed: [amount]")
     assert parse(text.replace("WHERE", "{changed: [amount]}")).plans["device"].forget_us == 0
     assert parse(text.replace("WHERE", "{amount: 5}")).plans["device"].forget_us == 25 * HOUR_US
@@ -303,6 +306,8 @@ def test_a_misspelt_changed_is_understood() -> None:
 
 
 def test_watches_count_among_the_aggregates_of_an_entity() -> None:
-    many = "".join(f"      a{n}: {{of: payment, statistics: [count], windows: [24h]}}\n" for n in range(54))
+    many = "".join(
+        f"      a{n}: {{event: payment, statistics: [count], windows: [24h]}}\n" for n in range(54)
+    )
     with pytest.raises(BadUseCase, match="found 65 with one for each list of changed fields"):
         parse(TEXT.replace("  event:", many + "  event:"))

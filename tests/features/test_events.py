@@ -85,24 +85,24 @@ events:
 features:
   shop:
     aggregates:
-      taken: {of: payment, value: amount, statistics: [sum], windows: [24h]}
+      taken: {event: payment, value: amount, statistics: [sum], windows: [24h]}
   customer:
     aggregates:
-      card: {of: payment, where: {kind: CARD}, value: amount, statistics: [sum], windows: [24h]}
-      no_card: {of: payment, where: {kind: {not: [CARD]}}, statistics: [count], windows: [24h]}
-      range: {of: payment, where: {amount: {min: 5, below: 10}}, statistics: [count], windows: [24h]}
-      open: {of: payment, where: {amount: {above: 5, max: 10}}, statistics: [count], windows: [24h]}
-      round: {of: payment, where: {amount: {min: 1, multiple_of: 50}}, statistics: [count], windows: [24h]}
-      exact: {of: payment, where: {amount: [5, 10]}, statistics: [count], windows: [24h]}
-      night: {of: payment, where: {hour: [23, 0], weekday: [SAT, SUN]}, statistics: [count], windows: [24h]}
-      fees: {of: payment, value: fee, statistics: [sum], windows: [24h]}
-      notes: {of: payment, distinct: note, statistics: [distinct], windows: [24h]}
-      noted: {of: payment, where: {note: [a, b]}, statistics: [count], windows: [24h]}
-      unnoted: {of: payment, where: {note: {present: false}}, statistics: [count], windows: [24h]}
-      other_tag: {of: payment, where: {tag: {not: [OLD]}}, statistics: [count], windows: [24h]}
-      gifts: {of: payment, where: {gift: true}, statistics: [count], windows: [24h]}
-      items: {of: payment, where: {items: {in: [1, 2]}}, statistics: [count], windows: [24h]}
-      top_ups: {of: top_up, value: limit, statistics: [sum], windows: [24h]}
+      card: {event: payment, where: {kind: CARD}, value: amount, statistics: [sum], windows: [24h]}
+      no_card: {event: payment, where: {kind: {not: [CARD]}}, statistics: [count], windows: [24h]}
+      range: {event: payment, where: {amount: {min: 5, below: 10}}, statistics: [count], windows: [24h]}
+      open: {event: payment, where: {amount: {above: 5, max: 10}}, statistics: [count], windows: [24h]}
+      round: {event: payment, where: {amount: {min: 1, multiple_of: 50}}, statistics: [count], windows: [24h]}
+      exact: {event: payment, where: {amount: [5, 10]}, statistics: [count], windows: [24h]}
+      night: {event: payment, where: {hour: [23, 0], weekday: [SAT, SUN]}, statistics: [count], windows: [24h]}
+      fees: {event: payment, value: fee, statistics: [sum], windows: [24h]}
+      notes: {event: payment, distinct: note, statistics: [distinct], windows: [24h]}
+      noted: {event: payment, where: {note: [a, b]}, statistics: [count], windows: [24h]}
+      unnoted: {event: payment, where: {note: {present: false}}, statistics: [count], windows: [24h]}
+      other_tag: {event: payment, where: {tag: {not: [OLD]}}, statistics: [count], windows: [24h]}
+      gifts: {event: payment, where: {gift: true}, statistics: [count], windows: [24h]}
+      items: {event: payment, where: {items: {in: [1, 2]}}, statistics: [count], windows: [24h]}
+      top_ups: {event: top_up, value: limit, statistics: [sum], windows: [24h]}
     attributes:
       age: {from: profile.born, as: age}
       color: {from: profile.color, as: code}
@@ -579,13 +579,13 @@ events:
       separator: ";"
       encoding: utf-8-sig
       decimal: ","
-      missing: ["", "N/A", "nan"]
-      true: ["TRUE", "si"]
-      false: ["FALSE"]
+      missing_values: ["", "N/A", "nan"]
+      true_values: ["TRUE", "si"]
+      false_values: ["FALSE"]
       date_format: ["%d/%m/%y", "%Y-%m-%d"]
       columns: {when: [fecha, hora], shop: establecimiento, tipo: tipo_tc}
 features:
-  user: {aggregates: {all: {of: buy, statistics: [count], windows: [24h]}}}
+  user: {aggregates: {all: {event: buy, statistics: [count], windows: [24h]}}}
 """
 )
 ROW = {

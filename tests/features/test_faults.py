@@ -9,7 +9,7 @@ from features.usecase.yaml_tree import read
 WRONG = """
 use_case: small
 subject: customer
-latenes: 2h                                              # latenes -> lateness
+latenes: 2h                                              # latenes -> allowed_lateness
 events:
   payment:
     scored: true
@@ -42,13 +42,13 @@ features:
   customer:
     aggregates:
       paid:
-        of: payment
+        event: payment
         where: {kind: card}                              # features.customer.aggregates.paid.where.kind -> CARD
         value: amount
         statistics: [count, avg]                         # features.customer.aggregates.paid.statistics[1] -> mean
         windows: [1h, 1w]                                # features.customer.aggregates.paid.windows[1] -> 7d
       all:
-        of: payment
+        event: payment
         statistics:
           - nunique                                      # features.customer.aggregates.all.statistics[0] -> distinct
           - stddev                                       # features.customer.aggregates.all.statistics[1] -> std
@@ -57,7 +57,7 @@ features:
           - 1day                                         # features.customer.aggregates.all.windows[0] -> 1d
           - lifetime                                     # features.customer.aggregates.all.windows[1] -> ever
     ratios:
-      share: {of: paid.count.1h, over: al.count.1h}      # features.customer.ratios.share.over -> all
+      share: {numerator: paid.count.1h, denominator: al.count.1h}  # features.customer.ratios.share.denominator -> all
     attributes:
       age: {from: profile.bron, as: age}                 # features.customer.attributes.age.from -> born
   event: [amont, kind, hour]                             # features.event[0] -> amount
@@ -111,8 +111,8 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, where: {kind: A}, value: amount, statistics: [sum], windows: [1h]}
-    ratios: {r: {of: event.amount, over: paid.sum.1h}}
+      paid: {event: payment, where: {kind: A}, value: amount, statistics: [sum], windows: [1h]}
+    ratios: {r: {numerator: event.amount, denominator: paid.sum.1h}}
   event: [amount, kind]
 """
 
@@ -127,7 +127,7 @@ features:
         ("at: time", "at: 5", "events.payment.fields.at"),
         ("statistics: [sum]", "statistics: [sume]", "features.customer.aggregates.paid.statistics[0]"),
         ("value: amount", "valeu: amount", "features.customer.aggregates.paid.valeu"),
-        ("of: payment", "of: paymnt", "features.customer.aggregates.paid.of"),
+        ("event: payment", "event: paymnt", "features.customer.aggregates.paid.event"),
         ("scored: true", "scored: 1", "events.payment.scored"),
         ("scored: true, ", "", "events"),
         ("entities: {", "entites: {", "events.payment.entites"),
@@ -165,10 +165,11 @@ def test_a_file_that_is_no_yaml_is_told_by_its_own_name_and_line(text: str, line
 
 
 def test_wrong_keys_are_told_together_with_everything_else() -> None:
-    text = "use_case: 5\nsubject: c\nsubject: d\nevents: {}\nfeatures:\n  [a, b]: {}\n  {a: b}: 1\nlateness: 1hour\n"
+    text = "use_case: 5\nsubject: c\nsubject: d\nevents: {}\nfeatures:\n  [a, b]: {}\n  {a: b}: 1\n"
+    text += "allowed_lateness: 1hour\n"
     faults = told(text).faults
     assert [(fault.line, fault.path) for fault in faults] == [
-        (1, "use_case"), (3, ""), (4, "events"), (6, ""), (7, ""), (8, "lateness"),
+        (1, "use_case"), (3, ""), (4, "events"), (6, ""), (7, ""), (8, "allowed_lateness"),
     ]  # fmt: skip
     assert "'subject' is there twice, first on line 2" in str(faults[1])
 
@@ -231,7 +232,7 @@ def test_a_label_that_comes_with_another_event_may_be_required(tmp_path) -> None
     base = SMALL.replace("features:\n", verdict + "features:\n", 1)
     for label in (
         "from: verdict.bad, positive: [y]",
-        "from: verdict.bad, positive: [y], of: payment, by: id",
+        "from: verdict.bad, positive: [y], event: payment, event_id: id",
     ):
         file.write_text(base + f"label: {{{label}}}\n")
         assert look(file).faults == ()
@@ -245,7 +246,7 @@ def test_a_label_that_comes_with_another_event_may_be_required(tmp_path) -> None
         ("COUNT_DISTINCT", ("count", "distinct"), "distinct"),
         ("count distinct", ("count", "distinct"), "distinct"),
         ("high", ("LOW", "HIGH"), "HIGH"),
-        ("statistic", ("of", "statistics"), "statistics"),
+        ("statistic", ("event", "statistics"), "statistics"),
         ("gte", ("in", "min", "max"), "min"),
         ("timestamp", ("id", "at", "published"), ""),
         ("xyzzy", ("count",), ""),

@@ -20,13 +20,13 @@ events:
   verdict:
     id: [payment_id, leg]
     time: [at]
-    after: 7d
+    time_offset: 7d
     entities: {customer: user_id}
     fields: {payment_id: string, leg: string, number: integer, user_id: string, at: time, fraud: boolean}
   note: {id: ["*"], time: published, entities: {customer: user_id}, fields: {user_id: string, kind: [GOOD, BAD]}}
 features:
-  customer: {aggregates: {paid: {of: payment, statistics: [count], windows: [24h]}}}
-label: {from: verdict.fraud, positive: [true], of: payment, by: [payment_id, leg], delay: 2d}
+  customer: {aggregates: {paid: {event: payment, statistics: [count], windows: [24h]}}}
+label: {from: verdict.fraud, positive: [true], event: payment, event_id: [payment_id, leg], delay: 2d}
 """
 DAY_US = 86_400_000_000
 
@@ -34,7 +34,7 @@ DAY_US = 86_400_000_000
 def test_it_says_whose_label_and_when_it_is_known() -> None:
     label = parse(TEXT).label
     assert label is not None
-    assert (label.of, label.by, label.positive, label.delay_us) == (
+    assert (label.event, label.event_id, label.positive, label.delay_us) == (
         "payment", ("payment_id", "leg"), (True,), 2 * DAY_US,
     )  # fmt: skip
 
@@ -42,15 +42,17 @@ def test_it_says_whose_label_and_when_it_is_known() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("by: [payment_id, leg], ", "", "label: of and by go together"),
-        ("of: payment, by", "by", "label: of and by go together"),
-        ("of: payment, by", "of: note, by", "label.of: note is not scored"),
-        ("from: verdict.fraud", "from: payment.fraud", "label.of: a label of payment itself needs neither"),
-        ("by: [payment_id, leg]", "by: payment_id", "is not as many fields as the id of payment has: id, leg"),
-        ("by: [payment_id, leg]", "by: [number, leg]", "number is a whole number, but payment.id is a text"),
+        ("event_id: [payment_id, leg], ", "", "label: event and event_id go together"),
+        ("event: payment, event_id", "event_id", "label: event and event_id go together"),
+        ("event: payment, event_id", "event: note, event_id", "label.event: note is not scored"),
+        ("from: verdict.fraud", "from: payment.fraud", "label.event: a label of payment itself needs neither"),
+        ("event_id: [payment_id, leg]", "event_id: payment_id",
+         "is not as many fields as the id of payment has: id, leg"),
+        ("event_id: [payment_id, leg]", "event_id: [number, leg]",
+         "number is a whole number, but payment.id is a text"),
         ("positive: [true]", "positive: ['yes']", "label.positive[0]: 'yes' is not true or false"),
         ("from: verdict.fraud", "from: verdict.payment_id", "a label needs declared values, or true and false"),
-        ("time: published,", "time: published, after: 1d,", "leave after out"),
+        ("time: published,", "time: published, time_offset: 1d,", "leave time_offset out"),
     ],
 )  # fmt: skip
 def test_errors_name_file_path_value_and_expectation(old: str, new: str, error: str) -> None:
@@ -74,22 +76,22 @@ def test_an_event_happens_after_the_time_it_holds_whichever_way_it_is_decoded() 
 
 def test_after_is_part_of_the_fingerprint_and_the_label_is_not() -> None:
     plain = parse(TEXT)
-    assert parse(TEXT.replace("after: 7d", "after: 8d")).fingerprint != plain.fingerprint
+    assert parse(TEXT.replace("time_offset: 7d", "time_offset: 8d")).fingerprint != plain.fingerprint
     assert parse(TEXT.replace("delay: 2d", "delay: 3d")).fingerprint == plain.fingerprint
 
 
 def test_a_label_that_comes_as_an_event_may_be_counted() -> None:
-    counted = "known: {of: verdict, where: {fraud: true}, statistics: [count], windows: [24h]}, paid"
+    counted = "known: {event: verdict, where: {fraud: true}, statistics: [count], windows: [24h]}, paid"
     assert (
         parse(TEXT.replace("aggregates: {paid", "aggregates: {" + counted)).features[0] == "known_count_24h"
     )
     with pytest.raises(BadUseCase, match="is the label"):
         own = TEXT.replace("from: verdict.fraud", "from: payment.fraud").replace(
-            "of: payment, by: [payment_id, leg], ", ""
+            "event: payment, event_id: [payment_id, leg], ", ""
         )
         parse(
             own.replace(
                 "aggregates: {paid",
-                "aggregates: {f: {of: payment, where: {fraud: true}, statistics: [count], windows: [24h]}, paid",
+                "aggregates: {f: {event: payment, where: {fraud: true}, statistics: [count], windows: [24h]}, paid",
             )
         )

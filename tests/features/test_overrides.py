@@ -23,7 +23,7 @@ events:
     time: published
     entities: {customer: customer}
     fields: {customer: string, level: [LOW, HIGH], author: string, reason: string, until: time}
-    override: {level: level, until: until, author: author, reason: reason, longest: 30d}
+    override: {level: level, until: until, author: author, reason: reason, max_duration: 30d}
   ruling:
     id: [id]
     time: [decided_at]
@@ -31,13 +31,13 @@ events:
     timezone: Europe/Paris
     entities: {customer: customer}
     fields: {id: string, customer: string, level: [LOW, HIGH], by: string, why: string, until: time, decided_at: time}
-    override: {level: level, until: until, author: by, reason: why, longest: 30d}
+    override: {level: level, until: until, author: by, reason: why, max_duration: 30d}
 features:
   customer:
-    aggregates: {paid: {of: payment, value: amount, statistics: [sum], windows: [24h]}}
+    aggregates: {paid: {event: payment, value: amount, statistics: [sum], windows: [24h]}}
 """
 LIMITED = parse(FILE)
-FREE = parse(FILE.replace(", longest: 30d", ""))
+FREE = parse(FILE.replace(", max_duration: 30d", ""))
 
 
 def word(until_us: int) -> bytes:
@@ -104,5 +104,5 @@ def test_a_limit_changes_no_feature_and_not_what_the_log_holds() -> None:
 
 
 def test_a_limit_that_is_no_duration_is_refused() -> None:
-    with pytest.raises(BadUseCase, match=r"longest: 'a year' is not a duration"):
-        parse(FILE.replace("longest: 30d", "longest: a year"))
+    with pytest.raises(BadUseCase, match=r"max_duration: 'a year' is not a duration"):
+        parse(FILE.replace("max_duration: 30d", "max_duration: a year"))

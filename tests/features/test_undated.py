@@ -19,16 +19,16 @@ events:
             fields: {user: string, shop: string, limit: number, color: [RED, BLUE], born: date, state: [GOOD, BAD]}}
 features:
   shop:
-    aggregates: {taken: {of: payment, value: amount, statistics: [sum], windows: [24h]}}
+    aggregates: {taken: {event: payment, value: amount, statistics: [sum], windows: [24h]}}
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h, ever]}
-      visits: {of: visit, where: {hour: [23, 0]}, statistics: [count, since_last], windows: [24h, ever]}
+      paid: {event: payment, value: amount, statistics: [count, sum], windows: [24h, ever]}
+      visits: {event: visit, where: {hour: [23, 0]}, statistics: [count, since_last], windows: [24h, ever]}
     attributes: {limit: {from: profile.limit}, age: {from: profile.born, as: age}, color: {from: profile.color}}
   event: [amount, hour, weekday]
 label: {from: profile.state, positive: [BAD]}
 """
-ALL = """      {name}: {{of: {of}, value: {value}, distinct: {distinct}, where: {where},
+ALL = """      {name}: {{event: {of}, value: {value}, distinct: {distinct}, where: {where},
               statistics: [{statistics}], windows: [{windows}]}}
 """
 
@@ -57,7 +57,7 @@ def test_no_window_counts_undated_events(statistics: str, where: str) -> None:
     )  # fmt: skip
     text = USE_CASE.replace("    attributes:", added + "    attributes:")
     ((line, path, message),) = faults_of(text)
-    assert (line, path) == (line_of(text, "profiles:"), "features.customer.aggregates.profiles.of")
+    assert (line, path) == (line_of(text, "profiles:"), "features.customer.aggregates.profiles.event")
     assert "profile has no time of its own (time: published), so in files" in message
     assert (
         "take its latest values under attributes, or name the field that dates it in events.profile.time"
@@ -77,18 +77,19 @@ def test_neither_does_ever(statistics: str) -> None:
         windows="ever",
     )
     faults = faults_of(USE_CASE.replace("    attributes:", added + "    attributes:"))
-    assert [path for _, path, _ in faults] == ["features.customer.aggregates.profiles.of"]
+    assert [path for _, path, _ in faults] == ["features.customer.aggregates.profiles.event"]
 
 
 def test_all_aggregates_of_all_entities_are_told_at_once_and_what_is_made_of_them_is_not() -> None:
-    text = USE_CASE.replace("of: visit", "of: profile").replace(
-        "taken: {of: payment, value: amount", "taken: {of: profile, value: limit"
+    text = USE_CASE.replace("event: visit", "event: profile").replace(
+        "taken: {event: payment, value: amount", "taken: {event: profile, value: limit"
     )
     text = text.replace(
-        "    attributes:", "    ratios: {r: {of: visits.count.24h, over: paid.count.24h}}\n    attributes:"
+        "    attributes:",
+        "    ratios: {r: {numerator: visits.count.24h, denominator: paid.count.24h}}\n    attributes:",
     )
     assert [path for _, path, _ in faults_of(text)] == [
-        "features.shop.aggregates.taken.of", "features.customer.aggregates.visits.of"
+        "features.shop.aggregates.taken.event", "features.customer.aggregates.visits.event"
     ]  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def test_the_field_that_would_date_it_is_named() -> None:
         "visit: {scored: false, id: [id], time: [at]", "visit: {scored: false, id: [id], time: published"
     )
     ((_, path, message),) = faults_of(text)
-    assert path == "features.customer.aggregates.visits.of"
+    assert path == "features.customer.aggregates.visits.event"
     assert message.endswith("in events.visit.time, for example time: [at]")
 
 
@@ -107,8 +108,8 @@ def test_scored_events_without_a_time_have_no_windows_no_hour_and_no_weekday() -
     )
     faults = {path: message for _, path, message in faults_of(text)}
     assert faults.keys() == {
-        "features.shop.aggregates", "features.shop.aggregates.taken.of", "features.customer.aggregates",
-        "features.customer.aggregates.paid.of", "features.event[1]", "features.event[2]",
+        "features.shop.aggregates", "features.shop.aggregates.taken.event", "features.customer.aggregates",
+        "features.customer.aggregates.paid.event", "features.event[1]", "features.event[2]",
     }  # fmt: skip
     assert "every window would end there" in faults["features.customer.aggregates"]
     assert "they have no hour; leave hour out" in faults["features.event[1]"]
@@ -131,18 +132,18 @@ def test_ratios_and_differences_of_the_events_hour_are_refused_too() -> None:
     text = USE_CASE.replace(
         "visit: {scored: false, id: [id], time: [at]", "visit: {scored: true, id: [id], time: published"
     )
-    text = text.replace("of: visit, where: {hour: [23, 0]}", "of: payment")
+    text = text.replace("event: visit, where: {hour: [23, 0]}", "event: payment")
     text = text.replace(
-        "    attributes:", "    differences: {d: {of: event.hour, minus: paid.count.24h}}\n    attributes:"
+        "    attributes:", "    differences: {d: {value: event.hour, minus: paid.count.24h}}\n    attributes:"
     )
-    assert "features.customer.differences.d.of" in [path for _, path, _ in faults_of(text)]
+    assert "features.customer.differences.d.value" in [path for _, path, _ in faults_of(text)]
 
 
 def test_a_label_of_single_events_says_when_it_was_known() -> None:
     text = USE_CASE.replace("state: [GOOD, BAD]}", "state: [GOOD, BAD], payment: string}")
     text = text.replace(
         "label: {from: profile.state, positive: [BAD]}",
-        "label: {from: profile.state, positive: [BAD], of: payment, by: payment}",
+        "label: {from: profile.state, positive: [BAD], event: payment, event_id: payment}",
     )
     ((_, path, message),) = faults_of(text)
     assert path == "label.from" and "would be known before the events that it judges" in message
@@ -151,7 +152,7 @@ def test_a_label_of_single_events_says_when_it_was_known() -> None:
 @pytest.mark.parametrize("name", ["hour", "weekday"])
 def test_cleaning_does_not_look_at_the_time_of_undated_rows(name: str) -> None:
     value = {"hour": "3", "weekday": "SUN"}[name]
-    rule = f"    clean: [{{drop: {{color: RED, {name}: {value}}}, because: of the time}}]"
+    rule = f"    clean: [{{drop: {{color: RED, {name}: {value}}}, reason: of the time}}]"
     text = USE_CASE.replace("  profile: {id", f"  profile:\n{rule}\n    id").replace(
         ", time: published", "\n    time: published"
     )

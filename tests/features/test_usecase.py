@@ -15,7 +15,7 @@ SIXTEEN = ROOT / "tests" / "benchmarks" / "sixteen.yaml"
 SMALL = """
 use_case: small
 subject: customer
-lateness: 2h
+allowed_lateness: 2h
 events:
   payment:
     scored: true
@@ -43,14 +43,14 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, where: {kind: CARD, amount: {min: 5}}, value: amount,
+      paid: {event: payment, where: {kind: CARD, amount: {min: 5}}, value: amount,
              statistics: [count, sum], windows: [1h, 24h]}
-      all: {of: payment, statistics: [count, since_last], windows: [7d, ever]}
-    ratios: {card_share: {of: paid.count.24h, over: all.count.24h}}
-    differences: {change: {of: paid.sum.24h, minus: paid.sum.1h}}
+      all: {event: payment, statistics: [count, since_last], windows: [7d, ever]}
+    ratios: {card_share: {numerator: paid.count.24h, denominator: all.count.24h}}
+    differences: {change: {value: paid.sum.24h, minus: paid.sum.1h}}
     attributes: {age: {from: profile.born, as: age}, color: {from: profile.color}}
   shop:
-    aggregates: {taken: {of: payment, value: amount, statistics: [mean], windows: [24h]}}
+    aggregates: {taken: {event: payment, value: amount, statistics: [mean], windows: [24h]}}
   event: [amount, kind, hour]
 label: {from: payment.fraud, positive: ["yes"]}
 protected: [profile.gender]
@@ -145,7 +145,7 @@ def test_descriptions_take_the_place_of_names_and_change_no_fingerprint() -> Non
         ("amount: {type: number, min: 0}", "amount: {type: number, min: 0, description: amount in euros}"),
         ("statistics: [count, sum], windows: [1h, 24h]}", "statistics: [count, sum], windows: [1h, 24h],\n"
          "             description: card payments}"),
-        ("over: all.count.24h}", "over: all.count.24h, description: share of cards}"),
+        ("denominator: all.count.24h}", "denominator: all.count.24h, description: share of cards}"),
         ("minus: paid.sum.1h}", "minus: paid.sum.1h, description: euros of the day before the last hour}"),
         ("{from: profile.born, as: age}", "{from: profile.born, as: age, description: age}"),
         ("{from: profile.color}", "{from: profile.color, description: favourite color}"),
@@ -189,13 +189,13 @@ CLEAN = "    id: [id]\n    clean: [{}]\n".format
 REFUSED = [
     ("kind: CARD,", "kind: CRAD,", "features.customer.aggregates.paid.where.kind: 'CRAD' is not one of CARD"),
     ("statistics: [mean]", "statistics: [meen]", "statistics[0]: 'meen' is not one of"),
-    ("lateness: 2h", "lateness: 2 hours", "lateness: '2 hours' is not a duration such as"),
-    ("lateness: 2h", "latenes: 2h", "'latenes' is not one of"),
-    ("lateness: 2h", "lateness: 2h\nlateness: 2h", "is there twice"),
-    ("lateness: 2h", "{[a, b]: 2h}: 2h", "a list or mapping stands where a key is expected"),
-    ("lateness: 2h", "? {a: b}\n: 2h", "a list or mapping stands where a key is expected"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2 hours", "lateness: '2 hours' is not a duration such as"),
+    ("allowed_lateness: 2h", "latenes: 2h", "'latenes' is not one of"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nallowed_lateness: 2h", "is there twice"),
+    ("allowed_lateness: 2h", "{[a, b]: 2h}: 2h", "a list or mapping stands where a key is expected"),
+    ("allowed_lateness: 2h", "? {a: b}\n: 2h", "a list or mapping stands where a key is expected"),
     ("customer: payer,", "[customer, shop]: payer,", "a list or mapping stands where a key is expected"),
-    ("lateness: 2h", "lateness: [2h", "not a YAML file"),
+    ("allowed_lateness: 2h", "lateness: [2h", "not a YAML file"),
     ("use_case: small", "", "use_case is missing"),
     ("id: [id]", "id: [ident]", "events.payment.id[0]: 'ident' is not one of"),
     ("time: [at]", "time: [payer]", "payer is a text; expected time"),
@@ -211,17 +211,18 @@ REFUSED = [
     ("amount: {type: number, min: 0}", "amount: {type: number, min: 2, max: 1}", "no number is at least 2 and at most"),
     ("amount: {type: number, min: 0}", "amount: {type: integer, min: 0.2, max: 0.8}", "no integer is at least 0.2 and"),
     ("amount: {min: 5}", "payer: 'ann '", "where.payer: 'ann ' is not a text without blanks around it"),
-    ("time: [at]", "time: [at]\n    file: {true: ['1', J], false: [N, '1']}", "file: 1 cannot be both true and false"),
+    ("time: [at]", "time: [at]\n    file: {true_values: ['1', J], false_values: [N, '1']}",
+     "file: 1 cannot be both true and false"),
     ("kind: [CARD, WIRE]", "kind: [CARD, 'WIRE ']", "is not a list of values without blanks around them"),
     ("kind: [CARD, WIRE]", "kind: [CARD, 1]", "fields.kind[1]: 1 is not a text (put numbers"),
     ("kind: [CARD, WIRE]", "kind: [CARD, CARD]", "is not a list without repetitions"),
     ("windows: [24h]", "windows: [25h]", "no hop is known for 25h"),
     ("windows: [24h]", "windows: [ever]", "mean has no meaning over windows ['ever']: it needs"),
-    ("over: all.count.24h", "over: al.count.24h", "'al' is not one of paid, all (did you mean all?)"),
-    ("over: all.count.24h", "over: all.sum.24h", "needs the aggregate all to have a value field"),
-    ("over: all.count.24h", "over: all.count", "is not aggregate.statistic.window or event.field"),
-    ("over: all.count.24h", "over: event.kind", "kind is one of CARD, WIRE; expected a number field"),
-    ("over: all.count.24h", "over: all.since_last.24h", "has no meaning over 24h: add ever"),
+    ("denominator: all.count.24h", "denominator: al.count.24h", "'al' is not one of paid, all (did you mean all?)"),
+    ("denominator: all.count.24h", "denominator: all.sum.24h", "needs the aggregate all to have a value field"),
+    ("denominator: all.count.24h", "denominator: all.count", "is not aggregate.statistic.window or event.field"),
+    ("denominator: all.count.24h", "denominator: event.kind", "kind is one of CARD, WIRE; expected a number field"),
+    ("denominator: all.count.24h", "denominator: all.since_last.24h", "has no meaning over 24h: add ever"),
     ("amount: {min: 5}", "amount: {least: 5}", "'least' is not one of"),
     ("amount: {min: 5}", "amount: {multiple_of: 0}", "0 is not a number above 0"),
     ("amount: {min: 5}", "hour: [24]", "24 is not an hour"),
@@ -235,26 +236,28 @@ REFUSED = [
     ("event: [amount, kind, hour]", "event: [amount, amont]", "'amont' is not one of"),
     ("event: [amount, kind, hour]", "event: [amount, amount]", "two features are called amount"),
     ("shop:\n    aggregates", "shopp:\n    aggregates", "'shopp' is not one of"),
-    ("{taken: {of: payment,", "{taken: {of: profile,", "does not say which field is the shop"),
+    ("{taken: {event: payment,", "{taken: {event: profile,", "does not say which field is the shop"),
     ("    scored: true", "", "no event type is scored"),
     ('positive: ["yes"]', "positive: [maybe]", "label.positive[0]: 'maybe' is not one of yes, no"),
     ("label: {from: payment.fraud", "label: {from: payment.payer", "a label needs declared values"),
-    ("lateness: 2h", "hops: {1h: 7m}", "hops.1h: '7m' is not a whole fraction of 1h"),
+    ("allowed_lateness: 2h", "hops: {1h: 7m}", "hops.1h: '7m' is not a whole fraction of 1h"),
     ("policy: {high: 0.6}", "policy: 5", "policy: 5 is not a mapping"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: 7d", "forget_after: '7d' is not at least 7d 2h: the longest"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: 400", "forget_after: 400 is not a duration such as"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: {shop: 1d}", "forget_after.shop: '1d' is not at least 1d 2h"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: {shopp: 9d}", "'shopp' is not one of"),
-    (ID, CLEAN("{drop: {amout: {below: 0}}, because: x}"), "clean[0].drop.amout: 'amout' is not one of id, at"),
-    (ID, CLEAN("{drop: {amount: {less: 0}}, because: x}"), "clean[0].drop.amount.less: 'less' is not one of"),
-    (ID, CLEAN("{drop: {kind: CASH}, because: x}"), "clean[0].drop.kind: 'CASH' is not one of CARD, WIRE"),
-    (ID, CLEAN("{drop: {}, because: x}"), "clean[0].drop: {} is not at least one test"),
-    (ID, CLEAN("{drop: {kind: CARD}}"), "clean[0]: because is missing"),
-    (ID, CLEAN("{keep: last, of: id, because: x}"), "clean[0].keep: 'last' is not one of first, latest"),
-    (ID, CLEAN("{keep: first, of: [id, idd], because: x}"), "clean[0].of[1]: 'idd' is not one of id, at"),
-    (ID, CLEAN("{keep: first, of: [], because: x}"), "clean[0].of: [] is not a list of different fields"),
-    (ID, CLEAN("{keep: first, because: x}"), "clean[0]: of is missing"),
-    (ID, CLEAN("{keep: first, drop: {kind: CARD}, because: x}"), "clean[0]: {'keep': 'first', 'drop'"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: 7d",
+     "forget_after: '7d' is not at least 7d 2h: the longest"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: 400", "forget_after: 400 is not a duration such as"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: {shop: 1d}",
+     "forget_after.shop: '1d' is not at least 1d 2h"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: {shopp: 9d}", "'shopp' is not one of"),
+    (ID, CLEAN("{drop: {amout: {below: 0}}, reason: x}"), "clean[0].drop.amout: 'amout' is not one of id, at"),
+    (ID, CLEAN("{drop: {amount: {less: 0}}, reason: x}"), "clean[0].drop.amount.less: 'less' is not one of"),
+    (ID, CLEAN("{drop: {kind: CASH}, reason: x}"), "clean[0].drop.kind: 'CASH' is not one of CARD, WIRE"),
+    (ID, CLEAN("{drop: {}, reason: x}"), "clean[0].drop: {} is not at least one test"),
+    (ID, CLEAN("{drop: {kind: CARD}}"), "clean[0]: reason is missing"),
+    (ID, CLEAN("{keep: last, per: id, reason: x}"), "clean[0].keep: 'last' is not one of first, latest"),
+    (ID, CLEAN("{keep: first, per: [id, idd], reason: x}"), "clean[0].per[1]: 'idd' is not one of id, at"),
+    (ID, CLEAN("{keep: first, per: [], reason: x}"), "clean[0].per: [] is not a list of different fields"),
+    (ID, CLEAN("{keep: first, reason: x}"), "clean[0]: per is missing"),
+    (ID, CLEAN("{keep: first, drop: {kind: CARD}, reason: x}"), "clean[0]: {'keep': 'first', 'drop'"),
     (ID, CLEAN("5"), "clean[0]: 5 is not a mapping"),
 ]  # fmt: skip
 
@@ -270,9 +273,9 @@ def test_a_wrong_file_is_refused_by_path_value_and_expectation(old: str, new: st
 
 
 def test_more_aggregates_than_lanes_are_refused() -> None:
-    many = "".join(f"      a{i}: {{of: payment, statistics: [count], windows: [1h]}}\n" for i in range(63))
+    many = "".join(f"      a{i}: {{event: payment, statistics: [count], windows: [1h]}}\n" for i in range(63))
     with pytest.raises(BadUseCase, match="at most 64 aggregates"):
-        changed("      all: {of", many + "      all: {of")
+        changed("      all: {event", many + "      all: {event")
 
 
 def test_a_file_that_cannot_be_read_is_a_bad_use_case(tmp_path: Path) -> None:
@@ -290,22 +293,22 @@ SAME_VECTOR = [
     ('positive: ["yes"]', 'positive: ["yes", "no"]'),
     ("policy: {high: 0.6}", "policy: {high: 0.7}\nmodel: {trees: 3}"),
     ("protected: [profile.gender]", ""),
-    ("of: payment, where: {kind: CARD,", "description: d, of: payment, where: {kind: [CARD],"),
+    ("event: payment, where: {kind: CARD,", "description: d, event: payment, where: {kind: [CARD],"),
     ("{kind: CARD, amount: {min: 5}}", "{amount: {min: 5.0}, kind: CARD}"),
     ("    id: [id]\n", "    file: {separator: ';', decimal: ','}\n    id: [id]\n"),
     ("  profile:\n", "  profile:\n    scored: false\n"),
-    (ID, CLEAN("{drop: {fraud: 'yes', hour: 3}, because: x}, {keep: latest, of: '*', because: y}")),
+    (ID, CLEAN("{drop: {fraud: 'yes', hour: 3}, reason: x}, {keep: latest, per: '*', reason: y}")),
     ("statistics: [mean], windows: [24h]", "statistics: [mean], windows: [1d]"),
-    ("lateness: 2h", "lateness: 120m"),
+    ("allowed_lateness: 2h", "allowed_lateness: 120m"),
     ('values: ["yes", "no"]', 'values: ["no", "yes"]'),
     ("ratios: {card_share:", "ratios: {share_of_cards:"),
 ]
 OTHER_VECTOR = [
     ("windows: [24h]", "windows: [7d]"),
     ("windows: [24h]", "windows: [24h, 7d]"),
-    ("lateness: 2h", "lateness: 1h"),
-    ("lateness: 2h", "lateness: 2h\ntolerance: 10m"),
-    ("lateness: 2h", "lateness: 2h\nhops: {24h: 2h}"),
+    ("allowed_lateness: 2h", "allowed_lateness: 1h"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nmax_clock_skew: 10m"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nhops: {24h: 2h}"),
     ("amount: {min: 5}", "amount: {min: 6}"),
     ("amount: {min: 5}", "amount: {above: 5}"),
     ("where: {kind: CARD,", "where: {kind: WIRE,"),
@@ -318,8 +321,8 @@ OTHER_VECTOR = [
     ("time: [at]", "time: [at]\n    time_format: [epoch_ms]"),
     ("time: [at]", "time: [at]\n    time_format: ['%Y-%m-%d', epoch_ms]"),
     ("minus: paid.sum.1h", "minus: paid.count.1h"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: 400d"),
-    ("lateness: 2h", "lateness: 2h\nforget_after: {shop: 400d}"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: 400d"),
+    ("allowed_lateness: 2h", "allowed_lateness: 2h\nforget_after: {shop: 400d}"),
     ("customer: payer, shop: shop", "customer: payer, shop: payer"),
     ("amount: {type: number, min: 0}", "amount: {type: number, min: 1}"),
     ("fee: {type: number, optional: true}", "fee: {type: integer, optional: true}"),
@@ -352,7 +355,9 @@ def test_the_subject_is_kept_for_ever_and_what_holds_only_windows_as_long_as_the
 
 def test_forget_after_is_of_the_subject_or_by_entity() -> None:
     def declared(value: str) -> dict[str, int]:
-        return forgotten(SMALL.replace("lateness: 2h", f"lateness: 2h\nforget_after: {value}"))
+        return forgotten(
+            SMALL.replace("allowed_lateness: 2h", f"allowed_lateness: 2h\nforget_after: {value}")
+        )
 
     assert declared("400d") == {"shop": 26, "customer": 400 * 24}
     assert declared("{shop: 60d}") == {"shop": 60 * 24, "customer": 0}
@@ -360,9 +365,9 @@ def test_forget_after_is_of_the_subject_or_by_entity() -> None:
 
 
 def test_cleaning_rules_are_read_with_their_reasons() -> None:
-    rules = "{drop: {shop: {present: false}, amount: {below: 1}}, because: fees}, {keep: latest, of: '*', because: x}"
+    rules = "{drop: {shop: {present: false}, amount: {below: 1}}, reason: fees}, {keep: latest, per: '*', reason: x}"
     first, second = changed(ID, CLEAN(rules)).event_types["payment"].clean
-    assert (first.words, first.because) == ("drop where shop is missing and amount is below 1", "fees")
+    assert (first.words, first.reason) == ("drop where shop is missing and amount is below 1", "fees")
     assert second.words == "keep the latest of the same content"
     assert parse(SMALL).event_types["payment"].clean == ()
 

@@ -47,11 +47,11 @@ events:
     fields: {user: string, born: date, color: [RED, BLUE, GREEN], limit: number, vip: boolean}
 features:
   customer:
-    aggregates: {paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}}
+    aggregates: {paid: {event: payment, value: amount, statistics: [count, sum], windows: [24h]}}
     ratios:
-      share: {of: paid.sum.24h, over: paid.sum.7d}
-      beside_mean: {of: event.amount, over: paid.mean.24h}
-    differences: {change: {of: paid.sum.7d, minus: paid.sum.24h}}
+      share: {numerator: paid.sum.24h, denominator: paid.sum.7d}
+      beside_mean: {numerator: event.amount, denominator: paid.mean.24h}
+    differences: {change: {value: paid.sum.7d, minus: paid.sum.24h}}
     attributes:
       age: {from: profile.born, as: age}
       color: {from: profile.color, values: [GREEN, RED]}
@@ -59,7 +59,7 @@ features:
       limit: {from: profile.limit}
       vip: {from: profile.vip}
   shop:
-    aggregates: {taken: {of: payment, value: amount, statistics: [mean], windows: [24h]}}
+    aggregates: {taken: {event: payment, value: amount, statistics: [mean], windows: [24h]}}
   event: [amount, gift, weekday, kind, hour: {}]
 """
 )

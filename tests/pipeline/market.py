@@ -27,16 +27,16 @@ class Sent(NamedTuple):
 
 
 def market(lateness: str = "24h") -> UseCase:
-    return parse(MARKET.read_text().replace("lateness: 24h", f"lateness: {lateness}"), str(MARKET))
+    return parse(
+        MARKET.read_text().replace("allowed_lateness: 24h", f"allowed_lateness: {lateness}"), str(MARKET)
+    )
 
 
 def switching() -> UseCase:
     """The market with changes counted: of a customer's and of a merchant's latest payment's state."""
     text = MARKET.read_text()
     for entity in ("merchant", "customer"):
-        lane = (
-            "{of: payment, where: {changed: [state]}, value: amount, statistics: [count, sum], windows: [1h]}"
-        )
+        lane = "{event: payment, where: {changed: [state]}, value: amount, statistics: [count, sum], windows: [1h]}"
         old = f"\n  {entity}:\n    aggregates:\n"
         assert text.count(old) == 1
         text = text.replace(old, f"{old}      {entity}_switched: {lane}\n")

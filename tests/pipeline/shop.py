@@ -31,9 +31,9 @@ events:
       separator: ";"
       decimal: ","
       encoding: utf-8
-      missing: ["", "N/A", "-"]
-      true: ["ja"]
-      false: ["nein"]
+      missing_values: ["", "N/A", "-"]
+      true_values: ["ja"]
+      false_values: ["nein"]
       date_format: ["%d/%m/%Y", "%Y-%m-%d"]
       columns: {ordered_at: [day, hour]}
   visit:
@@ -44,7 +44,7 @@ events:
 features:
   customer:
     aggregates:
-      sales: {of: sale, value: price, statistics: [count, sum], windows: [24h]}
+      sales: {event: sale, value: price, statistics: [count, sum], windows: [24h]}
 """,
     "shop.yaml",
 )

@@ -149,7 +149,7 @@ events:
 features:
   customer:
     aggregates:
-      shops: {of: payment, distinct: shop, statistics: [distinct], windows: [24h]}
+      shops: {event: payment, distinct: shop, statistics: [distinct], windows: [24h]}
   event: [amount, abroad]
 """
 )

@@ -439,11 +439,11 @@ events:
       is_prime: boolean
       cashback: number
       fraude: boolean
-    file: {separator: ";", decimal: ",", missing: ["", "N/A", "--"], columns: {at: [fecha, hora]}}
+    file: {separator: ";", decimal: ",", missing_values: ["", "N/A", "--"], columns: {at: [fecha, hora]}}
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: monto, statistics: [count], windows: [24h]}
+      paid: {event: payment, value: monto, statistics: [count], windows: [24h]}
 """
 BERKA = """
 use_case: bank
@@ -465,11 +465,11 @@ events:
       amount: {type: number, min: 0}
       balance: number
       k_symbol: {type: string, optional: true}
-    file: {separator: ";", missing: ["", " "]}
+    file: {separator: ";", missing_values: ["", " "]}
 features:
   account:
     aggregates:
-      moved: {of: movement, value: amount, statistics: [count], windows: [30d]}
+      moved: {event: movement, value: amount, statistics: [count], windows: [30d]}
 """
 
 

@@ -33,7 +33,7 @@ LATE_US = START_US + 400 * DAY_US
 
 
 def forgetful() -> UseCase:
-    text = MARKET.read_text().replace("lateness: 24h", "lateness: 1m\nforget_after: 200d")
+    text = MARKET.read_text().replace("allowed_lateness: 24h", "allowed_lateness: 1m\nforget_after: 200d")
     return parse(text, "forgetful.yaml")
 
 

@@ -43,7 +43,7 @@ VERDICT = """  verdict:
 
 features:
 """
-EVENTS_LABEL = """label: {from: verdict.fraud, positive: ["it's"], of: payment, by: payment}\n"""
+EVENTS_LABEL = """label: {from: verdict.fraud, positive: ["it's"], event: payment, event_id: payment}\n"""
 
 
 def of_customers(name: str = "market") -> UseCase:

@@ -252,7 +252,7 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count], windows: [24h]}
   event: [amount, known_device]
 policy: {medium: {score: 0.4}, high: {score: 0.6}}
 """

@@ -133,7 +133,7 @@ def test_a_human_word_stands(served: Served) -> None:
 def test_the_model_in_use_is_told(served: Served) -> None:
     manifest, told = trained(market()).manifest, served.client.get("/v1/model").json()
     assert told["model"] == manifest.id and told["features"] == list(market().features)
-    assert told["thresholds"] == {"medium": 0.4, "high": 0.6, "fall": 0.8}
+    assert told["thresholds"] == {"medium": 0.4, "high": 0.6, "exit_ratio": 0.8}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -68,7 +68,9 @@ def assert_same(left: Told, right: Told) -> None:
 def use_case_of(folder: Path, forgets: bool) -> UseCase:
     forget_after = f"forget_after: {KEPT_DAYS}d\n" if forgets else ""
     file = folder / "market.yaml"
-    file.write_text(MARKET.read_text().replace("lateness: 24h\n", f"lateness: 24h\n{forget_after}"))
+    file.write_text(
+        MARKET.read_text().replace("allowed_lateness: 24h\n", f"allowed_lateness: 24h\n{forget_after}")
+    )
     return load(file)
 
 

@@ -21,13 +21,13 @@ OFFBOARDING = load("usecases/offboarding.yaml")
 NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 RULES = """
     clean:
-      - {drop: {state: PENDING, amount: {below: 20}}, because: small and unfinished}
-      - {keep: first, of: "*", because: an exporter ran twice}
+      - {drop: {state: PENDING, amount: {below: 20}}, reason: small and unfinished}
+      - {keep: first, per: "*", reason: an exporter ran twice}
 """
 LATEST = """
-    clean: {keep: latest, of: user_id, because: the last row of a customer is the present one}
+    clean: {keep: latest, per: user_id, reason: the last row of a customer is the present one}
 """
-FILE = '    file: {separator: ",", encoding: utf-8, decimal: ".", missing: [""]}\n'
+FILE = '    file: {separator: ",", encoding: utf-8, decimal: ".", missing_values: [""]}\n'
 TEXT = OFFBOARDING.text.replace(FILE, FILE + RULES)
 TEXT = TEXT.replace("  # One row of transactions.csv", LATEST + "\n  # One row of transactions.csv", 1)
 CLEANING = parse(TEXT, "cleaning.yaml")
@@ -44,7 +44,7 @@ events:
     fields:
       {id: string, who: string, at: time, code: {type: string, optional: true}, paid: {values: [A, B], optional: true}}
     clean: RULES
-features: {customer: {aggregates: {sales: {of: sale, statistics: [count], windows: [24h]}}}}
+features: {customer: {aggregates: {sales: {event: sale, statistics: [count], windows: [24h]}}}}
 label: {from: sale.paid, positive: [A]}
 protected: [sale.who]
 """
@@ -77,16 +77,16 @@ def kept(tmp_path: Path, rules: str) -> tuple[list[str], list[int]]:
     ("rules", "ids", "counts"),
     [
         ("[]", ["2", "3", "4", "4", "1"], []),
-        ("{drop: {code: x}, because: y}", ["3", "4", "4"], [2]),
-        ("{drop: {paid: {present: false}}, because: y}", ["3", "1"], [3]),
-        ("{drop: {who: b, paid: {present: false}}, because: y}", ["2", "3", "1"], [2]),
-        ("{drop: {hour: {min: 11}}, because: y}", ["2", "3", "4", "4", "1"], [0]),
-        ("{keep: first, of: who, because: y}", ["2", "3"], [3]),
-        ("{keep: latest, of: [who], because: y}", ["4", "1"], [3]),
-        ("{keep: latest, of: [code], because: y}", ["3", "4", "4", "1"], [1]),  # missing is like no other
-        ('{keep: first, of: ["*"], because: y}', ["2", "3", "4", "1"], [1]),
-        ("[{keep: latest, of: who, because: y}, {drop: {paid: A}, because: z}]", ["4"], [3, 1]),
-        ("[{drop: {paid: A}, because: z}, {keep: latest, of: who, because: y}]", ["2", "4"], [1, 2]),
+        ("{drop: {code: x}, reason: y}", ["3", "4", "4"], [2]),
+        ("{drop: {paid: {present: false}}, reason: y}", ["3", "1"], [3]),
+        ("{drop: {who: b, paid: {present: false}}, reason: y}", ["2", "3", "1"], [2]),
+        ("{drop: {hour: {min: 11}}, reason: y}", ["2", "3", "4", "4", "1"], [0]),
+        ("{keep: first, per: who, reason: y}", ["2", "3"], [3]),
+        ("{keep: latest, per: [who], reason: y}", ["4", "1"], [3]),
+        ("{keep: latest, per: [code], reason: y}", ["3", "4", "4", "1"], [1]),  # missing is like no other
+        ('{keep: first, per: ["*"], reason: y}', ["2", "3", "4", "1"], [1]),
+        ("[{keep: latest, per: who, reason: y}, {drop: {paid: A}, reason: z}]", ["4"], [3, 1]),
+        ("[{drop: {paid: A}, reason: z}, {keep: latest, per: who, reason: y}]", ["2", "4"], [1, 2]),
     ],
 )
 def test_rules_are_applied_in_their_order(
@@ -141,7 +141,7 @@ def test_the_command_line_tells_and_records_what_was_left_out(
     targets = manifest.metrics["levels"]
     assert warned == {name.upper() for name, each in targets.items() if each["reached"] != "yes"}
     recorded = manifest.training["cleaning"]
-    assert [(each["rule"], each["because"], each["rows"]) for each in recorded] == [
-        (each.rule, each.because, each.rows) for each in counts
+    assert [(each["rule"], each["reason"], each["rows"]) for each in recorded] == [
+        (each.rule, each.reason, each.rows) for each in counts
     ]
     assert recorded[1]["rule"] == "drop where state is PENDING and amount is below 20"

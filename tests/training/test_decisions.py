@@ -11,7 +11,7 @@ from tests.export.policy_oracle import Oracle
 from training.data.labelled_rows import History
 from training.policy.replay import Timeline, decisions, sustained_scores
 
-TERMS = Terms(fall=0.7, cooldown_us=6 * HOUR_US, in_a_row=3, min_events=4, max_per_hour=2)
+TERMS = Terms(exit_ratio=0.7, cooldown_us=6 * HOUR_US, in_a_row=3, min_events=4, max_per_hour=2)
 THRESHOLDS = {"medium": 0.45, "high": 0.7}
 
 
@@ -33,7 +33,8 @@ def sample(seed, n=1_500, customers=25):
 
 def oracle(terms, timeline, score, thresholds):
     """(changes, levels) of one event after the other."""
-    plain = Oracle(Policy(**thresholds, fall=terms.fall, cooldown_us=terms.cooldown_us, in_a_row=terms.in_a_row,
+    plain = Oracle(Policy(**thresholds, exit_ratio=terms.exit_ratio,
+                          cooldown_us=terms.cooldown_us, in_a_row=terms.in_a_row,
                           min_events=terms.min_events, max_per_hour=terms.max_per_hour))  # fmt: skip
     rows = zip(timeline.customer, score, timeline.time_us, timeline.evidence, strict=True)
     said = [plain.judge(*map(float, row)) for row in rows]
@@ -82,7 +83,7 @@ def test_the_score_that_was_sustained_is_the_highest_threshold_that_recommends(s
     peak = np.array([score[timeline.customer == c].max() for c in range(25)])
     assert ((sustained > 0) & (sustained <= peak)).all()
     for threshold in (0.2037, 0.3011, 0.405, 0.5019, 0.6023, 0.7037, 0.8039):
-        low = {"medium": threshold * free.fall, "high": threshold}
+        low = {"medium": threshold * free.exit_ratio, "high": threshold}
         recommended = decisions(free, timeline, score, low).ever(Transition.RECOMMENDED)
         assert (recommended == (sustained >= threshold)).all()
 
@@ -98,7 +99,7 @@ def test_whoever_has_too_few_events_sustains_no_score():
     customer = np.array([0, 0, 1, 1, 1])
     timeline = Timeline.of(history(np.arange(5) * HOUR_US, customer.astype(str)), customer)
     score = np.array([0.9, 0.9, 0.9, 0.3, 0.2])
-    terms = Terms(fall=1.0, in_a_row=2, min_events=2)
+    terms = Terms(exit_ratio=1.0, in_a_row=2, min_events=2)
     assert sustained_scores(terms, timeline, score) == pytest.approx([0.0, 0.2], abs=1e-6)
 
 

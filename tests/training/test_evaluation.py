@@ -48,10 +48,10 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count, sum], windows: [24h]}
     ratios:
-      mean: {of: paid.sum.24h, over: paid.count.24h}
-      share: {of: event.amount, over: paid.sum.24h}
+      mean: {numerator: paid.sum.24h, denominator: paid.count.24h}
+      share: {numerator: event.amount, denominator: paid.sum.24h}
     attributes:
       plan: {from: customer.plan}
   event: [amount]

@@ -45,7 +45,7 @@ def test_groups_that_chance_may_have_set_apart_are_no_reason_to_wait_but_are_tol
 
 
 def test_a_use_case_may_reject_what_is_unfair() -> None:
-    gates = Gates.of({"unfair": "reject"})
+    gates = Gates.of({"on_unfair": "reject"})
     assert verdict(gates, judge(gates, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.REJECTED
     lenient = Gates.of({"fairness": 0.5})
     assert verdict(lenient, judge(lenient, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.PROMOTED
@@ -57,7 +57,7 @@ def test_what_passes_all_gates_is_promoted() -> None:
 
 
 def test_a_human_may_have_the_last_word() -> None:
-    gates = Gates(approval=True)
+    gates = Gates(require_approval=True)
     assert verdict(gates, judge(gates, GOOD)) is Verdict.WAITING
 
 
@@ -114,12 +114,15 @@ def test_without_a_champion_nobody_has_to_be_beaten() -> None:
 @pytest.mark.parametrize(
     ("section", "error"),
     [
-        ({"tolerance": -1}, "model.gates.tolerance: -1 is not a number of at least 0"),
-        ({"drifted": 2}, "model.gates.drifted: 2 is not a share from 0 to 1"),
-        ({"unfair": "wayt"}, "model.gates.unfair: 'wayt' is not one of wait, reject (did you mean wait?)"),
-        ({"approval": 1}, "model.gates.approval: 1 is not true or false"),
+        ({"max_regression": -1}, "model.gates.max_regression: -1 is not a number of at least 0"),
+        ({"max_drifted_share": 2}, "model.gates.max_drifted_share: 2 is not a share from 0 to 1"),
+        (
+            {"on_unfair": "wayt"},
+            "model.gates.on_unfair: 'wayt' is not one of wait, reject (did you mean wait?)",
+        ),
+        ({"require_approval": 1}, "model.gates.require_approval: 1 is not true or false"),
         ({"calendar": "own"}, "model.gates.calendar: 'own' is not one of all, known"),
-        ({"luck": 1}, "model.gates.luck: 'luck' is not one of margin"),
+        ({"luck": 1}, "model.gates.luck: 'luck' is not one of min_improvement"),
     ],
 )
 def test_errors_name_file_path_value_and_expectation(section: dict[str, object], error: str) -> None:

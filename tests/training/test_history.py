@@ -117,7 +117,7 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count], windows: [24h]}
   event: [amount]
 label: {from: loan.bad, positive: ["1"]}
 """
@@ -203,17 +203,17 @@ events:
   verdict:
     id: [payment_id]
     time: [at]
-    after: 7d
+    time_offset: 7d
     entities: {customer: user_id, shop: shop_id}
     fields: {payment_id: string, user_id: string, shop_id: string, at: time, fraud: boolean}
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count], windows: [24h]}
   shop:
     aggregates:
-      frauds: {of: verdict, where: {fraud: true}, statistics: [count], windows: [30d]}
-label: {from: verdict.fraud, positive: [true], of: payment, by: payment_id}
+      frauds: {event: verdict, where: {fraud: true}, statistics: [count], windows: [30d]}
+label: {from: verdict.fraud, positive: [true], event: payment, event_id: payment_id}
 """
 DAY_S = 86_400
 

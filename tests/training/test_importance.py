@@ -36,11 +36,11 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [sum], windows: [24h, 7d]}
-      large: {of: payment, where: {amount: {min: 100}}, statistics: [count], windows: [7d]}
+      paid: {event: payment, value: amount, statistics: [sum], windows: [24h, 7d]}
+      large: {event: payment, where: {amount: {min: 100}}, statistics: [count], windows: [7d]}
     ratios:
-      share_large: {of: large.count.7d, over: paid.count.7d}
-      of_day: {of: event.amount, over: paid.sum.24h}
+      share_large: {numerator: large.count.7d, denominator: paid.count.7d}
+      of_day: {numerator: event.amount, denominator: paid.sum.24h}
     attributes:
       plan: {from: customer.plan}
   event: [amount]

@@ -42,7 +42,7 @@ events:
 features:
   customer:
     aggregates:
-      shops: {of: payment, distinct: shop, statistics: [distinct], windows: [24h]}
+      shops: {event: payment, distinct: shop, statistics: [distinct], windows: [24h]}
     attributes:
       vip: {from: customer.vip}
   event: [amount, abroad]

@@ -31,7 +31,7 @@ OFFBOARDING = load("usecases/offboarding.yaml")
 CLEANING = parse(
     OFFBOARDING.text.replace(
         "  # One row of transactions.csv",
-        "    clean: [{keep: latest, of: user_id, because: the latest row counts}]\n  # One row of transactions.csv",
+        "    clean: [{keep: latest, per: user_id, reason: the latest row counts}]\n  # One row of transactions.csv",
         1,
     ),
     "cleaning.yaml",
@@ -163,7 +163,7 @@ events:
     entities: {customer: who}
     fields:
       {id: string, who: string, at: time, kind: string, fraud: {values: ["1", "0"], optional: true}}
-features: {customer: {aggregates: {n: {of: purchase, statistics: [count], windows: [24h]}}}}
+features: {customer: {aggregates: {n: {event: purchase, statistics: [count], windows: [24h]}}}}
 label: {from: purchase.fraud, positive: ["1"]}
 """
 
@@ -216,7 +216,7 @@ features:""",
     )
     .replace(
         '{from: purchase.fraud, positive: ["1"]}',
-        "{from: verdict.bad, positive: [true], of: purchase, by: purchase}",
+        "{from: verdict.bad, positive: [true], event: purchase, event_id: purchase}",
     )
 )
 

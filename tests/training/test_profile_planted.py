@@ -46,7 +46,7 @@ events:
       maker: string
       size: number
       fraud: {values: ["1", "0"], optional: true}
-features: {customer: {aggregates: {n: {of: order, statistics: [count], windows: [24h]}}}}
+features: {customer: {aggregates: {n: {event: order, statistics: [count], windows: [24h]}}}}
 label: {from: order.fraud, positive: ["1"]}
 """)
 MONTHLY = parse("""
@@ -60,7 +60,7 @@ events:
     time_format: ["%Y-%m-%d"]
     entities: {account: account}
     fields: {month: time, account: string, registered: date, amount: number}
-features: {account: {aggregates: {n: {of: activity, statistics: [count], windows: [90d]}}}}
+features: {account: {aggregates: {n: {event: activity, statistics: [count], windows: [90d]}}}}
 """)
 N, SWAPPED, LATE = 600, 14, 5
 

@@ -33,7 +33,7 @@ from training.statistics.wilson import rate
 DAY_US = 24 * HOUR_US
 FROM_US = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp()) * 1_000_000  # a Monday
 HIGH, LOW = 0.9, 0.1
-TERMS = Terms(fall=0.8, cooldown_us=HOUR_US, in_a_row=2, min_events=3)
+TERMS = Terms(exit_ratio=0.8, cooldown_us=HOUR_US, in_a_row=2, min_events=3)
 
 
 def judged(scores, labels, terms=TERMS, **more):

@@ -36,8 +36,8 @@ TEXT = Path("usecases/offboarding.yaml").read_text()
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LENIENT = (
-    "gates: {min_customers: 20, min_positives: 3, baselines: -1, calibration: 0.5, fairness: 0, drifted: 1, "
-    "tolerance: 1, calendar: known"
+    "gates: {min_customers: 20, min_positives: 3, baselines: -1, calibration: 0.5, fairness: 0, max_drifted_share: 1, "
+    "max_regression: 1, calendar: known"
 )
 
 
@@ -81,11 +81,11 @@ def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejec
     first = retrained(root, rows, trees=1)
     assert (first.verdict, first.champion) == ("promoted", None)
     assert bundles.read_pointer(str(root), use_case().name) == first.challenger
-    second = retrained(root, rows, f"{LENIENT}, approval: true", minutes=1, trees=40)
+    second = retrained(root, rows, f"{LENIENT}, require_approval: true", minutes=1, trees=40)
     assert (second.verdict, second.champion) == ("waiting", first.challenger)
     assert bundles.read_pointer(str(root), use_case().name) == first.challenger
     assert bundles.read_pointer(str(root), use_case().name, bundles.SHADOW) == second.challenger
-    third = retrained(root, rows, f"{LENIENT}, margin: 0.5", minutes=2, trees=40)
+    third = retrained(root, rows, f"{LENIENT}, min_improvement: 0.5", minutes=2, trees=40)
     assert third.verdict == "rejected"
     assert [gate["name"] for gate in third.gates if not gate["passed"]] == ["better"]
     assert bundles.read_pointer(str(root), use_case().name) == first.challenger
@@ -192,7 +192,7 @@ def test_the_command_line_says_how_it_ended(
     run: Run, tmp_path: Path, files: Sequence[Path], root: Path
 ) -> None:
     file = tmp_path / "offboarding.yaml"
-    file.write_text(use_case(f"{LENIENT}, approval: true").text)
+    file.write_text(use_case(f"{LENIENT}, require_approval: true").text)
     told = run("retrain", *files, "--use-case", file, "--bundle", root, "--since", "2024-07-25", "--json")
     assert told.code == 10, told.err
     facts = json.loads(told.out)

@@ -44,7 +44,7 @@ def test_days_to_learn_from_and_to_judge_by_are_whole_days(way, test, learn):
     rows = history(delay_days=7)
     end_us = (int(rows.times_us.max()) // DAY_US + 1) * DAY_US
     cut_us = end_us - test * DAY_US
-    asked = Way(way, test_us=test * DAY_US, learn_us=learn * DAY_US)
+    asked = Way(way, test_us=test * DAY_US, train_us=learn * DAY_US)
     found = split(rows, asked)
     assert found.cut_us == cut_us
     assert rows.times_us[found.judge].min() >= cut_us
@@ -58,9 +58,9 @@ def test_days_to_learn_from_and_to_judge_by_are_whole_days(way, test, learn):
 
 def test_customers_known_to_be_positive_are_left_out_from_the_next_day_on():
     rows = history(n=3_000, customers=400)
-    asked = Way("time", test_us=20 * DAY_US, learn_us=10 * DAY_US)
+    asked = Way("time", test_us=20 * DAY_US, train_us=10 * DAY_US)
     whole = split(rows, asked)
-    found = split(rows, replace(asked, without_known=True))
+    found = split(rows, replace(asked, exclude_known_positives=True))
     expected = []
     for i in np.flatnonzero(whole.judge):
         midnight_us = rows.times_us[i] // DAY_US * DAY_US
@@ -114,9 +114,12 @@ def test_the_usual_way_depends_on_whose_label_it_is():
         ({"by": "luck"}, "model.split.by: 'luck' is not one of group, time, both"),
         ({"test": 1.5}, "model.split.test: 1.5 is not a share between 0 and 1"),
         ({"test": "7"}, "model.split.test: '7' is not a duration such as 5m, 24h or 30d"),
-        ({"learn": 7, "by": "time"}, "model.split.learn: 7 is not a duration"),
-        ({"learn": "7d"}, "model.split.learn: it needs a cut in time; set by: time or both"),
-        ({"by": "group", "without_known": True}, "model.split.without_known: it needs a cut in time"),
+        ({"train": 7, "by": "time"}, "model.split.train: 7 is not a duration"),
+        ({"train": "7d"}, "model.split.train: it needs a cut in time; set by: time or both"),
+        (
+            {"by": "group", "exclude_known_positives": True},
+            "model.split.exclude_known_positives: it needs a cut in time",
+        ),
         ({"share": 0.1}, "model.split.share: 'share' is not one of by, test"),
     ],
 )

@@ -37,7 +37,7 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [count, sum], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [count, sum], windows: [24h]}
   event: [amount]
 label: {from: customer.state, positive: [SUSPENDED]}
 model: {candidates: [hist_gradient_boosting], trees: 30, folds: 3}

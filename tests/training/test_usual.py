@@ -23,7 +23,7 @@ events:
 features:
   customer:
     aggregates:
-      paid: {of: payment, value: amount, statistics: [mean], windows: [24h]}
+      paid: {event: payment, value: amount, statistics: [mean], windows: [24h]}
   event: [amount, abroad]
 """
 )

@@ -45,8 +45,10 @@ class Gate(NamedTuple):
 class Gates:
     """The `gates` of a use case's `model` section."""
 
-    margin: float = 0.0  # by how much the metric must be better than the champion's; below 0: may be worse
-    tolerance: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
+    min_improvement: float = (
+        0.0  # by how much the metric must be better than the champion's; below 0: may be worse
+    )
+    max_regression: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
     calibration: float = (
@@ -55,14 +57,14 @@ class Gates:
     fairness: float = (
         FOUR_FIFTHS  # lower over higher rate of two groups; below it with its whole interval is unfair
     )
-    unfair: str = "wait"  # what follows then: wait for a human, or reject
+    on_unfair: str = "wait"  # what follows then: wait for a human, or reject
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
-    drifted: float = 0.3  # share of features that may have drifted before a human looks
+    max_drifted_share: float = 0.3  # share of features that may have drifted before a human looks
     calendar: str = "all"  # dates that the model must beat: all, or those known when an event is scored
     baselines: float = (
         0.0  # least lead over the base rate and the small rule, in average precision; below 0: none
     )
-    approval: bool = False  # whether a human must approve even when all is well
+    require_approval: bool = False  # whether a human must approve even when all is well
 
     @classmethod
     def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
@@ -98,9 +100,9 @@ def _dates(node: Node) -> str:
 
 
 _READ: dict[str, Any] = {
-    "margin": Node.number, "approval": Node.flag, "min_customers": _count, "min_positives": _count,
-    "calibration": _share, "fairness": _share, "drifted": _share, "unfair": lambda node: node.choice(UNFAIR),
-    "calendar": _dates, "baselines": Node.number,
+    "min_improvement": Node.number, "require_approval": Node.flag, "min_customers": _count, "min_positives": _count,
+    "calibration": _share, "fairness": _share, "max_drifted_share": _share,
+    "on_unfair": lambda node: node.choice(UNFAIR), "calendar": _dates, "baselines": Node.number,
 }  # fmt: skip
 
 
@@ -216,9 +218,12 @@ def _least(distance: Interval) -> float:
 def _better(gates: Gates, found: Evidence) -> Gate:
     if found.better is None:
         return Gate("better", True, "there is no champion yet", "no worse than the champion")
-    is_better, is_sure = found.better.value >= gates.margin, found.better.low >= -gates.tolerance
-    may_be_better = found.better.high >= gates.margin
-    expected = f"at least {gates.margin:g}, its interval not below {-gates.tolerance:g}"
+    is_better, is_sure = (
+        found.better.value >= gates.min_improvement,
+        found.better.low >= -gates.max_regression,
+    )
+    may_be_better = found.better.high >= gates.min_improvement
+    expected = f"at least {gates.min_improvement:g}, its interval not below {-gates.max_regression:g}"
     told = f"{found.metric} differs from the champion's by {found.better}"
     return Gate(
         "better",
@@ -240,7 +245,7 @@ def _fair(gates: Gates, found: Evidence) -> Gate:
     expected = (
         f"of two groups' rates the lower at least {gates.fairness:g} of the higher, as far as intervals allow"
     )
-    return Gate("fairness", not unequal, told, expected, UNFAIR[gates.unfair])
+    return Gate("fairness", not unequal, told, expected, UNFAIR[gates.on_unfair])
 
 
 def _some(contrasts: Sequence[Contrast]) -> str:
@@ -257,8 +262,8 @@ def _steady(gates: Gates, found: Evidence) -> Gate:
     share = len(drifted) / max(len(found.drifted), 1)
     worst = ", ".join(f"{n} {psi:.2f}" for n, psi in sorted(drifted.items(), key=lambda each: -each[1])[:3])
     told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
-    expected = f"PSI of {gates.drift:g} or more in at most {gates.drifted:.0%} of them"
-    return Gate("drift", share <= gates.drifted, told, expected, Verdict.WAITING)
+    expected = f"PSI of {gates.drift:g} or more in at most {gates.max_drifted_share:.0%} of them"
+    return Gate("drift", share <= gates.max_drifted_share, told, expected, Verdict.WAITING)
 
 
 COMPARED = ("better", "drift")  # gates that need a champion
@@ -280,4 +285,4 @@ def verdict(gates: Gates, judged: Sequence[Gate]) -> Verdict:
     failing = {gate.failing for gate in judged if not gate.passed}
     if Verdict.REJECTED in failing:
         return Verdict.REJECTED
-    return Verdict.WAITING if failing or gates.approval else Verdict.PROMOTED
+    return Verdict.WAITING if failing or gates.require_approval else Verdict.PROMOTED

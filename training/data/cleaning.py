@@ -26,11 +26,11 @@ class Cleaned(Struct, frozen=True):
 
     event_type: str
     rule: str
-    because: str
+    reason: str
     rows: int
 
     def __str__(self) -> str:
-        return f"{self.event_type}: {self.rows} rows left out: {self.rule}, because {self.because}"
+        return f"{self.event_type}: {self.rows} rows left out: {self.rule}, because {self.reason}"
 
 
 def clean(use_case: UseCase, rows: Rows) -> tuple[Rows, list[Cleaned]]:
@@ -41,7 +41,7 @@ def clean(use_case: UseCase, rows: Rows) -> tuple[Rows, list[Cleaned]]:
             hit, dropped = _left_out(use_case, event_type, rows)
             stays[hit] = False
             counts += [
-                Cleaned(event_type.name, rule.words, rule.because, n)
+                Cleaned(event_type.name, rule.words, rule.reason, n)
                 for rule, n in zip(event_type.clean, dropped, strict=True)
             ]
     return (rows if stays.all() else _kept(rows, stays)), counts
@@ -77,10 +77,10 @@ def _passes(fields: Columns, rule: Drop) -> list[bool]:
 
 def _keys(fields: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
     """What each row is told apart by; None where that is unknown."""
-    names = rule.of or tuple(fields.codec.event_type.fields)
+    names = rule.per or tuple(fields.codec.event_type.fields)
     values = ([None if value == "" else value for value in fields.objects(name)] for name in names)
     keys = list(zip(*values, strict=True))
-    return [None if None in key else key for key in keys] if rule.of else keys
+    return [None if None in key else key for key in keys] if rule.per else keys
 
 
 def _dropped(_rule: Drop, passes: list[bool], stays: Flags) -> Flags:

@@ -77,7 +77,7 @@ class _Collected:
     @property
     def of_event(self) -> bool:
         """The label is a scored event's: its own, or that of the event it names."""
-        return bool(self.label.of) or self.use_case.event_types[self.label.event_type].scored
+        return bool(self.label.event) or self.use_case.event_types[self.label.event_type].scored
 
     def add(
         self, batch: Batch, vectors: NDArray[np.float32], seq: NDArray[np.int64], events: NDArray[np.int64]
@@ -104,7 +104,7 @@ class _Collected:
     def add_labels(self, batch: Batch, owners: Sequence[Owner]) -> None:
         label = self.label
         rows = [i for i, name in enumerate(batch.types) if name == label.event_type]
-        named = self.named_in(batch, rows) if label.of else [owners[row] for row in rows]
+        named = self.named_in(batch, rows) if label.event else [owners[row] for row in rows]
         value_of = known_codec(self.use_case, label.event_type).getters[label.field]
         for row, owner in zip(rows, named, strict=True):
             said = value_of(batch.events[row])
@@ -113,10 +113,10 @@ class _Collected:
 
     def named_in(self, batch: Batch, rows: list[int]) -> Sequence[Owner]:
         """The events that these labels name."""
-        label, of = self.label, self.use_case.event_types[self.label.of]
+        label, of = self.label, self.use_case.event_types[self.label.event]
         known = known_codec(self.use_case, label.event_type)
-        ids = named_ids(known, [batch.events[row] for row in rows], label.by, of)
-        return [(batch.subject[row], label.of, id) for row, id in zip(rows, ids, strict=True)]
+        ids = named_ids(known, [batch.events[row] for row in rows], label.event_id, of)
+        return [(batch.subject[row], label.event, id) for row, id in zip(rows, ids, strict=True)]
 
     def add_label(self, owner: Owner, positive: bool, time_us: int) -> None:
         """The first of the labels that agree with what counts in the end says when it was known."""
@@ -165,7 +165,7 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
     times_us = np.concatenate(found.times_us)[rows]
     owners = [found.owners[row] for row in rows]
     said_us = np.array([found.said_us[owner] for owner in owners], np.int64)
-    if found.label.of:
+    if found.label.event:
         _refuse_foresight(found, owners, times_us, said_us)
     return History(
         vectors=np.concatenate(found.vectors)[rows],

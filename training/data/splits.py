@@ -5,9 +5,9 @@
     both    the last part of the period, and of it only customers the model has never seen
 
 The last part is a share of the events (`test: 0.25`) or whole days (`test: 7d`). What is learned from may be limited
-to what became known lately (`learn: 7d`), and customers may be left out of what judges from the day after they became
-known to be positive (`without_known: true`): nobody needs a score of theirs any more. With `time` these three are how
-the field compares models of card fraud (Le Borgne et al. 2022, chapter 3).
+to what became known lately (`train: 7d`), and customers may be left out of what judges from the day after they became
+known to be positive (`exclude_known_positives: true`): nobody needs a score of theirs any more. With `time` these
+three are how the field compares models of card fraud (Le Borgne et al. 2022, chapter 3).
 
 Whatever the way, figures are of models that had not seen what judges them; the final model then learns from all rows
 in the same manner. `time` shares customers between both sides, so it must be asked for.
@@ -32,7 +32,7 @@ WAYS = ("group", "time", "both")
 TEST_SHARE = 0.25  # of the period, and of the customers too
 DAY_US = 86_400_000_000
 NEVER_US = np.iinfo(np.int64).max
-TIMED = ("learn", "without_known")  # keys that make no sense without a cut in time
+TIMED = ("train", "exclude_known_positives")  # keys that make no sense without a cut in time
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Way:
     way: str
     test: float = TEST_SHARE
     test_us: int = 0  # whole days instead of a share of the events; 0: the share
-    learn_us: int = 0  # before the cut; 0: all
-    without_known: bool = False
+    train_us: int = 0  # before the cut; 0: all
+    exclude_known_positives: bool = False
 
     @classmethod
     def of(cls, use_case: UseCase, split: Mapping[str, Any] | None) -> "Way":
@@ -62,10 +62,12 @@ class Way:
         for name in TIMED:
             if way == "group" and name in parts:
                 node.attempt(parts[name].blame, "it needs a cut in time; set by: time or both")
-        learn_us = node.attempt(parts["learn"].duration_us) if "learn" in parts else 0
-        without_known = "without_known" in parts and node.attempt(parts["without_known"].flag)
+        train_us = node.attempt(parts["train"].duration_us) if "train" in parts else 0
+        exclude_known_positives = "exclude_known_positives" in parts and node.attempt(
+            parts["exclude_known_positives"].flag
+        )
         share, test_us = node.attempt(_test, parts["test"]) if "test" in parts else (TEST_SHARE, 0)
-        return cls(way, share, test_us, learn_us, without_known)
+        return cls(way, share, test_us, train_us, exclude_known_positives)
 
 
 def _test(node: Node) -> tuple[float, int]:
@@ -98,10 +100,10 @@ class Split:
         rows = f"{int(self.learn.sum()):,} rows to learn from, {int(self.judge.sum()):,} to judge by"
         if self.cut_us is None:
             return f"group: every row is judged by a model that never saw its customer ({rows})"
-        was = f"became known in the {asked.learn_us / DAY_US:g} days" if asked.learn_us else "was known"
+        was = f"became known in the {asked.train_us / DAY_US:g} days" if asked.train_us else "was known"
         after = f"learns from what {was} before {rfc3339(self.cut_us)}, judged by what happened after"
         others = ", of other customers" if way == "both" else ""
-        known = ", without customers already known to be positive" if asked.without_known else ""
+        known = ", without customers already known to be positive" if asked.exclude_known_positives else ""
         return f"{way}: {after}{others}{known} ({rows})"
 
 
@@ -122,14 +124,14 @@ def split(history: History, asked: Way, cut_us: int | None = None) -> Split:
     if cut_us is None:
         cut_us = _cut_us(history.times_us, asked)
     known_us, judge, final = history.known_us, history.times_us >= cut_us, everything
-    since_us = cut_us - asked.learn_us if asked.learn_us else int(known_us.min())
+    since_us = cut_us - asked.train_us if asked.train_us else int(known_us.min())
     learn = (known_us >= since_us) & (known_us < cut_us)
-    if asked.learn_us:
-        final = known_us >= _midnight_after(known_us) - asked.learn_us
+    if asked.train_us:
+        final = known_us >= _midnight_after(known_us) - asked.train_us
     if asked.way == "both":
         apart = set_apart(history.customers, asked.test)
         learn, judge = learn & ~apart, judge & apart
-    if asked.without_known:
+    if asked.exclude_known_positives:
         judge = judge & ~_of_known(history, since_us)
     found = Split(asked, learn, judge, cut_us, final)
     _check(history, found)

@@ -111,7 +111,7 @@ def decisions(
 
     `thresholds` by level are numbers, or arrays [n] where they differ by row.
     """
-    return _walk(terms, timeline, _zones(score, terms.fall, thresholds))
+    return _walk(terms, timeline, _zones(score, terms.exit_ratio, thresholds))
 
 
 def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
@@ -139,18 +139,18 @@ def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
 def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) -> NDArray[np.bool_]:
     """[customers] whether each is ever recommended, with a threshold of HIGH of its own."""
     at = high[timeline.customer]
-    below = at * terms.fall
-    return _walk(terms, timeline, _zones(score, terms.fall, {"medium": below, "high": at})).ever(
+    below = at * terms.exit_ratio
+    return _walk(terms, timeline, _zones(score, terms.exit_ratio, {"medium": below, "high": at})).ever(
         Transition.RECOMMENDED
     )
 
 
 def _zones(
-    score: Floats, fall: float, thresholds: Mapping[str, float] | Mapping[str, Floats]
+    score: Floats, exit_ratio: float, thresholds: Mapping[str, float] | Mapping[str, Floats]
 ) -> NDArray[np.uint8]:
     """[n] the Zone of each score; the bounds are those of `Policy.bounds`."""
     medium, high = thresholds["medium"], thresholds["high"]
-    bounds = medium * fall, medium, np.maximum(high * fall, medium), high
+    bounds = medium * exit_ratio, medium, np.maximum(high * exit_ratio, medium), high
     zone = np.zeros(len(score), np.uint8)
     for bound in bounds:
         zone += score >= bound
@@ -158,7 +158,7 @@ def _zones(
 
 
 # any policy whose four bounds differ, and a score in each of its zones
-_ANY = Policy(medium=0.25, high=0.75, fall=0.5)
+_ANY = Policy(medium=0.25, high=0.75, exit_ratio=0.5)
 _SCORE_IN = np.array([0.0, *_ANY.bounds], np.float32)
 assert len(_SCORE_IN) == len(Zone)
 

@@ -119,7 +119,7 @@ def _texts(each: EventTypeFacts) -> Iterator[Finding]:
         yield Finding(
             "look",
             f"{each.name}: values that look like missing ones: {', '.join(empty)}; if they are, declare them in "
-            "file.missing.",
+            "file.missing_values.",
         )
     garbled = [f"{c.field} {v.value!r}" for c in each.columns for v in c.values if _is_garbled(v.value)]
     if garbled:

@@ -69,7 +69,7 @@ def frames(use_case: UseCase, rows: Rows) -> list[Frame]:
 
 def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
     label = use_case.label
-    names_events = label is not None and label.event_type == event_type.name and bool(label.of)
+    names_events = label is not None and label.event_type == event_type.name and bool(label.event)
     parts = [_part(use_case, fields, names_events) for _, fields in columns(use_case, event_type.name, rows)]
     whole = {name: [part[name] for part in parts] for name in parts[0]}
     measured = {name for name, f in event_type.fields.items() if f.kind in MEASURED}
@@ -89,8 +89,8 @@ def _part(use_case: UseCase, fields: Columns, names_events: bool) -> dict[str, A
     event_type = fields.codec.event_type
     arrays: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
     if names_events and (label := use_case.label):
-        of = use_case.event_types[label.of]
-        arrays["@named"] = pa.array(named_ids(fields.codec, fields.events, label.by, of))
+        of = use_case.event_types[label.event]
+        arrays["@named"] = pa.array(named_ids(fields.codec, fields.events, label.event_id, of))
     return arrays | {
         "@subject": pa.array(fields.texts(event_type.subject)),
         "@id": pa.array(event_ids(fields.codec, fields.events)),

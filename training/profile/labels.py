@@ -34,7 +34,7 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
     source = next((f for f in frames if label and f.event_type.name == label.event_type), None)
     if label is None or source is None:
         return None, unknown
-    of = label.of or (label.event_type if source.event_type.scored else "")
+    of = label.event or (label.event_type if source.event_type.scored else "")
     owners = _events(source, source.named or source.ids) if of else _customers(source)
     labelled = _by_owner(source, label, owners)
     known = {owners.names[i]: positive for i, positive in labelled["positive"].items()}

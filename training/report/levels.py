@@ -149,9 +149,9 @@ def sustained(run: Run) -> str:
     policy = terms(run.policy)
     return (
         "A customer sustains a threshold if off-boarding would have been recommended at it: once a score has reached "
-        f"it, {_in_a_row(policy)} at least {policy.fall:.0%} of it, and there are {policy.min_events} events or more. "
-        "Thresholds are chosen by what customers sustained, not by their highest score: that grows with the number of "
-        "events alone, and a single high score leads to nothing."
+        f"it, {_in_a_row(policy)} at least {policy.exit_ratio:.0%} of it, and there are {policy.min_events} "
+        "events or more. Thresholds are chosen by what customers sustained, not by their highest score: that grows "
+        "with the number of events alone, and a single high score leads to nothing."
     )
 
 

@@ -106,7 +106,7 @@ def _delay_us(use_case: UseCase) -> int:
     label = use_case.label
     if label is None:
         return 0
-    return label.delay_us + (use_case.event_types[label.event_type].after_us if label.of else 0)
+    return label.delay_us + (use_case.event_types[label.event_type].time_offset_us if label.event else 0)
 
 
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
