@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.site import cli, decisions, messages, metrics, tables
+from docs.site import cli, decisions, messages, metrics, overviews, pictures, places, tables
 
 ROOT = Path(__file__).parents[2]
 PAGES: dict[str, Callable[[], str]] = {
@@ -11,7 +11,15 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/tables.md": tables.page,
     "docs/reference/messages.md": messages.page,
     "docs/reference/metrics.md": metrics.page,
+    "docs/walks.md": places.page,
     "docs/decisions/index.md": decisions.page,
+    "docs/pictures/programs.svg": overviews.programs,
+    "docs/pictures/deploy.svg": overviews.deploy,
+    "docs/pictures/release.svg": overviews.release,
+    "docs/pictures/floors.svg": pictures.floors,
+    "docs/pictures/message.svg": pictures.message,
+    "docs/pictures/row.svg": pictures.row,
+    "docs/pictures/request.svg": pictures.request,
 }
 
 
