@@ -36,7 +36,7 @@ class Grid(NamedTuple):
     height: float = 44
 
 
-def flow(title: str, nodes: Mapping[str, Node], arrows: Sequence[Arrow], grid: Grid = Grid()) -> str:
+def flow(title: str, nodes: Mapping[str, Node], arrows: Sequence[Arrow], grid: Grid) -> str:
     """Return the picture. Raises KeyError for an arrow to or from a node that is not there."""
     width = MARGIN * 2 + grid.width + grid.column * max(node.column for node in nodes.values())
     height = MARGIN * 2 + grid.height + grid.row * max(node.row for node in nodes.values())

@@ -72,15 +72,15 @@ def _imported(body: list[ast.stmt]) -> dict[str, str]:
 
 def _defined(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     """Return the functions, classes and values that statements define."""
-    found: dict[str, ast.stmt] = {}
+    definitions: dict[str, ast.stmt] = {}
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found[node.name] = node
+            definitions[node.name] = node
         elif isinstance(node, ast.Assign):
-            found |= {each.id: node for each in node.targets if isinstance(each, ast.Name)}
+            definitions |= {each.id: node for each in node.targets if isinstance(each, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            found[node.target.id] = node
-    return found
+            definitions[node.target.id] = node
+    return definitions
 
 
 def page() -> str:
@@ -114,12 +114,25 @@ MESSAGE = (
         "Pulls a batch from the subscription and asks Beam to acknowledge it once the bundle is done. On Dataflow "
         "Beam's own reader and `Gather` do this.",
     ),
-    Step("pipeline.job.steps.decode", "Turns bodies into typed events; a message that gives none is a reject."),
-    Step("features.events.decode_all", "Decodes all bodies of an event type at once, by the use case's schema."),
-    Step("features.events.make_batch", "Lays the events out as arrays, with the record that each one belongs to."),
-    Step("pipeline.engine.assess.assess", "Reads, advances, scores, decides and commits; repeats what lost a race."),
+    Step(
+        "pipeline.job.steps.decode", "Turns bodies into typed events; a message that gives none is a reject."
+    ),
+    Step(
+        "features.events.decode_all", "Decodes all bodies of an event type at once, by the use case's schema."
+    ),
+    Step(
+        "features.events.make_batch",
+        "Lays the events out as arrays, with the record that each one belongs to.",
+    ),
+    Step(
+        "pipeline.engine.assess.assess",
+        "Reads, advances, scores, decides and commits; repeats what lost a race.",
+    ),
     Step("pipeline.engine.records.read", "Reads the records of all entities in one round trip."),
-    Step("features.advance.advance_all", "Advances the subject's records first, since they say which events are new."),
+    Step(
+        "features.advance.advance_all",
+        "Advances the subject's records first, since they say which events are new.",
+    ),
     Step("features.kernel.advance", "Folds each event into its record and reads its raw features, compiled."),
     Step("features.vector.vectors", "Combines raw features by the declared formulas into float32 vectors."),
     Step("export.onnx.Scorer.score", "Scores the new events in one call of ONNX Runtime."),
@@ -127,21 +140,37 @@ MESSAGE = (
     Step("pipeline.engine.records.commit", "Writes the records by compare-and-set, the subjects last."),
     Step("pipeline.job.steps.encode", "Makes rows, alerts and dead letters of the assessments."),
     Step("pipeline.job.sinks.Sinks.send", "Appends rows to BigQuery and publishes alerts and dead letters."),
-    Step("pipeline.pubsub.puller.Puller.acknowledge", "Acknowledges the messages, in the bundle's finalizer."),
+    Step(
+        "pipeline.pubsub.puller.Puller.acknowledge", "Acknowledges the messages, in the bundle's finalizer."
+    ),
 )
 ROW = (
-    Step("training.train.train_reported", "Runs the whole program for `riskstream train`: bundle, report, registry."),
-    Step("pipeline.files.reading.read", "Reads CSV, JSONL, Parquet or BigQuery through the use case's decoder."),
+    Step(
+        "training.train.train_reported",
+        "Runs the whole program for `riskstream train`: bundle, report, registry.",
+    ),
+    Step(
+        "pipeline.files.reading.read", "Reads CSV, JSONL, Parquet or BigQuery through the use case's decoder."
+    ),
     Step("training.data.cleaning", "Leaves out the rows that the use case declares, and counts them."),
     Step("features.replay.replay", "Runs the history through the stream's kernel, in event-time order."),
-    Step("training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."),
+    Step(
+        "training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."
+    ),
     Step("training.data.splits.split", "Sets customers and the latest period apart."),
     Step("training.build_bundle.train_on", "Chooses, fits, converts and judges the model; writes nothing."),
-    Step("training.models.choice.choose", "Compares the learners by cross-validation over customers, calibrates."),
-    Step("training.policy.thresholds.choose", "Chooses the thresholds of the levels by the declared targets."),
+    Step(
+        "training.models.choice.choose",
+        "Compares the learners by cross-validation over customers, calibrates.",
+    ),
+    Step(
+        "training.policy.thresholds.choose", "Chooses the thresholds of the levels by the declared targets."
+    ),
     Step("export.onnx.convert", "Converts the fitted model to ONNX."),
     Step("export.onnx.parity", "Refuses a converted model that differs from the fitted one."),
-    Step("training.evaluation.evaluate.evaluate", "Measures on customers that the model has not learned from."),
+    Step(
+        "training.evaluation.evaluate.evaluate", "Measures on customers that the model has not learned from."
+    ),
     Step("export.bundle.save", "Writes the bundle's folder: model, manifest, reference distributions."),
     Step("training.report.page.page", "Writes the report as one HTML file."),
     Step("export.bundle.promote", "Moves the pointer, so that jobs and services load the bundle."),
@@ -151,7 +180,10 @@ REQUEST = (
     Step("serving.audit_requests.Audited", "Opens the record of the audit trail."),
     Step("serving.guard.Guard", "Checks token and role before the body is used."),
     Step("serving.api.event_in", "Decodes the event in the request's body."),
-    Step("serving.service.Service.publish", "Publishes the event to the job's topic and waits until Pub/Sub has it."),
+    Step(
+        "serving.service.Service.publish",
+        "Publishes the event to the job's topic and waits until Pub/Sub has it.",
+    ),
     Step("serving.batching.Batcher", "Collects requests that wait at the same time into one batch."),
     Step("serving.service.Service.assess", "Calls the job's engine."),
     Step("pipeline.engine.assess.assess", "As for a message: read, advance, score, decide, commit."),
@@ -161,18 +193,25 @@ QUESTIONS = (
     Question(
         "an event evicted from the ring, or a window's far end cut off",
         ("features.kernel.ring.evict", "features.kernel.buckets.expired"),
-        "`evict` moves the oldest events into tiles; `expired` says which tiles no window reaches any more. The rule is "
-        "in [semantics](semantics.md#which-events-a-window-counts).",
+        "`evict` moves the oldest events into tiles; `expired` says which tiles no window reaches any more. The rule "
+        "is in [semantics](semantics.md#which-events-a-window-counts).",
     ),
     Question("an alert's body built", ("pipeline.outputs.rows.alerts", "pipeline.outputs.rows.Alert")),
     Question("a dead letter built", ("pipeline.outputs.rows.dead_letter",)),
     Question("a row of `assessments` built", ("pipeline.outputs.rows.assessment_rows",)),
     Question("a column of a table declared", ("pipeline.bigquery.tables",), "[Tables](reference/tables.md)"),
     Question("a duplicate recognised", ("features.kernel.ring.find",)),
-    Question("an event called too late", ("features.kernel.ring.is_too_late", "features.kernel.forgetting.is_too_old")),
-    Question("a record forgotten", ("features.kernel.forgetting.is_over", "features.usecase.expiry.expiries_ms")),
+    Question(
+        "an event called too late",
+        ("features.kernel.ring.is_too_late", "features.kernel.forgetting.is_too_old"),
+    ),
+    Question(
+        "a record forgotten", ("features.kernel.forgetting.is_over", "features.usecase.expiry.expiries_ms")
+    ),
     Question("the layout of a record", ("features.kernel.layout", "features.kernel.codec")),
-    Question("a statistic computed", ("features.kernel.statistics",), "[How to add one](extend/statistic.md)"),
+    Question(
+        "a statistic computed", ("features.kernel.statistics",), "[How to add one](extend/statistic.md)"
+    ),
     Question("a ratio or difference computed", ("features.vector.vectors",)),
     Question("a use case parsed", ("features.usecase.file", "features.usecase.aggregates")),
     Question("a field's type", ("features.usecase.schema.Kind",), "[How to add one](extend/field-type.md)"),
@@ -197,8 +236,9 @@ Three walks by file and function, and a list of where things are. Search this pa
 ![The walk of one message](pictures/message.svg)
 
 {message}
-Steps 1 to 16 happen within one bundle. A crash before the commit repeats the work; a crash after it finds the events counted,
-returns the original outcomes and sends rows and alerts again ([semantics](semantics.md#once-however-often-it-comes)).
+Steps 1 to 16 happen within one bundle. A crash before the commit repeats the work; a crash after it finds the events
+counted, returns the original outcomes and sends rows and alerts again
+([semantics](semantics.md#once-however-often-it-comes)).
 
 ## One training row
 

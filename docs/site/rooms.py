@@ -16,13 +16,13 @@ ROOMS = ("serving", "training", "pipeline", "export", "features")
 @cache
 def imports() -> dict[str, frozenset[str]]:
     """Return the parts that each part imports."""
-    found: dict[str, set[str]] = defaultdict(set)
+    below: dict[str, set[str]] = defaultdict(set)
     for room in ROOMS:
         for file in sorted((ROOT / room).rglob("*.py")):
             here = part_of(file.relative_to(ROOT).with_suffix("").parts)
-            found[here] |= {part_of(tuple(name.split("."))) for name in _names(file)} - {"", here}
-    found.pop("", None)
-    return {part: frozenset(below) for part, below in sorted(found.items())}
+            below[here] |= {part_of(tuple(name.split("."))) for name in _names(file)} - {"", here}
+    below.pop("", None)
+    return {part: frozenset(parts) for part, parts in sorted(below.items())}
 
 
 def _names(file: Path) -> list[str]:

@@ -16,8 +16,8 @@ line.life { stroke: #9fa8da; stroke-dasharray: 4 3; }
 line.arrow { stroke: #3f51b5; marker-end: url(#head); }
 line.both { marker-start: url(#head); }
 </style>
-<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">
-<path d="M0 0 L8 4 L0 8 z" fill="#3f51b5"/></marker></defs>"""
+<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8"
+orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="#3f51b5"/></marker></defs>"""
 
 
 def picture(width: int, height: int, title: str, parts: list[str]) -> str:

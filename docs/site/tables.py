@@ -34,7 +34,7 @@ def _section(each: Table) -> str:
 def _rows(field: pa.Field, parent: str = "") -> list[tuple[str, str, str, str]]:
     """Return a row for the column, and one for each part of a record."""
     column = tables.bigquery_field(field)
-    own = (code(parent + column.name), column.field_type, column.mode, column.description)
+    row = (code(parent + column.name), column.field_type, column.mode, column.description)
     item = field.type.value_type if pa.types.is_list(field.type) else field.type
     parts = list(item) if pa.types.is_struct(item) else []
-    return [own, *(row for part in parts for row in _rows(part, f"{parent}{column.name}."))]
+    return [row, *(each for part in parts for each in _rows(part, f"{parent}{column.name}."))]

@@ -9,10 +9,10 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from export.onnx import Calibrated, Sigmoid, convert
+from export.onnx import Calibrated, Scorer, Sigmoid, convert
 from features.replay import replay
 from features.usecase import load
 from tests.benchmarks import workloads
@@ -72,22 +72,25 @@ def history_of(customers: int, days: int) -> History:
 
 
 def models(rows: Rows) -> Iterator[Model]:
-    """The variants, the largest first; distilled ones learn from the scores of that one."""
+    """The variants; distilled ones learn from the scores of the boosting with 150 trees of 31 leaves."""
     everything = np.ones(len(rows.label), bool)
 
-    def trained(name: str, candidate: str, **values: Any) -> tuple[Any, Model]:
-        learner = fit(rows, everything, candidate, CANDIDATES[candidate].defaults | {"balanced": False} | values, SEED)
-        return learner, Model(name, convert(Calibrated(learner, Sigmoid()), rows.vectors.shape[1]))
+    def trained(name: str, candidate: str, **values: float) -> Model:
+        defaults = CANDIDATES[candidate].defaults | {"balanced": False}
+        learner = fit(rows, everything, candidate, defaults | values, SEED)
+        return Model(name, convert(Calibrated(learner, Sigmoid()), rows.vectors.shape[1]))
 
-    teacher, first = trained("boosting, 600 trees of 31 leaves", "xgboost", trees=600, leaves=31)
-    yield first
-    for trees, leaves in ((150, 31), (150, 6), (60, 6), (20, 6)):
-        rate = 0.05 * 150 / trees if trees < 150 else 0.05
-        yield trained(f"boosting, {trees} trees of {leaves} leaves", "xgboost", trees=trees, leaves=leaves,
-                      learning_rate=rate)[1]  # fmt: skip
-    yield trained("forest, as usual", "random_forest")[1]
-    yield trained("logistic regression", "logistic_regression")[1]
-    score = teacher.predict_proba(rows.vectors)[:, 1].astype(np.float64)
+    teacher = trained("boosting, 150 trees of 31 leaves", "xgboost", trees=150, leaves=31)
+    yield trained("boosting, 600 trees of 31 leaves", "xgboost", trees=600, leaves=31)
+    yield teacher
+    for trees in (150, 60, 20):
+        rate = 0.05 * 150 / trees  # fewer trees learn faster
+        yield trained(
+            f"boosting, {trees} trees of 6 leaves", "xgboost", trees=trees, leaves=6, learning_rate=rate
+        )
+    yield trained("forest, as usual", "random_forest")
+    yield trained("logistic regression", "logistic_regression")
+    score = Scorer(teacher.file).score(rows.vectors).astype(np.float64)
     yield distilled_trees(rows, score)
     network = distilled_network(rows.vectors, score)
     yield network
@@ -130,25 +133,26 @@ def figures(model: Model, held_out: History, customer: NDArray[np.intp]) -> Figu
     session = onnxruntime.InferenceSession(model.file, options, providers=["CPUExecutionProvider"])
 
     def score(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        (found,) = session.run([model.output], {"vector": vectors})
-        return np.asarray(found, np.float64)[:, -1]
+        (outputs,) = session.run([model.output], {"vector": vectors})
+        return np.asarray(outputs, np.float64)[:, -1]
 
     scores = np.concatenate([score(held_out.vectors[i : i + 8_192]) for i in range(0, len(held_out), 8_192)])
-    found = measure(held_out.label, scores, weights(customer, by_event=False), customer, SEED)
+    metrics = measure(held_out.label, scores, weights(customer, by_event=False), customer, SEED)
     batch = np.ascontiguousarray(held_out.vectors[:BATCH])
     batch_us = min(spent_us(lambda: score(batch)) for _ in range(PASSES)) / len(batch)
     single_us = np.median([spent_us(lambda i=i: score(batch[i : i + 1])) for i in range(SINGLE)])
-    return Figures(model.name, found["average_precision"], len(model.file), batch_us, float(single_us))
+    return Figures(model.name, metrics["average_precision"], len(model.file), batch_us, float(single_us))
 
 
-def spent_us(work: Any) -> float:
+def spent_us(work: Callable[[], object]) -> float:
     began_ns = time.perf_counter_ns()
     work()
     return (time.perf_counter_ns() - began_ns) / 1e3
 
 
 def table(rows: list[Figures]) -> str:
-    head = "| model | average precision [95 %] | bytes | µs a vector, in batches of 1,000 | µs, alone |\n|---|---|---|---|---|\n"
+    titles = ("model", "average precision [95 %]", "bytes", "µs a vector, in batches of 1,000", "µs, alone")
+    head = f"| {' | '.join(titles)} |\n|---|---|---|---|---|\n"
     return head + "".join(
         f"| {each.name} | {each.precision['value']:.3f} [{each.precision['low']:.3f}, {each.precision['high']:.3f}] "
         f"| {each.size_bytes:,} | {each.batch_us:.2f} | {each.single_us:.0f} |\n"
@@ -162,15 +166,15 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=4_000)
     parser.add_argument("--days", type=int, default=60)
     options = parser.parse_args()
-    whole = history_of(options.customers, options.days)
-    names, customer = np.unique(whole.customers, return_inverse=True)
+    history = history_of(options.customers, options.days)
+    names, customer = np.unique(history.customers, return_inverse=True)
     learns = np.random.default_rng(SEED).permutation(len(names)) < LEARN * len(names)
-    learned, held_out = whole[learns[customer]], whole[~learns[customer]]
+    learned, held_out = history[learns[customer]], history[~learns[customer]]
     rows = rows_of(learned.vectors, learned.label, learned.customers, 3, 1_000, SEED)
     _, judges = np.unique(held_out.customers, return_inverse=True)
-    found = [figures(model, held_out, judges) for model in models(rows)]
+    compared = [figures(model, held_out, judges) for model in models(rows)]
     facts, positive = machine(), len(set(held_out.customers[held_out.label == 1].tolist()))
-    print(table(found))
+    print(table(compared))
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, {facts['cores']} cores, load {facts['load']}, "
         f"ONNX Runtime {onnxruntime.__version__}: {len(learned):,} rows of {int(learns.sum()):,} generated customers "

@@ -8,8 +8,13 @@ import pytest
 from docs.site import flow, places, rooms
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("docs/**/*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
-DOTTED = re.compile(r"`((?:features|export|pipeline|training|serving|deploy|commands|docs|tests)(?:\.\w+)+)(?:\(\))?`")
+PAGES = [
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+]
+DOTTED = re.compile(
+    r"`((?:features|export|pipeline|training|serving|deploy|commands|docs|tests)(?:\.\w+)+)(?:\(\))?`"
+)
 CODE = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"^_?[A-Za-z]\w+$")
 INVENTED = {"RANGE", "C_RANGE", "range", "duration"}  # what the how-to pages add
@@ -63,4 +68,4 @@ def test_each_part_of_a_room_stands_above_what_it_imports(room: str) -> None:
 
 def test_an_arrow_needs_both_of_its_boxes() -> None:
     with pytest.raises(KeyError):
-        flow.flow("t", {"a": flow.Node("a", 0, 0)}, [flow.Arrow("a", "b")])
+        flow.flow("t", {"a": flow.Node("a", 0, 0)}, [flow.Arrow("a", "b")], flow.Grid())
