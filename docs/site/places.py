@@ -146,7 +146,7 @@ MESSAGE = (
 )
 ROW = (
     Step(
-        "training.train.train_reported",
+        "training.train.train",
         "Runs the whole program for `riskstream train`: bundle, report, registry.",
     ),
     Step(
@@ -158,7 +158,7 @@ ROW = (
         "training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."
     ),
     Step("training.data.splits.split", "Sets customers and the latest period apart."),
-    Step("training.build_bundle.train_on", "Chooses, fits, converts and judges the model; writes nothing."),
+    Step("training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."),
     Step(
         "training.models.choice.choose",
         "Compares the learners by cross-validation over customers, calibrates.",
@@ -187,7 +187,7 @@ REQUEST = (
     Step("serving.batching.Batcher", "Collects requests that wait at the same time into one batch."),
     Step("serving.service.Service.assess", "Calls the job's engine."),
     Step("pipeline.engine.assess.assess", "As for a message: read, advance, score, decide, commit."),
-    Step("serving.responses.assessment", "Makes the answer: score, level, change, reasons."),
+    Step("serving.responses.assessment", "Makes the answer: score, level, transition, reasons."),
 )
 QUESTIONS = (
     Question(
