@@ -158,7 +158,9 @@ ROW = (
         "training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."
     ),
     Step("training.data.splits.split", "Sets customers and the latest period apart."),
-    Step("training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."),
+    Step(
+        "training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."
+    ),
     Step(
         "training.models.choice.choose",
         "Compares the learners by cross-validation over customers, calibrates.",
