@@ -62,7 +62,8 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
     "pipeline": (
         ("dataflow",),
         ("job", "reconciliation"),
-        ("batch", "operations", "outputs"),
+        ("batch", "operations"),
+        ("outputs",),
         ("files", "engine"),
         ("stores", "bigquery", "pubsub"),
         ("runtime",),

@@ -10,7 +10,7 @@ import msgspec
 
 from docs.site.markdown import code, notice, table
 from features.events import MAX_EVENT_BYTES
-from pipeline.outputs.rows import ATTRIBUTE_BYTES, LETTER_BYTES, MOST_ATTRIBUTES, Alert
+from pipeline.outputs.publications import ATTRIBUTE_BYTES, LETTER_BYTES, MOST_ATTRIBUTES, Alert
 from pipeline.pubsub.message import ASSESSED_WITH, CALLER
 from pipeline.pubsub.topics import ACK_DEADLINE_S, RETENTION, Names, short
 from pipeline.runtime.metrics import REASONS

@@ -25,7 +25,7 @@ from pipeline.job.rejects_log import tell_rejects
 from pipeline.job.settings import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
-from pipeline.outputs import rows
+from pipeline.outputs import publications, rows
 from pipeline.pubsub.message import Message
 from pipeline.runtime import tracing, undelivered
 from pipeline.runtime.errors import StoreUnavailable
@@ -102,11 +102,11 @@ def encode(decoded: Decoded, said: Assessments | None, now_us: int) -> Outgoing:
     name, rejects = decoded.use_case.name, rejected(decoded, said)
     tables, alerts = {}, []
     if said:
-        alerts = rows.alerts(decoded.messages, said, now_us)
+        alerts = publications.alerts(decoded.messages, said, now_us)
         tables["assessments"] = rows.assessment_rows(decoded.messages, said, now_us)
     if rejects:
         tables["dead_letters"] = rows.dead_letter_rows(name, rejects, now_us)
-    letters = [rows.dead_letter(name, reject) for reject in rejects]
+    letters = [publications.dead_letter(name, reject) for reject in rejects]
     return Outgoing(tables, alerts, letters, Counter(reject.reason for reject in rejects))
 
 

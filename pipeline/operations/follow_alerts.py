@@ -17,6 +17,7 @@ from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.types import ExpirationPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
+from pipeline.outputs.publications import Alert
 from pipeline.pubsub.client import Received, Subscription
 from pipeline.pubsub.topics import (
     CALL_TIMEOUT_S,
@@ -36,18 +37,6 @@ POLL_S = 0.25  # how long a limit of time or an interrupt may go unnoticed
 OWN_ACK_DEADLINE_S = 10  # the least there is: what a reader who was killed had seen does not matter
 OWN_RETENTION = timedelta(minutes=10)  # the least there is
 OWN_EXPIRATION = timedelta(days=1)  # the least there is, for readers that could not delete theirs
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """What an alert says, as far as it is shown. Times are RFC 3339, UTC."""
-
-    customer: str
-    event_time: str
-    level_before: str
-    level: str
-    transition: str | None = None
-    score: float | None = None
-    model: str = ""
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -25,9 +25,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.files.history import Progress
-from pipeline.operations.follow_alerts import Alert, Followed
+from pipeline.operations.follow_alerts import Followed
 from pipeline.operations.publish_file import Published
 from pipeline.operations.status import Backlog, Job, Status, Unknown
+from pipeline.outputs.publications import Alert
 from pipeline.runtime.printable import printable, printable_lines
 from pipeline.stores.health import Condition
 from pipeline.stores.population import Population

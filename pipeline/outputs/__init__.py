@@ -1,3 +1,3 @@
-"""Assessments on their way out: rows for BigQuery, alerts and dead letters for Pub/Sub. Pure."""
+"""Results on their way out: rows for BigQuery (`rows`), alerts and dead letters for Pub/Sub (`publications`). Pure."""
 
-__all__ = ["rows"]
+__all__ = ["publications", "rows"]

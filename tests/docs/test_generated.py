@@ -4,7 +4,7 @@ import pytest
 
 from docs.site import messages, write
 from pipeline.engine.rejects import Reject
-from pipeline.outputs.rows import dead_letter
+from pipeline.outputs.publications import dead_letter
 from pipeline.pubsub.message import Message
 
 ROOT = write.ROOT

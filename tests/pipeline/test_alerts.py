@@ -88,11 +88,13 @@ def test_an_alert_is_acknowledged_only_after_it_was_shown(broker: Broker) -> Non
 def test_a_message_that_is_no_alert_is_told_and_passed_over(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    strange = [b"no alert", b"\xff", b'{"customer": 1}', b""]
+    former = alert(2).data.replace(b'"transition"', b'"change"')
+    strange = [b"no alert", b"\xff", b'{"customer": 1}', b"", former]
     with following(PROJECT, broker.names.alerts, limit=1) as alerts, caplog.at_level(logging.WARNING):
         broker.publish(broker.names.alerts, *(Publication(body, {"id": "x"}) for body in strange), alert(1))
         assert [one.id for one in alerts] == ["shop:c1:1"]
     assert sum("is no alert" in record.message for record in caplog.records) == len(strange)
+    assert "missing required field `transition`" in caplog.text, "the former name is not taken for it"
 
 
 def test_reading_ends_in_time(broker: Broker) -> None:

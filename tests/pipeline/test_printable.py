@@ -18,7 +18,8 @@ from pipeline.batch import customer_table
 from pipeline.files import BadRow
 from pipeline.files.spreadsheet import FORMULA_STARTS, write_csv
 from pipeline.operations import screen
-from pipeline.operations.follow_alerts import Alert, Followed
+from pipeline.operations.follow_alerts import Followed
+from pipeline.outputs.publications import Alert
 from pipeline.runtime import logging_setup
 from pipeline.runtime.printable import printable, printable_lines
 
@@ -81,7 +82,11 @@ def test_a_control_character_is_shown_and_not_sent() -> None:
 
 
 def alert() -> Followed:
-    said = Alert(f"c{PAINT}", "2024-01-02T09:00:00Z", "LOW", f"HIGH{PAINT}", PAINT, 0.5, f"m{PAINT}")
+    said = Alert(
+        use_case="shop", customer=f"c{PAINT}", seq=1, event_id="s1", event_time="2024-01-02T09:00:00Z",
+        assessed_at="2024-01-02T09:00:01Z", score=0.5, level_before="LOW", level=f"HIGH{PAINT}", transition=PAINT,
+        model=f"m{PAINT}",
+    )  # fmt: skip
     return Followed("id", said, msgspec.json.encode(said))
 
 

@@ -17,7 +17,7 @@ from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.challenger import Shadow
 from pipeline.engine.rejects import Reject, too_late
-from pipeline.outputs import rows
+from pipeline.outputs import publications, rows
 from pipeline.pubsub.client import PUBLISH_BYTES, PUBLISH_MESSAGES, Publication, fitting, size_bytes
 from pipeline.pubsub.message import ASSESSED_WITH, Message
 from pipeline.stores.store import MemoryStore
@@ -168,7 +168,7 @@ def test_alerts_are_of_changes_and_keep_their_id(mixed: tuple[list[Message], Ass
     of, said = mixed
     found = plain(rows.assessment_rows(of, said, NOW_US))
     changed = [row for row in found if row["level_before"] != row["level"] or row["transition"]]
-    alerts = rows.alerts(of, said, NOW_US)
+    alerts = publications.alerts(of, said, NOW_US)
     assert [json.loads(alert.data)["event_id"] for alert in alerts] == [row["event_id"] for row in changed]
     for alert, row in zip(alerts, changed, strict=True):
         body = json.loads(alert.data)
@@ -189,11 +189,11 @@ def test_nothing_changed_is_no_alert() -> None:
     events = history(use_case, 1, seed=1)
     said = assess(engine(use_case, MemoryStore()), batched(use_case, events))
     assert policy.level_after(said.outcome).tolist() == [Level.LOW]
-    assert rows.alerts(messages(events), said, NOW_US) == []
+    assert publications.alerts(messages(events), said, NOW_US) == []
 
 
 def letter(message: Message, detail: str = "why") -> Publication:
-    return rows.dead_letter("market", Reject(message, "invalid", detail))
+    return publications.dead_letter("market", Reject(message, "invalid", detail))
 
 
 def test_a_dead_letter_is_the_message_and_the_reason() -> None:

@@ -11,7 +11,7 @@ from features.kernel.codec import BadRecord
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.rejects import too_late, unreadable
 from pipeline.job.rejects_log import tell_rejects
-from pipeline.outputs import rows
+from pipeline.outputs import publications, rows
 from pipeline.pubsub.message import Message
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import DryStore, MemoryStore, RecordStore, record_keys
@@ -178,7 +178,7 @@ def test_random_bytes_under_a_key_end_nothing(redis: RedisStore) -> None:
         said = assess(plain, batched(MARKET, some))
         rejects = [*unreadable(messages, said), *too_late(messages, said)]
         assert len(rejects) + rows.assessment_rows(messages, said, 0).num_rows == 100
-        rows.alerts(messages, said, 0)
+        publications.alerts(messages, said, 0)
         for key in keys:
             if blobs[key] is not None:
                 redis.call("SET", key, blobs[key])

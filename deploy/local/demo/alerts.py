@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pipeline.operations.follow_alerts import Alert
+from pipeline.outputs.publications import Alert
 from pipeline.pubsub.client import Received, Subscription
 from pipeline.reconciliation.published import pulled
 from pipeline.runtime.errors import PubSubUnavailable
