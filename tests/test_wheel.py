@@ -11,12 +11,13 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
 import usecases
-from deploy.local.demo.asking import free_port
+from deploy.local.demo.rest_service import free_port
 
 ROOT = Path(__file__).parent.parent
 BUILD = ("setup.py", "pyproject.toml", "riskstream.py", "LICENSE")
@@ -128,16 +129,20 @@ def test_train_and_serve_run_without_a_checkout(installed: Path, elsewhere: Path
         for words in (["topics"], ["tables"], ["backfill", *files]):
             run(installed, elsewhere, *words)
         with serving(installed, elsewhere) as port:
-            status, answer = ask(port, "POST", "/v1/scores/transaction", first_row(elsewhere / files[1]))
+            status, answer = ask(port, "POST", "/v1/scores/transaction", latest_row(elsewhere / files[1]))
             assert status == 200 and 0 <= answer["score"] <= 1, answer
     finally:
         run(installed, elsewhere, "down")
 
 
-def first_row(file: Path) -> dict[str, object]:
-    """The first transaction of a file as the service takes it."""
+def latest_row(file: Path) -> dict[str, object]:
+    """Return the latest transaction of a file as the service takes it."""
     with file.open(newline="") as rows:
-        row = {name: value for name, value in next(csv.DictReader(rows)).items() if value}
+        row = {
+            name: value
+            for name, value in max(csv.DictReader(rows), key=itemgetter("created_at")).items()
+            if value
+        }
     return {**row, "amount": float(row["amount"])}
 
 

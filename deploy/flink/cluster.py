@@ -90,7 +90,7 @@ class Cluster:
 
     def kill(self, process: Process) -> None:
         """kill -9: it can finish nothing. Returns when it has ended."""
-        found = process.found()
+        found = process.running()
         assert found is not None, f"process {process.pid} has ended before"
         found.kill()
         found.wait()
@@ -159,7 +159,7 @@ def running(folder: Path = FOLDER, task_managers: int = 2) -> Iterator[Cluster]:
 
 def end(process: Process) -> None:
     """The process, and the workers that a pool has started."""
-    found = process.found()
+    found = process.running()
     workers = found.children(recursive=True) if found else []
     process.stop()
     for worker in workers:
@@ -227,7 +227,7 @@ def wait_for(condition: Callable[[], bool], processes: Sequence[Process], folder
     """Raises RuntimeError when it takes too long, or one of the processes ends."""
     until_s = time.monotonic() + START_TIMEOUT_S
     while not condition():
-        if time.monotonic() > until_s or not all(process.found() for process in processes):
+        if time.monotonic() > until_s or not all(process.running() for process in processes):
             logs = "\n".join(f"{log}:\n{last_lines(log)}" for log in sorted(folder.glob("*.log")))
             raise RuntimeError(f"Flink is not up within {START_TIMEOUT_S:g} s. {logs}")
         time.sleep(POLL_S)

@@ -1,10 +1,9 @@
-"""bqemulator as a process of its own, file-backed and mended for a stream of appends; stops on SIGTERM.
+"""bqemulator as a separate process, file-backed and patched for a stream of appends; stops on SIGTERM.
 
-As released (1.4.0) it copies the whole table after every append, shares one DuckDB connection between
-threads, serves six append streams at most on two cores, loses the fields of nested records in appended rows,
-adds columns to its catalog only, does not tell a view's text, sends what is read in messages larger than it
-allows itself and downloads two extensions of DuckDB. Each fix below says what it is for; everything else is
-untouched.
+Release 1.4.0 copies the whole table after every append, shares one DuckDB connection between threads, serves at most
+six append streams on two cores, loses the fields of nested records in appended rows, adds columns to its catalog only,
+leaves the text out of a view, sends rows in messages larger than its own limit and downloads two extensions of DuckDB.
+Each patch below says what it is for; everything else is untouched.
 """
 
 import argparse
@@ -12,8 +11,10 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -32,17 +33,17 @@ from bqemulator.versioning.snapshots import SnapshotManager
 # An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
 APPEND_STREAMS = 256
 table_to_rest = tables._table_to_rest
-stream_data = read_servicer.get_stream_data
+stream_data = vars(read_servicer)["get_stream_data"]  # imported there, not exported
 # Appends wait while DuckDB moves its log into the file: the larger the log, the longer.
 CHECKPOINT_BYTES = 64 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
 # An append passes through three threads; with the default of 5 ms each may wait that long for a busy one.
 THREAD_SWITCH_INTERVAL_S = 0.001
-MESSAGE_BYTES = 4 << 20  # of rows read; the server sends at most 11 MB
+MESSAGE_BYTES = 4 << 20  # of a message of read rows; the server sends at most 11 MB
 
 
 class Engine(DuckDBEngine):
-    """DuckDB with limits of its own, and a connection for each thread.
+    """DuckDB with limits, and with a connection for each thread.
 
     Two threads on one connection take each other's results: a query would read the answer of an append.
     """
@@ -50,26 +51,27 @@ class Engine(DuckDBEngine):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._owner = threading.get_ident()
-        self._of_thread = threading.local()
+        self._by_thread = threading.local()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         if threading.get_ident() == self._owner:
             return super().connection
-        if not hasattr(self._of_thread, "connection"):
-            self._of_thread.connection = super().connection.cursor()
-            self._of_thread.connection.execute("SET TimeZone = 'UTC'")
-        return self._of_thread.connection
+        if not hasattr(self._by_thread, "connection"):
+            self._by_thread.connection = super().connection.cursor()
+            self._by_thread.connection.execute("SET TimeZone = 'UTC'")
+        connection: duckdb.DuckDBPyConnection = self._by_thread.connection
+        return connection
 
     def _load_spatial(self) -> None:
-        """Sets the limits instead. The extension would be downloaded, and no table here has a GEOGRAPHY."""
+        """Set the limits instead: the extension would be downloaded, and no table here has a GEOGRAPHY."""
         self.connection.execute(f"SET checkpoint_threshold = '{CHECKPOINT_BYTES}B'")
         self.connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
         self.connection.execute("SET force_compression = 'uncompressed'")  # moves the log twice as fast
 
 
 class Server(server.EmulatorServer):
-    """The emulator with enough threads for its append streams."""
+    """The emulator, with enough threads for its append streams."""
 
     async def start(self) -> None:
         threads = ThreadPoolExecutor(APPEND_STREAMS, thread_name_prefix="append")
@@ -78,9 +80,9 @@ class Server(server.EmulatorServer):
 
 
 class Catalog(DuckDBCatalogRepository):
-    """The catalog, which adds columns to the stored table as well.
+    """The catalog, adding new columns to the stored table as well.
 
-    It does not commit a second time for every append, which would only store the number of rows.
+    It leaves out the second commit of every append, which would only store the number of rows.
     """
 
     def update_table(self, table: TableMeta) -> TableMeta:
@@ -93,32 +95,39 @@ class Catalog(DuckDBCatalogRepository):
         self._add([column for column in table.schema_.fields if column.name not in there], table)
         return super().update_table(table)
 
-    def _add(self, columns: list[object], table: TableMeta) -> None:
+    def _add(self, columns: list[Any], table: TableMeta) -> None:
         path = quoted_table_ref(table.project_id, table.dataset_id, table.table_id)
-        for name, duckdb_type in bq_schema_to_duckdb_columns(_fields_raw_from_schema(columns)):
+        for name, duckdb_type in bq_schema_to_duckdb_columns(raw_fields(columns)):
             self._engine.execute(f'ALTER TABLE {path} ADD COLUMN "{name}" {duckdb_type}')
 
 
 class NoSnapshots(SnapshotManager):
-    """No copy of the table after every change: time travel is not offered."""
+    """Snapshots switched off: no copy of the table after every change, and so no time travel."""
 
     def capture(self, *_table: str, kind: str = "AUTO") -> None:
         return None
 
 
-def arrow_schema(table: TableMeta) -> object:
-    """The Arrow schema of appended rows, with the fields of nested records."""
-    return _build_arrow_schema(_fields_raw_from_schema(table.schema_.fields))
+def arrow_schema(table: TableMeta) -> Any:
+    """Return the Arrow schema of appended rows, with the fields of nested records."""
+    return _build_arrow_schema(raw_fields(table.schema_.fields))
 
 
-def with_view_query(table: TableMeta) -> dict[str, object]:
-    """A table as REST tells it, with the text of a view."""
-    told = table_to_rest(table)
-    return {**told, "view": {"query": table.view_query, "useLegacySql": False}} if table.view_query else told
+def raw_fields(columns: Sequence[Any]) -> list[Any]:
+    """Return the emulator's plain form of columns, which its functions take as dictionaries."""
+    return list(_fields_raw_from_schema(columns))
+
+
+def with_view_query(table: TableMeta) -> dict[str, Any]:
+    """Return the REST resource of a table, with the text of a view."""
+    resource = table_to_rest(table)
+    if not table.view_query:
+        return resource
+    return {**resource, "view": {"query": table.view_query, "useLegacySql": False}}
 
 
 def in_messages(session: str, stream: str) -> pa.Table | None:
-    """The rows of a stream that is read, in batches that fit a message each."""
+    """Return the rows of a read stream, in batches that fit into a message each."""
     rows = stream_data(session, stream)
     if not rows:
         return rows
@@ -126,21 +135,28 @@ def in_messages(session: str, stream: str) -> pa.Table | None:
     return pa.Table.from_batches(rows.to_batches(max_chunksize=fitting), rows.schema)
 
 
-def mend() -> None:
-    """Puts the fixes in the places from which the emulator takes its parts."""
-    server.DuckDBEngine = Engine
-    server.DuckDBCatalogRepository = Catalog
-    server.SnapshotManager = NoSnapshots
-    write_servicer._table_arrow_schema = arrow_schema
-    read_servicer.get_stream_data = in_messages
-    tables._table_to_rest = with_view_query
+def patch() -> None:
+    """Put the patches in the places from which the emulator takes its parts."""
+    patches: tuple[tuple[Any, str, object], ...] = (
+        (server, "DuckDBEngine", Engine),
+        (server, "DuckDBCatalogRepository", Catalog),
+        (server, "SnapshotManager", NoSnapshots),
+        (write_servicer, "_table_arrow_schema", arrow_schema),
+        (read_servicer, "get_stream_data", in_messages),
+        (tables, "_table_to_rest", with_view_query),
+    )
+    for module, name, replacement in patches:
+        if not hasattr(module, name):
+            raise AttributeError(f"bqemulator has no {module.__name__}.{name}: its version is another one")
+        setattr(module, name, replacement)
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM."""
     options = parser().parse_args(arguments)
     os.environ["TZ"] = "UTC"
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
-    mend()
+    patch()
     settings = Settings(
         rest_port=options.rest_port,
         grpc_port=options.grpc_port,
@@ -155,6 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.bigquery", description=__doc__)
     parser.add_argument("--rest-port", type=int, required=True, help="port of the REST API")
     parser.add_argument("--grpc-port", type=int, required=True, help="port of the Storage Read and Write API")

@@ -26,5 +26,5 @@ def running_environment(folder: Path) -> Mapping[str, str]:
         return {}
     known = state.read(folder)
     processes = [part.process for part in known.parts.values()]
-    is_up = bool(processes) and all(process and process.found() for process in processes)
+    is_up = bool(processes) and all(process and process.running() for process in processes)
     return known.environment if is_up else {}

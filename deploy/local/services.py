@@ -1,6 +1,6 @@
-"""The parts of the local stack: how each is started, how one knows that it answers, what clients need.
+"""The services of the local stack: how to start each, how to see that it answers, which variables its clients need.
 
-A part whose variable is already set in the environment is somebody else's: it is used and never started.
+A service whose variable is already set in the environment is external: it is used and never started.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ ANSWER_TIMEOUT_S = 2.0  # for one question to a local server
 
 @dataclass(frozen=True)
 class Service:
-    """One part. Its functions take the ports, as many as `ports` says; `command` also its data's folder."""
+    """One service. Its functions take `ports` port numbers; `command` also takes the folder of its data."""
 
     name: str
     variable: str  # set in the environment: this service is external
@@ -78,6 +78,7 @@ def packaged_server(package: str) -> Path | None:
 
 
 def redis_answers(ports: Sequence[int]) -> bool:
+    """Return whether Redis answers a ping."""
     try:
         once = Retry(NoBackoff(), 0)
         with redis.Redis(HOST, ports[0], socket_timeout=ANSWER_TIMEOUT_S, retry=once) as client:
@@ -87,20 +88,24 @@ def redis_answers(ports: Sequence[int]) -> bool:
 
 
 def pubsub_command(ports: Sequence[int], _folder: Path) -> list[str]:
+    """Return how to start the embedded Pub/Sub server, which keeps nothing on disk."""
     return python_module("deploy.local.pubsub", "--host", HOST, "--port", str(ports[0]))
 
 
 def bigquery_command(ports: Sequence[int], folder: Path) -> list[str]:
-    rest, storage = ports
-    ports_as_told = ("--rest-port", str(rest), "--grpc-port", str(storage))
-    return python_module("deploy.local.bigquery", *ports_as_told, "--data-dir", str(folder))
+    """Return how to start the BigQuery emulator; `ports` are those of REST and of the Storage API."""
+    rest, storage = map(str, ports)
+    options = ("--rest-port", rest, "--grpc-port", storage, "--data-dir", str(folder))
+    return python_module("deploy.local.bigquery", *options)
 
 
 def bigquery_answers(ports: Sequence[int]) -> bool:
+    """Return whether both ports of the emulator answer."""
     return http_answers(ports[0]) and grpc_answers(ports[1:])
 
 
 def http_answers(port: int) -> bool:
+    """Return whether an HTTP server says that it is ready."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=ANSWER_TIMEOUT_S) as answer:
             return bool(answer.status == 200)
@@ -109,6 +114,7 @@ def http_answers(port: int) -> bool:
 
 
 def grpc_answers(ports: Sequence[int]) -> bool:
+    """Return whether a gRPC server accepts a channel on the first port."""
     with grpc.insecure_channel(f"{HOST}:{ports[0]}") as channel:
         try:
             grpc.channel_ready_future(channel).result(ANSWER_TIMEOUT_S)

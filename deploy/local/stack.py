@@ -1,7 +1,7 @@
 """The local stack: Redis, Pub/Sub and BigQuery on free ports of this machine (`riskstream up / down / env`).
 
-`up` may be repeated: what runs is kept, what died is started again on its ports with its data. `down` stops
-what `up` started and nothing else. Everything is in one folder: state, logs, data.
+`up` is idempotent: a service that runs is kept, one that died is started again on its ports with its data. `down`
+stops what `up` started and nothing else. State, logs and data of a stack are in one folder.
 """
 
 import os
@@ -19,19 +19,19 @@ from deploy.local.state import Part, State
 
 FOLDER = Path(".riskstream")
 START_TIMEOUT_S = 90.0  # importing the emulator takes 3 s, on a busy machine many times that
-SILENCE_TIMEOUT_S = 5.0  # how long one that was running before may take to answer
+SILENCE_TIMEOUT_S = 5.0  # how long a service that ran before may take to answer
 POLL_S = 0.05
 BECAME = {"dead": "restarted", "stopped": "started", "silent": "running"}  # by `up`
 ALL = tuple(service.name for service in SERVICES)
 
 
 class StackError(Exception):
-    """The stack cannot be had as asked; the message says which service, why, and what to do."""
+    """The stack cannot be started or used as asked; the message names the service, the reason and what to do."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a service is: started, restarted, running, external, stopped, dead (its process ended), silent.
+    """State of a service: started, restarted, running, external, stopped, dead (its process ended) or silent.
 
     `clients` are the processes that had connections to it when `down` stopped it.
     """
@@ -53,25 +53,27 @@ class Stack:
 
 
 def up(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Stack:
-    """Starts what does not run, waits until all answer. Raises StackError, with the end of the log."""
+    """Start the services that do not run, and wait until all answer. Raises StackError with the end of the log."""
     wanted = [service for service in SERVICES if service.name in names]
     with state.locked(folder):
         before = state.read(folder)
-        found = [report(service, before) for service in wanted]
-        after = bring_up(folder, wanted, found, before)
-        after = replace(after, environment={**before.environment, **told(wanted, after)})
+        reports = [report(service, before) for service in wanted]
+        after = start_missing(folder, wanted, reports, before)
+        after = replace(after, environment={**before.environment, **client_variables(wanted, after)})
         state.write(folder, after)
         services = tuple(
             replace(report(service, after), state=BECAME.get(was.state, was.state))
-            for service, was in zip(wanted, found, strict=True)
+            for service, was in zip(wanted, reports, strict=True)
         )
     return Stack(folder, services, after.environment)
 
 
-def bring_up(folder: Path, services: Sequence[Service], found: Sequence[Report], known: State) -> State:
-    """Starts what was found dead or stopped; stops that again unless all answer in the end."""
+def start_missing(
+    folder: Path, services: Sequence[Service], reports: Sequence[Report], known: State
+) -> State:
+    """Start dead and stopped services, and stop them again unless all services answer in the end."""
     with ExitStack() as undo:
-        for service, was in zip(services, found, strict=True):
+        for service, was in zip(services, reports, strict=True):
             if was.state == "external":
                 known = known.without_part(service.name)
             elif was.state in ("dead", "stopped"):
@@ -92,8 +94,8 @@ def down(folder: Path = FOLDER) -> list[Report]:
         known = state.read(folder)
         clients = processes.clients_of(part.process for part in known.parts.values() if part.process)
         reports = [
-            replace(found, clients=tuple(clients.get(found.pid, ())))
-            for found in (report(service, known) for service in SERVICES if service.name in known.parts)
+            replace(each, clients=tuple(clients.get(each.pid, ())))
+            for each in (report(service, known) for service in SERVICES if service.name in known.parts)
         ]
         for name, part in known.parts.items():
             if part.process:
@@ -104,12 +106,13 @@ def down(folder: Path = FOLDER) -> list[Report]:
 
 
 def status(folder: Path = FOLDER) -> list[Report]:
+    """Return the state of each service, without changing anything."""
     known = state.read(folder)
     return [report(service, known) for service in SERVICES]
 
 
 def environment(folder: Path = FOLDER) -> Mapping[str, str]:
-    """What clients of the stack must have in their environment. Raises StackError when it is not up."""
+    """Return the variables that clients of the stack need. Raises StackError if it is not up."""
     known = state.read(folder)
     if not known.environment or all(part.process is None for part in known.parts.values()):
         raise StackError(f"no stack is up in {folder}: run `riskstream up`")
@@ -117,13 +120,13 @@ def environment(folder: Path = FOLDER) -> Mapping[str, str]:
 
 
 def exports(environment: Mapping[str, str]) -> str:
-    """The environment as lines for a shell to evaluate."""
+    """Return the environment as lines for a shell to evaluate."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 @contextmanager
 def running(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Iterator[Stack]:
-    """A stack for as long as the block lasts."""
+    """Keep a stack up for as long as the block lasts."""
     try:
         yield up(folder, names)
     finally:
@@ -131,7 +134,7 @@ def running(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Iterator[Stack
 
 
 def start(folder: Path, service: Service, known: State) -> tuple[processes.Process, tuple[int, ...]]:
-    """Starts the process of a service; does not wait."""
+    """Start the process of a service, without waiting for its answer."""
     ports = usable_ports(service, known)
     home = folder.resolve() / service.name
     log = log_file(folder, service)
@@ -140,7 +143,7 @@ def start(folder: Path, service: Service, known: State) -> tuple[processes.Proce
 
 
 def usable_ports(service: Service, known: State) -> tuple[int, ...]:
-    """The ports it had, if nobody took them; else free ones."""
+    """Return the ports that the service had if they are still free, else other free ports."""
     part = known.parts.get(service.name)
     if part and all(map(is_free, part.ports)):
         return part.ports
@@ -158,7 +161,7 @@ def is_free(port: int) -> bool:
 
 
 def wait(folder: Path, services: Sequence[Service], known: State) -> None:
-    """Until all answer. Raises StackError if one ends or stays silent."""
+    """Wait until all services answer. Raises StackError if one ends or stays silent."""
     for service in services:
         part = known.parts.get(service.name)
         if part is None:  # external
@@ -168,7 +171,7 @@ def wait(folder: Path, services: Sequence[Service], known: State) -> None:
         deadline = time.monotonic() + max(SILENCE_TIMEOUT_S, START_TIMEOUT_S - started_before_s)
         while not service.answers(part.ports):
             log = log_file(folder, service)
-            if part.process.found() is None:
+            if part.process.running() is None:
                 raise StackError(
                     f"{service.name} ended at once. Its log, {log}:\n{processes.last_lines(log)}"
                 )
@@ -181,32 +184,31 @@ def wait(folder: Path, services: Sequence[Service], known: State) -> None:
 
 
 def report(service: Service, known: State) -> Report:
-    """How a service is now, as against what is recorded."""
+    """Compare a service with its recorded state."""
     part = known.parts.get(service.name)
-    found = part.process.found() if part and part.process else None
-    if part and found:
-        return Report(
-            service.name, "running" if service.answers(part.ports) else "silent", found.pid, part.ports
-        )
+    process = part.process.running() if part and part.process else None
+    if part and process:
+        answers = "running" if service.answers(part.ports) else "silent"
+        return Report(service.name, answers, process.pid, part.ports)
     if is_external(service, known):
         return Report(service.name, "external")
     return Report(service.name, "dead" if part and part.process else "stopped")
 
 
 def is_external(service: Service, known: State) -> bool:
-    """Whether the environment names a server that is not this stack's own, running now or the last time."""
+    """Return whether the environment names a server that does not belong to this stack, now or the last time."""
     part = known.parts.get(service.name)
-    told_before = service.environment(part.ports) if part else {}
-    return os.environ.get(service.variable) not in (None, "", told_before.get(service.variable))
+    variables = service.environment(part.ports) if part else {}
+    return os.environ.get(service.variable) not in (None, "", variables.get(service.variable))
 
 
-def told(services: Sequence[Service], known: State) -> dict[str, str]:
-    """The environment of these services, their own or the one that was there."""
+def client_variables(services: Sequence[Service], known: State) -> dict[str, str]:
+    """Return the variables with which clients find these services: the stack's, or for external ones those set."""
     variables = {"GOOGLE_CLOUD_PROJECT": os.environ.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT}
     for service in services:
         part = known.parts.get(service.name)
-        own = service.environment(part.ports if part else (0,) * service.ports)
-        variables |= own if part else {name: os.environ[name] for name in own if name in os.environ}
+        needed = service.environment(part.ports if part else (0,) * service.ports)
+        variables |= needed if part else {name: os.environ[name] for name in needed if name in os.environ}
     return variables
 
 

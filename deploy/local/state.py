@@ -1,7 +1,7 @@
-"""What is remembered of a local stack: `stack.json` in its folder, written whole or not at all.
+"""The recorded state of a local stack: `stack.json` in its folder, written atomically.
 
-It stays when the stack is taken down, so that the next one has the same ports and the environment
-of a shell stays right.
+The file stays when the stack is taken down, so that the next one has the same ports and the environment of a
+shell stays right.
 """
 
 import fcntl
@@ -33,18 +33,22 @@ class State:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def with_part(self, name: str, part: Part) -> "State":
+        """Return a copy in which a service is this part."""
         return replace(self, parts={**self.parts, name: part})
 
     def without_part(self, name: str) -> "State":
+        """Return a copy without a service."""
         return replace(self, parts={other: part for other, part in self.parts.items() if other != name})
 
 
 def read(folder: Path) -> State:
+    """Read the state of a folder; empty if no stack was ever up there."""
     file = folder / FILE
     return msgspec.json.decode(file.read_bytes(), type=State) if file.exists() else State()
 
 
 def write(folder: Path, state: State) -> None:
+    """Write the state atomically: a temporary file, then a rename."""
     temporary = folder / f"{FILE}.new"
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
     temporary.replace(folder / FILE)
@@ -52,7 +56,7 @@ def write(folder: Path, state: State) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One command at a time works on a stack. Makes the folder, which keeps itself out of git."""
+    """Let one command at a time work on a stack. Makes the folder, which keeps itself out of git."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     with (folder / "lock").open("w") as lock:

@@ -20,7 +20,7 @@ def kill(folder: Path, name: str) -> None:
     """The process ends without notice. `stack.up(folder)` brings it back, on its ports, with its data."""
     process = state.read(folder).parts[name].process
     assert process is not None
-    found = process.found()
+    found = process.running()
     assert found is not None
     found.kill()
     found.wait(10)

@@ -124,7 +124,7 @@ def test_a_job_that_was_kept_is_stopped_by_the_next_demo(tmp_path: Path) -> None
     kept = processes.start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, tmp_path / "log")
     (tmp_path / job.PROCESS).write_bytes(msgspec.json.encode(kept))
     job.stop_earlier(tmp_path)
-    assert kept.found() is None
+    assert kept.running() is None
     job.stop_earlier(tmp_path / "nothing")
 
 
@@ -132,7 +132,7 @@ def test_a_job_that_has_ended_is_told_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "job.log").write_text("riskstream: no such topic\n")
     ended = processes.start([sys.executable, "-c", ""], tmp_path, tmp_path / "other.log")
     its = job.Job(ended, tmp_path)
-    while ended.found():
+    while ended.running():
         time.sleep(0.05)
     for ask in (its.status, its.is_up):
         with pytest.raises(DemoFailed, match="no such topic"):

@@ -122,7 +122,7 @@ def test_a_service_that_cannot_start_is_reported_with_its_log(tmp_path: Path) ->
     with pytest.raises(stack.StackError, match=r"(?s)redis ended at once.*Bad file format"):
         stack.up(tmp_path, ["redis", "pubsub"])
     parts = state.read(tmp_path).parts
-    assert not any(part.process and part.process.found() for part in parts.values())
+    assert not any(part.process and part.process.running() for part in parts.values())
 
 
 def test_ports_taken_meanwhile_are_not_used(tmp_path: Path) -> None:

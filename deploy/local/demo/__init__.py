@@ -1,4 +1,4 @@
-"""The whole system on this machine, shown: stack, model, job, stream, reconciliation (`riskstream demo`)."""
+"""The demo: the whole system on one machine, from the stack to the reconciliation (`riskstream demo`)."""
 
 from deploy.local.demo.job import DemoFailed
 from deploy.local.demo.play import Settings, play

@@ -1,7 +1,7 @@
-"""The alerts of the demo, collected in the background by a subscription of their own.
+"""The alerts of the demo, collected in the background from a separate subscription.
 
-The time from publishing to alert is that between two publish times, the event's and the alert's, both taken by
-the same server: nothing of it depends on who looks when.
+The time from event to alert is the difference of two publish times that the same server took, so it does not depend
+on when an alert is pulled.
 """
 
 import threading
@@ -22,20 +22,21 @@ POLL_S = 0.25
 
 @dataclass(frozen=True)
 class Seen:
-    """An alert as it came first."""
+    """An alert at its first delivery."""
 
     alert: Alert
     kind: str
-    after_ms: float  # of the event's publishing
+    after_ms: float  # since the event was published
 
 
 @dataclass
 class Alerts:
-    """All alerts so far, each once, in the order of their coming."""
+    """All alerts so far, each once, in order of arrival."""
 
     by_id: dict[str, Seen] = field(default_factory=dict)
 
     def add(self, one: Received) -> None:
+        """Keep an alert, unless it is here already."""
         message = one.message
         alert = msgspec.json.decode(message.data, type=Alert)
         after_ms = (message.publish_us - int(message.attributes["published_us"])) / 1_000
@@ -43,16 +44,18 @@ class Alerts:
         self.by_id.setdefault(message.attributes["id"], Seen(alert, kind, after_ms))
 
     def latest(self, count: int) -> list[Seen]:
+        """Return the last alerts, the latest last."""
         return list(self.by_id.values())[-count:]
 
     @property
     def kinds(self) -> Mapping[str, int]:
+        """Return the number of alerts by kind, the most frequent first."""
         return dict(Counter(seen.kind for seen in list(self.by_id.values())).most_common())
 
 
 @contextmanager
 def collecting(path: str) -> Iterator[Alerts]:
-    """Alerts from a subscription for as long as the block lasts."""
+    """Collect alerts from a subscription for as long as the block lasts."""
     alerts, ended = Alerts(), threading.Event()
     thread = threading.Thread(target=_collect, args=(path, alerts, ended), name="alerts", daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
-"""What the demo learns from and what it streams: synthetic customers of two periods, and messages that are wrong.
+"""The data of the demo: synthetic customers of two periods, to learn from and to stream, and unusable messages.
 
-The stream is dirty as real ones are: duplicates, rows out of order, profiles told twice.
+The stream is as dirty as real ones: duplicates, rows out of order, repeated profiles.
 """
 
 import csv
@@ -21,7 +21,7 @@ STREAM_START = date(2024, 7, 1)
 HISTORY_DAYS = 30  # before the stream starts, of other customers
 HISTORY_CUSTOMERS = (300, 1_500)  # as many as are streamed, within these bounds
 HISTORY_SEED, STREAM_SEED = 1, 2
-EVENTS_PER_CUSTOMER_DAY = 0.5  # at least; what is too much is cut off
+EVENTS_PER_CUSTOMER_DAY = 0.5  # at least; surplus events are cut off
 DIRT = Dirt(duplicate_rows=0.02, late_rows=0.01, repeated_users=0.05)
 USERS, TRANSACTIONS, ASKED = "users.csv", "transactions.csv", "asked.csv"
 MOST_ASKED = 300  # one after the other, some milliseconds each
@@ -30,9 +30,9 @@ PUBLISHED_AT_ONCE_US = 1_000_000  # profiles come this long before the first tra
 
 @dataclass(frozen=True)
 class Stream:
-    """The files to publish; profiles are dated `profiles_us`, `rows` are those of the transactions.
+    """The files to publish: profiles, dated `profiles_us`, and `rows` transactions.
 
-    The last transactions are `asked`: the REST service gets them.
+    The last transactions, in `asked`, go to the REST service instead.
     """
 
     users: Path
@@ -43,7 +43,7 @@ class Stream:
 
 
 def make_history(folder: Path, customers: int) -> list[Path]:
-    """Files to learn from."""
+    """Write the files to learn from, and return their paths."""
     fewest, most = HISTORY_CUSTOMERS
     start = STREAM_START - timedelta(days=HISTORY_DAYS)
     generate(min(max(customers, fewest), most), HISTORY_DAYS, HISTORY_SEED, folder, start=start)
@@ -51,7 +51,7 @@ def make_history(folder: Path, customers: int) -> list[Path]:
 
 
 def make_stream(folder: Path, customers: int, events: int) -> Stream:
-    """Files to publish, with at most so many transaction rows."""
+    """Write the files to publish, with at most `events` transactions."""
     whole = folder / "whole"
     folder.mkdir(parents=True, exist_ok=True)
     generate(customers, ceil(events / customers / EVENTS_PER_CUSTOMER_DAY), STREAM_SEED, whole,
@@ -66,7 +66,7 @@ def make_stream(folder: Path, customers: int, events: int) -> Stream:
 
 
 def bad_messages(stream: Stream) -> list[Publication]:
-    """Messages that cannot be used, for every reason there is, made from a row of the busiest customer."""
+    """Return unusable messages for every reason, made from a row of the busiest customer."""
     with stream.transactions.open(newline="") as file:
         rows = list(csv.DictReader(file))
     counts: dict[str, int] = {}
@@ -74,8 +74,8 @@ def bad_messages(stream: Stream) -> list[Publication]:
         counts[row["user_id"]] = counts.get(row["user_id"], 0) + 1
     busiest = max(counts, key=lambda user: counts[user])
     first = next(row for row in rows if row["user_id"] == busiest)
-    row: dict[str, object] = {name: value for name, value in first.items() if value}
-    good = row | {"amount": float(first["amount"])}
+    good: dict[str, object] = {name: value for name, value in first.items() if value}
+    good["amount"] = float(first["amount"])
     future = "2099-01-01 00:00:00.000000 UTC"
     transactions = [
         good | {"state": "COMPLETE"},
@@ -94,7 +94,7 @@ def bad_messages(stream: Stream) -> list[Publication]:
 
 
 def override(customer: str, now_us: int) -> Publication:
-    """An analyst's word on a customer, dated in the stream's time."""
+    """Return an analyst's override of a customer's level, dated in the time of the stream."""
     body = {
         "user_id": customer,
         "level": "LOW",

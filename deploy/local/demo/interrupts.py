@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end the demo, neither while it starts a process that it could then not stop."""
+"""Ctrl-C and SIGTERM: both end the demo, but not while it starts a process that it could not stop then."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt as Ctrl-C does."""
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         yield
@@ -20,12 +20,13 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt."""
     raise KeyboardInterrupt
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """What comes within the block is raised at its end."""
+    """Hold back signals within the block, and raise KeyboardInterrupt at its end if any came."""
     came = []
     before = {number: signal.signal(number, lambda *_: came.append(True)) for number in SIGNALS}
     try:

@@ -1,4 +1,4 @@
-"""The streaming job of the demo, in a process of its own: `riskstream run` as anybody would start it."""
+"""The streaming job of the demo, in a separate process: `riskstream run` as a user would start it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ PROCESS = "process.json"
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; says why."""
+    """The demo cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that runs."""
+    """A job that was started, and the folder of its state."""
 
     process: processes.Process
     folder: Path
@@ -33,25 +33,25 @@ class Job:
         return self.folder / "job.log"
 
     def status(self) -> process_metrics.Status:
-        """Raises DemoFailed, with the end of the log, if it has ended."""
-        if self.process.found() is None:
+        """Return the status that the job reports. Raises DemoFailed, with the end of the log, if it has ended."""
+        if self.process.running() is None:
             raise DemoFailed(f"the job has ended. Its log, {self.log}:\n{processes.last_lines(self.log)}")
-        found = process_metrics.read(self.folder)
-        if found is None:
+        status = process_metrics.read(self.folder)
+        if status is None:
             raise DemoFailed(f"the job runs, but has written no {self.folder / process_metrics.FILE}")
-        return found
+        return status
 
     def is_up(self) -> bool:
-        """It has loaded its model and pulls."""
-        if self.process.found() is None:
+        """Return whether the job has loaded its model and pulls. Raises DemoFailed if it has ended."""
+        if self.process.running() is None:
             self.status()
-        found = process_metrics.read(self.folder)
-        return found is not None and found.model is not None
+        status = process_metrics.read(self.folder)
+        return status is not None and status.model is not None
 
 
 @contextmanager
 def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[Job]:
-    """The job for as long as the block lasts, or longer; it works when the block begins. Raises DemoFailed."""
+    """Run the job for as long as the block lasts, or longer with `keep`. Raises DemoFailed if it does not start."""
     with ExitStack() as at_end:
         with uninterrupted():
             job = start(folder, use_case, bundles)
@@ -62,6 +62,7 @@ def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator
 
 
 def start(folder: Path, use_case: Path, bundles: Path) -> Job:
+    """Start `riskstream run` and record its process."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"--use-case": use_case, "--bundle": bundles, "--state": folder}
     words = [str(word) for option, path in options.items() for word in (option, path.resolve())]
@@ -72,18 +73,19 @@ def start(folder: Path, use_case: Path, bundles: Path) -> Job:
 
 
 def stop(job: Job) -> None:
+    """Stop the job and wait for its end."""
     with uninterrupted():
         job.process.stop()
 
 
 def stop_earlier(folder: Path) -> None:
-    """Stops the job of an earlier demo that was kept."""
+    """Stop the job of an earlier demo that was kept running."""
     if (folder / PROCESS).exists():
         msgspec.json.decode((folder / PROCESS).read_bytes(), type=processes.Process).stop()
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
-    """Raises DemoFailed when it takes too long."""
+    """Wait until `is_done` returns true. Raises DemoFailed with `otherwise` when that takes too long."""
     until_s = time.monotonic() + timeout_s
     while not is_done():
         if time.monotonic() > until_s:

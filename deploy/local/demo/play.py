@@ -1,7 +1,7 @@
-"""The demo from start to end: a stack and data of its own, a model, the job, a stream, the reconciliation.
+"""The demo from start to end: a stack, data, a model, the job, a stream, the reconciliation.
 
-It uses nothing that is there already, neither servers named in the environment nor data of an earlier demo, and
-stops what it started, however it ends, unless told to keep it.
+It uses nothing that exists already, neither servers named in the environment nor data of an earlier demo, and stops
+what it started, however it ends, unless `keep` is set.
 """
 
 import os
@@ -20,9 +20,9 @@ import usecases
 from deploy.local import processes, stack
 from deploy.local.demo import data
 from deploy.local.demo.alerts import Alerts, collecting
-from deploy.local.demo.asking import Answers, answering, ask
 from deploy.local.demo.interrupts import ending_on_signals, uninterrupted
 from deploy.local.demo.job import DemoFailed, Job, running, stop_earlier, wait_until
+from deploy.local.demo.rest_service import Answers, answering, ask
 from deploy.local.demo.screen import Screen, Streaming
 from deploy.local.demo.summary import Summary, percentile
 from deploy.local.services import SERVICES
@@ -48,7 +48,7 @@ from training.train import train
 
 __all__ = ["DemoFailed", "Settings", "play"]
 
-OWN = ("stack", "history", "stream", "bundles", "job")  # folders of the demo, made anew each time
+FOLDERS = ("stack", "history", "stream", "bundles", "job")  # of the demo, made anew each time
 DATASET, PREFIX = "riskstream", "riskstream"
 DRAIN_TIMEOUT_S = 120.0
 SEED = 1
@@ -57,7 +57,7 @@ HOUR_US = timedelta(hours=1) // timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Settings:
-    """How large, how fast, and where. `rate` is in events a second."""
+    """Size, pace and place of a demo; `rate` is in events a second."""
 
     use_case: Path = field(default_factory=lambda: usecases.find(usecases.DEFAULT))
     customers: int = 1_500
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the stream runs on."""
+    """Everything that the stream runs on."""
 
     settings: Settings
     use_case: UseCase
@@ -82,17 +82,20 @@ class Stage:
 
 
 def play(settings: Settings, console: Console) -> Summary:
-    """Raises FolderInUse, DemoFailed, StackError, and what its parts raise; then everything is stopped as well."""
+    """Run the demo and return its summary.
+
+    Raises FolderInUse, DemoFailed, StackError, and what its parts raise; everything is stopped then as well.
+    """
     screen, began_s = Screen(console), time.monotonic()
     with (
         claimed(settings.folder, "demo", "wait for its end, or give this demo another --folder"),
         ending_on_signals(),
         ExitStack() as at_end,
     ):
-        make_room(settings.folder)
+        clear_folder(settings.folder)
         kernel = at_end.enter_context(compiling())
         with screen.step("starting Redis, Pub/Sub and BigQuery on this machine"):
-            environment = at_end.enter_context(own_stack(settings.folder / "stack", settings.keep))
+            environment = at_end.enter_context(separate_stack(settings.folder / "stack", settings.keep))
         use_case, project = load(settings.use_case), environment["GOOGLE_CLOUD_PROJECT"]
         stage = Stage(settings, use_case, Names(project, use_case.name), environment["REDIS_URL"])
         learn(stage, kernel, screen)
@@ -105,18 +108,18 @@ def play(settings: Settings, console: Console) -> Summary:
         return stream(stage, job, screen, began_s)
 
 
-def make_room(folder: Path) -> None:
-    """Stops and removes an earlier demo."""
+def clear_folder(folder: Path) -> None:
+    """Stop and remove an earlier demo."""
     stop_earlier(folder / "job")
     stack.down(folder / "stack")
-    for name in OWN:
+    for name in FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
 
 
 @contextmanager
-def own_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
-    """A new stack, found by this process and those it starts, whatever their environment named before."""
+def separate_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
+    """Start a new stack for this process and those that it starts, whatever the environment named before."""
     before = dict(os.environ)
     os.environ.pop(tracking.URI, None)
     for service in SERVICES:
@@ -137,7 +140,7 @@ def own_stack(folder: Path, keep: bool) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def compiling() -> Iterator[subprocess.Popen[bytes]]:
-    """The kernel's compiler beside everything else: it takes a minute, and nothing where it has been before."""
+    """Compile the kernel in the background: that takes a minute the first time, and nothing later."""
     command = processes.python_module("features.kernel")
     with subprocess.Popen(command, cwd=processes.ROOT) as compiler:
         try:
@@ -147,9 +150,9 @@ def compiling() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None:
-    """The first bundle, of customers whose lives lie before the stream."""
+    """Train the first bundle on customers who lived before the stream."""
     use_case, settings = stage.use_case, stage.settings
-    with screen.step("making up customers and their lives to learn from"):
+    with screen.step("generating customers and their history to learn from"):
         history = data.make_history(settings.folder / "history", settings.customers)
         rows = files.read_all(use_case, history, time.time_ns() // 1_000)
     with screen.step("compiling the feature kernel (the first time a minute)"):
@@ -165,9 +168,9 @@ def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None
 
 
 def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
-    """Publishes, watches, waits until all is assessed, and reconciles."""
+    """Publish the stream, wait until everything is assessed, reconcile, and return the summary."""
     settings, names = stage.settings, stage.names
-    with screen.step("making up the stream"):
+    with screen.step("generating the stream"):
         files = data.make_stream(settings.folder / "stream", settings.customers, settings.events)
     with (
         auditing(names.project, names.events) as events_seen,
@@ -193,22 +196,23 @@ def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
             )
         with screen.step("asking it for the stream's last events, one by one"):
             answers = ask(service, stage.use_case, files.asked)
-            drain(stage, job, "what the REST service has answered is not in the log")
+            drain(stage, job, "events that the REST service has assessed are not in the log")
         with screen.step("collecting what was published"):
             sent = Sent.of(stage.use_case, collect(events_seen))
         with screen.step("reconciling Pub/Sub, BigQuery and Redis"):
-            found = reconciled(stage, sent)
+            reconciliation = reconciled(stage, sent)
     customers = redis_population(stage)
-    return summary(sent, found, alerts, published, answers, customers, time.monotonic() - began_s)
+    return summary(sent, reconciliation, alerts, published, answers, customers, time.monotonic() - began_s)
 
 
 def publish_profiles(stage: Stage, files: data.Stream) -> None:
+    """Publish the profiles of all customers."""
     topic, project = stage.names.events, stage.names.project
     publish(stage.use_case, [files.users], topic, project, dated_us=files.profiles_us)
 
 
 def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, screen: Screen) -> Published:
-    """In the order of the file, which is not quite that of their times."""
+    """Publish the transactions in the order of the file, which is not quite that of their times."""
 
     def progress(_stage: str, done: int, _total: int | None) -> None:
         view.published = done
@@ -221,7 +225,7 @@ def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, scre
 
 
 def publish_last(stage: Stage, files: data.Stream, alerts: Alerts) -> None:
-    """What cannot be used, and an analyst's word on a customer who was just alerted."""
+    """Publish unusable messages, and an analyst's override of a customer who has just been alerted."""
     messages: list[Publication] = data.bad_messages(files)
     high = [seen.alert for seen in alerts.latest(len(alerts.by_id)) if seen.alert.level == "HIGH"]
     if high:
@@ -233,7 +237,7 @@ def publish_last(stage: Stage, files: data.Stream, alerts: Alerts) -> None:
 
 
 def drain(stage: Stage, job: Job, otherwise: str) -> None:
-    """Waits until the job has acknowledged everything. Raises DemoFailed."""
+    """Wait until the job has acknowledged everything. Raises DemoFailed."""
     reader = stage.names.reader(stage.names.events).rpartition("/")[2]
 
     def is_drained() -> bool:
@@ -245,6 +249,7 @@ def drain(stage: Stage, job: Job, otherwise: str) -> None:
 
 
 def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
+    """Compare what was published with BigQuery and Redis."""
     store = RedisStore(stage.redis_url)
     try:
         return reconcile(
@@ -256,6 +261,7 @@ def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
 
 
 def redis_population(stage: Stage) -> Population:
+    """Return how many customers Redis holds, and their size."""
     use_case = stage.use_case
     stem = f"{PREFIX}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
     return population(Reach(stage.redis_url), stem)
@@ -263,21 +269,22 @@ def redis_population(stage: Stage) -> Population:
 
 def summary(
     sent: Sent,
-    found: Reconciliation,
+    reconciliation: Reconciliation,
     alerts: Alerts,
     published: Published,
     answers: Answers,
     customers: Population,
     seconds: float,
 ) -> Summary:
+    """Put the figures of a demo together."""
     after_ms = [seen.after_ms for seen in alerts.by_id.values()]
     return Summary(
         messages=sent.messages,
         events=len(sent.events),
-        assessments=found.events,
-        repeated_rows=found.rows - found.events,
+        assessments=reconciliation.events,
+        repeated_rows=reconciliation.rows - reconciliation.events,
         alerts=alerts.kinds,
-        dead_letters=found.dead_letters,
+        dead_letters=reconciliation.dead_letters,
         events_per_s=published.events_per_s,
         alert_p50_ms=percentile(after_ms, 0.5),
         alert_p99_ms=percentile(after_ms, 0.99),
@@ -289,5 +296,5 @@ def summary(
         redis_bytes_per_customer=customers.bytes_per_customer,
         model=alerts.latest(1)[0].alert.model if alerts.by_id else "",
         seconds=seconds,
-        reconciliation=found,
+        reconciliation=reconciliation,
     )

@@ -1,4 +1,4 @@
-"""What a person sees of the demo: steps with their time, a live view of the stream; plain lines where nobody looks."""
+"""Display of the demo: steps with their time and a live view of the stream; plain lines without a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -17,42 +17,45 @@ from pipeline.runtime.process_metrics import Status
 
 SHOWN_ALERTS = 12
 REFRESHES_PER_S = 4.0
-LINE_S = 3.0  # between two lines where no person looks
+LINE_S = 3.0  # between two lines without a terminal
 STEP_WIDTH = 66
 COLOURS = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red"}
 
 
 @dataclass
 class Streaming:
-    """The stream as it goes: rendered anew several times a second."""
+    """The stream as it goes, rendered several times a second."""
 
     job: Job
     alerts: Alerts
     total: int
     published: int = 0
-    said: Status | None = None
+    status: Status | None = None
 
-    def look(self) -> None:
-        self.said = self.job.status()
+    def refresh(self) -> None:
+        """Read the status of the job. Raises DemoFailed if it has ended."""
+        self.status = self.job.status()
 
     def __rich__(self) -> RenderableType:
-        assessed = min(self.said.events if self.said else 0, self.total)
+        assessed = min(self.status.events if self.status else 0, self.total)
         bars = Table.grid(padding=(0, 1))
         bars.add_row("  published", ProgressBar(self.total, self.published, width=40), self.share())
         bars.add_row("  assessed", ProgressBar(self.total, assessed, width=40), self.pace())
-        table = Table("event time", "customer", "level", "what", "score", "after", box=None, padding=(0, 2))
+        table = Table("event time", "customer", "level", "change", "score", "after", box=None, padding=(0, 2))
         for seen in self.alerts.latest(SHOWN_ALERTS):
             table.add_row(*cells(seen))
         return Group(bars, Text(f"\n  {len(self.alerts.by_id):,} alerts, the latest:"), table)
 
     def share(self) -> str:
+        """Return how many events are published, and of how many."""
         return f"{self.published:,} of {self.total:,}"
 
     def pace(self) -> str:
-        return f"{self.said.events:,}, {self.said.events_per_s:,.0f} events/s" if self.said else ""
+        """Return how many events are assessed, and how many a second; "" before the first status."""
+        return f"{self.status.events:,}, {self.status.events_per_s:,.0f} events/s" if self.status else ""
 
     def line(self) -> str:
-        """The same for where no person looks."""
+        """Return the view as one line."""
         parts = [
             f"  published {self.share()}",
             f"assessed {self.pace()}",
@@ -64,7 +67,7 @@ class Streaming:
 
 
 def cells(seen: Seen) -> list[Text]:
-    """An alert as a row of the table."""
+    """Return an alert as a row of the table."""
     alert = seen.alert
     before, after = ((level, COLOURS.get(level, "")) for level in (alert.level_before, alert.level))
     return [
@@ -79,28 +82,29 @@ def cells(seen: Seen) -> list[Text]:
 
 @dataclass
 class Screen:
-    """Where the demo tells what it does."""
+    """The console of the demo."""
 
     console: Console
     last_line_s: float = field(default=float("-inf"))
 
     def say(self, text: str = "") -> None:
+        """Print a line as it is, without markup."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """One step, and how long it took."""
+    def step(self, title: str) -> Iterator[None]:
+        """Show one step, and how long it took."""
         began_s = time.monotonic()
         if self.console.is_terminal:
-            with self.console.status(what):
+            with self.console.status(title):
                 yield
         else:
             yield
-        self.say(f"{what:<{STEP_WIDTH}} {time.monotonic() - began_s:6.1f} s")
+        self.say(f"{title:<{STEP_WIDTH}} {time.monotonic() - began_s:6.1f} s")
 
     @contextmanager
     def live(self, view: Streaming) -> Iterator[None]:
-        """The stream for as long as the block lasts."""
+        """Show the stream for as long as the block lasts."""
         if not self.console.is_terminal:
             yield
             return
@@ -108,11 +112,11 @@ class Screen:
             yield
 
     def show(self, view: Streaming) -> None:
-        """Asks the job how it is; called often, does so now and then."""
+        """Refresh the view, at most several times a second; call it as often as you like."""
         now_s = time.monotonic()
         pause_s = 1 / REFRESHES_PER_S if self.console.is_terminal else LINE_S
         if now_s - self.last_line_s >= pause_s:
             self.last_line_s = now_s
-            view.look()
+            view.refresh()
             if not self.console.is_terminal:
                 self.say(view.line())

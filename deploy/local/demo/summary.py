@@ -13,7 +13,7 @@ from pipeline.reconciliation.reconcile import Reconciliation
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures. Milliseconds are from an event's publish time to its alert's, both of the Pub/Sub server."""
+    """Figures of a demo. An alert's milliseconds are between the server's publish times of event and alert."""
 
     messages: int
     events: int
@@ -36,10 +36,12 @@ class Summary:
 
     @property
     def holds(self) -> bool:
+        """Return whether everything reconciles."""
         return self.reconciliation.holds
 
 
 def percentile(values_ms: list[float], share: float) -> float | None:
+    """Return a percentile of times, rounded to 0.1 ms; None of no times."""
     return round(float(np.quantile(values_ms, share)), 1) if values_ms else None
 
 
@@ -56,7 +58,7 @@ def lines(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "publish to alert", f"{latency}, by the server's publish times of event and alert"
     if summary.answer_p50_ms is not None:
         latency = f"p50 {summary.answer_p50_ms:,.1f} ms, p99 {summary.answer_p99_ms:,.1f} ms"
-        yield "REST service", f"{summary.answers:,} events asked for one after the other, {latency}"
+        yield "REST service", f"{summary.answers:,} events sent one after the other, {latency}"
         yield "  its highest score", summary.highest_answer
     if summary.redis_bytes_per_customer is not None:
         yield (
@@ -67,6 +69,7 @@ def lines(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def counts(by_name: Mapping[str, int]) -> str:
+    """Return counts as text, "none" if there are none."""
     return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
 
 

@@ -1,4 +1,5 @@
-"""Cloud Storage, Dataflow and Secret Manager on one local port: what a launch talks to, so that it can be tested whole.
+"""Cloud Storage, Dataflow and Secret Manager on one local port, so that a whole launch can be tested.
 
-In memory, over the services' own REST interfaces, for their own clients. Nothing is executed: a job only has states.
+They speak the REST interfaces of the services with the real clients, and keep everything in memory. Nothing is
+executed: a job only has states.
 """

@@ -1,4 +1,4 @@
-"""`python -m deploy.local.gcp --port 9050 --bucket bank`: serves until Ctrl-C, prints the environment for clients."""
+"""Serve until Ctrl-C and print the environment of clients: `python -m deploy.local.gcp --port 9050 --bucket bank`."""
 
 import argparse
 import signal
@@ -10,16 +10,20 @@ from deploy.local.stack import exports
 
 
 def main() -> None:
+    """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.gcp", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument(
-        "--bucket", action="append", default=[], help="A bucket that is there from the start."
+        "--bucket",
+        action="append",
+        default=[],
+        help="make this bucket at the start; may be given several times",
     )
-    told, ended = parser.parse_args(), Event()
+    options, ended = parser.parse_args(), Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with serve(told.port) as cloud:
-        cloud.storage.buckets.update({name: {} for name in told.bucket})
+    with serve(options.port) as cloud:
+        cloud.storage.buckets.update({name: {} for name in options.bucket})
         print(exports(cloud.environment), flush=True)
         print("serving until Ctrl-C", file=sys.stderr)
         ended.wait()

@@ -1,7 +1,7 @@
 """Dataflow: jobs with names, labels and states, created, listed, updated in place, drained and cancelled.
 
-A job moves one state on whenever somebody looks at it, so nothing here depends on time. A replacement is compared
-with the job it replaces as the service does it: it fails, and the old job goes on, if steps are missing.
+A job moves on by one state whenever it is read, so nothing here depends on time. A replacement is compared with the
+job that it replaces, as the service does: if steps are missing it fails, and the old job goes on.
 """
 
 import re
@@ -15,12 +15,12 @@ from google.cloud.dataflow import JobState
 
 from deploy.local.gcp.web import Answer, Refused, Request, Route, as_json
 
-NEXT = {  # what a state becomes by itself
+NEXT = {  # the state that follows by itself
     JobState.JOB_STATE_QUEUED: JobState.JOB_STATE_RUNNING,
     JobState.JOB_STATE_DRAINING: JobState.JOB_STATE_DRAINED,
     JobState.JOB_STATE_CANCELLING: JobState.JOB_STATE_CANCELLED,
 }
-REQUESTS = {  # what may be asked for, from which states, and what the job then is at first
+REQUESTS = {  # requested state -> (states from which it may be requested, the state that follows)
     JobState.JOB_STATE_DRAINING: ({JobState.JOB_STATE_RUNNING}, JobState.JOB_STATE_DRAINING),
     JobState.JOB_STATE_CANCELLED: (
         {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_DRAINING},
@@ -30,7 +30,7 @@ REQUESTS = {  # what may be asked for, from which states, and what the job then 
 ACTIVE = {*NEXT, JobState.JOB_STATE_RUNNING}
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")
 LABELS = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")
-SHORT_VIEW = ("environment", "steps", "pipeline_description")  # not told unless asked for all
+SHORT_VIEW = ("environment", "steps", "pipeline_description")  # left out unless the whole job is requested
 PAGE = 100
 
 
@@ -49,7 +49,7 @@ class Dataflow:
             Route("GET", "/v1b3/projects/{project}/jobs:aggregated", self._list),
             Route("GET", jobs + "/{id}", self._get),
             Route("PUT", jobs + "/{id}", self._update),
-            Route("GET", jobs + "/{id}/messages", self._told),
+            Route("GET", jobs + "/{id}/messages", self._list_messages),
         ]
 
     def _create(self, request: Request) -> Answer:
@@ -66,7 +66,8 @@ class Dataflow:
             self._check(job)
             now = datetime.now(UTC)
             job.id = f"{now:%Y-%m-%d_%H_%M_%S}-{len(self.jobs) + 1:019d}"
-            job.current_state, job.create_time, job.current_state_time = JobState.JOB_STATE_QUEUED, now, now
+            _set_state(job, JobState.JOB_STATE_QUEUED)
+            job.create_time = job.current_state_time = now
             self.jobs[job.id] = job
         return _answer(job)
 
@@ -75,13 +76,13 @@ class Dataflow:
         return [each for each in self.jobs.values() if (each.project_id, each.location, each.name) == place]
 
     def _check(self, job: dataflow.Job) -> None:
-        """Refuses what the service would not take."""
+        """Refuse a job that the service would not take."""
         if not NAME.fullmatch(job.name):
             raise Refused("INVALID_ARGUMENT", f"{job.name!r} is no name for a job")
         for key, value in job.labels.items():
             if not LABELS.fullmatch(f"{key}={value}"):
                 raise Refused("INVALID_ARGUMENT", f"label {key}={value} is not allowed")
-        self._transforms(job)  # the pipeline is there and can be read
+        self._transforms(job)  # refuses a pipeline that is missing or cannot be read
         if not job.replace_job_id:
             return
         old = self.jobs.get(job.replace_job_id)
@@ -89,18 +90,18 @@ class Dataflow:
             raise Refused("FAILED_PRECONDITION", f"{job.replace_job_id} is no running job named {job.name}")
 
     def _transforms(self, job: dataflow.Job) -> dict[str, str]:
-        """The unique names of the job's transforms, by id."""
-        told = job.environment.sdk_pipeline_options or {}
+        """Return the unique names of the job's transforms, by id."""
+        options = job.environment.sdk_pipeline_options or {}
         try:
-            staged = self._read(told["options"]["pipelineUrl"])
+            staged = self._read(options["options"]["pipelineUrl"])
         except (KeyError, Refused) as error:
             raise Refused("INVALID_ARGUMENT", f"the staged pipeline cannot be read: {error}") from None
         components = beam_runner_api_pb2.Pipeline.FromString(staged).components
         names = {id: each.unique_name for id, each in components.transforms.items()}
         return {id: name for id, name in names.items() if name and not name.startswith("ref_")}
 
-    def _moved(self, job: dataflow.Job) -> dataflow.Job:
-        """The job, one state on."""
+    def _moved_on(self, job: dataflow.Job) -> dataflow.Job:
+        """Move a job on by one state and return it."""
         with self._lock:
             state = NEXT.get(job.current_state)
             if state is None:
@@ -109,12 +110,14 @@ class Dataflow:
             if state == JobState.JOB_STATE_RUNNING and old and not self._replaces(job, old):
                 state = JobState.JOB_STATE_FAILED
             elif state == JobState.JOB_STATE_RUNNING and old:
-                old.current_state, old.replaced_by_job_id = JobState.JOB_STATE_UPDATED, job.id
-            job.current_state, job.current_state_time = state, datetime.now(UTC)
+                _set_state(old, JobState.JOB_STATE_UPDATED)
+                old.replaced_by_job_id = job.id
+            _set_state(job, state)
+            job.current_state_time = datetime.now(UTC)
             return job
 
     def _replaces(self, job: dataflow.Job, old: dataflow.Job) -> bool:
-        """Whether every step of the old job is in the new one, by its own name or a mapped one."""
+        """Return whether every step of the old job is in the new one, by its name or a mapped one."""
         new, missing = set(self._transforms(job).values()), []
         for name in self._transforms(old).values():
             for prefix, other in job.transform_name_mapping.items():
@@ -131,62 +134,69 @@ class Dataflow:
         first = int(request.query.get("pageToken") or 0)
         size = int(request.query.get("pageSize") or 0) or PAGE
         with self._lock:
-            own = [each for each in self.jobs.values() if each.project_id == request.path["project"]
-                   and each.location == request.path.get("region", each.location)]  # fmt: skip
-            found = [_short(self._moved(each)) for each in own]
+            in_place = [each for each in self.jobs.values() if each.project_id == request.path["project"]
+                        and each.location == request.path.get("region", each.location)]  # fmt: skip
+            jobs = [_short(self._moved_on(each)) for each in in_place]
         if wanted in ("ACTIVE", "3"):
-            found = [each for each in found if each.current_state in ACTIVE]
+            jobs = [each for each in jobs if each.current_state in ACTIVE]
         elif wanted in ("TERMINATED", "2"):
-            found = [each for each in found if each.current_state not in ACTIVE]
-        token = str(first + size) if first + size < len(found) else ""
-        listed = dataflow.ListJobsResponse(jobs=found[first : first + size], next_page_token=token)
+            jobs = [each for each in jobs if each.current_state not in ACTIVE]
+        token = str(first + size) if first + size < len(jobs) else ""
+        listed = dataflow.ListJobsResponse(jobs=jobs[first : first + size], next_page_token=token)
         return Answer(
             dataflow.ListJobsResponse.to_json(listed).encode(), 200, {"Content-Type": "application/json"}
         )
 
-    def _found(self, request: Request) -> dataflow.Job:
-        found = self.jobs.get(request.path["id"])
-        if found is None or found.project_id != request.path["project"]:
+    def _job(self, request: Request) -> dataflow.Job:
+        job = self.jobs.get(request.path["id"])
+        if job is None or job.project_id != request.path["project"]:
             raise Refused("NOT_FOUND", f"Information about job {request.path['id']} could not be found.")
-        if found.location != request.path["region"]:
-            raise Refused("NOT_FOUND", f"job {found.id} is in another region")
-        return found
+        if job.location != request.path["region"]:
+            raise Refused("NOT_FOUND", f"job {job.id} is in another region")
+        return job
 
     def _get(self, request: Request) -> Answer:
-        found = self._moved(self._found(request))
+        job = self._moved_on(self._job(request))
         if request.query.get("view") not in ("JOB_VIEW_ALL", "2"):
-            return _answer(_short(found))
-        whole = dataflow.Job(found)
-        whole.pipeline_description = dataflow.PipelineDescription(
+            return _answer(_short(job))
+        full = dataflow.Job(job)
+        full.pipeline_description = dataflow.PipelineDescription(
             original_pipeline_transform=[
-                dataflow.TransformSummary(id=id, name=name) for id, name in self._transforms(found).items()
+                dataflow.TransformSummary(id=id, name=name) for id, name in self._transforms(job).items()
             ]
         )
-        return _answer(whole)
+        return _answer(full)
 
     def _update(self, request: Request) -> Answer:
-        found = self._found(request)
+        job = self._job(request)
         asked = dataflow.Job.from_json(request.body, ignore_unknown_fields=True).requested_state
         if asked not in REQUESTS:
-            raise Refused("INVALID_ARGUMENT", f"{JobState(asked).name} may not be asked for")
+            raise Refused("INVALID_ARGUMENT", f"{JobState(asked).name} may not be requested")
         before, state = REQUESTS[asked]
         with self._lock:
-            if found.current_state not in before:
-                now = found.current_state.name
-                raise Refused("FAILED_PRECONDITION", f"job {found.id} is {now}, {asked.name} is not possible")
-            found.current_state, found.requested_state = state, asked
-        return _answer(_short(found))
+            if job.current_state not in before:
+                now = JobState(job.current_state).name
+                raise Refused("FAILED_PRECONDITION", f"job {job.id} is {now}, {asked.name} is not possible")
+            _set_state(job, state)
+            job.requested_state = asked
+        return _answer(_short(job))
 
-    def _told(self, request: Request) -> Answer:
-        found = self._messages.get(self._found(request).id, [])
+    def _list_messages(self, request: Request) -> Answer:
+        texts = self._messages.get(self._job(request).id, [])
         messages = [
             {"id": str(i), "messageText": text, "messageImportance": "JOB_MESSAGE_ERROR"}
-            for i, text in enumerate(found)
+            for i, text in enumerate(texts)
         ]
         return as_json({"jobMessages": messages})
 
 
+def _set_state(job: dataflow.Job, state: int) -> None:
+    """Set a job's state; the members of JobState are integers for the type checker."""
+    job.current_state = JobState(state)
+
+
 def _short(job: dataflow.Job) -> dataflow.Job:
+    """Return the job without the parts that only the full view has."""
     short = dataflow.Job(job)
     for name in SHORT_VIEW:
         dataflow.Job.pb(short).ClearField(name)

@@ -1,4 +1,4 @@
-"""Secret Manager: secrets with one version, read by name."""
+"""Secret Manager: secrets with one version each, read by name."""
 
 import base64
 
@@ -6,7 +6,7 @@ from deploy.local.gcp.web import Answer, Refused, Request, Route, as_json
 
 
 class Secrets:
-    """Values by projects/PROJECT/secrets/NAME."""
+    """Secret values by projects/PROJECT/secrets/NAME."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""All of it behind one port."""
+"""The server: all three services behind one port."""
 
 import sys
 import threading
@@ -15,7 +15,7 @@ from deploy.local.gcp.web import handler_of
 
 @dataclass(frozen=True)
 class Cloud:
-    """A server and what it holds."""
+    """A running server and the services behind it."""
 
     port: int
     storage: Storage
@@ -24,26 +24,26 @@ class Cloud:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What clients must have in their environment. Beam knows a local Dataflow by the word localhost."""
+        """Return the variables of clients. Beam recognises a local Dataflow by the word localhost."""
         url = f"http://localhost:{self.port}"
         names = ("STORAGE_EMULATOR_HOST", "DATAFLOW_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
         return dict.fromkeys(names, url)
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each client."""
+    """HTTP server with a thread for each client."""
 
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that are killed leave without a word; anything else is a defect of ours."""
+        """Ignore clients that are killed; anything else is a defect of this server."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 @contextmanager
 def serve(port: int = 0) -> Iterator[Cloud]:
-    """A server on a free port, or that one, for as long as the block lasts."""
+    """Serve on a free port, or on `port`, for as long as the block lasts."""
     storage, secrets = Storage(), Secrets()
     jobs = Dataflow(storage.read)
     routes = [*storage.routes, *jobs.routes, *secrets.routes]

@@ -1,6 +1,6 @@
 """Cloud Storage: buckets and objects, uploads in one go or in parts, downloads of ranges, lists, copies.
 
-Versions of an object are not kept; its generation counts up, so that writers with a condition are refused.
+Old versions of an object are not kept; its generation counts up, so that writers with a stale condition are refused.
 """
 
 import base64
@@ -20,7 +20,7 @@ from deploy.local.gcp.web import CODES, Answer, Refused, Request, Route, as_json
 
 @dataclass(frozen=True)
 class Stored:
-    """An object."""
+    """A stored object."""
 
     data: bytes
     generation: int
@@ -30,7 +30,7 @@ class Stored:
 
 @dataclass
 class Upload:
-    """One that is under way."""
+    """An upload in parts that is not complete yet."""
 
     bucket: str
     name: str
@@ -40,7 +40,7 @@ class Upload:
 
 
 class Storage:
-    """All buckets."""
+    """All buckets and their objects."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, dict[str, Stored]] = {}
@@ -62,13 +62,14 @@ class Storage:
         ]
 
     def read(self, url: str) -> bytes:
-        """The object at gs://BUCKET/NAME. Raises Refused."""
+        """Return the bytes of the object at gs://BUCKET/NAME. Raises Refused."""
         bucket, _, name = url.removeprefix("gs://").partition("/")
         return self._object(bucket, name).data
 
     def urls(self) -> list[str]:
+        """Return the gs:// addresses of all objects."""
         with self._lock:
-            return [f"gs://{bucket}/{name}" for bucket, own in self.buckets.items() for name in own]
+            return [f"gs://{bucket}/{name}" for bucket, objects in self.buckets.items() for name in objects]
 
     def _bucket(self, name: str) -> dict[str, Stored]:
         if name not in self.buckets:
@@ -77,10 +78,10 @@ class Storage:
 
     def _object(self, bucket: str, name: str) -> Stored:
         with self._lock:
-            found = self._bucket(bucket).get(name)
-        if found is None:
+            stored = self._bucket(bucket).get(name)
+        if stored is None:
             raise Refused("NOT_FOUND", f"No such object: {bucket}/{name}")
-        return found
+        return stored
 
     def _create_bucket(self, request: Request) -> Answer:
         name = request.json()["name"]
@@ -97,29 +98,31 @@ class Storage:
     def _list(self, request: Request) -> Answer:
         bucket, prefix = request.path["bucket"], request.query.get("prefix", "")
         with self._lock:
-            found = {n: o for n, o in sorted(self._bucket(bucket).items()) if n.startswith(prefix)}
-        return as_json({"kind": "storage#objects", "items": [_facts(bucket, n, o) for n, o in found.items()]})
+            objects = {n: o for n, o in sorted(self._bucket(bucket).items()) if n.startswith(prefix)}
+        items = [_facts(bucket, n, o) for n, o in objects.items()]
+        return as_json({"kind": "storage#objects", "items": items})
 
     def _get(self, request: Request) -> Answer:
-        found = self._object(request.path["bucket"], request.path["name"])
+        stored = self._object(request.path["bucket"], request.path["name"])
         if request.query.get("alt") != "media":
-            return as_json(_facts(request.path["bucket"], request.path["name"], found))
+            return as_json(_facts(request.path["bucket"], request.path["name"], stored))
         headers = {
-            "Content-Type": found.content_type,
-            "X-Goog-Generation": str(found.generation),
-            "X-Goog-Hash": f"crc32c={_crc32c(found.data)},md5={_md5(found.data)}",
+            "Content-Type": stored.content_type,
+            "X-Goog-Generation": str(stored.generation),
+            "X-Goog-Hash": f"crc32c={_crc32c(stored.data)},md5={_md5(stored.data)}",
         }
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range") or "")
         if not asked:
-            return Answer(found.data, 200, headers)
-        first, last = int(asked[1]), min(int(asked[2] or len(found.data)), len(found.data) - 1)
+            return Answer(stored.data, 200, headers)
+        size = len(stored.data)
+        first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
         if first > last:
-            return Answer(b"", 416, {"Content-Range": f"bytes */{len(found.data)}"})
-        told = {"Content-Range": f"bytes {first}-{last}/{len(found.data)}"}
-        return Answer(found.data[first : last + 1], 206, headers | told)
+            return Answer(b"", 416, {"Content-Range": f"bytes */{size}"})
+        content_range = {"Content-Range": f"bytes {first}-{last}/{size}"}
+        return Answer(stored.data[first : last + 1], 206, headers | content_range)
 
     def _upload(self, request: Request) -> Answer:
-        """The whole of a small object, or the begin of an upload in parts."""
+        """Store a small object, or begin an upload in parts."""
         bucket, query = request.path["bucket"], dict(request.query)
         self._bucket(bucket)
         kind = query.get("uploadType")
@@ -151,14 +154,14 @@ class Storage:
 
     def _store(self, bucket: str, name: str, data: bytes, content_type: str, query: dict[str, str]) -> Answer:
         with self._lock:
-            own = self._bucket(bucket)
-            found = own[name].generation if name in own else 0
-            if int(query.get("ifGenerationMatch", found)) != found:
-                raise Refused("CONDITION_NOT_MET", f"{name} is of generation {found}")
+            objects = self._bucket(bucket)
+            generation = objects[name].generation if name in objects else 0
+            if int(query.get("ifGenerationMatch", generation)) != generation:
+                raise Refused("CONDITION_NOT_MET", f"{name} is of generation {generation}")
             self._generation += 1
             now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-            own[name] = Stored(data, self._generation, content_type or "application/octet-stream", now)
-            return as_json(_facts(bucket, name, own[name]))
+            objects[name] = Stored(data, self._generation, content_type or "application/octet-stream", now)
+            return as_json(_facts(bucket, name, objects[name]))
 
     def _delete(self, request: Request) -> Answer:
         bucket, name = request.path["bucket"], request.path["name"]
@@ -168,15 +171,15 @@ class Storage:
         return Answer(b"", 204)
 
     def _batch(self, request: Request) -> Answer:
-        """Several objects deleted in one request: the only batch that Beam sends here."""
+        """Delete several objects in one request: the only batch that Beam sends."""
         answers = []
         for method, url in re.findall(rb"\r?\n(\w+) (\S+) HTTP/1\.1\r?\n", request.body):
             path = re.fullmatch(r"/storage/v1/b/([^/]+)/o/(.+)", urlsplit(url.decode()).path)
             if method != b"DELETE" or not path:
                 raise Refused("NOT_IMPLEMENTED", f"this local server has no {method.decode()} in a batch")
-            found = {"bucket": unquote(path[1]), "name": unquote(path[2])}
+            parts = {"bucket": unquote(path[1]), "name": unquote(path[2])}
             try:
-                code = self._delete(Request(found, {}, {}, b"")).code
+                code = self._delete(Request(parts, {}, {}, b"")).code
             except Refused as refused:
                 code = CODES[refused.status]
             answers.append(
@@ -195,12 +198,12 @@ def _bucket_facts(name: str) -> dict[str, Any]:
     return {"kind": "storage#bucket", "id": name, "name": name, "location": "EU", "projectNumber": "1"}
 
 
-def _facts(bucket: str, name: str, found: Stored) -> dict[str, Any]:
+def _facts(bucket: str, name: str, stored: Stored) -> dict[str, Any]:
     return {
-        "kind": "storage#object", "id": f"{bucket}/{name}/{found.generation}", "bucket": bucket, "name": name,
-        "generation": str(found.generation), "metageneration": "1", "size": str(len(found.data)),
-        "contentType": found.content_type, "md5Hash": _md5(found.data), "crc32c": _crc32c(found.data),
-        "updated": found.updated, "timeCreated": found.updated,
+        "kind": "storage#object", "id": f"{bucket}/{name}/{stored.generation}", "bucket": bucket, "name": name,
+        "generation": str(stored.generation), "metageneration": "1", "size": str(len(stored.data)),
+        "contentType": stored.content_type, "md5Hash": _md5(stored.data), "crc32c": _crc32c(stored.data),
+        "updated": stored.updated, "timeCreated": stored.updated,
     }  # fmt: skip
 
 
@@ -209,11 +212,11 @@ def _md5(data: bytes) -> str:
 
 
 def _crc32c(data: bytes) -> str:
-    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+    return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
 def _parts(request: Request) -> tuple[dict[str, Any], str, bytes]:
-    """The facts, the content type and the data of an upload in one go."""
+    """Return the metadata, the content type and the data of a multipart upload."""
     boundary = re.search(r'boundary="?([^";]+)', request.headers["Content-Type"])
     assert boundary is not None
     _, facts, data, _ = request.body.split(b"--" + boundary[1].encode())

@@ -1,11 +1,11 @@
-"""Requests to handlers by method and path, and refusals as Google's services word them."""
+"""HTTP for the local services: routes by method and path, and refusals as Google's services word them."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 CODES = {
@@ -21,7 +21,7 @@ CODES = {
 
 
 class Refused(Exception):
-    """A request that the real service would not serve either; `status` is a key of CODES."""
+    """A request that the real service would refuse as well; `status` is a key of CODES."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """`path` are the named parts of the path, decoded."""
+    """A request; `path` has the named parts of its path, decoded."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -38,11 +38,14 @@ class Request:
     body: bytes
 
     def json(self) -> Any:
+        """Return the body as JSON; {} if it is empty."""
         return json.loads(self.body or b"{}")
 
 
 @dataclass(frozen=True)
 class Answer:
+    """The status, headers and body of an answer."""
+
     body: bytes = b""
     code: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -50,25 +53,27 @@ class Answer:
 
 @dataclass(frozen=True)
 class Route:
-    """A method, a path with `{names}` and who answers; a name is one part, `{name*}` all the rest."""
+    """A method, a path with `{names}` and its handler; `{name}` is one part of the path, `{name*}` the rest of it."""
 
     method: str
     path: str
     handle: Callable[[Request], Answer]
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
+        """Return the named parts of a path, or None if the route does not serve it."""
         pattern = re.sub(r"\\{(\w+)(\\\*)?\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/:]+'})",
                          re.escape(self.path))  # fmt: skip
-        found = re.fullmatch(pattern, path) if method == self.method else None
-        return {name: unquote(part) for name, part in found.groupdict().items()} if found else None
+        matched = re.fullmatch(pattern, path) if method == self.method else None
+        return {name: unquote(part) for name, part in matched.groupdict().items()} if matched else None
 
 
 def as_json(value: Any, code: int = 200) -> Answer:
+    """Return an answer with a value as JSON."""
     return Answer(json.dumps(value).encode(), code, {"Content-Type": "application/json"})
 
 
 def handler_of(routes: list[Route]) -> type[BaseHTTPRequestHandler]:
-    """The class that an HTTP server makes for each connection."""
+    """Return the handler class that serves these routes."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -90,9 +95,10 @@ def handler_of(routes: list[Route]) -> type[BaseHTTPRequestHandler]:
         def answered(self, body: bytes) -> Answer:
             url = urlsplit(self.path)
             for route in routes:
-                found = route.match(self.command, url.path)
-                if found is not None:
-                    return route.handle(Request(found, dict(parse_qsl(url.query)), self.headers, body))
+                parts = route.match(self.command, url.path)
+                if parts is not None:
+                    headers = cast("Mapping[str, str]", self.headers)  # any case: Message ignores it
+                    return route.handle(Request(parts, dict(parse_qsl(url.query)), headers, body))
             raise Refused("NOT_IMPLEMENTED", f"this local server has no {self.command} {url.path}")
 
         do_GET = do_POST = do_PUT = do_DELETE = serve  # noqa: N815

@@ -1,6 +1,6 @@
-"""The embedded Pub/Sub server as a process of its own: prints its address once ready, stops on SIGTERM or SIGINT.
+"""The embedded Pub/Sub server as a separate process: it prints its address once ready and stops on SIGTERM or SIGINT.
 
-Everything it holds is in memory and ends with it.
+Everything is in memory and ends with the process.
 """
 
 import argparse
@@ -17,6 +17,7 @@ THREAD_SWITCH_INTERVAL_S = 0.001
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serve until a stop signal; return the exit code."""
     options = _parser().parse_args(arguments)
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread exists, so that all inherit it and only sigwait below ever sees them.
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a whole file or none: whoever waits for it never reads half a number."""
+    """Write a file atomically, so that a reader never sees half a number."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text)
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""What waits to be delivered by one subscription, and in which order.
+"""Messages that wait to be delivered by one subscription, and their order.
 
 Messages without an ordering key go out first in, first out. A key's messages go out in publish order:
 no more of them until all that are out are acknowledged, and when one comes back, all later ones of its key
@@ -20,7 +20,7 @@ Waiting = Message | Lease  # a message that was never out is kept without a leas
 
 
 class Key:
-    """One ordering key: what waits, and what is out, both in publish order."""
+    """One ordering key: messages that wait and messages that are out, both in publish order."""
 
     __slots__ = ("is_queued", "not_before_s", "out", "waiting")
 
@@ -46,9 +46,11 @@ class Backlog:
 
     @property
     def has_deliverable(self) -> bool:
+        """Return whether a message can go out now."""
         return bool(self._fresh or self._again or self._ready)
 
     def add(self, messages: Iterable[Message]) -> None:
+        """Add published messages."""
         if not self._is_ordered:
             self._fresh.extend(messages)
             return
@@ -60,7 +62,7 @@ class Backlog:
                 self._fresh.append(message)
 
     def take(self, limit: int, room_bytes: int) -> list[Waiting]:
-        """Up to `limit` messages that fit into `room_bytes`; the first one may be larger."""
+        """Take up to `limit` messages that fit into `room_bytes`; the first one may be larger."""
         taken: list[Waiting] = []
         self._is_again_first = not self._is_again_first
         queues = (self._again, self._fresh) if self._is_again_first else (self._fresh, self._again)
@@ -75,7 +77,7 @@ class Backlog:
             key.out[ack_id] = lease
 
     def acked(self, lease: Lease) -> int:
-        """Settle a message that was out; how many messages of its key (1 without a key) that finishes."""
+        """Settle a message that was out; return how many messages of its key that finishes (1 without a key)."""
         key = self._key_of(lease)
         if key is None:
             return 1
@@ -88,7 +90,7 @@ class Backlog:
         return finished
 
     def recall(self, ack_id: str, lease: Lease, not_before_s: float) -> list[tuple[str, Lease]]:
-        """Make a message wait again that was out; the later ones of its key that came back with it."""
+        """Make a message wait again that was out; return the later ones of its key that came back with it."""
         key = self._key_of(lease)
         if key is None:
             self._wait_again(lease, not_before_s)
@@ -113,10 +115,11 @@ class Backlog:
                 self._offer(lease.message.ordering_key)
 
     def next_due_s(self) -> float:
+        """Return when the next delay ends; infinity if there is none."""
         return self._delayed[0][0] if self._delayed else math.inf
 
     def oldest_s(self) -> float:
-        """When the oldest waiting message was published. Reads every key: for statistics only."""
+        """Return when the oldest waiting message was published. Reads every key: for statistics only."""
         heads = [self._fresh[0].published_s] if self._fresh else []
         heads += [lease.message.published_s for lease in self._again]
         heads += [lease.message.published_s for _, _, lease in self._delayed]
@@ -162,7 +165,7 @@ class Backlog:
 
 
 def _drain(queue: deque[Any], taken: list[Waiting], limit: int, room_bytes: int) -> int:
-    """Move from the head of `queue` what fits; the bytes left, or -1 once something did not fit."""
+    """Move what fits from the head of `queue`; return the bytes left, or -1 once a message did not fit."""
     while queue and len(taken) < limit:
         size = queue[0].size + FRAME_OVERHEAD_BYTES
         if size > room_bytes and taken:

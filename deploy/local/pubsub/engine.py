@@ -30,11 +30,12 @@ class Engine:
         self._expirer.start()
 
     def now_s(self) -> float:
+        """Return the time in seconds since 1970; it never goes back."""
         return self._offset_s + time.monotonic()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Broker]:
-        """The broker, locked; what the block changed is announced at its end."""
+        """Yield the broker, locked; changes of the block are announced at its end."""
         with self._lock:
             try:
                 yield self._broker
@@ -43,20 +44,21 @@ class Engine:
 
     @property
     def unlocked(self) -> Broker:
-        """The broker for its lock-free methods (`prepare`)."""
+        """Return the broker for its lock-free methods (`prepare`)."""
         return self._broker
 
     def wait(self, subscription: str, timeout_s: float | None = None) -> None:
-        """Inside `open`: let others in until the subscription changes or the time is over."""
+        """Let others in until the subscription changes or the time is over; call it inside `open`."""
         self._announce()
         self._changed.setdefault(subscription, threading.Condition(self._lock)).wait(timeout_s)
 
     def wake(self, subscription: str) -> None:
-        """Outside `open`: make those who wait for the subscription look again, for a reason of their own."""
+        """Make all that wait for a subscription look again; call it outside `open`."""
         with self._lock:
             self._notify(subscription)
 
     def close(self) -> None:
+        """End all waiting, and the thread."""
         with self._lock:
             self.is_closing = True
             self._timer.notify()
@@ -84,5 +86,5 @@ class Engine:
 
 
 def _bounded(seconds: float) -> float | None:
-    """A time to wait for a lock: never negative, and None for for ever."""
+    """Return a time to wait for a lock: never negative, None instead of infinity."""
     return None if seconds == math.inf else max(0.0, seconds)

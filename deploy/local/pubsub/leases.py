@@ -1,4 +1,4 @@
-"""Which deliveries are out, until when, and what a stream may still be sent.
+"""Leases of deliveries: which messages are out, until when, and how much more a stream may be sent.
 
 Leases are kept by ack id and by deadline tick, so that granting, ending and moving one is O(1) and
 expiry touches only what is due, however large the backlog. Times are seconds; a deadline is rounded
@@ -27,7 +27,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Window:
-    """What a stream may still be sent before the client acknowledges something."""
+    """Flow control of a stream: how much more it may be sent before the client acknowledges."""
 
     __slots__ = ("bytes_left", "messages_left")
 
@@ -37,13 +37,16 @@ class Window:
 
     @property
     def is_open(self) -> bool:
+        """Return whether there is room for a message."""
         return self.messages_left > 0 and self.bytes_left > 0
 
     def charge(self, size: int) -> None:
+        """Take the room of a message of `size` bytes."""
         self.messages_left -= 1
         self.bytes_left -= size
 
     def refund(self, size: int) -> None:
+        """Give the room of a message back."""
         self.messages_left += 1
         self.bytes_left += size
 
@@ -66,6 +69,7 @@ class Lease(msgspec.Struct, gc=False):
         return self.message.published_s
 
     def leave_window(self) -> None:
+        """Give the room in the stream's window back."""
         if self.window is not None:
             self.window.refund(self.size)
             self.window = None
@@ -83,19 +87,20 @@ class Leases:
         return len(self._by_id)
 
     def grant(self, ack_id: str, lease: Lease, until_s: float) -> None:
+        """Lease a message until a deadline."""
         lease.tick = math.ceil(until_s / TICK_S)
         self._by_id[ack_id] = lease
         self._bucket(lease.tick)[ack_id] = lease
 
     def end(self, ack_id: str) -> Lease | None:
-        """Take a lease out; None if it is not out (any more)."""
+        """End a lease and return it; None if the message is no longer out."""
         lease = self._by_id.pop(ack_id, None)
         if lease is not None:
             self._leave_bucket(ack_id, lease.tick)
         return lease
 
     def move(self, ack_id: str, until_s: float) -> bool:
-        """Give a lease another deadline; False if it is not out (any more)."""
+        """Give a lease another deadline; False if the message is no longer out."""
         lease = self._by_id.get(ack_id)
         if lease is None:
             return False
@@ -104,19 +109,20 @@ class Leases:
         return True
 
     def due(self, now_s: float) -> list[str]:
-        """Ack ids whose deadline has passed, earliest delivery first within a tick; they stay until ended."""
+        """Return ack ids whose deadline has passed, earliest delivery first within a tick; they stay until ended."""
         due: list[str] = []
         while self._ticks and self._ticks[0] * TICK_S <= now_s:
             due.extend(self._by_tick.pop(heapq.heappop(self._ticks)))
         return due
 
     def next_due_s(self) -> float:
+        """Return the next deadline; infinity if nothing is out."""
         while self._ticks and not self._by_tick[self._ticks[0]]:
             del self._by_tick[heapq.heappop(self._ticks)]
         return self._ticks[0] * TICK_S if self._ticks else math.inf
 
     def oldest_s(self) -> float:
-        """When the oldest message that is out was published. Reads every lease: for statistics only."""
+        """Return when the oldest message that is out was published. Reads every lease: for statistics only."""
         return min((lease.message.published_s for lease in self._by_id.values()), default=math.inf)
 
     def _bucket(self, tick: int) -> dict[str, Lease]:

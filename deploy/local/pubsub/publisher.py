@@ -21,6 +21,7 @@ _DetachSubscriptionResponse: Any = types.DetachSubscriptionResponse.pb()
 
 
 def create_topic(engine: Engine, request: Any, context: Any) -> Any:
+    """Create a topic."""
     check_topic(request)
     with engine.open() as broker:
         broker.create_topic(request)
@@ -28,12 +29,14 @@ def create_topic(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def get_topic(engine: Engine, request: Any, context: Any) -> Any:
+    """Return a topic."""
     check_name("topics", request.topic)
     with engine.open() as broker:
         return broker.topic(request.topic).settings
 
 
 def update_topic(engine: Engine, request: Any, context: Any) -> Any:
+    """Change the fields of a topic that the mask names."""
     with engine.open() as broker:
         topic = broker.topic(request.topic.name)
         settings = masked(topic.settings, request.topic, request.update_mask.paths)
@@ -43,6 +46,7 @@ def update_topic(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def list_topics(engine: Engine, request: Any, context: Any) -> Any:
+    """Return a page of a project's topics."""
     check_project(request.project)
     with engine.open() as broker:
         names = [name for name in broker.topics if name.startswith(request.project + "/")]
@@ -53,6 +57,7 @@ def list_topics(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def list_topic_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
+    """Return a page of the subscriptions of a topic."""
     with engine.open() as broker:
         names = broker.topic(request.topic).subscriptions
         shown, token = page(names, request.page_size, request.page_token)
@@ -60,18 +65,21 @@ def list_topic_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def delete_topic(engine: Engine, request: Any, context: Any) -> Any:
+    """Delete a topic; its subscriptions stay."""
     with engine.open() as broker:
         broker.delete_topic(request.topic)
     return Empty()
 
 
 def detach_subscription(engine: Engine, request: Any, context: Any) -> Any:
+    """Detach a subscription from its topic."""
     with engine.open() as broker:
         broker.detach_subscription(request.subscription)
     return _DetachSubscriptionResponse()
 
 
 def publish(engine: Engine, request: Any, context: Any) -> Any:
+    """Publish messages and return their ids."""
     check_name("topics", request.topic)
     check_publish(request.messages, request.ByteSize())
     prepared = engine.unlocked.prepare(request.messages, engine.now_s())

@@ -1,8 +1,8 @@
-"""What a caller may ask for: names, limits and settings, checked before anything changes.
+"""Names, limits and settings of topics and subscriptions, checked before anything changes.
 
 Every refusal is a `Refused` with the canonical gRPC status name, what was found and what was expected.
-A setting that this server does not implement is refused, because a setting that is quietly ignored
-makes a test pass here and fail on the real service. Sizes are bytes, durations seconds.
+A setting that this server does not implement is refused: a setting that is silently ignored would let a test pass
+here and fail on the real service. Sizes are bytes, durations seconds.
 """
 
 import re
@@ -54,19 +54,22 @@ class Refused(Exception):
 
 
 def invalid(reason: str) -> Refused:
+    """Return the refusal of an invalid argument."""
     return Refused("INVALID_ARGUMENT", reason)
 
 
 def not_found(name: str) -> Refused:
+    """Return the refusal of a name that does not exist."""
     return Refused("NOT_FOUND", f"Resource not found (resource={name}).")
 
 
 def already_exists(name: str) -> Refused:
+    """Return the refusal of a name that exists."""
     return Refused("ALREADY_EXISTS", f"Resource already exists in the project (resource={name}).")
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse a name that the service would: `kind` is 'topics' or 'subscriptions'."""
+    """Refuse a name that the service would refuse; `kind` is 'topics' or 'subscriptions'."""
     if not _NAME[kind].fullmatch(name):
         raise invalid(
             f"Invalid [{kind}] name: (name={name}). Expected projects/PROJECT/{kind}/ID, where ID has 3 to 255 "
@@ -75,24 +78,26 @@ def check_name(kind: str, name: str) -> None:
 
 
 def check_project(name: str) -> None:
+    """Refuse what is not projects/PROJECT."""
     if not _PROJECT.fullmatch(name):
         raise invalid(f"Invalid project name: (name={name}). Expected projects/PROJECT.")
 
 
 def page(names: Iterable[str], size: int, token: str) -> tuple[list[str], str]:
-    """One page of sorted names, and the token for the next ('' after the last); the token is the last name served."""
+    """Return a page of sorted names, and the token of the next ('' after the last): the last name of this page."""
     later = sorted(name for name in names if name > token)
     size = min(size, MAX_PAGE_SIZE) if size > 0 else MAX_PAGE_SIZE
     return later[:size], later[size - 1] if len(later) > size else ""
 
 
-def check_between(what: str, value: int, allowed: range) -> None:
+def check_between(setting: str, value: int, allowed: range) -> None:
+    """Refuse a number of seconds out of its range."""
     if value not in allowed:
-        raise invalid(f"{what} is {value} s; it must be between {allowed[0]} and {allowed[-1]}.")
+        raise invalid(f"{setting} is {value} s; it must be between {allowed[0]} and {allowed[-1]}.")
 
 
 def check_settings(settings: Any, implemented: set[str]) -> None:
-    """Refuse a topic or subscription that has a field set which this server does not implement."""
+    """Refuse a topic or subscription with a field that this server does not implement."""
     for field, _ in settings.ListFields():
         if field.name not in implemented:
             raise Refused(
@@ -103,6 +108,7 @@ def check_settings(settings: Any, implemented: set[str]) -> None:
 
 
 def check_topic(topic: Any) -> None:
+    """Refuse a topic with a wrong name or a setting that is not implemented."""
     check_name("topics", topic.name)
     check_settings(topic, TOPIC_SETTINGS)
 
@@ -129,7 +135,7 @@ def _check_dead_letter_policy(policy: Any) -> None:
 
 
 def with_defaults(subscription: Any) -> Any:
-    """A copy with the service's defaults where the caller left a number at zero."""
+    """Return a copy with the service's defaults where the caller left a number at zero."""
     full = type(subscription)()
     full.CopyFrom(subscription)
     full.ack_deadline_seconds = full.ack_deadline_seconds or DEFAULT_ACK_DEADLINE_S
@@ -149,7 +155,7 @@ def _default_backoff(policy: Any) -> None:
 
 
 def masked(current: Any, wanted: Any, paths: Iterable[str]) -> Any:
-    """A copy of `current` with the fields in `paths` as they are in `wanted`."""
+    """Return a copy of `current` with the fields of `paths` taken from `wanted`."""
     changed = type(current)()
     changed.CopyFrom(current)
     for path in _checked_paths(current, paths):

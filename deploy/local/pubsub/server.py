@@ -1,7 +1,7 @@
 """The embedded server: the two Pub/Sub services and a private one for figures, on one loopback port.
 
-`serve()` starts it in this process, `python -m deploy.local.pubsub` in one of its own. Nothing is kept on disk:
-topics, subscriptions and messages end with the server.
+`serve()` starts it in this process, `python -m deploy.local.pubsub` in a separate one. Nothing is kept on disk: topics,
+subscriptions and messages end with the server.
 """
 
 import concurrent.futures
@@ -63,10 +63,10 @@ def serve(host: str = "127.0.0.1", port: int = 0) -> PubSubServer:
 
 
 def stats(address: str, timeout_s: float = 10.0) -> dict[str, dict[str, float]]:
-    """Backlog figures by subscription: num_undelivered_messages, num_outstanding_messages, oldest_unacked_age_s.
+    """Return the backlog by subscription: num_undelivered_messages, num_outstanding_messages, oldest_unacked_age_s.
 
-    This is no part of the Pub/Sub API: the service gives such figures through Cloud Monitoring, under the first and
-    third of these names (the first counts messages that are out too, here as there). Raises grpc.RpcError.
+    These figures are not part of the Pub/Sub API. The service gives them through Cloud Monitoring, under the first and
+    the third name; the first counts messages that are out too, here as there. Raises grpc.RpcError.
     """
     with grpc.insecure_channel(address) as channel:
         figures: dict[str, dict[str, float]] = json.loads(
@@ -98,7 +98,7 @@ def _unary_handlers(engine: Engine, methods: dict[str, tuple[Any, Any]]) -> dict
 
 
 def _answering(engine: Engine, function: Callable[[Engine, Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A gRPC handler that turns a refusal into the call's status."""
+    """Return a gRPC handler that turns a refusal into the status of the call."""
 
     def answer(request: Any, context: Any) -> Any:
         try:

@@ -1,8 +1,8 @@
-"""The broker: topics, subscriptions and what passes between them.
+"""The broker: topics, subscriptions and the messages between them.
 
 Pure logic over protobuf resources: time is an argument, nothing waits or sends, and the caller holds the lock.
-`take_ready` names the subscriptions for which something may have become deliverable, for whoever waits on them.
-Publishing is in two steps, so that the costly one (`prepare`) needs no lock.
+`take_ready` names the subscriptions that may have become deliverable, for the calls that wait for them. Publishing has
+two steps, so that the expensive one (`prepare`) needs no lock.
 """
 
 import itertools
@@ -16,11 +16,11 @@ from .leases import Lease, Message, Window
 from .resources import Refused, already_exists, check_message, not_found
 from .subscription import Delivery, Subscription
 
-DELETED_TOPIC = "_deleted-topic_"  # what the service puts in the place of a topic that is gone
+DELETED_TOPIC = "_deleted-topic_"  # the service names it in place of a topic that was deleted
 
 
 class Topic:
-    """`settings` is the protobuf Topic."""
+    """A topic; `settings` is its protobuf resource."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -28,7 +28,7 @@ class Topic:
 
 
 class Broker:
-    """Everything one server knows. `first_id` must not be used twice: message and ack ids count up from it."""
+    """The state of one server. Message and ack ids count up from `first_id`, which must not be used twice."""
 
     def __init__(self, first_id: int) -> None:
         self.topics: dict[str, Topic] = {}
@@ -39,23 +39,25 @@ class Broker:
     # Topics
 
     def create_topic(self, settings: Any) -> None:
+        """Create a topic. Raises Refused if it exists."""
         if settings.name in self.topics:
             raise already_exists(settings.name)
         self.topics[settings.name] = Topic(settings)
 
     def topic(self, name: str) -> Topic:
+        """Return a topic. Raises Refused if there is none of the name."""
         if name not in self.topics:
             raise not_found(name)
         return self.topics[name]
 
     def delete_topic(self, name: str) -> None:
-        """Remove a topic; its subscriptions stay, with what they have."""
+        """Delete a topic; its subscriptions stay with their messages."""
         for subscription in self.topic(name).subscriptions.values():
             subscription.settings.topic = DELETED_TOPIC
         del self.topics[name]
 
     def prepare(self, messages: Sequence[Any], now_s: float) -> list[tuple[int, Message]]:
-        """Check and serialise what is to be published, each with its new message id. Needs no lock."""
+        """Check and serialise messages, and give each an id. Needs no lock."""
         time_field = wire.publish_time_field(now_s)
         prepared = []
         ordering_key = messages[0].ordering_key if messages else ""
@@ -76,6 +78,7 @@ class Broker:
     # Subscriptions
 
     def create_subscription(self, settings: Any) -> None:
+        """Create a subscription. Raises Refused if it exists or a topic is missing."""
         if settings.name in self.subscriptions:
             raise already_exists(settings.name)
         topic = self.topic(settings.topic)
@@ -84,21 +87,24 @@ class Broker:
         self.subscriptions[settings.name] = topic.subscriptions[settings.name] = subscription
 
     def update_subscription(self, settings: Any) -> None:
+        """Replace the settings of a subscription."""
         self._check_dead_letter_topic(settings)
         self.subscription(settings.name).settings = settings
 
     def subscription(self, name: str) -> Subscription:
+        """Return a subscription. Raises Refused if there is none of the name."""
         if name not in self.subscriptions:
             raise not_found(name)
         return self.subscriptions[name]
 
     def delete_subscription(self, name: str) -> None:
+        """Delete a subscription with its messages."""
         self._unlink(self.subscription(name))
         del self.subscriptions[name]
         self._ready.add(name)
 
     def detach_subscription(self, name: str) -> None:
-        """Cut a subscription off its topic and drop what it has."""
+        """Detach a subscription from its topic and drop its messages."""
         old = self.subscription(name)
         self._unlink(old)
         self.subscriptions[name] = Subscription(old.settings, self._ids, self._forward)
@@ -115,6 +121,7 @@ class Broker:
         return subscription.deliver(limit, now_s, deadline_s, window)
 
     def ack(self, name: str, ack_ids: Iterable[str]) -> None:
+        """Acknowledge messages of a subscription."""
         subscription = self.subscription(name)
         subscription.ack(ack_ids)
         self._note_ready(subscription)  # the next message of a key, or room in a stream's window
@@ -129,17 +136,18 @@ class Broker:
     # Time and waiting
 
     def expire(self, now_s: float) -> None:
-        """Hand back everything that is past its deadline."""
+        """Hand back all deliveries that are past their deadline."""
         for subscription in self.subscriptions.values():
             if subscription.next_due_s() <= now_s:
                 subscription.expire(now_s)
                 self._note_ready(subscription)
 
     def next_due_s(self) -> float:
+        """Return when `expire` has something to do next; infinity if never."""
         return min((one.next_due_s() for one in self.subscriptions.values()), default=math.inf)
 
     def take_ready(self) -> set[str]:
-        """Subscriptions that may have gained something deliverable since the last call."""
+        """Return the subscriptions that may have become deliverable since the last call."""
         ready, self._ready = self._ready, set()
         return ready
 
@@ -148,6 +156,7 @@ class Broker:
             self._ready.add(subscription.settings.name)
 
     def figures(self, now_s: float) -> dict[str, dict[str, float]]:
+        """Return the figures of each subscription, by name."""
         return {name: subscription.figures(now_s) for name, subscription in self.subscriptions.items()}
 
     # Dead letters
@@ -161,7 +170,7 @@ class Broker:
         return True
 
     def prepare_unchecked(self, message: Any, now_s: float) -> list[tuple[int, Message]]:
-        """One message made by the server itself, which may exceed what a publisher may send."""
+        """Serialise a message that the server itself made; it may be larger than a publisher may send."""
         message_id = next(self._ids)
         framed = wire.frame(message.SerializeToString(), message_id, wire.publish_time_field(now_s))
         return [(message_id, Message(framed, message.ordering_key, now_s))]
@@ -177,7 +186,7 @@ class Broker:
 
 
 def dead_letter(subscription: str, lease: Lease) -> Any:
-    """The message with the attributes by which the service says where a dead letter comes from."""
+    """Return the message with the attributes that say where a dead letter comes from, as the service sets them."""
     _, project, _, short_name = subscription.split("/", 3)
     published = datetime.fromtimestamp(lease.message.published_s, UTC)
     message = wire.unframe(lease.message.frame)

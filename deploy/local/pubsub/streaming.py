@@ -1,7 +1,7 @@
-"""StreamingPull: one thread reads what the client says, the RPC's own thread sends what it may have.
+"""StreamingPull: one thread reads the client's requests, the thread of the RPC sends messages.
 
-The stream's window (max_outstanding_messages and _bytes) holds back messages at the server. Messages that were
-sent on a stream stay leased when it ends, until acknowledged elsewhere or past their deadline.
+The stream's window (max_outstanding_messages and _bytes) holds messages back at the server. Messages that were sent
+on a stream stay leased when it ends, until they are acknowledged elsewhere or their deadline passes.
 """
 
 import threading
@@ -18,7 +18,7 @@ from .subscription import Delivery
 
 
 def streaming_pull(engine: Engine, requests: Iterator[Any], context: Any) -> Iterator[bytes]:
-    """Serialised StreamingPullResponses, until the client or the server goes."""
+    """Yield serialised StreamingPullResponses until the client or the server ends the stream."""
     first = next(requests, None)
     if first is None:
         return
@@ -44,7 +44,7 @@ class Stream:
         self._apply(first)
 
     def next_deliveries(self) -> list[Delivery]:
-        """Wait for messages the window has room for; none once the stream has ended."""
+        """Wait for messages that fit into the window; return none once the stream has ended."""
         with self._engine.open() as broker:
             while not self._is_over():
                 deliveries = []
@@ -63,7 +63,7 @@ class Stream:
         return []
 
     def read(self, requests: Iterator[Any]) -> None:
-        """Follow the client until it closes its side, leaves, or asks for something wrong."""
+        """Follow the client until it closes its side, disconnects or makes a wrong request."""
         try:
             for request in requests:
                 self._check_later(request)
@@ -75,6 +75,7 @@ class Stream:
         self.end()
 
     def end(self) -> None:
+        """End the stream."""
         self._has_ended = True
         self._engine.wake(self._subscription)
 
@@ -94,7 +95,7 @@ class Stream:
             self._deadline_s = request.stream_ack_deadline_seconds
 
     def _apply(self, request: Any) -> None:
-        """Acknowledge and extend as asked."""
+        """Acknowledge and extend as the request says."""
         if len(request.modify_deadline_ack_ids) != len(request.modify_deadline_seconds):
             raise invalid("modify_deadline_ack_ids and modify_deadline_seconds differ in length.")
         extensions = zip(request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=True)

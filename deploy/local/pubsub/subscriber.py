@@ -23,6 +23,7 @@ _ListSubscriptionsResponse: Any = types.ListSubscriptionsResponse.pb()
 
 
 def create_subscription(engine: Engine, request: Any, context: Any) -> Any:
+    """Create a subscription."""
     settings = with_defaults(request)
     check_name("topics", settings.topic)
     check_subscription(settings)
@@ -32,12 +33,14 @@ def create_subscription(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def get_subscription(engine: Engine, request: Any, context: Any) -> Any:
+    """Return a subscription."""
     check_name("subscriptions", request.subscription)
     with engine.open() as broker:
         return broker.subscription(request.subscription).settings
 
 
 def update_subscription(engine: Engine, request: Any, context: Any) -> Any:
+    """Change the fields of a subscription that the mask names."""
     with engine.open() as broker:
         current = broker.subscription(request.subscription.name).settings
         settings = with_defaults(masked(current, request.subscription, request.update_mask.paths))
@@ -47,6 +50,7 @@ def update_subscription(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def list_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
+    """Return a page of a project's subscriptions."""
     check_project(request.project)
     with engine.open() as broker:
         names = [name for name in broker.subscriptions if name.startswith(request.project + "/")]
@@ -56,13 +60,14 @@ def list_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def delete_subscription(engine: Engine, request: Any, context: Any) -> Any:
+    """Delete a subscription with its messages."""
     with engine.open() as broker:
         broker.delete_subscription(request.subscription)
     return Empty()
 
 
 def pull(engine: Engine, request: Any, context: Any) -> bytes:
-    """At least one message as soon as there is one; none when the time is over."""
+    """Return messages as soon as there is one, or none when the time is over."""
     check_name("subscriptions", request.subscription)
     if request.max_messages <= 0:
         raise invalid(f"max_messages is {request.max_messages}; it must be at least 1.")
@@ -85,7 +90,7 @@ def _first_deliveries(engine: Engine, request: Any, context: Any) -> list[Delive
 
 
 def _patience_s(context: Any) -> float:
-    """How long a pull may wait: an empty answer must still reach the caller before its own deadline."""
+    """Return how long a pull may wait: an empty answer must still reach the caller before its deadline."""
     remaining_s: float | None = context.time_remaining()
     if remaining_s is None:
         return LONGEST_PULL_S
@@ -93,6 +98,7 @@ def _patience_s(context: Any) -> float:
 
 
 def acknowledge(engine: Engine, request: Any, context: Any) -> Any:
+    """Acknowledge messages."""
     _check_ack_ids(request.ack_ids)
     with engine.open() as broker:
         broker.ack(request.subscription, request.ack_ids)
@@ -100,6 +106,7 @@ def acknowledge(engine: Engine, request: Any, context: Any) -> Any:
 
 
 def modify_ack_deadline(engine: Engine, request: Any, context: Any) -> Any:
+    """Move the deadlines of messages; 0 seconds hands them back."""
     _check_ack_ids(request.ack_ids)
     with engine.open() as broker:
         extensions = ((ack_id, request.ack_deadline_seconds) for ack_id in request.ack_ids)

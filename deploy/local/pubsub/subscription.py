@@ -1,4 +1,4 @@
-"""One subscription: what waits, what is out, and what an acknowledgement, an extension or a passed deadline does.
+"""One subscription: messages that wait or are out, acknowledgements, extensions and passed deadlines.
 
 Pure logic: time is an argument (seconds, never going back), nothing here waits, locks or sends. A message
 counts as unacknowledged from its publishing until it is acknowledged in order or forwarded to a dead-letter topic.
@@ -21,7 +21,7 @@ Forward = Callable[[Any, Lease, float], bool]
 
 
 class Subscription:
-    """`settings` is the protobuf Subscription; `forward` sends a message to its dead-letter topic."""
+    """A subscription; `settings` is its protobuf resource, `forward` sends a message to the dead-letter topic."""
 
     def __init__(self, settings: Any, ids: Iterator[int], forward: Forward) -> None:
         self.settings = settings
@@ -33,16 +33,18 @@ class Subscription:
 
     @property
     def has_deliverable(self) -> bool:
+        """Return whether a message can go out now."""
         return self._backlog.has_deliverable
 
     def add(self, messages: list[Message]) -> None:
+        """Add published messages."""
         self._backlog.add(messages)
         self.unacked += len(messages)
 
     def deliver(
         self, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None
     ) -> list[Delivery]:
-        """Lease up to `limit` messages; `deadline_s` 0 means the subscription's own, a window is charged."""
+        """Lease up to `limit` messages, and charge the window; a `deadline_s` of 0 means that of the subscription."""
         room_bytes = MAX_RESPONSE_BYTES
         if window is not None:
             limit, room_bytes = min(limit, window.messages_left), min(room_bytes, window.bytes_left)
@@ -66,7 +68,7 @@ class Subscription:
             window.charge(lease.size)
 
     def ack(self, ack_ids: Iterable[str]) -> None:
-        """Settle messages; an ack id that is not out any more is forgiven, as the service does."""
+        """Settle messages; an ack id that is no longer out is ignored, as by the service."""
         for ack_id in ack_ids:
             lease = self._leases.end(ack_id)
             if lease is not None:
@@ -83,16 +85,17 @@ class Subscription:
             _check_ack_id(ack_id)
 
     def expire(self, now_s: float) -> None:
-        """Hand back what is past its deadline, end delays that are over."""
+        """Hand back messages that are past their deadline, and end delays that are over."""
         for ack_id in self._leases.due(now_s):
             self._hand_back(ack_id, now_s)
         self._backlog.wake(now_s)
 
     def next_due_s(self) -> float:
-        """When `expire` has something to do next; infinity if nothing is out."""
+        """Return when `expire` has something to do next; infinity if nothing is out."""
         return min(self._leases.next_due_s(), self._backlog.next_due_s())
 
     def figures(self, now_s: float) -> dict[str, float]:
+        """Return the figures that `stats` shows."""
         oldest_s = min(self._leases.oldest_s(), self._backlog.oldest_s())
         return {
             "num_undelivered_messages": self.unacked,
@@ -126,7 +129,7 @@ class Subscription:
         return bool(policy.dead_letter_topic) and lease.attempt >= policy.max_delivery_attempts
 
     def _retry_s(self, lease: Lease, now_s: float) -> float:
-        """When a message that came back may go out again: at once, unless a retry policy says otherwise."""
+        """Return when a message that came back may go out again: at once, unless a retry policy says otherwise."""
         if not self.settings.HasField("retry_policy"):
             return -math.inf
         policy = self.settings.retry_policy

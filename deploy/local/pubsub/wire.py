@@ -1,9 +1,9 @@
-"""Protobuf bytes put together by hand, for the two paths where every microsecond counts.
+"""Protobuf bytes assembled by hand, for the two paths where every microsecond counts.
 
-A message is serialised once, when it is published, and from then on only copied: a pull response is
-the concatenation of frames. Two rules of the wire format make that right: an embedded message is its
-tag, its length and its bytes; and of a scalar field that occurs twice the last one wins.
-`tests/pubsub/test_state.py` compares every function here with the protobuf library.
+A message is serialised once, when it is published, and only copied from then on: a pull response is the concatenation
+of frames. Two rules of the wire format make that right: an embedded message is its tag, its length and its bytes; and
+of a scalar field that occurs twice the last one wins. `tests/pubsub/test_state.py` compares every function here with
+the protobuf library.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ _MESSAGE = b"\x12"  # field 2 of ReceivedMessage
 _DELIVERY_ATTEMPT = b"\x18"  # field 3 of ReceivedMessage
 _PUBLISH_TIME = b"\x22"  # field 4 of PubsubMessage
 
-FRAME_OVERHEAD_BYTES = 40  # what `responses` adds to a frame, at most: ack id, attempt, tags and lengths
+FRAME_OVERHEAD_BYTES = 40  # `response` adds at most this to a frame: ack id, attempt, tags and lengths
 
 
 def varint(value: int) -> bytes:
-    """`value` >= 0 in base-128, low groups first."""
+    """Return `value` >= 0 in base 128, low groups first."""
     if value < 0x80:
         return _ONE_BYTE[value]
     if value < 0x4000:
@@ -35,26 +35,25 @@ _ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 
 def publish_time_field(now_s: float) -> bytes:
-    """The publish_time field of a PubsubMessage; the same bytes serve a whole request."""
+    """Return the publish_time field of a PubsubMessage; the same bytes serve a whole request."""
     time = Timestamp(seconds=int(now_s), nanos=int(now_s % 1 * 1e9))
     body: bytes = time.SerializeToString()
     return _PUBLISH_TIME + varint(len(body)) + body
 
 
 def frame(body: bytes, message_id: int, time_field: bytes) -> bytes:
-    """The `message` field of a ReceivedMessage: a serialised PubsubMessage with its id and time appended."""
+    """Return the `message` field of a ReceivedMessage: a serialised PubsubMessage with its id and time appended."""
     full = b"%b\x1a\x10%016d%b" % (body, message_id, time_field)
     return b"".join((_MESSAGE, varint(len(full)), full))
 
 
 def unframe(framed: bytes) -> Any:
-    """The PubsubMessage in a frame."""
-    received = types.ReceivedMessage.pb().FromString(framed)
-    return received.message
+    """Return the PubsubMessage of a frame."""
+    return types.ReceivedMessage.pb().FromString(framed).message
 
 
 def received(ack_id: str, attempt: int, framed: bytes) -> bytes:
-    """One received_messages element; an `attempt` of 0 is left out, as proto3 does."""
+    """Return one received_messages element; an `attempt` of 0 is left out, as in proto3."""
     head = b"\x0a\x10" + ack_id.encode()
     tail = _DELIVERY_ATTEMPT + varint(attempt) if attempt else b""
     size = varint(len(head) + len(framed) + len(tail))
@@ -62,5 +61,5 @@ def received(ack_id: str, attempt: int, framed: bytes) -> bytes:
 
 
 def response(deliveries: Iterable[tuple[str, int, bytes]]) -> bytes:
-    """A PullResponse, or equally a StreamingPullResponse, of (ack id, attempt, frame) triples."""
+    """Return a PullResponse, or equally a StreamingPullResponse, of (ack id, attempt, frame) triples."""
     return b"".join([received(*delivery) for delivery in deliveries])

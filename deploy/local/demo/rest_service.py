@@ -1,4 +1,4 @@
-"""The REST service of the demo, in a process of its own, and a caller that asks it for the stream's last events."""
+"""The REST service of the demo, in a separate process, and a caller that sends it the last events of the stream."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Answers:
-    """How long each took, in milliseconds as the caller saw it, and the one with the highest score."""
+    """The time of each answer in milliseconds, as the caller saw it, and the answer with the highest score."""
 
     after_ms: list[float]
     highest: dict[str, Any]
@@ -36,7 +36,7 @@ class Answers:
 
 @contextmanager
 def answering(folder: Path, use_case: Path, bundles: Path) -> Iterator[int]:
-    """`riskstream serve` for as long as the block lasts; its port. Raises DemoFailed."""
+    """Run `riskstream serve` for as long as the block lasts; yield its port. Raises DemoFailed."""
     port, log = free_port(), folder / "service.log"
     options = {"--use-case": use_case.resolve(), "--bundle": bundles.resolve(), "--port": port}
     words = [str(word) for pair in options.items() for word in pair]
@@ -53,12 +53,14 @@ def answering(folder: Path, use_case: Path, bundles: Path) -> Iterator[int]:
 
 
 def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server((HOST, 0)) as taken:
         return int(taken.getsockname()[1])
 
 
 def is_ready(port: int, service: processes.Process, log: Path) -> bool:
-    if service.found() is None:
+    """Return whether the service is ready. Raises DemoFailed, with the end of its log, if it has ended."""
+    if service.running() is None:
         raise DemoFailed(f"the REST service has ended. Its log, {log}:\n{processes.last_lines(log)}")
     try:
         return status_of(http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)) == 200
@@ -67,6 +69,7 @@ def is_ready(port: int, service: processes.Process, log: Path) -> bool:
 
 
 def status_of(connection: http.client.HTTPConnection) -> int:
+    """Ask for the health of the service and return the status of its answer."""
     connection.request("GET", "/health/ready")
     status = connection.getresponse().status
     connection.close()
@@ -74,18 +77,19 @@ def status_of(connection: http.client.HTTPConnection) -> int:
 
 
 def ask(port: int, use_case: UseCase, file: Path) -> Answers:
-    """Each transaction of the file, one after the other. Raises DemoFailed if one is not answered."""
+    """Send each transaction of a file, one after the other. Raises DemoFailed if one is not assessed."""
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
-    after_ms, highest = [], {"score": 0.0, "level": "LOW"}
+    after_ms: list[float] = []
+    highest: dict[str, Any] = {"score": 0.0, "level": "LOW"}
     for chunk in read(use_case, "transaction", file, time.time_ns() // 1_000, None):
         for body in chunk.bodies:
             began_s = time.perf_counter()
             connection.request("POST", "/v1/events/transaction?reasons=true", body, JSON)
             answer = connection.getresponse()
-            said = json.loads(answer.read())
+            assessment = json.loads(answer.read())
             after_ms.append((time.perf_counter() - began_s) * 1e3)
             if answer.status != 200:
-                raise DemoFailed(f"the REST service answers {answer.status}: {said}")
-            highest = max(highest, said, key=lambda each: each["score"] or 0.0)
+                raise DemoFailed(f"the REST service answers {answer.status}: {assessment}")
+            highest = max(highest, assessment, key=lambda each: each["score"] or 0.0)
     connection.close()
     return Answers(after_ms, highest)
