@@ -89,8 +89,8 @@ def test_it_tells_what_it_does(played: tuple[Settings, Summary, str]) -> None:
 def test_the_verdict_is_green_on_a_terminal_and_ends_with_what_is_next(
     played: tuple[Settings, Summary, str],
 ) -> None:
-    settings, found, _ = played
-    text = report(found, settings.folder, keep=False)
+    settings, summary, _ = played
+    text = report(summary, settings.folder, keep=False)
     (span,) = text.spans
     assert span.style == "bold green"
     assert text.plain[span.start : span.end].startswith("everything adds up; ")

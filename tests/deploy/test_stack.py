@@ -154,10 +154,10 @@ def test_an_explicit_environment_wins_over_the_stack_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     process = processes.start(["sleep", "60"], tmp_path, tmp_path / "log")
-    part, found = state.Part((1,), process), {"GOOGLE_CLOUD_PROJECT": "local-project"}
-    state.write(tmp_path, state.State({"pubsub": part}, found))
+    part, variables = state.Part((1,), process), {"GOOGLE_CLOUD_PROJECT": "local-project"}
+    state.write(tmp_path, state.State({"pubsub": part}, variables))
     try:
-        assert discovery.running_environment(tmp_path) == found
+        assert discovery.running_environment(tmp_path) == variables
         monkeypatch.setenv(variable, "somewhere")
         assert discovery.running_environment(tmp_path) == {}
         monkeypatch.delenv(variable)
