@@ -4,9 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from commands.options import OFFBOARDING, STACK, AsJson, Folder, UseCase, examples
 from commands.terminal import show_json, table
@@ -17,7 +18,7 @@ DEMO = Path("build/demo")
 STACK_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "REDIS_URL")
 
 
-def find_stack(command: Any, words: Sequence[str]) -> None:
+def find_stack(command: object, words: Sequence[str]) -> None:
     """Take the environment of the local stack that is up in this folder, where a command would stop for want of one.
 
     That is a command with a required option whose variable the stack sets, when neither that option nor any variable
@@ -34,14 +35,15 @@ def find_stack(command: Any, words: Sequence[str]) -> None:
         typer.echo(f"riskstream: using the local stack in {STACK}", err=True)
 
 
-def _options(command: Any, words: Sequence[str]) -> list[Any]:
+def _options(command: object, words: Sequence[str]) -> list[TyperOption]:
     """Return the options of the verb that the words begin with; nothing if help is asked for."""
     for word in words:
-        if not hasattr(command, "commands"):
+        if not isinstance(command, TyperGroup):
             break
         command = command.commands.get(word, command)
-    is_help = {"-h", "--help"}.intersection(words)
-    return [] if is_help else [each for each in command.params if each.param_type_name == "option"]
+    if not isinstance(command, TyperCommand) or {"-h", "--help"}.intersection(words):
+        return []
+    return [each for each in command.params if isinstance(each, TyperOption)]
 
 
 @app.command(epilog=examples('eval "$(riskstream up)"', "riskstream up --json"))
@@ -85,12 +87,12 @@ def down(folder: Folder = STACK, as_json: AsJson = False) -> None:
         typer.echo(f"nothing was up in {folder}")
     else:
         typer.echo(table(("service", "was"), [(each.name, each.state) for each in reports]))
-        services_of: dict[Any, list[str]] = {}
+        services_of: dict[tuple[int, str], list[str]] = {}
         for each in reports:
             for client in each.clients:
-                services_of.setdefault(client, []).append(each.name)
-        for client, names in services_of.items():
-            line = f"{', '.join(names)} still in use by process {client.pid}: {client.command}"
+                services_of.setdefault((client.pid, client.command), []).append(each.name)
+        for (pid, command), names in services_of.items():
+            line = f"{', '.join(names)} still in use by process {pid}: {command}"
             typer.echo(printable(line), err=True)
 
 

@@ -11,16 +11,14 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import duckdb
 import pyarrow as pa
 from bqemulator import server
-from bqemulator.api.routes import tables
-from bqemulator.api.routes.tabledata import _build_arrow_schema, _fields_raw_from_schema
+from bqemulator.api.routes import tabledata, tables
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import TableMeta
 from bqemulator.config import LogLevel, PersistenceMode, Settings
@@ -33,7 +31,10 @@ from bqemulator.versioning.snapshots import SnapshotManager
 # An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
 APPEND_STREAMS = 256
 table_to_rest = tables._table_to_rest
-stream_data = vars(read_servicer)["get_stream_data"]  # imported there, not exported
+# Private functions of the emulator, whose types say less than they take.
+build_arrow_schema = vars(tabledata)["_build_arrow_schema"]
+raw_fields = vars(tabledata)["_fields_raw_from_schema"]
+stream_data = vars(read_servicer)["get_stream_data"]
 # Appends wait while DuckDB moves its log into the file: the larger the log, the longer.
 CHECKPOINT_BYTES = 64 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
@@ -95,7 +96,7 @@ class Catalog(DuckDBCatalogRepository):
         self._add([column for column in table.schema_.fields if column.name not in there], table)
         return super().update_table(table)
 
-    def _add(self, columns: list[Any], table: TableMeta) -> None:
+    def _add(self, columns: list[object], table: TableMeta) -> None:
         path = quoted_table_ref(table.project_id, table.dataset_id, table.table_id)
         for name, duckdb_type in bq_schema_to_duckdb_columns(raw_fields(columns)):
             self._engine.execute(f'ALTER TABLE {path} ADD COLUMN "{name}" {duckdb_type}')
@@ -108,17 +109,13 @@ class NoSnapshots(SnapshotManager):
         return None
 
 
-def arrow_schema(table: TableMeta) -> Any:
+def arrow_schema(table: TableMeta) -> object:
     """Return the Arrow schema of appended rows, with the fields of nested records."""
-    return _build_arrow_schema(raw_fields(table.schema_.fields))
+    schema: object = build_arrow_schema(raw_fields(table.schema_.fields))
+    return schema
 
 
-def raw_fields(columns: Sequence[Any]) -> list[Any]:
-    """Return the emulator's plain form of columns, which its functions take as dictionaries."""
-    return list(_fields_raw_from_schema(columns))
-
-
-def with_view_query(table: TableMeta) -> dict[str, Any]:
+def with_view_query(table: TableMeta) -> dict[str, object]:
     """Return the REST resource of a table, with the text of a view."""
     resource = table_to_rest(table)
     if not table.view_query:
@@ -137,7 +134,7 @@ def in_messages(session: str, stream: str) -> pa.Table | None:
 
 def patch() -> None:
     """Put the patches in the places from which the emulator takes its parts."""
-    patches: tuple[tuple[Any, str, object], ...] = (
+    patches: tuple[tuple[ModuleType, str, object], ...] = (
         (server, "DuckDBEngine", Engine),
         (server, "DuckDBCatalogRepository", Catalog),
         (server, "SnapshotManager", NoSnapshots),

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -35,7 +34,7 @@ FIRST_SLOTS = [SLOTS * i // 3 for i in range(4)]
 START_S = 10.0
 
 
-def executable(name: str, package: str) -> Any:
+def executable(name: str, package: str) -> object:
     """A server as a parameter of a fixture; skipped where its package is not installed."""
     path = packaged_server(package)
     skip = pytest.mark.skipif(path is None, reason=f"{package} is not installed")

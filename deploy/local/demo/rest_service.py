@@ -80,7 +80,8 @@ def ask(port: int, use_case: UseCase, file: Path) -> Answers:
     """Send each transaction of a file, one after the other. Raises DemoFailed if one is not assessed."""
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
     after_ms: list[float] = []
-    highest: dict[str, Any] = {"score": 0.0, "level": "LOW"}
+    highest: dict[str, object] = {"score": 0.0, "level": "LOW"}
+    highest_score = 0.0
     for chunk in read(use_case, "transaction", file, time.time_ns() // 1_000, None):
         for body in chunk.bodies:
             began_s = time.perf_counter()
@@ -90,6 +91,7 @@ def ask(port: int, use_case: UseCase, file: Path) -> Answers:
             after_ms.append((time.perf_counter() - began_s) * 1e3)
             if answer.status != 200:
                 raise DemoFailed(f"the REST service answers {answer.status}: {assessment}")
-            highest = max(highest, assessment, key=lambda each: each["score"] or 0.0)
+            if (score := assessment["score"] or 0.0) > highest_score:
+                highest_score, highest = score, assessment
     connection.close()
     return Answers(after_ms, highest)
