@@ -198,7 +198,10 @@ QUESTIONS = (
         "`evict` moves the oldest events into tiles; `expired` says which tiles no window reaches any more. The rule "
         "is in [semantics](semantics.md#which-events-a-window-counts).",
     ),
-    Question("an alert's body built", ("pipeline.outputs.publications.alerts", "pipeline.outputs.publications.Alert")),
+    Question(
+        "an alert's body built",
+        ("pipeline.outputs.publications.alerts", "pipeline.outputs.publications.Alert"),
+    ),
     Question("a dead letter built", ("pipeline.outputs.publications.dead_letter",)),
     Question("a row of `assessments` built", ("pipeline.outputs.rows.assessment_rows",)),
     Question("a column of a table declared", ("pipeline.bigquery.tables",), "[Tables](reference/tables.md)"),
