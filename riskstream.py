@@ -28,7 +28,8 @@ from commands import (
 from commands import (
     profile as profiling,
 )
-from commands.options import EXITS, Log, exit_code, set_log
+from commands.errors import EXITS, exit_code
+from commands.options import Log, set_log
 from commands.renamed import Verbs
 from commands.terminal import show_error
 

@@ -1,67 +1,14 @@
-"""What all verbs share: exit codes, options that mean the same everywhere, examples in help texts."""
+"""Options that mean the same for every verb, and examples in help texts."""
 
 import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 import usecases
-
-
-class Exit(NamedTuple):
-    """An exit code, what it means, and the errors (by name, not imported here) that end in it."""
-
-    code: int
-    meaning: str
-    errors: tuple[str, ...] = ()
-
-
-EXITS = (
-    Exit(0, "done"),
-    Exit(1, "done, but something is wrong: rows that cannot be used, figures that do not reconcile"),
-    Exit(
-        2,
-        "wrong flags or arguments, a file that does not fit the use case, or a model that failed gates nobody accepted",
-        ("BadFile", "UnknownVersion", "GateFailed", "UnknownBundle", "BadSettings", "OtherHistory", "NoLabel"),
-    ),
-    Exit(3, "the use case file is wrong", ("BadUseCase",)),
-    Exit(
-        4,
-        "the bundle, or a record in Redis, is damaged or is not for this use case",
-        ("BundleMismatch", "ParityError", "BadRecord"),
-    ),
-    Exit(
-        5,
-        "Redis, Pub/Sub, BigQuery, the bundles' storage or the registry cannot be reached",
-        ("StoreUnavailable", "SinkUnavailable", "PubSubUnavailable", "RegistryUnavailable", "StorageUnavailable",
-         "ServiceUnavailable",
-         "RetryError"),
-    ),
-    Exit(
-        6,
-        "topics, tables, jobs or the local stack are missing or are others, or they may not be used",
-        ("NoSuchJob", "TableMismatch", "SinkRefused", "PubSubRefused", "StackError", "GoogleAPICallError",
-         "DefaultCredentialsError"),
-    ),
-    Exit(
-        7,
-        "there is nothing to learn from in these files, or too little in the log to tell drift",
-        ("BadHistory", "TooFewEvents"),
-    ),
-    Exit(
-        8,
-        "the job, or a repair, cannot start; every reason is a line",
-        ("CannotStart", "FolderInUse", "DemoFailed", "RepairRefused"),
-    ),
-    Exit(9, "a package of an extra is not installed", ("ModuleNotFoundError",)),
-    Exit(10, "retrain: the challenger waits for approval"),
-    Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
-    Exit(12, "drift: the score, or more than a tenth of the features, are not distributed as in training"),
-    Exit(130, "interrupted"),
-)  # fmt: skip
 
 
 class Log(StrEnum):
@@ -88,12 +35,6 @@ def examples(*lines: str) -> str:
 def by_name(kind: str, help: str) -> Any:
     """An option whose default is made from the use case's name."""
     return typer.Option(help=help, show_default=f"USE_CASE-{kind}")
-
-
-def exit_code(error: Exception) -> int | None:
-    """The exit code of an error of a known kind; None for a defect."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    return next((each.code for each in EXITS if kinds.intersection(each.errors)), None)
 
 
 def place(text: str) -> str:

@@ -8,13 +8,15 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from features.errors import Unavailable
+
 TIMEOUT_S = 10.0
 PAUSES_S = (0.0, 1.0, 5.0)  # before each attempt
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP answers against which waiting helps
 
 
-class NotNotified(RuntimeError):
-    """The webhook did not take the message. What it was about is done all the same."""
+class NotNotified(Unavailable):
+    """The webhook did not take the message. What the message is about is done all the same."""
 
 
 def check(url: str) -> None:

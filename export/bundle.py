@@ -22,6 +22,7 @@ from export import storage
 from export.distributions.reference import Reference
 from export.manifest import FORMAT, MANIFEST, BundleMismatch, Manifest, read_manifest, verified
 from export.pointers import POINTER, SHADOW, old_pointer, point, read_pointer, use_case_of, withdraw
+from features.errors import BadInput
 
 __all__ = [
     "MANIFEST", "POINTER", "SHADOW", "Bundle", "BundleMismatch", "Manifest", "UnknownBundle", "bundle", "check",
@@ -32,8 +33,8 @@ MODEL, USE_CASE, REFERENCE = "model.onnx", "usecase.yaml", "reference.json"
 STAND_IN, LEARNED_FROM = "stand_in.onnx", "learned_from.bin"
 
 
-class UnknownBundle(LookupError):
-    """There is no such bundle (of who asks)."""
+class UnknownBundle(BadInput):
+    """There is no bundle of this id or path."""
 
 
 class Bundle(Struct, frozen=True):

@@ -8,12 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from export import storage
+from features.errors import Mismatch
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 
 
-class BundleMismatch(RuntimeError):
+class BundleMismatch(Mismatch):
     """The deployed bundle is damaged, or is not for this use case. Deploy one that is."""
 
 

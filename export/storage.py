@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from features.errors import Unavailable
+
 # module -> its exceptions that mean that a remote storage failed; a subclass counts as well
 FAULTS = {
     "builtins": (
@@ -40,8 +42,8 @@ ADVICE = (
 OTHERWISE = "check that it can be reached from here, and try again"
 
 
-class StorageUnavailable(OSError):
-    """A file of a bundle cannot be read or written now (infrastructure)."""
+class StorageUnavailable(Unavailable, OSError):
+    """A file of a bundle cannot be read or written now."""
 
 
 def join(folder: str, *names: str) -> str:

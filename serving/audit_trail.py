@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from features.errors import Unavailable
 from pipeline.bigquery.client import Appender
 from pipeline.bigquery.tables import AUDIT
 from pipeline.runtime.errors import SinkRefused, SinkUnavailable
@@ -35,8 +36,8 @@ REFUSED_PAUSE_S = 30.0  # a table or a permission that is missing is mended by h
 logger = logging.getLogger(__name__)
 
 
-class TrailFull(Exception):
-    """No more records can wait: BigQuery has been away for too long, or the disk is full."""
+class TrailFull(Unavailable):
+    """The audit trail takes no more records: BigQuery has been away for too long, or the disk is full."""
 
 
 class Trail:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jwt
 
+from features.errors import Refused
 from serving.keys import Keys
 from serving.roles import Role, strongest
 from serving.settings import Access
@@ -15,12 +16,12 @@ ADDRESS = re.compile(r"[^\s:@]+@[^\s:@]+")
 LONGEST_NAME = 255  # characters, as OpenID Connect has it of subjects
 
 
-class Refused(Exception):
-    """No token, or none that counts (401)."""
+class Unauthenticated(Refused):
+    """The request has no token, or none that is valid (401)."""
 
 
-class Forbidden(Exception):
-    """A good token of somebody who may not do this (403)."""
+class Forbidden(Refused):
+    """The token is valid, but its holder may not do this (403)."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,20 @@ class Gate:
         self._keys.close()
 
     async def caller(self, authorization: str | None) -> Caller:
-        """The caller named by an Authorization header. Raises Refused, ProviderUnavailable."""
+        """The caller named by an Authorization header. Raises Unauthenticated, ProviderUnavailable."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Refused("found no bearer token, expected Authorization: Bearer TOKEN")
+            raise Unauthenticated("found no bearer token, expected Authorization: Bearer TOKEN")
         return caller_of(self._access, await self._claims(token.strip()))
 
     async def _claims(self, token: str) -> dict[str, object]:
         try:
             name = jwt.get_unverified_header(token).get("kid")
             if name is None:
-                raise Refused("the token does not name its key (kid)")
+                raise Unauthenticated("the token does not name its key (kid)")
             key = await self._keys.key(name)
             if key is None:
-                raise Refused(
+                raise Unauthenticated(
                     "the issuer has no key of the token's name; if it is new, ask again in half a minute"
                 )
             return jwt.decode(
@@ -75,21 +76,23 @@ class Gate:
                 leeway=SLACK_S, options={"require": ["exp", "iat", "sub"]},
             )  # fmt: skip
         except jwt.PyJWTError as error:
-            raise Refused(f"the token does not count: {error}") from error
+            raise Unauthenticated(f"the token does not count: {error}") from error
 
 
 def caller_of(access: Access, claims: dict[str, object]) -> Caller:
     """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true.
 
     What does not look like an address is none, or an issuer's user could be called `anonymous` or `subject:117`.
-    Raises Refused for a name that no log can hold.
+    Raises Unauthenticated for a name that no log can hold.
     """
     email = claims.get("email")
     is_verified = claims.get("email_verified") is True and isinstance(email, str) and ADDRESS.fullmatch(email)
     subject, address = str(claims["sub"]), str(email) if is_verified else None
     for name in (subject, address or ""):
         if len(name) > LONGEST_NAME or not name.isprintable():
-            raise Refused(f"the token's sub or email is not {LONGEST_NAME} printable characters at most")
+            raise Unauthenticated(
+                f"the token's sub or email is not {LONGEST_NAME} printable characters at most"
+            )
     return Caller(subject, address, role_of(access, subject, address, groups_of(access, claims)))
 
 

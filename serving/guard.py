@@ -19,7 +19,10 @@ class Guard:
         self._trail, self._gate = service.trail, gate
 
     def before(self, action: Action, event_type: str | None = None) -> Callable[[Request], Awaitable[None]]:
-        """What to await before a route that does this. Raises Refused, Forbidden, TrailFull, ProviderUnavailable."""
+        """Return the check that a route awaits before this action.
+
+        The check raises Unauthenticated, Forbidden, TrailFull or ProviderUnavailable.
+        """
 
         async def check(request: Request) -> None:
             entry = entry_of(request.scope)

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import jwt
 
+from features.errors import Unavailable
 from serving.issuers import is_safe
 
 DISCOVERY = ".well-known/openid-configuration"
@@ -34,8 +35,8 @@ UNREADABLE = (
 logger = logging.getLogger(__name__)
 
 
-class ProviderUnavailable(OSError):
-    """The issuer's keys cannot be had now."""
+class ProviderUnavailable(Unavailable):
+    """The identity provider's keys cannot be fetched now."""
 
 
 class Keys:

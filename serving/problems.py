@@ -12,12 +12,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from features.errors import BadInput, Mismatch, Refused, Unavailable
 from features.events import BadEvent
 from features.kernel.codec import BadRecord
 from pipeline.runtime import tracing
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable, StoreUnavailable
 from serving.audit_trail import TrailFull
-from serving.auth import Forbidden, Refused
+from serving.auth import Forbidden, Unauthenticated
 from serving.keys import ProviderUnavailable
 from serving.responses import Problem
 
@@ -29,22 +30,26 @@ OURS = "tell who runs this service"
 logger = logging.getLogger(__name__)
 
 
-class NotJson(Exception):
-    """The body is not declared as JSON."""
+class NotJson(BadInput):
+    """The body of the request is not declared as JSON."""
 
 
-# error -> (status, title, what to add)
+# By type of error, the more special one first: status, title, what to add to the detail.
 FAILURES: dict[type[Exception], tuple[int, str, str]] = {
     BadEvent: (422, "The event cannot be used", ""),
     NotJson: (415, "The body is not JSON", ""),
     ClientDisconnect: (400, "The caller has gone", ""),
-    Refused: (401, "Who are you?", ""),
+    Unauthenticated: (401, "Who are you?", ""),
     Forbidden: (403, "You may not do this", ""),
     ProviderUnavailable: (503, "Tokens cannot be checked now", "ask again"),
     StoreUnavailable: (503, "Redis cannot be used now", AGAIN),
     PubSubUnavailable: (503, "Pub/Sub cannot be used now", AGAIN),
     PubSubRefused: (503, "Pub/Sub refuses the event", f"its topic or permission is missing: {OURS}"),
     TrailFull: (503, "The audit trail is full", f"ask again when BigQuery is back, or {OURS}"),
+    Unavailable: (503, "A part of the service cannot be used now", AGAIN),
+    Refused: (503, "A part of the service refuses to work", OURS),
+    Mismatch: (500, "Parts of the service do not fit together", OURS),
+    BadInput: (422, "The request cannot be used", ""),
     TimeoutError: (503, f"No answer within {DEADLINE_S:g} s", AGAIN),
     BadRecord: (
         500,

@@ -1,6 +1,5 @@
 """The command line as a person meets it: help with examples, one line for an error, and the promised exit codes."""
 
-import builtins
 import json
 import re
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 import typer
 
 import riskstream
-from commands.options import EXITS, exit_code
+from commands.errors import EXITS
 from commands.renamed import FLAGS
 from tests.commands import Run
 
@@ -258,30 +257,6 @@ def test_generated_files_are_the_same_for_the_same_seed(run: Run, tmp_path: Path
     assert first["customers"] == 20
     for one, other in zip(first["files"], second["files"], strict=True):
         assert Path(one).read_bytes() == Path(other).read_bytes()
-
-
-def test_every_error_of_the_table_exists_and_has_one_code() -> None:
-    """A name that nobody raises any more would be a promise about nothing."""
-    named = [name for each in EXITS for name in each.errors]
-    assert len(set(named)) == len(named)
-    sources = [file.read_text() for room in ("features", "export", "pipeline", "training", "deploy")
-               for file in (ROOT / room).rglob("*.py")]  # fmt: skip
-    ours = {
-        name for text in sources for name in re.findall(r"^class (\w+)\(\w*(?:Error|Exception)\)", text, re.M)
-    }
-    from google.api_core import exceptions
-    from google.auth import exceptions as auth
-
-    theirs = {name for module in (exceptions, auth, builtins) for name in dir(module)}
-    assert set(named) <= ours | theirs
-
-
-def test_the_more_special_code_comes_first() -> None:
-    from google.api_core.exceptions import NotFound, ServiceUnavailable
-
-    assert exit_code(ServiceUnavailable("away")) == 5
-    assert exit_code(NotFound("no such topic")) == 6
-    assert exit_code(KeyError("a defect")) is None
 
 
 def test_help_imports_nothing_heavy() -> None:

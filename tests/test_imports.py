@@ -48,7 +48,7 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("events",),
         ("usecase",),
         ("kernel",),
-        ("times",),
+        ("times", "errors"),
     ),
     "export": (
         ("registry",),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from features.errors import Refused
 from pipeline.runtime.metrics import LATENCY, PROMPT_S, REQUESTS, SLOW
 
 TIMEOUT_S = 10.0
@@ -26,8 +27,8 @@ MOST_TIMES = 2.0  # the 99th percentile is read off a histogram whose bounds are
 TRACKS = ("stable", "canary")
 
 
-class Worse(Exception):
-    """The canary does worse, or nobody can tell."""
+class CanaryWorse(Refused):
+    """The canary is worse than the stable version, or had too few requests to tell."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,19 @@ def ask(url: str, token: str, query: str) -> float:
 
 
 def watch(url: str, token: str, minutes: int) -> None:
-    """Raises Worse."""
+    """Raises CanaryWorse."""
     ends = time.monotonic() + minutes * 60
     while True:
         stable, canary = (figures(url, token, track, minutes) for track in TRACKS)
         print(f"stable: {stable}\ncanary: {canary}", flush=True)
         if found := fault(stable, canary):
-            raise Worse(found)
+            raise CanaryWorse(found)
         left = ends - time.monotonic()
         if left <= 0:
             break
         time.sleep(min(INTERVAL_S, left))
     if canary.requests < LEAST_REQUESTS:
-        raise Worse(
+        raise CanaryWorse(
             f"found {canary.requests:.0f} requests, expected {LEAST_REQUESTS}: wait longer, or send some"
         )
 
@@ -97,5 +98,5 @@ def watch(url: str, token: str, minutes: int) -> None:
 if __name__ == "__main__":
     try:
         watch(sys.argv[1].rstrip("/"), os.environ.get("PROMETHEUS_TOKEN", ""), int(sys.argv[2]))
-    except (Worse, OSError, KeyError) as error:
+    except (CanaryWorse, OSError, KeyError) as error:
         sys.exit(f"compare: {error}")

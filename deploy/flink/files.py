@@ -12,6 +12,8 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from features.errors import Refused
+
 OWN_RUNNER = (
     "FLINK_RUNNER_JAR"  # in the environment: Beam's job server, to be used in place of what is made here
 )
@@ -22,8 +24,8 @@ WANTED = ("flink-dist-", "log4j-", "flink-python-")  # of some twenty jars
 JAVA = 17  # the newest that this Flink is made for; 11 will do
 
 
-class FlinkMissing(Exception):
-    """Flink cannot be had here; the message says what is missing and what to do."""
+class FlinkMissing(Refused):
+    """Flink cannot run on this machine; the message says what is missing and what to do."""
 
 
 def fetch(folder: Path = FOLDER) -> Path:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from features.errors import Refused
+
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
 BASE = re.compile(r"^ARG (\w+)=([^\s@]+:[^\s@]+)(@sha256:[0-9a-f]{64})?$", re.MULTILINE)
 
 
-class NoDigest(Exception):
-    """A registry that does not tell, or bases whose digests nobody has asked for."""
+class NoDigest(Refused):
+    """A base image has no digest, or its registry does not give one."""
 
 
 def bases(text: str) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.local import processes, state
 from deploy.local.services import DEFAULT_PROJECT, HOST, SERVICES, Service
 from deploy.local.state import Part, State
+from features.errors import Refused
 
 FOLDER = Path(".riskstream")
 START_TIMEOUT_S = 90.0  # importing the emulator takes 3 s, on a busy machine many times that
@@ -25,7 +26,7 @@ BECAME = {"dead": "restarted", "stopped": "started", "silent": "running"}  # by 
 ALL = tuple(service.name for service in SERVICES)
 
 
-class StackError(Exception):
+class StackError(Refused):
     """The stack cannot be started or used as asked; the message names the service, the reason and what to do."""
 
 

@@ -8,18 +8,19 @@ counters and distributions only, each as what it has come to since the job began
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from features.errors import Refused
 from pipeline.runtime.metrics import Kind, Metric
 
 JOB = 'job_name=~"riskstream-.*"'
 COUNTER = "dataflow_googleapis_com:job_user_counter"
 
 
-class NotThere(Exception):
-    """A question that cannot be asked in a place."""
+class Inexpressible(Refused):
+    """The query language of a dashboard cannot express this question."""
 
 
 class Place(Protocol):
-    """Where to ask. Windows are PromQL's durations; `value` is of the metric's label. Raises NotThere."""
+    """Where to ask. Windows are PromQL's durations; `value` is of the metric's label. Raises Inexpressible."""
 
     used: set[str]
 
@@ -89,13 +90,13 @@ class Cloud:
     def quantile(self, metric: Metric, share: float, window: str = "5m", value: str = "") -> str:
         if not metric.in_beam:
             return self._managed.quantile(metric, share, window, value)
-        raise NotThere("Dataflow has no quantiles of a distribution")
+        raise Inexpressible("Dataflow has no quantiles of a distribution")
 
     def latest(self, metric: Metric, how: str = "max", by_label: bool = False, value: str = "") -> str:
         if not metric.in_beam:
             return self._managed.latest(metric, how, by_label, value)
         if not metric.cloud:
-            raise NotThere("Dataflow has no gauges")
+            raise Inexpressible("Dataflow has no gauges")
         self.used.add(metric.name)
         return f"{how}({metric.cloud})"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.monitoring import alerts
-from deploy.monitoring.language import JOB, Cloud, NotThere, Place
+from deploy.monitoring.language import JOB, Cloud, Inexpressible, Place
 from pipeline.runtime import metrics as m
 
 Question = Callable[[Place], str]
@@ -56,7 +56,7 @@ def of_dataflow(metric: str) -> Question:
 
     def ask(q: Place) -> str:
         if not isinstance(q, Cloud):
-            raise NotThere("only Dataflow says so")
+            raise Inexpressible("only Dataflow says so")
         return f"max(dataflow_googleapis_com:{metric}{{{JOB}}})"
 
     return ask

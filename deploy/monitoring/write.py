@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from deploy.monitoring.alerts import ALERTS, Alert, Severity
-from deploy.monitoring.language import Cloud, NotThere, Place, Prometheus
+from deploy.monitoring.language import Cloud, Inexpressible, Place, Prometheus
 from deploy.monitoring.panels import PANELS, Panel
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def answered(panel: Panel, place: Place) -> list[tuple[str, str]]:
     for legend, ask in panel.lines:
         try:
             found.append((legend, ask(place)))
-        except NotThere:
+        except Inexpressible:
             continue
     return found
 
@@ -113,7 +113,7 @@ def asked(place: Place) -> Iterator[tuple[Alert, str]]:
     for alert in ALERTS:
         try:
             yield alert, alert.asks(place)
-        except NotThere:
+        except Inexpressible:
             continue
 
 

@@ -14,6 +14,7 @@ from export.manifest import BundleMismatch
 from export.onnx.calibration import Calibrated
 from export.onnx.graph import by_skl2onnx, graph, with_float32_thresholds
 from export.onnx.parity_vectors import probes
+from features.errors import Mismatch
 
 PARITY_LIMIT = 1e-5  # float32 sums over a few hundred trees stay below 1e-6
 WORTH_HALVING = 500  # rows; below, a second thread costs more than it spares
@@ -27,8 +28,8 @@ NO_MODEL = (
 )  # fmt: skip
 
 
-class ParityError(RuntimeError):
-    """The converted model does not say what the trained one says; it must not be deployed."""
+class ParityError(Mismatch):
+    """The converted model gives other scores than the trained one; it must not be deployed."""
 
 
 def convert(model: Any, n_features: int) -> bytes:

@@ -17,6 +17,7 @@ from export import storage
 from export.manifest import BundleMismatch
 from export.pointers import POINTER, SHADOW
 from export.registry.versions import CHALLENGER, CHAMPION, DESPITE, Registry, UnknownVersion, Version
+from features.errors import BadInput
 
 POINTERS = {CHAMPION: POINTER, CHALLENGER: SHADOW}
 
@@ -42,7 +43,7 @@ class Approval:
     despite: tuple[str, ...] = ()  # names of gates
 
 
-class GateFailed(ValueError):
+class GateFailed(BadInput):
     """The version failed gates that no approval names, or an approval names gates that it did not fail."""
 
 

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from features.errors import Unavailable
+
 URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 LOCK_WAIT_S = 5.0  # another command holds the lock for milliseconds
@@ -35,8 +37,8 @@ ADVICE = (
 OTHERWISE = f"check {URI}, and that it can be reached from here"
 
 
-class RegistryUnavailable(Exception):
-    """The registry cannot be asked (infrastructure). Nothing was promoted."""
+class RegistryUnavailable(Unavailable):
+    """The registry cannot be asked now. Nothing was promoted."""
 
 
 def tracking_uri(root: str) -> str:

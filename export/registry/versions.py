@@ -19,6 +19,7 @@ from export.bundle import Bundle, check_use_case
 from export.registry import runs
 from export.registry.runs import CHOICE, Child, Entry, Origin, flat, numbers
 from export.registry.tracking import asking, client, files_beside, tracking_uri
+from features.errors import BadInput
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 KEPT_CHAMPIONS = 100  # how far back rollbacks reach; a tag has room for many more
@@ -28,8 +29,8 @@ MOST_CHARACTERS = 1_000  # of what a gate found; MLflow refuses tags of more tha
 LINE = "champions"  # tag of the registered model: ids of bundles, the latest last
 
 
-class UnknownVersion(LookupError):
-    """There is no version with which this could be done; says which there are."""
+class UnknownVersion(BadInput):
+    """There is no version with which this could be done; the message says which there are."""
 
 
 @dataclass(frozen=True)

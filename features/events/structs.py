@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union
 
 import msgspec
 
+from features.errors import BadInput
 from features.times import Clock, Reader, clock
 from features.usecase import EventType, Field, Kind, UseCase
 
@@ -28,8 +29,8 @@ TEXTS = frozenset({Kind.STRING, Kind.CATEGORY, Kind.DATE, Kind.TIME})  # empty t
 SHOWN_CHARACTERS = 80
 
 
-class BadEvent(ValueError):
-    """An event that cannot be used. `reason` is the dead letter's: undecodable, invalid, ..."""
+class BadEvent(BadInput):
+    """An event cannot be used. `reason` is that of the dead letter: undecodable, invalid, ..."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.errors import Mismatch
 from features.kernel import packing as c
 from features.kernel.buckets import ever_at, length_at
 from features.kernel.codec_parts import (
@@ -91,7 +92,7 @@ DISTINCT_ESTIMATE = np.array(
 )
 
 
-class BadRecord(ValueError):
+class BadRecord(Mismatch):
     """A value in the store is not a record of this layout and fingerprint."""
 
 

@@ -7,6 +7,8 @@ depends on an unread value is left alone, so one mistake gives one fault.
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from features.errors import BadDeclaration
+
 T = TypeVar("T")
 
 
@@ -27,7 +29,7 @@ class Fault:
         return ": ".join(filter(None, (place, self.path, self.message)))
 
 
-class BadUseCase(ValueError):
+class BadUseCase(BadDeclaration):
     """The use case file is wrong. The text has one line a fault, in the order of the file.
 
     Without any fault it only ends the reading of what depends on an unread value, whose fault is known already.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from export.policy import Breaker
+from features.errors import BadInput
 from pipeline.batch.backfill import assessed
 from pipeline.engine.assess import Engine
 from pipeline.files.history import History, Progress, quiet
@@ -18,8 +19,8 @@ from pipeline.stores.store import MemoryStore
 Records = Mapping[str, bytes]  # by the entity's id
 
 
-class OtherHistory(Exception):
-    """The history given is not the one that filled the store (of who asks)."""
+class OtherHistory(BadInput):
+    """The history given is not the one that filled the store."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 import grpc
 import pyarrow as pa
-from google.api_core.exceptions import from_grpc_error, from_grpc_status
+from google.api_core.exceptions import GoogleAPICallError, from_grpc_error, from_grpc_status
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import bigquery
@@ -25,6 +25,7 @@ from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRows
 
 from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from pipeline.runtime.retry import never, retrying
+from pipeline.runtime.transient import is_transient
 
 REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"  # read by google-cloud-bigquery itself: a URL
 STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"  # host:port of the gRPC server
@@ -32,20 +33,6 @@ REQUEST_BYTES = 9 << 20  # of rows; BigQuery takes requests of 10 MB, schema and
 IN_FLIGHT_REQUESTS = 10  # 90 MB: BigQuery holds at most 100 MB of a connection without an answer
 ANSWER_TIMEOUT_S = 30.0  # an append takes milliseconds; shorter, and a slow answer would make duplicates
 TRACE_ID = "riskstream:append"
-
-# Waiting helps against these; every other answer will be the same next time.
-PASSING = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,  # what a server answers that dies while it works
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,  # quota a minute
-    }
-)
-STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 
 def query_client(project: str) -> bigquery.Client:
@@ -124,7 +111,7 @@ class Stream:
             for answer in self.call:
                 settle(self.waiting.popleft(), answer, self.path)
         except grpc.RpcError as error:
-            ended = failure(error.code(), f"{self.path}: {from_grpc_error(error)}")
+            ended = failure(from_grpc_error(error), self.path)
         with self.lock:
             self.broken = ended
             for unanswered in self.waiting:
@@ -141,15 +128,14 @@ def settle(waiting: Future[None], answer: AppendRowsResponse, path: str) -> None
     if not answer.error.code:
         waiting.set_result(None)
         return
-    text = str(from_grpc_status(answer.error.code, answer.error.message))
     wrong = [f"row {row.index}: {row.message}" for row in answer.row_errors[:3]]
-    waiting.set_exception(
-        failure(STATUS_OF_NUMBER[answer.error.code], "; ".join([f"{path}: {text}", *wrong]))
-    )
+    waiting.set_exception(failure(from_grpc_status(answer.error.code, answer.error.message), path, *wrong))
 
 
-def failure(status: grpc.StatusCode, text: str) -> Exception:
-    return (SinkUnavailable if status in PASSING else SinkRefused)(text)
+def failure(error: GoogleAPICallError, path: str, *details: str) -> SinkUnavailable | SinkRefused:
+    """Return what BigQuery answers for a stream as SinkUnavailable or SinkRefused."""
+    kind = SinkUnavailable if is_transient(error) else SinkRefused
+    return kind("; ".join([f"{path}: {error}", *details]))
 
 
 class Appender:

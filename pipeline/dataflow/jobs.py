@@ -17,6 +17,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState, JobView
 
+from features.errors import Refused
+
 EMULATOR = "DATAFLOW_EMULATOR_HOST"
 TIMEOUT_S = 20.0  # of one call
 POLL_S = (0.1, 10.0)  # between two looks at a job: at first, at most
@@ -28,7 +30,7 @@ ENDINGS = {  # what is asked for, and what then becomes of the job
 Filter = dataflow.ListJobsRequest.Filter
 
 
-class NoSuchJob(Exception):
+class NoSuchJob(Refused):
     """There is no job of this name or id in this project and region, or it has ended."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.errors import BadInput
 from features.events import columns_of
 from features.usecase import EventType
 
@@ -13,8 +14,8 @@ CHUNK_ROWS = 4_000  # some megabytes of text; larger is no faster
 TABLE = "bq://"
 
 
-class BadFile(ValueError):
-    """A file that cannot be read as the use case says, as a whole (its sender). Says what was expected."""
+class BadFile(BadInput):
+    """A whole file or table cannot be read as the use case says; the message says what was expected."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from features.usecase import EventType, UseCase
 from pipeline.bigquery.client import STORAGE_EMULATOR
 from pipeline.files import arrow
 from pipeline.files.source import CHUNK_ROWS, BadFile, Rows, Table
+from pipeline.runtime.transient import is_transient
 
 BILLED = "GOOGLE_CLOUD_PROJECT"  # who pays for the reading; the table's own project if not set
 SESSION_TIMEOUT_S = 20.0  # opening one takes about a second; an unreachable server is told after this
-WAITED_FOR = (google.ServiceUnavailable, google.DeadlineExceeded, google.InternalServerError)
 COMPRESSION = ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def session(client: BigQueryReadClient, table: Table, selected: list[str]) -> Re
         parent=f"projects/{os.environ.get(BILLED) or table.project}",
         read_session=wanted,
         max_stream_count=1,
-        retry=Retry(predicate=lambda error: isinstance(error, WAITED_FOR), timeout=SESSION_TIMEOUT_S),
+        retry=Retry(predicate=is_transient, timeout=SESSION_TIMEOUT_S),
         timeout=SESSION_TIMEOUT_S,
     )
 

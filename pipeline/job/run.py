@@ -20,24 +20,18 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from features.errors import Unavailable
 from pipeline.job import flink, supervisor, worker
 from pipeline.job.graph import stream
 from pipeline.job.preflight import check, note_start
 from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options, runner_of
-from pipeline.runtime.errors import (
-    BadSettings,
-    CannotStart,
-    PubSubUnavailable,
-    SinkUnavailable,
-    StoreUnavailable,
-)
+from pipeline.runtime.errors import BadSettings, CannotStart
 from pipeline.runtime.folder_lock import claimed
 from pipeline.runtime.process_metrics import reporting, stop
 
 __all__ = ["CannotStart", "check", "run"]
 
 logger = logging.getLogger(__name__)
-AWAY = (StoreUnavailable, SinkUnavailable, PubSubUnavailable)
 POLL_S = 0.5  # how often a job elsewhere is asked for its state
 ANOTHER_FOLDER = "stop that job, or give this one a folder of its own with --state"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -88,7 +82,7 @@ def generation(job: Job, options: PipelineOptions) -> None:
     stream(pipeline, job, LOCAL)
     try:
         pipeline.run().wait_until_finish()
-    except AWAY as error:
+    except Unavailable as error:
         if not stop.is_set():
             raise
         logger.warning("stopped; what was not acknowledged comes again, because of: %s", error)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from export.bundle import Bundle, check
 from export.distributions.drift import LEAST_ROWS, Verdict
 from export.policy import Level
+from features.errors import NotEnoughData
 from features.usecase import UseCase, lookbacks
 from pipeline.bigquery.queries import ALL_SCORED, DAY, DURING, SCORED, Assessed, Beginning
 from pipeline.operations.drift_columns import Column, compare
@@ -30,8 +31,8 @@ GROUP BY fingerprint, model, level
 """
 
 
-class TooFewEvents(LookupError):
-    """There are too few scored events to say anything (of who asks): ask for a longer period."""
+class TooFewEvents(NotEnoughData):
+    """The period has too few scored events to measure drift: ask for a longer one."""
 
 
 class Events(NamedTuple):

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 from google.cloud import bigquery
 
+from features.errors import BadInput
 from features.usecase import Label, UseCase, is_known_later
 from pipeline.bigquery.queries import Assessed
 from pipeline.bigquery.tables import ASSESSMENTS, Outcome, make_view
@@ -18,8 +19,8 @@ from pipeline.bigquery.tables import ASSESSMENTS, Outcome, make_view
 RECOMMENDED, HIGH, MEDIUM = DECISIONS = ("RECOMMENDED", "HIGH", "MEDIUM")  # MEDIUM: at least
 
 
-class NoLabel(LookupError):
-    """The use case has no label, so nothing says how its decisions turned out (of its author)."""
+class NoLabel(BadInput):
+    """The use case has no label, so nothing says how its decisions turned out."""
 
 
 @dataclass(frozen=True)

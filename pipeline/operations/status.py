@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import grpc
 import msgspec
 
+from features.errors import Unavailable
 from features.usecase import UseCase
 from pipeline.bigquery.tables import DEAD_LETTERS
 from pipeline.pubsub.client import EMULATOR
@@ -109,8 +110,8 @@ class Status:
         return msgspec.json.encode(self)
 
 
-class Away(Exception):
-    """A part cannot be asked; says why. Ends as `Unknown`."""
+class Away(Unavailable):
+    """A part cannot be asked; the message says why. It is shown as `Unknown`."""
 
 
 def status(use_case: UseCase, places: Places) -> Status:

@@ -16,6 +16,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 
 from pipeline.pubsub.message import Message
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
+from pipeline.runtime.transient import is_transient
 
 EMULATOR = "PUBSUB_EMULATOR_HOST"
 PULL_MESSAGES = 1_000  # the service gives no more at once
@@ -27,19 +28,6 @@ ANSWER_TIMEOUT_S = 10.0  # calls take milliseconds; a frozen server is noticed a
 CHECK_TIMEOUT_S = 2.0
 AT_ONCE = 16  # requests of one publisher under way; the ordering keys of a batch may be a thousand
 UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-
-# Waiting helps against these; every other answer will be the same next time.
-PASSING = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,  # quota a minute
-    }
-)
 
 
 class Received(NamedTuple):
@@ -77,8 +65,8 @@ def method(channel: Any, name: str, request: Any, response: Any = None) -> Any:
 
 
 def failure(error: grpc.RpcError, what: str) -> Exception:
-    """What a gRPC error means: wait, or give up."""
-    kind = PubSubUnavailable if error.code() in PASSING else PubSubRefused
+    """Return a gRPC error as PubSubUnavailable or PubSubRefused."""
+    kind = PubSubUnavailable if is_transient(error) else PubSubRefused
     return kind(f"{what}: {error.code().name}: {error.details()}")
 
 

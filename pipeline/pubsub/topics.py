@@ -18,8 +18,9 @@ from google.api_core.exceptions import (
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import ExpirationPolicy, Subscription
 
-from pipeline.pubsub.client import PASSING, transport
+from pipeline.pubsub.client import transport
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
+from pipeline.runtime.transient import is_transient
 
 ACK_DEADLINE_S = 60  # a batch takes milliseconds; the rest is for a job that waits for Redis or BigQuery
 RETENTION = timedelta(days=7)  # the longest outage that loses nothing
@@ -118,7 +119,7 @@ def explained(path: str) -> Iterator[None]:
     except RetryError as error:
         raise PubSubUnavailable(f"{path}: {error}") from error
     except GoogleAPICallError as error:
-        kind = PubSubUnavailable if error.grpc_status_code in PASSING else PubSubRefused
+        kind = PubSubUnavailable if is_transient(error) else PubSubRefused
         raise kind(f"{path}: {error.message}") from error
 
 

@@ -24,7 +24,7 @@ from pipeline.bigquery.assessment_log import read_log
 from pipeline.files.history import Progress, quiet
 from pipeline.reconciliation.reconcile import engines, first_copies
 from pipeline.reconciliation.repair import Repair, Tally
-from pipeline.runtime.errors import StoreUnavailable
+from pipeline.runtime.errors import CannotStart, StoreUnavailable
 from pipeline.stores.integrity import FILLING, State, Vitality, Writer, this_process
 from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_store import RedisStore
@@ -37,8 +37,8 @@ RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', 
 RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
-class RepairRefused(Exception):
-    """The store cannot be repaired now: somebody else repairs or fills it, or writers do not pause."""
+class RepairRefused(CannotStart):
+    """The store cannot be repaired now: another process repairs or fills it, or writers do not pause."""
 
 
 class Holder(Struct, frozen=True):

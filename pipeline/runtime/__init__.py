@@ -12,5 +12,6 @@ __all__ = [
     "pushgateway",
     "retry",
     "tracing",
+    "transient",
     "undelivered",
 ]

@@ -1,37 +1,39 @@
-"""Errors of the parts that a job depends on, named by what has to be done about them."""
+"""Errors of the parts that a job depends on; features/errors.py draws the whole family."""
+
+from features.errors import BadInput, Mismatch, Refused, Unavailable
 
 
-class PubSubUnavailable(Exception):
-    """Pub/Sub cannot be reached now (infrastructure). Wait and try again: nothing is lost by that."""
+class PubSubUnavailable(Unavailable):
+    """Pub/Sub cannot be used now."""
 
 
-class PubSubRefused(Exception):
-    """Pub/Sub will never do this (deployment): no such topic or subscription, or no permission."""
+class PubSubRefused(Refused):
+    """Pub/Sub will not do this: there is no such topic or subscription, or no permission."""
 
 
-class SinkUnavailable(Exception):
-    """BigQuery cannot be reached now (infrastructure). Wait and try again: nothing is lost by that."""
+class SinkUnavailable(Unavailable):
+    """BigQuery, or a push gateway, cannot be used now."""
 
 
-class SinkRefused(Exception):
-    """BigQuery will never take these rows (deployment): no such table, other columns, no permission."""
+class SinkRefused(Refused):
+    """BigQuery will not take these rows: there is no such table, it has other columns, or there is no permission."""
 
 
-class TableMismatch(Exception):
-    """A table of this name is there, but another one (deployment): its rows would not fit."""
+class TableMismatch(Mismatch):
+    """A table of this name exists, but is not the one declared: its rows would not fit."""
 
 
-class StoreUnavailable(Exception):
-    """The store cannot be used now (infrastructure). Wait and try again: nothing is lost by that."""
+class StoreUnavailable(Unavailable):
+    """The store of records cannot be used now."""
 
 
-class ColdStore(Exception):
-    """The store has no records of these features, and a job would score every customer as a new one."""
+class CannotStart(Refused):
+    """A job, service, repair or demo cannot start; the message has a line for each reason."""
 
 
-class CannotStart(Exception):
-    """The job as told cannot run: one line for each thing that is wrong."""
+class ColdStore(CannotStart):
+    """The store has no records of these features, so a job would score every customer as a new one."""
 
 
-class BadSettings(Exception):
-    """Flags or an environment file that cannot be right: one line for each thing that is wrong."""
+class BadSettings(BadInput):
+    """Flags or an environment file cannot be right; the message has a line for each reason."""

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline.runtime.errors import CannotStart
+
 POLL_S = 0.2
 
 logger = logging.getLogger(__name__)
 
 
-class FolderInUse(Exception):
-    """Another process works in this folder (deployment)."""
+class FolderInUse(CannotStart):
+    """Another process works in this folder."""
 
 
 @contextmanager

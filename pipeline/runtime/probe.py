@@ -9,33 +9,9 @@ from dataclasses import dataclass
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
-from export.manifest import BundleMismatch
-from features.usecase import BadUseCase
-from pipeline.runtime.errors import (
-    ColdStore,
-    PubSubRefused,
-    PubSubUnavailable,
-    SinkRefused,
-    SinkUnavailable,
-    StoreUnavailable,
-    TableMismatch,
-)
+from features.errors import RiskstreamError
 
-FAULTS = (
-    BadUseCase,
-    BundleMismatch,
-    StoreUnavailable,
-    ColdStore,
-    SinkUnavailable,
-    SinkRefused,
-    PubSubUnavailable,
-    PubSubRefused,
-    TableMismatch,
-    GoogleAPIError,
-    GoogleAuthError,
-    OSError,
-    ValueError,
-)
+FAULTS = (RiskstreamError, GoogleAPIError, GoogleAuthError, OSError, ValueError)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 
 from redis.exceptions import RedisError
 
+from features.errors import Unavailable
 from features.usecase import UseCase
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.metrics import STORE_WHOLE, key
@@ -44,8 +45,8 @@ NOT_SEEN = "nobody has looked at the store yet"
 logger = logging.getLogger(__name__)
 
 
-class Unconfirmed(RedisError):
-    """A new connection leads to a server of which nobody has said yet that it has everything."""
+class Unconfirmed(Unavailable, RedisError):
+    """A new connection leads to another server, and nobody has checked yet that it has every record."""
 
 
 class Guard:

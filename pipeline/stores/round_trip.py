@@ -13,6 +13,7 @@ from redis.connection import Connection, ConnectionPool
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, TryAgainError
 
+from features.errors import Unavailable
 from pipeline.stores.redis_client import Client
 
 GROUP = 200  # keys a command; measured: 100 to 300 are equally good, 1,000 a quarter slower
@@ -28,7 +29,7 @@ Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which group
 Command = list[Any]  # the name, then bytes, str or int
 
 
-class Unreplicated(RedisError):
+class Unreplicated(Unavailable, RedisError):
     """Fewer replicas than demanded have confirmed a write in time."""
 
 

@@ -18,7 +18,7 @@ NO_SEQ = bytes(8)  # the version of a record that is not there
 
 
 class StoreDamaged(StoreUnavailable):
-    """The store answers and is not what was written to it. Repair it; whoever waits then goes on by itself."""
+    """The store answers, but lost something that was written to it. Once it is repaired, work goes on by itself."""
 
 
 class RecordStore(Protocol):

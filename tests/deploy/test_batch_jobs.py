@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from commands.drift import CODES as LOOKED
-from commands.options import EXITS
+from commands.errors import EXITS, exit_code
 from commands.retrain import CODES as RETRAINED
+from features.errors import Unavailable
 from tests.test_readme import knows, parse
 
 ROOT = Path(__file__).parent.parent.parent
@@ -134,7 +135,7 @@ def test_only_what_may_pass_is_tried_again_in_kubernetes(verb: str) -> None:
         rule["onExitCodes"] for rule in spec["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"
     ]
     assert ended["containerName"] == container["name"] == container["args"][0] == verb
-    unreachable = next(each.code for each in EXITS if "StoreUnavailable" in each.errors)
+    unreachable = exit_code(Unavailable())
     elsewhere = {code for other in CODES if other != verb for code in CODES[other].values()}
     never = elsewhere | {0, unreachable, 8, 130}  # 8 is of `run`
     assert set(ended["values"]) == {each.code for each in EXITS} - never

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import riskstream
-from commands.options import exit_code
+from commands.errors import exit_code
 from deploy.capacity import files, page
 from deploy.capacity.estimate import GIB, MONTH_S, Estimate, Load, estimate, record_bytes
 from deploy.capacity.tables import CUSTOMERS, RATES, rounded

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from deploy.local.gcp.server import Cloud, serve
-from deploy.local.gcp.web import Refused
+from deploy.local.gcp.web import RequestRefused
 from export import storage
 from export.bundle import Bundle, bundle, promote, save
 from export.manifest import BundleMismatch
@@ -322,7 +322,7 @@ def test_a_bucket_that_refuses_ends_nothing(
     new = saved(later(1), BUCKET)
 
     def refuse(*_: str) -> None:
-        raise Refused(status, "refused in a test")
+        raise RequestRefused(status, "refused in a test")
 
     with model_of(BUCKET) as model:
         with monkeypatch.context() as patch:
@@ -350,7 +350,7 @@ def test_a_bucket_that_is_away_holds_up_no_event(
             return answer(*words)
         asked.set()
         if fault == "503":
-            raise Refused("UNAVAILABLE", "away in a test")
+            raise RequestRefused("UNAVAILABLE", "away in a test")
         back.wait(30)
         return answer(*words)
 

@@ -14,7 +14,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import bigquery
 
-from commands.options import exit_code
+from commands.errors import exit_code
 from features.usecase import load, parse
 from pipeline.bigquery.client import query_client
 from pipeline.files import BadFile, Chunk, event_type_of, place, read, warehouse

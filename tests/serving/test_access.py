@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from serving import keys
-from serving.auth import Caller, Gate, Refused, caller_of
+from serving.auth import Caller, Gate, Unauthenticated, caller_of
 from serving.keys import ProviderUnavailable
 from serving.roles import Role
 from serving.settings import Access
@@ -264,7 +264,7 @@ def test_a_new_key_is_fetched_when_a_token_names_it(
 ) -> None:
     """Within the request, if the last fetch was long enough ago; else the caller is refused for that long."""
     provider.rotate()
-    with pytest.raises(Refused, match="ask again"):
+    with pytest.raises(Unauthenticated, match="ask again"):
         asked(gate, provider.token())
     monkeypatch.setattr(keys, "INTERVAL_S", 0.0)
     assert asked(gate, provider.token()).subject == "117"
@@ -344,5 +344,5 @@ def test_an_issuer_that_answers_nonsense_is_told(answer: bytes) -> None:
 @pytest.mark.parametrize("name", ["a" * 256, "ann\nERROR forged", "\x1b[2J", "\u202eann"])
 def test_a_name_that_no_log_can_hold_is_refused(name: str) -> None:
     access = Access("https://sso.bank.example", AUDIENCE, others=Role.VIEWER)
-    with pytest.raises(Refused, match="printable characters at most"):
+    with pytest.raises(Unauthenticated, match="printable characters at most"):
         caller_of(access, {"sub": name})

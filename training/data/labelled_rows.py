@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.errors import NotEnoughData
 from features.events import Batch, FieldUse, Presence, known_codec, named_ids
 from features.times import rfc3339
 from features.usecase import BadUseCase, Label, UseCase
@@ -206,5 +207,5 @@ def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> NDArray[n
     return np.sort(order[is_new])
 
 
-class BadHistory(ValueError):
-    """The events given to training cannot be learned from."""
+class BadHistory(NotEnoughData):
+    """Nothing can be learned from the events given to training."""

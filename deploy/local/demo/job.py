@@ -11,13 +11,14 @@ import msgspec
 from deploy.local import processes
 from deploy.local.demo.interrupts import uninterrupted
 from pipeline.runtime import process_metrics
+from pipeline.runtime.errors import CannotStart
 
 START_TIMEOUT_S = 120.0  # Beam takes seconds to import, on a busy machine many times that
 POLL_S = 0.2
 PROCESS = "process.json"
 
 
-class DemoFailed(Exception):
+class DemoFailed(CannotStart):
     """The demo cannot go on; the message says why."""
 
 

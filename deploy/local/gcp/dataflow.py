@@ -13,7 +13,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
-from deploy.local.gcp.web import Answer, Refused, Request, Route, as_json
+from deploy.local.gcp.web import Answer, Request, RequestRefused, Route, as_json
 
 NEXT = {  # the state that follows by itself
     JobState.JOB_STATE_QUEUED: JobState.JOB_STATE_RUNNING,
@@ -60,7 +60,7 @@ class Dataflow:
                 if job.client_request_id and other.client_request_id == job.client_request_id:
                     return _answer(other)
                 if other.current_state in ACTIVE and other.id != job.replace_job_id:
-                    raise Refused(
+                    raise RequestRefused(
                         "ALREADY_EXISTS", f"There is already an active job named {job.name}: {other.id}"
                     )
             self._check(job)
@@ -78,24 +78,26 @@ class Dataflow:
     def _check(self, job: dataflow.Job) -> None:
         """Refuse a job that the service would not take."""
         if not NAME.fullmatch(job.name):
-            raise Refused("INVALID_ARGUMENT", f"{job.name!r} is no name for a job")
+            raise RequestRefused("INVALID_ARGUMENT", f"{job.name!r} is no name for a job")
         for key, value in job.labels.items():
             if not LABELS.fullmatch(f"{key}={value}"):
-                raise Refused("INVALID_ARGUMENT", f"label {key}={value} is not allowed")
+                raise RequestRefused("INVALID_ARGUMENT", f"label {key}={value} is not allowed")
         self._transforms(job)  # refuses a pipeline that is missing or cannot be read
         if not job.replace_job_id:
             return
         old = self.jobs.get(job.replace_job_id)
         if old is None or old.name != job.name or old.current_state != JobState.JOB_STATE_RUNNING:
-            raise Refused("FAILED_PRECONDITION", f"{job.replace_job_id} is no running job named {job.name}")
+            raise RequestRefused(
+                "FAILED_PRECONDITION", f"{job.replace_job_id} is no running job named {job.name}"
+            )
 
     def _transforms(self, job: dataflow.Job) -> dict[str, str]:
         """Return the unique names of the job's transforms, by id."""
         options = job.environment.sdk_pipeline_options or {}
         try:
             staged = self._read(options["options"]["pipelineUrl"])
-        except (KeyError, Refused) as error:
-            raise Refused("INVALID_ARGUMENT", f"the staged pipeline cannot be read: {error}") from None
+        except (KeyError, RequestRefused) as error:
+            raise RequestRefused("INVALID_ARGUMENT", f"the staged pipeline cannot be read: {error}") from None
         components = beam_runner_api_pb2.Pipeline.FromString(staged).components
         names = {id: each.unique_name for id, each in components.transforms.items()}
         return {id: name for id, name in names.items() if name and not name.startswith("ref_")}
@@ -150,9 +152,11 @@ class Dataflow:
     def _job(self, request: Request) -> dataflow.Job:
         job = self.jobs.get(request.path["id"])
         if job is None or job.project_id != request.path["project"]:
-            raise Refused("NOT_FOUND", f"Information about job {request.path['id']} could not be found.")
+            raise RequestRefused(
+                "NOT_FOUND", f"Information about job {request.path['id']} could not be found."
+            )
         if job.location != request.path["region"]:
-            raise Refused("NOT_FOUND", f"job {job.id} is in another region")
+            raise RequestRefused("NOT_FOUND", f"job {job.id} is in another region")
         return job
 
     def _get(self, request: Request) -> Answer:
@@ -171,12 +175,14 @@ class Dataflow:
         job = self._job(request)
         asked = dataflow.Job.from_json(request.body, ignore_unknown_fields=True).requested_state
         if asked not in REQUESTS:
-            raise Refused("INVALID_ARGUMENT", f"{JobState(asked).name} may not be requested")
+            raise RequestRefused("INVALID_ARGUMENT", f"{JobState(asked).name} may not be requested")
         before, state = REQUESTS[asked]
         with self._lock:
             if job.current_state not in before:
                 now = JobState(job.current_state).name
-                raise Refused("FAILED_PRECONDITION", f"job {job.id} is {now}, {asked.name} is not possible")
+                raise RequestRefused(
+                    "FAILED_PRECONDITION", f"job {job.id} is {now}, {asked.name} is not possible"
+                )
             _set_state(job, state)
             job.requested_state = asked
         return _answer(_short(job))

@@ -2,7 +2,7 @@
 
 import base64
 
-from deploy.local.gcp.web import Answer, Refused, Request, Route, as_json
+from deploy.local.gcp.web import Answer, Request, RequestRefused, Route, as_json
 
 
 class Secrets:
@@ -16,6 +16,6 @@ class Secrets:
     def _access(self, request: Request) -> Answer:
         name = f"projects/{request.path['project']}/secrets/{request.path['name']}"
         if name not in self.values or request.path["version"] not in ("latest", "1"):
-            raise Refused("NOT_FOUND", f"Secret [{name}] not found or has no versions.")
+            raise RequestRefused("NOT_FOUND", f"Secret [{name}] not found or has no versions.")
         data = base64.b64encode(self.values[name].encode()).decode()
         return as_json({"name": f"{name}/versions/1", "payload": {"data": data}})

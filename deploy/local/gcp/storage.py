@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import google_crc32c
 
-from deploy.local.gcp.web import CODES, Answer, Refused, Request, Route, as_json
+from deploy.local.gcp.web import CODES, Answer, Request, RequestRefused, Route, as_json
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Storage:
         ]
 
     def read(self, url: str) -> bytes:
-        """Return the bytes of the object at gs://BUCKET/NAME. Raises Refused."""
+        """Return the bytes of the object at gs://BUCKET/NAME. Raises RequestRefused."""
         bucket, _, name = url.removeprefix("gs://").partition("/")
         return self._object(bucket, name).data
 
@@ -73,21 +73,23 @@ class Storage:
 
     def _bucket(self, name: str) -> dict[str, Stored]:
         if name not in self.buckets:
-            raise Refused("NOT_FOUND", "The specified bucket does not exist.")
+            raise RequestRefused("NOT_FOUND", "The specified bucket does not exist.")
         return self.buckets[name]
 
     def _object(self, bucket: str, name: str) -> Stored:
         with self._lock:
             stored = self._bucket(bucket).get(name)
         if stored is None:
-            raise Refused("NOT_FOUND", f"No such object: {bucket}/{name}")
+            raise RequestRefused("NOT_FOUND", f"No such object: {bucket}/{name}")
         return stored
 
     def _create_bucket(self, request: Request) -> Answer:
         name = request.json()["name"]
         with self._lock:
             if name in self.buckets:
-                raise Refused("ALREADY_EXISTS", "Your previous request to create the named bucket succeeded.")
+                raise RequestRefused(
+                    "ALREADY_EXISTS", "Your previous request to create the named bucket succeeded."
+                )
             self.buckets[name] = {}
         return as_json(_bucket_facts(name))
 
@@ -145,7 +147,7 @@ class Storage:
     def _part(self, request: Request) -> Answer:
         upload = self._uploads.get(request.query.get("upload_id", ""))
         if upload is None:
-            raise Refused("NOT_FOUND", "no such upload")
+            raise RequestRefused("NOT_FOUND", "no such upload")
         upload.data += request.body
         total = (request.headers.get("Content-Range") or "/").rpartition("/")[2]
         if total in ("", "*"):
@@ -157,7 +159,7 @@ class Storage:
             objects = self._bucket(bucket)
             generation = objects[name].generation if name in objects else 0
             if int(query.get("ifGenerationMatch", generation)) != generation:
-                raise Refused("CONDITION_NOT_MET", f"{name} is of generation {generation}")
+                raise RequestRefused("CONDITION_NOT_MET", f"{name} is of generation {generation}")
             self._generation += 1
             now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
             objects[name] = Stored(data, self._generation, content_type or "application/octet-stream", now)
@@ -176,11 +178,13 @@ class Storage:
         for method, url in re.findall(rb"\r?\n(\w+) (\S+) HTTP/1\.1\r?\n", request.body):
             path = re.fullmatch(r"/storage/v1/b/([^/]+)/o/(.+)", urlsplit(url.decode()).path)
             if method != b"DELETE" or not path:
-                raise Refused("NOT_IMPLEMENTED", f"this local server has no {method.decode()} in a batch")
+                raise RequestRefused(
+                    "NOT_IMPLEMENTED", f"this local server has no {method.decode()} in a batch"
+                )
             parts = {"bucket": unquote(path[1]), "name": unquote(path[2])}
             try:
                 code = self._delete(Request(parts, {}, {}, b"")).code
-            except Refused as refused:
+            except RequestRefused as refused:
                 code = CODES[refused.status]
             answers.append(
                 f"--batch\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 {code} Done\r\n\r\n\r\n"

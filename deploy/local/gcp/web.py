@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from features.errors import Refused
+
 CODES = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -20,7 +22,7 @@ CODES = {
 }
 
 
-class Refused(Exception):
+class RequestRefused(Refused):
     """A request that the real service would refuse as well; `status` is a key of CODES."""
 
     def __init__(self, status: str, message: str) -> None:
@@ -82,7 +84,7 @@ def handler_of(routes: list[Route]) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 answer = self.answered(body)
-            except Refused as refused:
+            except RequestRefused as refused:
                 code = CODES[refused.status]
                 error = {"code": code, "message": refused.message, "status": refused.status}
                 answer = as_json({"error": error}, code)
@@ -99,7 +101,7 @@ def handler_of(routes: list[Route]) -> type[BaseHTTPRequestHandler]:
                 if parts is not None:
                     headers = cast("Mapping[str, str]", self.headers)  # any case: Message ignores it
                     return route.handle(Request(parts, dict(parse_qsl(url.query)), headers, body))
-            raise Refused("NOT_IMPLEMENTED", f"this local server has no {self.command} {url.path}")
+            raise RequestRefused("NOT_IMPLEMENTED", f"this local server has no {self.command} {url.path}")
 
         do_GET = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
 

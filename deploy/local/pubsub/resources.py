@@ -1,6 +1,6 @@
 """Names, limits and settings of topics and subscriptions, checked before anything changes.
 
-Every refusal is a `Refused` with the canonical gRPC status name, what was found and what was expected.
+Every refusal is a `CallRefused` with the canonical gRPC status name, what was found and what was expected.
 A setting that this server does not implement is refused: a setting that is silently ignored would let a test pass
 here and fail on the real service. Sizes are bytes, durations seconds.
 """
@@ -8,6 +8,8 @@ here and fail on the real service. Sizes are bytes, durations seconds.
 import re
 from collections.abc import Iterable
 from typing import Any
+
+from features.errors import Refused
 
 MAX_MESSAGE_BYTES = 10_000_000  # the service's quota is decimal: 10 MB a message and a publish request
 MAX_PUBLISH_MESSAGES = 1_000
@@ -44,8 +46,8 @@ _NAME = {kind: re.compile(rf"projects/[^/\s]+/{kind}/{_RESOURCE_ID}") for kind i
 _PROJECT = re.compile(r"projects/[^/\s]+")
 
 
-class Refused(Exception):
-    """The caller's request cannot be served; `status` is the canonical gRPC status name."""
+class CallRefused(Refused):
+    """The call cannot be served; `status` is the canonical name of the gRPC status."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -53,19 +55,19 @@ class Refused(Exception):
         self.reason = reason
 
 
-def invalid(reason: str) -> Refused:
+def invalid(reason: str) -> CallRefused:
     """Return the refusal of an invalid argument."""
-    return Refused("INVALID_ARGUMENT", reason)
+    return CallRefused("INVALID_ARGUMENT", reason)
 
 
-def not_found(name: str) -> Refused:
+def not_found(name: str) -> CallRefused:
     """Return the refusal of a name that does not exist."""
-    return Refused("NOT_FOUND", f"Resource not found (resource={name}).")
+    return CallRefused("NOT_FOUND", f"Resource not found (resource={name}).")
 
 
-def already_exists(name: str) -> Refused:
+def already_exists(name: str) -> CallRefused:
     """Return the refusal of a name that exists."""
-    return Refused("ALREADY_EXISTS", f"Resource already exists in the project (resource={name}).")
+    return CallRefused("ALREADY_EXISTS", f"Resource already exists in the project (resource={name}).")
 
 
 def check_name(kind: str, name: str) -> None:
@@ -100,7 +102,7 @@ def check_settings(settings: Any, implemented: set[str]) -> None:
     """Refuse a topic or subscription with a field that this server does not implement."""
     for field, _ in settings.ListFields():
         if field.name not in implemented:
-            raise Refused(
+            raise CallRefused(
                 "UNIMPLEMENTED",
                 f"{settings.DESCRIPTOR.name}.{field.name} is not implemented by the local Pub/Sub server; "
                 f"implemented are {', '.join(sorted(implemented))}.",

@@ -15,7 +15,7 @@ from google.pubsub_v1 import types
 
 from . import publisher, subscriber
 from .engine import Engine
-from .resources import Refused
+from .resources import CallRefused
 from .streaming import streaming_pull
 
 # A blocked pull or an open stream holds a thread; threads are only made when they are needed.
@@ -103,7 +103,7 @@ def _answering(engine: Engine, function: Callable[[Engine, Any, Any], Any]) -> C
     def answer(request: Any, context: Any) -> Any:
         try:
             return function(engine, request, context)
-        except Refused as refusal:
+        except CallRefused as refusal:
             context.abort(grpc.StatusCode[refusal.status], refusal.reason)
 
     return answer
@@ -113,7 +113,7 @@ def _answering_stream(engine: Engine) -> Callable[[Iterator[Any], Any], Iterator
     def answer(requests: Iterator[Any], context: Any) -> Iterator[bytes]:
         try:
             yield from streaming_pull(engine, requests, context)
-        except Refused as refusal:
+        except CallRefused as refusal:
             context.abort(grpc.StatusCode[refusal.status], refusal.reason)
 
     return answer

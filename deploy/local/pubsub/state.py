@@ -13,7 +13,7 @@ from typing import Any
 
 from . import wire
 from .leases import Lease, Message, Window
-from .resources import Refused, already_exists, check_message, not_found
+from .resources import CallRefused, already_exists, check_message, not_found
 from .subscription import Delivery, Subscription
 
 DELETED_TOPIC = "_deleted-topic_"  # the service names it in place of a topic that was deleted
@@ -117,7 +117,7 @@ class Broker:
         """Lease messages of a subscription; see `Subscription.deliver`."""
         subscription = self.subscription(name)
         if subscription.settings.detached:
-            raise Refused("FAILED_PRECONDITION", f"Subscription {name} is detached from its topic.")
+            raise CallRefused("FAILED_PRECONDITION", f"Subscription {name} is detached from its topic.")
         return subscription.deliver(limit, now_s, deadline_s, window)
 
     def ack(self, name: str, ack_ids: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ import grpc
 from . import wire
 from .engine import Engine
 from .leases import Window
-from .resources import ACK_DEADLINE_S, MAX_PULL_MESSAGES, Refused, check_between, check_name, invalid
+from .resources import ACK_DEADLINE_S, MAX_PULL_MESSAGES, CallRefused, check_between, check_name, invalid
 from .subscription import Delivery
 
 
@@ -40,7 +40,7 @@ class Stream:
         self._deadline_s = first.stream_ack_deadline_seconds
         self._window = Window(first.max_outstanding_messages, first.max_outstanding_bytes)
         self._has_ended = False
-        self._refusal: Refused | None = None
+        self._refusal: CallRefused | None = None
         self._apply(first)
 
     def next_deliveries(self) -> list[Delivery]:
@@ -68,7 +68,7 @@ class Stream:
             for request in requests:
                 self._check_later(request)
                 self._apply(request)
-        except Refused as refusal:
+        except CallRefused as refusal:
             self._refusal = refusal
         except grpc.RpcError:
             pass  # how gRPC says that the client has left without closing its side
@@ -83,7 +83,7 @@ class Stream:
         if self._refusal is not None:
             raise self._refusal
         if self._engine.is_closing:
-            raise Refused("UNAVAILABLE", "The local Pub/Sub server is stopping.")
+            raise CallRefused("UNAVAILABLE", "The local Pub/Sub server is stopping.")
         return self._has_ended
 
     def _check_later(self, request: Any) -> None:
