@@ -1,1 +1,1 @@
-"""What training promises to serving: the policy, the model in ONNX and the bundle that carries both."""
+"""The contract between training and serving: the policy, the model in ONNX and the bundle that carries both."""

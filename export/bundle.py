@@ -137,7 +137,7 @@ def path_of(root: str, wanted: str, use_case: str) -> str:
 
 
 def is_bundle(folder: str) -> bool:
-    """Whether the folder is a bundle's."""
+    """Return True if the folder is a bundle."""
     return storage.exists(storage.join(folder, MANIFEST))
 
 
@@ -155,7 +155,7 @@ def load_in_use(path: str, use_case: str) -> Bundle:
 
 
 def _nothing_promoted(root: str, use_case: str) -> str:
-    """Why a root has no bundle in use."""
+    """Say why a root has no bundle in use."""
     other = old_pointer(root)
     if other is None:
         return (

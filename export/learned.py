@@ -1,4 +1,4 @@
-"""Which customers a model has learned from: a sorted set of 64-bit hashes of their ids, 8 bytes a customer.
+"""The customers that a model has learned from: a sorted set of 64-bit hashes of their ids, 8 bytes each.
 
 The hash is XXH3 (xxhash 0.8); the same one deals customers to the share that is set apart
 (training.data.splits). Two ids

@@ -19,7 +19,7 @@ class BundleMismatch(Mismatch):
 
 
 class Manifest(Struct, frozen=True):
-    """What is true of the model. `features` are the vector's columns in order."""
+    """Facts about the model. `features` are the vector's columns in order."""
 
     format: int
     id: str

@@ -29,7 +29,7 @@ def withdraw(root: str, use_case: str) -> None:
 
 
 def pointer_path(root: str, use_case: str, pointer: str = POINTER) -> str:
-    """Where the pointer of a use case is."""
+    """Return the path of a use case's pointer."""
     return storage.join(root, f"{use_case}.{pointer}")
 
 

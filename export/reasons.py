@@ -1,4 +1,4 @@
-"""Why a score is as high as it is: what it would be if one feature had its usual value.
+"""Reasons of a score: the score that one feature's usual value would have given.
 
 Usual is the median of the training data, in which each customer counts once (in older bundles each event): of its
 events for an event, of its event with the highest score for a customer's highest score. One feature at a time, so
@@ -34,14 +34,14 @@ class Reason(NamedTuple):
 
     @property
     def fact(self) -> str:
-        """What is so, without what is usual."""
+        """State the fact alone, without the usual value."""
         return f"{self.words} is {self._shown(self.value)}"
 
     def __str__(self) -> str:
         return f"{self.fact}; {self._usual()} (+{self.effect:.3f} of the score)"
 
     def _usual(self) -> str:
-        """What is so in at least half of the training data, as its lower median is."""
+        """State the usual value: the lower median of the training data."""
         if self.median != self.median:
             return "usually it is unknown"
         if self.choice:

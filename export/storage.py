@@ -76,7 +76,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file."""
+    """Return True if there is such a file."""
     with _failing_as_one("look for", path):
         return bool(_beam().exists(path)) if is_remote(path) else Path(path).exists()
 
@@ -128,7 +128,7 @@ def _temporary(path: str) -> Path:
 
 
 def is_remote(path: str) -> bool:
-    """Whether the path is reached through Beam's FileSystems."""
+    """Return True if the path is reached through Beam's FileSystems."""
     return "://" in path
 
 
@@ -154,7 +154,7 @@ def _faults(remote: bool) -> tuple[type[BaseException], ...]:
 
 
 def is_local() -> bool:
-    """Whether gs:// is a server on this machine, which asks for no credentials."""
+    """Return True if gs:// is a server on this machine, which asks for no credentials."""
     return bool(os.environ.get("STORAGE_EMULATOR_HOST"))
 
 

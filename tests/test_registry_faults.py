@@ -94,7 +94,7 @@ def test_a_mistyped_folder_is_told_and_not_made(run: Run, tmp_path: Path) -> Non
 READ_ONLY = """
 import os, sys
 from datetime import UTC, datetime
-from export import promotion
+from export.registry import promotion
 from export.registry import Registry
 from export.tracking import RegistryUnavailable
 promotion.promote(Registry(sys.argv[1], "offboarding"), "1", datetime.now(UTC))  # imports what it takes

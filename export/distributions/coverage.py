@@ -20,7 +20,7 @@ CHANCE = 0.01  # of being alike, below which it is no chance
 
 @dataclass
 class Spread:
-    """Which of F features differ among scored events: `first` [F] are the first event's values."""
+    """The features, of F, that differ among scored events: `first` [F] are the first event's values."""
 
     first: NDArray[np.float32] | None = None
     varies: NDArray[np.bool_] | None = None
@@ -37,7 +37,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How files differ from training. Fields are event_type.field."""
+    """Differences of files from training. Fields are written event_type.field."""
 
     absent: tuple[str, ...] = ()  # event types with fields that features need; the files have no such event
     missing: Mapping[str, float] = field(
@@ -51,7 +51,7 @@ class Coverage:
 
     @property
     def differs(self) -> bool:
-        """Whether anything says nothing here that said something in training."""
+        """Return True if a field or feature is empty or constant here and was not in training."""
         return bool(self.absent or self.missing or self.constant or self.flat or self.silent)
 
 
@@ -98,12 +98,12 @@ def _absent(trained: Mapping[str, FieldUse], here: Mapping[str, FieldUse]) -> tu
 
 
 def _is_missing(here: FieldUse, trained: FieldUse) -> bool:
-    """Whether there are events and none has a value, which is no chance."""
+    """Return True if there are events, none of which has a value, and that is no chance."""
     return bool(here.events) and not here.known and (1 - trained.share) ** here.events < CHANCE
 
 
 def _is_constant(here: FieldUse, trained: FieldUse) -> bool:
-    """Whether many values are all the same, which is no chance."""
+    """Return True if many values are all the same, and that is no chance."""
     if here.known < LEAST or here.varies or not trained.varies:
         return False
     return bool(trained.most_frequent**here.known < CHANCE)

@@ -1,4 +1,4 @@
-"""How far two distributions over the same bins lie apart: stability index, Kullback-Leibler, Kolmogorov-Smirnov.
+"""Distances of two distributions over the same bins: stability index, Kullback-Leibler, Kolmogorov-Smirnov.
 
 Shares are [..., bins] and add up to 1. The stability index is called PSI (population stability index) for a score and
 CSI (characteristic stability index) for a feature; the formula is the same. What chance alone gives is the large-sample

@@ -1,4 +1,4 @@
-"""Whether columns have drifted from training: distances over training's frozen bins, and what they say.
+"""Drift of columns from training: distances over training's frozen bins, and verdicts on them.
 
 A stability index (PSI of the score, CSI of a feature) above 0.2 is drift that a person should look at, up to 0.1 it is
 taken for none (the usual rule of credit scoring), unless a sample of this size shows as much without any change.
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one column lies from training, and up to where a sample of this size lies without any change."""
+    """Distances of one column from training, and the distance of a sample of this size without any change."""
 
     index: float
     divergence: float
@@ -50,7 +50,7 @@ class Distance:
 
 
 def verdict(index: float, by_chance: float = 0.0, never_seen: float = 0.0) -> Verdict:
-    """What an index says of its column; `by_chance` is what it may come to without any change."""
+    """Judge a column by its index; `by_chance` is the index that it may reach without any change."""
     if index > max(DRIFTED, by_chance):
         return Verdict.DRIFTED
     if index > max(WORTH_A_LOOK, by_chance) or never_seen >= NEVER_SEEN:
@@ -59,7 +59,7 @@ def verdict(index: float, by_chance: float = 0.0, never_seen: float = 0.0) -> Ve
 
 
 def are_many(moved: int, features: int) -> bool:
-    """Whether so many of the features are worth a look, or have drifted, that it is no chance and no season."""
+    """Return True if too many features are worth a look, or have drifted, for chance or a season."""
     return moved > MANY * features
 
 
@@ -121,7 +121,7 @@ class Columns:
         return place
 
     def counts(self, values: NDArray[np.floating]) -> NDArray[np.int64]:
-        """How many of `values` [n, columns] lie at each place."""
+        """Count the `values` [n, columns] at each place."""
         place = self.places(values) + np.arange(len(self.then)) * PLACES
         return np.bincount(place.ravel(), minlength=self.then.size).reshape(self.then.shape)
 

@@ -1,4 +1,6 @@
-"""How many independent rows a sample is worth: rows of one customer resemble each other, so they tell less than as many
+"""The number of independent rows that a sample is worth.
+
+Rows of one customer resemble each other, so they tell less than as many
 rows of different customers.
 
 The corrections of Rao and Scott (The Annals of Statistics 12, 1984, pages 46 to 60), with variances of shares between

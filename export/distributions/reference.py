@@ -1,4 +1,4 @@
-"""How a column was distributed in training: frozen quantile bins, against which drift is measured.
+"""Distributions of columns in training: frozen quantile bins, against which drift is measured.
 
 Deciles, not equal widths: in heavy tails equal widths hide drift. Bin k holds edges[k-1] < value <= edges[k];
 missing values (NaN) are a share of their own. Shares and `missing` add up to 1. Beside the bins, `low` and `high` say
@@ -85,7 +85,7 @@ class Usual(Struct, frozen=True):
 
 
 class Reference(Struct, frozen=True):
-    """How the columns of a vector and the score were distributed over events, and what is usual among customers."""
+    """Distributions of a vector's columns and of the score over events, and usual values among customers."""
 
     features: Mapping[str, Bins]
     score: Bins
@@ -98,7 +98,7 @@ class Reference(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from: what decides how far their distribution may differ by chance.
+    """The source of rows, which decides how far their distribution may differ by chance.
 
     customers [n] and fold [n] are numbered from 0; window_us [F] is the longest window of each feature, 0 without one.
     """

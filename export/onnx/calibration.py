@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """Without values of its own it takes margins as the log odds they claim to be."""
+    """A sigmoid of margins. By default margins are taken as the log odds that they claim to be."""
 
     slope: float = 1.0
     intercept: float = 0.0

@@ -111,7 +111,7 @@ class Scorer:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What a model that cannot be used makes onnxruntime and numpy raise."""
+    """Return the errors that onnxruntime and numpy raise for a model that cannot be used."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped,unused-ignore]
 
     return (ValueError, TypeError, IndexError, *(getattr(state, name) for name in NO_MODEL))

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """What the inputs of each feature are measured by, float32 [F] each."""
+    """Means and deviations by which the inputs of each feature are scaled, float32 [F] each."""
 
     center: NDArray[np.float32]  # median
     inverse_spread: NDArray[np.float32]

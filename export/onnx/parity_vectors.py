@@ -27,7 +27,7 @@ def extremes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mixed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As many vectors as are missing to LEAST_ROWS, each column drawn from the given ones by itself."""
+    """Draw the vectors that are missing to LEAST_ROWS, each column independently from the given ones."""
     rows = max(LEAST_ROWS - len(vectors), 0)
     drawn = np.random.default_rng(0).integers(0, len(vectors), (rows, vectors.shape[1]))
     return np.take_along_axis(vectors, drawn, axis=0)

@@ -1,4 +1,4 @@
-"""From scores to levels: thresholds with hysteresis, recommendations, overrides and the breaker, as tables. Pure."""
+"""The policy, from scores to levels: thresholds with hysteresis, recommendations, overrides, the breaker. Pure."""
 
 from export.policy.outcome import (
     OutcomeParts,

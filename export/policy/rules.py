@@ -1,4 +1,4 @@
-"""From scores to levels: the rules of levels, recommendations and overrides, as three tables.
+"""The policy's rules: levels, recommendations and overrides, as three tables.
 
 Pure: no clock, no state of its own. Events are judged in arrival order and each customer's status is changed
 in place, so any split into batches gives the same outcomes. Times are event times, int64 microseconds.
@@ -106,7 +106,7 @@ class Breaker:
         return type(self)(tuple(times[len(times) - len(self.recent_us) :]))
 
     def is_open(self, now_us: int) -> bool:
-        """Whether it would hold back a recommendation now."""
+        """Return True if the breaker would hold back a recommendation now."""
         return len(self.recent_us) > 0 and min(self.recent_us) > now_us - HOUR_US
 
 

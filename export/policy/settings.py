@@ -1,4 +1,4 @@
-"""What the `policy:` section of a use case says, checked. Durations are int64 microseconds (`_us`).
+"""The `policy:` section of a use case, checked. Durations are int64 microseconds (`_us`).
 
     policy: {medium: {recall: 0.8}, high: {precision: 0.9}, exit_ratio: 0.8, cooldown: 24h,
              recommend: {in_a_row: 3, min_events: 5}, max_per_hour: 20}
@@ -18,7 +18,7 @@ FALLING = ("recall", "share", "f_beta", "per_week")  # the more of it is asked f
 
 @dataclass(frozen=True)
 class Target:
-    """How a threshold is chosen: `value` of `kind`, or with the least expected cost.
+    """The aim of a threshold: `value` of `kind`, or the least expected cost.
 
     Kinds: score; precision and recall at least, share (of all customers) and per_week (customers, on average) at most;
     f_beta the best there is, `value` being beta; expected_cost the least there is. `miss` is what a missed positive
@@ -40,7 +40,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Terms:
-    """Everything of a policy but the thresholds themselves."""
+    """A policy without its thresholds."""
 
     medium: Target = Target("recall", 0.8)
     high: Target = Target("precision", 0.8)
@@ -77,7 +77,7 @@ def _recommend(node: Node) -> dict[str, int]:
 
 
 def _check_order(node: Node, medium: Target, high: Target) -> None:
-    """Where both are measured alike it is known before training which of them lies higher."""
+    """Refuse two targets in the wrong order, where both are measured alike and it is known before training."""
     need(medium, high)
     if medium.kind != high.kind or medium.value == high.value:
         return  # costs have no value: which of two lies higher is known after training

@@ -16,7 +16,7 @@ class Level(IntEnum):
 
 
 class Transition(IntEnum):
-    """What one event changed beside the level. Three bits of the outcome."""
+    """The transition that one event caused beside the level. Three bits of the outcome."""
 
     NONE = 0
     RECOMMENDED = 1  # off-boarding is recommended
@@ -27,7 +27,7 @@ class Transition(IntEnum):
 
 
 class Zone(IntEnum):
-    """Where a score lies among the four thresholds. Twice a level is the zone that reaches it."""
+    """The zone of a score among the four thresholds. Twice a level is the zone that reaches it."""
 
     LOW = 0
     KEEPS_MEDIUM = 1  # at or above the lower threshold of MEDIUM
@@ -43,7 +43,7 @@ class Recommendation(IntEnum):
 
 
 class Case(IntEnum):
-    """What the evidence says after one assessment."""
+    """The evidence after one assessment."""
 
     AGAINST = 0  # not HIGH, too few events, or a score that would not keep HIGH
     SHORT = 1  # for it, but not often enough in a row
@@ -59,7 +59,7 @@ class Kind(IntEnum):
 
 
 class Standing(IntEnum):
-    """Of the last override."""
+    """The state of the last override."""
 
     FREE = 0  # none
     IN_FORCE = 1

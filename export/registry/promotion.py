@@ -1,4 +1,4 @@
-"""Which bundle is in use and which runs in shadow: the registry's book, and the pointers that a job reads.
+"""The bundle in use and the one in shadow: aliases in the registry, and the pointers that a job reads.
 
 A version that failed gates becomes champion, by whatever command, only over an approval that names each of them.
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Standing:
-    """What the pointers name, all versions, and in what registry and pointers disagree (nothing: well)."""
+    """The pointers, all versions, and in what registry and pointers disagree (empty if they agree)."""
 
     current: str | None
     challenger: str | None
@@ -36,7 +36,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Approval:
-    """Who let a version become champion, why, and which failed gates they accepted."""
+    """The approval of a champion: its author, the reason, and the failed gates that were accepted."""
 
     by: str
     because: str
@@ -197,7 +197,7 @@ def champions(registry: Registry) -> list[str]:
 
 
 def standing(registry: Registry) -> Standing:
-    """How things are. Raises RegistryUnavailable."""
+    """Read the registry and the pointers. Raises RegistryUnavailable."""
     versions = tuple(registry.versions())
     current, challenger = (pointed(registry, name) for name in (POINTER, SHADOW))
     named = {CHAMPION: current, CHALLENGER: challenger}
@@ -217,7 +217,7 @@ def _crown(registry: Registry, version: Version, line: list[str], outcome: str) 
 
 
 def _end_shadow(registry: Registry, version: Version) -> None:
-    """If this version runs in shadow, it does so no longer."""
+    """End the shadow of this version, if it runs in one."""
     challenger = registry.holder(CHALLENGER)
     if challenger and challenger.number == version.number:
         registry.take(CHALLENGER)
@@ -238,7 +238,7 @@ def _waiting(registry: Registry, wanted: str) -> None:
 def _disagreement(
     versions: tuple[Version, ...], alias: str, named: Mapping[str, str | None]
 ) -> Iterator[str]:
-    """Where a pointer names another bundle than the registry does; what counts, and what to do."""
+    """Describe a pointer that names another bundle than the registry does; which of them counts, and what to do."""
     held, current = _held(versions, alias), named[CHAMPION]
     is_both = alias == CHALLENGER and current is not None and current in (held, named[alias])
     if held == named[alias] and not is_both:

@@ -24,7 +24,7 @@ CHOICE = ("training.model.trials", "training.model.compared")  # in the manifest
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from: who trained it, with which program, on which files and tables."""
+    """The origin of a model: its author, the program, and the files and tables it was trained on."""
 
     user: str
     command: str  # such as "riskstream train"
@@ -59,7 +59,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Entry:
-    """All that the run of a bundle holds beside the bundle: tags, parameters, figures by flat name, files by path."""
+    """The contents of a bundle's run beside the bundle: tags, parameters, figures by flat name, files by path."""
 
     tags: Mapping[str, str]
     parameters: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Where a root's registry is and how it is reached: MLflow's own SQLite file beside the bundles, or a server.
+"""The address of a root's registry: MLflow's own SQLite file beside the bundles, or a server.
 
 Whatever MLflow and the libraries below it raise becomes RegistryUnavailable, with what to do.
 """
@@ -42,7 +42,7 @@ class RegistryUnavailable(Unavailable):
 
 
 def tracking_uri(root: str) -> str:
-    """Where the registry of a root is. Raises RegistryUnavailable if that is nowhere."""
+    """Return the address of a root's registry. Raises RegistryUnavailable if there is none."""
     told = os.environ.get(URI)
     if told:
         return told
@@ -55,7 +55,7 @@ def tracking_uri(root: str) -> str:
 
 
 def files_beside(uri: str) -> str | None:
-    """Where the files of an SQLite registry are: in its folder, not where the program happens to run."""
+    """Return the folder of an SQLite registry's files: beside it, not where the program happens to run."""
     file = _sqlite_file(uri)
     return (file.parent / "mlruns").as_uri() if file else None
 

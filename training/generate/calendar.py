@@ -1,4 +1,4 @@
-"""When things happen: hours of the day, days of the week, days of the month.
+"""The calendar of generated events: hours of the day, days of the week, days of the month.
 
 Times are int64 microseconds since 1970 in UTC; hours are UTC too, so a French evening is 17 to 20.
 """

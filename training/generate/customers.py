@@ -87,7 +87,7 @@ def _draw_activity(n: int, rng: Generator) -> NDArray[np.float64]:
 def _draw_lives(
     suspended: NDArray[np.bool_], start_us: Times, end_us: Times, rng: Generator
 ) -> tuple[Times, Times]:
-    """When each joined and left. Suspension is decided in office hours, leaving is just the last day."""
+    """Draw when each customer joined and left. Suspension is decided in office hours; leaving is just the last day."""
     n, period = len(suspended), end_us - start_us
     shortest = (period * SHORTEST_LIFE_SHARE).astype(np.int64)
     last = start_us + shortest + (rng.random(n) * (period - shortest)).astype(np.int64)

@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written; `suspended` counts customers by typology."""
+    """Counts of what was written; `suspended` counts customers by typology."""
 
     customers: int
     suspended: dict[str, int]

@@ -106,7 +106,7 @@ def soil_users(
 
 
 def silence(suspended: NDArray[np.bool_], dirt: Dirt, rng: Generator) -> NDArray[np.bool_]:
-    """Which customers have no transactions in the file, whatever they did."""
+    """Choose the customers who have no transactions in the file, whatever they did."""
     rate = dirt.silent_users * np.where(suspended, SILENT_IF_SUSPENDED, 1.0)
     return rng.random(len(suspended)) < rate
 

@@ -73,7 +73,7 @@ def write_transactions(path: Path, users: Uuids, moves: Moves, rows: Rows, dirt:
 
 
 def write_typologies(path: Path, users: Uuids, people: Customers) -> None:
-    """Who follows which pattern, from when; look-alikes are never suspended."""
+    """Write which customer follows which pattern, and from when; look-alikes are never suspended."""
     who = people[people.pattern != PATTERNS.index(NORMAL)]
     suspended_us = np.where(who.suspended, who.left_us, 0)
     columns = (

@@ -91,7 +91,7 @@ def choose_path(types: NDArray[np.int8], friction: float, rng: Generator) -> NDA
 
 
 def settlement(types: NDArray[np.int8], path: NDArray[np.int8], created_us: Times, rng: Generator) -> Times:
-    """When the first state after PENDING (or the only one) is known."""
+    """Return the time at which the first state after PENDING (or the only one) is known."""
     pauses = PAUSES[path]
     median_s = np.where(pauses, _PENDING_PACE[types, 0], DIRECT_PACE_S[0])
     sigma = np.where(pauses, _PENDING_PACE[types, 1], DIRECT_PACE_S[1])

@@ -1,4 +1,4 @@
-"""Who a customer says to be: the columns of users.csv except the label and the identifiers.
+"""Profiles of customers: the columns of users.csv except the label and the identifiers.
 
 Each trait is a table of (value, weight, weight if suspended): the profile alone is a weak hint, as in real data.
 """

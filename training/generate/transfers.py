@@ -46,7 +46,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """What happens after a completed movement: with what chance, for which share of its amount, how soon."""
+    """A movement that follows a completed one: its chance, its share of the amount, and how soon it comes."""
 
     type: str
     direction: str

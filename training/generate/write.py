@@ -1,4 +1,4 @@
-"""From columns of numbers to CSV files: identifiers, amounts and times as the real files spell them.
+"""Columns of numbers written as CSV files: identifiers, amounts and times as the real files spell them.
 
 Files appear whole: they are written under a temporary name and renamed. Text is made in slices, to bound memory.
 """

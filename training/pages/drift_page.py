@@ -1,4 +1,4 @@
-"""How scores and features of late lie beside training's, as a page: the worst first, bin by bin, and in time.
+"""The page of drift: recent scores and features beside training's, the worst first, bin by bin, and over time.
 
 One HTML file that needs nothing else (pages.py). What is shown is a pipeline.operations.logged_drift.Distribution.
 """

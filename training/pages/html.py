@@ -11,7 +11,7 @@ from export.reasons import number as brief
 
 
 def environment(folder: Path, **filters: Any) -> Environment:
-    """Of the templates in `folder`, which may extend base.html.jinja. Names and values are escaped."""
+    """Return an environment of the templates in `folder`, which may extend base.html.jinja. Values are escaped."""
     found = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
@@ -31,7 +31,7 @@ def number(found: float | None) -> str:
 
 
 def quantity(found: float | None, unit: str = "") -> str:
-    """What is usual of a feature, to three digits: seconds as a duration, a share of what is true or not in percent."""
+    """Format a feature's usual value to three digits: seconds as a duration, a share of booleans in percent."""
     if found is None or not isfinite(found):
         return "-"
     if unit == "share":

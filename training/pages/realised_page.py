@@ -1,4 +1,4 @@
-"""How past decisions turned out, as a page: precision and recall by week, with intervals, and what they leave open.
+"""The page of realised figures: precision and recall of past decisions by week, with intervals, and open questions.
 
 One HTML file that needs nothing else (pages.py). Counts are a pipeline.operations.realised.Week's.
 """
@@ -28,7 +28,7 @@ ARTICLES = {False: "a customer", True: "an event"}
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one kind of decision over some weeks: sums, and shares with Wilson's 95 % intervals, NaN of nobody.
+    """Figures of one kind of decision over some weeks: sums, and shares with Wilson's 95 % intervals.
 
     `precision` is of the decisions whose outcome is known; `least` and `most` is what it comes to for all of them if
     those unknown as yet are all denied, or all confirmed. `recall` is of those that became known to be positive.
@@ -64,7 +64,7 @@ class Figures:
 
     @property
     def words(self) -> str:
-        """What they say, in whole sentences."""
+        """Describe the figures in whole sentences."""
         return " ".join((self._of_decisions(), self._of_positives()))
 
     def _of_decisions(self) -> str:

@@ -69,7 +69,7 @@ def page(found: Scored, facts: Facts, different: Sequence[str] = ()) -> str:
 
 
 def segments(found: Scored) -> list[dict[str, Any]]:
-    """How many customers are on each level after their last event, and what they are like; then those not scored.
+    """Describe the customers on each level after their last event; then those not scored.
 
     The customers add up to those of the files, the shares to 1.
     """
@@ -138,7 +138,7 @@ def known(figure: Callable[..., Any], values: NDArray[np.floating]) -> float | N
 
 
 def card(found: Scored, row: int) -> dict[str, Any]:
-    """What the page says about one scored customer."""
+    """Return the page's facts about one scored customer."""
     since_us = int(found.status["since_us"][row])
     return {
         "customer": found.customers[row],
@@ -157,7 +157,7 @@ def card(found: Scored, row: int) -> dict[str, Any]:
 
 
 def note(found: Scored, row: int) -> str:
-    """What is to be known of who has scored the customer."""
+    """Return a note on the model that has scored the customer."""
     if found.by_stand_in[row]:
         return "scored by the stand-in: the model has learned from this customer"
     if found.learned_from is not None and found.learned_from[row]:

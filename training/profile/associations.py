@@ -1,4 +1,4 @@
-"""How fields go together: categories with each other and with numbers over all rows, numbers by their ranks."""
+"""Associations of fields: categories with each other and with numbers over all rows, numbers by their ranks."""
 
 from collections.abc import Mapping
 from itertools import combinations, product
@@ -36,7 +36,7 @@ def sampled(rows: int, most: int) -> NDArray[np.intp]:
 def correlations(
     frame: Frame, outcome: Outcome, label: str | None, sample: NDArray[np.intp]
 ) -> tuple[Correlation, ...]:
-    """Of all pairs of numbers, dates, booleans and the label, the strongest first."""
+    """Return rank correlations of all pairs of numbers, dates, booleans and the label, the strongest first."""
     table = pd.DataFrame(measured(frame, outcome, label), index=range(len(frame))).iloc[sample]
     pairs = []
     for one, other in combinations(table.columns, 2):
@@ -49,7 +49,7 @@ def correlations(
 
 
 def measured(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Floats]:
-    """What has an order, as float64 with NaN for missing; the outcome stands for the field that is the label."""
+    """Return ordered fields as float64 with NaN for missing; the outcome stands for the field that is the label."""
     fields = [f for f in frame.event_type.fields.values() if f.name != label]
     values = {
         f.name: frame.numbers[f.name] for f in fields if f.name in frame.numbers and f.kind is not Kind.TIME
@@ -64,7 +64,7 @@ def measured(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Flo
 
 
 def associations(frame: Frame, outcome: Outcome, label: str | None) -> tuple[Association, ...]:
-    """Of all pairs of categories, and of categories with numbers, dates and times, over all rows; the strongest first.
+    """Associate categories with each other, with numbers, dates and times, over all rows; the strongest first.
 
     Booleans and the label are categories.
     """
@@ -120,7 +120,7 @@ def _common(codes: Codes) -> Codes:
 
 
 def cramers_v(counts: NDArray[np.int64]) -> float:
-    """Of a table with no empty row or column, corrected for its bias (Bergsma 2013)."""
+    """Return Cramér's V of a table with no empty row or column, corrected for its bias (Bergsma 2013)."""
     n = counts.sum()
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
     return corrected(float(((counts - expected) ** 2 / expected).sum() / n), int(n), *counts.shape)

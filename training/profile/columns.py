@@ -48,7 +48,7 @@ def _span(times_us: Floats) -> tuple[str, str]:
 
 
 def summary(present: Floats) -> Numbers:
-    """Of at least one value."""
+    """Summarize at least one value."""
     q05, q25, median, q75, q95 = np.quantile(present, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
     deviation = np.abs(present - median)
     mad = float(np.median(deviation))

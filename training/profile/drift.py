@@ -1,4 +1,4 @@
-"""How fields change from period to period: population stability index against frozen bins of the first periods.
+"""Changes of fields from period to period: population stability index against frozen bins of the first periods.
 
 The first quarter of the periods, at least one, is the reference.
 """
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 def drifts(frame: Frame, period: Ints) -> tuple[Drift, ...]:
-    """Of every field but times, which always move on; none if there is only one period."""
+    """Return the drift of every field but times, which always move on; none if there is only one period."""
     size = int(period.max()) + 1
     first = reference_periods(size)
     if size == first:
@@ -76,7 +76,7 @@ def psi(expected: Sequence[int] | Ints, found: Sequence[int] | Ints) -> float:
 
 
 def chance(expected: Ints, found: Ints) -> float:
-    """What the index exceeds in 1 of 20 periods although nothing has changed."""
+    """Return the index that 1 of 20 periods exceed although nothing has changed."""
     bins = int(((expected + found) > 0).sum())
     spread = 1 / expected.sum() + 1 / found.sum()
     return float(chi2.ppf(CONFIDENCE, bins - 1) * spread) if bins > 1 else 0.0

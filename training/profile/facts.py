@@ -41,7 +41,7 @@ class Conflicts(Struct, frozen=True):
 
 
 class Labels(Struct, frozen=True):
-    """What is known about outcomes; a customer who was ever said to be positive is."""
+    """Known outcomes; a customer who was positive once counts as positive."""
 
     field: str
     positive: tuple[str, ...]
@@ -113,7 +113,7 @@ class ByLabel(Struct, frozen=True):
 
 
 class Rate(Struct, frozen=True):
-    """How many are positive where a field has one value, or lies in one bin between deciles.
+    """The positives among rows where a field has one value, or lies in one bin between deciles.
 
     Counted are events, or, where the label is a customer's, customers with such a row, each once; those with a known
     outcome. Events of one customer are not independent, so the interval (Wilson 1927) is that of as many independent
@@ -157,7 +157,7 @@ class Correlation(Struct, frozen=True):
 
 
 class Association(Struct, frozen=True):
-    """How far a category tells another field, from 0 (not at all) to 1 (wholly), of all rows that have both.
+    """The strength by which a category tells another field, from 0 (none) to 1 (wholly), over all rows that have both.
 
     Of two categories, Cramér's V with Bergsma's correction of its bias (2013). Of a category and a number, date or
     time, the correlation ratio of the ranks, corrected in the same way (the root of Kelley's epsilon squared).

@@ -12,7 +12,7 @@ class Finding(NamedTuple):
 
 
 def during(unit: str, start: str) -> str:
-    """When a period was: in 2024-04, or in the week of 2024-04-01."""
+    """Name the period: in 2024-04, or in the week of 2024-04-01."""
     return f"in {start}" if unit == "month" else f"in the {unit} of {start}"
 
 

@@ -1,4 +1,4 @@
-"""What stands out in a profile, as sentences: what breaks training or the stream first, then what to look at."""
+"""Findings of a profile as sentences: first what breaks training or the stream, then what is worth a look."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LEAST_SWAPPED = 10  # contradicting rows, to say so
 
 
 def findings(facts: Profile) -> list[Finding]:
-    """What stands out: problems first, and of equal weight what would change a decision before what describes."""
+    """Return the findings: problems first, then what would change a decision, then descriptions."""
     outstanding = [finding for each in facts.event_types for finding in label_findings.calendar(each)]
     outstanding += [*_rows(facts), *label_findings.of_labels(facts.labels)]
     for step in STEPS:
@@ -146,7 +146,7 @@ def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
 
 
 def expectation(drift: Drift) -> list[float]:
-    """What the index may be in each period although nothing has changed; infinite where it is unknown."""
+    """Return the index that each period may reach although nothing has changed; infinite where it is unknown."""
     return [math.inf if chance is None else chance + drift.usual for chance in drift.chance]
 
 

@@ -1,4 +1,4 @@
-"""What stands out about the label: how many are positive, and what tells it: dates, fields, single values."""
+"""Findings about the label: how many are positive, and what tells it: dates, fields, single values."""
 
 from collections.abc import Iterator
 

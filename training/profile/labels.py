@@ -21,7 +21,7 @@ Outcome = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Owners:
-    """Whose label each of n rows has: a number, and by number the customer, or the customer and the event's id."""
+    """The owner of each of n rows' labels: a number, and by number the customer, or the customer and the event's id."""
 
     number: NDArray[np.int64]
     names: list[tuple[str, ...]]
@@ -64,7 +64,7 @@ def _events(frame: Frame, ids: Texts) -> Owners:
 
 
 def _alike(source: Frame, label: Label) -> Owners:
-    """As `_events`, with events as one that have the same content but for the label."""
+    """Return `_events`, with events merged that have the same content but for the label."""
     content = source.plain().drop(columns=label.field)
     number = content.groupby(list(content), dropna=False, sort=False).ngroup().to_numpy()
     first = np.unique(number, return_index=True)[1].tolist()
@@ -88,7 +88,7 @@ def _by_owner(source: Frame, label: Label, owners: Owners) -> pd.DataFrame:
 
 
 def _positive(label: Label) -> tuple[str, ...]:
-    """As texts."""
+    """Return the positive values as texts."""
     return tuple(str(value).lower() if isinstance(value, bool) else value for value in label.positive)
 
 

@@ -1,4 +1,4 @@
-"""From the rows of a history to the facts of its profile."""
+"""The measurement of a history: from its rows to the facts of its profile."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -102,7 +102,7 @@ def event_type(
 
 
 def dates_alone(labels: Labels | None, frame: Frame, outcome: Outcome) -> Calendar | None:
-    """How well models of nothing but dates rank the rows with a known outcome; None if one outcome is missing."""
+    """Measure how well models of dates alone rank the rows with a known outcome; None if one outcome is missing."""
     known = outcome >= 0
     label = outcome[known].astype(np.int64)
     if labels is None or len(np.unique(label)) < 2:

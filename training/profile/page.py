@@ -63,7 +63,7 @@ def value(found: float | None, kind: str) -> str:
 
 
 def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Progress) -> dict[str, Any]:
-    """What the template shows of one event type."""
+    """Return the template's values of one event type."""
     sample = sampled(len(frame), BROWSED_ROWS)
     progress(f"{each.name}: a table of {len(sample):,} rows to browse")
     moving = [d for d in each.drift if any(d.psi)]

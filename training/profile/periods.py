@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 
 def is_monthly(time_us: NDArray[np.number]) -> bool:
-    """Whether each calendar month (UTC) has one time at most, in at least LEAST_MONTHS months."""
+    """Return True if each calendar month (UTC) has one time at most, in at least LEAST_MONTHS months."""
     times_us = np.unique(time_us)
     months = np.unique(month_of(times_us))
     return LEAST_MONTHS <= len(months) == len(times_us) <= len(time_us) / LEAST_ROWS

@@ -41,7 +41,7 @@ def histogram(column: Column, values: NDArray[np.float64], outcome: NDArray[np.i
 
 
 def _edges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Of bins, and whether they grow by the factor, as values do that lie close to 0 and reach far."""
+    """Return the edges of bins, and whether they grow by the factor (for values close to 0 that reach far)."""
     low, middle, high = np.quantile(values, [INNER[0], 0.5, INNER[1]])
     if values.min() >= 0 and high > SKEWED * middle > 0:
         low = np.quantile(values[values > 0], INNER[0])

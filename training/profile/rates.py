@@ -1,4 +1,4 @@
-"""How many are positive for each value of a category and each bin of a number, with intervals.
+"""Rates of positives by value of a category and by bin of a number, with intervals.
 
 Where the label is a customer's, customers are counted, each once a value. Where it is an event's, events are; as those
 of one customer are alike, intervals take their design effect into account.
@@ -108,7 +108,7 @@ def _words(value: float, kind: Kind) -> str:
 
 
 def _used(of_row: Ints, names: list[str]) -> Groups | None:
-    """Without the groups that no row is in."""
+    """Drop the groups that no row is in."""
     there, number = np.unique(of_row, return_inverse=True)
     return Groups(number, [names[i] for i in there.tolist()]) if len(there) > 1 else None
 
@@ -136,7 +136,7 @@ def _rate(name: str, rows: int, counts: Counts, group: int) -> Rate:
 
 
 def counted(group: Ints, label: Ints, subject: Ints, size: int, by_customer: bool) -> Counts:
-    """Of the rows [n] with a known outcome: by group, then of all."""
+    """Count the rows [n] with a known outcome: by group, then in all."""
     if by_customer:
         group, label = _once_a_customer(group, label, subject, size)
     else:

@@ -1,4 +1,4 @@
-"""What time has to do with the figures, in sentences: how much dates alone tell, and what that means for the future."""
+"""Sentences about time: how much dates alone tell of the label, and what that means for the future."""
 
 from collections.abc import Iterator, Sequence
 
@@ -34,7 +34,7 @@ def ends(weeks: Sequence[Week]) -> str:
 
 
 def _compared(calendar: Calendar) -> str:
-    """How the model compares with dates alone, and what follows."""
+    """Compare the model with dates alone, and say what follows."""
     known, every = calendar.known_dates, calendar.all_dates
     near = known if known.is_near else every
     if not near.tells:
@@ -77,7 +77,7 @@ def _than(alone: DatesAlone) -> str:
 
 
 def _by_week(weeks: Sequence[Week]) -> Iterator[str]:
-    """Whether positives and figures are others in the last weeks than in the first."""
+    """Say whether positives and figures of the last weeks differ from those of the first."""
     told = [week for week in weeks if week.n >= LEAST_EVENTS]
     if len(told) < 2:
         return

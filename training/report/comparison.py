@@ -17,7 +17,7 @@ def look(pair: Pair) -> str:
 
 
 def findings(found: Comparison) -> Iterator[str]:
-    """What follows from the comparison, the figures first."""
+    """Return the conclusions of the comparison, the figures first."""
     for finding in ("better", "worse"):
         names = [pair.name for pair in found.pairs if pair.finding == finding]
         if names:
@@ -35,7 +35,7 @@ def rows(moves: Sequence[Move]) -> Iterator[tuple[str, list[Move]]]:
 
 
 def columns(moves: Sequence[Move]) -> list[str]:
-    """What the challenger may say."""
+    """Return the columns of the challenger."""
     return list(dict.fromkeys(move.challenger for move in moves))
 
 

@@ -19,7 +19,7 @@ SHOWN_SMALL = 12  # names of groups that are too small
 
 
 def use(field: Fairness) -> str:
-    """What the model may do with the field."""
+    """Say what the model may use the field for."""
     if field.is_protected:
         return "Protected: no feature may use it. Other features may stand in for it."
     if not field.features:
@@ -50,7 +50,7 @@ def findings(field: Fairness) -> Iterator[tuple[str, str]]:
 
 
 def small(field: Fairness) -> str:
-    """Which groups are too small to be shown; empty if none is."""
+    """Name the groups that are too small to be shown; empty if none is."""
     if not field.small:
         return ""
     more = len(field.small) - SHOWN_SMALL

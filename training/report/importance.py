@@ -1,4 +1,4 @@
-"""What the model looks at, drawn and in words."""
+"""The features that the model looks at, drawn and in words."""
 
 from collections.abc import Sequence
 from math import isfinite

@@ -43,7 +43,7 @@ def in_order(run: Run) -> list[str]:
 
 
 def alike(run: Run) -> str:
-    """What it means if levels have one threshold."""
+    """Explain levels that share one threshold."""
     if len(set(run.thresholds.values())) == len(run.thresholds):
         return ""
     return (
@@ -53,7 +53,7 @@ def alike(run: Run) -> str:
 
 
 def status(run: Run, level: str) -> str:
-    """Whether a level's target is reached: yes, not reached, cannot be known. Older runs have true or false."""
+    """Say whether a level's target is reached: yes, not reached, cannot be known. Older runs have true or false."""
     found = run.targets[level]["reached"]
     return found if isinstance(found, str) else "yes" if found else "not reached"
 
@@ -63,7 +63,7 @@ def is_missed(run: Run, level: str) -> bool:
 
 
 def asked(run: Run, level: str) -> str:
-    """What the policy asks of a level's threshold, as a clause."""
+    """Return the target of a level's threshold as a clause."""
     ((kind, value),) = run.targets[level]["target"].items()
     about = run.evaluation.decides
     if kind == "expected_cost":
@@ -73,7 +73,7 @@ def asked(run: Run, level: str) -> str:
 
 
 def target(run: Run, level: str) -> str:
-    """What the policy asks of a level's threshold, what was found while it was chosen, and what follows."""
+    """Describe the target of a level's threshold, the figures while it was chosen, and what follows."""
     found = run.targets[level]
     if "score" in found["target"]:
         return f"The policy says: {asked(run, level)}."
@@ -84,7 +84,7 @@ def target(run: Run, level: str) -> str:
 
 
 def amounts(run: Run) -> str:
-    """Where a miss costs what a feature says, why there is no curve of costs; else empty."""
+    """Explain a missing curve of costs, where a feature says what a miss costs; else empty."""
     targets = [each["target"] for each in run.targets.values()]
     costs = [each["expected_cost"]["miss"] for each in targets if "expected_cost" in each]
     features = [each for each in costs if isinstance(each, str)]
@@ -98,7 +98,7 @@ def amounts(run: Run) -> str:
 
 
 def counts(run: Run, level: str) -> str:
-    """How many reached the threshold while it was chosen; empty for runs of before that was kept."""
+    """Count those above the threshold while it was chosen; empty for older runs, which lack the count."""
     found, about = run.targets[level], run.evaluation.decides
     if "flagged" not in found:
         return ""
@@ -122,7 +122,7 @@ def counts(run: Run, level: str) -> str:
 
 
 def uncertainty(run: Run, level: str) -> str:
-    """How far the threshold itself is known; empty where it is fixed, or for older runs."""
+    """Describe the threshold's own uncertainty; empty where it is fixed, or for older runs."""
     found = run.targets[level]
     if "score" in found["target"] or found.get("threshold_low") is None:
         return ""
@@ -143,7 +143,7 @@ def _share(value: float) -> str:
 
 
 def sustained(run: Run) -> str:
-    """What it means that a customer sustains a score; empty where events decide."""
+    """Explain sustained scores of customers; empty where events decide."""
     if run.evaluation.decides != "customers":
         return ""
     policy = terms(run.policy)
@@ -160,7 +160,7 @@ def _in_a_row(policy: Terms) -> str:
 
 
 def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
-    """What to think of figures that were measured at a threshold far from the bundle's; empty if they were not."""
+    """Warn of figures that were measured at a threshold far from the bundle's; empty if none were."""
     if level not in found.at:
         return ""
     kept, judged = run.thresholds[level], found.at[level].threshold
@@ -174,7 +174,7 @@ def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
 
 
 def warnings(run: Run) -> list[str]:
-    """What whoever trains must not overlook.
+    """Return the warnings that nobody who trains must overlook.
 
     A model no better than a rule on a card, targets missed or unknown, levels that nobody reaches, an empty list.
     """
@@ -204,7 +204,7 @@ def _of_recommendations(run: Run) -> Iterator[str]:
 
 
 def rows(found: Recommendations) -> list[tuple[str, str]]:
-    """What the replayed policy did, as the lines of a short table: name and value."""
+    """Return the replayed policy's decisions as the lines of a short table: name and value."""
     lines = [
         ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
         *_decided("recommended at some time", found.ever),
@@ -236,6 +236,6 @@ def _interval(found: Interval) -> str:
 
 
 def _quartiles(found: Quantiles, after_point: int) -> str:
-    """Of positive customers: the median, and between which half of them lie."""
+    """Return the median of positive customers, and the quartiles between which half of them lie."""
     low, middle, high = (f"{each:.{after_point}f}" for each in (found.q25, found.median, found.q75))
     return f"median {middle}, for half of the positive customers {low} to {high}"

@@ -181,7 +181,7 @@ def digits(found: float, after_point: int) -> str:
 
 
 def rates(found: Interval) -> str:
-    """As percentages."""
+    """Format shares as percentages."""
     if not _is_told(found):
         return "-"
     return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"

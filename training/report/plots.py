@@ -143,7 +143,7 @@ def _line(axes: Axes, level: LevelFigures, points: Sequence[tuple[float, float]]
 
 
 def _marks(axes: Axes, level: LevelFigures, place: Placed) -> None:
-    """Where the levels' thresholds are on the curve."""
+    """Mark the levels' thresholds on the curve."""
     names: dict[tuple[float, float], list[str]] = {}
     for name in level.at:
         names.setdefault(place(level, name), []).append(name)

@@ -1,4 +1,4 @@
-"""What a score promises and for how long it holds, in sentences and as lines of tables."""
+"""The promise of a score and how long it holds, in sentences and as lines of tables."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ OFF = 1.25  # predicted over observed, or the other way round, from which someon
 
 
 def meaning(found: Evaluation) -> str:
-    """What a score is the probability of."""
+    """Say which probability a score is."""
     if found.decides == "events":
         return "A score is the probability that the event is positive."
     days = f" ({found.promise.days:.0f} days)" if found.promise else ""
@@ -23,7 +23,7 @@ def meaning(found: Evaluation) -> str:
 
 
 def findings(promise: Promise) -> Iterator[tuple[str, str]]:
-    """What follows for readers, each with the class of its look."""
+    """Return the conclusions for readers, each with its CSS class."""
     for each in promise.shorter:
         if each.ratio and each.ratio.low > 1:
             yield "look", _shorter(each)

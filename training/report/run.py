@@ -1,4 +1,4 @@
-"""What a report is about: one training run, whole, as a frozen value that is also the report's JSON.
+"""One training run as a frozen value: the subject of a report, and the report's JSON.
 
 Shares and probabilities are in 0..1, times are texts in RFC 3339 (UTC). What cannot be had is null in the JSON.
 """
@@ -20,7 +20,7 @@ DAY_US = 86_400_000_000
 
 
 class GateResult(Struct, frozen=True):
-    """What a run had to show before it may be used."""
+    """A gate that a run had to pass before it may be used."""
 
     name: str
     passed: bool
@@ -102,7 +102,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 def _delay_us(use_case: UseCase) -> int:
-    """From an event to its label, whose own event may come later than the time it holds."""
+    """Return the time from an event to its label, whose own event may arrive later than the time it holds."""
     label = use_case.label
     if label is None:
         return 0

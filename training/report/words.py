@@ -1,4 +1,4 @@
-"""What a run's numbers say in plain sentences: why this model, and what its thresholds mean for people and costs."""
+"""A run's numbers in plain sentences: why this model, and what its thresholds mean for people and costs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ def tried(run: Run) -> list[Tried]:
 
 
 def why(run: Run) -> str:
-    """Why this model and no other."""
+    """Explain the choice of this model."""
     model, found = run.training["model"], [each for each in tried(run) if each.best]
     if model.get("compared"):
         return _compared(run, model)
@@ -84,7 +84,7 @@ def why(run: Run) -> str:
 
 
 def _compared(run: Run, model: Mapping[str, Any]) -> str:
-    """Which learner is chosen, which ones are worse for sure, and which may be as good."""
+    """Name the chosen learner, those that are worse beyond chance, and those that may be as good."""
     chosen, *others = model["compared"]
     which = "lowest" if run.lower_is_better else "highest"
     told = [
@@ -112,7 +112,7 @@ def plain(name: str) -> str:
 
 
 def may_be_chance(compared: Mapping[str, Any]) -> bool:
-    """Whether 0 lies within the interval of a learner's difference to the chosen one."""
+    """Return True if 0 lies within the interval of a learner's difference to the chosen one."""
     apart = compared["difference"]
     return apart is None or bool(apart["low"] <= 0 <= apart["high"])
 
@@ -150,7 +150,7 @@ def meaning(found: LevelFigures, at: ThresholdFigures) -> str:
 
 
 def costs(run: Run, found: LevelFigures) -> Iterator[str]:
-    """What the thresholds cost by the use case's own costs; nothing without them."""
+    """Describe the costs of the thresholds by the use case's own costs; empty without them."""
     points = [p for p in found.cost if isfinite(p.y)]
     if not points:
         return
@@ -169,7 +169,7 @@ def _outlook(run: Run) -> list[str]:
 
 
 def first_lines(run: Run) -> list[str]:
-    """What a reader must know before anything else, the evaluation's words first."""
+    """Return the sentences that a reader must know first; the evaluation's own come before the others."""
     failed = [gate.name for gate in run.gates if not gate.passed]
     time = calendar.warning(run.evaluation)
     told = [
