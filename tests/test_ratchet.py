@@ -45,7 +45,7 @@ def any_types(tree: ast.Module) -> int:
 
 
 def counts() -> dict[str, dict[str, int]]:
-    """What there is now, by kind and room."""
+    """Count what there is now, by kind and room."""
     trees = {room: [ast.parse(file.read_text()) for file in files(room)] for room in ROOMS}
     kinds = {"fragments": fragments, "empty names": empty_names, "Any": any_types}
     by_kind = {kind: {room: sum(map(count, trees[room])) for room in ROOMS} for kind, count in kinds.items()}

@@ -1,4 +1,4 @@
-"""What documents and messages tell people to type exists: verbs, flags, make targets, files.
+"""Commands in documents and messages exist: verbs, flags, make targets, files.
 
 Commands in code blocks are parsed by the command line's own parser, everything but run.
 """
@@ -83,7 +83,7 @@ def all_commands(command: Any = None) -> Iterator[Any]:
 
 
 def parse(words: list[str]) -> None:
-    """As the command line would, to the end. Raises what it would end with in code 2."""
+    """Parse as the command line would, to the end. Raises what it would end with in code 2."""
     command: Any = typer.main.get_command(riskstream.app)
     context = command.make_context("riskstream", words, resilient_parsing=False)
     while hasattr(command, "commands"):
@@ -93,7 +93,7 @@ def parse(words: list[str]) -> None:
 
 
 def knows(words: tuple[str, ...]) -> bool:
-    """Whether the verb and its flags exist, whatever arguments may be missing."""
+    """Return True if the verb and its flags exist, whatever arguments may be missing."""
     command: Any = typer.main.get_command(riskstream.app)
     path = list(words)
     while path and not path[0].startswith("-") and hasattr(command, "commands"):

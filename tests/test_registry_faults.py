@@ -47,7 +47,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def refusals(run: Run, root: Path, verbs: tuple[tuple[str, ...], ...] = VERBS) -> set[str]:
-    """What each verb says on stderr, without the traceback of a defect; each must end with exit code 5."""
+    """Return each verb's stderr, without the traceback of a defect; each must end with exit code 5."""
     file = root.parent / "payments.csv"
     file.write_text("id\n1\n")
     said = set()

@@ -130,7 +130,7 @@ class BigQuery:
 
 
 class Limit(NamedTuple):
-    """What is used of something that ends, at the peak."""
+    """A resource with an end, and its use at the peak."""
 
     what: str
     used: float
@@ -140,7 +140,7 @@ class Limit(NamedTuple):
 
     @property
     def breaks_at(self) -> float:
-        """How many times this load reaches it."""
+        """Return the multiple of this load that reaches the limit."""
         return self.most / self.used
 
 
@@ -170,7 +170,7 @@ def estimate(load: Load, found: Measured, prices: Prices) -> Estimate:
 
 
 def record_bytes(events: float, found: Measured, peak_to_mean: float = 1.0) -> float:
-    """Of a customer with so many events in 30 days.
+    """Return the bytes of a record of a customer with so many events in 30 days.
 
     Straight lines between what was measured, in logarithms. Below the first the first (an upper bound); above the last
     the last, and one event's bytes for each that the ring must hold because it came within the lateness. Customers are
@@ -220,7 +220,7 @@ def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
 
 
 def workers_for(load: Load, found: Measured, redis: Redis) -> Workers:
-    """What one worker process was measured to need for an event, with the records of this load, times the runner's."""
+    """Return the CPU seconds of one event, as measured with records of this size, times the runner's factor."""
     client = found.cluster_client_cpu_us if redis.shards > 1 else found.redis_client_cpu_us
     more_us = by_size(redis.record_bytes, client) - found.redis_client_cpu_us[min(found.redis_client_cpu_us)]
     event_us = found.worker_cpu_us + more_us * assumed("entities")
@@ -277,7 +277,7 @@ def money(
 def limits(
     workers: Workers, redis: Redis, pubsub: PubSub, bigquery: BigQuery, prices: Prices
 ) -> tuple[Limit, ...]:
-    """What ends, by how near it is."""
+    """Return the limits, the nearest first."""
     of_redis = (
         Limit("Redis: processor of one node", redis.cpus, assumed("redis_cpu_utilisation"), "processors", "cluster"),
         Limit("Redis: memory of one node", redis.data_gib,

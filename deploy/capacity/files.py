@@ -110,7 +110,7 @@ def names() -> list[str]:
 
 
 def kept(bench: Path) -> bytes:
-    """What of a bench.json is kept with the code: where and when, and the rows that are used. Raises as `measured`."""
+    """Return the part of a bench.json that is kept with the code: machine, date, rows in use. Raises as `measured`."""
     measured(bench)
     found = msgspec.json.decode(bench.read_bytes())
     found["machine"] = {name: found["machine"][name] for name in ("cpu", "cores", "python", "load")}

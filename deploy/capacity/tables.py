@@ -51,7 +51,7 @@ def of_redis(found: Estimate) -> str:
 
 
 def lines(found: Estimate) -> Rows:
-    """What, how much, and USD a month."""
+    """Return lines of item, amount, and USD a month."""
     usd, workers, redis = found.usd_a_month, found.workers, found.redis
     amounts = {
         "Dataflow workers": f"{workers.paid} paid, {workers.at_peak} at the peak with {rounded(workers.vcpus_at_peak)} "
@@ -80,7 +80,7 @@ def of_dormant(found: Estimate) -> str:
 
 
 def remembering(found: Estimate, without: Estimate) -> str:
-    """What it costs to keep the records of dormant customers; `without` is the same load without them."""
+    """Return the costs of keeping the records of dormant customers; `without` is the same load without them."""
     usd = found.total_usd - without.total_usd
     return (
         f"keeping {found.load.dormant:,} dormant customers costs {rounded(usd)} USD a month of this; "

@@ -1,1 +1,1 @@
-"""What pipelines run beside riskstream's own verbs. Only the standard library: nothing has been installed there."""
+"""Programs of pipelines beside riskstream's own verbs. Only the standard library: nothing is installed there."""

@@ -1,4 +1,4 @@
-"""Whether the canary of the REST service is worse than what answers beside it, by their metrics in a Prometheus.
+"""Comparison of the REST service's canary with the stable track, by their metrics in a Prometheus.
 
 python3 -m deploy.ci.compare URL MINUTES looks every half minute, ends in 1 as soon as the canary is worse, or if there
 were too few requests to tell, and in 0 after MINUTES. PROMETHEUS_TOKEN is sent as bearer token. Google's URL is
@@ -33,7 +33,7 @@ class CanaryWorse(Refused):
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one track in the minutes looked at."""
+    """Figures of one track in the minutes looked at."""
 
     requests: float
     slow: float  # failed on our side, or later than the objective
@@ -45,7 +45,7 @@ class Figures:
 
 
 def fault(stable: Figures, canary: Figures) -> str:
-    """What is worse about the canary; empty: nothing, or too few requests to say."""
+    """Describe what is worse about the canary; empty: nothing, or too few requests to say."""
     if canary.requests < LEAST_REQUESTS:
         return ""
     if canary.slow_share > stable.slow_share + MOST_MORE_SLOW:

@@ -1,4 +1,4 @@
-"""Whether a REST service answers at its address as callers see it: gateway, tokens, model, Redis. Keeps nothing.
+"""A smoke test of a REST service at its public address: gateway, tokens, model, Redis. It stores nothing.
 
 python3 -m deploy.ci.smoke https://prod.deblock.com/ai, with the bearer token of a viewer in SERVING_TOKEN. Ends in 1 if
 it does not.
@@ -28,7 +28,7 @@ def ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> tuple[
 
 
 def faults(url: str, token: str) -> Iterator[str]:
-    """What was asked, what came and what should have come."""
+    """Return the faults: what was asked, what came, and what should have come."""
     status, document = ask(f"{url}/openapi.json", token)
     if status != 200:
         yield f"GET /openapi.json: found {status}, expected 200"

@@ -1,4 +1,4 @@
-"""What a Flex Template's image runs to build the graph: `FLEX_TEMPLATE_PYTHON_PY_FILE` names this file.
+"""The program of a Flex Template's image that builds the graph: `FLEX_TEMPLATE_PYTHON_PY_FILE` names this file.
 
 Dataflow hands over the template's parameters (metadata.json) and Beam's own options, all as --name=value. Looks at
 everything first, as `riskstream launch` does: here from inside of the network, so Redis is looked at too.

@@ -32,7 +32,7 @@ RUN = """gcloud dataflow flex-template run riskstream-offboarding \\
 
 
 def metadata() -> dict[str, Any]:
-    """What Dataflow shows and checks before it starts the launcher."""
+    """Return the metadata that Dataflow shows and checks before it starts the launcher."""
     return {
         "name": "riskstream",
         "description": "Scores a bank's events from Pub/Sub: features in Memorystore, assessments to BigQuery, alerts "

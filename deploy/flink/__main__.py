@@ -11,7 +11,7 @@ from deploy.local import stack
 
 
 def stack_environment() -> Mapping[str, str]:
-    """Where the workers find Redis, Pub/Sub and BigQuery; what is in the environment already, if no stack is up."""
+    """Return the workers' environment for Redis, Pub/Sub and BigQuery; the present one if no stack is up."""
     try:
         return stack.environment()
     except stack.StackError:

@@ -71,7 +71,7 @@ class Cluster:
         return f"http://{HOST}:{self.rest_port}"
 
     def beam_flags(self, parallelism: int) -> list[str]:
-        """What goes after the `--` of `riskstream run`."""
+        """Return the flags after the `--` of `riskstream run`."""
         return [
             "--runner=FlinkRunner",
             f"--flink_master={self.url}",

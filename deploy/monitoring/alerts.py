@@ -1,4 +1,4 @@
-"""What somebody is woken for (page) or has to look at within a day (ticket); each has its entry in docs/runbook.md.
+"""Alerts that wake somebody (page) or are looked at within a day (ticket); each has its entry in docs/runbook.md.
 
 The objectives: 99.9 % of the events are assessed within 5 s of their publishing, and 99.9 % of the REST service's
 requests are answered within 100 ms and without a failure of ours, over 30 days. Burn rates and windows are those of

@@ -20,7 +20,7 @@ class Inexpressible(Refused):
 
 
 class Place(Protocol):
-    """Where to ask. Windows are PromQL's durations; `value` is of the metric's label. Raises Inexpressible."""
+    """A monitoring system. Windows are PromQL's durations; `value` is of the metric's label. Raises Inexpressible."""
 
     used: set[str]
 
@@ -42,7 +42,7 @@ class Place(Protocol):
 
 @dataclass
 class Prometheus:
-    """Of processes started with --metrics-port."""
+    """Metrics of processes started with --metrics-port."""
 
     used: set[str] = field(default_factory=set)
 

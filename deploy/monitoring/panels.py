@@ -1,4 +1,4 @@
-"""What is on the dashboards, from the top: is it well, how much, how fast, what comes out, and what it stands on."""
+"""Panels of the dashboards, from the top: health, load, speed, results, and the parts they stand on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def latest(metric: m.Metric, how: str = "max", each: bool = False) -> Question:
 
 
 def of_dataflow(metric: str) -> Question:
-    """What Dataflow itself says of the job."""
+    """Return the panels of Dataflow's own metrics of the job."""
 
     def ask(q: Place) -> str:
         if not isinstance(q, Cloud):

@@ -23,7 +23,7 @@ HEADER = "# Written by `make monitoring`; change deploy/monitoring/alerts.py ins
 
 
 def files() -> dict[str, str]:
-    """What `make monitoring` writes, by path in the repository."""
+    """Return the files that `make monitoring` writes, by path in the repository."""
     cloud = {f"{OWN}/cloud/alerts/{name}.json": _json(policy) for name, policy in policies(Cloud()).items()}
     return {
         f"{OWN}/grafana/dashboard.json": _json(grafana(Prometheus())),

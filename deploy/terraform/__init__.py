@@ -1,4 +1,4 @@
-"""What Terraform reads of the code: topics and tables, as JSON beside its own files (`make declarations`).
+"""Terraform's input from the code: topics and tables, as JSON beside its own files (`make declarations`).
 
 The code is the one source. USE_CASE, PROJECT and DATASET stand for what only Terraform knows.
 """

@@ -78,7 +78,7 @@ def measured(name: str, history: History, warm: int, use_case: Path, setting: st
 
 
 def message_bytes(history: History) -> float:
-    """Of bodies, and of attributes with their names, on average."""
+    """Return the mean bytes of bodies, and of attributes with their names."""
     attributes = sum(len(name) + len(value) for said in history.attributes() for name, value in said.items())
     return (sum(map(len, history.bodies)) + attributes) / len(history)
 

@@ -23,7 +23,7 @@ from pipeline.runtime.process_metrics import progress
 
 @dataclass
 class Measured:
-    """What a run took; stages are wall time."""
+    """Measurements of a run; stages are wall time."""
 
     events: int = 0
     batches: int = 0

@@ -1,4 +1,4 @@
-"""What the parts of assess could do at most, each alone and with nothing between: Redis, ONNX, decoding, Beam."""
+"""Limits of the parts of assess, each measured alone: Redis, ONNX, decoding, Beam."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""What a customer takes in Redis, key and all, after so many events within 30 days."""
+"""Memory of a customer in Redis, key included, by the number of events within 30 days."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

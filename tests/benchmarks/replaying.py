@@ -53,7 +53,7 @@ def kernel(use_case: UseCase, found: Payments) -> tuple[float, float]:
 
 
 def arrivals_of(found: Payments) -> Arrivals:
-    """What the use case with 16 features makes of payments."""
+    """Return the arrivals of payments in the use case with 16 features."""
     n = len(found)
     ids, record = np.unique(found.customer, return_inverse=True)
     return Arrivals(

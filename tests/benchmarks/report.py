@@ -62,7 +62,7 @@ def report(rows: Sequence[Row]) -> Report:
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on, besides the code."""
+    """Describe the machine that the figures were measured on."""
     load = " ".join(f"{part:.1f}" for part in os.getloadavg())
     return {
         "cpu": _cpu(),
@@ -120,7 +120,7 @@ def _shown(value: float) -> str:
 
 
 def _beside(row: Row, values: Mapping[str, float]) -> str:
-    """How assess (or replay) relates to this figure."""
+    """Return the ratio of assess (or replay) to this figure."""
     for name, others in ((ASSESS, BESIDE_ASSESS), ("replay_events_per_s", BESIDE_REPLAY)):
         if row.name in others and name in values and row.value:
             return f"{name.partition('_')[0]} is {values[name] / row.value:.2f} x"

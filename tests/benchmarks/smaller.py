@@ -54,7 +54,7 @@ class Model(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What one model reaches and costs."""
+    """Quality and costs of one model."""
 
     name: str
     precision: Mapping[str, float]  # value, low, high

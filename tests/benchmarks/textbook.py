@@ -31,7 +31,7 @@ WINDOWS_US = (HOUR_US, 24 * HOUR_US, 7 * 24 * HOUR_US, 30 * 24 * HOUR_US)
 
 
 class Answer(msgspec.Struct):
-    """What is said about an event."""
+    """The answer to an event."""
 
     event_id: str
     customer: str

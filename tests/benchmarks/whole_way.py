@@ -49,7 +49,7 @@ POLICY = (
 
 
 class Place(NamedTuple):
-    """Where everything is."""
+    """Addresses of all parts."""
 
     names: Names
     use_case: Path
@@ -135,7 +135,7 @@ def job(place: Place, *flags: str) -> Iterator[int]:
 
 @contextmanager
 def following(place: Place) -> Iterator[dict[str, int]]:
-    """When (ns) the alert of each event came, by event id."""
+    """Return the arrival time (ns) of each event's alert, by event id."""
     seen: dict[str, int] = {}
     source = Subscription(place.names.reader(place.names.alerts))
     ended = threading.Event()
@@ -166,7 +166,7 @@ def throughput(n: int) -> Row:
 
 
 class Worked(NamedTuple):
-    """What it took to work off a backlog, from the first acknowledgement after WARM_EVENTS to the last."""
+    """Time and CPU to work off a backlog, from the first acknowledgement after WARM_EVENTS to the last."""
 
     events: int
     seconds: float
@@ -196,7 +196,7 @@ def undelivered() -> int:
 
 
 def steadily(publisher: Publisher, place: Place, messages: Sequence[Publication]) -> dict[str, int]:
-    """When (ns) each event was handed to Pub/Sub, by event id; without those of the first seconds."""
+    """Return the time (ns) of publishing by event id, without the events of the first seconds."""
     sent: dict[str, int] = {}
     began_s, at = time.perf_counter(), 0
     while at < len(messages):
@@ -212,7 +212,7 @@ def steadily(publisher: Publisher, place: Place, messages: Sequence[Publication]
 
 
 def latency(sent: dict[str, int], seen: dict[str, int]) -> list[Row]:
-    """Of all events that made an alert."""
+    """Return the latencies of all events that made an alert."""
     until_s, alerts = time.monotonic() + MOST_WAITING_S, -1
     while time.monotonic() < until_s and (undelivered() or alerts < len(seen)):
         alerts = len(seen)

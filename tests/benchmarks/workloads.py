@@ -95,7 +95,7 @@ class History:
         return [{"event_type": kind, "event_id": id, "event_time": time} for kind, id, time in rows]
 
     def received(self) -> list[Received]:
-        """As they come out of a subscription, each published a second after it happened."""
+        """Return messages as a subscription delivers them, each published a second after it happened."""
         rows = zip(self.bodies, self.attributes(), (self.time_us + 1_000_000).tolist(), strict=True)
         return [Received(str(i), Message(body, said, str(i), at)) for i, (body, said, at) in enumerate(rows)]
 

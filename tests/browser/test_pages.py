@@ -57,7 +57,7 @@ def riskstream(*words: str, codes: Collection[int] = (0,)) -> None:
 
 
 class Seen(NamedTuple):
-    """What a page asked for and complained of while it was looked at."""
+    """Requests and complaints of a page while it was open."""
 
     requests: list[str]
     complaints: list[str]

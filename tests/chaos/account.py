@@ -1,4 +1,4 @@
-"""What became of every event: one assessment or one dead letter, numbered without a gap, told to everybody.
+"""The account of every event: one assessment or one dead letter, numbered without a gap, and told to everybody.
 
 Counted here from what a reader of the views and topics sees. `pipeline.reconciliation.reconcile` then rebuilds
 every record and

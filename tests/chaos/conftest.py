@@ -30,7 +30,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
 
 @pytest.fixture(scope="session")
 def compiled() -> None:
-    """What numba compiles is in its cache: a job that starts spends seconds, not a minute."""
+    """Compile with numba ahead of time, so that a job that starts spends seconds, not a minute."""
     use_case = market()
     assess_in(engine(use_case, MemoryStore()), history(use_case, 200, seed=1), [100])
 

@@ -65,7 +65,7 @@ class Place:
         return str(self.folder / "bundles")
 
     def store(self) -> RedisStore:
-        """Where the job's records are."""
+        """Return the store of the job's records."""
         return RedisStore(self.cluster_url or os.environ["REDIS_URL"], cluster=self.cluster_url is not None)
 
     def furnish(self, ack_deadline_s: int) -> None:
@@ -152,12 +152,12 @@ class Job:
         return said.events if said else 0
 
     def of_workers(self) -> list[process_metrics.Status]:
-        """What each worker process of a job with several has said last."""
+        """Return the latest report of each worker process of a job with several."""
         found = [process_metrics.read(folder) for folder in sorted(self.state.glob("worker-*"))]
         return [status for status in found if status]
 
     def said(self) -> process_metrics.Status | None:
-        """What this very process has said last."""
+        """Return the latest report of this very process."""
         pid, said = self.running().pid, process_metrics.read(self.state)
         return said if said and said.pid == pid else None
 

@@ -35,7 +35,7 @@ BUSY_EVENTS = 100  # of a customer, of which the record then closes over the fir
 
 @dataclass(frozen=True)
 class Stream:
-    """What is published, in this order, and the use case (a file) for it."""
+    """Messages to publish, in this order, and the use case (a file) for them."""
 
     use_case: UseCase
     messages: list[Publication]
@@ -103,7 +103,7 @@ def spread(found: list[Found], count: int) -> list[Found]:
 
 
 def arrival(rng: np.random.Generator, found: list[Found], n: int) -> NDArray[np.intp]:
-    """Which event each of n messages is: all in turn, but for those that come late, and those that come again."""
+    """Return the event of each of n messages: all in turn, but for those that come late, and those that come again."""
     once = len(found)
     place = np.arange(once, dtype=float)
     moved = rng.random(once) < MOVED

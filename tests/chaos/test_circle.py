@@ -37,7 +37,7 @@ def use_case(folder: Path) -> UseCase:
 
 
 def riskstream(place: Place, *words: str | Path) -> dict[str, object]:
-    """What a command says in JSON."""
+    """Return the JSON that a command prints."""
     shared = ["--use-case", place.use_case.file, "--bundle", place.bundles, "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "riskstream", *map(str, words), *shared],
@@ -53,7 +53,7 @@ def files_of(folder: Path, customers: int, days: int, seed: int) -> list[Path]:
 
 
 def history_of(place: Place, files: list[Path]) -> History:
-    """What training makes of these files."""
+    """Return these files as training's history."""
     rows = read_all(place.use_case, files, NOW_US)
     return collect(place.use_case, replay(batches(place.use_case, rows)))
 

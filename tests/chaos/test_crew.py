@@ -32,7 +32,7 @@ MESSAGES, DAYS = 4_000, 60
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """Whose nodes have what they confirmed when they are killed and started again."""
+    """Start a cluster whose nodes keep what they confirmed when they are killed and started again."""
     cluster = RedisCluster(tmp_path / "cluster", "--appendonly", "yes", "--appendfsync", "no")
     yield cluster
     cluster.stop()

@@ -65,7 +65,7 @@ def test_any_bytes_give_an_event_or_a_bad_event(inputs: int) -> None:
 
 
 def mutated(rng: np.random.Generator, data: bytes) -> bytes:
-    """With 0 to 3 changes."""
+    """Apply 0 to 3 changes."""
     for kind, place, span in zip(
         rng.integers(5, size=3).tolist(),
         rng.random(3).tolist(),

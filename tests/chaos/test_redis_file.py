@@ -1,4 +1,4 @@
-"""What the local Redis has confirmed is there after kill -9: acknowledged events are in records that it keeps."""
+"""The local Redis keeps what it has confirmed across kill -9: acknowledged events are in its records."""
 
 import threading
 import time
@@ -56,7 +56,7 @@ class Writer:
             return
 
     def lost(self) -> list[int]:
-        """Of the latest confirmed numbers those that are not there any more."""
+        """Return those of the latest confirmed numbers that are not there any more."""
         assert self.confirmed > 0
         numbers = range(max(0, self.confirmed - KEYS), self.confirmed)
         found = self.client.mget([f"key-{number % KEYS}" for number in numbers])

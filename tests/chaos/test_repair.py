@@ -97,7 +97,7 @@ def written(servers: Pair) -> int:
 
 
 def repaired(job: Job, why: str) -> dict[str, Any]:
-    """What `riskstream repair` reports, once the job has told why it has stopped; the job is then at work again."""
+    """Return the report of `riskstream repair`, once the job has said why it stopped; then it works again."""
     wait_for(lambda: why in job.log.read_text(), f"the job tells: {why}")
     own, went_on = job.place, job.log.read_text().count(GOES_ON)
     done = subprocess.run(

@@ -90,7 +90,7 @@ def sample(job: Job) -> Sample:
 
 
 def tenth(samples: list[Sample], k: int) -> Tenth:
-    """From the first sample in it to the first one after it."""
+    """Cut a tenth out: from the first sample in it to the first one after it."""
     first = next(s for s in samples if s.events >= k * EVENTS // TENTHS)
     last = next(s for s in samples if s.events >= (k + 1) * EVENTS // TENTHS)
     inside = [s.rss_bytes for s in samples if first.events < s.events <= last.events]

@@ -1,4 +1,4 @@
-"""What the REST service's overlays make of its manifests, for the tests that look at them."""
+"""The REST service's manifests with the patches of their overlays."""
 
 import shutil
 import subprocess

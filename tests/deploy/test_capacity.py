@@ -1,4 +1,4 @@
-"""What a load needs and costs: by hand, by how it grows, and as docs/scaling.md says it."""
+"""Needs and costs of a load: by hand, by how they grow, and as docs/scaling.md has them."""
 
 import json
 from dataclasses import replace
@@ -72,7 +72,7 @@ def test_what_is_written_is_stored_and_paid_until_it_is_deleted() -> None:
 
 
 def needs(found: Estimate) -> tuple[float, ...]:
-    """Everything that a larger load may not need less of."""
+    """Return everything that a larger load may not need less of."""
     return (
         found.workers.at_peak, found.workers.paid, found.redis.data_gib, found.redis.gib, found.redis.keys_per_s,
         found.redis.cpus, found.redis.shards, found.pubsub.gib_a_month, found.bigquery.stored_gib,

@@ -1,4 +1,4 @@
-"""What the pipelines run exists: verbs and flags, make targets, files, jobs and views that Terraform makes."""
+"""Everything that pipelines run exists: verbs and flags, make targets, files, jobs and views that Terraform makes."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def load(file: Path) -> dict[Any, Any]:
 
 
 def scripts(file: Path) -> list[str]:
-    """What shells are told in a pipeline."""
+    """Return the shell scripts of a pipeline."""
     if file == CLOUD_BUILD:
         return [word for step in load(file)["steps"] for word in step["args"]]
     steps = [step for job in load(file)["jobs"].values() for step in job.get("steps", [])]
@@ -42,7 +42,7 @@ def scripts(file: Path) -> list[str]:
 
 
 def commands_of(text: str, file: str) -> Iterator[Told]:
-    """What a script runs of ours: a word of its own, and all words up to the next command."""
+    """Return our commands in a script: each with all words up to the next command."""
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         for program in {"riskstream", "make"} & set(words):

@@ -149,7 +149,7 @@ def test_subscriptions_keep_what_nobody_has_read() -> None:
 
 
 def test_subscriptions_of_events_keep_order_where_that_is_asked_for() -> None:
-    """As `riskstream topics --ordered` makes them; alerts and dead letters have no ordering keys."""
+    """Subscriptions are those of `riskstream topics --ordered`; alerts and dead letters have no ordering keys."""
     assert RESOURCES["google_pubsub_subscription.streams"]["enable_message_ordering"] == (
         '${var.keep_order && each.value.role == "events"}'
     )

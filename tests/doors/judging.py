@@ -1,4 +1,4 @@
-"""What the tests of all doors share: files to read, what becomes of a row, and whether the table expects it."""
+"""Shared parts of the tests of all doors: files to read, the fate of a row, and whether the table expects it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -48,7 +48,7 @@ class Case:
 
     @property
     def expected(self) -> str:
-        """What the event keeps, or the reason and a part of its message."""
+        """Return the value that the event keeps, or the reason and a part of its message."""
         if self.answer == "missing" or self.answer.startswith(REASONS):
             return self.answer
         f = DOORS.event_types[self.event_type].fields[self.field]
@@ -64,7 +64,7 @@ class Case:
 
 
 def outcome(case: Case, event: Event | BadEvent) -> str:
-    """What became of the case's value."""
+    """Return the fate of the case's value."""
     if isinstance(event, BadEvent):
         return str(event)
     known = known_codec(DOORS, case.event_type)

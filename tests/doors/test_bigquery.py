@@ -64,7 +64,7 @@ def tables() -> Iterator[tuple[str, Columns]]:
 
 
 def by_column() -> dict[tuple[str, str, str], Stored]:
-    """What BigQuery can store, by event type, field and Arrow type."""
+    """Group the cases that BigQuery can store by event type, field and Arrow type."""
     found: dict[tuple[str, str, str], Stored] = {}
     for case in cases():
         for name, value in case.stored:

@@ -79,7 +79,7 @@ def through_parquet(folder: Path) -> Outcomes:
 
 
 def read_one(case: Case, path: Place, line: int) -> str:
-    """What becomes of the only row of a file: what is published of it is decoded as the stream does."""
+    """Read the only row of a file, and decode what is published of it as the stream does."""
     (chunk,) = read(DOORS, case.event_type, path, NOW_US)
     if chunk.bad:
         (bad,) = chunk.bad

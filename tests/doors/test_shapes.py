@@ -1,4 +1,4 @@
-"""What surrounds values: headers, repeated and joined columns, bad rows beside good ones, the same id everywhere."""
+"""The surroundings of values: headers, repeated and joined columns, bad rows beside good ones, equal ids."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ WHEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """As much of a use case as a bundle looks at."""
+    """The parts of a use case that a bundle looks at."""
 
     name: str = "offboarding"
     fingerprint: str = "00c0ffee00c0ffee"

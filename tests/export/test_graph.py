@@ -46,7 +46,7 @@ def test_parity_of_every_candidate_with_calibration(learner, sigmoid):
 
 
 def test_both_columns_are_probabilities_near_0_and_1_too(learner):
-    """As exact for the rare class as for the other: relative to the smaller of both."""
+    """Both classes are equally exact: the difference is relative to the smaller probability."""
     import onnxruntime
 
     model = Calibrated(learner[1], Sigmoid(3.0, -1.0))

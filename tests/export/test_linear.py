@@ -1,4 +1,4 @@
-"""What a linear model sees of a feature: far amounts by their logarithm, shares as they are, and what is missing."""
+"""Inputs of a linear model: far amounts by their logarithm, shares as they are, and missing values."""
 
 import numpy as np
 import pytest

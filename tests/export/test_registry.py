@@ -173,7 +173,7 @@ def test_registry_and_pointer_agree_after_every_promotion(registry: Registry) ->
 
 
 def test_a_bundle_that_nobody_registered_is_registered_first(registry: Registry) -> None:
-    """As those of roots from before there was a registry."""
+    """Bundles of roots from before there was a registry are such."""
     bundle = made(b"ancient", registry.name)
     bundles.save(bundle, registry.root)
     bundles.promote(registry.root, bundle.manifest.id)
@@ -310,7 +310,7 @@ def test_a_damaged_bundle_changes_nothing(registry: Registry) -> None:
 
 
 class Crash(Exception):
-    """What kill -9 does between two writes."""
+    """A stand-in for kill -9 between two writes."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a use case's policy section says, and how each mistake in it is answered."""
+"""The policy section of a use case, and the answer to each mistake in it."""
 
 import pytest
 

@@ -19,7 +19,7 @@ JUNK_SCORE, JUNK_OUTCOME = 9.0, 0x2A  # given to `remember` for events that were
 
 
 class Told(NamedTuple):
-    """What the kernel said about a history, batches joined."""
+    """The kernel's results for a history, batches joined."""
 
     disposition: list[str]
     raw: NDArray[np.float64]
@@ -64,7 +64,7 @@ class Driver:
         return advanced
 
     def judge(self, batch: Arrivals, advanced: kernel.Advanced, applied: NDArray[np.intp]) -> None:
-        """As the policy: a status begins anew with the first event that its record counts."""
+        """Judge as the policy does: a status begins anew with the first event that its record counts."""
         for i in applied:
             status = advanced.status[batch.record[i] : batch.record[i] + 1]
             if advanced.events[i] == 1:
@@ -73,7 +73,7 @@ class Driver:
             status["since_us"] = np.maximum(status["since_us"], batch.time_us[i])
 
     def check(self, read: Sequence[bytes | None], advanced: kernel.Advanced) -> None:
-        """What holds for every record of every batch."""
+        """Check what holds for every record of every batch."""
         for old, new, before, after in zip(
             read, advanced.blobs(), advanced.before, advanced.after, strict=True
         ):

@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is said about one arrival; `raw` is all NaN where there is no vector."""
+    """The answer to one arrival; `raw` is all NaN where there is no vector."""
 
     disposition: str
     raw: list[float]
@@ -56,7 +56,7 @@ class Applied:
 
 @dataclass
 class Memory:
-    """All that one entity was told in its present life, whose numbers follow `begun_at`."""
+    """The arrivals of one entity in its present life, whose numbers follow `begun_at`."""
 
     begun_at: int = 0
     applied: list[Applied] = field(default_factory=list)
@@ -174,7 +174,7 @@ class Oracle:
         )
 
     def remembered(self, entity: str, now_us: int) -> Memory:
-        """What is remembered of the entity; nothing after a silence of more than `forget_us`."""
+        """Return the entity's memory; empty after a silence of more than `forget_us`."""
         memory = self.memories.get(entity)
         if not self.plan.forget_us:
             return memory or Memory()

@@ -377,7 +377,7 @@ def test_a_folded_event_counts_itself_and_what_its_buckets_hold(case: Case, size
 
 
 def test_code_cached_by_an_earlier_version_is_not_looked_at(tmp_path: Path) -> None:
-    """What an upgrade finds on disk may name classes that are no longer there."""
+    """A cache that an upgrade finds on disk may name classes that are no longer there."""
     file = copy(loop.advance_all._cache._cache_file)
     file._index_path = str(tmp_path / "index")
     gone = b"cfeatures.kernel.advanced\nNoLongerHere\n."

@@ -1,4 +1,4 @@
-"""How far features look back, and which only grow."""
+"""The lookback of features, and which of them only grow."""
 
 from features.usecase import Difference, Lookback, Ratio, lookbacks
 from tests.pipeline.market import market, offboarding

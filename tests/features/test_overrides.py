@@ -1,4 +1,4 @@
-"""How long a human's decision may last: the use case limits it, at every door, and the log is read all the same."""
+"""The length of a human's decision: the use case limits it, at every door, and the log is read all the same."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def ruling(until: str) -> bytes:
 
 
 def outcome(use_case: UseCase, event_type: str, body: bytes, event_time: str | None = None) -> str:
-    """What `decode` says; `decode_all` says the same, alone and in company."""
+    """Return the outcome of `decode`, which is that of `decode_all` too, alone and in company."""
     try:
         told = str(event_time_us(decode(use_case, event_type, body, NOW_US, event_time)))
     except BadEvent as error:

@@ -27,7 +27,7 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
 
 @pytest.fixture(scope="session")
 def bigquery_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """What names a BigQuery for all tests that do not stop it; each module has datasets of its own in it."""
+    """Return the environment of one BigQuery for all tests that do not stop it; each module has its own datasets."""
     folder = tmp_path_factory.mktemp("stack")
     try:
         with pytest.MonkeyPatch.context() as patch:

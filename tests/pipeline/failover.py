@@ -29,7 +29,7 @@ class Line(socketserver.ThreadingTCPServer):
         return f"redis://127.0.0.1:{self.port}"
 
     def lead(self, port: int | None) -> None:
-        """From now on connections go to this port; None: nowhere."""
+        """Lead connections to this port from now on; None: nowhere."""
         with self._lock:
             self.target, ended = port, list(self._open)
         for one in ended:

@@ -116,7 +116,7 @@ class RedisCluster:
         return self.nodes[0].url
 
     def owner(self, slot: int) -> RedisServer:
-        """Who got the slot at the start."""
+        """Return the node that owned the slot at the start."""
         return self.nodes[bisect_right(FIRST_SLOTS, slot) - 1]
 
     @contextmanager
@@ -221,7 +221,7 @@ def behind_tls(
 
 
 def read_to_the_end(connection: socket.socket) -> None:
-    """What is closed with unread bytes is reset, and its last words are lost."""
+    """Read to the end: a connection closed with unread bytes is reset, and its last words are lost."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65_536):

@@ -128,7 +128,7 @@ def test_records_are_what_the_sequence_numbers_say() -> None:
 
 
 def test_changes_are_counted_alike_by_stream_and_replay_whatever_the_batches() -> None:
-    """Of each customer and of each merchant, with late events and duplicates, bit for bit."""
+    """Records of each customer and each merchant agree bit for bit, with late events and duplicates."""
     use_case = switching()
     events, whole, split = history(use_case, 900, seed=2), MemoryStore(), MemoryStore()
     expected = columns(run(whole, events, (), use_case))
@@ -318,7 +318,7 @@ def test_a_bundle_of_other_features_is_refused() -> None:
 
 
 class Crash(Exception):
-    """What kill -9 does, at a chosen commit."""
+    """A stand-in for kill -9 at a chosen commit."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is not judged, and why; when columns that moved are drift; and that strangers do not alarm."""
+"""Columns that are not judged, and why; columns that moved, as drift; and other customers, which do not alarm."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ GROWING = {"any_count_ever", "any_since_first_ever", "refused_share"}
 
 
 def reasons(began: Beginning | None, days: float, training_days: int = 20) -> dict[str, str]:
-    """Of a period that begins so many days after the log; training has windows of seven days and all of its span."""
+    """Return the reasons of a period that begins so many days after the log; training has windows of seven days."""
     bundle = trained(market())
     span_us = training_days * DAY // timedelta(microseconds=1)
     known = structs.replace(bundle, reference=structs.replace(bundle.reference, span_us=span_us))

@@ -1,4 +1,4 @@
-"""How the store is, as `riskstream status` tells it; its exit code says whether anything is lost."""
+"""The health of the store in `riskstream status`, whose exit code says whether anything is lost."""
 
 import json
 from pathlib import Path

@@ -80,7 +80,7 @@ def test_step_labels_are_as_they_were(runner: str, place: int) -> None:
     ],
 )
 def test_flink_always_makes_checkpoints(flags: tuple[str, ...], expected: str) -> None:
-    """Without them it would never acknowledge."""
+    """A job without them would never acknowledge."""
     options = beam_options(flags)
     assert options.get_all_options(retain_unknown_options=True)["checkpointing_interval"] in (
         expected,
@@ -144,7 +144,7 @@ def model_of(store: MemoryStore) -> Engine:
 
 
 def collected(job: Job, batches: list[Messages]) -> list[Outgoing]:
-    """What the graph makes of these batches."""
+    """Return the output of the graph for these batches."""
     found: list[Outgoing] = []
     _collected.append(found)
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))

@@ -29,7 +29,7 @@ NOTICED_S = 5.0
 
 
 class Process:
-    """What one process of the job has: a guarded store and an engine on it, and its place in the history."""
+    """One process of the job: a guarded store, an engine on it, and its place in the history."""
 
     def __init__(self, url: str, cluster: bool = False, kind: str = "job", first: int = 0) -> None:
         store = RedisStore(url, cluster=cluster)
@@ -84,7 +84,7 @@ def working(*processes: Process) -> Iterator[None]:
 
 
 def killed(vitality: Vitality) -> None:
-    """All that is left of a writer on another machine that has been killed just now: its last report."""
+    """Leave a writer's last report, as one on another machine does that has just been killed."""
     vitality.report("dead", Writer(vitality.now_ms(), False, 0, (), "elsewhere", 1, "job", True))
 
 

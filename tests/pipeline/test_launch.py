@@ -397,7 +397,7 @@ def test_drain_and_cancel_end_a_job(world: World, run: Run, env: Path) -> None:
 
 
 def test_who_waits_sees_what_becomes_of_the_job(world: World, run: Run, env: Path) -> None:
-    """What takes minutes on Dataflow is not silent; the local one moves a state on with each look."""
+    """Minutes on Dataflow are not silent; the local one moves a state on with each look."""
     launched = run("launch", "--env", str(env), "--wait")
     assert launched.code == 0 and launched.err.endswith("riskstream-market: RUNNING\n")
     drained = run("drain", "--env", str(env), "--wait", "--json")

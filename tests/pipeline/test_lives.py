@@ -88,7 +88,7 @@ def test_merchants_expire_and_customers_do_not(tmp_path: Path) -> None:
 
 
 def test_a_repair_misses_what_only_a_backfill_knew_even_if_it_may_have_expired(tmp_path: Path) -> None:
-    """When the backfill wrote it is not in the log, and to rebuild it in vain does no harm."""
+    """The log does not hold when the backfill wrote the record; to rebuild it in vain does no harm."""
     told = assessed_from(market("1m"), str(tmp_path), history(market("1m"), 30, seed=9))
     blob = next(blob for key, blob in told.records.items() if b":merchant:" in key)
     plan = told.use_case.plans["merchant"]

@@ -62,7 +62,7 @@ def payments(tmp_path: Path) -> Path:
 
 
 def shuffle(broker: Broker, seed: int) -> None:
-    """What waits comes in another order, as far as the service promises none: within a key it does."""
+    """Reorder waiting messages as far as the service promises no order: within a key it does."""
     with broker.server._engine.open() as own:
         backlog = own.subscription(broker.names.reader(broker.names.events))._backlog
         for queue in (backlog._fresh, backlog._ready):
@@ -73,7 +73,7 @@ def shuffle(broker: Broker, seed: int) -> None:
 
 
 def dispositions(broker: Broker, count: int) -> np.ndarray:
-    """What becomes of the events that wait, pulled and assessed as the job does; each pull is in another order."""
+    """Pull and assess the waiting events as the job does, each pull in another order, and return their dispositions."""
     puller, eng = (
         Puller(Subscription(broker.names.reader(broker.names.events)), 100),
         engine(MARKET, MemoryStore()),
@@ -116,7 +116,7 @@ def test_with_ordering_keys_no_event_is_too_late_whatever_the_server_does(
 
 
 def in_turn(events: Sequence[Sent], size: int = 10) -> int:
-    """How many of the events are too late when they arrive like this."""
+    """Count the events that are too late when they arrive like this."""
     eng = engine(MARKET, MemoryStore())
     batches = [batched(MARKET, events[at : at + size]) for at in range(0, len(events), size)]
     return sum(late(assess(eng, batch).disposition) for batch in batches)

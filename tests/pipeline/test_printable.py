@@ -1,4 +1,4 @@
-"""What comes from outside reaches neither a spreadsheet as a formula nor a terminal as a command."""
+"""Text from outside reaches neither a spreadsheet as a formula nor a terminal as a command."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""How decisions turned out: the SQL against a naive oracle, what a week holds, and the command on a log in BigQuery."""
+"""Realised figures of decisions: the SQL against a naive oracle, single weeks, and the command on a log in BigQuery."""
 
 import json
 import threading
@@ -359,7 +359,7 @@ def test_figures_are_pushed_as_metrics(world: World) -> None:
 
 
 class Gateway(HTTPServer):
-    """What takes metrics as a Pushgateway does."""
+    """A server that takes metrics as a Pushgateway does."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Taking)

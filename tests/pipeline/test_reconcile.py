@@ -143,7 +143,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def found_in(
     told: Told, sent: Sent | None = None, basis: Basis = NOTHING, now_us: int = START_US + DAY_US
 ) -> Reconciliation:
-    """What is found once all of it lies in BigQuery."""
+    """Return the findings once all of it lies in BigQuery."""
     dataset = logged(told)
     store = MemoryStore(dict(told.records))
     return reconcile(
@@ -504,7 +504,7 @@ END_US = START_US + 400 * 86_400_000_000
 
 
 def test_after_a_backfill_all_adds_up_once_the_history_is_given(tmp_path: Path) -> None:
-    """With events that came both ways, customers of whom the stream knows nothing, and a breaker."""
+    """The history has events that came both ways, customers unknown to the stream, and a breaker."""
     use_case = parse(
         MARKET.read_text().replace("24h\n", "1m\n", 1).replace(UNLIMITED, LIMITED), "limited.yaml"
     )

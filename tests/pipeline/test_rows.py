@@ -1,4 +1,4 @@
-"""What leaves the job says exactly what was found, whatever became of an event."""
+"""The job's output states exactly what was assessed, whatever became of an event."""
 
 import json
 from dataclasses import replace
@@ -117,7 +117,7 @@ def test_a_row_says_what_was_found(mixed: tuple[list[Message], Assessments]) -> 
 
 
 def test_a_row_says_what_the_challenger_said(mixed: tuple[list[Message], Assessments]) -> None:
-    """Of what it scored; nothing of the rest."""
+    """Rows that it did not score have nothing of it."""
     of, said = mixed
     score = np.full(len(of), np.nan, np.float32)
     score[::2] = np.float32(0.7)

@@ -309,7 +309,7 @@ def test_a_promoted_model_is_used_without_a_restart(cloud: bigquery.Client, brok
 
 
 def reconciled(job: Job) -> Result:
-    """What `riskstream reconcile` says."""
+    """Return the result of `riskstream reconcile`."""
     options = {
         "--use-case": job.use_case_file, "--project": job.project, "--dataset": job.dataset,
         "--bundle": job.bundle, "--redis-url": job.redis_url,

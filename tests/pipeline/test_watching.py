@@ -1,4 +1,4 @@
-"""How a job is watched: metrics in Beam and for Prometheus, drift, logs of rejects, traces."""
+"""The signals of a job: metrics in Beam and for Prometheus, drift, logs of rejects, traces."""
 
 import json
 import logging

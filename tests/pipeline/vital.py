@@ -1,4 +1,4 @@
-"""What a job notes in its store when it begins with nothing; without it nobody uses the store."""
+"""The note of a job that begins with an empty store, without which nobody uses the store."""
 
 from contextlib import closing
 from datetime import UTC, datetime

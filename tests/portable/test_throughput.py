@@ -1,4 +1,4 @@
-"""How fast one backlog is worked off: by the local runner, by a Flink of one task manager, and of two.
+"""Throughput on one backlog: the local runner, a Flink of one task manager, and of two.
 
 A figure of this machine on this day; that the three end with the same assessments is what is tested.
 """

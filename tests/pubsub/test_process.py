@@ -1,4 +1,4 @@
-"""What only the embedded server has: starting, stopping, freezing, and its figures."""
+"""The embedded server as a process: starting, stopping, freezing, and its figures."""
 
 import signal
 import threading

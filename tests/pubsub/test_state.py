@@ -94,7 +94,7 @@ def test_what_came_back_after_its_ack_must_be_acknowledged_again() -> None:
 
 @dataclass(eq=False)
 class Known:
-    """What the oracle knows of one message. `state` is waiting, out, acked (but an earlier one is not) or done."""
+    """The oracle's knowledge of one message. `state` is waiting, out, acked (but an earlier one is not) or done."""
 
     key: str
     state: str = "waiting"

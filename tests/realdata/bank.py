@@ -33,7 +33,7 @@ class Table:
         return [row[place] for row in self.rows]
 
     def between(self, first: str, end: str) -> "Table":
-        """From the day `first` to the day before `end`."""
+        """Write the rows from the day `first` to the day before `end`."""
         chosen = [row for row, day in zip(self.rows, self.days(), strict=True) if first <= day < end]
         return replace(self, rows=chosen)
 
@@ -62,7 +62,7 @@ def _read(path: Path, separator: str) -> Table:
 
 
 def before(bank: Bank, end: str, folder: Path) -> list[File]:
-    """What there was up to the day before `end`, one file a kind."""
+    """Write the rows up to the day before `end`, one file a kind."""
     folder.mkdir()
     return [(name, table.between("", end).write(folder / f"{name}.csv")) for name, table in bank.items()]
 

@@ -84,7 +84,7 @@ def _places(
 
 
 def table(found: Payments, first_day: str) -> pd.DataFrame:
-    """With the columns and types of the benchmark's own files."""
+    """Build a table with the columns and types of the benchmark's own files."""
     columns = {
         "TRANSACTION_ID": np.arange(len(found.second)),
         "TX_DATETIME": (np.datetime64(first_day, "s") + found.second).astype("M8[ns]"),
@@ -114,7 +114,7 @@ def features(payments: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rolling(payments: pd.DataFrame, by: str, value: str, days: int) -> tuple[pd.Series, pd.Series]:
-    """How many payments by the same customer or at the same terminal in the last days, and the sum of a column."""
+    """Count the payments by the same customer or at the same terminal in the last days, and sum a column."""
     ordered = payments.sort_values([by, "TX_DATETIME"], kind="stable")
     window = ordered.groupby(by).rolling(f"{days}D", on="TX_DATETIME")[value]
     both = (pd.Series(each.to_numpy(), ordered.index) for each in (window.count(), window.sum()))

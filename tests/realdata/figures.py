@@ -1,4 +1,4 @@
-"""How good scores are, beside a random forest on plain aggregates and a small rule, on the same folds.
+"""Quality of scores beside a random forest on plain aggregates and a small rule, on the same folds.
 
 Intervals draw customers (loans, accounts), for all lines alike, so that those of differences are paired. A figure of
 several seeds is the mean of their figures, not the figure of their mean score.
@@ -80,7 +80,7 @@ def measure(
 
 
 def draws(label: Labels, customer: NDArray[np.intp]) -> list[Floats]:
-    """How often each customer is drawn, with replacement, by row [n]; a draw of one class only is drawn again."""
+    """Draw customers with replacement; return their counts by row [n]. A draw of one class only is drawn again."""
     rng, n = np.random.default_rng(20261122), int(customer.max()) + 1
     found: list[Floats] = []
     while len(found) < (DRAWS if len(label) < MANY_ROWS else FEWER_DRAWS):
@@ -100,7 +100,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def aggregates(folder: Path) -> pd.DataFrame:
-    """What an analyst would put together in an hour: a row by account, from all up to its loan's date; its label."""
+    """Aggregate as an analyst would in an hour: a row by account, from all up to its loan's date; and its label."""
     loans = pd.read_csv(folder / "loan_test_labelled.csv").set_index("account_id")
     moves = pd.read_csv(folder / "trans_test.csv", sep=";", skipinitialspace=True)
     known = moves.merge(loans[["date"]], on="account_id", suffixes=("", "_loan"))

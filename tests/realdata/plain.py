@@ -1,4 +1,4 @@
-"""What an analyst would put together of generated files in an hour: a row for each customer, and no date in it."""
+"""Aggregates of generated files as an analyst would make them in an hour: a row for each customer, without a date."""
 
 from collections.abc import Sequence
 from pathlib import Path

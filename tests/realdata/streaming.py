@@ -37,7 +37,7 @@ WHERE event_type = 'loan' ORDER BY event_time, event_id
 
 @dataclass(frozen=True)
 class Streamed:
-    """What was published, what came of it, and the assessments of loans, by date."""
+    """The published events, their results, and the assessments of loans, by date."""
 
     published: int
     assessments: int

@@ -41,7 +41,7 @@ CHANCE = 0.5  # AUC
 
 @dataclass(frozen=True)
 class Run:
-    """Everything once: the model, what the stream said, and what a replay says of the same loans."""
+    """One run of everything: the model, the stream's assessments, and a replay's of the same loans."""
 
     use_case: UseCase
     bundle: Bundle
@@ -111,7 +111,7 @@ def difference(lines: list[Line], words: str) -> Line:
 
 
 def places_of(run: Run) -> list[int]:
-    """Where the stream's loans, by date and id, are in the replay's rows: an account has one loan."""
+    """Return the places of the stream's loans, by date and id, in the replay's rows: an account has one loan."""
     place = {account: i for i, account in enumerate(run.history.customers.tolist())}
     assert len(place) == len(run.history.customers)
     return [place[account] for account in run.streamed.account]

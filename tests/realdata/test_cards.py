@@ -53,7 +53,7 @@ def payments() -> pd.DataFrame:
 
 
 def trained(use_case_file: Path, payments: pd.DataFrame, folder: Path) -> Report:
-    """What `riskstream train payment=cards.parquet verdict=cards.parquet --use-case ...` does."""
+    """Train as `riskstream train payment=cards.parquet verdict=cards.parquet --use-case ...` does."""
     file = folder / "cards.parquet"
     payments.to_parquet(file, index=False)
     use_case = load(use_case_file)
@@ -67,13 +67,13 @@ def trained(use_case_file: Path, payments: pd.DataFrame, folder: Path) -> Report
 
 @pytest.fixture(scope="module")
 def published(payments: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """With the published features alone."""
+    """Train with the published features alone."""
     return trained(Path(__file__).parent / "published.yaml", payments, tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="module")
 def shipped(payments: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """With the features of the shipped use case."""
+    """Train with the features of the shipped use case."""
     return trained(ROOT / "usecases" / "card_fraud.yaml", payments, tmp_path_factory.mktemp("shipped"))
 
 

@@ -74,7 +74,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Settings:  # noqa: F811
-    """Of a service with all it needs, of the test's own."""
+    """Return settings of a service with parts of the test's own."""
     redis_server.client.flushall()
     begun(redis_server.url, market())
     root = str(tmp_path / "bundles")

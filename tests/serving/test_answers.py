@@ -1,4 +1,4 @@
-"""What callers are told: assessments, attempts, standings, and what is wrong with a request."""
+"""Answers to callers: assessments, attempts, customers, and problems of a request."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_a_problem_of_its_own(served: Served, path: str) ->
 
 
 def test_a_thousand_at_once_are_what_they_are_one_by_one(served: Served) -> None:
-    """Of many customers and one merchant; each event is counted once, and its caller gets its own answer."""
+    """Events of many customers and one merchant are each counted once, and each caller gets its own answer."""
     events = [payment(market(), f"p{i}", NOW_US + i, f"c{i % 50}", "m1", float(i % 90)) for i in range(1_000)]
     asked_again: set[str] = set()
 

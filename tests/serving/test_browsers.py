@@ -17,7 +17,7 @@ LOCAL = {"host": "localhost:8080"}
 
 
 def status(method: str = "POST", hosts: frozenset[str] = LOOPBACK, **headers: str) -> int:
-    """Of a request with these headers; 200 if nothing is wrong with it."""
+    """Return the status of a request with these headers; 200 if nothing is wrong with it."""
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in (LOCAL | headers).items()]
     return (fault(method, raw, hosts) or (200,))[0]
 
@@ -76,7 +76,7 @@ def test_other_sites_read_at_most(headers: dict[str, str], expected: int, hosts:
 
 
 def test_a_form_of_another_site_writes_nothing(served: Served) -> None:
-    """What a browser sends without asking first: a form, a text, a blob without a type; and under a foreign name."""
+    """A browser sends these without asking first: a form, a text, a blob without a type; and under a foreign name."""
     types = [
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",

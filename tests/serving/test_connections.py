@@ -81,7 +81,7 @@ def connected(port: int) -> socket.socket:
 
 
 def read(connection: socket.socket) -> bytes:
-    """All that comes until the connection ends."""
+    """Read until the connection ends."""
     parts = []
     try:
         while part := connection.recv(1 << 20):
@@ -96,7 +96,7 @@ def statuses(answers: bytes) -> list[int]:
 
 
 def answered(port: int, *pieces: bytes) -> bytes:
-    """What is answered until the connection ends; some of it may not be sent any more then."""
+    """Return the answer until the connection ends; a part of the request may not have been sent by then."""
     with connected(port) as connection:
         try:
             for piece in pieces:

@@ -28,7 +28,7 @@ PAST, FUTURE = "2000-01-01T00:00:00Z", "2259-01-01T00:00:00Z"
 
 
 def cases(operation: Any, mode: GenerationMode) -> Any:
-    """What the document allows, or does not. Whether an override is over depends on the clock, which it cannot say."""
+    """Draw what the document allows, or does not. Whether an override is over, it cannot say."""
 
     def in_time(case: schemathesis.Case) -> schemathesis.Case:
         if mode is GenerationMode.POSITIVE and operation.path.endswith("/override"):

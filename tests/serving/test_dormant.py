@@ -51,7 +51,7 @@ Row = tuple[list[float | None], float | None, str, int]  # vector, score, level 
 
 @dataclass(frozen=True)
 class Told:
-    """What was said about the customer's events, in their order; NaN vectors where nothing is scored."""
+    """Assessments of the customer's events, in their order; NaN vectors where nothing is scored."""
 
     vectors: NDArray[np.float32]
     score: NDArray[np.float32]
@@ -75,7 +75,7 @@ def use_case_of(folder: Path, forgets: bool) -> UseCase:
 
 
 def before_and_after(use_case: UseCase) -> tuple[list[Sent], list[Sent]]:
-    """What ann did before her silence, at its end with an override far beyond it, and what she does then."""
+    """Ann's events before her silence, which ends with an override far beyond it, and after it."""
     until = "2028-01-01T00:00:00Z"
     first = [sent(use_case, "profile", START_US, customer="ann", vip=True, born="1980-02-29")]
     first += [

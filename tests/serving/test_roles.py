@@ -1,4 +1,4 @@
-"""Who may do what, route by route and role by role; whose name goes with an event; what is asked of an override."""
+"""Permissions, route by route and role by role; the caller's name beside an event; demands on an override."""
 
 import json
 import time

@@ -116,7 +116,7 @@ def test_an_empty_store_is_not_taken_for_a_filled_one(run: Run, settings: Settin
 def test_what_is_in_flight_is_answered_before_the_end(
     settings: Settings, redis_server: RedisServer, broker: Broker
 ) -> None:
-    """Told to end while Redis stands still: whoever asked gets an answer, and the exit code is 0."""
+    """A service that has to end while Redis stands still answers all callers, and its exit code is 0."""
     body = body_of(payment(market(), "p1", START_US, "ann", None, 1.0))
     with process(settings) as (served, client), ThreadPoolExecutor(1) as pool:
         with redis_server.frozen():

@@ -1,4 +1,4 @@
-"""What one has without a model, measured on the customers that judge it; a model that is no better says so."""
+"""Baselines without a model, measured on the customers that judge it; a model that is no better says so."""
 
 from dataclasses import replace
 

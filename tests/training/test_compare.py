@@ -21,7 +21,7 @@ def compared(rows, contenders=CONTENDERS, metric=AVERAGE_PRECISION, repeats=2, s
 
 
 def test_a_clearly_better_learner_is_chosen_and_its_lead_is_no_chance():
-    """Whether two features agree is nothing that a weighted sum of them says."""
+    """No weighted sum of two features says whether they agree."""
     (chosen, other), said = compared(crossed())
     assert (chosen.candidate, other.candidate) == ("hist_gradient_boosting", "logistic_regression")
     assert chosen.difference is None and len(chosen.values) == len(set(chosen.values)) == 2

@@ -57,7 +57,7 @@ def test_it_is_the_textbooks(found):
 
 
 def test_the_interval_holds_what_other_customers_would_have_given(found):
-    """Of ten halves of the customers, nearly all lie in the whole's interval once as many are looked at."""
+    """Nearly all of ten halves of the customers lie in the whole's interval once as many are looked at."""
     whole = daily(found, Customers.of(found), 1).precision_at_k["100"]
     names, rng, inside = np.unique(found.rows.customers), np.random.default_rng(8), 0
     for _ in range(10):

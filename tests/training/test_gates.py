@@ -1,4 +1,4 @@
-"""What keeps a challenger from becoming the champion, and how it is compared."""
+"""Gates between a challenger and the champion, and their comparison."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""From events to rows to learn from, through the real kernel, and a bundle learned from generated customers."""
+"""Rows to learn from, out of events through the real kernel, and a bundle learned from generated customers."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ NOW_US = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def replayed(use_case, events, published_us, size=10**9):
-    """What features.replay gives of a history in batches of `size`, folded by the kernel into records."""
+    """Replay a history in batches of `size`, as features.replay does, folded by the kernel into records."""
     records = {entity: {} for entity in use_case.entities}
     for start in range(0, len(events), size):
         part = make_batch(use_case, events[start : start + size], published_us[start : start + size])

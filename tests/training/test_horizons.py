@@ -1,4 +1,4 @@
-"""What scores promise and what came: planted turning points, of which the truth is known for any length of history."""
+"""Promises of scores against what came: planted turning points, whose truth is known for any length of history."""
 
 from dataclasses import replace
 

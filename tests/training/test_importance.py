@@ -155,7 +155,7 @@ def test_a_ratio_is_dealt_with_either_side_and_levels_of_a_category_together() -
 def test_a_long_history_is_measured_on_the_latest_and_an_even_part_of_the_other_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What makes a customer's score is kept whole, so its score is that of all its events."""
+    """The events that make a customer's score are all kept, so its score is that of all its events."""
     rng = np.random.default_rng(7)
     customer = rng.integers(0, 50, 3_000)
     label = (np.arange(50) % 4 == 0).astype(np.int64)

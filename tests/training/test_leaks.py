@@ -38,7 +38,7 @@ def vectors_of(use_case: UseCase, events: list[tuple[str, object]]) -> np.ndarra
 
 
 def looks_ahead(use_case: UseCase, events: list[tuple[str, object]]) -> bool:
-    """Whether the vector of any event changes when what came after it never happens."""
+    """Return True if the vector of any event changes when later events never happen."""
     whole = vectors_of(use_case, events)
     parts = (vectors_of(use_case, events[:end])[-1] for end in range(1, len(events) + 1))
     return any(part.tobytes() != row.tobytes() for part, row in zip(parts, whole, strict=True))

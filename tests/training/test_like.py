@@ -186,7 +186,7 @@ def test_a_champion_is_compared_with_all_of_its_features(
 
 
 def test_held_out_figures_without_a_field_are_kept(whole: BuiltBundle) -> None:
-    """Without shops nothing is left of the signal; without profiles nothing is lost. Amounts are in every file."""
+    """The signal is gone without shops and unchanged without profiles. Amounts are in every file."""
     found = whole.bundle.manifest.metrics["lacking"]
     values = {name: each["roc_auc"]["value"] for name, each in found["without"].items()}
     assert set(values) == {"payment.shop", "customer.vip", "customer"}

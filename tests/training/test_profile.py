@@ -460,7 +460,7 @@ def test_a_page_can_be_made_of_almost_nothing(lines: list[str], tmp_path: Path) 
 
 
 class Page(HTMLParser):
-    """What a page would load, itself and in the documents of its frames."""
+    """The resources that a page would load, itself and in the documents of its frames."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -197,7 +197,7 @@ def warned(run, terms, scores, labels):
 
 
 def everywhere(run, text):
-    """Whether a text is in the first lines of the report, among the warnings of stdout, and in the JSON."""
+    """Return True if a text is in the first lines of the report, among the warnings of stdout, and in the JSON."""
     shown = [line for line in recommended_lines(run) if line.startswith("WARNING: ")]
     return [text in " ".join(part) for part in (first_lines(run), shown, recommended_facts(run)["warnings"])]
 

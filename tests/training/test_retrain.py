@@ -59,7 +59,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def root(tmp_path: Path, with_registry: Callable[[Path], Path]) -> Path:
-    """Of bundles, with an empty registry."""
+    """A root of bundles with an empty registry."""
     return with_registry(tmp_path / "bundles")
 
 

@@ -1,4 +1,4 @@
-"""What a customer's score is: the mean of its latest events' scores, whatever lies between them."""
+"""A customer's score: the mean of its latest events' scores, whatever lies between them."""
 
 import numpy as np
 import pytest

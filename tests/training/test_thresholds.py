@@ -105,7 +105,7 @@ def test_a_target_is_reached_or_not_or_cannot_be_known(label, target, reached):
 
 
 def test_a_share_of_customers_has_wilsons_interval():
-    """Where ten of ten are positive every draw says all; Wilson says that it may be 72 %."""
+    """Every draw of ten positives of ten says all; Wilson says that it may be 72 %."""
     given = cases(np.r_[np.ones(10), np.zeros(40)].astype(int), np.linspace(0.9, 0.1, 50))
     _, told = high(Target("precision", 0.95), given)
     assert told["flagged"] == MIN_FLAGGED and told["value"] == pytest.approx(1.0)

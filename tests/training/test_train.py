@@ -1,4 +1,4 @@
-"""From vectors to a bundle that serving accepts, the same bytes for the same seed."""
+"""Training from vectors to a bundle that serving accepts, the same bytes for the same seed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What is usual counts customers, not events: one who is very busy is one of many."""
+"""Usual values count customers, not events: one who is very busy is one of many."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What rows weigh while learning: one a customer, and little where little was known of it."""
+"""Weights of rows in learning: one a customer, and little where little was known of it."""
 
 from dataclasses import replace
 
