@@ -85,13 +85,13 @@ def _readers_of_model(found: Any, file: str) -> tuple[Callable[[], object], ...]
     """Nothing where the training packages are not installed: nobody can use the section there either."""
     if find_spec("sklearn") is None:
         return ()
-    from training.champion.gates import Gates
-    from training.data.splits import Way
+    from training.champion.gates import GateSettings
+    from training.data.splits import SplitSettings
     from training.models.parameters import Parameters
 
     model, usual = found.model, "both" if found.label_is_known_later else "group"
     return (
         lambda: Parameters.of(model, file),
-        lambda: Gates.of(model.get("gates"), file),
-        lambda: Way.read(file, model.get("split"), usual),
+        lambda: GateSettings.of(model.get("gates"), file),
+        lambda: SplitSettings.read(file, model.get("split"), usual),
     )

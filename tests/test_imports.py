@@ -79,6 +79,7 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("models",),
         ("data",),
         ("statistics", "progress", "origin"),
+        ("arrays",),
     ),
 }
 PURE_MODULES = tuple(f"export/policy/{name}.py" for name in ("__init__", "rules", "settings", "tables"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from export.bundle import Bundle, bundle
 from export.distributions.reference import Origin, Reference, reference
@@ -18,15 +17,16 @@ from export.learned import encode
 from export.onnx import Calibrated, Scorer, convert, parity
 from export.policy import Terms, terms
 from features.usecase import UseCase, lookbacks
-from training.data.cleaning import Cleaned
-from training.data.labelled_rows import BadHistory, History
-from training.data.like_files import without_left_out
-from training.data.splits import DAY_US, Split, Way, of_event, set_apart, split
-from training.data.usual import usual
-from training.evaluation.absent_fields import lacking
-from training.models.choice import Chosen, choose
-from training.models.judged import Judged
+from training.arrays import Mask, Vectors
+from training.data.cleaning import CleaningCount
+from training.data.labelled_rows import BadHistory, LabelledRows
+from training.data.like_files import zero_left_out
+from training.data.splits import DAY_US, Split, SplitSettings, label_is_of_event, set_apart, split_rows
+from training.data.usual import usual_values
+from training.evaluation.absent_fields import measure_without_fields
+from training.models.held_out import HeldOut
 from training.models.parameters import HYPER, Parameters
+from training.models.selection import SelectedModel, select_model
 from training.policy import thresholds as levels
 from training.policy.thresholds import Cases
 from training.progress import Progress, prefixed, silent
@@ -45,7 +45,6 @@ LIBRARIES = (
     "xgboost-cpu",
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,26 +52,26 @@ class BuiltBundle:
     """The bundle, and what it was judged by. Nothing is written yet."""
 
     bundle: Bundle
-    chosen: Chosen
-    judged: Judged
+    chosen: SelectedModel
+    held_out: HeldOut
     split: Split
     out_of_fold: (
-        Judged  # the rows that the model kept has learned from, scored by folds; `judged` if that is by folds
+        HeldOut  # the rows that the final model has learned from, scored by folds; may be `held_out` itself
     )
 
 
 def build_bundle(
     use_case: UseCase,
-    history: History,
+    history: LabelledRows,
     *,
     seed: int,
     created_at: datetime,
-    way: Way | None = None,
+    split_settings: SplitSettings | None = None,
     cut_us: int | None = None,
-    cleaning: Sequence[Cleaned] = (),
+    cleaning: Sequence[CleaningCount] = (),
     progress: Progress = silent,
 ) -> BuiltBundle:
-    """A bundle from a history; `way` and `cut_us` override the use case's `model.split`. Writes nothing.
+    """A bundle from a history; `split_settings` and `cut_us` override the use case's `model.split`. Writes nothing.
 
     Raises BadHistory (nothing to learn from), BadUseCase (`model`, `policy`), ParityError.
     """
@@ -80,18 +79,20 @@ def build_bundle(
         history, vectors=np.ascontiguousarray(history.vectors, np.float32)
     )  # as it will be served
     _check_finite(use_case, whole.vectors)
-    history = without_left_out(use_case, whole)
+    history = zero_left_out(use_case, whole)
     parameters = Parameters.of(use_case.model, use_case.file)
     policy = terms(use_case.policy, use_case.file, use_case.features)
-    sides = split(history, way or Way.of(use_case, use_case.model.get("split")), cut_us)
-    progress(sides.words)
-    by_event = of_event(use_case)
+    sides = split_rows(
+        history, split_settings or SplitSettings.of(use_case, use_case.model.get("split")), cut_us
+    )
+    progress(sides.description)
+    by_event = label_is_of_event(use_case)
     twin = _twin(history, sides, parameters, by_event, seed, progress)
     asked = parameters if twin is None else _as_chosen(parameters, twin)
     learned = history if twin is None else history[sides.final]
     kept = whole[sides.final] if whole.left_out else learned  # as it is, also where the model does without
     told = prefixed(progress, "the model that is kept")
-    chosen = _chosen(learned, asked, by_event, seed, told, _apart(learned, sides.apart))
+    chosen = _chosen(learned, asked, by_event, seed, told, _apart(learned, sides.share_set_apart))
     progress("converting to ONNX")
     model, difference = converted(chosen.model, chosen, seed)
     stand_in = None if chosen.stand_in is None else converted(chosen.stand_in, chosen, seed)[0]
@@ -99,21 +100,21 @@ def build_bundle(
     cases = Cases.of(policy, kept, chosen, use_case.features)
     thresholds = levels.choose(policy, cases)
     if twin is None:
-        judged = _judged_by_folds(history, chosen, thresholds, model, policy, cases)
+        held_out = _judged_by_folds(history, chosen, thresholds, model, policy, cases)
     else:
         part = _customers(history[sides.learn]) / _customers(learned)
         theirs = levels.choose(policy, Cases.of(policy, whole[sides.learn], twin, use_case.features, part))
-        judged = _judged(history[sides.judge], twin, theirs, policy, seed)
+        held_out = _judged(history[sides.held_out], twin, theirs, policy, seed)
     progress("measuring on what the model had not seen")
-    metrics = figures(judged, seed) | {
+    metrics = figures(held_out, seed) | {
         "levels": levels.facts(policy, cases, thresholds, seed),
         "parity": difference,
-        "lacking": lacking(use_case, judged, seed),
+        "lacking": measure_without_fields(use_case, held_out, seed),
     }
-    facts = _facts(kept) | {"split": sides.words, "model": (twin or chosen).facts}
+    facts = _facts(kept) | {"split": sides.description, "model": (twin or chosen).facts}
     if by_event:
         facts["known_after_days"] = float(np.median(learned.known_us - learned.times_us) / DAY_US)
-    facts["set_apart"] = 0.0 if stand_in is None else sides.apart
+    facts["set_apart"] = 0.0 if stand_in is None else sides.share_set_apart
     facts["left_out"] = list(whole.left_out)
     facts["cleaning"] = [msgspec.structs.asdict(each) for each in cleaning]
     made = bundle(
@@ -121,22 +122,22 @@ def build_bundle(
         stand_in, encode(np.unique(learned.customers).tolist()), seed=seed, versions=_versions(), metrics=metrics,
         training=facts,
     )  # fmt: skip
-    out_of_fold = judged if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)
-    return BuiltBundle(made, twin or chosen, judged, sides, out_of_fold)
+    out_of_fold = held_out if twin is None else _out_of_fold(learned, chosen, thresholds, model, policy)
+    return BuiltBundle(made, twin or chosen, held_out, sides, out_of_fold)
 
 
-def _reference(use_case: UseCase, learned: History, chosen: Chosen) -> Reference:
+def _reference(use_case: UseCase, learned: LabelledRows, chosen: SelectedModel) -> Reference:
     """What drift is measured against, and what is usual; the scores are held out, as those of strangers will be."""
     windows = [back.window_us for back in lookbacks(use_case)]
     origin = Origin(chosen.rows.customer, learned.times_us, chosen.rows.fold, windows)
-    by_customer = usual(use_case, learned, chosen.held_out)
-    kept = reference(use_case.features, learned.vectors, chosen.held_out, by_customer, origin)
+    by_customer = usual_values(use_case, learned, chosen.out_of_fold)
+    kept = reference(use_case.features, learned.vectors, chosen.out_of_fold, by_customer, origin)
     return msgspec.structs.replace(kept, fields=learned.fields)
 
 
 def _twin(
-    history: History, sides: Split, parameters: Parameters, by_event: bool, seed: int, progress: Progress
-) -> Chosen | None:
+    history: LabelledRows, sides: Split, parameters: Parameters, by_event: bool, seed: int, progress: Progress
+) -> SelectedModel | None:
     """The model that is judged in the final one's place, made in the same manner; by folds there is none."""
     if sides.cut_us is None:
         return None
@@ -145,25 +146,25 @@ def _twin(
 
 
 def _chosen(
-    learned: History,
+    learned: LabelledRows,
     parameters: Parameters,
     by_event: bool,
     seed: int,
     progress: Progress,
-    apart: NDArray[np.bool_] | None = None,
-) -> Chosen:
+    apart: Mask | None = None,
+) -> SelectedModel:
     vectors, label, customers = learned.vectors, learned.label, learned.customers
-    return choose(vectors, label, customers, parameters, seed, progress, apart, by_event)
+    return select_model(vectors, label, customers, parameters, seed, progress, apart, by_event)
 
 
-def _apart(history: History, share: float) -> NDArray[np.bool_] | None:
+def _apart(history: LabelledRows, share: float) -> Mask | None:
     """The rows that the stand-in does not learn from; None if nothing is set apart, or too little would be left."""
     apart = set_apart(history.customers, share)
     left = history.label[~apart]
     return apart if apart.any() and left.any() and not left.all() else None
 
 
-def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
+def _as_chosen(parameters: Parameters, twin: SelectedModel) -> Parameters:
     """The twin's candidate with its hyper-parameters, and nothing left to choose."""
     values = {name: value for name, value in twin.parameters.items() if name in HYPER}
     balanced = bool(twin.parameters["balanced"])
@@ -171,37 +172,39 @@ def _as_chosen(parameters: Parameters, twin: Chosen) -> Parameters:
 
 
 def _judged_by_folds(
-    rows: History,
-    chosen: Chosen,
+    rows: LabelledRows,
+    chosen: SelectedModel,
     thresholds: dict[str, float],
     model: bytes,
     policy: Terms,
     cases: Cases,
-) -> Judged:
+) -> HeldOut:
     models = tuple(convert(each, rows.vectors.shape[1]) for each in chosen.fold_models)
-    judged = _out_of_fold(rows, chosen, thresholds, model, policy)
-    return replace(judged, models=models, crossfitted=levels.crossfitted(policy, cases, chosen))
+    held_out = _out_of_fold(rows, chosen, thresholds, model, policy)
+    return replace(held_out, models=models, crossfitted=levels.crossfitted(policy, cases, chosen))
 
 
 def _out_of_fold(
-    rows: History, chosen: Chosen, thresholds: dict[str, float], model: bytes, policy: Terms
-) -> Judged:
+    rows: LabelledRows, chosen: SelectedModel, thresholds: dict[str, float], model: bytes, policy: Terms
+) -> HeldOut:
     """Scores by folds, without the models that gave them."""
     fold, by_event = chosen.rows.fold, chosen.rows.by_event
-    return Judged(rows, chosen.held_out, thresholds, model, by_event, model_of_row=fold, terms=policy)
+    return HeldOut(rows, chosen.out_of_fold, thresholds, model, by_event, model_of_row=fold, terms=policy)
 
 
-def _judged(rows: History, twin: Chosen, thresholds: dict[str, float], policy: Terms, seed: int) -> Judged:
+def _judged(
+    rows: LabelledRows, twin: SelectedModel, thresholds: dict[str, float], policy: Terms, seed: int
+) -> HeldOut:
     model, _ = converted(twin.model, twin, seed)
     score = Scorer(model).score(rows.vectors).astype(np.float64)
-    return Judged(rows, score, thresholds, model, twin.rows.by_event, terms=policy)
+    return HeldOut(rows, score, thresholds, model, twin.rows.by_event, terms=policy)
 
 
-def _customers(history: History) -> int:
+def _customers(history: LabelledRows) -> int:
     return len(np.unique(history.customers))
 
 
-def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, float]:
+def converted(model: Calibrated, chosen: SelectedModel, seed: int) -> tuple[bytes, float]:
     """The model in ONNX, and how far its scores are from scikit-learn's at most. Raises ParityError."""
     vectors = chosen.rows.vectors
     made = convert(model, vectors.shape[1])
@@ -209,18 +212,18 @@ def converted(model: Calibrated, chosen: Chosen, seed: int) -> tuple[bytes, floa
     return made, parity(model, made, vectors[np.sort(rows)])
 
 
-def figures(judged: Judged, seed: int) -> dict[str, Any]:
-    """Metrics of assessments, weighted as `judged` says, and of customers."""
-    label, customer = judged.rows.label, judged.customer
-    score, customer_label = customer_scores(customer, judged.score), customer_labels(customer, label)
+def figures(held_out: HeldOut, seed: int) -> dict[str, Any]:
+    """Metrics of assessments, weighted as `held_out` says, and of customers."""
+    label, customer = held_out.rows.label, held_out.customer
+    score, customer_label = customer_scores(customer, held_out.score), customer_labels(customer, label)
     everyone = np.arange(len(score))
     return {
-        "assessments": measure(label, judged.score, judged.weight, customer, seed),
+        "assessments": measure(label, held_out.score, held_out.weight, customer, seed),
         "customers": measure(customer_label, score, np.ones(len(score)), everyone, seed),
     }
 
 
-def _check_finite(use_case: UseCase, vectors: NDArray[np.float32]) -> None:
+def _check_finite(use_case: UseCase, vectors: Vectors) -> None:
     if len(vectors) == 0:
         raise BadHistory("found no scored event of a labelled customer, expected many: check the files given")
     columns = np.flatnonzero(np.isinf(vectors).any(axis=0))
@@ -231,7 +234,7 @@ def _check_finite(use_case: UseCase, vectors: NDArray[np.float32]) -> None:
         )
 
 
-def _facts(history: History) -> dict[str, Any]:
+def _facts(history: LabelledRows) -> dict[str, Any]:
     """What was learned from."""
     vectors, label, customers, times_us = history.vectors, history.label, history.customers, history.times_us
     names = "\n".join(str(name) for name in customers).encode()

@@ -7,7 +7,7 @@ import msgspec
 
 from export.registry.runs import Child
 from training.build_bundle import BuiltBundle
-from training.evaluation.figures import Evaluation, LevelFigures
+from training.evaluation.figures import Evaluation, UnitFigures
 
 CURVES = (
     "about",
@@ -33,7 +33,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
     return nested | ({"recommendations": msgspec.to_builtins(made)} if made else {})
 
 
-def _of_level(level: LevelFigures) -> dict[str, Any]:
+def _of_level(level: UnitFigures) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(level)
     return {name: value for name, value in plain.items() if name not in (*CURVES, *IN_MANIFEST)}
 

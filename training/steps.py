@@ -11,10 +11,10 @@ from export.registry.versions import Registry, Version
 from features.usecase import UseCase
 from training import registry_facts
 from training.build_bundle import BuiltBundle
-from training.champion.gates import Gate, Gates, Verdict, failed_gates
-from training.data.cleaning import Cleaned
-from training.data.labelled_rows import History, Replayed, collect
-from training.data.like_files import like
+from training.champion.gates import GateResult, GateSettings, Verdict, failed_gates
+from training.data.cleaning import CleaningCount
+from training.data.labelled_rows import LabelledRows, Replayed, collect
+from training.data.like_files import leave_out_silent
 from training.models.parameters import Parameters
 from training.progress import Progress, silent
 from training.report import scores
@@ -28,21 +28,21 @@ class TrainingOptions:
 
     seed: int  # the same seed and rows give the same bundle
     created_at: datetime
-    cleaning: tuple[Cleaned, ...] = ()  # rows that cleaning rules left out: a fact of the manifest
+    cleaning: tuple[CleaningCount, ...] = ()  # rows that cleaning rules left out: a fact of the manifest
     origin: Origin | None = None  # who trains, with which program: a fact of the registry
     keeps_scores: bool = True  # write the held-out scores of all rows beside the report
     to_be_scored: Iterable[Replayed] | None = None  # features that say nothing in these events are left out
     progress: Progress = silent
 
 
-def check_sections(use_case: UseCase) -> Gates:
+def check_sections(use_case: UseCase) -> GateSettings:
     """Read the sections that training needs, before anything slow, and return the gates. Raises BadUseCase."""
     Parameters.of(use_case.model, use_case.file)
     terms(use_case.policy, use_case.file, use_case.features)
-    return Gates.of(use_case.model.get("gates"), use_case.file)
+    return GateSettings.of(use_case.model.get("gates"), use_case.file)
 
 
-def read_history(use_case: UseCase, replayed: Iterable[Replayed], options: TrainingOptions) -> History:
+def read_history(use_case: UseCase, replayed: Iterable[Replayed], options: TrainingOptions) -> LabelledRows:
     """Collect the labelled rows of a replayed history.
 
     Raises BadUseCase without a label, BadHistory without labelled scored events, or if no feature says anything in
@@ -52,7 +52,7 @@ def read_history(use_case: UseCase, replayed: Iterable[Replayed], options: Train
     history = collect(use_case, replayed)
     if options.to_be_scored is None:
         return history
-    return like(use_case, history, options.to_be_scored, options.progress)
+    return leave_out_silent(use_case, history, options.to_be_scored, options.progress)
 
 
 def draw_report(built: BuiltBundle, run: Run, options: TrainingOptions) -> Report:
@@ -64,7 +64,7 @@ def register(
     registry: Registry,
     built: BuiltBundle,
     drawn: Report,
-    gates: Sequence[Gate],
+    gates: Sequence[GateResult],
     options: TrainingOptions,
     metrics: Mapping[str, object] | None = None,
 ) -> Version:

@@ -10,10 +10,10 @@ from export.registry import promotion
 from export.registry.versions import Registry
 from features.usecase import UseCase
 from training.build_bundle import build_bundle
-from training.champion.evidence import evidence
-from training.champion.gates import BY_HAND, Verdict, failed_gates, judge_alone
-from training.data.labelled_rows import History, Replayed
-from training.data.splits import Way
+from training.champion.evidence import gather_evidence
+from training.champion.gates import BY_HAND, Verdict, failed_gates, judge_without_champion
+from training.data.labelled_rows import LabelledRows, Replayed
+from training.data.splits import SplitSettings
 from training.evaluation.evaluate import evaluate
 from training.report.page import Report
 from training.report.run import Run
@@ -35,38 +35,40 @@ def train(
     registry: Registry,
     options: TrainingOptions,
     *,
-    way: Way | None = None,
+    split_settings: SplitSettings | None = None,
     allow_no_signal: bool = False,
 ) -> tuple[str, Report]:
     """Learn from a replayed history; return the path of the bundle and the report.
 
     The bundle is saved, evaluated and registered with its report and the gates that it failed. It is promoted unless a
     gate of BY_HAND failed; `allow_no_signal` promotes it then too, otherwise it is registered as rejected. The
-    other gates only warn: whoever trains by hand accepts them. `way` overrides the use case's `model.split`. Raises
-    what `build_bundle` raises, BadUseCase (`model.gates`) and RegistryUnavailable.
+    other gates only warn: whoever trains by hand accepts them. `split_settings` overrides the use case's `model.split`.
+    Raises what `build_bundle` raises, BadUseCase (`model.gates`) and RegistryUnavailable.
     """
     check_sections(use_case)
     history = read_history(use_case, replayed, options)
-    return train_on(use_case, history, registry, options, way=way, allow_no_signal=allow_no_signal)
+    return train_on(
+        use_case, history, registry, options, split_settings=split_settings, allow_no_signal=allow_no_signal
+    )
 
 
 def train_on(
     use_case: UseCase,
-    history: History,
+    history: LabelledRows,
     registry: Registry,
     options: TrainingOptions,
     *,
-    way: Way | None = None,
+    split_settings: SplitSettings | None = None,
     allow_no_signal: bool = False,
 ) -> tuple[str, Report]:
     """Do the same with the labelled rows of a history."""
     gates, seed, progress = check_sections(use_case), options.seed, options.progress
     built = build_bundle(
-        use_case, history, seed=seed, created_at=options.created_at, way=way, cleaning=options.cleaning,
-        progress=progress,
+        use_case, history, seed=seed, created_at=options.created_at, split_settings=split_settings,
+        cleaning=options.cleaning, progress=progress,
     )  # fmt: skip
-    evaluation = evaluate(use_case, built.judged, seed, progress=progress)
-    results = judge_alone(gates, evidence(use_case, built, evaluation, seed))
+    evaluation = evaluate(use_case, built.held_out, seed, progress=progress)
+    results = judge_without_champion(gates, gather_evidence(use_case, built, evaluation, seed))
     failed = failed_gates(results)
     is_promoted = allow_no_signal or not set(BY_HAND) & set(failed)
     verdict = Verdict.PROMOTED if is_promoted else Verdict.REJECTED

@@ -19,10 +19,10 @@ from features.usecase import load
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
 from training.data.files import batches, read_all
-from training.data.labelled_rows import History, collect
+from training.data.labelled_rows import LabelledRows, collect
 from training.generate import generate
-from training.models.choice import Chosen, choose
 from training.models.parameters import Parameters
+from training.models.selection import SelectedModel, select_model
 
 DAYS = 120
 EVENTS_A_CUSTOMER = 103  # in so many days, on average
@@ -73,7 +73,7 @@ def choosing(rows: int) -> list[Row]:
     label = (np.arange(customers) % 20 == 0).astype(np.int64)[customer]
     vectors = rng.lognormal(0, 1, (rows, FEATURES)).astype(np.float32)
     vectors[:, :5] += 0.3 * label[:, None]
-    chosen, spent_s = timed(lambda: choose(vectors, label, customer, Parameters(), seed=1))
+    chosen, spent_s = timed(lambda: select_model(vectors, label, customer, Parameters(), seed=1))
     _, export_s = timed(lambda: parity(chosen.model, convert(chosen.model, FEATURES), vectors[:PARITY_ROWS]))
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     about = f"{rows:,} events of {customers:,} customers, {FEATURES} features"
@@ -85,11 +85,11 @@ def choosing(rows: int) -> list[Row]:
     ]
 
 
-def chosen_of(history: History, parameters: Parameters) -> Chosen:
-    return choose(history.vectors, history.label, history.customers, parameters, seed=1)
+def chosen_of(history: LabelledRows, parameters: Parameters) -> SelectedModel:
+    return select_model(history.vectors, history.label, history.customers, parameters, seed=1)
 
 
-def some(history: History) -> np.ndarray:
+def some(history: LabelledRows) -> np.ndarray:
     rows = np.random.default_rng(1).permutation(len(history))[:PARITY_ROWS]
     return history.vectors[np.sort(rows)]
 

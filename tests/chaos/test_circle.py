@@ -17,7 +17,7 @@ from pipeline.operations.publish_file import publish
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
 from tests.chaos.stream import NOW_US, OFFBOARDING
 from training.data.files import batches, read_all
-from training.data.labelled_rows import History, collect
+from training.data.labelled_rows import LabelledRows, collect
 from training.generate import generate
 
 GATES = (
@@ -52,7 +52,7 @@ def files_of(folder: Path, customers: int, days: int, seed: int) -> list[Path]:
     return [folder / "users.csv", folder / "transactions.csv"]
 
 
-def history_of(place: Place, files: list[Path]) -> History:
+def history_of(place: Place, files: list[Path]) -> LabelledRows:
     """Return these files as training's history."""
     rows = read_all(place.use_case, files, NOW_US)
     return collect(place.use_case, replay(batches(place.use_case, rows)))
@@ -69,7 +69,7 @@ def stream(place: Place, job: Job, files: list[Path], first_us: int) -> int:
     return published
 
 
-def logged(place: Place, history: History) -> np.ndarray:
+def logged(place: Place, history: LabelledRows) -> np.ndarray:
     """The vectors in BigQuery of the events of a history, in its order."""
     rows = place.query(
         f"SELECT event_id, features FROM `{place.project}.{place.dataset}.assessments_unique` "

@@ -27,9 +27,9 @@ from tests.realdata.figures import Floats, Line
 from tests.realdata.history import replayed
 from tests.realdata.streaming import ROOT, Streamed
 from tests.training.bundles import put_in_use
-from training.data.labelled_rows import History, collect
-from training.models.choice import choose
+from training.data.labelled_rows import LabelledRows, collect
 from training.models.parameters import Parameters
+from training.models.selection import select_model
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
 USE_CASE = ROOT / "usecases" / "berka.yaml"
@@ -46,7 +46,7 @@ class Run:
     use_case: UseCase
     bundle: Bundle
     streamed: Streamed
-    history: History
+    history: LabelledRows
 
     @property
     def is_first(self) -> NDArray[np.bool_]:
@@ -139,10 +139,10 @@ def compared(run: Run, folder: Path) -> tuple[list[Line], list[Line]]:
     parameters = Parameters.of(run.use_case.model)
     ours, forests, rules = [], [], []
     for seed in figures.SEEDS:
-        chosen = choose(history.vectors, history.label, history.customers, parameters, seed)
+        chosen = select_model(history.vectors, history.label, history.customers, parameters, seed)
         print(f"seed {seed}: {chosen.candidate}")
         forest, rule = figures.plain(rows, label, chosen.rows.fold, seed)
-        ours.append(chosen.held_out)
+        ours.append(chosen.out_of_fold)
         forests.append(forest)
         rules.append(rule)
     return later, figures.beside("Berka, replayed, 5 folds", label, ours, forests, rules)

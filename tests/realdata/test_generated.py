@@ -13,8 +13,8 @@ from tests.realdata.streaming import ROOT
 from training.data.files import batches, read_all
 from training.data.labelled_rows import collect
 from training.generate import generate
-from training.models.choice import choose
 from training.models.parameters import Parameters
+from training.models.selection import select_model
 from training.statistics.customer_score import customer_scores
 
 pytestmark = [pytest.mark.realdata, pytest.mark.timeout(1_200)]
@@ -28,12 +28,12 @@ def test_the_usual_settings_are_no_worse_than_a_plain_forest(seed: int, tmp_path
     files = [tmp_path / "users.csv", tmp_path / "transactions.csv"]
     history = collect(use_case, replay(batches(use_case, read_all(use_case, files, NOW_US))))
     parameters = Parameters.of(use_case.model)
-    chosen = choose(history.vectors, history.label, history.customers, parameters, seed)
+    chosen = select_model(history.vectors, history.label, history.customers, parameters, seed)
     rows, names = chosen.rows, np.unique(history.customers)
     fold = np.zeros(len(names), np.int64)
     fold[rows.customer] = rows.fold
     forest, rule = figures.plain(aggregates(tmp_path, names), rows.customer_label, fold, seed)
-    ours = customer_scores(rows.customer, chosen.held_out)
+    ours = customer_scores(rows.customer, chosen.out_of_fold)
     lines = figures.beside(
         f"generated, seed {seed} ({chosen.candidate})", rows.customer_label, [ours], [forest], [rule]
     )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.calendar import calendar_alone, held_out
+from training.evaluation.calendar import calendar_alone, out_of_fold_scores
 
 DAY_US = 86_400_000_000
 DAYS = 120
@@ -70,7 +70,7 @@ def test_no_model_of_dates_is_asked_about_a_customer_it_has_learned_from() -> No
     customer = np.repeat(np.arange(200), 10)
     label = (rng.random(200) < 0.3).astype(np.int64)[customer]
     own = np.repeat(rng.random(200), 10)[:, None]
-    score = held_out(own, label, customer, 1, by_event=False)
+    score = out_of_fold_scores(own, label, customer, 1, by_event=False)
     assert abs(np.corrcoef(score, label)[0, 1]) < 0.15
 
 

@@ -6,33 +6,33 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.training.test_fairness import EVENTS, judged
-from training.champion.held_out import CHALLENGER, CHAMPION, Comparison, Pair, compare
-from training.models.judged import Judged
+from tests.training.test_fairness import EVENTS, held_out
+from training.champion.comparison import CHALLENGER, CHAMPION, ModelComparison, PairedFigure, compare_models
+from training.models.held_out import HeldOut
 from training.report.comparison import findings, plot, rows
 from training.statistics.interval import Interval
 
 CUSTOMERS = 600
 
 
-def sides(noise: float, seed: int = 1) -> tuple[Judged, Judged]:
+def sides(noise: float, seed: int = 1) -> tuple[HeldOut, HeldOut]:
     """Two models of the same customers, of which the champion has so much noise in its scores."""
     rng = np.random.default_rng(seed)
     label = (rng.random(CUSTOMERS) < 0.25).astype(np.int64)
     sex, known = np.full(CUSTOMERS, "M"), label[:, None] + rng.normal(0, 0.6, (CUSTOMERS, EVENTS))
     other = known + rng.normal(0, noise, (CUSTOMERS, EVENTS)) if noise else known
-    return tuple(judged(sex, label, 1 / (1 + np.exp(1 - 2 * each))) for each in (known, other))
+    return tuple(held_out(sex, label, 1 / (1 + np.exp(1 - 2 * each))) for each in (known, other))
 
 
 @pytest.fixture(scope="module")
-def found() -> Comparison:
+def found() -> ModelComparison:
     challenger, champion = sides(2.0)
-    return compare(
+    return compare_models(
         challenger, replace(champion, thresholds={"medium": 0.25, "high": 0.6}), 7, seed=3, notes=("a note",)
     )
 
 
-def test_a_planted_better_challenger_is_better_in_every_ranking(found: Comparison) -> None:
+def test_a_planted_better_challenger_is_better_in_every_ranking(found: ModelComparison) -> None:
     by_name = {pair.name: pair for pair in found.pairs}
     for name in ("ROC AUC", "average precision", "Brier score"):
         assert by_name[name].finding == "better"
@@ -50,7 +50,7 @@ def test_a_planted_better_challenger_is_better_in_every_ranking(found: Compariso
 
 def test_the_same_model_twice_differs_in_nothing() -> None:
     challenger, champion = sides(0.0)
-    same = compare(challenger, champion, 0, seed=3)
+    same = compare_models(challenger, champion, 0, seed=3)
     assert {pair.finding for pair in same.pairs} == {"no measurable difference"}
     assert all(pair.difference.low == pair.difference.high == 0 for pair in same.pairs[:3])
     assert all(move.champion == move.challenger or not move.customers for move in same.last_levels)
@@ -59,7 +59,7 @@ def test_the_same_model_twice_differs_in_nothing() -> None:
     assert "No customer's level after the last event differs." in lines
 
 
-def test_every_customer_is_in_one_cell_and_cells_are_those_of_a_loop(found: Comparison) -> None:
+def test_every_customer_is_in_one_cell_and_cells_are_those_of_a_loop(found: ModelComparison) -> None:
     challenger, champion = sides(2.0)
     levels = {}
     for name, side, medium, high in ((CHALLENGER, challenger, 0.3, 0.5), (CHAMPION, champion, 0.25, 0.6)):
@@ -82,26 +82,29 @@ def test_every_customer_is_in_one_cell_and_cells_are_those_of_a_loop(found: Comp
 def test_shares_of_few_customers_are_too_few_to_say_and_have_wilsons_interval() -> None:
     challenger, champion = sides(2.0)
     rare = replace(challenger, thresholds={"medium": 0.3, "high": float(np.sort(challenger.score)[-3])})
-    told = {pair.name: pair for pair in compare(rare, champion, 0, seed=3).pairs}
+    told = {pair.name: pair for pair in compare_models(rare, champion, 0, seed=3).pairs}
     precision = told["precision of HIGH at any time"]
     assert precision.of is not None and precision.of <= 3 and precision.finding == "too few to say"
     assert precision.challenger.low < 0.6 and precision.challenger.high - precision.challenger.low > 0.3
     nobody = replace(challenger, thresholds={"medium": 2.0, "high": 3.0})
-    same = list(findings(compare(nobody, nobody, 0, seed=3)))
+    same = list(findings(compare_models(nobody, nobody, 0, seed=3)))
     assert same[-1] == "Neither recommends anybody."
     assert (
-        list(findings(compare(challenger, challenger, 0, seed=3)))[-1] == "Both recommend the same customers."
+        list(findings(compare_models(challenger, challenger, 0, seed=3)))[-1]
+        == "Both recommend the same customers."
     )
 
 
 def test_labels_of_events_are_compared_by_events() -> None:
     challenger, champion = (replace(side, by_event=True) for side in sides(2.0))
-    told = compare(challenger, champion, 0, seed=3)
+    told = compare_models(challenger, champion, 0, seed=3)
     assert told.about == "events" and told.pairs[0].finding == "better"
 
 
-def test_it_is_json_and_a_plot(found: Comparison) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Comparison) == found
+def test_it_is_json_and_a_plot(found: ModelComparison) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(found), type=ModelComparison) == found
     assert plot(found).startswith("<svg") and plot(found) == plot(found)
-    worse = Pair("ROC AUC", Interval(0.8, 0.7, 0.9), Interval(0.7, 0.6, 0.8), Interval(-0.1, -0.2, -0.01))
+    worse = PairedFigure(
+        "ROC AUC", Interval(0.8, 0.7, 0.9), Interval(0.7, 0.6, 0.8), Interval(-0.1, -0.2, -0.01)
+    )
     assert worse.finding == "worse"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.training.test_tuning import crossed
-from training.models.compare import compare
-from training.models.fit import rows_of
+from training.models.comparison import compare_learners
+from training.models.fit import learning_rows
 from training.models.objectives import AVERAGE_PRECISION, Objective
 from training.models.parameters import Parameters
 
@@ -17,7 +17,7 @@ CONTENDERS = [(each, ASKED.start(each)) for each in ASKED.candidates]
 
 def compared(rows, contenders=CONTENDERS, metric=AVERAGE_PRECISION, repeats=2, seed=3):
     said = []
-    return compare(rows, contenders, metric, repeats, seed, said.append), said
+    return compare_learners(rows, contenders, metric, repeats, seed, said.append), said
 
 
 def test_a_clearly_better_learner_is_chosen_and_its_lead_is_no_chance():
@@ -36,7 +36,7 @@ def test_a_difference_by_chance_has_an_interval_around_0():
     rng = np.random.default_rng(2)
     customer = np.repeat(np.arange(300), 4)
     label = (np.arange(300) % 4 == 0).astype(np.int64)[customer]
-    rows = rows_of(rng.normal(size=(1_200, 3)).astype(np.float32), label, customer, 3, 50, 1)
+    rows = learning_rows(rng.normal(size=(1_200, 3)).astype(np.float32), label, customer, 3, 50, 1)
     values = ASKED.start("hist_gradient_boosting")
     alike = [("hist_gradient_boosting", values | {"trees": trees}) for trees in (20, 25)]
     (_, other), _ = compared(rows, alike, repeats=1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from features.usecase import parse
-from tests.training.test_evaluation import DAY_US, FROM_US, TEXT, USE_CASE, history, judged
-from training.evaluation.customers import Customers
-from training.evaluation.daily import daily
+from tests.training.test_evaluation import DAY_US, FROM_US, TEXT, USE_CASE, held_out, history
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.daily import daily_figures
 from training.evaluation.evaluate import evaluate
 
 OF_EVENT = parse(
@@ -21,22 +21,22 @@ OF_EVENT = parse(
 @pytest.fixture(scope="module")
 def found():
     """Payments of 300 customers over 40 days, some of them fraudulent, whoever pays; no two scores are equal."""
-    made = judged(history(n=8_000))
+    made = held_out(history(n=8_000))
     rng = np.random.default_rng(4)
     label = (rng.random(len(made.score)) < np.where(made.rows.label, 0.15, 0.02)).astype(np.int64)
     score = made.score + 0.3 * label * rng.random(len(label)) + 1e-3 * rng.random(len(label))
     return replace(made, rows=replace(made.rows, label=label), score=score, by_event=True)
 
 
-def naive(judged, k):
+def naive(held_out, k):
     """The mean over days of the share of compromised customers among the k most suspicious ones of the day."""
-    rows, is_found, shares = judged.rows, set(), []
+    rows, is_found, shares = held_out.rows, set(), []
     for day in sorted(set((rows.times_us // DAY_US).tolist())):
         score, is_bad = {}, {}
         for i in np.flatnonzero(rows.times_us // DAY_US == day):
             name = rows.customers[i]
             if name not in is_found:
-                score[name] = max(score.get(name, 0), judged.score[i])
+                score[name] = max(score.get(name, 0), held_out.score[i])
                 is_bad[name] = is_bad.get(name, False) or rows.label[i] == 1
         first = sorted(score, key=lambda name: -score[name])[:k]
         caught = [name for name in first if is_bad[name]]
@@ -46,7 +46,7 @@ def naive(judged, k):
 
 
 def test_it_is_the_textbooks(found):
-    told = daily(found, Customers.of(found), 1)
+    told = daily_figures(found, HeldOutCustomers.of(found), 1)
     assert told.days == 40 and set(told.precision_at_k) == {"10", "50", "100"}
     for k, each in told.precision_at_k.items():
         assert each.value == pytest.approx(naive(found, int(k)), abs=1e-12)
@@ -58,7 +58,7 @@ def test_it_is_the_textbooks(found):
 
 def test_the_interval_holds_what_other_customers_would_have_given(found):
     """Nearly all of ten halves of the customers lie in the whole's interval once as many are looked at."""
-    whole = daily(found, Customers.of(found), 1).precision_at_k["100"]
+    whole = daily(found, HeldOutCustomers.of(found), 1).precision_at_k["100"]
     names, rng, inside = np.unique(found.rows.customers), np.random.default_rng(8), 0
     for _ in range(10):
         own = np.isin(found.rows.customers, rng.permutation(names)[: len(names) // 2])
@@ -76,19 +76,19 @@ def test_days_are_those_of_utc_and_a_customer_counts_once_a_day(found):
         label=np.array([1, 0, 0, 1]),
     )
     few = replace(found, rows=rows, score=np.array([0.9, 0.1, 0.2, 0.8]))
-    told = daily(few, Customers.of(few), 1)
+    told = daily_figures(few, HeldOutCustomers.of(few), 1)
     assert (told.days, told.customers, told.positives) == (3, pytest.approx(4 / 3), pytest.approx(2 / 3))
     assert told.precision_at_k == told.best_at_k == {}, "there are not ten customers a day"
 
 
 def test_scores_that_are_all_alike_find_no_more_than_chance(found):
     alike = replace(found, score=np.full(len(found.score), 0.5))
-    told = daily(alike, Customers.of(alike), 1)
+    told = daily_figures(alike, HeldOutCustomers.of(alike), 1)
     assert told.precision_at_k["10"].value < 2 * told.positives / told.customers
 
 
 def test_it_is_measured_where_the_label_is_of_events_and_each_event_counts_as_one(found):
     told = evaluate(OF_EVENT, found, 3)
-    assert told.daily == daily(found, Customers.of(found), 3)
+    assert told.daily == daily_figures(found, HeldOutCustomers.of(found), 3)
     assert told.events.base_rate == found.rows.label.mean()
     assert evaluate(USE_CASE, replace(found, by_event=False), 3).daily is None

@@ -8,7 +8,7 @@ import pytest
 from export.policy import Policy, Terms, Transition
 from export.policy.settings import HOUR_US
 from tests.export.policy_oracle import Oracle
-from training.data.labelled_rows import History
+from training.data.labelled_rows import LabelledRows
 from training.policy.replay import Timeline, decisions, sustained_scores
 
 TERMS = Terms(exit_ratio=0.7, cooldown_us=6 * HOUR_US, in_a_row=3, min_events=4, max_per_hour=2)
@@ -17,7 +17,7 @@ THRESHOLDS = {"medium": 0.45, "high": 0.7}
 
 def history(times_us, customers, events=None):
     n = len(times_us)
-    return History(
+    return LabelledRows(
         np.zeros((n, 1), np.float32), np.zeros(n, np.int64), customers, times_us, times_us,
         np.full(n, "payment"), np.arange(n).astype(str), {}, events,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from features.usecase import load
 from tests.realdata.cards import COLUMNS
 from training.data.files import batches, read_all
 from training.data.labelled_rows import collect
-from training.data.splits import Way, split
+from training.data.splits import SplitSettings, split_rows
 
 USE_CASE = load("usecases/card_fraud.yaml")
 FIRST = np.datetime64("2018-06-01", "s")
@@ -61,9 +61,9 @@ def test_a_terminal_is_as_risky_as_was_known_when_the_payment_was_made(payments,
     found = history.vectors[:, [USE_CASE.features.index(name) for name in names]]
     assert len(history) == len(payments)
     seen = 0
-    for (now, _, terminal, _, _), (judged, fraud, risk) in zip(payments, found.tolist(), strict=True):
+    for (now, _, terminal, _, _), (held_out, fraud, risk) in zip(payments, found.tolist(), strict=True):
         known = known_at(payments, now, terminal, window)
-        assert (judged, fraud) == (len(known), sum(known))
+        assert (held_out, fraud) == (len(known), sum(known))
         assert risk == pytest.approx(np.mean(known), abs=1e-6) if known else np.isnan(risk)
         seen += len(known)
     assert seen > 100, "there was something to count"
@@ -75,7 +75,7 @@ def test_a_label_is_known_when_its_verdict_came(payments, history):
 
 
 def test_nothing_is_learned_whose_verdict_had_not_come_when_the_first_payment_is_judged(payments, history):
-    found = split(history, Way.of(USE_CASE, USE_CASE.model["split"]))
+    found = split_rows(history, SplitSettings.of(USE_CASE, USE_CASE.model["split"]))
     days = np.array([second // DAY for second, *_ in payments])
     assert np.flatnonzero(found.learn).tolist() == np.flatnonzero((days >= 49) & (days < 56)).tolist()
     known = {customer: [] for _, customer, *_ in payments}
@@ -86,4 +86,4 @@ def test_nothing_is_learned_whose_verdict_had_not_come_when_the_first_payment_is
         day >= 63 and not any(came < day * DAY for came in known[customer])
         for day, (_, customer, *_) in zip(days, payments, strict=True)
     ]
-    assert found.judge.tolist() == expected and 0 < sum(expected) < (days >= 63).sum()
+    assert found.held_out.tolist() == expected and 0 < sum(expected) < (days >= 63).sum()

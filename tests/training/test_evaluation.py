@@ -13,19 +13,19 @@ from sklearn.linear_model import LogisticRegression
 from export.onnx import Scorer, convert
 from features.usecase import Copy, Feature, Raw, parse
 from training.build_bundle import figures
-from training.data.labelled_rows import BadHistory, History
+from training.data.labelled_rows import BadHistory, LabelledRows
 from training.evaluation.calibration import calibration
-from training.evaluation.curves import Sample, intervals
-from training.evaluation.customers import Customers
+from training.evaluation.curves import ScoredSample, intervals
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import BY_FOLDS, declared_costs, evaluate
 from training.evaluation.figures import Evaluation
 from training.evaluation.importance import groups_of, importance
-from training.evaluation.level import gain, level_figures, of_customers, of_events, widened
 from training.evaluation.recommendations import replayed, sentence
-from training.evaluation.segments import medians, segments
-from training.evaluation.weeks import weeks
-from training.models.judged import Judged
+from training.evaluation.segments import medians, segment_figures
+from training.evaluation.unit_figures import customer_sample, event_sample, gain, unit_figures, widened
+from training.evaluation.weeks import week_figures
+from training.models.held_out import HeldOut
 from training.report.calendar import summary, warning
 from training.statistics.interval import Interval
 
@@ -66,7 +66,7 @@ THRESHOLDS = {"medium": 0.3, "high": 0.6}
 STRICT = 0.97
 
 
-def history(seed=5, n=4_000, customers=300, signal=1.5) -> History:
+def history(seed=5, n=4_000, customers=300, signal=1.5) -> LabelledRows:
     """Some customers have many events, a fifth are positive; the first two columns tell, the others do not."""
     rng = np.random.default_rng(seed)
     customer = (customers * rng.random(n) ** 2).astype(np.int64)
@@ -77,27 +77,27 @@ def history(seed=5, n=4_000, customers=300, signal=1.5) -> History:
     sex = np.array(["F", "M", ""])[rng.choice(3, customers, p=[0.5, 0.3, 0.2])]
     names = np.array([f"c{k}" for k in customer])
     ids = np.arange(n).astype(str)
-    return History(
+    return LabelledRows(
         vectors, label, names, times_us, times_us, np.full(n, "payment"), ids, {"customer.sex": sex[customer]}
     )
 
 
-def judged(rows: History, seed=9) -> Judged:
+def held_out(rows: LabelledRows, seed=9) -> HeldOut:
     """Judged by a linear model of other rows of the same make; scores have ties."""
     other = history(seed)
     learner = LogisticRegression(C=1.0).fit(other.vectors, other.label)
     model = convert(learner, len(FEATURES))
     score = Scorer(model).score(rows.vectors).astype(np.float64).round(2)
-    return Judged(rows, score, THRESHOLDS, model)
+    return HeldOut(rows, score, THRESHOLDS, model)
 
 
 @pytest.fixture(scope="module")
-def found() -> Judged:
-    return judged(history())
+def found() -> HeldOut:
+    return held_out(history())
 
 
 @pytest.fixture(scope="module")
-def strict(found) -> Judged:
+def strict(found) -> HeldOut:
     """At a threshold that some positive customers never reach."""
     return replace(found, thresholds={"medium": 0.3, "high": STRICT})
 
@@ -108,9 +108,9 @@ def evaluated(found) -> Evaluation:
 
 
 def test_the_areas_and_the_brier_score_are_scikit_learns(found):
-    customers = Customers.of(found)
-    for sample in (of_events(found, customers), of_customers(customers)):
-        level = level_figures("events", sample, THRESHOLDS, None, 1)
+    customers = HeldOutCustomers.of(found)
+    for sample in (event_sample(found, customers), customer_sample(customers)):
+        level = unit_figures("events", sample, THRESHOLDS, None, 1)
         given = (sample.label, sample.score, sample.weight)
         for value, theirs in (
             (level.roc_auc, metrics.roc_auc_score),
@@ -158,16 +158,16 @@ def largest_distance(label, score, sample_weight):
 
 def test_a_sure_and_wrong_score_has_a_finite_log_loss():
     label, score = np.array([1, 0, 1, 0]), np.array([0.0, 1.0, 1.0, 0.0])
-    sample = Sample(label, score, np.ones(4), np.arange(4))
-    found = level_figures("customers", sample, THRESHOLDS, None, 1)
+    sample = ScoredSample(label, score, np.ones(4), np.arange(4))
+    found = unit_figures("customers", sample, THRESHOLDS, None, 1)
     assert found.log_loss.value == pytest.approx(metrics.log_loss(label, score))
     assert found.ks.value == 0
 
 
 def test_recall_at_a_false_positive_rate_is_the_best_of_all_thresholds_that_keep_it(found):
-    customers = Customers.of(found)
-    sample = of_customers(customers)
-    level = level_figures("customers", sample, THRESHOLDS, None, 1)
+    customers = HeldOutCustomers.of(found)
+    sample = customer_sample(customers)
+    level = unit_figures("customers", sample, THRESHOLDS, None, 1)
     negatives, positives = sample.score[sample.label == 0], sample.score[sample.label == 1]
     for name, most in (("0.1%", 0.001), ("1%", 0.01), ("5%", 0.05)):
         kept = [t for t in set(sample.score.tolist()) if (negatives >= t).mean() <= most]
@@ -176,9 +176,9 @@ def test_recall_at_a_false_positive_rate_is_the_best_of_all_thresholds_that_keep
 
 
 def test_precision_at_k_and_gain_take_of_equal_scores_what_chance_would(found):
-    customers = Customers.of(found)
-    sample = of_events(found, customers)
-    level = level_figures("events", sample, THRESHOLDS, None, 1)
+    customers = HeldOutCustomers.of(found)
+    sample = event_sample(found, customers)
+    level = unit_figures("events", sample, THRESHOLDS, None, 1)
     rng = np.random.default_rng(2)
     hits = np.zeros((2_000, len(sample.label)))
     for row in hits:  # equal scores in an order of chance
@@ -191,14 +191,14 @@ def test_precision_at_k_and_gain_take_of_equal_scores_what_chance_would(found):
         k = round(decile.share_of_rows * len(sample.label))
         assert decile.share_of_positives == pytest.approx(expected[k - 1] / sample.label.sum(), abs=0.01)
         assert decile.lift == pytest.approx(decile.share_of_positives / decile.share_of_rows)
-    few = Sample(*(each[:60] for each in (sample.label, sample.score, sample.weight, sample.customer)))
-    assert "100" not in level_figures("events", few, THRESHOLDS, None, 1).precision_at_k
+    few = ScoredSample(*(each[:60] for each in (sample.label, sample.score, sample.weight, sample.customer)))
+    assert "100" not in unit_figures("events", few, THRESHOLDS, None, 1).precision_at_k
 
 
 def test_shares_of_few_customers_have_intervals_that_say_so(found):
-    customers = Customers.of(found)
-    for sample in (of_events(found, customers), of_customers(customers)):
-        level = level_figures("events", sample, {"high": np.sort(sample.score)[-8]}, None, 1)
+    customers = HeldOutCustomers.of(found)
+    for sample in (event_sample(found, customers), customer_sample(customers)):
+        level = unit_figures("events", sample, {"high": np.sort(sample.score)[-8]}, None, 1)
         top = level.precision_at_k["10"]
         of = len(set(sample.customer[np.argsort(-sample.score, kind="stable")[:10]].tolist()))
         least = binomtest(round(top.value * of), of).proportion_ci(method="wilson")
@@ -210,9 +210,9 @@ def test_shares_of_few_customers_have_intervals_that_say_so(found):
 
 
 def test_curves_run_through_scikit_learns_points(found):
-    customers = Customers.of(found)
-    sample = of_events(found, customers)
-    level = level_figures("events", sample, THRESHOLDS, (100.0, 5.0), 1)
+    customers = HeldOutCustomers.of(found)
+    sample = event_sample(found, customers)
+    level = unit_figures("events", sample, THRESHOLDS, (100.0, 5.0), 1)
     x, y, _ = metrics.roc_curve(
         sample.label, sample.score, sample_weight=sample.weight, drop_intermediate=False
     )
@@ -225,15 +225,15 @@ def test_curves_run_through_scikit_learns_points(found):
     for point in level.cost:
         each = np.where(sample.label == 1, 100.0 * (sample.score < point.x), 5.0 * (sample.score >= point.x))
         assert point.y == pytest.approx(np.average(each, weights=sample.weight))
-    assert level_figures("events", sample, THRESHOLDS, None, 1).cost == ()
+    assert unit_figures("events", sample, THRESHOLDS, None, 1).cost == ()
 
 
 def test_a_curve_of_many_points_keeps_its_ends_and_its_area():
     rng = np.random.default_rng(1)
     label = rng.integers(0, 2, 5_000)
     score = rng.normal(0, 1, 5_000) + label
-    level = level_figures(
-        "events", Sample(label, score, np.ones(5_000), np.arange(5_000)), THRESHOLDS, None, 1
+    level = unit_figures(
+        "events", ScoredSample(label, score, np.ones(5_000), np.arange(5_000)), THRESHOLDS, None, 1
     )
     assert len(level.roc) <= 200 and (level.roc[0].y, level.roc[-1].x) == (0.0, 1.0)
     area = np.trapezoid([p.y for p in level.roc], [p.x for p in level.roc])
@@ -248,7 +248,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         customer = rng.integers(0, 150, 400)
         label = (np.arange(150) % 3 == 0)[customer].astype(np.int64)
         score = rng.normal(0, 1, 400) + np.sqrt(2) * label
-        auc = intervals(Sample(label, score, np.ones(400), customer), {}, seed)["roc_auc"]
+        auc = intervals(ScoredSample(label, score, np.ones(400), customer), {}, seed)["roc_auc"]
         inside += auc.low <= 0.8413 <= auc.high
     assert inside >= 34  # 38 are expected; fewer than 34 has a chance of about one in a hundred
 
@@ -277,7 +277,7 @@ def test_earliness_is_that_of_a_loop_over_customers(strict):
         if flagged:
             events.append(len(own) - 1 - flagged[0])
             days.append((strict.rows.times_us[own[-1]] - strict.rows.times_us[own[flagged[0]]]) / DAY_US)
-    told = earliness(Customers.of(strict), replayed(strict))
+    told = earliness(HeldOutCustomers.of(strict), replayed(strict))
     assert (told.positives, told.caught) == (positives, len(events)) and 0 < len(events) < positives
     assert told.share_never_caught == pytest.approx(1 - len(events) / positives)
     assert told.events_before_last.median == np.median(events)
@@ -285,18 +285,20 @@ def test_earliness_is_that_of_a_loop_over_customers(strict):
 
 
 def test_nobody_caught_has_no_quantiles(found):
-    told = earliness(Customers.of(found), replayed(replace(found, thresholds={"medium": 0.5, "high": 2.0})))
+    told = earliness(
+        HeldOutCustomers.of(found), replayed(replace(found, thresholds={"medium": 0.5, "high": 2.0}))
+    )
     assert (told.caught, told.share_never_caught) == (0, 1.0) and np.isnan(told.events_before_last.median)
 
 
 def test_weeks_begin_on_monday_and_a_shift_is_seen(found):
-    told = weeks(found, Customers.of(found), 3)
+    told = week_figures(found, HeldOutCustomers.of(found), 3)
     assert [week.start for week in told][:2] == ["2026-03-02", "2026-03-09"]
     assert sum(week.n for week in told) == 4_000 and all(week.roc_auc.low > 0.7 for week in told)
     assert max(week.psi for week in told) < 0.1
     late = found.rows.times_us >= FROM_US + 33 * DAY_US
     shifted = replace(found, score=np.where(late, np.minimum(found.score + 0.2, 1.0), found.score))
-    assert weeks(shifted, Customers.of(shifted), 3)[-1].psi > 0.25
+    assert week_figures(shifted, HeldOutCustomers.of(shifted), 3)[-1].psi > 0.25
 
 
 def test_a_week_counts_each_customer_as_one_and_measures_nothing_of_few(found):
@@ -305,7 +307,9 @@ def test_a_week_counts_each_customer_as_one_and_measures_nothing_of_few(found):
     late = found.rows.times_us >= FROM_US + 33 * DAY_US
     positive = np.unique(names[late & (found.rows.label == 1)])
     label = np.where(late & ~np.isin(names, positive[:9]), 0, found.rows.label)
-    *others, last = weeks(replace(found, rows=replace(found.rows, label=label)), Customers.of(found), 3)
+    *others, last = week_figures(
+        replace(found, rows=replace(found.rows, label=label)), HeldOutCustomers.of(found), 3
+    )
     assert (last.positive_customers, last.roc_auc, last.average_precision) == (9, None, None)
     assert last.customers == len(np.unique(names[late])) and last.share_positive == label[late].mean()
     rows = (found.rows.times_us >= FROM_US + 5 * DAY_US) & (found.rows.times_us < FROM_US + 12 * DAY_US)
@@ -326,7 +330,7 @@ def test_groups_are_what_features_are_made_of():
 
 
 def test_importance_is_of_what_tells(found):
-    features, groups = importance(USE_CASE, found, Customers.of(found), True, 1, lambda _: None)
+    features, groups = importance(USE_CASE, found, HeldOutCustomers.of(found), True, 1, lambda _: None)
     assert {each.feature for each in features[:2]} == {"paid_count_24h", "paid_sum_24h"}
     assert features[1].drop.low > 0.01 and all(abs(each.drop.value) < 0.02 for each in features[2:])
     assert all(each.drop.low <= each.drop.value <= each.drop.high for each in features)
@@ -335,9 +339,9 @@ def test_importance_is_of_what_tells(found):
 
 
 def test_segments_are_levels_by_the_highest_score(found):
-    customers = Customers.of(found)
+    customers = HeldOutCustomers.of(found)
     made = replayed(found)
-    told, everyone = segments(USE_CASE, found, customers, made)
+    told, everyone = segment_figures(USE_CASE, found, customers, made)
     assert [each.level for each in told] == ["LOW", "MEDIUM", "HIGH"]
     everybody = len(set(found.rows.customers.tolist()))
     assert sum(each.customers for each in told) == sum(each.ever for each in told) == everybody
@@ -395,7 +399,7 @@ def test_where_the_label_follows_the_calendar_the_first_lines_say_so_and_what_fo
 
 
 def test_shuffled_labels_have_no_signal_and_the_first_words_say_so(found):
-    customers = Customers.of(found)
+    customers = HeldOutCustomers.of(found)
     label = np.random.default_rng(8).permutation(customers.label)[customers.of_row]
     noise = replace(found, rows=replace(found.rows, label=label))
     told = evaluate(USE_CASE, noise, 3)

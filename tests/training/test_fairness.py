@@ -11,13 +11,13 @@ from export.policy import Terms
 from features.usecase import Grouping, PersonField, UseCase, parse
 from training.champion.evidence import contrasts
 from training.champion.gates import Contrast
-from training.data.labelled_rows import History
-from training.evaluation.customers import Customers
+from training.data.labelled_rows import LabelledRows
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL, absent, fairness
 from training.evaluation.groups import groups
 from training.evaluation.recommendations import replayed
 from training.evaluation.treatment import Fairness
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.report.fairness import findings
 from training.statistics.interval import Interval
 from training.statistics.ratios import lower_over_higher, ratio, times
@@ -52,47 +52,49 @@ TERMS = Terms(in_a_row=2, min_events=0)
 EVENTS = 4  # of each customer
 
 
-def judged(sex: np.ndarray, label: np.ndarray, score: np.ndarray, born: np.ndarray | None = None) -> Judged:
+def held_out(
+    sex: np.ndarray, label: np.ndarray, score: np.ndarray, born: np.ndarray | None = None
+) -> HeldOut:
     """EVENTS a customer: `score` [customers, EVENTS]."""
     n = len(sex)
     customer = np.repeat(np.arange(n), EVENTS)
     times_us = np.tile(np.arange(EVENTS) * DAY_US, n) + 20_000 * DAY_US
     people = {"customer.sex": sex[customer]}
     people["customer.born"] = (np.full(n, "1990-01-01") if born is None else born)[customer]
-    rows = History(
+    rows = LabelledRows(
         np.zeros((len(customer), 2), np.float32), label[customer], np.array([f"c{k:05}" for k in customer]), times_us,
         times_us, np.full(len(customer), "payment"), np.arange(len(customer)).astype(str), people,
     )  # fmt: skip
-    return Judged(rows, score.ravel(), {"medium": 0.3, "high": HIGH}, b"", terms=TERMS)
+    return HeldOut(rows, score.ravel(), {"medium": 0.3, "high": HIGH}, b"", terms=TERMS)
 
 
-def measured(found: Judged, use_case: UseCase = USE_CASE) -> tuple[Fairness, ...]:
-    return fairness(use_case, found, Customers.of(found), replayed(found))
+def measured(found: HeldOut, use_case: UseCase = USE_CASE) -> tuple[Fairness, ...]:
+    return fairness(use_case, found, HeldOutCustomers.of(found), replayed(found))
 
 
-def drawn(rates: dict[str, tuple[int, float]], seed: int) -> Judged:
+def drawn(rates: dict[str, tuple[int, float]], seed: int) -> HeldOut:
     """Customers by sex: how many, and with which chance of a HIGH score at each of all their events."""
     rng = np.random.default_rng(seed)
     sex = np.concatenate([np.full(n, name) for name, (n, _) in rates.items()])
     chance = np.concatenate([np.full(n, share) for n, share in rates.values()])
     flagged = rng.random(len(sex)) < chance
     label = (rng.random(len(sex)) < 0.2).astype(np.int64)
-    return judged(sex, label, np.repeat(np.where(flagged, 0.9, 0.1)[:, None], EVENTS, axis=1))
+    return held_out(sex, label, np.repeat(np.where(flagged, 0.9, 0.1)[:, None], EVENTS, axis=1))
 
 
-def flagged(counts: dict[str, tuple[int, int]]) -> Judged:
+def flagged(counts: dict[str, tuple[int, int]]) -> HeldOut:
     """Customers by sex: how many, and how many of them are HIGH with all their events. Every fifth is positive."""
     sex = np.concatenate([np.full(n, name) for name, (n, _) in counts.items()])
     high = np.concatenate([np.arange(n) < count for n, count in counts.values()])
     label = (np.arange(len(sex)) % 5 == 0).astype(np.int64)
-    return judged(sex, label, np.repeat(np.where(high, 0.9, 0.1)[:, None], EVENTS, axis=1))
+    return held_out(sex, label, np.repeat(np.where(high, 0.9, 0.1)[:, None], EVENTS, axis=1))
 
 
 def test_figures_are_those_of_a_loop_over_customers() -> None:
     rng = np.random.default_rng(3)
     sex, label = rng.choice(["M", "F", ""], 400, p=[0.5, 0.4, 0.1]), (rng.random(400) < 0.3).astype(np.int64)
     score = np.where(rng.random((400, EVENTS)) < 0.25, 0.9, 0.05)
-    by_sex, _ = measured(judged(sex, label, score))
+    by_sex, _ = measured(held_out(sex, label, score))
     assert (by_sex.field, by_sex.reference, by_sex.known) == ("customer.sex", "M", int((sex != "").sum()))
     assert [group.group for group in by_sex.groups] == ["M", "F", "unknown"]
     for group in by_sex.groups:
@@ -173,7 +175,7 @@ def test_age_is_compared_in_groups_since_a_feature_is_made_of_it() -> None:
     sex, label = np.full(300, "M"), (np.arange(300) % 4 == 0).astype(np.int64)
     born = np.array(["2000-06-01"] * 150 + ["1950-06-01"] * 100 + [""] * 50)
     score = np.repeat(np.where(np.arange(300) % 3 == 0, 0.9, 0.1)[:, None], EVENTS, axis=1)
-    _, by_age = measured(judged(sex, label, score, born))
+    _, by_age = measured(held_out(sex, label, score, born))
     assert (by_age.field, by_age.is_protected, by_age.features) == ("customer.born", False, ("age",))
     assert [(group.group, group.n) for group in by_age.groups] == [
         ("18-24", 150),

@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from training.data.labelled_rows import BadHistory
-from training.models.choice import choose as choose_model
 from training.models.parameters import Parameters
+from training.models.selection import select_model as choose_model
 from training.statistics.metrics import Ranking, average_precision, brier, measure, roc_auc
 
 QUICK = Parameters(
@@ -37,7 +37,7 @@ def test_noise_is_called_noise():
     by_heart = replace(QUICK, trees=100, leaves=31, rows_per_leaf=1, learning_rate=0.3)
     fitted = choose_model(vectors, label, customers, by_heart, seed=0)
     assert roc_auc_score(label, fitted.model.predict_proba(vectors)[:, 1]) > 0.9, "it can be learned by heart"
-    found = measure(label, fitted.held_out, fitted.rows.weight, fitted.rows.customer, seed=0)
+    found = measure(label, fitted.out_of_fold, fitted.rows.weight, fitted.rows.customer, seed=0)
     assert 0.4 < found["roc_auc"]["value"] < 0.6
     assert found["roc_auc"]["low"] < 0.5 < found["roc_auc"]["high"]
 
@@ -45,7 +45,7 @@ def test_noise_is_called_noise():
 def test_signal_is_found():
     vectors, label, customers = history(2, signal=2.0)
     fitted = choose_model(vectors, label, customers, QUICK, seed=0)
-    found = measure(label, fitted.held_out, fitted.rows.weight, fitted.rows.customer, seed=0)
+    found = measure(label, fitted.out_of_fold, fitted.rows.weight, fitted.rows.customer, seed=0)
     assert found["roc_auc"]["low"] > 0.8
     assert found["brier"]["value"] < 0.12 < 0.2 * 0.8, "better than always saying the base rate"
 
@@ -53,8 +53,8 @@ def test_signal_is_found():
 def test_the_same_seed_gives_the_same_model():
     data = history(3)
     first, second, other = (choose_model(*data, QUICK, seed) for seed in (5, 5, 6))
-    assert first.held_out.tobytes() == second.held_out.tobytes()
-    assert first.held_out.tobytes() != other.held_out.tobytes()
+    assert first.out_of_fold.tobytes() == second.out_of_fold.tobytes()
+    assert first.out_of_fold.tobytes() != other.out_of_fold.tobytes()
 
 
 def test_a_busy_customer_weighs_no_more_than_a_quiet_one():
@@ -80,7 +80,7 @@ def test_one_class_cannot_be_learned(label):
 def test_a_column_without_values_is_no_obstacle():
     vectors, label, customers = history(5)
     vectors[:, 3] = np.nan
-    assert np.isfinite(choose_model(vectors, label, customers, QUICK, seed=0).held_out).all()
+    assert np.isfinite(choose_model(vectors, label, customers, QUICK, seed=0).out_of_fold).all()
 
 
 def test_metrics_equal_scikit_learn_s():

@@ -8,11 +8,11 @@ import pytest
 from features.usecase import parse
 from tests.training.test_fairness import TEXT, USE_CASE
 from training.champion.evidence import distances
-from training.data.labelled_rows import History
-from training.evaluation.customers import Customers
+from training.data.labelled_rows import LabelledRows
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.horizons import mean, promise, ratio_of_means
 from training.evaluation.promises import Promise
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.report.promise import findings
 from training.statistics.interval import Interval
 
@@ -22,7 +22,7 @@ DAYS = 60
 EVER = 0.3  # share of customers that turn positive, at a time drawn evenly over DAYS; they then stop
 
 
-def judged(constant: float | None = None, customers: int = 1_200, by_event: bool = False) -> Judged:
+def held_out(constant: float | None = None, customers: int = 1_200, by_event: bool = False) -> HeldOut:
     """An event every three days. Scores are the true probability of turning before the end, or one constant."""
     rng = np.random.default_rng(4)
     turns = np.where(rng.random(customers) < EVER, rng.uniform(1, DAYS, customers), np.inf)
@@ -35,21 +35,21 @@ def judged(constant: float | None = None, customers: int = 1_200, by_event: bool
     true = left / (1 - EVER + left)
     times_us = FROM_US + day * DAY_US
     n = len(customer)
-    rows = History(
+    rows = LabelledRows(
         np.zeros((n, 2), np.float32), np.isfinite(turns[customer]).astype(np.int64),
         np.array([f"c{k:05}" for k in customer]), times_us, times_us, np.full(n, "payment"),
         np.arange(n).astype(str), {},
     )  # fmt: skip
     score = true if constant is None else np.full(n, constant)
-    return Judged(rows, score, {"medium": 0.2, "high": 0.4}, b"", by_event=by_event)
+    return HeldOut(rows, score, {"medium": 0.2, "high": 0.4}, b"", by_event=by_event)
 
 
-def found(made: Judged) -> Promise:
-    return promise(USE_CASE, made, replace(Customers.of(made), weight=np.ones(len(made.score))))
+def found(made: HeldOut) -> Promise:
+    return promise(USE_CASE, made, replace(HeldOutCustomers.of(made), weight=np.ones(len(made.score))))
 
 
 def test_a_model_that_is_right_about_the_whole_history_promises_too_much_for_a_part_of_it() -> None:
-    told = found(judged())
+    told = found(held_out())
     assert told.days == 57 and not told.has_time
     for each in (*told.by_age, *told.by_left):
         assert each.distance.low < 0 < each.distance.high, "right at every age, and so with any time left"
@@ -68,7 +68,7 @@ def test_a_model_that_is_right_about_the_whole_history_promises_too_much_for_a_p
 
 
 def test_a_score_that_does_not_know_how_little_time_is_left_is_found_at_the_end() -> None:
-    told = found(judged(constant=EVER))
+    told = found(held_out(constant=EVER))
     last = told.by_left[0]
     assert (last.words, round(last.predicted, 9)) == ("0 to 7 days", EVER)
     assert last.observed < 0.1 and last.distance.low > 0.15 and last.ratio is not None and last.ratio.low > 2
@@ -80,13 +80,13 @@ def test_a_score_that_does_not_know_how_little_time_is_left_is_found_at_the_end(
 
 
 def test_labels_of_events_leave_nothing_open_until_the_end() -> None:
-    told = found(judged(by_event=True))
+    told = found(held_out(by_event=True))
     assert told.by_left == () and told.shorter == () and len(told.by_age) == 3
 
 
 def test_a_label_with_a_time_counts_from_then() -> None:
     """Labels that are known twenty days after the last event move what had come by day 30."""
-    made = judged()
+    made = held_out()
     dated = parse(
         TEXT.replace("time: published", "time: [said_at]").replace(
             "user_id: string, state", "said_at: time, user_id: string, state"
@@ -95,12 +95,12 @@ def test_a_label_with_a_time_counts_from_then() -> None:
     last_us = np.zeros(1_200, np.int64)
     np.maximum.at(last_us, made.customer, made.rows.times_us)
     rows = replace(made.rows, known_us=np.maximum(made.rows.times_us, last_us[made.customer] + 20 * DAY_US))
-    told = promise(dated, replace(made, rows=rows), Customers.of(made))
+    told = promise(dated, replace(made, rows=rows), HeldOutCustomers.of(made))
     assert told.has_time and told.shorter[1].positives < found(made).shorter[1].positives / 2
 
 
 def test_intervals_are_about_those_of_a_bootstrap_over_customers() -> None:
-    made = judged()
+    made = held_out()
     label, customer = made.rows.label.astype(np.float64), made.customer
     weight = 1.0 / np.bincount(customer)[customer]
     rng, draws = np.random.default_rng(1), []

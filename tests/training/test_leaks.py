@@ -13,7 +13,7 @@ from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.training.test_splits import history
 from tests.training.test_train import DAY_US, TEXT
-from training.data.leakage import auc, suspects
+from training.data.leakage import auc, find_suspects
 
 NOW_US = 1_720_000_000_000_000
 
@@ -77,6 +77,6 @@ def test_a_column_that_follows_from_the_label_is_a_suspect_and_noise_is_none() -
     )  # missing for all who were suspended: the profile was deleted
     state = np.where(rng.random(len(rows)) < 0.002, 1 - rows.label, rows.label)
     leaky = replace(rows, vectors=np.column_stack([noise, told, state]).astype(np.float32))
-    found = suspects(leaky, ["noise", "deleted", "state"])
+    found = find_suspects(leaky, ["noise", "deleted", "state"])
     assert [suspect.feature for suspect in found] == ["deleted", "state"]
     assert str(found[0]).startswith("deleted alone tells the label (ROC AUC 1.000)")

@@ -14,10 +14,10 @@ from export.onnx import Scorer
 from features.replay import replay
 from features.usecase import UseCase, parse
 from training.build_bundle import BuiltBundle, build_bundle
-from training.champion.evidence import evidence
-from training.data.files import Rows, batches, read_all
-from training.data.labelled_rows import BadHistory, History, Replayed, collect
-from training.data.like_files import like
+from training.champion.evidence import gather_evidence
+from training.data.files import EventRows, batches, read_all
+from training.data.labelled_rows import BadHistory, LabelledRows, Replayed, collect
+from training.data.like_files import leave_out_silent
 from training.evaluation.evaluate import evaluate
 from training.report.page import page
 from training.report.run import Run
@@ -92,33 +92,35 @@ def replayed(of: UseCase, paths: Sequence[str]) -> Iterator[Replayed]:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> EventRows:
     return read_all(use_case(), files(tmp_path_factory.mktemp("history"), 150), NOW_US)
 
 
 @pytest.fixture(scope="module")
-def history(rows: Rows) -> History:
+def history(rows: EventRows) -> LabelledRows:
     return collect(use_case(), replay(batches(use_case(), rows)))
 
 
 @pytest.fixture(scope="module")
-def lacking(history: History, tmp_path_factory: pytest.TempPathFactory) -> tuple[History, list[str]]:
+def lacking(
+    history: LabelledRows, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LabelledRows, list[str]]:
     """The history for files without shops and with everybody abroad, and what was told."""
     paths, told = files(tmp_path_factory.mktemp("new"), 60, shop=None, abroad=True), []
-    return like(use_case(), history, replayed(use_case(), paths), told.append), told
+    return leave_out_silent(use_case(), history, replayed(use_case(), paths), told.append), told
 
 
-def trained(rows: History, candidate: str = "hist_gradient_boosting") -> BuiltBundle:
+def trained(rows: LabelledRows, candidate: str = "hist_gradient_boosting") -> BuiltBundle:
     return build_bundle(use_case(candidate), rows, seed=1, created_at=WHEN)
 
 
 @pytest.fixture(scope="module")
-def whole(history: History) -> BuiltBundle:
+def whole(history: LabelledRows) -> BuiltBundle:
     return trained(history)
 
 
 @pytest.fixture(scope="module")
-def less(lacking: tuple[History, list[str]]) -> BuiltBundle:
+def less(lacking: tuple[LabelledRows, list[str]]) -> BuiltBundle:
     return trained(lacking[0])
 
 
@@ -127,7 +129,7 @@ def auc(made: BuiltBundle) -> float:
 
 
 def test_what_says_nothing_in_the_files_is_left_out_and_told(
-    history: History, lacking: tuple[History, list[str]], whole: BuiltBundle, less: BuiltBundle
+    history: LabelledRows, lacking: tuple[LabelledRows, list[str]], whole: BuiltBundle, less: BuiltBundle
 ) -> None:
     left, told = lacking
     assert left.left_out == ("shops_distinct_24h", "abroad") and history.left_out == ()
@@ -140,9 +142,9 @@ def test_what_says_nothing_in_the_files_is_left_out_and_told(
     assert bins[0]["abroad"].edges == bins[1]["abroad"].edges, "what the data are stays as it is"
 
 
-def test_files_with_all_columns_leave_nothing_out(history: History, tmp_path: Path) -> None:
+def test_files_with_all_columns_leave_nothing_out(history: LabelledRows, tmp_path: Path) -> None:
     told: list[str] = []
-    rows = like(use_case(), history, replayed(use_case(), files(tmp_path, 60)), told.append)
+    rows = leave_out_silent(use_case(), history, replayed(use_case(), files(tmp_path, 60)), told.append)
     assert rows.left_out == () and told == [
         "all features say something in the files of --like: none is left out"
     ]
@@ -151,7 +153,7 @@ def test_files_with_all_columns_leave_nothing_out(history: History, tmp_path: Pa
 @pytest.mark.parametrize(
     "candidate", ["logistic_regression", "random_forest", "hist_gradient_boosting", "xgboost"]
 )
-def test_a_feature_left_out_changes_no_score(candidate: str, lacking: tuple[History, list[str]]) -> None:
+def test_a_feature_left_out_changes_no_score(candidate: str, lacking: tuple[LabelledRows, list[str]]) -> None:
     rows, _ = lacking
     scorer = Scorer(trained(rows, candidate).bundle.model)
     left_out = [use_case().features.index(name) for name in rows.left_out]
@@ -165,23 +167,23 @@ def test_a_feature_left_out_changes_no_score(candidate: str, lacking: tuple[Hist
 
 def test_the_report_names_what_was_left_out(less: BuiltBundle) -> None:
     made = less
-    found = evaluate(use_case(), made.judged, 1)
+    found = evaluate(use_case(), made.held_out, 1)
     run = Run.of(made, use_case(), found)
     text = " ".join(page(run).split())
     assert "The model was trained without 2 of 4 features" in text and "shops_distinct_24h, abroad" in text
     champion = structs.replace(made.bundle, stand_in=None)
-    drifted = evidence(use_case(), made, found, 1, champion, made.judged.score).drifted
+    drifted = gather_evidence(use_case(), made, found, 1, champion, made.held_out.score).drifted
     assert set(drifted) == {"vip", "amount"}, "what is not learned from is not compared"
 
 
 def test_a_champion_is_compared_with_all_of_its_features(
-    rows: Rows, history: History, whole: BuiltBundle, less: BuiltBundle
+    rows: EventRows, history: LabelledRows, whole: BuiltBundle, less: BuiltBundle
 ) -> None:
     """The challenger's rows have no shops; the champion has learned from shops, and sees them."""
     champion = structs.replace(whole.bundle, stand_in=None)
-    judged = less.judged
-    assert not judged.rows.vectors[:, use_case().features.index("shops_distinct_24h")].any()
-    scores = scores_of(champion, use_case(), judged, rows)
+    held_out = less.held_out
+    assert not held_out.rows.vectors[:, use_case().features.index("shops_distinct_24h")].any()
+    scores = scores_of(champion, use_case(), held_out, rows)
     assert (scores == Scorer(champion.model).score(history.vectors)).all()
 
 
@@ -197,11 +199,11 @@ def test_held_out_figures_without_a_field_are_kept(whole: BuiltBundle) -> None:
     assert values["payment.shop"] < 0.7 and values["customer.vip"] > 0.95 and values["customer"] > 0.95
 
 
-def test_files_without_a_scored_event_are_refused(history: History) -> None:
+def test_files_without_a_scored_event_are_refused(history: LabelledRows) -> None:
     with pytest.raises(BadHistory, match="found no scored event in the files of --like"):
-        like(use_case(), history, iter(()), print)
+        leave_out_silent(use_case(), history, iter(()), print)
 
 
-def test_rows_taken_from_a_history_leave_out_the_same(lacking: tuple[History, list[str]]) -> None:
+def test_rows_taken_from_a_history_leave_out_the_same(lacking: tuple[LabelledRows, list[str]]) -> None:
     assert lacking[0][:5].left_out == lacking[0].left_out and lacking[0][:5].fields == lacking[0].fields
     assert replace(lacking[0], left_out=()).left_out == ()

@@ -16,13 +16,13 @@ from features.usecase import parse
 from tests.training.test_report import evaluation
 from tests.training.test_train import TEXT, WHEN, rows
 from training.build_bundle import build_bundle
-from training.data.labelled_rows import History
-from training.evaluation.customers import Customers
+from training.data.labelled_rows import LabelledRows
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import earliness
 from training.evaluation.evaluate import words
-from training.evaluation.figures import Segment
+from training.evaluation.figures import SegmentFigures
 from training.evaluation.recommendations import outlook, recommendations, replayed, sentence, sustained
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.policy.thresholds import Cases, choose, facts
 from training.report import levels
 from training.report.page import page
@@ -36,17 +36,17 @@ HIGH, LOW = 0.9, 0.1
 TERMS = Terms(exit_ratio=0.8, cooldown_us=HOUR_US, in_a_row=2, min_events=3)
 
 
-def judged(scores, labels, terms=TERMS, **more):
+def held_out(scores, labels, terms=TERMS, **more):
     """Customers with these scores, one a day; all begin on the same day, some minutes apart."""
     customer = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
     day = np.concatenate([np.arange(len(each)) for each in scores])
     times_us = FROM_US + day * DAY_US + customer * 60_000_000
     n = len(customer)
-    history = History(
+    history = LabelledRows(
         np.zeros((n, 1), np.float32), np.array(labels)[customer], np.array([f"c{k:03}" for k in customer]), times_us,
         times_us, np.full(n, "payment"), np.arange(n).astype(str), {},
     )  # fmt: skip
-    return Judged(history, np.concatenate(scores), {"medium": 0.4, "high": 0.8}, b"", terms=terms, **more)
+    return HeldOut(history, np.concatenate(scores), {"medium": 0.4, "high": 0.8}, b"", terms=terms, **more)
 
 
 # scores of fourteen days, and whether the customer is positive
@@ -62,12 +62,12 @@ LABELS = [1, 1, 1, 0, 0, 0]
 
 
 def counted(given):
-    customers, made = Customers.of(given), replayed(given)
+    customers, made = HeldOutCustomers.of(given), replayed(given)
     return recommendations(given, customers, made), made, customers
 
 
 def test_what_was_planted_is_counted():
-    found, made, customers = counted(judged(SCORES, LABELS))
+    found, made, customers = counted(held_out(SCORES, LABELS))
     assert (found.customers, found.positives, found.crossfitted) == (6, 3, False)
     assert (found.ever.customers, found.ever.rightly) == (3, 2)
     assert (found.ever.precision, found.ever.recall) == (rate(2, 3), rate(2, 3))
@@ -106,15 +106,15 @@ def test_what_was_planted_is_counted():
 
 def test_the_circuit_breaker_counts_all_customers_together():
     alike = [[LOW] * 2 + [HIGH] * 5] * 8  # eight within eight minutes
-    found, _, _ = counted(judged(alike, [1, 0] * 4, replace(TERMS, max_per_hour=3)))
+    found, _, _ = counted(held_out(alike, [1, 0] * 4, replace(TERMS, max_per_hour=3)))
     assert found.held == 5 and found.cases == 8, "the next day three more, and then the rest"
     assert [week.cases for week in found.weeks] == [8]
-    free, _, _ = counted(judged(alike, [1, 0] * 4))
+    free, _, _ = counted(held_out(alike, [1, 0] * 4))
     assert (free.held, free.ever.customers) == (0, 8)
 
 
 def test_who_recommends_nobody_says_so():
-    found, _, _ = counted(judged([[LOW] * 5] * 4, [1, 0, 1, 0]))
+    found, _, _ = counted(held_out([[LOW] * 5] * 4, [1, 0, 1, 0]))
     assert (found.cases, found.busiest, found.ever.customers) == (0, None, 0)
     assert np.isnan(found.ever.precision.value) and found.ever.recall.value == 0
     assert sentence(found) == (
@@ -134,7 +134,7 @@ def test_thresholds_of_other_folds_do_not_flatter_noise():
             np.arange(120) % 5,
         )
         cases = Cases(label, score, np.arange(120))
-        flat = judged([[each] for each in score], label, terms, models=(b"",) * 5, model_of_row=fold)
+        flat = held_out([[each] for each in score], label, terms, models=(b"",) * 5, model_of_row=fold)
         crossfitted = tuple(choose(terms, cases[fold != each]) for each in range(5))
         chosen = replace(flat, thresholds=choose(terms, cases))
         own.append(counted(chosen)[0].ever.precision.value)
@@ -165,8 +165,8 @@ def run(made):
 
 
 def test_training_takes_costs_from_a_feature_and_a_capacity_by_the_week(made, run):
-    customers, history = Customers.of(made.judged), made.judged.rows
-    flagged = {level: sustained(made.judged) >= run.thresholds[level] for level in ("medium", "high")}
+    customers, history = HeldOutCustomers.of(made.held_out), made.held_out.rows
+    flagged = {level: sustained(made.held_out) >= run.thresholds[level] for level in ("medium", "high")}
     lost = np.zeros(len(customers))
     np.maximum.at(lost, customers.of_row, history.vectors[:, 1].astype(float))
     positive = customers.label == 1
@@ -175,21 +175,23 @@ def test_training_takes_costs_from_a_feature_and_a_capacity_by_the_week(made, ru
     weeks = np.ptp(history.times_us) / (7 * DAY_US)
     per_week = run.targets["medium"]["value"]
     assert per_week == pytest.approx(flagged["medium"].sum() / weeks) and per_week <= 20
-    assert len(made.judged.crossfitted) == len(made.judged.models) == 3
+    assert len(made.held_out.crossfitted) == len(made.held_out.models) == 3
     assert "it is the highest value that the feature paid_sum_24h" in page(run)
 
 
 def warned(run, terms, scores, labels):
     """The run with thresholds chosen on these scores, and the policy replayed over them."""
-    given = judged(scores, labels, terms)
-    customers = Customers.of(given)
+    given = held_out(scores, labels, terms)
+    customers = HeldOutCustomers.of(given)
     cases = Cases(customers.label, sustained(given), np.arange(len(customers)))
     chosen = choose(terms, cases)
     given = replace(given, thresholds=chosen)
     found, made, _ = counted(given)
     names = ("LOW", "MEDIUM", "HIGH")
     ever = [int((made.highest_level == k).sum()) for k in range(3)]
-    segments = tuple(Segment(name, 0, 0.0, 0, 0.0, {}, n, 0) for name, n in zip(names, ever, strict=True))
+    segments = tuple(
+        SegmentFigures(name, 0, 0.0, 0, 0.0, {}, n, 0) for name, n in zip(names, ever, strict=True)
+    )
     told = words(run.evaluation.customers, found)
     judged_by = evaluation(recommendations=found, segments=segments, words=told)
     targets = facts(terms, cases, chosen, seed=1)

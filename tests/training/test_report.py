@@ -10,8 +10,8 @@ import pytest
 from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
 from training.build_bundle import build_bundle
-from training.champion.gates import Gate, Verdict
-from training.champion.held_out import Comparison, Move, Pair
+from training.champion.comparison import LevelMove, ModelComparison, PairedFigure
+from training.champion.gates import GateResult, Verdict
 from training.evaluation.evaluate import ONE_EVENT_IS_BAD
 from training.evaluation.fairness import ALIKE, APART, MAYBE, OUTCOMES, REFERENCE, SMALL
 from training.evaluation.figures import (
@@ -19,18 +19,18 @@ from training.evaluation.figures import (
     Calendar,
     CalibrationBin,
     Confusion,
-    Daily,
+    DailyFigures,
     DatesAlone,
     Decile,
     Earliness,
     Evaluation,
     Importance,
-    LevelFigures,
     Point,
     Quantiles,
-    Segment,
+    SegmentFigures,
     ThresholdFigures,
-    Week,
+    UnitFigures,
+    WeekFigures,
 )
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
@@ -57,7 +57,7 @@ def at(threshold, flagged, precision, recall):
 
 
 def level(about, n, cost=()):
-    return LevelFigures(
+    return UnitFigures(
         about=about, n=n, positives=n // 5, base_rate=0.2,
         roc_auc=around(0.91), average_precision=around(0.7), brier=around(0.1),
         recall_at_fpr={"0.1%": around(0.2), "1%": around(0.4)}, precision_at_k={"10": around(0.9)},
@@ -88,18 +88,18 @@ PROMISE = Promise(
 
 
 CURVE = (Point(0.0, 0.0), Point(0.3, 0.8), Point(1.0, 1.0))
-COMPARISON = Comparison(
+COMPARISON = ModelComparison(
     about="customers", customers=200, events=4_000, positives=40, left_out=3,
     thresholds={"champion": {"medium": 0.2, "high": 0.5}, "challenger": {"medium": 0.1, "high": 0.4}},
     pairs=(
-        Pair("ROC AUC", around(0.8), around(0.91), Interval(0.11, 0.05, 0.17)),
-        Pair("Brier score", around(0.1), around(0.1), Interval(0.0, -0.02, 0.02), lower_is_better=True),
+        PairedFigure("ROC AUC", around(0.8), around(0.91), Interval(0.11, 0.05, 0.17)),
+        PairedFigure("Brier score", around(0.1), around(0.1), Interval(0.0, -0.02, 0.02), lower_is_better=True),
     ),
     roc={"champion": CURVE, "challenger": CURVE}, precision_recall={"champion": CURVE, "challenger": CURVE},
-    last_levels=(Move("LOW", "LOW", 150, 10), Move("LOW", "HIGH", 20, 15), Move("HIGH", "LOW", 5, 1),
-                 Move("HIGH", "HIGH", 25, 14)),
-    highest_levels=(Move("LOW", "LOW", 200, 40),),
-    recommended=tuple(Move(a, b, 50, 10) for a in ("no", "yes") for b in ("no", "yes")),
+    last_levels=(LevelMove("LOW", "LOW", 150, 10), LevelMove("LOW", "HIGH", 20, 15), LevelMove("HIGH", "LOW", 5, 1),
+                 LevelMove("HIGH", "HIGH", 25, 14)),
+    highest_levels=(LevelMove("LOW", "LOW", 200, 40),),
+    recommended=tuple(LevelMove(a, b, 50, 10) for a in ("no", "yes") for b in ("no", "yes")),
     notes=("the champion has no stand-in",),
 )  # fmt: skip
 
@@ -111,12 +111,12 @@ def evaluation(**changes):
         decides="customers", has_signal=True, words=SIGNAL,
         customers=level("customers", 200), events=level("events", 4_000),
         earliness=Earliness(40, 30, spread, spread, 0.25),
-        weeks=tuple(Week(f"2026-01-{5 + 7 * w:02}", 900, 90, spread, 0.09 * w, 0.9, None) for w in range(4)),
+        weeks=tuple(WeekFigures(f"2026-01-{5 + 7 * w:02}", 900, 90, spread, 0.09 * w, 0.9, None) for w in range(4)),
         importance=tuple(Importance(name, "payments", around(0.1)) for name in FEATURES),
         group_importance=(Importance("", "payments", around(0.3)),),
         fairness=(fair(group("M", 100, 0.2, REFERENCE), group("F", 90)),),
         baselines=(Baseline("the largest amount", around(0.6), around(0.3)),),
-        segments=tuple(Segment(name, 60, 0.3, 20, 1 / 3, medians) for name in ("LOW", "MEDIUM", "HIGH")),
+        segments=tuple(SegmentFigures(name, 60, 0.3, 20, 1 / 3, medians) for name in ("LOW", "MEDIUM", "HIGH")),
         everyone=dict.fromkeys(FEATURES, 2.0), notes=("One note.",), promise=PROMISE,
     )  # fmt: skip
     return msgspec.structs.replace(found, **changes)
@@ -189,8 +189,8 @@ def test_the_page_is_well_formed_loads_nothing_and_has_every_section(run, tmp_pa
 
 def test_gates_and_the_verdict_come_after_whether_there_is_a_signal(trained):
     gates = [
-        Gate("customers", True, "200 customers to judge by", "at least 100"),
-        Gate("signal", False, "ROC AUC 0.503", "an interval above 0.5"),
+        GateResult("customers", True, "200 customers to judge by", "at least 100"),
+        GateResult("signal", False, "ROC AUC 0.503", "an interval above 0.5"),
     ]
     found = evaluation(words=NO_SIGNAL, has_signal=False)
     run = Run.of(*trained, found, gates=gates, verdict=Verdict.REJECTED, champion="tiny-1")
@@ -210,7 +210,7 @@ def test_gates_and_the_verdict_come_after_whether_there_is_a_signal(trained):
 
 def test_a_label_of_events_is_told_by_events_by_day_and_with_its_delay(run):
     lists = {"10": around(0.9), "100": Interval(0.287, 0.26, 0.31)}
-    daily = Daily(7, 3_279.0, 50.6, lists, {"10": 1.0, "100": 0.427})
+    daily = DailyFigures(7, 3_279.0, 50.6, lists, {"10": 1.0, "100": 0.427})
     facts = run.training | {"known_after_days": 7.0, "split": "time: learns from what was known"}
     found = msgspec.structs.replace(
         run, evaluation=evaluation(decides="events", daily=daily), training=facts, targets=TARGETS
@@ -223,7 +223,7 @@ def test_a_label_of_events_is_told_by_events_by_day_and_with_its_delay(run):
     assert "by a model that had not seen these events" in text and "Customers may be on both sides" in text
     assert "at most 1% of all events may reach this level" in text
     assert "of the events on this level, at least 80% must be there rightly" in text
-    few = msgspec.structs.replace(found.evaluation, daily=Daily(7, 4.0, 0.1, {}, {}))
+    few = msgspec.structs.replace(found.evaluation, daily=DailyFigures(7, 4.0, 0.1, {}, {}))
     text = " ".join(Reader(page(msgspec.structs.replace(found, evaluation=few))).texts)
     assert "too few customers a day" in text and "a day's work list" not in text
     assert "card precision@k" not in " ".join(Reader(page(run)).texts)
@@ -485,8 +485,8 @@ def test_dates_that_nobody_knows_in_time_are_told_apart_from_those_that_a_model_
     far = DatesAlone(Interval(0.55, 0.47, 0.63), precision, Interval(0.33, 0.2, 0.4), False)
     spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
     ends = (
-        Week("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60),
-        Week("2026-06-22", 2_000, 6, spread, 0.3, around(0.7), around(0.1), 190, 12),
+        WeekFigures("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60),
+        WeekFigures("2026-06-22", 2_000, 6, spread, 0.3, around(0.7), around(0.1), 190, 12),
     )
     lines = [
         words.first_lines(
@@ -518,8 +518,8 @@ def test_dates_that_nobody_knows_in_time_are_told_apart_from_those_that_a_model_
 
 def test_figures_by_week_stand_beside_the_performance_and_weeks_of_few_positives_have_none(run):
     spread = Quantiles(0.01, 0.02, 0.05, 0.1, 0.3)
-    few = Week("2026-01-12", 2_100, 7, spread, 0.02, None, None, 180, 4)
-    many = Week("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60)
+    few = WeekFigures("2026-01-12", 2_100, 7, spread, 0.02, None, None, 180, 4)
+    many = WeekFigures("2026-01-05", 1_000, 630, spread, 0.3, around(0.81), around(0.9), 90, 60)
     text = Reader(page(msgspec.structs.replace(run, evaluation=evaluation(weeks=(many, few))))).texts
     start, end = text.index(SECTIONS["performance"], 40), text.index(SECTIONS["thresholds"], 40)
     told = " ".join(text[start:end])
@@ -535,7 +535,7 @@ def test_figures_by_week_stand_beside_the_performance_and_weeks_of_few_positives
 
 def test_segments_are_told_in_words_and_units(run):
     medians = {"paid_count_24h": 3.0, "paid_sum_24h": 7_200.0, "amount": 0.125}
-    found = evaluation(segments=(Segment("HIGH", 60, 0.3, 20, 1 / 3, medians),), everyone=medians)
+    found = evaluation(segments=(SegmentFigures("HIGH", 60, 0.3, 20, 1 / 3, medians),), everyone=medians)
     units = {"paid_sum_24h": "seconds", "amount": "share"}
     texts = Reader(page(msgspec.structs.replace(run, evaluation=found, units=units))).texts
     start = texts.index("What they are like")
@@ -559,8 +559,9 @@ def test_a_page_can_be_made_of_almost_nothing(run):
     void |= dict.fromkeys(("roc", "precision_recall", "calibration", "cost", "gain"), ())
     poor = evaluation(
         has_signal=False, words=NO_SIGNAL,
-        customers=LevelFigures(about="customers", **void), events=LevelFigures(about="events", **void),
-        earliness=Earliness(0, 0, unknown, unknown, NAN), weeks=(Week("2026-01-05", 0, 0, unknown, NAN, None, None),),
+        customers=UnitFigures(about="customers", **void), events=UnitFigures(about="events", **void),
+        earliness=Earliness(0, 0, unknown, unknown, NAN),
+        weeks=(WeekFigures("2026-01-05", 0, 0, unknown, NAN, None, None),),
         importance=(), group_importance=(), fairness=(Fairness("customer.gender", True, "", ()),),
         baselines=(), segments=(), everyone={}, notes=(), promise=Promise(0.0, False, (), (), ()),
     )  # fmt: skip

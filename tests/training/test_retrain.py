@@ -24,12 +24,12 @@ from tests.commands import Run
 from tests.export.small import made
 from tests.training.bundles import put_in_use
 from training.build_bundle import build_bundle
-from training.data.files import Rows, batches, read_all
+from training.data.files import EventRows, batches, read_all
 from training.data.labelled_rows import collect
-from training.data.splits import Way, set_apart
+from training.data.splits import SplitSettings, set_apart
 from training.generate import generate
-from training.models.judged import Judged
-from training.retrain import Retrained, in_use, retrain, scores_of, terms_of, unseen_us
+from training.models.held_out import HeldOut
+from training.retrain import RetrainingResult, in_use, policy_terms_of, retrain, scores_of, unseen_us
 from training.steps import TrainingOptions
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
@@ -64,11 +64,13 @@ def root(tmp_path: Path, with_registry: Callable[[Path], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(files: list[Path]) -> Rows:
+def rows(files: list[Path]) -> EventRows:
     return read_all(use_case(), files, NOW_US)
 
 
-def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, trees: int = 15) -> Retrained:
+def retrained(
+    root: Path, rows: EventRows, gates: str = LENIENT, minutes: int = 0, trees: int = 15
+) -> RetrainingResult:
     found = use_case(gates, trees)
     options = TrainingOptions(seed=1, created_at=WHEN + timedelta(minutes=minutes))
     ended, _ = retrain(found, rows, Registry(str(root), found.name), options)
@@ -76,7 +78,7 @@ def retrained(root: Path, rows: Rows, gates: str = LENIENT, minutes: int = 0, tr
 
 
 def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejected(
-    root: Path, rows: Rows
+    root: Path, rows: EventRows
 ) -> None:
     first = retrained(root, rows, trees=1)
     assert (first.verdict, first.champion) == ("promoted", None)
@@ -97,7 +99,7 @@ def test_the_first_is_promoted_the_next_waits_in_shadow_and_a_worse_one_is_rejec
     assert known.disagreements == ()
 
 
-def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: Rows) -> None:
+def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: EventRows) -> None:
     rng = np.random.default_rng(2)
     states = rng.permutation(["SUSPENDED"] * 100 + ["ACTIVE"] * 400)
     bodies = list(rows.bodies)
@@ -112,7 +114,7 @@ def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: R
     assert bundles.read_pointer(str(root), use_case().name) is None
 
 
-def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows) -> None:
+def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: EventRows) -> None:
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
     put_in_use(older, collect(older, replay(batches(older, rows))), root, WHEN)
     champion = bundles.load_in_use(str(root), use_case().name)
@@ -125,16 +127,20 @@ def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Rows
     assert sum(move.customers for move in compared.last_levels) == compared.customers
     assert b"Champion and challenger" in report.files["report.html"]
     history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = build_bundle(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
+    made = build_bundle(
+        use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
+    )
     theirs = collect(older, replay(batches(older, rows)))
     own = dict(
         zip(theirs.event_ids.tolist(), Scorer(champion.stand_in).score(theirs.vectors).tolist(), strict=True)
     )
-    asked = scores_of(champion, use_case(), made.judged, rows)
-    assert asked.tolist() == [own[id] for id in made.judged.rows.event_ids.tolist()]
+    asked = scores_of(champion, use_case(), made.held_out, rows)
+    assert asked.tolist() == [own[id] for id in made.held_out.rows.event_ids.tolist()]
 
 
-def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root: Path, rows: Rows) -> None:
+def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
+    root: Path, rows: EventRows
+) -> None:
     """Or a challenger could never win with customers who are labelled once and for all."""
     asked = use_case(trees=40)
     until = int(np.searchsorted(rows.time_us, rows.time_us.min() + 40 * 86_400_000_000))
@@ -152,40 +158,44 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(root:
         history,
         seed=1,
         created_at=WHEN,
-        way=Way("both", 0.4),
+        split_settings=SplitSettings("both", 0.4),
         cut_us=unseen_us(champion, history),
     )
-    label = made.judged.rows.label
-    flattered = average_precision_score(label, Scorer(champion.model).score(made.judged.rows.vectors))
-    honest = average_precision_score(label, scores_of(champion, asked, made.judged, rows))
+    label = made.held_out.rows.label
+    flattered = average_precision_score(label, Scorer(champion.model).score(made.held_out.rows.vectors))
+    honest = average_precision_score(label, scores_of(champion, asked, made.held_out, rows))
     assert honest + 0.05 < flattered
 
 
-def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_do(rows: Rows) -> None:
+def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_do(rows: EventRows) -> None:
     bundle = msgspec.structs.replace(made(), use_case_text=use_case().text.replace("policy:", "polici:"))
-    judged = Judged(
+    held_out = HeldOut(
         collect(use_case(), replay(batches(use_case(), rows)))[:9],
         np.zeros(9),
         {},
         b"",
         terms=Terms(in_a_row=7),
     )
-    assert terms_of(bundle, judged).in_a_row == 7, "the challenger's"
+    assert policy_terms_of(bundle, held_out).in_a_row == 7, "the challenger's"
     with pytest.raises(
         BundleMismatch, match=r"polici.*it cannot be read any more.*promote the new bundle by hand"
     ):
-        scores_of(bundle, use_case(), judged, rows)
+        scores_of(bundle, use_case(), held_out, rows)
 
 
-def test_customers_that_the_stand_in_has_learned_from_are_not_compared(tmp_path: Path, rows: Rows) -> None:
+def test_customers_that_the_stand_in_has_learned_from_are_not_compared(
+    tmp_path: Path, rows: EventRows
+) -> None:
     less = parse(use_case().text.replace("test: 0.4", "test: 0.2"), "less.yaml")
     put_in_use(less, collect(less, replay(batches(less, rows))), tmp_path, WHEN)
     history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = build_bundle(use_case(), history, seed=1, created_at=WHEN, way=Way("both", 0.4))
-    unknown = np.isnan(
-        scores_of(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.judged, rows)
+    made = build_bundle(
+        use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
     )
-    assert (unknown == ~set_apart(made.judged.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
+    unknown = np.isnan(
+        scores_of(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.held_out, rows)
+    )
+    assert (unknown == ~set_apart(made.held_out.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
 
 def test_the_command_line_says_how_it_ended(
@@ -212,7 +222,7 @@ def test_the_command_line_says_how_it_ended(
 
 
 def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
-    tmp_path: Path, rows: Rows
+    tmp_path: Path, rows: EventRows
 ) -> None:
     days = rows.time_us.min() + np.array([40, 58]) * 86_400_000_000
     for until_us, is_enough in zip(days, (True, False), strict=True):

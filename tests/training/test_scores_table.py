@@ -13,10 +13,10 @@ from features.usecase import parse
 from tests.training.test_train import TEXT, WHEN, rows
 from training import registry_facts
 from training.build_bundle import build_bundle
-from training.data.splits import Way
-from training.evaluation.customers import Customers
+from training.data.splits import SplitSettings
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.evaluate import evaluate
-from training.evaluation.level import level_figures, of_events
+from training.evaluation.unit_figures import event_sample, unit_figures
 from training.origin import commit, origin
 from training.report.scores import FILE, files
 
@@ -50,19 +50,21 @@ def test_every_training_row_has_its_held_out_score_and_the_figures_follow_from_t
     assert all(fold_of[c] == f for c, f in zip(found["customer"], found["fold"], strict=True)), (
         "one a customer"
     )
-    level = level_figures("events", of_events(by_folds.judged, Customers.of(by_folds.judged)), {}, None, 1)
+    level = unit_figures(
+        "events", event_sample(by_folds.held_out, HeldOutCustomers.of(by_folds.held_out)), {}, None, 1
+    )
     ours = log_loss(found["label"], found["score"], sample_weight=found["weight"])
     assert level.log_loss.value == pytest.approx(ours)
     of_customer = dict(zip(found["customer"], found["customer_score"], strict=True))
-    customers = Customers.of(by_folds.judged)
+    customers = HeldOutCustomers.of(by_folds.held_out)
     assert [of_customer[name] for name in np.unique(history.customers)] == customers.score.tolist()
-    thresholds = by_folds.judged.thresholds
+    thresholds = by_folds.held_out.thresholds
     for score, level in zip(found["score"], found["level"], strict=True):
         expected = (
             "HIGH" if score >= thresholds["high"] else "MEDIUM" if score >= thresholds["medium"] else "LOW"
         )
         assert level == expected
-    evaluation = evaluate(USE_CASE, by_folds.judged, 1)
+    evaluation = evaluate(USE_CASE, by_folds.held_out, 1)
     people = {row["customer"]: row for row in table(by_folds).to_pylist()}.values()
     for each in evaluation.segments:
         assert sum(row["customer_level"] == each.level for row in people) == each.customers
@@ -73,18 +75,20 @@ def test_every_training_row_has_its_held_out_score_and_the_figures_follow_from_t
 
 
 def test_after_a_cut_in_time_the_rows_of_the_report_and_all_training_rows_are_told_apart(history):
-    made = build_bundle(parse(TEXT), history, seed=4, created_at=WHEN, way=Way("both", 0.4))
+    made = build_bundle(
+        parse(TEXT), history, seed=4, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
+    )
     found = table(made).to_pandas()
-    judged, learned = found[found.in_report], found[~found.in_report]
-    assert judged.fold.isna().all() and len(judged) == made.split.judge.sum()
-    assert judged.score.to_numpy() == pytest.approx(made.judged.score)
+    held_out, learned = found[found.in_report], found[~found.in_report]
+    assert held_out.fold.isna().all() and len(held_out) == made.split.held_out.sum()
+    assert held_out.score.to_numpy() == pytest.approx(made.held_out.score)
     assert len(learned) == made.split.final.sum() == len(history)
     assert set(learned.fold.tolist()) == {0, 1, 2}
     assert str(found.time.dtype) == "datetime64[us, UTC]"
 
 
 def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
-    evaluation = evaluate(USE_CASE, by_folds.judged, 1)
+    evaluation = evaluate(USE_CASE, by_folds.held_out, 1)
     told = registry_facts.figures(evaluation)
     at = evaluation.customers.at["high"]
     high = told["customers"]["at"]["high"]

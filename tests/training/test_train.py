@@ -13,8 +13,8 @@ from export.policy import Policy
 from export.registry.versions import Registry
 from features.usecase import BadUseCase, parse
 from training.build_bundle import build_bundle
-from training.data.labelled_rows import BadHistory, History
-from training.data.splits import Way
+from training.data.labelled_rows import BadHistory, LabelledRows
+from training.data.splits import SplitSettings
 from training.steps import TrainingOptions
 from training.train import train
 
@@ -54,7 +54,7 @@ def rows():
     vectors = (rng.lognormal(0, 1, (4_000, 3)) + 2 * label[:, None]).astype(np.float32)
     times_us = rng.integers(0, 30 * DAY_US, 4_000)
     customers = np.array([f"c{i}" for i in customer])
-    return History(
+    return LabelledRows(
         vectors,
         label,
         customers,
@@ -128,28 +128,30 @@ def test_infinite_features_and_empty_histories_are_refused():
 @pytest.mark.parametrize("way", ["time", "both"])
 def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
     history = rows()
-    made = build_bundle(parse(TEXT), history, seed=4, created_at=WHEN, way=Way(way, 0.25))
+    made = build_bundle(
+        parse(TEXT), history, seed=4, created_at=WHEN, split_settings=SplitSettings(way, 0.25)
+    )
     assert made.bundle.manifest.training["rows"] == 4_000
-    assert made.bundle.manifest.training["split"] == made.split.words
-    assert made.judged.rows.times_us.min() >= made.split.cut_us
-    assert made.judged.model != made.bundle.model
+    assert made.bundle.manifest.training["split"] == made.split.description
+    assert made.held_out.rows.times_us.min() >= made.split.cut_us
+    assert made.held_out.model != made.bundle.model
     assert made.chosen.rows.label.sum() == history.label[made.split.learn].sum()
-    again = Scorer(made.judged.model).score(made.judged.rows.vectors)
-    assert np.array_equal(again, made.judged.score.astype(np.float32))
-    ((model, own),) = made.judged.by_model()
-    assert model == made.judged.model and own.all()
+    again = Scorer(made.held_out.model).score(made.held_out.rows.vectors)
+    assert np.array_equal(again, made.held_out.score.astype(np.float32))
+    ((model, own),) = made.held_out.by_model()
+    assert model == made.held_out.model and own.all()
     assert made.bundle.manifest.metrics["customers"]["roc_auc"]["value"] > 0.8
 
 
 def test_by_folds_every_row_is_judged_by_a_model_that_has_not_learned_from_its_customer():
     made = build_bundle(parse(TEXT), rows(), seed=4, created_at=WHEN)
-    judged, fold = made.judged, made.chosen.rows.fold
-    assert len(judged.by_model()) == len(judged.models) == 3
-    assert sum(own.sum() for _, own in judged.by_model()) == len(judged.score)
-    for k, (model, own) in enumerate(judged.by_model()):
+    held_out, fold = made.held_out, made.chosen.rows.fold
+    assert len(held_out.by_model()) == len(held_out.models) == 3
+    assert sum(own.sum() for _, own in held_out.by_model()) == len(held_out.score)
+    for k, (model, own) in enumerate(held_out.by_model()):
         assert (own == (fold == k)).all(), "the fold that it was fitted without"
-        again = Scorer(model).score(judged.rows.vectors[own])
-        assert again == pytest.approx(judged.score[own], abs=1e-6)
+        again = Scorer(model).score(held_out.rows.vectors[own])
+        assert again == pytest.approx(held_out.score[own], abs=1e-6)
 
 
 def test_noise_and_shuffled_labels_give_an_auc_of_one_half_within_its_interval():

@@ -6,8 +6,8 @@ import pytest
 from export.distributions.reference import Usual, middle, reference, weighted_median
 from export.reasons import medians, medians_at_highest
 from features.usecase import parse
-from training.data.labelled_rows import History
-from training.data.usual import usual
+from training.data.labelled_rows import LabelledRows
+from training.data.usual import usual_values
 
 USE_CASE = parse(
     """
@@ -29,14 +29,14 @@ features:
 )
 
 
-def history() -> History:
+def history() -> LabelledRows:
     """A busy customer with 900 events of 500 euros abroad; twenty others with two events each at home."""
     customers = np.repeat(["busy", *(f"c{i}" for i in range(20))], [900] + [2] * 20)
     busy = customers == "busy"
     amount = np.where(busy, 500.0, np.tile([10.0, 30.0], 470))
     mean = np.where(busy, 500.0, np.nan)
     n, moment = len(customers), np.arange(len(customers))
-    return History(
+    return LabelledRows(
         np.column_stack([mean, amount, busy]).astype(np.float32), busy.astype(np.int64), customers, moment, moment,
         np.full(n, "payment"), moment.astype(str), {},
     )  # fmt: skip
@@ -45,7 +45,7 @@ def history() -> History:
 def test_a_busy_customer_does_not_say_what_is_usual() -> None:
     rows = history()
     score = np.where(rows.vectors[:, 1] == 30, 0.4, 0.2)
-    by_customer = usual(USE_CASE, rows, score)
+    by_customer = usual_values(USE_CASE, rows, score)
     by_event = reference(USE_CASE.features, rows.vectors, score)
     np.testing.assert_equal(medians(by_event, USE_CASE.features), np.array([500, 500, 1], np.float32))
     found = medians(reference(USE_CASE.features, rows.vectors, score, by_customer), USE_CASE.features)

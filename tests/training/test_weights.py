@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.models.fit import EARLY, learning_weights, rows_of
+from training.models.fit import EARLY, learning_rows, learning_weights
 
 
 def rows(by_event=False):
     customers = np.repeat(np.arange(40), np.arange(1, 41) * 3)
     label = (customers % 4 == 0).astype(np.int64)
     vectors = np.random.default_rng(1).normal(size=(len(customers), 2)).astype(np.float32)
-    return rows_of(vectors, label, customers, 2, 50, 1, by_event)
+    return learning_rows(vectors, label, customers, 2, 50, 1, by_event)
 
 
 def test_every_customer_weighs_one_however_many_rows_it_has():

@@ -1,3 +1,3 @@
 """Champion and challenger: the same held-out rows for both, the gates, and the verdict."""
 
-__all__ = ["evidence", "gates", "held_out"]
+__all__ = ["comparison", "evidence", "gates"]

@@ -1,62 +1,221 @@
-"""Champion and challenger on the same events: a metric's difference with its interval, and how inputs have drifted.
+"""Challenger beside champion on the same held-out rows: figures in pairs, curves, and who changes level.
 
-The interval is a paired bootstrap that draws customers: both scores of a customer's rows are drawn together, so what
-the two models have in common cancels out.
+Each model decides by its own thresholds and policy. Intervals draw customers, for both models the same, so what the two
+have in common cancels out of the differences. A share's own interval is Wilson's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
-from export.distributions.drift import distance
-from export.distributions.independence import worth
-from export.distributions.reference import PLACES, Bins, Reference, places
+from export.policy import Level, Transition
+from training.arrays import Floats, Indices, Mask
+from training.evaluation.curves import bounds, draw, precision_recall, roc
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.figures import Point
+from training.evaluation.recommendations import replayed
+from training.models.held_out import HeldOut
+from training.policy.replay import Decisions
 from training.statistics.interval import Interval
+from training.statistics.metrics import REPLICATES, Ranking, average_precision, brier, roc_auc
+from training.statistics.wilson import rate
 
-REPLICATES = 500
-PERCENTILES = (2.5, 97.5)
-
-Floats = NDArray[np.float64]
-Metric = Callable[[NDArray[np.int64], Floats, Floats], float]  # label, score, weight -> the larger the better
-
-
-def difference(
-    metric: Metric,
-    label: NDArray[np.int64],
-    challenger: Floats,
-    champion: Floats,
-    customer: NDArray[np.intp],
-    weight: Floats,
-    seed: int,
-) -> Interval:
-    """metric(challenger) - metric(champion) over n rows; `customer` [n] numbers their customers from 0."""
-    rng, customers = np.random.default_rng(seed), int(customer.max()) + 1
-    found = []
-    while len(found) < REPLICATES:
-        times = np.bincount(rng.integers(0, customers, customers), minlength=customers)
-        drawn = weight * times[customer]
-        if 0 < drawn @ label < drawn.sum():  # a draw of only one class says nothing
-            found.append(metric(label, challenger, drawn) - metric(label, champion, drawn))
-    low, high = np.percentile(found, PERCENTILES)
-    value = metric(label, challenger, weight) - metric(label, champion, weight)
-    return Interval(value, float(low), float(high))
+CHAMPION, CHALLENGER = MODELS = ("champion", "challenger")
+LOWER_IS_BETTER = ("Brier score",)
+LEAST = 10  # customers of a share; a bootstrap of fewer is too narrow
 
 
-def drift(
-    reference: Reference, names: tuple[str, ...], vectors: NDArray[np.float32], customer: NDArray[np.intp]
-) -> dict[str, float]:
-    """The stability index of each column of `vectors` [n, F] against training's frozen bins.
+class PairedFigure(Struct, frozen=True):
+    """One figure of both models."""
 
-    It is 0 where so few customers [n], numbered from 0, show as much without any change.
-    """
-    return {
-        name: _beyond_chance(reference.features[name], column, customer)
-        for name, column in zip(names, vectors.T, strict=True)
+    name: str
+    champion: Interval
+    challenger: Interval
+    difference: Interval  # challenger minus champion
+    lower_is_better: bool = False
+    of: int | None = None  # customers that it is a share of, of the model with fewer; None where all count
+
+    @property
+    def finding(self) -> str:
+        """better, worse, or the same as far as can be measured"""
+        if self.of is not None and self.of < LEAST:
+            return "too few to say"
+        if not self.difference.low > 0 and not self.difference.high < 0:
+            return "no measurable difference"
+        return "better" if (self.difference.value > 0) != self.lower_is_better else "worse"
+
+
+class LevelMove(Struct, frozen=True):
+    """Customers to whom the champion says one thing and the challenger another, or the same."""
+
+    champion: str
+    challenger: str
+    customers: int
+    positives: int
+
+
+class ModelComparison(Struct, frozen=True):
+    """Both models on the rows that both can be judged by."""
+
+    about: str  # customers or events: whose label it is
+    customers: int
+    events: int
+    positives: int  # customers
+    left_out: int  # customers that judge the challenger, but have no score of the champion's that may be used
+    thresholds: dict[str, dict[str, float]]  # by model, by level
+    pairs: tuple[PairedFigure, ...]
+    roc: dict[str, tuple[Point, ...]]  # by model
+    precision_recall: dict[str, tuple[Point, ...]]  # by model
+    last_levels: tuple[LevelMove, ...]  # levels after the last event
+    highest_levels: tuple[LevelMove, ...]
+    recommended: tuple[LevelMove, ...]  # no, yes: at any time
+    notes: tuple[str, ...] = ()  # what flatters one of them
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelDecisions:
+    """One model: its ranking of what has the label, and what its policy decides, by customer."""
+
+    ranking: Ranking
+    decided: Decisions
+
+    @classmethod
+    def of(cls, held_out: HeldOut, customers: HeldOutCustomers) -> "_ModelDecisions":
+        score = held_out.score if held_out.by_event else customers.score
+        label = held_out.rows.label if held_out.by_event else customers.label
+        return cls(Ranking.of(label, score), replayed(held_out))
+
+    @property
+    def is_high(self) -> Mask:
+        return np.asarray(self.decided.highest_level == Level.HIGH)
+
+    @property
+    def is_recommended(self) -> Mask:
+        return self.decided.ever(Transition.RECOMMENDED)
+
+
+def compare_models(
+    challenger: HeldOut, champion: HeldOut, left_out: int, seed: int, notes: Sequence[str] = ()
+) -> ModelComparison:
+    """`challenger` and `champion` judge the same rows. Raises BadHistory if all customers have one label."""
+    customers = HeldOutCustomers.of(challenger)
+    sides = {
+        CHAMPION: _ModelDecisions.of(champion, HeldOutCustomers.of(champion)),
+        CHALLENGER: _ModelDecisions.of(challenger, customers),
     }
+    unit = np.arange(len(customers)) if not challenger.by_event else challenger.customer
+    weight = np.ones(len(unit))
+    before, after = sides[CHAMPION].decided, sides[CHALLENGER].decided
+    positive = customers.label == 1
+    return ModelComparison(
+        about="events" if challenger.by_event else "customers",
+        customers=len(customers),
+        events=len(challenger.score),
+        positives=int(positive.sum()),
+        left_out=left_out,
+        thresholds={CHAMPION: dict(champion.thresholds), CHALLENGER: dict(challenger.thresholds)},
+        pairs=_pairs(sides, customers, unit, seed),
+        roc={name: roc(side.ranking, weight) for name, side in sides.items()},
+        precision_recall={name: precision_recall(side.ranking, weight) for name, side in sides.items()},
+        last_levels=_moves(_LEVELS, before.last_level, after.last_level, positive),
+        highest_levels=_moves(_LEVELS, before.highest_level, after.highest_level, positive),
+        recommended=_moves(
+            ("no", "yes"), sides[CHAMPION].is_recommended, sides[CHALLENGER].is_recommended, positive
+        ),
+        notes=tuple(notes),
+    )
 
 
-def _beyond_chance(bins: Bins, values: NDArray[np.float32], customer: NDArray[np.intp]) -> float:
-    place = places(bins, values)
-    found = distance(bins, np.bincount(place, minlength=PLACES), worth(place, customer, PLACES))
-    return found.index if found.index > found.index_by_chance else 0.0
+_LEVELS = tuple(level.name for level in Level)
+
+
+def _moves(
+    names: Sequence[str], before: NDArray[np.generic], after: NDArray[np.generic], positive: Mask
+) -> tuple[LevelMove, ...]:
+    """Every pair of values, by the champion's first."""
+    cells = ((i, j, (before == i) & (after == j)) for i in range(len(names)) for j in range(len(names)))
+    return tuple(
+        LevelMove(names[i], names[j], int(own.sum()), int((own & positive).sum())) for i, j, own in cells
+    )
+
+
+def _pairs(
+    sides: Mapping[str, _ModelDecisions], customers: HeldOutCustomers, unit: Indices, seed: int
+) -> tuple[PairedFigure, ...]:
+    """`unit` [n] says which customer each label is of."""
+    measured = {model: _figures(side, customers.label == 1) for model, side in sides.items()}
+    draws = [np.ones(len(customers)), *_draws(customers, seed)]  # the first is everybody
+    return tuple(
+        _pair({model: found[k] for model, found in measured.items()}, draws, unit)
+        for k in range(len(measured[CHAMPION]))
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _DrawnFigure:
+    """A figure of one model, for any draw: how often each customer [customers] and each label [n] is there."""
+
+    name: str
+    measure: Callable[[Floats, Floats], float]
+    of: Mask | None = None  # customers that it is a share of
+    those: Mask | None = None  # who are counted among them
+
+    def interval(self, values: Floats) -> Interval:
+        """Wilson's interval of a share, else the bootstrap's; the first value is everybody's."""
+        if self.of is None or self.those is None:
+            return Interval(float(values[0]), *bounds(values[1:].tolist()))
+        return rate(int((self.of & self.those).sum()), int(self.of.sum()))
+
+
+def _pair(figures: Mapping[str, _DrawnFigure], draws: list[Floats], unit: Indices) -> PairedFigure:
+    values = {
+        model: np.array([each.measure(times, times[unit]) for times in draws])
+        for model, each in figures.items()
+    }
+    difference = values[CHALLENGER] - values[CHAMPION]
+    counts = [int(each.of.sum()) for each in figures.values() if each.of is not None]
+    name = figures[CHAMPION].name
+    return PairedFigure(
+        name,
+        *(figures[model].interval(values[model]) for model in MODELS),
+        difference=Interval(float(difference[0]), *bounds(difference[1:].tolist())),
+        lower_is_better=name in LOWER_IS_BETTER,
+        of=min(counts) if counts else None,
+    )
+
+
+def _figures(side: _ModelDecisions, positive: Mask) -> list[_DrawnFigure]:
+    def ranked(name: str, metric: Callable[[Ranking, Floats], float]) -> _DrawnFigure:
+        return _DrawnFigure(name, lambda _, times: metric(side.ranking, times))
+
+    def share(name: str, of: Mask, those: Mask) -> _DrawnFigure:
+        return _DrawnFigure(name, lambda times, _: _share(times, of, those), of, those)
+
+    return [
+        ranked("ROC AUC", roc_auc),
+        ranked("average precision", average_precision),
+        ranked("Brier score", brier),
+        share("precision of HIGH at any time", side.is_high, positive),
+        share("recall of HIGH at any time", positive, side.is_high),
+        share("precision of recommendations", side.is_recommended, positive),
+        share("recall of recommendations", positive, side.is_recommended),
+    ]
+
+
+def _share(times: Floats, of: Mask, those: Mask) -> float:
+    """The share of `those` among `of`, NaN of nobody."""
+    total = times @ of
+    return float(times @ (of & those) / total) if total else float("nan")
+
+
+def _draws(customers: HeldOutCustomers, seed: int) -> list[Floats]:
+    """How often each customer is drawn, REPLICATES times; draws of one class are drawn again."""
+    rng, made = np.random.default_rng(seed), list[Floats]()
+    while len(made) < REPLICATES:
+        times = draw(rng, len(customers))
+        if 0 < times @ customers.label < times.sum():
+            made.append(times)
+    return made

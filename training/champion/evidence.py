@@ -7,17 +7,18 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle
 from features.usecase import UseCase
-from training.build_bundle import BuiltBundle, Floats
-from training.champion.comparison import difference, drift
+from training.arrays import Floats
+from training.build_bundle import BuiltBundle
+from training.champion.differences import difference, drift
 from training.champion.gates import Contrast, Evidence
 from training.data.labelled_rows import BadHistory
-from training.data.leakage import suspects
-from training.data.splits import of_event
+from training.data.leakage import find_suspects
+from training.data.splits import label_is_of_event
 from training.evaluation.baselines import leads
 from training.evaluation.figures import Evaluation
 from training.evaluation.promises import Promise
 from training.evaluation.treatment import Fairness
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.models.parameters import Parameters
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.interval import Interval
@@ -28,7 +29,7 @@ NO_SCORE = (
 )
 
 
-def evidence(
+def gather_evidence(
     use_case: UseCase,
     made: BuiltBundle,
     figures: Evaluation,
@@ -52,12 +53,12 @@ def evidence(
         leads=leads(figures.baselines),
         calendar=figures.calendar,
         metric=str(parameters.metric),
-        better=None if scored is None else _better(use_case, parameters, made.judged, scored, seed),
+        better=None if scored is None else _better(use_case, parameters, made.held_out, scored, seed),
         calibration_error=figures.events.calibration_error,
         contrasts=contrasts(figures.fairness),
         distances=distances(figures.promise),
         drifted=_drifted(use_case, made, champion),
-        suspects=[str(suspect) for suspect in suspects(made.judged.rows, use_case.features)],
+        suspects=[str(suspect) for suspect in find_suspects(made.held_out.rows, use_case.features)],
     )
 
 
@@ -81,7 +82,9 @@ def distances(promise: Promise | None) -> dict[str, Interval]:
     return young | late
 
 
-def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: Floats, seed: int) -> Interval:
+def _better(
+    use_case: UseCase, parameters: Parameters, held_out: HeldOut, scored: Floats, seed: int
+) -> Interval:
     """The metric's difference over what both have scored, larger for better."""
     both = ~np.isnan(scored)
     if not both.any():
@@ -91,10 +94,10 @@ def _better(use_case: UseCase, parameters: Parameters, judged: Judged, scored: F
     def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
         return sign * parameters.metric(label, score, weight)
 
-    label, challenger, champion = judged.rows.label[both], judged.score[both], scored[both]
-    customer = np.unique(judged.customer[both], return_inverse=True)[1]
-    weight = judged.weight[both]
-    if not of_event(use_case):
+    label, challenger, champion = held_out.rows.label[both], held_out.score[both], scored[both]
+    customer = np.unique(held_out.customer[both], return_inverse=True)[1]
+    weight = held_out.weight[both]
+    if not label_is_of_event(use_case):
         challenger, champion = customer_scores(customer, challenger), customer_scores(customer, champion)
         label = customer_labels(customer, label)
         customer, weight = np.arange(len(label)), np.ones(len(label))
@@ -105,8 +108,8 @@ def _drifted(use_case: UseCase, made: BuiltBundle, champion: Bundle | None) -> d
     """How far what judges has drifted from what the champion learned from, by feature that both have."""
     if champion is None:
         return {}
-    names, left_out = champion.reference.features, made.judged.rows.left_out
+    names, left_out = champion.reference.features, made.held_out.rows.left_out
     known = [name for name in use_case.features if name in names and name not in left_out]
     columns = [use_case.features.index(name) for name in known]
-    judged = made.judged
-    return drift(champion.reference, tuple(known), judged.rows.vectors[:, columns], judged.customer)
+    held_out = made.held_out
+    return drift(champion.reference, tuple(known), held_out.rows.vectors[:, columns], held_out.customer)

@@ -28,7 +28,7 @@ UNFAIR = {"wait": Verdict.WAITING, "reject": Verdict.REJECTED}
 SHOWN = 3  # unequal groups that a gate names, the worst first
 
 
-class Gate(NamedTuple):
+class GateResult(NamedTuple):
     """One gate, passed or not. `failing` is what follows when it is not."""
 
     name: str
@@ -42,7 +42,7 @@ class Gate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Gates:
+class GateSettings:
     """The `gates` of a use case's `model` section."""
 
     min_improvement: float = (
@@ -67,12 +67,12 @@ class Gates:
     require_approval: bool = False  # whether a human must approve even when all is well
 
     @classmethod
-    def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "Gates":
+    def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "GateSettings":
         """Raises BadUseCase."""
         return section(file, "model.gates", gates).whole(cls._read)
 
     @classmethod
-    def _read(cls, node: Node) -> "Gates":
+    def _read(cls, node: Node) -> "GateSettings":
         parts = node.record((), [each.name for each in fields(cls)])
         return cls(
             **{name: node.attempt(_READ.get(name, _not_negative), part) for name, part in parts.items()}
@@ -146,12 +146,14 @@ class Evidence:
     calendar: Calendar | None = None  # what dates alone tell; None if that cannot be measured
 
 
-def judge(gates: Gates, found: Evidence) -> list[Gate]:
+def judge(gates: GateSettings, found: Evidence) -> list[GateResult]:
     """All gates, in the order in which a reader asks for them."""
     return [
-        Gate("customers", *_enough(found.customers, gates.min_customers, "customers to judge by")),
-        Gate("positives", *_enough(found.positives, gates.min_positives, "positive customers to judge by")),
-        Gate(
+        GateResult("customers", *_enough(found.customers, gates.min_customers, "customers to judge by")),
+        GateResult(
+            "positives", *_enough(found.positives, gates.min_positives, "positive customers to judge by")
+        ),
+        GateResult(
             "leaks",
             not found.suspects,
             "; ".join(found.suspects) or "no feature tells the label alone",
@@ -171,24 +173,28 @@ def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
     return count >= least, f"{count:,} {of}", f"at least {least:,}"
 
 
-def _signal(found: Evidence) -> Gate:
+def _signal(found: Evidence) -> GateResult:
     if found.average_precision is None:
-        return Gate("signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5")
+        return GateResult(
+            "signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5"
+        )
     passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
     told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
-    return Gate("signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives")
+    return GateResult(
+        "signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives"
+    )
 
 
-def _ahead(gates: Gates, found: Evidence) -> Gate:
+def _ahead(gates: GateSettings, found: Evidence) -> GateResult:
     """A model that is not ahead of a rule on a card costs more than it, and says no more."""
     told = ", ".join(f"{lead} over {name}" for name, lead in found.leads.items())
     passed = all(lead.low > gates.baselines for lead in found.leads.values())
     expected = f"intervals above {gates.baselines:g}"
     told = f"lead in average precision {told}" if told else "too few customers to measure baselines by"
-    return Gate("baselines", passed, told, expected, Verdict.WAITING)
+    return GateResult("baselines", passed, told, expected, Verdict.WAITING)
 
 
-def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
+def _calendar(gates: GateSettings, found: Evidence) -> Iterator[GateResult]:
     """The model against dates alone; only a human can tell whether what they tell will come again."""
     if found.calendar is None:
         return
@@ -196,10 +202,10 @@ def _calendar(gates: Gates, found: Evidence) -> Iterator[Gate]:
     dates = all_dates if gates.calendar == "all" and not known_dates.is_near else known_dates
     told = f"ROC AUC of dates alone {dates.roc_auc}, the model ahead by {dates.model_ahead}"
     expected = "a model measurably ahead, and dates less than 90% as far from chance"
-    yield Gate("calendar", not dates.is_near, told, expected, Verdict.WAITING)
+    yield GateResult("calendar", not dates.is_near, told, expected, Verdict.WAITING)
 
 
-def _calibrated(gates: Gates, found: Evidence) -> Gate:
+def _calibrated(gates: GateSettings, found: Evidence) -> GateResult:
     """Scores are near the truth on average, and at no time surely farther from it than the limit."""
     told = f"expected calibration error {found.calibration_error:.3f}"
     off = {when: each for when, each in found.distances.items() if _least(each) > gates.calibration}
@@ -207,7 +213,7 @@ def _calibrated(gates: Gates, found: Evidence) -> Gate:
     if worst:
         told += f"; farthest from the truth {worst}: {found.distances[worst]}"
     passed = found.calibration_error <= gates.calibration and not off
-    return Gate("calibration", passed, told, f"at most {gates.calibration:g}", Verdict.WAITING)
+    return GateResult("calibration", passed, told, f"at most {gates.calibration:g}", Verdict.WAITING)
 
 
 def _least(distance: Interval) -> float:
@@ -215,9 +221,9 @@ def _least(distance: Interval) -> float:
     return max(distance.low, -distance.high, 0.0)
 
 
-def _better(gates: Gates, found: Evidence) -> Gate:
+def _better(gates: GateSettings, found: Evidence) -> GateResult:
     if found.better is None:
-        return Gate("better", True, "there is no champion yet", "no worse than the champion")
+        return GateResult("better", True, "there is no champion yet", "no worse than the champion")
     is_better, is_sure = (
         found.better.value >= gates.min_improvement,
         found.better.low >= -gates.max_regression,
@@ -225,7 +231,7 @@ def _better(gates: Gates, found: Evidence) -> Gate:
     may_be_better = found.better.high >= gates.min_improvement
     expected = f"at least {gates.min_improvement:g}, its interval not below {-gates.max_regression:g}"
     told = f"{found.metric} differs from the champion's by {found.better}"
-    return Gate(
+    return GateResult(
         "better",
         is_better and is_sure,
         told,
@@ -234,7 +240,7 @@ def _better(gates: Gates, found: Evidence) -> Gate:
     )
 
 
-def _fair(gates: Gates, found: Evidence) -> Gate:
+def _fair(gates: GateSettings, found: Evidence) -> GateResult:
     """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is told too."""
     ranked = sorted(found.contrasts, key=lambda each: each.lower.high)
     unequal = [each for each in ranked if each.lower.high < gates.fairness]
@@ -245,7 +251,7 @@ def _fair(gates: Gates, found: Evidence) -> Gate:
     expected = (
         f"of two groups' rates the lower at least {gates.fairness:g} of the higher, as far as intervals allow"
     )
-    return Gate("fairness", not unequal, told, expected, UNFAIR[gates.on_unfair])
+    return GateResult("fairness", not unequal, told, expected, UNFAIR[gates.on_unfair])
 
 
 def _some(contrasts: Sequence[Contrast]) -> str:
@@ -257,30 +263,30 @@ def _doubt(count: int) -> str:
     return f"; {count} other comparisons are beyond the limit, which may be chance" if count else ""
 
 
-def _steady(gates: Gates, found: Evidence) -> Gate:
+def _steady(gates: GateSettings, found: Evidence) -> GateResult:
     drifted = {name: psi for name, psi in found.drifted.items() if psi >= gates.drift}
     share = len(drifted) / max(len(found.drifted), 1)
     worst = ", ".join(f"{n} {psi:.2f}" for n, psi in sorted(drifted.items(), key=lambda each: -each[1])[:3])
     told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
     expected = f"PSI of {gates.drift:g} or more in at most {gates.max_drifted_share:.0%} of them"
-    return Gate("drift", share <= gates.max_drifted_share, told, expected, Verdict.WAITING)
+    return GateResult("drift", share <= gates.max_drifted_share, told, expected, Verdict.WAITING)
 
 
 COMPARED = ("better", "drift")  # gates that need a champion
 BY_HAND = ("signal", "baselines")  # gates that also keep a model that a person trains from being used
 
 
-def judge_alone(gates: Gates, found: Evidence) -> list[Gate]:
+def judge_without_champion(gates: GateSettings, found: Evidence) -> list[GateResult]:
     """The gates that need no champion."""
     return [gate for gate in judge(gates, found) if gate.name not in COMPARED]
 
 
-def failed_gates(judged: Sequence[Gate]) -> dict[str, str]:
+def failed_gates(judged: Sequence[GateResult]) -> dict[str, str]:
     """What was found by each gate that failed, by its name."""
     return {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
 
 
-def verdict(gates: Gates, judged: Sequence[Gate]) -> Verdict:
+def verdict(gates: GateSettings, judged: Sequence[GateResult]) -> Verdict:
     """Rejected by one gate is rejected; waiting comes before promoted."""
     failing = {gate.failing for gate in judged if not gate.passed}
     if Verdict.REJECTED in failing:

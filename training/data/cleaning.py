@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from features.events import Columns
 from features.usecase import CleaningRule, Drop, EventType, Keep, UseCase
-from training.data.files import Rows, columns
+from training.arrays import Indices, Mask
+from training.data.files import EventRows, columns
 
-Flags = NDArray[np.bool_]
 
-
-class Cleaned(Struct, frozen=True):
+class CleaningCount(Struct, frozen=True):
     """A rule and how many rows it left out."""
 
     event_type: str
@@ -33,28 +31,28 @@ class Cleaned(Struct, frozen=True):
         return f"{self.event_type}: {self.rows} rows left out: {self.rule}, because {self.reason}"
 
 
-def clean(use_case: UseCase, rows: Rows) -> tuple[Rows, list[Cleaned]]:
+def clean(use_case: UseCase, rows: EventRows) -> tuple[EventRows, list[CleaningCount]]:
     """The rows that stay, in their order, and every rule of the use case with its count, which may be 0."""
-    stays, counts = np.ones(len(rows), np.bool_), list[Cleaned]()
+    stays, counts = np.ones(len(rows), np.bool_), list[CleaningCount]()
     for event_type in use_case.event_types.values():
         if event_type.clean:
             hit, dropped = _left_out(use_case, event_type, rows)
             stays[hit] = False
             counts += [
-                Cleaned(event_type.name, rule.words, rule.reason, n)
+                CleaningCount(event_type.name, rule.words, rule.reason, n)
                 for rule, n in zip(event_type.clean, dropped, strict=True)
             ]
     return (rows if stays.all() else _kept(rows, stays)), counts
 
 
-def _kept(rows: Rows, stays: Flags) -> Rows:
+def _kept(rows: EventRows, stays: Mask) -> EventRows:
     types, bodies = list(compress(rows.types, stays)), list(compress(rows.bodies, stays))
     return replace(rows, types=types, bodies=bodies, time_us=rows.time_us[stays])
 
 
-def _left_out(use_case: UseCase, event_type: EventType, rows: Rows) -> tuple[NDArray[np.intp], list[int]]:
+def _left_out(use_case: UseCase, event_type: EventType, rows: EventRows) -> tuple[Indices, list[int]]:
     """The places of the event type's rows that are left out, and how many each rule left out."""
-    places: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
+    places: list[Indices] = [np.empty(0, np.intp)]
     evidence: list[list[Any]] = [[] for _ in event_type.clean]
     for part, fields in columns(use_case, event_type.name, rows):
         places.append(part)
@@ -83,11 +81,11 @@ def _keys(fields: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
     return [None if None in key else key for key in keys] if rule.per else keys
 
 
-def _dropped(_rule: Drop, passes: list[bool], stays: Flags) -> Flags:
+def _dropped(_rule: Drop, passes: list[bool], stays: Mask) -> Mask:
     return np.array(passes, np.bool_) & stays
 
 
-def _repeated(rule: Keep, keys: list[tuple[Any, ...] | None], stays: Flags) -> Flags:
+def _repeated(rule: Keep, keys: list[tuple[Any, ...] | None], stays: Mask) -> Mask:
     seen, hit = set[tuple[Any, ...]](), np.zeros(len(keys), np.bool_)
     places = np.flatnonzero(stays).tolist()
     for i in places if rule.which == "first" else reversed(places):
@@ -100,4 +98,4 @@ def _repeated(rule: Keep, keys: list[tuple[Any, ...] | None], stays: Flags) -> F
 
 
 _EVIDENCE: dict[type[CleaningRule], Callable[..., Sequence[Any]]] = {Drop: _passes, Keep: _keys}
-_HIT: dict[type[CleaningRule], Callable[..., Flags]] = {Drop: _dropped, Keep: _repeated}
+_HIT: dict[type[CleaningRule], Callable[..., Mask]] = {Drop: _dropped, Keep: _repeated}

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from features.events import BadEvent, Batch, Columns, Event, decode_all, known_codec, make_batch
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place, event_type_of, in_event_time, place, read
+from training.arrays import Indices
 
 BATCH_EVENTS = 100_000  # of 20,000 each, replay takes half as long again: records are packed more often
 
 
 @dataclass(frozen=True)
-class Rows:
+class EventRows:
     """n good rows in event-time order, those of equal time as the files give them; and the bad ones by file."""
 
     types: list[str]
@@ -31,7 +32,7 @@ class Rows:
 
 def read_all(
     use_case: UseCase, places: Sequence[str | Place], now_us: int, dated_us: int | None = None
-) -> Rows:
+) -> EventRows:
     """The rows of files and of tables (bq://PROJECT.DATASET.TABLE); the columns tell the event type. Raises BadFile.
 
     Events without a time of their own are dated `dated_us`, or else with the earliest of the others, so that they
@@ -51,10 +52,10 @@ def read_all(
     time_us = np.concatenate([np.empty(0, np.int64), *times])
     timeless = np.array([not use_case.event_types[name].time for name in types], np.bool_)
     order, time_us = in_event_time(time_us, timeless, now_us, dated_us)
-    return Rows([types[i] for i in order], [bodies[i] for i in order], time_us, bad)
+    return EventRows([types[i] for i in order], [bodies[i] for i in order], time_us, bad)
 
 
-def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:
+def batches(use_case: UseCase, rows: EventRows) -> Iterator[Batch]:
     """The rows as batches, each event published when it happened."""
     for start in range(0, len(rows), BATCH_EVENTS):
         part = slice(start, start + BATCH_EVENTS)
@@ -62,7 +63,7 @@ def batches(use_case: UseCase, rows: Rows) -> Iterator[Batch]:
         yield make_batch(use_case, list(zip(rows.types[part], events, strict=True)), rows.time_us[part])
 
 
-def columns(use_case: UseCase, event_type: str, rows: Rows) -> Iterator[tuple[NDArray[np.intp], Columns]]:
+def columns(use_case: UseCase, event_type: str, rows: EventRows) -> Iterator[tuple[Indices, Columns]]:
     """The rows of one type, a part at a time: their places among all rows, and their fields."""
     places = np.flatnonzero(np.array(rows.types, np.str_) == event_type)
     for start in range(0, len(places), BATCH_EVENTS):

@@ -17,6 +17,7 @@ from features.errors import NotEnoughData
 from features.events import Batch, FieldUse, Presence, known_codec, named_ids
 from features.times import rfc3339
 from features.usecase import BadUseCase, Label, UseCase
+from training.arrays import Indices, Vectors
 
 # as features.replay.Replayed: a batch, its vectors float32 [n, F], then seq, disposition and number of events [n]
 Replayed = tuple[Any, ...]
@@ -25,10 +26,10 @@ Owner = str | tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class History:
+class LabelledRows:
     """n rows in the order of their arrival."""
 
-    vectors: NDArray[np.float32]
+    vectors: Vectors
     label: NDArray[np.int64]
     customers: NDArray[Any]
     times_us: NDArray[np.int64]
@@ -45,21 +46,21 @@ class History:
     def __len__(self) -> int:
         return len(self.label)
 
-    def __getitem__(self, rows: NDArray[Any] | slice) -> "History":
+    def __getitem__(self, rows: NDArray[Any] | slice) -> "LabelledRows":
         """Those of a mask, of places or of a slice."""
         whole = ("people", "fields", "left_out")
         arrays = {
             name: each[rows] for name, each in vars(self).items() if name not in whole and each is not None
         }
         people = {name: each[rows] for name, each in self.people.items()}
-        return History(**arrays, people=people, fields=self.fields, left_out=self.left_out)
+        return LabelledRows(**arrays, people=people, fields=self.fields, left_out=self.left_out)
 
 
 @dataclass
 class _Collected:
     use_case: UseCase
     label: Label
-    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    vectors: list[Vectors] = field(default_factory=list)
     seq: list[NDArray[np.int64]] = field(default_factory=list)
     events: list[NDArray[np.int64]] = field(default_factory=list)
     times_us: list[NDArray[np.int64]] = field(default_factory=list)
@@ -80,9 +81,7 @@ class _Collected:
         """The label is a scored event's: its own, or that of the event it names."""
         return bool(self.label.event) or self.use_case.event_types[self.label.event_type].scored
 
-    def add(
-        self, batch: Batch, vectors: NDArray[np.float32], seq: NDArray[np.int64], events: NDArray[np.int64]
-    ) -> None:
+    def add(self, batch: Batch, vectors: Vectors, seq: NDArray[np.int64], events: NDArray[np.int64]) -> None:
         rows = np.flatnonzero(batch.scored & (seq > 0))
         owners = self.owners_in(batch)
         self.vectors.append(vectors[rows])
@@ -135,7 +134,7 @@ class _Collected:
                         latest[batch.subject[i]] = str(value)
 
 
-def collect(use_case: UseCase, replayed: Iterable[Replayed]) -> History:
+def collect(use_case: UseCase, replayed: Iterable[Replayed]) -> LabelledRows:
     """The rows of a history. Raises BadUseCase without a `label`, BadHistory without a labelled scored event."""
     if use_case.label is None:
         raise BadUseCase(f"{use_case.file}: label is missing, so there is nothing to train for")
@@ -160,7 +159,7 @@ def _nothing_known(found: _Collected) -> str:
     )
 
 
-def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
+def _rows(found: _Collected, known: Indices) -> LabelledRows:
     customers = np.array(found.customers)
     rows = known[_first_of_each(customers[known], np.concatenate(found.seq)[known])]
     times_us = np.concatenate(found.times_us)[rows]
@@ -168,7 +167,7 @@ def _rows(found: _Collected, known: NDArray[np.intp]) -> History:
     said_us = np.array([found.said_us[owner] for owner in owners], np.int64)
     if found.label.event:
         _refuse_foresight(found, owners, times_us, said_us)
-    return History(
+    return LabelledRows(
         vectors=np.concatenate(found.vectors)[rows],
         label=np.array([int(found.is_positive[owner]) for owner in owners], np.int64),
         customers=customers[rows],
@@ -199,7 +198,7 @@ def _refuse_foresight(
         )
 
 
-def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> NDArray[np.intp]:
+def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> Indices:
     """Places of the first row with each (customer, seq): a re-delivered event is learned from once."""
     customer = np.unique(customers, return_inverse=True)[1]
     order = np.lexsort((seq, customer))  # stable: equal rows stay in the order of arrival

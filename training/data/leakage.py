@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.labelled_rows import History
+from training.arrays import Floats, Labels
+from training.data.labelled_rows import LabelledRows
 
 SUSPECT_AUC = 0.99  # of one feature alone; the best honest ones of fraud and credit reach 0.9
 
@@ -25,7 +26,7 @@ class Suspect(NamedTuple):
         )
 
 
-def suspects(history: History, features: Sequence[str]) -> list[Suspect]:
+def find_suspects(history: LabelledRows, features: Sequence[str]) -> list[Suspect]:
     """Features whose ROC AUC over rows, each customer with weight 1, is at least SUSPECT_AUC."""
     customer = np.unique(history.customers, return_inverse=True)[1]
     weight = 1.0 / np.bincount(customer)[customer]
@@ -39,7 +40,7 @@ def suspects(history: History, features: Sequence[str]) -> list[Suspect]:
     return sorted(found, key=lambda suspect: -suspect.auc)
 
 
-def auc(label: NDArray[np.integer], values: NDArray[np.floating], weight: NDArray[np.float64]) -> float:
+def auc(label: Labels, values: NDArray[np.floating], weight: Floats) -> float:
     """Weighted ROC AUC; ties count half."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]

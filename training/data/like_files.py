@@ -9,17 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 
 from export.distributions.coverage import Coverage, Spread, coverage
 from export.distributions.reference import reference
 from features.events import Presence
 from features.usecase import UseCase
-from training.data.labelled_rows import BadHistory, History, Replayed
+from training.arrays import Vectors
+from training.data.labelled_rows import BadHistory, LabelledRows, Replayed
 from training.progress import Progress
 
 
-def like(use_case: UseCase, history: History, replayed: Iterable[Replayed], progress: Progress) -> History:
+def leave_out_silent(
+    use_case: UseCase, history: LabelledRows, replayed: Iterable[Replayed], progress: Progress
+) -> LabelledRows:
     """The history with the features left out that say nothing in other events, replayed as history is.
 
     What is left out is told to `progress`. Raises BadHistory if the others have no scored event, or if no feature
@@ -43,7 +45,7 @@ def words(difference: Coverage) -> str:
     return f"left out of the model ({because}): {', '.join(difference.silent)}"
 
 
-def compared(use_case: UseCase, history: History, replayed: Iterable[Replayed]) -> Coverage:
+def compared(use_case: UseCase, history: LabelledRows, replayed: Iterable[Replayed]) -> Coverage:
     """The events that are to be scored, compared with the history."""
     presence, spread, customers = Presence(use_case), Spread(), set[str]()
     for batch, vectors, seq, *_ in replayed:
@@ -58,10 +60,10 @@ def compared(use_case: UseCase, history: History, replayed: Iterable[Replayed]) 
     return coverage(use_case, trained, presence.fields(), spread, len(customers))
 
 
-def without_left_out(use_case: UseCase, history: History) -> History:
+def zero_left_out(use_case: UseCase, history: LabelledRows) -> LabelledRows:
     """The rows to learn from: 0 in the features that are left out."""
     if not history.left_out:
         return history
-    vectors: NDArray[np.float32] = history.vectors.copy()
+    vectors: Vectors = history.vectors.copy()
     vectors[:, [use_case.features.index(name) for name in history.left_out]] = 0
     return replace(history, vectors=vectors)

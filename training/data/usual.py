@@ -4,11 +4,12 @@ import numpy as np
 
 from export.distributions.reference import Usual, middle, weighted_median
 from features.usecase import UseCase
-from training.data.labelled_rows import History
-from training.statistics.weights import Floats, weights
+from training.arrays import Floats
+from training.data.labelled_rows import LabelledRows
+from training.statistics.weights import weights
 
 
-def usual(use_case: UseCase, learned: History, score: Floats) -> dict[str, Usual]:
+def usual_values(use_case: UseCase, learned: LabelledRows, score: Floats) -> dict[str, Usual]:
     """What is usual of each feature in n rows with their held-out scores [n].
 
     For `median` and `missing` a row weighs one over its customer's rows; `at_highest` takes the one row of each

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from export.onnx import Scorer
 from features.events import fields_of
 from features.usecase import UseCase, blanked
+from training.arrays import Floats, Indices, Mask, Vectors
 from training.evaluation.curves import draw
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.metrics import INTERVAL, Ranking, average_precision, roc_auc
@@ -24,27 +25,25 @@ MOST_ROWS = 20_000  # scored once for each field; whole customers are drawn unti
 DRAWS = 200  # of customers, for intervals
 MEASURED = {"roc_auc": roc_auc, "average_precision": average_precision}
 
-Floats = NDArray[np.float64]
 
-
-def lacking(use_case: UseCase, judged: Any, seed: int) -> dict[str, Any]:
+def measure_without_fields(use_case: UseCase, held_out: Any, seed: int) -> dict[str, Any]:
     """ROC AUC and average precision, with intervals, with all fields and without each; of events or customers.
 
-    `judged` is a training.build_bundle.Judged. `without` is by event_type.field, and by event_type without all
+    `held_out` is a training.build_bundle.HeldOut. `without` is by event_type.field, and by event_type without all
     of its fields;
     it also has the `change` of average precision, whose interval is paired: the same customers are drawn for both.
     """
-    rows = _drawn(judged, np.random.default_rng(seed))
-    models = [(Scorer(model), held_out[rows]) for model, held_out in judged.by_model()]
-    sample = _Sample.of(judged, rows, seed)
-    vectors = judged.rows.vectors[rows]
+    rows = _drawn(held_out, np.random.default_rng(seed))
+    models = [(Scorer(model), own_rows[rows]) for model, own_rows in held_out.by_model()]
+    sample = _Draws.of(held_out, rows, seed)
+    vectors = held_out.rows.vectors[rows]
     whole = sample.figures(_scores(models, vectors))
     without = {
         name: sample.figures(_scores(models, blanked(use_case, vectors, paths)))
         for name, paths in groups(use_case).items()
     }
     return {
-        "about": "events" if judged.by_event else "customers",
+        "about": "events" if held_out.by_event else "customers",
         "n": len(sample.label),
         "with_all": {name: interval(values) for name, values in whole.items()},
         "without": {
@@ -56,25 +55,23 @@ def lacking(use_case: UseCase, judged: Any, seed: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class _Draws:
     """Customers or events [m], and how often each counts in all and in each draw of customers [1 + DRAWS, m]."""
 
     label: NDArray[np.int64]
     times: Floats
-    customer: (
-        NDArray[np.intp] | None
-    )  # [n] of rows whose scores make those of customers; None: events are measured
+    customer: Indices | None  # [n] of rows whose scores make those of customers; None: events are measured
 
     @classmethod
-    def of(cls, judged: Any, rows: NDArray[np.intp], seed: int) -> Self:
-        customer = np.unique(judged.customer[rows], return_inverse=True)[1]
-        label: NDArray[np.int64] = judged.rows.label[rows]
+    def of(cls, held_out: Any, rows: Indices, seed: int) -> Self:
+        customer = np.unique(held_out.customer[rows], return_inverse=True)[1]
+        label: NDArray[np.int64] = held_out.rows.label[rows]
         rng, drawn = np.random.default_rng(seed), [np.ones(int(customer.max()) + 1)]
         while len(drawn) <= DRAWS:
             times = draw(rng, len(drawn[0]))
             if 0 < times[customer] @ label < times[customer].sum():  # a draw of only one class says nothing
                 drawn.append(times)
-        if judged.by_event:
+        if held_out.by_event:
             return cls(label, np.stack(drawn)[:, customer], None)
         return cls(customer_labels(customer, label), np.stack(drawn), customer)
 
@@ -112,17 +109,17 @@ def groups(use_case: UseCase) -> dict[str, tuple[str, ...]]:
     return fields
 
 
-def _scores(models: Iterable[tuple[Scorer, NDArray[np.bool_]]], vectors: NDArray[np.float32]) -> Floats:
+def _scores(models: Iterable[tuple[Scorer, Mask]], vectors: Vectors) -> Floats:
     score = np.empty(len(vectors))
-    for scorer, held_out in models:
-        score[held_out] = scorer.score(vectors[held_out])
+    for scorer, own_rows in models:
+        score[own_rows] = scorer.score(vectors[own_rows])
     return score
 
 
-def _drawn(judged: Any, rng: np.random.Generator) -> NDArray[np.intp]:
+def _drawn(held_out: Any, rng: np.random.Generator) -> Indices:
     """All rows of customers drawn without replacement until there are MOST_ROWS; both labels are among them."""
-    customer: NDArray[np.intp] = judged.customer
-    label: Sequence[int] = customer_labels(customer, judged.rows.label)
+    customer: Indices = held_out.customer
+    label: Sequence[int] = customer_labels(customer, held_out.rows.label)
     order = rng.permutation(len(label))
     first = np.array([order[np.argmax(np.asarray(label)[order] == value)] for value in (0, 1)])
     order = np.concatenate([first, order[~np.isin(order, first)]])

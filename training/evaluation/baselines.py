@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from export.ranking import LATEST
 from features.usecase import UseCase
-from training.evaluation.curves import Sample, intervals
-from training.evaluation.customers import Customers
+from training.arrays import Floats, Indices, Labels, Vectors
+from training.evaluation.curves import ScoredSample, intervals
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.figures import Baseline
-from training.models.fit import deal
-from training.models.judged import Floats, Judged
+from training.models.fit import deal_folds
+from training.models.held_out import HeldOut
 from training.statistics.customer_score import customer_labels, customer_scores, places
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, Ranking, average_precision, draws
@@ -34,20 +35,22 @@ TOO_FEW = "Baselines are left out: fewer than two customers of each label judge 
 
 
 def baselines(
-    use_case: UseCase, judged: Judged, customers: Customers, by_customer: bool, seed: int
+    use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, by_customer: bool, seed: int
 ) -> tuple[tuple[Baseline, ...], tuple[str, ...]]:
     """Measure the base rate, the best feature, the rule and the model; nothing but a note if customers are too few."""
     folds = min(FOLDS, int(np.bincount(customers.label, minlength=2).min()))
     if folds < 2:
         return (), (TOO_FEW,)
     rng = np.random.default_rng(seed)
-    rows = _Rows(judged, customers, by_customer, deal(customers.label, folds, rng)[customers.of_row])
+    rows = _FoldedRows(
+        held_out, customers, by_customer, deal_folds(customers.label, folds, rng)[customers.of_row]
+    )
     names, alone = _best_features(use_case.features, rows, rng)
     scores = {
         BASE_RATE: np.zeros(len(rows.label)),
         names: alone,
         RULE: _rule(rows, seed),
-        MODEL: judged.score,
+        MODEL: held_out.score,
     }
     samples = {name: rows.sample(score) for name, score in scores.items()}
     leads = _leads(list(samples.values()), seed)
@@ -80,27 +83,29 @@ def warning(found: Sequence[Baseline]) -> str:
     )
 
 
-class _Rows:
+class _FoldedRows:
     """The rows [n] that judge the model, dealt to folds of customers."""
 
     def __init__(
-        self, judged: Judged, customers: Customers, by_customer: bool, fold: NDArray[np.int64]
+        self, held_out: HeldOut, customers: HeldOutCustomers, by_customer: bool, fold: NDArray[np.int64]
     ) -> None:
-        self.vectors, self.label = judged.rows.vectors, judged.rows.label
+        self.vectors, self.label = held_out.rows.vectors, held_out.rows.label
         self.weight, self.customer, self.fold = customers.weight, customers.of_row, fold
         self.by_customer = by_customer
 
-    def sample(self, score: Floats, own: NDArray[Any] | slice = slice(None)) -> Sample:
+    def sample(self, score: Floats, own: NDArray[Any] | slice = slice(None)) -> ScoredSample:
         """Events, or customers, of some of the rows with their scores."""
         label, weight = self.label[own], self.weight[own]
         customer = np.unique(self.customer[own], return_inverse=True)[1]
         if not self.by_customer:
-            return Sample(label, score, weight, customer)
+            return ScoredSample(label, score, weight, customer)
         label, score = customer_labels(customer, label), customer_scores(customer, score)
-        return Sample(label, score, np.ones(len(score)), np.arange(len(score)))
+        return ScoredSample(label, score, np.ones(len(score)), np.arange(len(score)))
 
 
-def _best_features(features: Sequence[str], rows: _Rows, rng: np.random.Generator) -> tuple[str, Floats]:
+def _best_features(
+    features: Sequence[str], rows: _FoldedRows, rng: np.random.Generator
+) -> tuple[str, Floats]:
     """Score each fold [n] by the feature that ranks the others best, and name the one that was best most often."""
     score, chosen = np.empty(len(rows.label)), []
     for fold in range(int(rows.fold.max()) + 1):
@@ -113,7 +118,7 @@ def _best_features(features: Sequence[str], rows: _Rows, rng: np.random.Generato
     return (name if times == len(chosen) else f"{name}, in {times} of {len(chosen)} folds"), score
 
 
-def _best(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> tuple[int, float]:
+def _best(rows: _FoldedRows, learn: Indices, rng: np.random.Generator) -> tuple[int, float]:
     """Column and direction with the highest average precision."""
     own = _few(rows, learn, rng)
     tried = {}
@@ -124,7 +129,7 @@ def _best(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> tup
     return max(tried, key=lambda each: tried[each])
 
 
-def _few(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+def _few(rows: _FoldedRows, learn: Indices, rng: np.random.Generator) -> Indices:
     """The rows that customers' scores are made of, or events of customers drawn until they are MOST_ROWS."""
     customer = np.unique(rows.customer[learn], return_inverse=True)[1]
     if rows.by_customer:
@@ -136,14 +141,14 @@ def _few(rows: _Rows, learn: NDArray[np.intp], rng: np.random.Generator) -> NDAr
     return few if rows.label[few].any() else learn
 
 
-def _ranks(column: NDArray[np.float32], sign: float) -> Floats:
+def _ranks(column: Vectors, sign: float) -> Floats:
     """The places of a feature's values in the direction of `sign`; the missing are the least suspicious."""
     values = np.where(np.isnan(column), -np.inf, sign * column)
     order = np.sort(values)
     return np.searchsorted(order, values, side="right") / len(values)
 
 
-def _rule(rows: _Rows, seed: int) -> Floats:
+def _rule(rows: _FoldedRows, seed: int) -> Floats:
     """Scores [n] by small decision trees, each of the other folds; every customer counts as one."""
     from sklearn.tree import DecisionTreeClassifier
 
@@ -159,9 +164,7 @@ def _rule(rows: _Rows, seed: int) -> Floats:
     return score
 
 
-def _learned(
-    label: NDArray[np.integer], rows: NDArray[np.intp], rng: np.random.Generator
-) -> tuple[NDArray[np.intp], Floats]:
+def _learned(label: Labels, rows: Indices, rng: np.random.Generator) -> tuple[Indices, Floats]:
     """Draw MOST_LEARNED of the rows of each label, and return them with how many rows each stands for."""
     drawn = [rng.permutation(rows[label[rows] == value]) for value in (0, 1)]
     kept = [np.sort(each[:MOST_LEARNED]) for each in drawn]
@@ -169,7 +172,7 @@ def _learned(
     return np.concatenate(kept), np.concatenate(times)
 
 
-def _leads(samples: Sequence[Sample], seed: int) -> list[Interval | None]:
+def _leads(samples: Sequence[ScoredSample], seed: int) -> list[Interval | None]:
     """The average precision of the last sample, the model, minus that of each; None for its own."""
     rankings = [Ranking.of(each.label, each.score) for each in samples]
     model = samples[-1]

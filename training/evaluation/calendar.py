@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices, Labels, Mask, Times
 from training.evaluation.curves import bounds, draw
 from training.evaluation.figures import Calendar, DatesAlone
-from training.models.parallel import beside
+from training.models.parallel import run_in_parallel
 from training.statistics.customer_score import customer_labels, customer_scores
 from training.statistics.interval import Interval
 from training.statistics.metrics import REPLICATES, Ranking, average_precision, roc_auc
@@ -28,14 +28,11 @@ ROWS_PER_LEAF = 20  # at least, where the label is an event's
 ALL_DATES, KNOWN_DATES = (0, 1, 2), (0, 2)  # columns: first event, last event, this one
 NEAR = 0.9  # of the model's distance from chance
 
-Floats = NDArray[np.float64]
-Times = NDArray[np.int64]
-
 
 def calendar_alone(
     time_us: Times,
-    label: NDArray[np.integer],
-    customer: NDArray[np.intp],
+    label: Labels,
+    customer: Indices,
     seed: int,
     *,
     by_event: bool = False,
@@ -55,9 +52,10 @@ def calendar_alone(
         return None
     dates = _dates(time_us, customer)
     ranked = [
-        held_out(dates[:, columns], label, customer, seed, by_event) for columns in (ALL_DATES, KNOWN_DATES)
+        out_of_fold_scores(dates[:, columns], label, customer, seed, by_event)
+        for columns in (ALL_DATES, KNOWN_DATES)
     ]
-    owner: NDArray[np.intp] = customer
+    owner: Indices = customer
     if not by_event:
         ranked = [customer_scores(customer, each) for each in ranked]
         score = None if score is None else customer_scores(customer, score)
@@ -66,9 +64,7 @@ def calendar_alone(
     return Calendar("events" if by_event else "customers", *_measured(label, owner, ranked, score, seed))
 
 
-def held_out(
-    dates: Floats, label: NDArray[np.integer], customer: NDArray[np.intp], seed: int, by_event: bool
-) -> Floats:
+def out_of_fold_scores(dates: Floats, label: Labels, customer: Indices, seed: int, by_event: bool) -> Floats:
     """Return for each row [n] a probability by a model of `dates` [n, D] that has not learned from its customer."""
     from sklearn.model_selection import StratifiedKFold
 
@@ -76,18 +72,18 @@ def held_out(
     folds = StratifiedKFold(min(FOLDS, int(np.bincount(positive).min())), shuffle=True, random_state=seed)
     is_out = [np.isin(customer, out) for _, out in folds.split(positive, positive)]
     sampled = _sampled(customer, by_event, np.random.default_rng(seed))
-    scores = beside(
+    scores = run_in_parallel(
         [partial(_without, out, sampled, dates, label, customer, seed, by_event) for out in is_out]
     )
-    held_out = np.empty(len(label))
+    combined = np.empty(len(label))
     for out, score in zip(is_out, scores, strict=True):
-        held_out[out] = score
-    return held_out
+        combined[out] = score
+    return combined
 
 
 def _without(
-    out: NDArray[np.bool_], sampled: NDArray[np.bool_], dates: Floats, label: NDArray[np.integer],
-    customer: NDArray[np.intp], seed: int, by_event: bool,
+    out: Mask, sampled: Mask, dates: Floats, label: Labels,
+    customer: Indices, seed: int, by_event: bool,
 ) -> Floats:  # fmt: skip
     """Score the rows `out` by gradient boosting of few, shallow trees; by customer, each customer weighs as one."""
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -106,7 +102,7 @@ def _without(
     return np.asarray(learner.predict_proba(dates[out])[:, 1])
 
 
-def _drawn(customer: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
+def _drawn(customer: Indices, seed: int) -> Mask:
     """Mark all rows of customers drawn by chance, as many as MOST_ROWS hold."""
     count = np.bincount(customer)
     order = np.random.default_rng(seed).permutation(len(count))
@@ -115,7 +111,7 @@ def _drawn(customer: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
     return np.asarray(chosen[customer])
 
 
-def _dates(time_us: Times, customer: NDArray[np.intp]) -> Floats:
+def _dates(time_us: Times, customer: Indices) -> Floats:
     """Return the first and last time of each row's customer, and its own, [n, 3]."""
     first = np.full(int(customer.max()) + 1, np.iinfo(np.int64).max)
     last = np.full(len(first), np.iinfo(np.int64).min)
@@ -124,7 +120,7 @@ def _dates(time_us: Times, customer: NDArray[np.intp]) -> Floats:
     return np.stack([first[customer], last[customer], time_us], axis=1).astype(np.float64)
 
 
-def _sampled(customer: NDArray[np.intp], by_event: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _sampled(customer: Indices, by_event: bool, rng: np.random.Generator) -> Mask:
     """Mark the rows that may be learned from: a few of each customer, or any where the label is an event's."""
     chance = rng.random(len(customer))
     if by_event:
@@ -137,8 +133,8 @@ def _sampled(customer: NDArray[np.intp], by_event: bool, rng: np.random.Generato
 
 
 def _measured(
-    label: NDArray[np.integer],
-    owner: NDArray[np.intp],
+    label: Labels,
+    owner: Indices,
     ranked: Sequence[Floats],
     score: Floats | None,
     seed: int,
@@ -167,7 +163,7 @@ def _is_near(roc_auc: Interval, ahead: Interval) -> bool:
     return ahead.low <= 0 or (roc_auc.low > 0.5 and roc_auc.value - 0.5 >= NEAR * (model - 0.5))
 
 
-def _draws(label: NDArray[np.integer], owner: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+def _draws(label: Labels, owner: Indices, seed: int) -> Iterator[Floats]:
     """Draw customers with replacement, REPLICATES times: how often each row [n] is there; both labels always are."""
     rng, customers, made = np.random.default_rng(seed), int(owner.max()) + 1, 0
     while made < REPLICATES:

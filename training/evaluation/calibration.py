@@ -1,18 +1,14 @@
 """Whether a score of 0.3 means that three of ten are positive: bins of neighbouring scores, and their shares."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices, Labels
 from training.evaluation.figures import CalibrationBin
 
 BINS = 10  # of equal weight; rows with equal scores stay together
 
-Floats = NDArray[np.float64]
 
-
-def calibration(
-    label: NDArray[np.integer], score: Floats, weight: Floats
-) -> tuple[tuple[CalibrationBin, ...], float]:
+def calibration(label: Labels, score: Floats, weight: Floats) -> tuple[tuple[CalibrationBin, ...], float]:
     """Bins from the lowest scores up, and the expected calibration error (Naeini, 2015) that they give."""
     place = _places(score, weight)
     total, said, true = (
@@ -27,7 +23,7 @@ def calibration(
     return bins, float(error)
 
 
-def _places(score: Floats, weight: Floats) -> NDArray[np.intp]:
+def _places(score: Floats, weight: Floats) -> Indices:
     """The bin of each row: where the middle of all rows with its score lies."""
     _, tie = np.unique(score, return_inverse=True)
     own = np.bincount(tie, weight)

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices
 from training.evaluation.figures import Point
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, REPLICATES, Ranking
@@ -20,27 +21,26 @@ TOPS = (10, 50, 100, 500)  # rows that a team can look at
 TOP_SHARE = 0.01  # of rows, beside TOPS
 POINTS = 200  # of a curve; more cannot be seen
 
-Floats = NDArray[np.float64]
 AT = ("precision", "recall", "f1", "f2", "accuracy", "false_positive_rate")
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)  # of what is true, whose logarithm would be infinite at 0
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ScoredSample:
     """Rows [n] to measure: `customer` numbers whose they are from 0, `weight` is what each counts."""
 
     label: NDArray[np.int64]
     score: Floats
     weight: Floats
-    customer: NDArray[np.intp]
+    customer: Indices
 
-    def sorted(self) -> "Sample":
+    def sorted(self) -> "ScoredSample":
         """By falling score, so that a replicate needs no other order."""
         order = np.argsort(-self.score, kind="stable")
-        return Sample(self.label[order], self.score[order], self.weight[order], self.customer[order])
+        return ScoredSample(self.label[order], self.score[order], self.weight[order], self.customer[order])
 
     @property
-    def ends(self) -> NDArray[np.intp]:
+    def ends(self) -> Indices:
         """Last places of equal scores, once sorted."""
         return np.flatnonzero(np.append(np.diff(self.score) != 0, True))
 
@@ -57,7 +57,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class CumulativeCounts:
     """What lies at or above each distinct score, scores falling."""
 
     true: Floats  # weight of positives
@@ -68,7 +68,7 @@ class Curve:
     log_loss: float  # weighted sum
 
     @classmethod
-    def of(cls, by_score: Sample, ends: NDArray[np.intp], times: Floats) -> "Curve":
+    def of(cls, by_score: ScoredSample, ends: Indices, times: Floats) -> "CumulativeCounts":
         """`times` [n]: how often each row was drawn."""
         label, weighted = by_score.label, by_score.weight * times
         sums = [np.cumsum(each)[ends] for each in (weighted, weighted * label, times, times * label)]
@@ -76,7 +76,9 @@ class Curve:
         return cls(sums[1], sums[0] - sums[1], sums[2], sums[3], *errors)
 
 
-def figures(curve: Curve, k_of: Mapping[str, int], flagged_at: Mapping[str, int]) -> dict[str, float]:
+def figures(
+    curve: CumulativeCounts, k_of: Mapping[str, int], flagged_at: Mapping[str, int]
+) -> dict[str, float]:
     """All figures of one weighting by name; `flagged_at`: how many distinct scores reach a threshold, by its name."""
     true, false = curve.true, curve.false
     positives, negatives = true[-1], false[-1]
@@ -103,12 +105,12 @@ def tops(rows: int) -> dict[str, int]:
     return {str(k): k for k in TOPS if k <= rows} | {f"{TOP_SHARE:.0%}": max(round(TOP_SHARE * rows), 1)}
 
 
-def _precision_at(curve: Curve, k: int) -> float:
+def _precision_at(curve: CumulativeCounts, k: int) -> float:
     """Share of positives in the k highest scores; of equal scores at the end, as many as chance would take."""
     return float(np.interp(k, np.insert(curve.rows, 0, 0.0), np.insert(curve.true_rows, 0, 0.0))) / k
 
 
-def _at(curve: Curve, reached: int) -> dict[str, float]:
+def _at(curve: CumulativeCounts, reached: int) -> dict[str, float]:
     """Figures of flagging the first `reached` distinct scores; precision of nothing flagged is NaN."""
     true, false = (curve.true[reached - 1], curve.false[reached - 1]) if reached else (0.0, 0.0)
     positives, negatives = curve.true[-1], curve.false[-1]
@@ -118,18 +120,20 @@ def _at(curve: Curve, reached: int) -> dict[str, float]:
     return dict(zip(AT, (precision, true / positives, f1, f2, accuracy, false / negatives), strict=True))
 
 
-def intervals(sample: Sample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:
+def intervals(sample: ScoredSample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:
     """Every figure with its 95 % interval, from drawing customers with replacement."""
     by_score = sample.sorted()
     ends = by_score.ends
     reached = {name: int((by_score.score[ends] >= value).sum()) for name, value in thresholds.items()}
     k_of = tops(len(sample.label))
-    value = figures(Curve.of(by_score, ends, np.ones(len(sample.label))), k_of, reached)
-    drawn = [figures(Curve.of(by_score, ends, times), k_of, reached) for times in draws(by_score, seed)]
+    value = figures(CumulativeCounts.of(by_score, ends, np.ones(len(sample.label))), k_of, reached)
+    drawn = [
+        figures(CumulativeCounts.of(by_score, ends, times), k_of, reached) for times in draws(by_score, seed)
+    ]
     return {name: Interval(each, *bounds([one[name] for one in drawn])) for name, each in value.items()}
 
 
-def draws(sample: Sample, seed: int) -> Iterator[Floats]:
+def draws(sample: ScoredSample, seed: int) -> Iterator[Floats]:
     """REPLICATES times, how often each row [n] is there when customers are drawn with replacement."""
     rng, customers = np.random.default_rng(seed), int(sample.customer.max()) + 1
     made = 0

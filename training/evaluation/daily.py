@@ -9,40 +9,39 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices, Mask
 from training.evaluation.curves import TOPS, bounds, draw
-from training.evaluation.customers import Customers
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import DAY_US
-from training.evaluation.figures import Daily
-from training.models.judged import Judged
+from training.evaluation.figures import DailyFigures
+from training.models.held_out import HeldOut
 from training.statistics.customer_score import customer_labels, highest
 from training.statistics.interval import Interval
 from training.statistics.metrics import REPLICATES
-from training.statistics.weights import Floats
 
 ENOUGH = 4  # times k negatives are kept of a day: no draw of customers with replacement reaches past them
 
 
-class _Day(NamedTuple):
+class _RankedDay(NamedTuple):
     """The customers of a day, the most suspicious first; of equal scores, as chance has it."""
 
-    customer: NDArray[np.intp]
-    positive: NDArray[np.bool_]
+    customer: Indices
+    positive: Mask
 
-    def first(self, k: int) -> "_Day":
+    def first(self, k: int) -> "_RankedDay":
         """As many as may be among the first k, whoever was found before and whoever is drawn."""
         kept = np.cumsum(~self.positive) <= ENOUGH * k
-        return _Day(self.customer[kept], self.positive[kept])
+        return _RankedDay(self.customer[kept], self.positive[kept])
 
-    def perfect(self) -> "_Day":
+    def perfect(self) -> "_RankedDay":
         order = np.argsort(~self.positive, kind="stable")
-        return _Day(self.customer[order], self.positive[order])
+        return _RankedDay(self.customer[order], self.positive[order])
 
 
-def daily(judged: Judged, customers: Customers, seed: int) -> Daily:
+def daily_figures(held_out: HeldOut, customers: HeldOutCustomers, seed: int) -> DailyFigures:
     rng = np.random.default_rng(seed)
-    days, everyone = _days(judged, customers, rng), np.ones(len(customers))
+    days, everyone = _days(held_out, customers, rng), np.ones(len(customers))
     looked_at = float(np.mean([len(day.customer) for day in days]))
     found, best = {}, {}
     for k in (k for k in TOPS if k <= looked_at):
@@ -50,7 +49,7 @@ def daily(judged: Judged, customers: Customers, seed: int) -> Daily:
         drawn = [_precision(lists, k, draw(rng, len(customers))) for _ in range(REPLICATES)]
         found[str(k)] = Interval(_precision(lists, k, everyone), *bounds(drawn))
         best[str(k)] = _precision([day.perfect() for day in days], k, everyone)
-    return Daily(
+    return DailyFigures(
         days=len(days),
         customers=looked_at,
         positives=float(np.mean([day.positive.sum() for day in days])),
@@ -59,18 +58,18 @@ def daily(judged: Judged, customers: Customers, seed: int) -> Daily:
     )
 
 
-def _days(judged: Judged, customers: Customers, rng: np.random.Generator) -> list[_Day]:
+def _days(held_out: HeldOut, customers: HeldOutCustomers, rng: np.random.Generator) -> list[_RankedDay]:
     """Days with events, in order."""
-    day = judged.rows.times_us // DAY_US
+    day = held_out.rows.times_us // DAY_US
     each, row = np.unique(day * len(customers) + customers.of_row, return_inverse=True)
-    score, label = highest(row, judged.score), customer_labels(row, judged.rows.label)
+    score, label = highest(row, held_out.score), customer_labels(row, held_out.rows.label)
     day, customer = np.divmod(each, len(customers))
     order = np.lexsort((rng.random(len(each)), -score, day))
     starts = np.flatnonzero(np.diff(day[order], prepend=-1))
-    return [_Day(customer[own], label[own] > 0) for own in np.split(order, starts[1:])]
+    return [_RankedDay(customer[own], label[own] > 0) for own in np.split(order, starts[1:])]
 
 
-def _precision(days: Sequence[_Day], k: int, times: Floats) -> float:
+def _precision(days: Sequence[_RankedDay], k: int, times: Floats) -> float:
     """`times` [customers]: how often each is there."""
     is_found, shares = np.zeros(len(times), np.bool_), []
     for customer, positive in days:

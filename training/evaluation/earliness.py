@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.policy import Level
-from training.evaluation.customers import Customers
+from training.arrays import Indices, Mask
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.figures import Earliness, Quantiles
 from training.policy.replay import Decisions
 from training.statistics.customer_score import places
@@ -23,7 +24,7 @@ def quantiles(values: NDArray[np.number]) -> Quantiles:
     return Quantiles(*found)
 
 
-def earliness(customers: Customers, made: Decisions) -> Earliness:
+def earliness(customers: HeldOutCustomers, made: Decisions) -> Earliness:
     """Of the positive customers, from the first event after which the level is HIGH to the last."""
     n, positive = len(made.level), customers.label == 1
     first = np.full(len(positive), n, np.intp)
@@ -40,9 +41,7 @@ def earliness(customers: Customers, made: Decisions) -> Earliness:
     )
 
 
-def until_first(
-    made: Decisions, first: NDArray[np.intp], positive: NDArray[np.bool_]
-) -> dict[str, Quantiles]:
+def until_first(made: Decisions, first: Indices, positive: Mask) -> dict[str, Quantiles]:
     """Events and days of positive customers until, and from, a place in the timeline, [customers]; n: there is none."""
     timeline = made.timeline
     caught = positive & (first < len(timeline.customer))

@@ -6,21 +6,21 @@ customer's, events when it is an event's.
 
 from export.policy import terms
 from features.usecase import UseCase
-from training.data.splits import of_event
+from training.data.splits import label_is_of_event
 from training.evaluation.baselines import baselines
 from training.evaluation.calendar import calendar_alone
-from training.evaluation.customers import Customers
-from training.evaluation.daily import daily
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.daily import daily_figures
 from training.evaluation.earliness import earliness
 from training.evaluation.fairness import fairness
-from training.evaluation.figures import Evaluation, LevelFigures, Recommendations
+from training.evaluation.figures import Evaluation, Recommendations, UnitFigures
 from training.evaluation.horizons import promise
 from training.evaluation.importance import MOST_EVENTS, MOST_ROWS, importance
-from training.evaluation.level import Costs, level_figures, of_customers, of_events
 from training.evaluation.recommendations import recommendations, replayed, sentence, sustained
-from training.evaluation.segments import segments
-from training.evaluation.weeks import weeks
-from training.models.judged import Judged
+from training.evaluation.segments import segment_figures
+from training.evaluation.unit_figures import Costs, customer_sample, event_sample, unit_figures
+from training.evaluation.weeks import week_figures
+from training.models.held_out import HeldOut
 from training.models.parameters import Parameters
 from training.progress import Progress
 from training.statistics.interval import Interval
@@ -44,7 +44,7 @@ BY_FOLDS = (
 
 def evaluate(
     use_case: UseCase,
-    judged: Judged,
+    held_out: HeldOut,
     seed: int,
     costs: Costs | None = None,
     progress: Progress = lambda _: None,
@@ -54,21 +54,21 @@ def evaluate(
     Raises BadHistory if all customers judged have one label, BadUseCase (`model`).
     """
     costs = costs or declared_costs(use_case)
-    customers = Customers.of(judged)
-    decides = "events" if of_event(use_case) else "customers"
+    customers = HeldOutCustomers.of(held_out)
+    decides = "events" if label_is_of_event(use_case) else "customers"
     progress("evaluating: figures with intervals")
-    made, thresholds = replayed(judged), judged.thresholds
-    flagged = of_customers(customers, sustained(judged)) if decides == "customers" else None
+    made, thresholds = replayed(held_out), held_out.thresholds
+    flagged = customer_sample(customers, sustained(held_out)) if decides == "customers" else None
     levels = {
-        "customers": level_figures("customers", of_customers(customers), thresholds, costs, seed, flagged),
-        "events": level_figures("events", of_events(judged, customers), thresholds, costs, seed),
+        "customers": unit_figures("customers", customer_sample(customers), thresholds, costs, seed, flagged),
+        "events": unit_figures("events", event_sample(held_out, customers), thresholds, costs, seed),
     }
-    features, groups = importance(use_case, judged, customers, decides == "events", seed, progress)
+    features, groups = importance(use_case, held_out, customers, decides == "events", seed, progress)
     progress("evaluating: fairness, baselines and segments")
-    fair = fairness(use_case, judged, customers, made)
-    compared, unmeasured = baselines(use_case, judged, customers, decides == "customers", seed)
-    found, everyone = segments(use_case, judged, customers, made)
-    deciding, recommended = levels[decides], recommendations(judged, customers, made)
+    fair = fairness(use_case, held_out, customers, made)
+    compared, unmeasured = baselines(use_case, held_out, customers, decides == "customers", seed)
+    found, everyone = segment_figures(use_case, held_out, customers, made)
+    deciding, recommended = levels[decides], recommendations(held_out, customers, made)
     return Evaluation(
         decides=decides,
         has_signal=has_signal(deciding),
@@ -76,25 +76,25 @@ def evaluate(
         customers=levels["customers"],
         events=levels["events"],
         earliness=earliness(customers, made),
-        weeks=weeks(judged, customers, seed),
+        weeks=week_figures(held_out, customers, seed),
         importance=features,
         group_importance=groups,
         fairness=fair,
         baselines=compared,
         segments=found,
         everyone=everyone,
-        notes=(*_notes(judged, customers, decides), *unmeasured),
-        daily=daily(judged, customers, seed) if decides == "events" else None,
+        notes=(*_notes(held_out, customers, decides), *unmeasured),
+        daily=daily_figures(held_out, customers, seed) if decides == "events" else None,
         calendar=calendar_alone(
-            judged.rows.times_us,
-            judged.rows.label,
+            held_out.rows.times_us,
+            held_out.rows.label,
             customers.of_row,
             seed,
             by_event=decides == "events",
-            score=judged.score,
+            score=held_out.score,
         ),
         recommendations=recommended,
-        promise=promise(use_case, judged, customers),
+        promise=promise(use_case, held_out, customers),
     )
 
 
@@ -114,12 +114,12 @@ def declared_costs(use_case: UseCase) -> Costs | None:
     return None
 
 
-def has_signal(level: LevelFigures) -> bool:
+def has_signal(level: UnitFigures) -> bool:
     """Chance is outside both intervals."""
     return level.roc_auc.low > 0.5 and level.average_precision.low > level.base_rate
 
 
-def words(level: LevelFigures, recommended: Recommendations) -> str:
+def words(level: UnitFigures, recommended: Recommendations) -> str:
     """The first line of a report: whether there is any signal, and what comes of the recommendations if there is."""
     measured = (
         f"ROC AUC of {level.about} {_told(level.roc_auc)}, where chance gives 0.5; average precision "
@@ -134,13 +134,13 @@ def _told(found: Interval) -> str:
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def _notes(judged: Judged, customers: Customers, decides: str) -> list[str]:
+def _notes(held_out: HeldOut, customers: HeldOutCustomers, decides: str) -> list[str]:
     positives = int(customers.label.sum())
     found = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
-    if len(judged.by_model()) > 1:
+    if len(held_out.by_model()) > 1:
         found.append(BY_FOLDS)
     most = MOST_EVENTS if decides == "events" else MOST_ROWS
-    if len(judged.score) > most:
+    if len(held_out.score) > most:
         which = "" if decides == "events" else ", of each the latest and an even part of the others"
         found.append(f"Importance is measured on about {most:,} events of customers drawn by chance{which}.")
     if positives < FEW_POSITIVES:

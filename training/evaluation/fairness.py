@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from export.policy import Level, Transition
 from features.usecase import PersonField, UseCase
-from training.evaluation.customers import Customers
-from training.evaluation.groups import UNKNOWN, Texts, groups
+from training.arrays import Mask, Texts
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.groups import UNKNOWN, groups
 from training.evaluation.treatment import Fairness, GroupFigures, GroupOutcome
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.policy.replay import Decisions
 from training.statistics.interval import Interval
 from training.statistics.ratios import FOUR_FIFTHS, lower_over_higher, ratio
@@ -39,26 +39,24 @@ REFERENCE, SMALL, ALIKE, MAYBE, APART = FINDINGS = (
     "beyond four fifths",  # with the whole interval
 )
 
-Flags = NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
-class _Outcome:
+class _Happening:
     """One thing that may happen to customers: to whom it could have [customers], and to whom it has."""
 
-    possible: Flags
-    happened: Flags
+    possible: Mask
+    happened: Mask
 
 
 def fairness(
-    use_case: UseCase, judged: Judged, customers: Customers, decided: Decisions
+    use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, decided: Decisions
 ) -> tuple[Fairness, ...]:
     """Groups by each protected or sensitive field, in the use case's order."""
-    at_us = judged.rows.times_us[customers.last]
+    at_us = held_out.rows.times_us[customers.last]
     named = {
-        field: groups(field, judged.rows.people[field.name][customers.last], at_us)
+        field: groups(field, held_out.rows.people[field.name][customers.last], at_us)
         for field in use_case.people
-        if field.name in judged.rows.people
+        if field.name in held_out.rows.people
     }
     shown = {field: _large(group) for field, group in named.items()}
     outcomes = _outcomes(customers, decided)
@@ -74,14 +72,14 @@ def absent(found: tuple[Fairness, ...]) -> tuple[str, ...]:
     return tuple(each.field for each in found if not each.known)
 
 
-def _outcomes(customers: Customers, decided: Decisions) -> dict[str, _Outcome]:
+def _outcomes(customers: HeldOutCustomers, decided: Decisions) -> dict[str, _Happening]:
     ever = decided.highest_level == Level.HIGH
     everyone = np.ones(len(customers), np.bool_)
     made = (
-        _Outcome(everyone, ever),
-        _Outcome(everyone, decided.last_level == Level.HIGH),
-        _Outcome(everyone, decided.ever(Transition.RECOMMENDED)),
-        _Outcome(customers.label == 0, ever & (customers.label == 0)),
+        _Happening(everyone, ever),
+        _Happening(everyone, decided.last_level == Level.HIGH),
+        _Happening(everyone, decided.ever(Transition.RECOMMENDED)),
+        _Happening(customers.label == 0, ever & (customers.label == 0)),
     )
     return dict(zip(OUTCOMES, made, strict=True))
 
@@ -92,7 +90,7 @@ def _large(group: Texts) -> list[str]:
     return [str(names[k]) for k in np.argsort(-counts, kind="stable") if counts[k] >= LEAST_GROUP]
 
 
-def _comparisons(group: Texts, shown: list[str], outcomes: Mapping[str, _Outcome]) -> int:
+def _comparisons(group: Texts, shown: list[str], outcomes: Mapping[str, _Happening]) -> int:
     """How many ratios are large enough to be told."""
     reference = _reference(shown)
     others = [name for name in shown if reference and name != reference]
@@ -108,7 +106,7 @@ def _reference(shown: list[str]) -> str:
     return next((name for name in shown if name != UNKNOWN), "")
 
 
-def _is_small(each: _Outcome, own: Flags, others: Flags) -> bool:
+def _is_small(each: _Happening, own: Mask, others: Mask) -> bool:
     """Whether chance decides in one of two groups."""
     least = min(int((each.possible & side).sum()) for side in (own, others))
     usual = each.happened.sum() / max(each.possible.sum(), 1)
@@ -119,8 +117,8 @@ def _field(
     field: PersonField,
     group: Texts,
     shown: list[str],
-    positive: Flags,
-    outcomes: Mapping[str, _Outcome],
+    positive: Mask,
+    outcomes: Mapping[str, _Happening],
     comparisons: int,
     use_case: UseCase,
 ) -> Fairness:
@@ -144,8 +142,8 @@ def _group(
     name: str,
     group: Texts,
     reference: str,
-    positive: Flags,
-    outcomes: Mapping[str, _Outcome],
+    positive: Mask,
+    outcomes: Mapping[str, _Happening],
     z: float,
 ) -> GroupFigures:
     own = group == name
@@ -165,7 +163,7 @@ def _group(
 
 
 def _outcome(
-    about: str, each: _Outcome, own: Flags, is_reference: bool, others: Flags, z: float
+    about: str, each: _Happening, own: Mask, is_reference: bool, others: Mask, z: float
 ) -> GroupOutcome:
     count, of = int((each.happened & own).sum()), int((each.possible & own).sum())
     other_count, other_of = int((each.happened & others).sum()), int((each.possible & others).sum())

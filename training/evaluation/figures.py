@@ -64,7 +64,7 @@ class Decile(Struct, frozen=True):
     lift: float  # share_of_positives / share_of_rows
 
 
-class LevelFigures(Struct, frozen=True):
+class UnitFigures(Struct, frozen=True):
     """How good the scores of events are, or the scores of customers."""
 
     about: str  # customers, events
@@ -87,7 +87,7 @@ class LevelFigures(Struct, frozen=True):
     ks: Interval | None = None  # the largest difference of recall and false-positive rate at any threshold
 
 
-class Daily(Struct, frozen=True):
+class DailyFigures(Struct, frozen=True):
     """What a team sees that looks at the k most suspicious customers of each day (UTC); means over days."""
 
     days: int
@@ -107,7 +107,7 @@ class Earliness(Struct, frozen=True):
     share_never_caught: float
 
 
-class Week(Struct, frozen=True):
+class WeekFigures(Struct, frozen=True):
     """One week (UTC, from Monday): how well its events are ranked, each customer with an event in it counting as one.
 
     Where the label is an event's, each event counts as one. The PSI is of scores against the first half of the period.
@@ -187,7 +187,7 @@ class Baseline(Struct, frozen=True):
     lead: Interval | None = None  # by how much the model's average precision is higher, on the same customers
 
 
-class Decided(Struct, frozen=True):
+class DecisionFigures(Struct, frozen=True):
     """Customers that a decision falls on: how many of them it falls on rightly, and of the positive, which share."""
 
     customers: int
@@ -211,10 +211,10 @@ class Recommendations(Struct, frozen=True):
     positives: int
     crossfitted: bool  # by folds: each customer meets thresholds that others gave
     flattered: (
-        Decided | None
+        DecisionFigures | None
     )  # by folds, ever recommended by the bundle's thresholds, which these customers gave
-    ever: Decided  # recommended at some time
-    open: Decided  # a recommendation stands after the customer's last event
+    ever: DecisionFigures  # recommended at some time
+    open: DecisionFigures  # a recommendation stands after the customer's last event
     held: int  # customers whose recommendation the circuit breaker held at some time
     retracted: int  # customers whose recommendation was retracted at some time
     cases: int  # recommendations made; one that comes again after it was retracted is another case
@@ -228,7 +228,7 @@ class Recommendations(Struct, frozen=True):
     days_before_last: Quantiles
 
 
-class Segment(Struct, frozen=True):
+class SegmentFigures(Struct, frozen=True):
     """The customers of one level after their last events."""
 
     level: str  # LOW, MEDIUM, HIGH
@@ -247,18 +247,18 @@ class Evaluation(Struct, frozen=True):
     decides: str  # customers, events: of which the label is
     has_signal: bool
     words: str  # the first line of a report
-    customers: LevelFigures
-    events: LevelFigures
+    customers: UnitFigures
+    events: UnitFigures
     earliness: Earliness
-    weeks: tuple[Week, ...]
+    weeks: tuple[WeekFigures, ...]
     importance: tuple[Importance, ...]  # the largest first
     group_importance: tuple[Importance, ...]
     fairness: tuple[Fairness, ...]
     baselines: tuple[Baseline, ...]
-    segments: tuple[Segment, ...]
+    segments: tuple[SegmentFigures, ...]
     everyone: dict[str, float | None]  # medians of all customers
     notes: tuple[str, ...]
-    daily: Daily | None = None  # where the label is an event's
+    daily: DailyFigures | None = None  # where the label is an event's
     calendar: Calendar | None = None  # what dates alone tell
     recommendations: Recommendations | None = None  # None in figures of before they were replayed
     promise: Promise | None = None  # None in figures of before it was looked at

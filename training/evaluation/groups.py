@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from features.events import days
 from features.usecase import Grouping, PersonField
 from features.vector import DAYS_PER_YEAR
+from training.arrays import Floats, Texts
 
 UNKNOWN = "unknown"  # customers of whom nothing is known
 FIRST_AGES = (18, 25, 35, 50, 65)  # years, of the age groups above the youngest
@@ -17,9 +17,6 @@ AGES = ("under 18", "18-24", "25-34", "35-49", "50-64", "65+")
 OLDEST = 120.0  # years; who is said to be older, or not born yet, is of unknown age
 FEW_VALUES = 6  # so many different numbers are groups by themselves
 DAY_US = 86_400_000_000
-
-Texts = NDArray[Any]
-Floats = NDArray[np.float64]
 
 
 def groups(field: PersonField, values: Texts, at_us: NDArray[np.int64]) -> Texts:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.usecase import UseCase
-from training.evaluation.customers import Customers
+from training.arrays import Floats, Indices
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.promises import Horizon, Promise, ShorterHistory
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.statistics.interval import Interval
-from training.statistics.weights import Floats
 from training.statistics.wilson import Z
 
 DAY_US = 86_400_000_000
@@ -28,16 +28,14 @@ BOUNDS_DAYS = (0, 7, 30, 60, 90, 180, 365, inf)
 LEAST_CUSTOMERS = 30  # of a line; fewer say little
 LEAST_POSITIVES = 5  # customers of a ratio
 
-Flags = NDArray[np.bool_]
 
-
-def promise(use_case: UseCase, judged: Judged, customers: Customers) -> Promise:
+def promise(use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers) -> Promise:
     """Predicted and observed shares by days since a customer's first event, by days left, and for shorter histories.
 
     The first event is the first one that judges. Where the label is an event's, nothing is left open until the end of
     the history, so only the first of these is given.
     """
-    times_us, of_row = judged.rows.times_us, customers.of_row
+    times_us, of_row = held_out.rows.times_us, customers.of_row
     first_us = np.full(len(customers), np.iinfo(np.int64).max)
     np.minimum.at(first_us, of_row, times_us)
     age = (times_us - first_us[of_row]) / DAY_US
@@ -47,19 +45,19 @@ def promise(use_case: UseCase, judged: Judged, customers: Customers) -> Promise:
     return Promise(
         days=float(left.max()),
         has_time=has_time,
-        by_age=tuple(_by(age, judged, customers)),
-        by_left=() if judged.by_event else tuple(_by(left, judged, customers)),
-        shorter=() if judged.by_event else tuple(_shorter(use_case, judged, customers, first_us, age)),
+        by_age=tuple(_by(age, held_out, customers)),
+        by_left=() if held_out.by_event else tuple(_by(left, held_out, customers)),
+        shorter=() if held_out.by_event else tuple(_shorter(use_case, held_out, customers, first_us, age)),
     )
 
 
-def _by(days: Floats, judged: Judged, customers: Customers) -> Iterator[Horizon]:
+def _by(days: Floats, held_out: HeldOut, customers: HeldOutCustomers) -> Iterator[Horizon]:
     """One line for each range of days [n] with enough customers."""
     for low, high in pairwise(BOUNDS_DAYS):
         rows = (days >= low) & (days < high)
         count = len(np.unique(customers.of_row[rows]))
         if count >= LEAST_CUSTOMERS:
-            label, score = judged.rows.label[rows].astype(np.float64), judged.score[rows]
+            label, score = held_out.rows.label[rows].astype(np.float64), held_out.score[rows]
             weight, customer = customers.weight[rows], customers.of_row[rows]
             yield Horizon(
                 from_days=float(low),
@@ -75,13 +73,17 @@ def _by(days: Floats, judged: Judged, customers: Customers) -> Iterator[Horizon]
 
 
 def _shorter(
-    use_case: UseCase, judged: Judged, customers: Customers, first_us: NDArray[np.int64], age: Floats
+    use_case: UseCase,
+    held_out: HeldOut,
+    customers: HeldOutCustomers,
+    first_us: NDArray[np.int64],
+    age: Floats,
 ) -> Iterator[ShorterHistory]:
     """What had come of the promise after so many days, of customers who can be observed for so long."""
-    of_row, last_us = customers.of_row, judged.rows.times_us.max()
+    of_row, last_us = customers.of_row, held_out.rows.times_us.max()
     turned_us = np.zeros(len(customers), np.int64)
     delay_us = use_case.label.delay_us if use_case.label else 0
-    np.maximum.at(turned_us, of_row, judged.rows.known_us - delay_us)
+    np.maximum.at(turned_us, of_row, held_out.rows.known_us - delay_us)
     for days in (each for each in BOUNDS_DAYS[1:-1] if first_us.min() + each * DAY_US <= last_us):
         until_us = first_us + int(days) * DAY_US
         observed = until_us <= last_us
@@ -90,7 +92,7 @@ def _shorter(
             continue
         came = (customers.label == 1) & (turned_us < until_us)
         customer = np.unique(of_row[rows], return_inverse=True)[1]
-        score = np.bincount(customer, judged.score[rows]) / np.bincount(customer)
+        score = np.bincount(customer, held_out.score[rows]) / np.bincount(customer)
         within = came[observed].astype(np.float64)
         yield ShorterHistory(
             days=float(days),
@@ -103,16 +105,14 @@ def _shorter(
         )
 
 
-def mean(value: Floats, weight: Floats, customer: NDArray[np.intp]) -> Interval:
+def mean(value: Floats, weight: Floats, customer: Indices) -> Interval:
     """The weighted mean of values [n]; `customer` [n] says whose they are."""
     found = float(np.average(value, weights=weight))
     half = Z * _deviation(weight * (value - found), customer) / float(weight.sum())
     return Interval(found, found - half, found + half)
 
 
-def ratio_of_means(
-    above: Floats, below: Floats, weight: Floats, customer: NDArray[np.intp]
-) -> Interval | None:
+def ratio_of_means(above: Floats, below: Floats, weight: Floats, customer: Indices) -> Interval | None:
     """mean(above) / mean(below), of labels; None with fewer than LEAST_POSITIVES customers."""
     if len(np.unique(customer[below > 0])) < LEAST_POSITIVES:
         return None
@@ -124,7 +124,7 @@ def ratio_of_means(
     return Interval(found, exp(log(found) - half), exp(log(found) + half))
 
 
-def _deviation(residual: Floats, customer: NDArray[np.intp]) -> float:
+def _deviation(residual: Floats, customer: Indices) -> float:
     """The standard deviation of a sum of residuals [n] whose own sum is 0, over customers."""
     total = np.bincount(np.unique(customer, return_inverse=True)[1], residual)
     return sqrt(float(total @ total) * len(total) / max(len(total) - 1, 1))

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from export.onnx import Scorer
 from export.ranking import LATEST
 from features.usecase import Difference, Feature, Ratio, Raw, UseCase
+from training.arrays import Floats, Indices, Mask, Vectors
 from training.evaluation.curves import draw
-from training.evaluation.customers import Customers
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.figures import Importance
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 from training.progress import Progress
 from training.statistics.customer_score import customer_labels, customer_scores, places
 from training.statistics.interval import Interval
 from training.statistics.metrics import Ranking
-from training.statistics.weights import Floats
 
 MOST_ROWS = (
     10_000  # scored again and again, where the label is a customer's: rows of one customer tell much the same
@@ -35,8 +35,6 @@ DRAWS = 30  # of customers, the same in every repeat: they give a standard error
 ROUNDING = 1e-9  # of products that should be whole
 NORMAL = 1.96  # standard errors on either side of a 95% interval
 CONSTANT = 0.9  # of the customers with several rows: a profile may change now and then
-
-Places = NDArray[np.intp]
 
 
 def groups_of(use_case: UseCase, feature: Feature) -> tuple[str, ...]:
@@ -63,25 +61,25 @@ def _part(use_case: UseCase, feature: Feature, raw: Raw) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _ScoredRows:
     """The rows that are scored again and again."""
 
-    models: Sequence[tuple[Scorer, NDArray[np.bool_]]]  # each with the rows [n] that it has not learned from
-    vectors: NDArray[np.float32]
+    models: Sequence[tuple[Scorer, Mask]]  # each with the rows [n] that it has not learned from
+    vectors: Vectors
     label: NDArray[np.int64]
-    customer: Places  # [n] from 0
+    customer: Indices  # [n] from 0
     weight: Floats  # [n] where events are counted
     by_event: bool  # the label is an event's
 
-    def score(self, vectors: NDArray[np.float32], rows: NDArray[np.bool_]) -> Floats:
+    def score(self, vectors: Vectors, rows: Mask) -> Floats:
         """Score the `vectors` of the rows [n] that are marked, each by its own model."""
         scores = np.empty(len(vectors))
-        for scorer, held_out in self.models:
-            if (held_out & rows).any():
-                scores[held_out[rows]] = scorer.score(vectors[held_out[rows]])
+        for scorer, own_rows in self.models:
+            if (own_rows & rows).any():
+                scores[own_rows[rows]] = scorer.score(vectors[own_rows[rows]])
         return scores
 
-    def dealt(self, columns: Sequence[int], source: Places, score: Floats) -> Floats:
+    def dealt(self, columns: Sequence[int], source: Indices, score: Floats) -> Floats:
         """Return scores [n] with the values of the rows `source` [n] in these columns; `score` [n] is without.
 
         Most features are zero or missing in most rows. A row that is dealt what it had keeps its score to the bit.
@@ -95,7 +93,7 @@ class _Rows:
         return scores
 
     @cached_property
-    def is_constant(self) -> NDArray[np.bool_]:
+    def is_constant(self) -> Mask:
         """Features [F] that hardly ever change within a customer."""
         order = np.argsort(self.customer, kind="stable")
         vectors, customer = self.vectors[order], self.customer[order]
@@ -105,20 +103,25 @@ class _Rows:
         changes = [len(np.unique(customer[1:][within & ~column])) for column in same.T]
         return np.array(changes) <= (1 - CONSTANT) * len(several)
 
-    def sources(self, rng: np.random.Generator) -> tuple[Places, Places]:
+    def sources(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
         """Deal rows [n]: from customer to customer, and from event to event."""
         return _from_customers(self.customer, rng), rng.permutation(len(self.label))
 
 
 def importance(
-    use_case: UseCase, judged: Judged, customers: Customers, by_event: bool, seed: int, progress: Progress
+    use_case: UseCase,
+    held_out: HeldOut,
+    customers: HeldOutCustomers,
+    by_event: bool,
+    seed: int,
+    progress: Progress,
 ) -> tuple[tuple[Importance, ...], tuple[Importance, ...]]:
     """Measure each feature and each group of features, the largest fall of average precision first.
 
     `by_event`: the label is an event's, and the fall by events decides the order; otherwise that by customers.
     """
     rng = np.random.default_rng(seed)
-    rows = _drawn(judged, customers, by_event, rng)
+    rows = _drawn(held_out, customers, by_event, rng)
     groups = [groups_of(use_case, feature) for feature in use_case.table]
     columns = {
         name: [k for k, each in enumerate(groups) if name in each]
@@ -142,12 +145,14 @@ def _largest_first(measured: Sequence[Importance]) -> tuple[Importance, ...]:
     return tuple(sorted(measured, key=lambda each: (each.drop.low <= 0, -each.drop.value)))
 
 
-def _drawn(judged: Judged, customers: Customers, by_event: bool, rng: np.random.Generator) -> _Rows:
+def _drawn(
+    held_out: HeldOut, customers: HeldOutCustomers, by_event: bool, rng: np.random.Generator
+) -> _ScoredRows:
     """Draw customers without replacement until there are enough rows; both labels are there.
 
     Where the label is a customer's, rows of busy customers are left out first, so that more customers are drawn.
     """
-    kept = np.ones(len(judged.score), np.bool_) if by_event else _thinned(customers)
+    kept = np.ones(len(held_out.score), np.bool_) if by_event else _thinned(customers)
     count = np.bincount(customers.of_row[kept], minlength=len(customers))
     order = rng.permutation(len(customers))
     first = [order[np.argmax(customers.label[order] == value)] for value in (0, 1)]
@@ -158,13 +163,13 @@ def _drawn(judged: Judged, customers: Customers, by_event: bool, rng: np.random.
     rows = np.flatnonzero(kept & chosen[customers.of_row])
     customer = np.unique(customers.of_row[rows], return_inverse=True)[1]
     weight = np.ones(len(rows)) if by_event else 1.0 / np.bincount(customer)[customer]
-    return _Rows(
-        [(Scorer(model), held_out[rows]) for model, held_out in judged.by_model() if held_out[rows].any()],
-        judged.rows.vectors[rows], judged.rows.label[rows], customer, weight, by_event,
+    return _ScoredRows(
+        [(Scorer(model), own_rows[rows]) for model, own_rows in held_out.by_model() if own_rows[rows].any()],
+        held_out.rows.vectors[rows], held_out.rows.label[rows], customer, weight, by_event,
     )  # fmt: skip
 
 
-def _thinned(customers: Customers) -> NDArray[np.bool_]:
+def _thinned(customers: HeldOutCustomers) -> Mask:
     """Mark rows [n]: all, or of each customer the latest, which make its score, and an even part of the others."""
     if len(customers.of_row) <= MOST_ROWS:
         return np.ones(len(customers.of_row), np.bool_)
@@ -176,7 +181,7 @@ def _thinned(customers: Customers) -> NDArray[np.bool_]:
     return np.asarray(is_even | (place >= earlier[customers.of_row]))
 
 
-def _from_customers(customer: Places, rng: np.random.Generator) -> Places:
+def _from_customers(customer: Indices, rng: np.random.Generator) -> Indices:
     """Deal customers to customers: for each row [n] a row of the one dealt, in its order from a place drawn.
 
     Who has more rows than the one dealt gets these over again.
@@ -193,7 +198,7 @@ def _from_customers(customer: Places, rng: np.random.Generator) -> Places:
 
 
 def _falls(
-    rows: _Rows, dealt: Sequence[Sequence[int]], rng: np.random.Generator, progress: Progress
+    rows: _ScoredRows, dealt: Sequence[Sequence[int]], rng: np.random.Generator, progress: Progress
 ) -> Iterator[list[Interval]]:
     """Measure the falls of average precision for all sets of columns, by customers and then by events."""
     draws = _draws(rows, rng)
@@ -221,12 +226,12 @@ def _interval(falls: Floats) -> Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
+class _Unit:
     """Customers or events [m], and what each weighs in all and in each draw of customers [1 + DRAWS, m]."""
 
     label: NDArray[np.int64]
     weights: Floats
-    customer: Places | None  # [n] of rows whose scores make those of customers
+    customer: Indices | None  # [n] of rows whose scores make those of customers
 
     def precision(self, score: Floats) -> Floats:
         """Average precision of row scores [n] in all and in each draw [1 + DRAWS]."""
@@ -240,7 +245,7 @@ class _Level:
         return np.asarray((np.diff(true, axis=1, prepend=0) * precision).sum(axis=1) / true[:, -1])
 
 
-def _draws(rows: _Rows, rng: np.random.Generator) -> tuple[_Level, _Level]:
+def _draws(rows: _ScoredRows, rng: np.random.Generator) -> tuple[_Unit, _Unit]:
     """Customers and events, with the same draws of customers; there are positive rows in each."""
     times = [np.ones(int(rows.customer.max()) + 1)]
     while len(times) <= DRAWS:
@@ -248,5 +253,5 @@ def _draws(rows: _Rows, rng: np.random.Generator) -> tuple[_Level, _Level]:
         if drawn[rows.customer] @ rows.label > 0:
             times.append(drawn)
     weights = np.stack(times)
-    people = _Level(customer_labels(rows.customer, rows.label), weights, rows.customer)
-    return people, _Level(rows.label, rows.weight * weights[:, rows.customer], None)
+    people = _Unit(customer_labels(rows.customer, rows.label), weights, rows.customer)
+    return people, _Unit(rows.label, rows.weight * weights[:, rows.customer], None)

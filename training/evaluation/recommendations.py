@@ -9,55 +9,58 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.policy import Transition
-from training.evaluation.customers import Customers
+from training.arrays import Floats, Mask
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import DAY_US, until_first
-from training.evaluation.figures import CaseWeek, Decided, Recommendations
+from training.evaluation.figures import CaseWeek, DecisionFigures, Recommendations
 from training.evaluation.weeks import EPOCH, MONDAY_US, WEEK_US
-from training.models.judged import Floats, Judged
+from training.models.held_out import HeldOut
 from training.policy.replay import Decisions, Timeline, decisions, sustained_scores
 from training.statistics.interval import Interval
 from training.statistics.wilson import rate
 
 
-def replayed(judged: Judged) -> Decisions:
-    """Replay the policy over held-out scores; customers are numbered as in `judged.customer`.
+def replayed(held_out: HeldOut) -> Decisions:
+    """Replay the policy over held-out scores; customers are numbered as in `held_out.customer`.
 
     By folds each customer meets thresholds that others gave, so that no figure is flattered by them. `last_level`,
     `highest_level`, `is_open` and `ever(Transition.RECOMMENDED)` of what is returned are by customer.
     """
-    timeline = Timeline.of(judged.rows, judged.customer)
-    return decisions(judged.terms, timeline, judged.score[timeline.order], _thresholds(judged, timeline))
+    timeline = Timeline.of(held_out.rows, held_out.customer)
+    return decisions(
+        held_out.terms, timeline, held_out.score[timeline.order], _thresholds(held_out, timeline)
+    )
 
 
-def sustained(judged: Judged) -> Floats:
+def sustained(held_out: HeldOut) -> Floats:
     """The scores [customers] that thresholds are about: see training.policy.replay.sustained_scores."""
-    timeline = Timeline.of(judged.rows, judged.customer)
-    return sustained_scores(judged.terms, timeline, judged.score[timeline.order])
+    timeline = Timeline.of(held_out.rows, held_out.customer)
+    return sustained_scores(held_out.terms, timeline, held_out.score[timeline.order])
 
 
-def _thresholds(judged: Judged, timeline: Timeline) -> Mapping[str, float] | Mapping[str, Floats]:
-    if not judged.crossfitted or judged.model_of_row is None:
-        return judged.thresholds
-    of_row = judged.model_of_row[timeline.order]
+def _thresholds(held_out: HeldOut, timeline: Timeline) -> Mapping[str, float] | Mapping[str, Floats]:
+    if not held_out.crossfitted or held_out.model_of_row is None:
+        return held_out.thresholds
+    of_row = held_out.model_of_row[timeline.order]
     return {
-        level: np.array([each[level] for each in judged.crossfitted])[of_row] for level in judged.thresholds
+        level: np.array([each[level] for each in held_out.crossfitted])[of_row]
+        for level in held_out.thresholds
     }
 
 
-def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Recommendations:
+def recommendations(held_out: HeldOut, customers: HeldOutCustomers, made: Decisions) -> Recommendations:
     """Count what was decided; `made` is what `replayed` gives."""
     positive = customers.label == 1
-    flattered = replayed(replace(judged, crossfitted=())) if judged.crossfitted else None
+    flattered = replayed(replace(held_out, crossfitted=())) if held_out.crossfitted else None
     weeks = _weeks(made, positive)
     cases = made.transition == Transition.RECOMMENDED
-    span_us = max(float(np.ptp(judged.rows.times_us)), DAY_US)
+    span_us = max(float(np.ptp(held_out.rows.times_us)), DAY_US)
     return Recommendations(
         customers=len(positive),
         positives=int(positive.sum()),
-        crossfitted=bool(judged.crossfitted),
+        crossfitted=bool(held_out.crossfitted),
         flattered=None if flattered is None else _decided(flattered.ever(Transition.RECOMMENDED), positive),
         ever=_decided(made.ever(Transition.RECOMMENDED), positive),
         open=_decided(made.is_open, positive),
@@ -71,12 +74,12 @@ def recommendations(judged: Judged, customers: Customers, made: Decisions) -> Re
     )
 
 
-def _decided(chosen: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Decided:
+def _decided(chosen: Mask, positive: Mask) -> DecisionFigures:
     n, rightly = int(chosen.sum()), int((chosen & positive).sum())
-    return Decided(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
+    return DecisionFigures(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
 
 
-def _weeks(made: Decisions, positive: NDArray[np.bool_]) -> tuple[CaseWeek, ...]:
+def _weeks(made: Decisions, positive: Mask) -> tuple[CaseWeek, ...]:
     week = (made.timeline.time_us - MONDAY_US) // WEEK_US
     starts, of = np.unique(week, return_inverse=True)
     case = made.transition == Transition.RECOMMENDED

@@ -8,19 +8,20 @@ from numpy.typing import NDArray
 
 from export.distributions.reference import middle
 from features.usecase import LEVELS, Feature, UseCase
-from training.evaluation.customers import Customers
-from training.evaluation.figures import Segment
-from training.models.judged import Judged
+from training.arrays import Mask, Vectors
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.figures import SegmentFigures
+from training.models.held_out import HeldOut
 from training.policy.replay import Decisions
 
 Medians = dict[str, float | None]
 
 
-def segments(
-    use_case: UseCase, judged: Judged, customers: Customers, made: Decisions
-) -> tuple[tuple[Segment, ...], Medians]:
+def segment_figures(
+    use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, made: Decisions
+) -> tuple[tuple[SegmentFigures, ...], Medians]:
     """LOW, MEDIUM, HIGH, and the medians of all customers at their last events."""
-    vectors, label = judged.rows.vectors[customers.last], customers.label
+    vectors, label = held_out.rows.vectors[customers.last], customers.label
     last, highest = made.last_level, made.highest_level
     found = tuple(
         _segment(name, last == k, highest == k, label, medians(use_case.table, vectors[last == k]))
@@ -29,17 +30,15 @@ def segments(
     return found, medians(use_case.table, vectors)
 
 
-def _segment(
-    name: str, own: NDArray[np.bool_], ever: NDArray[np.bool_], label: NDArray[np.int64], medians: Medians
-) -> Segment:
+def _segment(name: str, own: Mask, ever: Mask, label: NDArray[np.int64], medians: Medians) -> SegmentFigures:
     n, positives = int(own.sum()), int(label[own].sum())
     bad_rate = positives / n if n else float("nan")
-    return Segment(
+    return SegmentFigures(
         name, n, n / len(own), positives, bad_rate, medians, int(ever.sum()), int(label[ever].sum())
     )
 
 
-def medians(features: tuple[Feature, ...], vectors: NDArray[np.float32]) -> Medians:
+def medians(features: tuple[Feature, ...], vectors: Vectors) -> Medians:
     """The middle of each column of `vectors` [n, F]: see export.distributions.reference."""
     columns = zip(features, vectors.T, strict=True)
     return {each.name: middle(column, bool(each.choice)) for each, column in columns}

@@ -8,15 +8,15 @@ rows is far off by chance alone.
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.distributions.drift import psi
 from export.distributions.reference import Bins, freeze
-from training.evaluation.curves import Sample, intervals
-from training.evaluation.customers import Customers
+from training.arrays import Indices, Mask
+from training.evaluation.curves import ScoredSample, intervals
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import DAY_US, quantiles
-from training.evaluation.figures import Week
-from training.models.judged import Judged
+from training.evaluation.figures import WeekFigures
+from training.models.held_out import HeldOut
 from training.statistics.interval import Interval
 from training.statistics.weights import weights
 
@@ -26,24 +26,24 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENOUGH = 10  # customers with a positive event, and with a negative one: intervals of fewer are no intervals
 
 
-def weeks(judged: Judged, customers: Customers, seed: int) -> tuple[Week, ...]:
+def week_figures(held_out: HeldOut, customers: HeldOutCustomers, seed: int) -> tuple[WeekFigures, ...]:
     """Weeks with events, in order."""
-    times_us = judged.rows.times_us
+    times_us = held_out.rows.times_us
     start_us = (times_us - MONDAY_US) // WEEK_US * WEEK_US + MONDAY_US
-    then = freeze(judged.score[times_us <= np.quantile(times_us, 0.5, method="lower")])
+    then = freeze(held_out.score[times_us <= np.quantile(times_us, 0.5, method="lower")])
     return tuple(
-        _week(judged, customers.of_row, then, each, start_us == each, seed)
+        _week(held_out, customers.of_row, then, each, start_us == each, seed)
         for each in np.unique(start_us).tolist()
     )
 
 
 def _week(
-    judged: Judged, of_row: NDArray[np.intp], then: Bins, start_us: int, rows: NDArray[np.bool_], seed: int
-) -> Week:
-    label, score = judged.rows.label[rows], judged.score[rows]
+    held_out: HeldOut, of_row: Indices, then: Bins, start_us: int, rows: Mask, seed: int
+) -> WeekFigures:
+    label, score = held_out.rows.label[rows], held_out.score[rows]
     customer = np.unique(of_row[rows], return_inverse=True)[1]
-    measured = _measured(Sample(label, score, weights(customer, judged.by_event), customer), seed)
-    return Week(
+    measured = _measured(ScoredSample(label, score, weights(customer, held_out.by_event), customer), seed)
+    return WeekFigures(
         start=f"{EPOCH + timedelta(microseconds=start_us):%Y-%m-%d}",
         n=len(label),
         positives=int(label.sum()),
@@ -56,7 +56,7 @@ def _week(
     )
 
 
-def _measured(sample: Sample, seed: int) -> dict[str, Interval]:
+def _measured(sample: ScoredSample, seed: int) -> dict[str, Interval]:
     """Nothing if there are too few customers of either label."""
     if any(len(np.unique(sample.customer[sample.label == label])) < ENOUGH for label in (0, 1)):
         return {}

@@ -1,3 +1,3 @@
 """Learners: candidates, tuning over folds of customers, calibration, comparison and choice."""
 
-__all__ = ["choice", "fit", "judged", "parallel", "parameters"]
+__all__ = ["choice", "fit", "held_out", "parallel", "parameters"]

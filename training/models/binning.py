@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from training.arrays import Floats, Vectors
 
 MAX_BINS = 255  # scikit-learn's own limit, beside the bin of missing values
 
-Floats = NDArray[np.float64]
 
-
-def edges(column: NDArray[np.float32]) -> Floats:
+def edges(column: Vectors) -> Floats:
     """Upper edges of all bins but the last: between neighbouring values if they are few, else quantiles."""
     values = np.sort(column[~np.isnan(column)]).astype(np.float64)
     distinct = values[np.flatnonzero(np.diff(values, prepend=-np.inf) > 0)]
@@ -25,7 +24,7 @@ def edges(column: NDArray[np.float32]) -> Floats:
     return np.asarray(chosen[chosen < values[-1]])
 
 
-def codes(vectors: NDArray[np.float32], by_column: Sequence[Floats]) -> NDArray[np.float32]:
+def codes(vectors: Vectors, by_column: Sequence[Floats]) -> Vectors:
     """The bin of each value; missing stays missing, but a column without any value is all 0."""
     found = np.empty(vectors.shape, np.float32)
     for k, upper in enumerate(by_column):

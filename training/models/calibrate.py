@@ -7,19 +7,17 @@ regression is not offered: in ONNX its steps differ by a hundredth from what was
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.onnx import Sigmoid
+from training.arrays import Floats, Labels
 
 LEAST_SLOPE = 1e-3  # log odds for each standard deviation of the margins; keeps their order, says nothing
 MOST_STEPS = 100  # Newton's method needs about ten
 CLOSE = 1e-10  # log odds; a smaller step ends the search
 RIDGE = 1e-9  # of the curvature, for margins that are all alike
 
-Floats = NDArray[np.float64]
 
-
-def fit_sigmoid(margin: Floats, label: NDArray[np.integer], weight: Floats) -> Sigmoid:
+def fit_sigmoid(margin: Floats, label: Labels, weight: Floats) -> Sigmoid:
     """Margins, labels 0 or 1 (both there) and weights (1 a customer), all [n], to a rising sigmoid.
 
     Where the label does not rise with the margin there is no signal: all probabilities are then the base rate,
@@ -35,15 +33,13 @@ def fit_sigmoid(margin: Floats, label: NDArray[np.integer], weight: Floats) -> S
     return Sigmoid(float(slope / spread), float(intercept - slope / spread * middle), rises)
 
 
-def crossfitted(
-    margin: Floats, label: NDArray[np.integer], weight: Floats, fold: NDArray[np.integer]
-) -> list[Sigmoid]:
+def crossfitted(margin: Floats, label: Labels, weight: Floats, fold: Labels) -> list[Sigmoid]:
     """For each fold the sigmoid fitted to held-out margins [n] of the other folds."""
     others = [fold != each for each in range(int(fold.max()) + 1)]
     return [fit_sigmoid(margin[each], label[each], weight[each]) for each in others]
 
 
-def probabilities(margin: Floats, fold: NDArray[np.integer], sigmoids: Sequence[Sigmoid]) -> Floats:
+def probabilities(margin: Floats, fold: Labels, sigmoids: Sequence[Sigmoid]) -> Floats:
     """Probabilities [n] of held-out margins, each by the sigmoid of its fold."""
     found = np.empty(len(margin))
     for each, sigmoid in enumerate(sigmoids):
@@ -51,7 +47,7 @@ def probabilities(margin: Floats, fold: NDArray[np.integer], sigmoids: Sequence[
     return found
 
 
-def _targets(label: NDArray[np.integer], weight: Floats) -> Floats:
+def _targets(label: Labels, weight: Floats) -> Floats:
     """Nearly 0 and 1: as if one more customer of each class had been seen, so that no slope is endless."""
     negative, positive = np.bincount(label, weight, minlength=2)
     return np.where(label == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Labels, Vectors
 from training.models.binning import codes, edges, restore
 
 LEAST_L2 = 1e-6  # of a linear model: columns that say the same have no single answer without it
@@ -24,9 +24,6 @@ BOOSTER_LARGEST = np.float32(
     1e38
 )  # XGBoost doubles the largest value for a last bin: beyond, that is infinite
 
-Vectors = NDArray[np.float32]
-Labels = NDArray[np.integer]
-Floats = NDArray[np.float64]
 Values = Mapping[str, Any]  # hyper-parameters by name
 
 

@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from export.onnx import margin
 from export.ranking import LATEST
+from training.arrays import Floats, Indices, Labels, Mask, Vectors
 from training.data.labelled_rows import BadHistory
 from training.models.candidates import CANDIDATES
-from training.models.parallel import beside
+from training.models.parallel import run_in_parallel
 from training.statistics.customer_score import places
 from training.statistics.weights import weights
-
-Floats = NDArray[np.float64]
-
 
 EARLY = (
     20  # events of a customer; with equal weights, average precision was 0.01 to 0.03 lower (decision 0021)
@@ -30,16 +28,16 @@ EARLY = (
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LearningRows:
     """n rows of customers that are numbered from 0 and dealt out to folds."""
 
-    vectors: NDArray[np.float32]  # [n, F]
-    label: NDArray[np.integer]  # [n] 0 or 1
-    customer: NDArray[np.intp]  # [n]
+    vectors: Vectors  # [n, F]
+    label: Labels  # [n] 0 or 1
+    customer: Indices  # [n]
     customer_label: NDArray[np.int64]  # [customers] 1 if any row is
     fold: NDArray[np.int64]  # [n] the same for all rows of a customer
-    sampled: NDArray[np.bool_]  # [n] may be learned from
-    latest: NDArray[np.bool_]  # [n] what a customer's score is made of
+    sampled: Mask  # [n] may be learned from
+    latest: Mask  # [n] what a customer's score is made of
     place: NDArray[np.int64]  # [n] among the customer's rows in the order of arrival, from 0
     by_event: bool = False  # the label is an event's
 
@@ -53,27 +51,27 @@ class Rows:
         return weights(self.customer, self.by_event)
 
 
-def rows_of(
-    vectors: NDArray[np.float32],
-    label: NDArray[np.integer],
+def learning_rows(
+    vectors: Vectors,
+    label: Labels,
     customers: NDArray[Any],
     folds: int,
     rows_per_customer: int,
     seed: int,
     by_event: bool = False,
-) -> Rows:
+) -> LearningRows:
     """vectors [n, F], label 0 or 1 [n], customer id [n]. Raises BadHistory if nothing can be told apart."""
     customer, customer_label = _numbered(label, customers)
     rng = np.random.default_rng(seed)
-    fold = deal(customer_label, folds, rng)[customer]
+    fold = deal_folds(customer_label, folds, rng)[customer]
     sampled = _sample(customer, rows_per_customer, rng)
     _check_folds(label[sampled], fold[sampled])
     place = places(customer)
     latest = place >= np.bincount(customer)[customer] - LATEST
-    return Rows(vectors, label, customer, customer_label, fold, sampled, latest, place, by_event)
+    return LearningRows(vectors, label, customer, customer_label, fold, sampled, latest, place, by_event)
 
 
-def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[str, Any], seed: int) -> Any:
+def fit(rows: LearningRows, chosen: Mask, candidate: str, values: Mapping[str, Any], seed: int) -> Any:
     """A learner fitted to the rows that are `chosen` and sampled; `values` are its hyper-parameters."""
     learned = chosen & rows.sampled
     label, weight = rows.label[learned], learning_weights(rows, learned)
@@ -84,7 +82,7 @@ def fit(rows: Rows, chosen: NDArray[np.bool_], candidate: str, values: Mapping[s
     return CANDIDATES[candidate].fit(rows.vectors[learned], label, weight, values, seed)
 
 
-def learning_weights(rows: Rows, learned: NDArray[np.bool_]) -> Floats:
+def learning_weights(rows: LearningRows, learned: Mask) -> Floats:
     """What each of the rows that are learned from weighs: one a customer, or one an event where the label is its own.
 
     A customer's label says what became of it in the end, and its first events say little about that: they count less,
@@ -97,24 +95,22 @@ def learning_weights(rows: Rows, learned: NDArray[np.bool_]) -> Floats:
     return ramp / np.bincount(customer, ramp)[customer]
 
 
-def held_out(
-    rows: Rows, folds: Iterable[int], candidate: str, values: Mapping[str, Any], seed: int
+def fit_folds(
+    rows: LearningRows, folds: Iterable[int], candidate: str, values: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[Any, Floats]]:
     """For each of the folds a learner fitted without it, and its margins of the fold's rows."""
-    return beside([partial(_without, rows, fold, candidate, values, seed) for fold in folds])
+    return run_in_parallel([partial(_without, rows, fold, candidate, values, seed) for fold in folds])
 
 
 def _without(
-    rows: Rows, fold: int, candidate: str, values: Mapping[str, Any], seed: int
+    rows: LearningRows, fold: int, candidate: str, values: Mapping[str, Any], seed: int
 ) -> tuple[Any, Floats]:
     out = rows.fold == fold
     learner = fit(rows, ~out, candidate, values, seed)
     return learner, margin(learner, rows.vectors[out])
 
 
-def _numbered(
-    label: NDArray[np.integer], customers: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def _numbered(label: Labels, customers: NDArray[Any]) -> tuple[Indices, NDArray[np.int64]]:
     """Customers as numbers, and the label of each: positive if any row is."""
     names, customer = np.unique(customers, return_inverse=True)
     customer_label = np.zeros(len(names), np.int64)
@@ -129,7 +125,7 @@ def _numbered(
     return customer, customer_label
 
 
-def deal(customer_label: NDArray[np.int64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def deal_folds(customer_label: NDArray[np.int64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal each class of customers to folds in turn, so that every fold has its share of both; [customers]."""
     folds = min(folds, int(np.bincount(customer_label).min()))
     fold = np.empty(len(customer_label), np.int64)
@@ -139,7 +135,7 @@ def deal(customer_label: NDArray[np.int64], folds: int, rng: np.random.Generator
     return fold
 
 
-def _check_folds(label: NDArray[np.integer], fold: NDArray[np.int64]) -> None:
+def _check_folds(label: Labels, fold: NDArray[np.int64]) -> None:
     """Of a label by event, a customer's few positive rows may not be among those that are learned from."""
     for value, meaning in ((0, "negative"), (1, "positive")):
         lacking = set(fold.tolist()) - set(fold[label == value].tolist())
@@ -150,7 +146,7 @@ def _check_folds(label: NDArray[np.integer], fold: NDArray[np.int64]) -> None:
             )
 
 
-def _sample(customer: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _sample(customer: Indices, most: int, rng: np.random.Generator) -> Mask:
     """True for at most `most` rows a customer, drawn evenly."""
     order = np.lexsort((rng.random(len(customer)), customer))
     starts = np.searchsorted(customer[order], customer[order])

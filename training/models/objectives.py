@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.policy import positive
 from features.usecase import BadUseCase, Node, need
+from training.arrays import Floats, Labels
 from training.statistics.metrics import Ranking, average_precision
-
-Floats = NDArray[np.float64]
 
 
 def _average_precision(ranking: Ranking, weight: Floats) -> float:
@@ -76,7 +74,7 @@ class Objective:
     def lower_is_better(self) -> bool:
         return self.name in LOWER_IS_BETTER
 
-    def __call__(self, label: NDArray[np.integer], score: Floats, weight: Floats) -> float:
+    def __call__(self, label: Labels, score: Floats, weight: Floats) -> float:
         """`label` 0 or 1, both there, with their scores and weights, all [n]."""
         return self.of_ranking(Ranking.of(label, score), weight)
 

@@ -17,7 +17,7 @@ MOST_AT_ONCE = 4  # each has a copy of its rows: half a gigabyte for a million o
 Result = TypeVar("Result")
 
 
-def beside(tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+def run_in_parallel(tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
     """Results in the order of the tasks, as they come; the same on one core and on many."""
     workers = max(min(len(tasks), MOST_AT_ONCE, os.cpu_count() or 1), 1)
     with threadpool_limits(1), ThreadPoolExecutor(workers, "fit", _one_thread) as pool:

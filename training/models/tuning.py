@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.onnx import Sigmoid
+from training.arrays import Floats, Mask
 from training.models.candidates import CANDIDATES, Range
-from training.models.fit import Floats, Rows, held_out
+from training.models.fit import LearningRows, fit_folds
 from training.models.parameters import Parameters
 from training.progress import Progress
 from training.statistics.customer_score import customer_scores
@@ -47,18 +47,18 @@ class Trial:
         }
 
 
-def tune(rows: Rows, asked: Parameters, seed: int, progress: Progress) -> list[Trial]:
+def tune(rows: LearningRows, asked: Parameters, seed: int, progress: Progress) -> list[Trial]:
     """Trials of all candidates in the order of the use case, `asked.trials` of each."""
     found: list[Trial] = []
     total = max(asked.trials, 1) * len(asked.candidates)
     for candidate in asked.candidates:
         for trial in _trials(rows, candidate, asked, seed):
             found.append(trial)
-            progress(f"trial {len(found)} of {total}: {_words(trial, best(found, asked), asked)}")
+            progress(f"trial {len(found)} of {total}: {_words(trial, best_trial(found, asked), asked)}")
     return found
 
 
-def best(trials: Sequence[Trial], asked: Parameters, candidate: str = "") -> Trial:
+def best_trial(trials: Sequence[Trial], asked: Parameters, candidate: str = "") -> Trial:
     """Return the complete trial with the best mean, of one candidate or of all; the earliest of equals."""
     sign = -1 if asked.metric.lower_is_better else 1
     complete = (each for each in trials if each.is_complete and candidate in ("", each.candidate))
@@ -72,13 +72,13 @@ def _words(trial: Trial, best: Trial, asked: Parameters) -> str:
     )
 
 
-def _trials(rows: Rows, candidate: str, asked: Parameters, seed: int) -> Iterator[Trial]:
+def _trials(rows: LearningRows, candidate: str, asked: Parameters, seed: int) -> Iterator[Trial]:
     yield _tried(rows, candidate, asked.start(candidate), asked, seed)
     if asked.trials > 1:
         yield from _searched(rows, candidate, asked, seed)
 
 
-def _searched(rows: Rows, candidate: str, asked: Parameters, seed: int) -> Iterator[Trial]:
+def _searched(rows: LearningRows, candidate: str, asked: Parameters, seed: int) -> Iterator[Trial]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is told by us
@@ -110,7 +110,7 @@ def _distributions(space: Mapping[str, Range]) -> dict[str, Any]:
 
 
 def _tried(
-    rows: Rows,
+    rows: LearningRows,
     candidate: str,
     values: Mapping[str, Any],
     asked: Parameters,
@@ -122,7 +122,7 @@ def _tried(
     for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
         if not folds or (found and asking is not None and asking.should_prune()):
             break
-        for fold, (_, score) in zip(folds, held_out(rows, folds, candidate, values, seed), strict=True):
+        for fold, (_, score) in zip(folds, fit_folds(rows, folds, candidate, values, seed), strict=True):
             out = rows.fold == fold
             found.append(_measured(rows, out, Sigmoid()(score), asked))
         if asking is not None:
@@ -131,7 +131,7 @@ def _tried(
     return Trial(candidate, dict(values), tuple(found), mean, len(found) == rows.folds, seconds)
 
 
-def _measured(rows: Rows, out: NDArray[np.bool_], score: Floats, asked: Parameters) -> float:
+def _measured(rows: LearningRows, out: Mask, score: Floats, asked: Parameters) -> float:
     """The metric of the rows that are `out` of a fold: of their customers, or of events where the label is one's."""
     if rows.by_event:
         return asked.metric(rows.label[out], score, np.ones(len(score)))
@@ -140,7 +140,7 @@ def _measured(rows: Rows, out: NDArray[np.bool_], score: Floats, asked: Paramete
     return asked.metric(label, customer_scores(customer, score), np.ones(len(label)))
 
 
-def part(rows: Rows, most: int, seed: int) -> Rows:
+def draw_customers(rows: LearningRows, most: int, seed: int) -> LearningRows:
     """Rows of customers drawn, the same share of each class in each fold, until about `most` are learned from.
 
     Of each the sampled rows, and where customers are ranked the latest ones, which its score is made of.
@@ -161,7 +161,7 @@ def part(rows: Rows, most: int, seed: int) -> Rows:
     )
 
 
-def _drawn(rows: Rows, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _drawn(rows: LearningRows, share: float, rng: np.random.Generator) -> Mask:
     """True [customers] for the share of each class in each fold, one at least; the class is that of sampled rows."""
     fold, label = (np.zeros(len(rows.customer_label), np.int64) for _ in range(2))
     fold[rows.customer] = rows.fold

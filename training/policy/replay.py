@@ -27,10 +27,10 @@ from export.policy import (
     transition,
 )
 from features.kernel.codec import STATUS
-from training.data.labelled_rows import History
+from training.arrays import Floats, Indices, Mask
+from training.data.labelled_rows import LabelledRows
 from training.statistics.customer_score import places
 
-Floats = NDArray[np.float64]
 LEAST = 1e-6  # a threshold; at 0 it would put everybody on the level
 HALVINGS = 26  # of the interval of a customer's thresholds: then it is as narrow as a float32
 
@@ -39,14 +39,14 @@ HALVINGS = 26  # of the interval of a customer's thresholds: then it is as narro
 class Timeline:
     """n scored events of customers numbered from 0, in event-time order, and of those at one time as they arrived."""
 
-    order: NDArray[np.intp]  # [n] their rows in the history
-    customer: NDArray[np.intp]  # [n]
+    order: Indices  # [n] their rows in the history
+    customer: Indices  # [n]
     life: NDArray[np.int32]  # [n] numbered from 0: a customer that was forgotten begins a new one
     time_us: NDArray[np.int64]  # [n]
     evidence: NDArray[np.int64]  # [n] the customer's events up to this one, whatever their type
 
     @classmethod
-    def of(cls, history: History, customer: NDArray[np.intp]) -> "Timeline":
+    def of(cls, history: LabelledRows, customer: Indices) -> "Timeline":
         """`customer` [n] numbers the history's customers. Where it has no numbers of events, its rows are counted."""
         order = np.argsort(history.times_us, kind="stable")
         customer = customer[order]
@@ -54,7 +54,7 @@ class Timeline:
         return cls(order, customer, _lives(customer, evidence), history.times_us[order], evidence)
 
     @property
-    def last(self) -> NDArray[np.intp]:
+    def last(self) -> Indices:
         """[customers] the place of each customer's latest event."""
         found = np.zeros(int(self.customer.max()) + 1, np.intp)
         np.maximum.at(found, self.customer, np.arange(len(self.customer)))
@@ -70,14 +70,14 @@ class Decisions:
     level: NDArray[np.uint8]  # [n] the customer's level after the event
     status: NDArray[np.void]  # [lives] STATUS after the last event
 
-    def ever(self, kind: Transition) -> NDArray[np.bool_]:
+    def ever(self, kind: Transition) -> Mask:
         """[customers] whether this happened to the customer at any time."""
         found = np.zeros(len(self.last_level), np.bool_)
         found[self.timeline.customer[self.transition == kind]] = True
         return found
 
     @property
-    def is_open(self) -> NDArray[np.bool_]:
+    def is_open(self) -> Mask:
         """[customers] a recommendation stands after the customer's last event."""
         life = self.timeline.life[self.timeline.last]
         return np.asarray(self.status["recommendation"][life] == Recommendation.OPEN)
@@ -95,7 +95,7 @@ class Decisions:
         return found
 
     @property
-    def first(self) -> NDArray[np.intp]:
+    def first(self) -> Indices:
         """[customers] the place of the event at which the customer was first recommended; n if it never was."""
         n = len(self.transition)
         found = np.full(len(self.last_level), n, np.intp)
@@ -136,7 +136,7 @@ def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
     return np.where(never, 0.0, low)
 
 
-def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) -> NDArray[np.bool_]:
+def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) -> Mask:
     """[customers] whether each is ever recommended, with a threshold of HIGH of its own."""
     at = high[timeline.customer]
     below = at * terms.exit_ratio
@@ -176,7 +176,7 @@ def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decision
     return Decisions(timeline, transition(outcome), level_after(outcome), status)
 
 
-def _lives(customer: NDArray[np.intp], evidence: NDArray[np.int64]) -> NDArray[np.int32]:
+def _lives(customer: Indices, evidence: NDArray[np.int64]) -> NDArray[np.int32]:
     """[n] a number for each customer and life: the number of events begins anew with a new one."""
     order = np.argsort(customer, kind="stable")
     same = np.diff(customer[order], prepend=-1) == 0

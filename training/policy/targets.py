@@ -11,21 +11,19 @@ from functools import cache
 from math import isnan, nan
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from export.policy import Target
+from training.arrays import Floats
 from training.statistics.interval import Interval
 from training.statistics.wilson import rate
 
 MIN_FLAGGED = 10  # customers or events: Wilson's interval of 8 in 10 reaches from 49 % to 94 %
 MARGIN = 0.15  # by how much a share may in truth be worse than asked: of five asked for, less than one
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class ThresholdCurve:
     """What each distinct score [m] would give as a threshold; scores fall, so the others grow.
 
     Counts are of cases: customers, or events where the label is an event's.
@@ -71,7 +69,7 @@ class Curve:
         return np.asarray(getattr(self, "threshold" if target.kind == "score" else target.kind))
 
 
-def _by_precision(curve: Curve, target: Target) -> int:
+def _by_precision(curve: ThresholdCurve, target: Target) -> int:
     for least in (enough(target.value), MIN_FLAGGED):
         places = np.flatnonzero((curve.flagged >= least) & (curve.precision >= target.value))
         if len(places):
@@ -80,21 +78,21 @@ def _by_precision(curve: Curve, target: Target) -> int:
     return int(np.argmax(np.where(counts, curve.precision, -1)))
 
 
-def _by_recall(curve: Curve, target: Target) -> int:
+def _by_recall(curve: ThresholdCurve, target: Target) -> int:
     places = np.flatnonzero(curve.recall >= target.value)
     return int(places[0]) if len(places) else len(curve.recall) - 1
 
 
-def _at_most(curve: Curve, target: Target) -> int:
+def _at_most(curve: ThresholdCurve, target: Target) -> int:
     places = np.flatnonzero(curve.figure(target) <= target.value)
     return int(places[-1]) if len(places) else 0
 
 
-def _best(curve: Curve, target: Target) -> int:
+def _best(curve: ThresholdCurve, target: Target) -> int:
     return int(np.argmax(curve.figure(target)))
 
 
-PLACES: dict[str, Callable[[Curve, Target], int]] = {
+PLACES: dict[str, Callable[[ThresholdCurve, Target], int]] = {
     "precision": _by_precision,
     "recall": _by_recall,
     "share": _at_most,
@@ -104,7 +102,7 @@ PLACES: dict[str, Callable[[Curve, Target], int]] = {
 }
 
 
-def threshold(curve: Curve, target: Target) -> float:
+def threshold(curve: ThresholdCurve, target: Target) -> float:
     """The threshold that the target asks for, or the nearest to it; 1 if there is no score to choose from."""
     if target.kind == "score":
         return target.value
@@ -120,7 +118,7 @@ def enough(share: float) -> int:
     return n
 
 
-def counted(kind: str, curve: Curve, place: int) -> Interval:
+def counted(kind: str, curve: ThresholdCurve, place: int) -> Interval:
     """The figure that one place gives, with the interval that its counts alone allow; NaN where there is no such.
 
     Shares have Wilson's (1927), numbers a week Garwood's (1936).

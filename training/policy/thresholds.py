@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.policy import Target, Terms
-from training.data.labelled_rows import History
-from training.models.choice import Chosen
+from training.arrays import Floats, Indices, Labels, Mask
+from training.data.labelled_rows import LabelledRows
+from training.models.selection import SelectedModel
 from training.policy import targets
 from training.policy.replay import LEAST, Timeline, sustained_scores
-from training.policy.targets import Curve, counted, reached
+from training.policy.targets import ThresholdCurve, counted, reached
 from training.statistics.customer_score import highest
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, REPLICATES
 
-Floats = NDArray[np.float64]
 DAY_US = 86_400_000_000
 WEEK_US = 7 * DAY_US
 MOST_PLACES = 10_000  # of a curve in a draw; between two of so many lies next to nobody
@@ -39,19 +38,24 @@ DRAWN = (
 class Cases:
     """n customers, or events, whose outcome is known."""
 
-    label: NDArray[np.integer]  # [n] 0 or 1
+    label: Labels  # [n] 0 or 1
     score: Floats  # [n] that the customer sustained, or of the event; 0: no threshold would reach it
-    customer: NDArray[np.intp]  # [n] numbered from 0; cases of one are drawn together
+    customer: Indices  # [n] numbered from 0; cases of one are drawn together
     weeks: float = 1.0  # that the history lasts
     part: float = 1.0  # of the customers whom a capacity is meant for, those who are here
     losses: Mapping[str, Floats] = field(default_factory=dict)  # [n] by feature that is a cost: its value
 
     @classmethod
     def of(
-        cls, terms: Terms, history: History, chosen: Chosen, features: Sequence[str], part: float = 1.0
+        cls,
+        terms: Terms,
+        history: LabelledRows,
+        chosen: SelectedModel,
+        features: Sequence[str],
+        part: float = 1.0,
     ) -> "Cases":
         """The customers, or events, of a history by held-out scores; a customer's cost is the highest it ever had."""
-        rows, score = chosen.rows, chosen.held_out
+        rows, score = chosen.rows, chosen.out_of_fold
         names = {each.miss for each in (terms.medium, terms.high) if isinstance(each.miss, str)}
         losses = {name: np.fmax(history.vectors[:, features.index(name)], 0.0) for name in sorted(names)}
         weeks = max(float(np.ptp(history.times_us)), DAY_US) / WEEK_US
@@ -62,7 +66,7 @@ class Cases:
         losses = {name: highest(rows.customer, each) for name, each in losses.items()}
         return cls(rows.customer_label, score, np.arange(len(score)), weeks, part, losses)
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> "Cases":
+    def __getitem__(self, rows: Mask) -> "Cases":
         """Some of them, by a mask."""
         losses = {name: each[rows] for name, each in self.losses.items()}
         part = self.part * float(rows.mean())
@@ -83,7 +87,7 @@ def choose(terms: Terms, cases: Cases) -> dict[str, float]:
     return _choose(terms, _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score)))
 
 
-def crossfitted(terms: Terms, cases: Cases, chosen: Chosen) -> tuple[dict[str, float], ...]:
+def crossfitted(terms: Terms, cases: Cases, chosen: SelectedModel) -> tuple[dict[str, float], ...]:
     """For each fold the thresholds that the customers of the other folds give."""
     rows = chosen.rows
     fold = np.zeros(len(rows.customer_label), np.int64)
@@ -110,37 +114,39 @@ def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) ->
     }
 
 
-def _ends(score: Floats) -> NDArray[np.intp]:
+def _ends(score: Floats) -> Indices:
     """The last places of equal scores, scores falling, as far as a threshold may be put there."""
     ends = np.flatnonzero(np.append(np.diff(score) != 0, True))
     return ends[score[ends] >= LEAST]
 
 
-def _curves(terms: Terms, ordered: Cases, times: Floats, ends: NDArray[np.intp]) -> dict[str, Curve]:
+def _curves(terms: Terms, ordered: Cases, times: Floats, ends: Indices) -> dict[str, ThresholdCurve]:
     """By level; `times` [n] is how often each case counts, `ends` are the places of the curve."""
     label = ordered.label * times
     true, flagged = np.cumsum(label)[ends], np.cumsum(times)[ends]
     size = float(label.sum()), float(times.sum()), ordered.weeks * ordered.part
     return {
-        level: Curve(ordered.score[ends], true, flagged, _spared(ordered, target, label, true, ends), *size)
+        level: ThresholdCurve(
+            ordered.score[ends], true, flagged, _spared(ordered, target, label, true, ends), *size
+        )
         for level, target in (("medium", terms.medium), ("high", terms.high))
     }
 
 
-def _spared(ordered: Cases, target: Target, label: Floats, true: Floats, ends: NDArray[np.intp]) -> Floats:
+def _spared(ordered: Cases, target: Target, label: Floats, true: Floats, ends: Indices) -> Floats:
     """What missing the flagged positives would have cost."""
     if isinstance(target.miss, str):
         return np.cumsum(label * ordered.losses[target.miss])[ends]
     return target.miss * true
 
 
-def _choose(terms: Terms, curves: Mapping[str, Curve]) -> dict[str, float]:
+def _choose(terms: Terms, curves: Mapping[str, ThresholdCurve]) -> dict[str, float]:
     high = max(targets.threshold(curves["high"], terms.high), LEAST)
     medium = max(targets.threshold(curves["medium"], terms.medium), LEAST)
     return {"medium": min(medium, high), "high": high}
 
 
-def _place(curve: Curve, threshold: float) -> int:
+def _place(curve: ThresholdCurve, threshold: float) -> int:
     """The last place at or above a threshold; -1 if nobody reaches it."""
     return int((curve.threshold >= threshold).sum()) - 1
 
@@ -161,14 +167,14 @@ def _draws(
     return found
 
 
-def _thinned(ends: NDArray[np.intp]) -> NDArray[np.intp]:
+def _thinned(ends: Indices) -> Indices:
     """At most MOST_PLACES of them, evenly."""
     if len(ends) <= MOST_PLACES:
         return ends
     return ends[np.linspace(0, len(ends) - 1, MOST_PLACES).astype(np.intp)]
 
 
-def _figure(curve: Curve, target: Target, threshold: float) -> float:
+def _figure(curve: ThresholdCurve, target: Target, threshold: float) -> float:
     place = _place(curve, threshold)
     if target.kind not in DRAWN or place < 0 or curve.flagged[place] == 0:
         return np.nan
@@ -176,7 +182,11 @@ def _figure(curve: Curve, target: Target, threshold: float) -> float:
 
 
 def _facts(
-    target: Target, curve: Curve, threshold: float, drawn: list[tuple[float, float]], of_customers: bool
+    target: Target,
+    curve: ThresholdCurve,
+    threshold: float,
+    drawn: list[tuple[float, float]],
+    of_customers: bool,
 ) -> dict[str, Any]:
     place = _place(curve, threshold)
     flagged, rightly = (int(each[place]) if place >= 0 else 0 for each in (curve.flagged, curve.true))
@@ -201,7 +211,9 @@ def _facts(
     }
 
 
-def _interval(target: Target, curve: Curve, place: int, drawn: list[float], of_customers: bool) -> Interval:
+def _interval(
+    target: Target, curve: ThresholdCurve, place: int, drawn: list[float], of_customers: bool
+) -> Interval:
     """The figure at a place. Shares of customers have the interval that their counts allow, which holds for few too.
 
     Events of one customer are not independent: their shares are as uncertain as draws of customers show, and no less

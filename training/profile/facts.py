@@ -6,7 +6,7 @@ None is what cannot be known: too few rows, no label.
 
 from msgspec import Struct
 
-from training.data.cleaning import Cleaned
+from training.data.cleaning import CleaningCount
 from training.evaluation.figures import Calendar
 
 
@@ -255,6 +255,6 @@ class Profile(Struct, frozen=True):
     rows: int
     bad_rows: int
     bad: tuple[Bad, ...]
-    cleaning: tuple[Cleaned, ...]
+    cleaning: tuple[CleaningCount, ...]
     labels: Labels | None
     event_types: tuple[EventTypeFacts, ...]

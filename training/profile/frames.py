@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from features.events import Columns, event_ids, named_ids
 from features.times import NOT_READ
 from features.usecase import EventType, Field, Kind, UseCase
-from training.data.files import Rows, columns
+from training.data.files import EventRows, columns
 
 MEASURED = frozenset(
     {Kind.NUMBER, Kind.INTEGER, Kind.DATE, Kind.TIME}
@@ -61,13 +61,13 @@ class Frame:
         return pd.DataFrame({name: {**self.numbers, **codes}[name] for name in self.event_type.fields})
 
 
-def frames(use_case: UseCase, rows: Rows) -> list[Frame]:
+def frames(use_case: UseCase, rows: EventRows) -> list[Frame]:
     """The event types that have rows, as the use case orders them."""
     there = set(rows.types)
     return [_frame(use_case, each, rows) for each in use_case.event_types.values() if each.name in there]
 
 
-def _frame(use_case: UseCase, event_type: EventType, rows: Rows) -> Frame:
+def _frame(use_case: UseCase, event_type: EventType, rows: EventRows) -> Frame:
     label = use_case.label
     names_events = label is not None and label.event_type == event_type.name and bool(label.event)
     parts = [_part(use_case, fields, names_events) for _, fields in columns(use_case, event_type.name, rows)]

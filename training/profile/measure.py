@@ -10,7 +10,7 @@ from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import BadRow, Place
 from training.data.cleaning import clean
-from training.data.files import Rows
+from training.data.files import EventRows
 from training.evaluation.calendar import calendar_alone
 from training.evaluation.figures import Calendar
 from training.profile.associations import CORRELATED_ROWS, associations, correlations, sampled
@@ -31,7 +31,7 @@ Outcomes = dict[str, Outcome]
 
 
 def profile(
-    use_case: UseCase, places: Sequence[str | Place], rows: Rows, progress: Progress = lambda _: None
+    use_case: UseCase, places: Sequence[str | Place], rows: EventRows, progress: Progress = lambda _: None
 ) -> tuple[Profile, list[Frame], Outcomes]:
     """The facts; and the frames they are of with the outcomes of their rows, which plots need."""
     progress(f"laying out {len(rows):,} rows")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from training.evaluation.figures import Calendar, DatesAlone, Evaluation, Week
+from training.evaluation.figures import Calendar, DatesAlone, Evaluation, WeekFigures
 from training.statistics.interval import Interval
 
 LEAST_EVENTS = 30  # of a week that stands for the beginning or the end
@@ -28,7 +28,7 @@ def summary(found: Evaluation) -> str:
     )
 
 
-def ends(weeks: Sequence[Week]) -> str:
+def ends(weeks: Sequence[WeekFigures]) -> str:
     """Say how positives and figures differ between the first and the last weeks; empty if nothing can be said."""
     return " ".join(_by_week(weeks))
 
@@ -76,7 +76,7 @@ def _than(alone: DatesAlone) -> str:
     return f"the model's is lower by {Interval(-ahead.value, -ahead.high, -ahead.low)}"
 
 
-def _by_week(weeks: Sequence[Week]) -> Iterator[str]:
+def _by_week(weeks: Sequence[WeekFigures]) -> Iterator[str]:
     """Say whether positives and figures of the last weeks differ from those of the first."""
     told = [week for week in weeks if week.n >= LEAST_EVENTS]
     if len(told) < 2:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from training.champion.held_out import CHALLENGER, CHAMPION, Comparison, Move, Pair
+from training.champion.comparison import CHALLENGER, CHAMPION, LevelMove, ModelComparison, PairedFigure
 from training.evaluation.figures import Point
 from training.pages.svg import PLAIN, POSITIVE, figure, style, svg
 
@@ -11,12 +11,12 @@ SIDE = 3.4  # inches, of a square figure
 LOOKS = {"better": "good", "worse": "problem"}
 
 
-def look(pair: Pair) -> str:
+def look(pair: PairedFigure) -> str:
     """The class of a pair's finding."""
     return LOOKS.get(pair.finding, "muted")
 
 
-def findings(found: Comparison) -> Iterator[str]:
+def findings(found: ModelComparison) -> Iterator[str]:
     """Return the conclusions of the comparison, the figures first."""
     for finding in ("better", "worse"):
         names = [pair.name for pair in found.pairs if pair.finding == finding]
@@ -28,22 +28,22 @@ def findings(found: Comparison) -> Iterator[str]:
     yield _recommended(found.recommended)
 
 
-def rows(moves: Sequence[Move]) -> Iterator[tuple[str, list[Move]]]:
+def rows(moves: Sequence[LevelMove]) -> Iterator[tuple[str, list[LevelMove]]]:
     """A table's rows: what the champion says, and the cells by what the challenger says."""
     for name in dict.fromkeys(move.champion for move in moves):
         yield name, [move for move in moves if move.champion == name]
 
 
-def columns(moves: Sequence[Move]) -> list[str]:
+def columns(moves: Sequence[LevelMove]) -> list[str]:
     """Return the columns of the challenger."""
     return list(dict.fromkeys(move.challenger for move in moves))
 
 
-def cell(move: Move) -> str:
+def cell(move: LevelMove) -> str:
     return f"{move.customers:,} ({move.positives:,})"
 
 
-def _changed(what: str, moves: Sequence[Move], customers: int) -> str:
+def _changed(what: str, moves: Sequence[LevelMove], customers: int) -> str:
     order = columns(moves)
     changed = [move for move in moves if move.champion != move.challenger]
     up = [move for move in changed if order.index(move.challenger) > order.index(move.champion)]
@@ -57,7 +57,7 @@ def _changed(what: str, moves: Sequence[Move], customers: int) -> str:
     )
 
 
-def _recommended(moves: Sequence[Move]) -> str:
+def _recommended(moves: Sequence[LevelMove]) -> str:
     by = {(move.champion, move.challenger): move for move in moves}
     gained, lost = by["no", "yes"], by["yes", "no"]
     if not gained.customers and not lost.customers:
@@ -76,7 +76,7 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def plot(found: Comparison) -> str:
+def plot(found: ModelComparison) -> str:
     """Both ROC curves and both precision-recall curves."""
     with style():
         drawn = figure(2 * SIDE, SIDE)

@@ -6,7 +6,7 @@ from typing import Any
 
 from export.policy import Terms, terms
 from training.evaluation import baselines
-from training.evaluation.figures import Decided, LevelFigures, Quantiles, Recommendations
+from training.evaluation.figures import DecisionFigures, Quantiles, Recommendations, UnitFigures
 from training.pages.html import number, percent
 from training.report.run import Run
 from training.statistics.interval import Interval
@@ -159,7 +159,7 @@ def _in_a_row(policy: Terms) -> str:
     return "one score is" if policy.in_a_row == 1 else f"{policy.in_a_row} scores in a row are"
 
 
-def other_threshold(run: Run, found: LevelFigures, level: str) -> str:
+def other_threshold(run: Run, found: UnitFigures, level: str) -> str:
     """Warn of figures that were measured at a threshold far from the bundle's; empty if none were."""
     if level not in found.at:
         return ""
@@ -220,7 +220,7 @@ def rows(found: Recommendations) -> list[tuple[str, str]]:
     return lines
 
 
-def _decided(name: str, found: Decided) -> Iterator[tuple[str, str]]:
+def _decided(name: str, found: DecisionFigures) -> Iterator[tuple[str, str]]:
     yield name, f"{found.customers:,}, {found.rightly:,} of them rightly"
     yield "  precision", _interval(found.precision)
     yield "  recall", _interval(found.recall)

@@ -5,7 +5,7 @@ from math import isfinite
 
 from matplotlib.axes import Axes
 
-from training.evaluation.figures import Evaluation, LevelFigures
+from training.evaluation.figures import Evaluation, UnitFigures
 from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
 from training.statistics.interval import Interval
 
@@ -18,7 +18,7 @@ BEHIND = {
     "edgecolor": "none",
     "alpha": 0.75,
 }  # of words on lines
-Placed = Callable[[LevelFigures, str], tuple[float, float]]
+Placed = Callable[[UnitFigures, str], tuple[float, float]]
 
 
 def roc(found: Evaluation) -> str:
@@ -127,22 +127,22 @@ def interval(found: Interval) -> str:
     return str(found)
 
 
-def deciding(found: Evaluation) -> LevelFigures:
+def deciding(found: Evaluation) -> UnitFigures:
     """The figures of what has the label."""
     return found.events if found.decides == "events" else found.customers
 
 
-def _levels(found: Evaluation) -> Iterator[LevelFigures]:
+def _levels(found: Evaluation) -> Iterator[UnitFigures]:
     yield found.customers
     yield found.events
 
 
-def _line(axes: Axes, level: LevelFigures, points: Sequence[tuple[float, float]], area: Interval) -> None:
+def _line(axes: Axes, level: UnitFigures, points: Sequence[tuple[float, float]], area: Interval) -> None:
     x, y = zip(*points, strict=True) if points else ((), ())
     axes.plot(x, y, color=COLORS[level.about], linewidth=1.4, label=f"{level.about}: {area.value:.3f}")
 
 
-def _marks(axes: Axes, level: LevelFigures, place: Placed) -> None:
+def _marks(axes: Axes, level: UnitFigures, place: Placed) -> None:
     """Mark the levels' thresholds on the curve."""
     names: dict[tuple[float, float], list[str]] = {}
     for name in level.at:
@@ -169,11 +169,11 @@ def _marks(axes: Axes, level: LevelFigures, place: Placed) -> None:
         )
 
 
-def _roc_place(level: LevelFigures, name: str) -> tuple[float, float]:
+def _roc_place(level: UnitFigures, name: str) -> tuple[float, float]:
     return level.at[name].false_positive_rate.value, level.at[name].recall.value
 
 
-def _precision_recall_place(level: LevelFigures, name: str) -> tuple[float, float]:
+def _precision_recall_place(level: UnitFigures, name: str) -> tuple[float, float]:
     return level.at[name].recall.value, level.at[name].precision.value
 
 

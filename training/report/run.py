@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from features.usecase import UseCase, feature_rows
 from training.build_bundle import BuiltBundle
-from training.champion.gates import Gate
-from training.champion.held_out import Comparison
+from training.champion.comparison import ModelComparison
+from training.champion.gates import GateResult
 from training.evaluation.figures import Evaluation
 from training.models.parameters import Parameters
 
 DAY_US = 86_400_000_000
 
 
-class GateResult(Struct, frozen=True):
+class ReportedGate(Struct, frozen=True):
     """A gate that a run had to pass before it may be used."""
 
     name: str
@@ -52,10 +52,10 @@ class Run(Struct, frozen=True, kw_only=True):
     evaluation: Evaluation
     metric: str
     lower_is_better: bool
-    gates: tuple[GateResult, ...] = ()
+    gates: tuple[ReportedGate, ...] = ()
     verdict: str = ""  # promoted, waiting, rejected; empty if nobody has judged it
     champion: str = ""  # the bundle it was compared with
-    comparison: Comparison | None = None  # with it
+    comparison: ModelComparison | None = None  # with it
 
     @classmethod
     def of(
@@ -64,10 +64,10 @@ class Run(Struct, frozen=True, kw_only=True):
         use_case: UseCase,
         evaluation: Evaluation,
         *,
-        gates: Iterable[Gate] = (),
+        gates: Iterable[GateResult] = (),
         verdict: str = "",
         champion: str = "",
-        comparison: Comparison | None = None,
+        comparison: ModelComparison | None = None,
     ) -> "Run":
         """Raises BadUseCase (`model`)."""
         manifest, label = trained.bundle.manifest, use_case.label
@@ -94,7 +94,7 @@ class Run(Struct, frozen=True, kw_only=True):
             evaluation=evaluation,
             metric=str(metric),
             lower_is_better=metric.lower_is_better,
-            gates=tuple(GateResult(gate.name, gate.passed, gate.found, gate.expected) for gate in gates),
+            gates=tuple(ReportedGate(gate.name, gate.passed, gate.found, gate.expected) for gate in gates),
             verdict=str(verdict),
             champion=champion,
             comparison=comparison,

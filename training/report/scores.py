@@ -6,7 +6,7 @@ table holds identifiers of customers and events, so whoever may read it is who m
     customer, event_type, event_id   text      whose row it is, and of which event
     time                             time      of the event, UTC
     label                            integer   1 positive, 0 negative
-    weight                           number    of the row in figures of events: see `Judged.weight`
+    weight                           number    of the row in figures of events: see `HeldOut.weight`
     fold                             integer   that the row is in, from 0: the score is by the model without it; none
                                                where a cut in time sets the row apart
     score                            number    the event's, a probability
@@ -31,10 +31,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from export.policy import Level, Transition
-from training.build_bundle import BuiltBundle, Floats
-from training.evaluation.customers import Customers
+from training.arrays import Floats
+from training.build_bundle import BuiltBundle
+from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.recommendations import replayed
-from training.models.judged import Judged
+from training.models.held_out import HeldOut
 
 FILE = "scores.parquet"
 LEVELS = ("medium", "high")  # rising
@@ -43,17 +44,17 @@ NAMES = np.array([level.name for level in Level])
 
 def files(made: BuiltBundle) -> dict[str, bytes]:
     """The table of a training as a Parquet file, by name; the same training gives the same bytes."""
-    parts = [_table(made.judged, in_report=True)]
-    if made.out_of_fold is not made.judged:
+    parts = [_table(made.held_out, in_report=True)]
+    if made.out_of_fold is not made.held_out:
         parts.append(_table(made.out_of_fold, in_report=False))
     file = BytesIO()
     pq.write_table(pa.concat_tables(parts), file, compression="zstd")
     return {FILE: file.getvalue()}
 
 
-def _table(judged: Judged, in_report: bool) -> pa.Table:
-    customers, rows = Customers.of(judged), judged.rows
-    of_customer, made = customers.of_row, replayed(judged)
+def _table(held_out: HeldOut, in_report: bool) -> pa.Table:
+    customers, rows = HeldOutCustomers.of(held_out), held_out.rows
+    of_customer, made = customers.of_row, replayed(held_out)
     return pa.table(
         {
             "customer": pa.array(rows.customers.tolist(), pa.string()),
@@ -62,9 +63,9 @@ def _table(judged: Judged, in_report: bool) -> pa.Table:
             "time": pa.array(rows.times_us, pa.timestamp("us", "UTC")),
             "label": pa.array(rows.label, pa.int8()),
             "weight": pa.array(customers.weight, pa.float64()),
-            "fold": _folds(judged),
-            "score": pa.array(judged.score, pa.float64()),
-            "level": _levels(judged.score, judged.thresholds),
+            "fold": _folds(held_out),
+            "score": pa.array(held_out.score, pa.float64()),
+            "level": _levels(held_out.score, held_out.thresholds),
             "customer_score": pa.array(customers.score[of_customer], pa.float64()),
             "customer_level": NAMES[made.last_level[of_customer]],
             "customer_highest_level": NAMES[made.highest_level[of_customer]],
@@ -75,10 +76,10 @@ def _table(judged: Judged, in_report: bool) -> pa.Table:
     )
 
 
-def _folds(judged: Judged) -> pa.Array:
-    if judged.model_of_row is None:
-        return pa.nulls(len(judged.score), pa.int16())
-    return pa.array(judged.model_of_row, pa.int16())
+def _folds(held_out: HeldOut) -> pa.Array:
+    if held_out.model_of_row is None:
+        return pa.nulls(len(held_out.score), pa.int16())
+    return pa.array(held_out.model_of_row, pa.int16())
 
 
 def _levels(score: Floats, thresholds: dict[str, float]) -> NDArray[np.str_]:

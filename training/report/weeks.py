@@ -6,7 +6,7 @@ from math import isfinite
 import numpy as np
 from matplotlib.axes import Axes
 
-from training.evaluation.figures import Week
+from training.evaluation.figures import WeekFigures
 from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, style, svg
 from training.profile.findings import DRIFTED, DRIFTING
 from training.statistics.interval import Interval
@@ -15,7 +15,7 @@ METRICS = (("roc_auc", "ROC AUC", NEGATIVE, -0.1), ("average_precision", "averag
 LABELLED = 12  # weeks with their date, at most
 
 
-def ranking(found: Sequence[Week]) -> str:
+def ranking(found: Sequence[WeekFigures]) -> str:
     """Draw ROC AUC and average precision of each week with their intervals, and below the share that is positive."""
     with style():
         drawn = figure(9, 3.2)
@@ -49,7 +49,7 @@ def ranking(found: Sequence[Week]) -> str:
         return svg(drawn, "Figures by week", words)
 
 
-def stability(found: Sequence[Week]) -> str:
+def stability(found: Sequence[WeekFigures]) -> str:
     """Percentiles of scores above, the population stability index below."""
     with style():
         drawn = figure(9, 3.6)
@@ -80,7 +80,7 @@ def _psi_color(psi: float) -> str:
     return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
 
 
-def _dates(axes: Axes, found: Sequence[Week]) -> None:
+def _dates(axes: Axes, found: Sequence[WeekFigures]) -> None:
     """Label some weeks with their Mondays."""
     shown = np.arange(len(found))[:: -(-len(found) // LABELLED)]
     axes.set_xticks(shown, [found[w].start for w in shown], rotation=30, ha="right")

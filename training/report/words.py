@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, log10
 from typing import Any, NamedTuple
 
-from training.evaluation.figures import LevelFigures, ThresholdFigures
+from training.evaluation.figures import ThresholdFigures, UnitFigures
 from training.evaluation.recommendations import outlook
 from training.pages.html import number
 from training.report import calendar, fairness, levels
@@ -132,7 +132,7 @@ def agreed(run: Run) -> int:
     return int(-log10(max(run.parity, 1e-12)))
 
 
-def meaning(found: LevelFigures, at: ThresholdFigures) -> str:
+def meaning(found: UnitFigures, at: ThresholdFigures) -> str:
     """A threshold in people, or events: how many are flagged, how many of them rightly, who is missed."""
     if not found.n:
         return f"No {found.about} to count."
@@ -149,7 +149,7 @@ def meaning(found: LevelFigures, at: ThresholdFigures) -> str:
     )
 
 
-def costs(run: Run, found: LevelFigures) -> Iterator[str]:
+def costs(run: Run, found: UnitFigures) -> Iterator[str]:
     """Describe the costs of the thresholds by the use case's own costs; empty without them."""
     points = [p for p in found.cost if isfinite(p.y)]
     if not points:

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.ranking import LATEST
+from training.arrays import Floats, Indices, Labels
 
-Floats = NDArray[np.float64]
 
-
-def customer_scores(customer: NDArray[np.intp], score: Floats) -> Floats:
+def customer_scores(customer: Indices, score: Floats) -> Floats:
     """Return the score by which each customer is ranked, [customers]: the mean of its latest events' scores.
 
     `customer` [n] numbers the customers of the rows from 0, none left out; `score` [n] holds what the events scored.
@@ -23,21 +22,21 @@ def customer_scores(customer: NDArray[np.intp], score: Floats) -> Floats:
     return np.asarray(total / np.minimum(count, LATEST))
 
 
-def customer_labels(customer: NDArray[np.intp], label: NDArray[np.integer]) -> NDArray[np.int64]:
+def customer_labels(customer: Indices, label: Labels) -> NDArray[np.int64]:
     """Return 1 for each customer [customers] with a positive row, else 0."""
     found = np.zeros(int(customer.max()) + 1, np.int64)
     np.maximum.at(found, customer, label)
     return found
 
 
-def highest(group: NDArray[np.intp], score: Floats) -> Floats:
+def highest(group: Indices, score: Floats) -> Floats:
     """Return the highest score of each group of rows, [groups]; groups are numbered from 0, none left out."""
     found = np.full(int(group.max()) + 1, -np.inf)
     np.maximum.at(found, group, score)
     return found
 
 
-def places(customer: NDArray[np.intp]) -> NDArray[np.int64]:
+def places(customer: Indices) -> NDArray[np.int64]:
     """Return the place of each row [n] among those of its customer, from 0."""
     order, count = np.argsort(customer, kind="stable"), np.bincount(customer)
     found = np.empty(len(customer), np.int64)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from training.arrays import Floats, Indices, Labels
 
 REPLICATES = 200  # enough for two decimals of a 95 % interval
 INTERVAL = (2.5, 97.5)  # percentiles
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,11 +20,11 @@ class Ranking:
 
     score: Floats
     label: Floats
-    order: NDArray[np.intp]
-    ends: NDArray[np.intp]
+    order: Indices
+    ends: Indices
 
     @classmethod
-    def of(cls, label: NDArray[np.integer], score: Floats) -> "Ranking":
+    def of(cls, label: Labels, score: Floats) -> "Ranking":
         order = np.argsort(-score, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
         return cls(score, label.astype(np.float64), order, ends)
@@ -60,7 +59,7 @@ METRICS: dict[str, Callable[[Ranking, Floats], float]] = {
 
 
 def measure(
-    label: NDArray[np.integer], score: Floats, weight: Floats, customer: NDArray[np.intp], seed: int
+    label: Labels, score: Floats, weight: Floats, customer: Indices, seed: int
 ) -> dict[str, dict[str, float]]:
     """Each metric with its 95 % interval. `customer` numbers the customers of the rows from 0."""
     ranking = Ranking.of(label, score)
@@ -72,7 +71,7 @@ def measure(
     return found
 
 
-def draws(ranking: Ranking, weight: Floats, customer: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+def draws(ranking: Ranking, weight: Floats, customer: Indices, seed: int) -> Iterator[Floats]:
     """Row weights of customers drawn with replacement; a draw of only one class is drawn again."""
     rng = np.random.default_rng(seed)
     customers = int(customer.max()) + 1

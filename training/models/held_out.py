@@ -6,21 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.policy import Terms
-from training.data.labelled_rows import History
+from training.arrays import Floats, Indices, Mask
+from training.data.labelled_rows import LabelledRows
 from training.statistics.weights import weights
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class HeldOut:
     """Rows [n] and their scores by models that had seen neither them nor, but for the way `time`, their customers.
 
     `models` (ONNX) gave the scores: `model_of_row` [n] is the place of each row's in it. By folds there is one for
     each fold, else one.
     """
 
-    rows: History
+    rows: LabelledRows
     score: Floats  # [n] probabilities
     thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
     model: bytes  # ONNX: the one that is judged; by folds it is the final one
@@ -30,14 +29,14 @@ class Judged:
     terms: Terms = field(default_factory=Terms)  # of the policy that decides by these scores
     crossfitted: tuple[dict[str, float], ...] = ()  # for each of `models`, thresholds chosen without its rows
 
-    def by_model(self) -> list[tuple[bytes, NDArray[np.bool_]]]:
+    def by_model(self) -> list[tuple[bytes, Mask]]:
         """Each model that gave scores, and its rows [n], none of which it has learned from."""
         if self.model_of_row is None:
             return [(self.model, np.ones(len(self.score), np.bool_))]
         return [(model, self.model_of_row == k) for k, model in enumerate(self.models)]
 
     @property
-    def customer(self) -> NDArray[np.intp]:
+    def customer(self) -> Indices:
         """[n] customers numbered from 0"""
         return np.unique(self.rows.customers, return_inverse=True)[1]
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices, Mask
 from training.evaluation import curves
 from training.evaluation.calibration import calibration
-from training.evaluation.curves import AT, Sample
-from training.evaluation.customers import Customers
-from training.evaluation.figures import Confusion, Decile, LevelFigures, ThresholdFigures
-from training.models.judged import Floats, Judged
+from training.evaluation.curves import AT, ScoredSample
+from training.evaluation.customers import HeldOutCustomers
+from training.evaluation.figures import Confusion, Decile, ThresholdFigures, UnitFigures
+from training.models.held_out import HeldOut
 from training.statistics.interval import Interval
 from training.statistics.metrics import Ranking
 from training.statistics.wilson import rate
@@ -25,25 +25,25 @@ from training.statistics.wilson import rate
 Costs = tuple[float, float]  # of a miss and of a false alarm, in any one unit
 
 
-def of_events(judged: Judged, customers: Customers) -> Sample:
-    return Sample(judged.rows.label, judged.score, customers.weight, customers.of_row)
+def event_sample(held_out: HeldOut, customers: HeldOutCustomers) -> ScoredSample:
+    return ScoredSample(held_out.rows.label, held_out.score, customers.weight, customers.of_row)
 
 
-def of_customers(customers: Customers, score: Floats | None = None) -> Sample:
+def customer_sample(customers: HeldOutCustomers, score: Floats | None = None) -> ScoredSample:
     """Customers, by default with the scores that rank them."""
     everyone = np.arange(len(customers))
     score = customers.score if score is None else score
-    return Sample(customers.label, score, np.ones(len(customers)), everyone)
+    return ScoredSample(customers.label, score, np.ones(len(customers)), everyone)
 
 
-def level_figures(
+def unit_figures(
     about: str,
-    sample: Sample,
+    sample: ScoredSample,
     thresholds: Mapping[str, float],
     costs: Costs | None,
     seed: int,
-    sustained: Sample | None = None,
-) -> LevelFigures:
+    sustained: ScoredSample | None = None,
+) -> UnitFigures:
     """All that is said of one level. `sample` holds both labels.
 
     `sustained`: the same with the scores that thresholds are about, where those are not the scores that rank.
@@ -58,7 +58,7 @@ def level_figures(
         }
     ranking, weight = Ranking.of(sample.label, sample.score), sample.weight
     bins, error = calibration(sample.label, sample.score, weight)
-    return LevelFigures(
+    return UnitFigures(
         about=about,
         n=len(sample.label),
         positives=int(sample.label.sum()),
@@ -84,12 +84,12 @@ def _named(found: Mapping[str, Interval], start: str) -> dict[str, Interval]:
     return {name.removeprefix(start): each for name, each in found.items() if name.startswith(start)}
 
 
-def _recalls(found: Mapping[str, Interval], sample: Sample) -> dict[str, Interval]:
+def _recalls(found: Mapping[str, Interval], sample: ScoredSample) -> dict[str, Interval]:
     customers = _customers(sample, sample.label == 1)
     return {name: widened(each, customers) for name, each in _named(found, "recall at ").items()}
 
 
-def _precisions(found: Mapping[str, Interval], sample: Sample) -> dict[str, Interval]:
+def _precisions(found: Mapping[str, Interval], sample: ScoredSample) -> dict[str, Interval]:
     order, k_of = np.argsort(-sample.score, kind="stable"), curves.tops(len(sample.label))
     return {
         name: widened(each, _customers(sample, order[: k_of[name]]))
@@ -97,7 +97,7 @@ def _precisions(found: Mapping[str, Interval], sample: Sample) -> dict[str, Inte
     }
 
 
-def _customers(sample: Sample, rows: NDArray[np.bool_] | NDArray[np.intp]) -> int:
+def _customers(sample: ScoredSample, rows: Mask | Indices) -> int:
     """How many customers some rows are of."""
     return len(np.unique(sample.customer[rows]))
 
@@ -110,7 +110,7 @@ def widened(share: Interval, customers: int) -> Interval:
     return Interval(share.value, min(share.low, least.low), max(share.high, least.high))
 
 
-def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: float) -> ThresholdFigures:
+def _at(found: Mapping[str, Interval], sample: ScoredSample, name: str, threshold: float) -> ThresholdFigures:
     matrix = confusion(sample.label == 1, sample.score >= threshold)
     flagged = matrix.true_positives + matrix.false_positives
     figures = {each: found[f"{name} {each}"] for each in AT}
@@ -121,7 +121,9 @@ def _at(found: Mapping[str, Interval], sample: Sample, name: str, threshold: flo
     return ThresholdFigures(threshold, flagged, **figures, rightly=matrix.true_positives, confusion=matrix)
 
 
-def _by_customers(figures: Mapping[str, Interval], sample: Sample, threshold: float) -> dict[str, Interval]:
+def _by_customers(
+    figures: Mapping[str, Interval], sample: ScoredSample, threshold: float
+) -> dict[str, Interval]:
     """Shares of events, with intervals for as many customers as they are of."""
     positive = sample.label == 1
     of = {
@@ -145,14 +147,14 @@ def _wilson(matrix: Confusion) -> dict[str, Interval]:
     }
 
 
-def confusion(is_positive: NDArray[np.bool_], is_flagged: NDArray[np.bool_]) -> Confusion:
+def confusion(is_positive: Mask, is_flagged: Mask) -> Confusion:
     """Of n customers or events, each counted as one."""
     counts = np.bincount(2 * is_positive + is_flagged, minlength=4).tolist()
     true_negatives, false_positives, false_negatives, true_positives = counts
     return Confusion(true_positives, false_positives, false_negatives, true_negatives)
 
 
-def gain(sample: Sample) -> tuple[Decile, ...]:
+def gain(sample: ScoredSample) -> tuple[Decile, ...]:
     """Tenths of the rows by falling score; of equal scores at an end, as many positives as chance would take."""
     ranking = Ranking.of(sample.label, sample.score)
     true, false = ranking.flagged(np.ones(len(sample.label)))

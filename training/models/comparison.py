@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import asdict
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices, Labels
 from training.models.calibrate import crossfitted, probabilities
-from training.models.fit import Floats, Rows, deal, held_out
+from training.models.fit import LearningRows, deal_folds, fit_folds
 from training.models.objectives import Objective
 from training.progress import Progress
 from training.statistics.customer_score import customer_scores
@@ -29,7 +29,7 @@ Contender = tuple[str, Mapping[str, Any]]  # a candidate and its hyper-parameter
 
 
 @dataclass(frozen=True)
-class Compared:
+class LearnerResult:
     """One learner: the metric in each repeat, and its difference to the chosen one."""
 
     candidate: str
@@ -58,56 +58,56 @@ class Compared:
         return f"{told}, chosen" if self.difference is None else f"{told}, difference {self.difference}"
 
 
-def compare(
-    rows: Rows,
+def compare_learners(
+    rows: LearningRows,
     contenders: Sequence[Contender],
     metric: Objective,
     repeats: int,
     seed: int,
     progress: Progress,
-) -> tuple[Compared, ...]:
+) -> tuple[LearnerResult, ...]:
     """Measure all contenders (at least one) on the same folds; the chosen one is first, the others as they were given.
 
     Of equals the earliest is chosen.
     """
-    scores = []
+    scores: list[list[Floats]] = []
     for repeat in range(repeats):
         dealt = rows if repeat == 0 else _dealt_anew(rows, seed + repeat)
         scores.append([])
         for candidate, values in contenders:
             scores[-1].append(_out_of_fold(dealt, candidate, values, seed + repeat))
             progress(f"comparing learners, repeat {repeat + 1} of {repeats}: {candidate}")
-    found = _differences(_Measure.of(rows), scores, metric, contenders, seed)
+    found = _differences(_RankedUnits.of(rows), scores, metric, contenders, seed)
     for each in found:
         progress(each.words(metric))
     return found
 
 
-def _dealt_anew(rows: Rows, seed: int) -> Rows:
+def _dealt_anew(rows: LearningRows, seed: int) -> LearningRows:
     """The same customers in other folds, as many; the class of each is that of rows that can be learned from."""
     label = np.zeros(len(rows.customer_label), np.int64)
     np.maximum.at(label, rows.customer[rows.sampled], rows.label[rows.sampled])
-    return replace(rows, fold=deal(label, rows.folds, np.random.default_rng(seed))[rows.customer])
+    return replace(rows, fold=deal_folds(label, rows.folds, np.random.default_rng(seed))[rows.customer])
 
 
-def _out_of_fold(rows: Rows, candidate: str, values: Mapping[str, Any], seed: int) -> Floats:
+def _out_of_fold(rows: LearningRows, candidate: str, values: Mapping[str, Any], seed: int) -> Floats:
     """Probabilities [n]."""
     margins = np.empty(len(rows.label))
-    for fold, (_, found) in enumerate(held_out(rows, range(rows.folds), candidate, values, seed)):
+    for fold, (_, found) in enumerate(fit_folds(rows, range(rows.folds), candidate, values, seed)):
         margins[rows.fold == fold] = found
     return probabilities(margins, rows.fold, crossfitted(margins, rows.label, rows.weight, rows.fold))
 
 
 @dataclass(frozen=True, eq=False)
-class _Measure:
+class _RankedUnits:
     """What is ranked: customers or events [m], whose they are, and how row scores [n] become theirs."""
 
-    label: NDArray[np.integer]
-    customer: NDArray[np.intp]  # [m]
-    rows: NDArray[np.intp] | None  # [n] customers of the rows, where customers are ranked
+    label: Labels
+    customer: Indices  # [m]
+    rows: Indices | None  # [n] customers of the rows, where customers are ranked
 
     @classmethod
-    def of(cls, rows: Rows) -> "_Measure":
+    def of(cls, rows: LearningRows) -> "_RankedUnits":
         if rows.by_event:
             return cls(rows.label, rows.customer, None)
         return cls(rows.customer_label, np.arange(len(rows.customer_label)), rows.customer)
@@ -117,12 +117,12 @@ class _Measure:
 
 
 def _differences(
-    measure: _Measure,
+    measure: _RankedUnits,
     scores: Sequence[Sequence[Floats]],
     metric: Objective,
     contenders: Sequence[Contender],
     seed: int,
-) -> tuple[Compared, ...]:
+) -> tuple[LearnerResult, ...]:
     rankings, once = (
         [[measure.ranking(score) for score in repeat] for repeat in scores],
         np.ones(len(measure.label)),
@@ -137,7 +137,7 @@ def _differences(
     apart = means - means[:, [best]]
     low, high = np.percentile(apart[1:], INTERVAL, axis=0)
     compared = [
-        Compared(
+        LearnerResult(
             candidate, values, tuple(found[0, :, k].tolist()),
             None if k == best else Interval(float(apart[0, k]), float(low[k]), float(high[k])),
         )

@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.onnx import Calibrated, Sigmoid
+from training.arrays import Floats, Labels, Mask, Vectors
 from training.models.calibrate import crossfitted, fit_sigmoid, probabilities
-from training.models.compare import Compared, Contender, compare
-from training.models.fit import Floats, Rows, fit, held_out, rows_of
-from training.models.parallel import beside
+from training.models.comparison import Contender, LearnerResult, compare_learners
+from training.models.fit import LearningRows, fit, fit_folds, learning_rows
+from training.models.parallel import run_in_parallel
 from training.models.parameters import Parameters
-from training.models.tuning import Trial, best, part, tune
+from training.models.tuning import Trial, best_trial, draw_customers, tune
 from training.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class SelectedModel:
     """The model of all rows, how it was chosen, and for each row [n] the score by a model without its customer."""
 
     model: Calibrated
@@ -31,11 +32,11 @@ class Chosen:
     candidate: str
     parameters: Mapping[str, Any]  # hyper-parameters by name
     fold_models: tuple[Calibrated, ...]  # for each fold the one without it, learner and sigmoid
-    held_out: Floats  # [n] probabilities by the model without the row's fold
+    out_of_fold: Floats  # [n] probabilities by the model without the row's fold
     raw: Floats  # [n] the same before calibration
-    rows: Rows  # as given, with customers numbered and dealt out to folds
+    rows: LearningRows  # as given, with customers numbered and dealt out to folds
     trials: tuple[Trial, ...]  # none if nothing was tuned
-    compared: tuple[Compared, ...]  # the chosen learner first; none if there was only one
+    compared: tuple[LearnerResult, ...]  # the chosen learner first; none if there was only one
     tuned_on: Mapping[str, int]  # rows and customers of the trials and of the comparison
 
     @property
@@ -57,40 +58,42 @@ class Chosen:
         }
 
 
-def choose(
-    vectors: NDArray[np.float32],
-    label: NDArray[np.integer],
+def select_model(
+    vectors: Vectors,
+    label: Labels,
     customers: NDArray[Any],
     parameters: Parameters,
     seed: int,
     progress: Progress = lambda _: None,
-    apart: NDArray[np.bool_] | None = None,
+    apart: Mask | None = None,
     by_event: bool = False,
-) -> Chosen:
+) -> SelectedModel:
     """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n], rows a stand-in does not learn [n].
 
     One candidate and no trials: it is fitted as declared. Several are compared, each tuned first if there are trials.
     `by_event`: the label is an event's, so what is measured
     weighs events alike. Raises BadHistory if nothing can be told apart.
     """
-    rows = rows_of(vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed, by_event)
+    rows = learning_rows(
+        vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed, by_event
+    )
     (candidate, values), trials, compared, few = _choice(rows, parameters, seed, progress)
-    margins, fold_learners = _held_out(rows, candidate, values, seed, progress)
+    margins, fold_learners = _fit_out_of_fold(rows, candidate, values, seed, progress)
     sigmoids = crossfitted(margins, label, rows.weight, rows.fold)
     progress("fitting on all customers")
     learned = [np.ones(len(label), np.bool_)] + ([] if apart is None else [~apart])
-    learners = beside([partial(fit, rows, each, candidate, values, seed) for each in learned])
+    learners = run_in_parallel([partial(fit, rows, each, candidate, values, seed) for each in learned])
     model, *stand_in = (
         Calibrated(learner, fit_sigmoid(margins[each], label[each], rows.weight[each]))
         for learner, each in zip(learners, learned, strict=True)
     )
-    return Chosen(
+    return SelectedModel(
         model=model,
         stand_in=stand_in[0] if stand_in else None,
         candidate=candidate,
         parameters=values,
         fold_models=tuple(map(Calibrated, fold_learners, sigmoids)),
-        held_out=probabilities(margins, rows.fold, sigmoids),
+        out_of_fold=probabilities(margins, rows.fold, sigmoids),
         raw=Sigmoid()(margins),
         rows=rows,
         trials=trials,
@@ -99,12 +102,12 @@ def choose(
     )
 
 
-def _held_out(
-    rows: Rows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress
+def _fit_out_of_fold(
+    rows: LearningRows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Floats, list[Any]]:
     """Margins [n], each by the learner of its fold, and these learners."""
     margins, learners = np.empty(len(rows.label)), []
-    for fold, (learner, found) in enumerate(held_out(rows, range(rows.folds), candidate, values, seed)):
+    for fold, (learner, found) in enumerate(fit_folds(rows, range(rows.folds), candidate, values, seed)):
         margins[rows.fold == fold] = found
         learners.append(learner)
         progress(f"fitted without fold {fold + 1} of {rows.folds}")
@@ -112,23 +115,23 @@ def _held_out(
 
 
 def _choice(
-    rows: Rows, parameters: Parameters, seed: int, progress: Progress
-) -> tuple[Contender, tuple[Trial, ...], tuple[Compared, ...], Rows | None]:
+    rows: LearningRows, parameters: Parameters, seed: int, progress: Progress
+) -> tuple[Contender, tuple[Trial, ...], tuple[LearnerResult, ...], LearningRows | None]:
     """The learner, the trials, the comparison, and the rows of both: None if there was nothing to choose from."""
-    contenders = [(candidate, parameters.start(candidate)) for candidate in parameters.candidates]
+    contenders: list[Contender] = [(each, parameters.start(each)) for each in parameters.candidates]
     if not parameters.trials and len(contenders) == 1:
         return contenders[0], (), (), None
-    few, trials = part(rows, parameters.tuning_rows, seed), ()
+    few, trials = draw_customers(rows, parameters.tuning_rows, seed), tuple[Trial, ...]()
     about = f"{len(few.label):,} rows of {len(few.customer_label):,} customers"
     if parameters.trials:
         progress(f"tuning on {about}")
         trials = tuple(tune(few, parameters, seed, progress))
         contenders = [
             (each.candidate, each.parameters)
-            for each in map(partial(best, trials, parameters), parameters.candidates)
+            for each in map(partial(best_trial, trials, parameters), parameters.candidates)
         ]
     if len(contenders) == 1:
         return contenders[0], trials, (), few
     progress(f"comparing {len(contenders)} learners on {about}")
-    compared = compare(few, contenders, parameters.metric, parameters.repeats, seed, progress)
+    compared = compare_learners(few, contenders, parameters.metric, parameters.repeats, seed, progress)
     return (compared[0].candidate, compared[0].parameters), trials, compared, few
