@@ -58,7 +58,7 @@ def test_it_is_the_textbooks(found):
 
 def test_the_interval_holds_what_other_customers_would_have_given(found):
     """Nearly all of ten halves of the customers lie in the whole's interval once as many are looked at."""
-    whole = daily(found, HeldOutCustomers.of(found), 1).precision_at_k["100"]
+    whole = daily_figures(found, HeldOutCustomers.of(found), 1).precision_at_k["100"]
     names, rng, inside = np.unique(found.rows.customers), np.random.default_rng(8), 0
     for _ in range(10):
         own = np.isin(found.rows.customers, rng.permutation(names)[: len(names) // 2])
