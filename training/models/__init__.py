@@ -1,3 +1,3 @@
-"""Learners: candidates, tuning over folds of customers, calibration, comparison and choice."""
+"""Models: candidates, tuning over folds of customers, calibration, comparison and selection."""
 
-__all__ = ["choice", "fit", "held_out", "parallel", "parameters"]
+__all__ = ["fit", "held_out", "parallel", "parameters", "selection"]
