@@ -121,9 +121,9 @@ def demo(
     """
     from rich.console import Console
 
-    from deploy.local.demo import Settings, play, report
+    from deploy.local.demo import DemoSettings, play, report
 
-    settings = Settings(use_case, customers, events, rate, folder, keep)
+    settings = DemoSettings(use_case, customers, events, rate, folder, keep)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     summary = play(settings, console)
     show_json(asdict(summary)) if as_json else console.print(report(summary, folder, keep))

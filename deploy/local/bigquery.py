@@ -43,7 +43,7 @@ THREAD_SWITCH_INTERVAL_S = 0.001
 MESSAGE_BYTES = 4 << 20  # of a message of read rows; the server sends at most 11 MB
 
 
-class Engine(DuckDBEngine):
+class ThreadedDuckDB(DuckDBEngine):
     """DuckDB with limits, and with a connection for each thread.
 
     Two threads on one connection take each other's results: a query would read the answer of an append.
@@ -71,7 +71,7 @@ class Engine(DuckDBEngine):
         self.connection.execute("SET force_compression = 'uncompressed'")  # moves the log twice as fast
 
 
-class Server(server.EmulatorServer):
+class Emulator(server.EmulatorServer):
     """The emulator, with enough threads for its append streams."""
 
     async def start(self) -> None:
@@ -135,7 +135,7 @@ def in_messages(session: str, stream: str) -> pa.Table | None:
 def patch() -> None:
     """Put the patches in the places from which the emulator takes its parts."""
     patches: tuple[tuple[ModuleType, str, object], ...] = (
-        (server, "DuckDBEngine", Engine),
+        (server, "DuckDBEngine", ThreadedDuckDB),
         (server, "DuckDBCatalogRepository", Catalog),
         (server, "SnapshotManager", NoSnapshots),
         (write_servicer, "_table_arrow_schema", arrow_schema),
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
         log_level=LogLevel.WARNING,
         enable_format_extensions=False,  # would download DuckDB's avro extension
     )
-    Server(settings).run_forever()
+    Emulator(settings).run_forever()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ ANSWER_TIMEOUT_S = 2.0  # for one question to a local server
 
 
 @dataclass(frozen=True)
-class Service:
+class LocalService:
     """One service. Its functions take `ports` port numbers; `command` also takes the folder of its data."""
 
     name: str
@@ -124,7 +124,7 @@ def grpc_answers(ports: Sequence[int]) -> bool:
 
 
 SERVICES = (
-    Service(
+    LocalService(
         name="redis",
         variable="REDIS_URL",
         ports=1,
@@ -132,7 +132,7 @@ SERVICES = (
         answers=redis_answers,
         environment=lambda ports: {"REDIS_URL": f"redis://{HOST}:{ports[0]}/0"},
     ),
-    Service(
+    LocalService(
         name="pubsub",
         variable="PUBSUB_EMULATOR_HOST",
         ports=1,
@@ -140,7 +140,7 @@ SERVICES = (
         answers=grpc_answers,
         environment=lambda ports: {"PUBSUB_EMULATOR_HOST": f"{HOST}:{ports[0]}"},
     ),
-    Service(
+    LocalService(
         name="bigquery",
         variable="BIGQUERY_EMULATOR_HOST",
         ports=2,

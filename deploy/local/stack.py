@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local import processes, state
-from deploy.local.services import DEFAULT_PROJECT, HOST, SERVICES, Service
-from deploy.local.state import Part, State
+from deploy.local.services import DEFAULT_PROJECT, HOST, SERVICES, LocalService
+from deploy.local.state import ServiceProcess, StackState
 from features.errors import Refused
 
 FOLDER = Path(".riskstream")
@@ -31,7 +31,7 @@ class StackError(Refused):
 
 
 @dataclass(frozen=True)
-class Report:
+class ServiceState:
     """State of a service: started, restarted, running, external, stopped, dead (its process ended) or silent.
 
     `clients` are the processes that had connections to it when `down` stopped it.
@@ -49,7 +49,7 @@ class Stack:
     """A stack that is up."""
 
     folder: Path
-    services: tuple[Report, ...]
+    services: tuple[ServiceState, ...]
     environment: Mapping[str, str]
 
 
@@ -70,8 +70,8 @@ def up(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Stack:
 
 
 def start_missing(
-    folder: Path, services: Sequence[Service], reports: Sequence[Report], known: State
-) -> State:
+    folder: Path, services: Sequence[LocalService], reports: Sequence[ServiceState], known: StackState
+) -> StackState:
     """Start dead and stopped services, and stop them again unless all services answer in the end."""
     with ExitStack() as undo:
         for service, was in zip(services, reports, strict=True):
@@ -80,14 +80,14 @@ def start_missing(
             elif was.state in ("dead", "stopped"):
                 process, ports = start(folder, service, known)
                 undo.callback(process.stop)
-                known = known.with_part(service.name, Part(ports, process))
+                known = known.with_part(service.name, ServiceProcess(ports, process))
             state.write(folder, known)  # what runs is known even if this command ends here
         wait(folder, services, known)
         undo.pop_all()
     return known
 
 
-def down(folder: Path = FOLDER) -> list[Report]:
+def down(folder: Path = FOLDER) -> list[ServiceState]:
     """Stop the processes that `up` started, wait for their end, and report how each was. Data stay."""
     if not (folder / state.FILE).exists():
         return []
@@ -101,12 +101,12 @@ def down(folder: Path = FOLDER) -> list[Report]:
         for name, part in known.parts.items():
             if part.process:
                 part.process.stop()
-            known = known.with_part(name, Part(part.ports, process=None))
+            known = known.with_part(name, ServiceProcess(part.ports, process=None))
             state.write(folder, known)
     return reports
 
 
-def status(folder: Path = FOLDER) -> list[Report]:
+def status(folder: Path = FOLDER) -> list[ServiceState]:
     """Return the state of each service, without changing anything."""
     known = state.read(folder)
     return [report(service, known) for service in SERVICES]
@@ -134,7 +134,9 @@ def running(folder: Path = FOLDER, names: Sequence[str] = ALL) -> Iterator[Stack
         down(folder)
 
 
-def start(folder: Path, service: Service, known: State) -> tuple[processes.Process, tuple[int, ...]]:
+def start(
+    folder: Path, service: LocalService, known: StackState
+) -> tuple[processes.Process, tuple[int, ...]]:
     """Start the process of a service, without waiting for its answer."""
     ports = usable_ports(service, known)
     home = folder.resolve() / service.name
@@ -143,7 +145,7 @@ def start(folder: Path, service: Service, known: State) -> tuple[processes.Proce
     return processes.start(service.command(ports, home), home, log), ports
 
 
-def usable_ports(service: Service, known: State) -> tuple[int, ...]:
+def usable_ports(service: LocalService, known: StackState) -> tuple[int, ...]:
     """Return the ports that the service had if they are still free, else other free ports."""
     part = known.parts.get(service.name)
     if part and all(map(is_free, part.ports)):
@@ -161,7 +163,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def wait(folder: Path, services: Sequence[Service], known: State) -> None:
+def wait(folder: Path, services: Sequence[LocalService], known: StackState) -> None:
     """Wait until all services answer. Raises StackError if one ends or stays silent."""
     for service in services:
         part = known.parts.get(service.name)
@@ -184,26 +186,26 @@ def wait(folder: Path, services: Sequence[Service], known: State) -> None:
             time.sleep(POLL_S)
 
 
-def report(service: Service, known: State) -> Report:
+def report(service: LocalService, known: StackState) -> ServiceState:
     """Compare a service with its recorded state."""
     part = known.parts.get(service.name)
     process = part.process.running() if part and part.process else None
     if part and process:
         answers = "running" if service.answers(part.ports) else "silent"
-        return Report(service.name, answers, process.pid, part.ports)
+        return ServiceState(service.name, answers, process.pid, part.ports)
     if is_external(service, known):
-        return Report(service.name, "external")
-    return Report(service.name, "dead" if part and part.process else "stopped")
+        return ServiceState(service.name, "external")
+    return ServiceState(service.name, "dead" if part and part.process else "stopped")
 
 
-def is_external(service: Service, known: State) -> bool:
+def is_external(service: LocalService, known: StackState) -> bool:
     """Return whether the environment names a server that does not belong to this stack, now or the last time."""
     part = known.parts.get(service.name)
     variables = service.environment(part.ports) if part else {}
     return os.environ.get(service.variable) not in (None, "", variables.get(service.variable))
 
 
-def client_variables(services: Sequence[Service], known: State) -> dict[str, str]:
+def client_variables(services: Sequence[LocalService], known: StackState) -> dict[str, str]:
     """Return the variables with which clients find these services: the stack's, or for external ones those set."""
     variables = {"GOOGLE_CLOUD_PROJECT": os.environ.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT}
     for service in services:
@@ -213,5 +215,5 @@ def client_variables(services: Sequence[Service], known: State) -> dict[str, str
     return variables
 
 
-def log_file(folder: Path, service: Service) -> Path:
+def log_file(folder: Path, service: LocalService) -> Path:
     return folder / f"{service.name}.log"

@@ -18,7 +18,7 @@ FILE = "stack.json"
 
 
 @dataclass(frozen=True)
-class Part:
+class ServiceProcess:
     """One service: its ports, and its process unless it was taken down."""
 
     ports: tuple[int, ...]
@@ -26,28 +26,28 @@ class Part:
 
 
 @dataclass(frozen=True)
-class State:
+class StackState:
     """The services by name, and the environment with which clients find them."""
 
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, ServiceProcess] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def with_part(self, name: str, part: Part) -> "State":
+    def with_part(self, name: str, part: ServiceProcess) -> "StackState":
         """Return a copy in which a service is this part."""
         return replace(self, parts={**self.parts, name: part})
 
-    def without_part(self, name: str) -> "State":
+    def without_part(self, name: str) -> "StackState":
         """Return a copy without a service."""
         return replace(self, parts={other: part for other, part in self.parts.items() if other != name})
 
 
-def read(folder: Path) -> State:
+def read(folder: Path) -> StackState:
     """Read the state of a folder; empty if no stack was ever up there."""
     file = folder / FILE
-    return msgspec.json.decode(file.read_bytes(), type=State) if file.exists() else State()
+    return msgspec.json.decode(file.read_bytes(), type=StackState) if file.exists() else StackState()
 
 
-def write(folder: Path, state: State) -> None:
+def write(folder: Path, state: StackState) -> None:
     """Write the state atomically: a temporary file, then a rename."""
     temporary = folder / f"{FILE}.new"
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))

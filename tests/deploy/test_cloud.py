@@ -9,7 +9,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import dataflow, storage
 from google.cloud.dataflow import JobState, JobView
 
-from deploy.local.gcp.server import Cloud, serve
+from deploy.local.gcp.server import LocalCloud, serve
 from export import storage as files
 
 PROJECT, REGION = "bank-tests", "europe-west1"
@@ -17,7 +17,7 @@ ACTIVE = dataflow.ListJobsRequest.Filter.ACTIVE
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
     with serve() as cloud:
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
@@ -25,7 +25,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def bucket(cloud: Cloud) -> storage.Bucket:
+def bucket(cloud: LocalCloud) -> storage.Bucket:
     return storage.Client.create_anonymous_client().create_bucket("bank")
 
 
@@ -72,7 +72,7 @@ def test_bundles_files_are_kept_there(bucket: storage.Bucket) -> None:
 
 
 @pytest.fixture
-def jobs(cloud: Cloud) -> dataflow.JobsV1Beta3Client:
+def jobs(cloud: LocalCloud) -> dataflow.JobsV1Beta3Client:
     options = {"api_endpoint": cloud.environment["DATAFLOW_EMULATOR_HOST"]}
     return dataflow.JobsV1Beta3Client(
         credentials=AnonymousCredentials(), transport="rest", client_options=options

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local import processes, stack
-from deploy.local.demo import DemoFailed, Settings, Summary, data, job, play, report
+from deploy.local.demo import DemoFailed, DemoSettings, DemoSummary, data, job, play, report
 
 
 class Terminal(io.StringIO):
@@ -42,20 +42,20 @@ def states(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Summary, str]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoSettings, DemoSummary, str]:
     """A small demo in an environment that names servers which it must not touch."""
     console = Console(file=io.StringIO(), width=200)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         patch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
         before = dict(os.environ)
-        settings = Settings(customers=60, events=2_000, folder=tmp_path_factory.mktemp("demo"))
+        settings = DemoSettings(customers=60, events=2_000, folder=tmp_path_factory.mktemp("demo"))
         found = play(settings, console)
         assert dict(os.environ) == before
     return settings, found, console.file.getvalue()
 
 
-def test_it_adds_up(played: tuple[Settings, Summary, str]) -> None:
+def test_it_adds_up(played: tuple[DemoSettings, DemoSummary, str]) -> None:
     _, found, _ = played
     assert found.holds, [check for check in found.reconciliation.checks if not check.holds]
     assert found.assessments == found.reconciliation.events and found.customers == 60
@@ -69,7 +69,7 @@ def test_it_adds_up(played: tuple[Settings, Summary, str]) -> None:
     assert 200 < (found.redis_bytes_per_customer or 0) < 5_000
 
 
-def test_it_tells_what_it_does(played: tuple[Settings, Summary, str]) -> None:
+def test_it_tells_what_it_does(played: tuple[DemoSettings, DemoSummary, str]) -> None:
     settings, found, shown = played
     for step in (
         "starting Redis",
@@ -87,7 +87,7 @@ def test_it_tells_what_it_does(played: tuple[Settings, Summary, str]) -> None:
 
 
 def test_the_verdict_is_green_on_a_terminal_and_ends_with_what_is_next(
-    played: tuple[Settings, Summary, str],
+    played: tuple[DemoSettings, DemoSummary, str],
 ) -> None:
     settings, summary, _ = played
     text = report(summary, settings.folder, keep=False)
@@ -100,7 +100,7 @@ def test_the_verdict_is_green_on_a_terminal_and_ends_with_what_is_next(
         assert ("\x1b[" in file.getvalue()) is has_colours
 
 
-def test_it_leaves_nothing_running(played: tuple[Settings, Summary, str]) -> None:
+def test_it_leaves_nothing_running(played: tuple[DemoSettings, DemoSummary, str]) -> None:
     folder = played[0].folder
     assert states(folder / "stack") == {"stopped"}
     assert processes_in(folder) == []
@@ -131,7 +131,7 @@ def test_a_job_that_was_kept_is_stopped_by_the_next_demo(tmp_path: Path) -> None
 def test_a_job_that_has_ended_is_told_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "job.log").write_text("riskstream: no such topic\n")
     ended = processes.start([sys.executable, "-c", ""], tmp_path, tmp_path / "other.log")
-    its = job.Job(ended, tmp_path)
+    its = job.DemoJob(ended, tmp_path)
     while ended.running():
         time.sleep(0.05)
     for ask in (its.status, its.is_up):

@@ -46,7 +46,7 @@ def whole(folder: Path, no_environment: None, monkeypatch: pytest.MonkeyPatch) -
     return up
 
 
-def states(reports: list[stack.Report] | tuple[stack.Report, ...]) -> dict[str, str]:
+def states(reports: list[stack.ServiceState] | tuple[stack.ServiceState, ...]) -> dict[str, str]:
     return {report.name: report.state for report in reports}
 
 
@@ -154,8 +154,8 @@ def test_an_explicit_environment_wins_over_the_stack_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     process = processes.start(["sleep", "60"], tmp_path, tmp_path / "log")
-    part, variables = state.Part((1,), process), {"GOOGLE_CLOUD_PROJECT": "local-project"}
-    state.write(tmp_path, state.State({"pubsub": part}, variables))
+    part, variables = state.ServiceProcess((1,), process), {"GOOGLE_CLOUD_PROJECT": "local-project"}
+    state.write(tmp_path, state.StackState({"pubsub": part}, variables))
     try:
         assert discovery.running_environment(tmp_path) == variables
         monkeypatch.setenv(variable, "somewhere")

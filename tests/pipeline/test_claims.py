@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.local.demo import Settings, play
+from deploy.local.demo import DemoSettings, play
 from pipeline.job.run import run
 from pipeline.job.settings import Job
 from pipeline.runtime.folder_lock import FolderInUse, claimed
@@ -98,5 +98,5 @@ def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
     (tmp_path / "stack").mkdir()
     with claimed(tmp_path, "demo", "use another"):
         with pytest.raises(FolderInUse, match="another --folder"):
-            play(Settings(folder=tmp_path), Console(quiet=True))
+            play(DemoSettings(folder=tmp_path), Console(quiet=True))
         assert (tmp_path / "stack").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.gcp.server import Cloud, serve
+from deploy.local.gcp.server import LocalCloud, serve
 from export import storage
 from pipeline.job.settings import Job
 from pipeline.runtime.errors import StoreUnavailable
@@ -18,7 +18,7 @@ PASSWORD = "s3:cr/et@"  # pragma: allowlist secret - with what has a meaning in 
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
     with serve() as cloud:
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
@@ -27,7 +27,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         yield cloud
 
 
-def test_a_worker_reaches_redis_with_secret_and_authority(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_worker_reaches_redis_with_secret_and_authority(cloud: LocalCloud, tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--requirepass", PASSWORD)
     certificate_file, key_file = certificate(tmp_path)
     storage.write("gs://bank/ca.pem", certificate_file.read_bytes())
@@ -44,7 +44,7 @@ def test_a_worker_reaches_redis_with_secret_and_authority(cloud: Cloud, tmp_path
         server.stop()
 
 
-def test_a_secret_that_cannot_be_had_is_named(cloud: Cloud) -> None:
+def test_a_secret_that_cannot_be_had_is_named(cloud: LocalCloud) -> None:
     missing = Job.load(MARKET, bundle="b", redis_url="rediss://h:1", project="p", redis_secret=f"{SECRET}-2")
     with pytest.raises(StoreUnavailable, match="secrets/redis-2/versions/latest: 404"):
         store_of(missing)

@@ -17,7 +17,7 @@ from google.cloud.dataflow import JobState
 from commands import dataflow as launching
 from deploy.dataflow import launcher
 from deploy.local.gcp import dataflow as local_dataflow
-from deploy.local.gcp.server import Cloud, serve
+from deploy.local.gcp.server import LocalCloud, serve
 from export.bundle import promote, save
 from features.usecase import parse
 from pipeline.bigquery import tables
@@ -43,7 +43,7 @@ CODERS = Path(__file__).with_name("step_coders.txt")  # digests, as `riskstream 
 class World(NamedTuple):
     """Every service that a launch talks to."""
 
-    cloud: Cloud
+    cloud: LocalCloud
     broker: Broker
     redis: RedisServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploy.local.gcp.server import Cloud, serve
+from deploy.local.gcp.server import LocalCloud, serve
 from deploy.local.gcp.web import RequestRefused
 from export import storage
 from export.bundle import Bundle, bundle, promote, save
@@ -302,7 +302,7 @@ def test_a_challenger_that_cannot_be_used_is_ignored(
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
     with serve() as cloud:
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
@@ -316,7 +316,11 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     ("FAILED_PRECONDITION", "check the bucket's name and the path"),
 ])  # fmt: skip
 def test_a_bucket_that_refuses_ends_nothing(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str, advice: str
+    cloud: LocalCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: str,
+    advice: str,
 ) -> None:
     failed = progress.looks_failed
     new = saved(later(1), BUCKET)
@@ -339,7 +343,7 @@ def test_a_bucket_that_refuses_ends_nothing(
 
 @pytest.mark.parametrize("fault", ["503", "hanging"])
 def test_a_bucket_that_is_away_holds_up_no_event(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, fault: str
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """Beam's client tries for two minutes: in its own thread, while batches go on."""
     asked, back = threading.Event(), threading.Event()
@@ -365,7 +369,7 @@ def test_a_bucket_that_is_away_holds_up_no_event(
         wait_for(lambda: in_use(model) == new, "it goes on by itself")
 
 
-def test_a_challenger_in_a_bucket_is_withdrawn(cloud: Cloud) -> None:
+def test_a_challenger_in_a_bucket_is_withdrawn(cloud: LocalCloud) -> None:
     promote(BUCKET, trained(market()).manifest.id, SHADOW)
     storage.write(f"{BUCKET}/challenger", trained(market()).manifest.id.encode())
     withdraw(BUCKET, "market")

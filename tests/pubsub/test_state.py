@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deploy.local.pubsub import wire
-from deploy.local.pubsub.leases import Lease, Leases, Message
+from deploy.local.pubsub.leases import Lease, Leases, StoredMessage
 from deploy.local.pubsub.state import Broker
 
 TOPIC, DEAD_TOPIC = "projects/p/topics/ttt", "projects/p/topics/dead"
@@ -61,7 +61,7 @@ def test_responses_are_protobufs(contents: list[tuple[Any, int]], now_s: float) 
 
 def test_leases_expire_in_order_and_forget_what_ended() -> None:
     leases = Leases()
-    message = Message(b"", "", 0.0)
+    message = StoredMessage(b"", "", 0.0)
     for number, until_s in enumerate([3.0, 1.0, 2.0, 600.0]):
         leases.grant(str(number), Lease(message), until_s)
     assert leases.next_due_s() == pytest.approx(1.0, abs=0.05)

@@ -21,7 +21,7 @@ POLL_S = 0.25
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedAlert:
     """An alert at its first delivery."""
 
     alert: Alert
@@ -33,7 +33,7 @@ class Seen:
 class Alerts:
     """All alerts so far, each once, in order of arrival."""
 
-    by_id: dict[str, Seen] = field(default_factory=dict)
+    by_id: dict[str, ReceivedAlert] = field(default_factory=dict)
 
     def add(self, one: Received) -> None:
         """Keep an alert, unless it is here already."""
@@ -41,9 +41,9 @@ class Alerts:
         alert = msgspec.json.decode(message.data, type=Alert)
         after_ms = (message.publish_us - int(message.attributes["published_us"])) / 1_000
         kind = alert.transition or f"{alert.level_before} to {alert.level}"
-        self.by_id.setdefault(message.attributes["id"], Seen(alert, kind, after_ms))
+        self.by_id.setdefault(message.attributes["id"], ReceivedAlert(alert, kind, after_ms))
 
-    def latest(self, count: int) -> list[Seen]:
+    def latest(self, count: int) -> list[ReceivedAlert]:
         """Return the last alerts, the latest last."""
         return list(self.by_id.values())[-count:]
 

@@ -29,7 +29,7 @@ PUBLISHED_AT_ONCE_US = 1_000_000  # profiles come this long before the first tra
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamFiles:
     """The files to publish: profiles, dated `profiles_us`, and `rows` transactions.
 
     The last transactions, in `asked`, go to the REST service instead.
@@ -50,7 +50,7 @@ def make_history(folder: Path, customers: int) -> list[Path]:
     return [folder / USERS, folder / TRANSACTIONS]
 
 
-def make_stream(folder: Path, customers: int, events: int) -> Stream:
+def make_stream(folder: Path, customers: int, events: int) -> StreamFiles:
     """Write the files to publish, with at most `events` transactions."""
     whole = folder / "whole"
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,10 @@ def make_stream(folder: Path, customers: int, events: int) -> Stream:
     (folder / TRANSACTIONS).write_text("".join([titles, *rows[:published]]))
     (folder / ASKED).write_text("".join([titles, *rows[published:]]))
     profiles_us = midnight_us(STREAM_START) - PUBLISHED_AT_ONCE_US
-    return Stream(whole / USERS, folder / TRANSACTIONS, folder / ASKED, published, profiles_us)
+    return StreamFiles(whole / USERS, folder / TRANSACTIONS, folder / ASKED, published, profiles_us)
 
 
-def bad_messages(stream: Stream) -> list[Publication]:
+def bad_messages(stream: StreamFiles) -> list[Publication]:
     """Return unusable messages for every reason, made from a row of the busiest customer."""
     with stream.transactions.open(newline="") as file:
         rows = list(csv.DictReader(file))

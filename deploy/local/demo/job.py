@@ -23,7 +23,7 @@ class DemoFailed(CannotStart):
 
 
 @dataclass(frozen=True)
-class Job:
+class DemoJob:
     """A job that was started, and the folder of its state."""
 
     process: processes.Process
@@ -51,7 +51,7 @@ class Job:
 
 
 @contextmanager
-def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[Job]:
+def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator[DemoJob]:
     """Run the job for as long as the block lasts, or longer with `keep`. Raises DemoFailed if it does not start."""
     with ExitStack() as at_end:
         with uninterrupted():
@@ -62,18 +62,18 @@ def running(folder: Path, use_case: Path, bundles: Path, keep: bool) -> Iterator
         yield job
 
 
-def start(folder: Path, use_case: Path, bundles: Path) -> Job:
+def start(folder: Path, use_case: Path, bundles: Path) -> DemoJob:
     """Start `riskstream run` and record its process."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"--use-case": use_case, "--bundle": bundles, "--state": folder}
     words = [str(word) for option, path in options.items() for word in (option, path.resolve())]
     command = processes.python_module("riskstream", "run", "--allow-empty-store", *words)
-    job = Job(processes.start(command, folder, folder / "job.log"), folder)
+    job = DemoJob(processes.start(command, folder, folder / "job.log"), folder)
     (folder / PROCESS).write_bytes(msgspec.json.encode(job.process))
     return job
 
 
-def stop(job: Job) -> None:
+def stop(job: DemoJob) -> None:
     """Stop the job and wait for its end."""
     with uninterrupted():
         job.process.stop()

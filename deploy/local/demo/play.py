@@ -21,10 +21,10 @@ from deploy.local import processes, stack
 from deploy.local.demo import data
 from deploy.local.demo.alerts import Alerts, collecting
 from deploy.local.demo.interrupts import ending_on_signals, uninterrupted
-from deploy.local.demo.job import DemoFailed, Job, running, stop_earlier, wait_until
+from deploy.local.demo.job import DemoFailed, DemoJob, running, stop_earlier, wait_until
 from deploy.local.demo.rest_service import Answers, answering, ask
 from deploy.local.demo.screen import Screen, Streaming
-from deploy.local.demo.summary import Summary, percentile
+from deploy.local.demo.summary import DemoSummary, percentile
 from deploy.local.services import SERVICES
 from export.registry import tracking
 from export.registry.versions import Registry
@@ -46,7 +46,7 @@ from training.data import files
 from training.steps import TrainingOptions
 from training.train import train
 
-__all__ = ["DemoFailed", "Settings", "play"]
+__all__ = ["DemoFailed", "DemoSettings", "play"]
 
 FOLDERS = ("stack", "history", "stream", "bundles", "job")  # of the demo, made anew each time
 DATASET, PREFIX = "riskstream", "riskstream"
@@ -56,7 +56,7 @@ HOUR_US = timedelta(hours=1) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Settings:
+class DemoSettings:
     """Size, pace and place of a demo; `rate` is in events a second."""
 
     use_case: Path = field(default_factory=lambda: usecases.find(usecases.DEFAULT))
@@ -71,7 +71,7 @@ class Settings:
 class Stage:
     """Everything that the stream runs on."""
 
-    settings: Settings
+    settings: DemoSettings
     use_case: UseCase
     names: Names
     redis_url: str
@@ -81,7 +81,7 @@ class Stage:
         return self.settings.folder / "bundles"
 
 
-def play(settings: Settings, console: Console) -> Summary:
+def play(settings: DemoSettings, console: Console) -> DemoSummary:
     """Run the demo and return its summary.
 
     Raises FolderInUse, DemoFailed, StackError, and what its parts raise; everything is stopped then as well.
@@ -167,7 +167,7 @@ def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None
         )  # a demo of few customers streams too
 
 
-def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
+def stream(stage: Stage, job: DemoJob, screen: Screen, began_s: float) -> DemoSummary:
     """Publish the stream, wait until everything is assessed, reconcile, and return the summary."""
     settings, names = stage.settings, stage.names
     with screen.step("generating the stream"):
@@ -205,13 +205,13 @@ def stream(stage: Stage, job: Job, screen: Screen, began_s: float) -> Summary:
     return summary(sent, reconciliation, alerts, published, answers, customers, time.monotonic() - began_s)
 
 
-def publish_profiles(stage: Stage, files: data.Stream) -> None:
+def publish_profiles(stage: Stage, files: data.StreamFiles) -> None:
     """Publish the profiles of all customers."""
     topic, project = stage.names.events, stage.names.project
     publish(stage.use_case, [files.users], topic, project, dated_us=files.profiles_us)
 
 
-def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, screen: Screen) -> Published:
+def publish_transactions(stage: Stage, files: data.StreamFiles, view: Streaming, screen: Screen) -> Published:
     """Publish the transactions in the order of the file, which is not quite that of their times."""
 
     def progress(_stage: str, done: int, _total: int | None) -> None:
@@ -224,7 +224,7 @@ def publish_transactions(stage: Stage, files: data.Stream, view: Streaming, scre
     )  # fmt: skip
 
 
-def publish_last(stage: Stage, files: data.Stream, alerts: Alerts) -> None:
+def publish_last(stage: Stage, files: data.StreamFiles, alerts: Alerts) -> None:
     """Publish unusable messages, and an analyst's override of a customer who has just been alerted."""
     messages: list[Publication] = data.bad_messages(files)
     high = [seen.alert for seen in alerts.latest(len(alerts.by_id)) if seen.alert.level == "HIGH"]
@@ -236,7 +236,7 @@ def publish_last(stage: Stage, files: data.Stream, alerts: Alerts) -> None:
     publisher.close()
 
 
-def drain(stage: Stage, job: Job, otherwise: str) -> None:
+def drain(stage: Stage, job: DemoJob, otherwise: str) -> None:
     """Wait until the job has acknowledged everything. Raises DemoFailed."""
     reader = stage.names.reader(stage.names.events).rpartition("/")[2]
 
@@ -275,10 +275,10 @@ def summary(
     answers: Answers,
     customers: Population,
     seconds: float,
-) -> Summary:
+) -> DemoSummary:
     """Put the figures of a demo together."""
     after_ms = [seen.after_ms for seen in alerts.by_id.values()]
-    return Summary(
+    return DemoSummary(
         messages=sent.messages,
         events=len(sent.events),
         assessments=reconciliation.events,

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.local.demo.alerts import Alerts, Seen
-from deploy.local.demo.job import Job
+from deploy.local.demo.alerts import Alerts, ReceivedAlert
+from deploy.local.demo.job import DemoJob
 from pipeline.runtime.process_metrics import Status
 
 SHOWN_ALERTS = 12
@@ -26,7 +26,7 @@ COLOURS = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red"}
 class Streaming:
     """The stream as it goes, rendered several times a second."""
 
-    job: Job
+    job: DemoJob
     alerts: Alerts
     total: int
     published: int = 0
@@ -66,7 +66,7 @@ class Streaming:
         return "; ".join(parts)
 
 
-def cells(seen: Seen) -> list[Text]:
+def cells(seen: ReceivedAlert) -> list[Text]:
     """Return an alert as a row of the table."""
     alert = seen.alert
     before, after = ((level, COLOURS.get(level, "")) for level in (alert.level_before, alert.level))

@@ -12,7 +12,7 @@ from pipeline.reconciliation.reconcile import Reconciliation
 
 
 @dataclass(frozen=True)
-class Summary:
+class DemoSummary:
     """Figures of a demo. An alert's milliseconds are between the server's publish times of event and alert."""
 
     messages: int
@@ -45,7 +45,7 @@ def percentile(values_ms: list[float], share: float) -> float | None:
     return round(float(np.quantile(values_ms, share)), 1) if values_ms else None
 
 
-def lines(summary: Summary) -> Iterator[tuple[str, str]]:
+def lines(summary: DemoSummary) -> Iterator[tuple[str, str]]:
     """Yield the name and the value of each figure."""
     yield "messages published", f"{summary.messages:,} carrying {summary.events:,} events"
     repeated = f" ({summary.repeated_rows:,} repeated rows that the view leaves out)"
@@ -73,7 +73,7 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
 
 
-def report(summary: Summary, folder: Path, keep: bool) -> Text:
+def report(summary: DemoSummary, folder: Path, keep: bool) -> Text:
     """Return all of it as text, the verdict in green or red, and what to do next."""
     figures = list(lines(summary))
     width = max(len(name) for name, _ in figures)

@@ -13,7 +13,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
-from deploy.local.gcp.web import Answer, Request, RequestRefused, Route, as_json
+from deploy.local.gcp.web import Answer, HttpRequest, RequestRefused, Route, as_json
 
 NEXT = {  # the state that follows by itself
     JobState.JOB_STATE_QUEUED: JobState.JOB_STATE_RUNNING,
@@ -52,7 +52,7 @@ class Dataflow:
             Route("GET", jobs + "/{id}/messages", self._list_messages),
         ]
 
-    def _create(self, request: Request) -> Answer:
+    def _create(self, request: HttpRequest) -> Answer:
         job = dataflow.Job.from_json(request.body, ignore_unknown_fields=True)
         job.project_id, job.location = request.path["project"], request.path["region"]
         with self._lock:
@@ -131,7 +131,7 @@ class Dataflow:
             self._messages[job.id] = [f"Workflow failed. Causes: The new job is missing steps {names}."]
         return not missing
 
-    def _list(self, request: Request) -> Answer:
+    def _list(self, request: HttpRequest) -> Answer:
         wanted = request.query.get("filter", "ALL")
         first = int(request.query.get("pageToken") or 0)
         size = int(request.query.get("pageSize") or 0) or PAGE
@@ -149,7 +149,7 @@ class Dataflow:
             dataflow.ListJobsResponse.to_json(listed).encode(), 200, {"Content-Type": "application/json"}
         )
 
-    def _job(self, request: Request) -> dataflow.Job:
+    def _job(self, request: HttpRequest) -> dataflow.Job:
         job = self.jobs.get(request.path["id"])
         if job is None or job.project_id != request.path["project"]:
             raise RequestRefused(
@@ -159,7 +159,7 @@ class Dataflow:
             raise RequestRefused("NOT_FOUND", f"job {job.id} is in another region")
         return job
 
-    def _get(self, request: Request) -> Answer:
+    def _get(self, request: HttpRequest) -> Answer:
         job = self._moved_on(self._job(request))
         if request.query.get("view") not in ("JOB_VIEW_ALL", "2"):
             return _answer(_short(job))
@@ -171,7 +171,7 @@ class Dataflow:
         )
         return _answer(full)
 
-    def _update(self, request: Request) -> Answer:
+    def _update(self, request: HttpRequest) -> Answer:
         job = self._job(request)
         asked = dataflow.Job.from_json(request.body, ignore_unknown_fields=True).requested_state
         if asked not in REQUESTS:
@@ -187,7 +187,7 @@ class Dataflow:
             job.requested_state = asked
         return _answer(_short(job))
 
-    def _list_messages(self, request: Request) -> Answer:
+    def _list_messages(self, request: HttpRequest) -> Answer:
         texts = self._messages.get(self._job(request).id, [])
         messages = [
             {"id": str(i), "messageText": text, "messageImportance": "JOB_MESSAGE_ERROR"}

@@ -2,7 +2,7 @@
 
 import base64
 
-from deploy.local.gcp.web import Answer, Request, RequestRefused, Route, as_json
+from deploy.local.gcp.web import Answer, HttpRequest, RequestRefused, Route, as_json
 
 
 class Secrets:
@@ -13,7 +13,7 @@ class Secrets:
         path = "/v1/projects/{project}/secrets/{name}/versions/{version}:access"
         self.routes = [Route("GET", path, self._access)]
 
-    def _access(self, request: Request) -> Answer:
+    def _access(self, request: HttpRequest) -> Answer:
         name = f"projects/{request.path['project']}/secrets/{request.path['name']}"
         if name not in self.values or request.path["version"] not in ("latest", "1"):
             raise RequestRefused("NOT_FOUND", f"Secret [{name}] not found or has no versions.")

@@ -14,7 +14,7 @@ from deploy.local.gcp.web import handler_of
 
 
 @dataclass(frozen=True)
-class Cloud:
+class LocalCloud:
     """A running server and the services behind it."""
 
     port: int
@@ -30,7 +30,7 @@ class Cloud:
         return dict.fromkeys(names, url)
 
 
-class Server(ThreadingHTTPServer):
+class ThreadedServer(ThreadingHTTPServer):
     """HTTP server with a thread for each client."""
 
     daemon_threads = True
@@ -42,16 +42,16 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(port: int = 0) -> Iterator[Cloud]:
+def serve(port: int = 0) -> Iterator[LocalCloud]:
     """Serve on a free port, or on `port`, for as long as the block lasts."""
     storage, secrets = Storage(), Secrets()
     jobs = Dataflow(storage.read)
     routes = [*storage.routes, *jobs.routes, *secrets.routes]
-    with Server(("127.0.0.1", port), handler_of(routes)) as server:
+    with ThreadedServer(("127.0.0.1", port), handler_of(routes)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield Cloud(server.server_address[1], storage, jobs, secrets)
+            yield LocalCloud(server.server_address[1], storage, jobs, secrets)
         finally:
             server.shutdown()
             thread.join()

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import google_crc32c
 
-from deploy.local.gcp.web import CODES, Answer, Request, RequestRefused, Route, as_json
+from deploy.local.gcp.web import CODES, Answer, HttpRequest, RequestRefused, Route, as_json
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Storage:
             raise RequestRefused("NOT_FOUND", f"No such object: {bucket}/{name}")
         return stored
 
-    def _create_bucket(self, request: Request) -> Answer:
+    def _create_bucket(self, request: HttpRequest) -> Answer:
         name = request.json()["name"]
         with self._lock:
             if name in self.buckets:
@@ -93,18 +93,18 @@ class Storage:
             self.buckets[name] = {}
         return as_json(_bucket_facts(name))
 
-    def _get_bucket(self, request: Request) -> Answer:
+    def _get_bucket(self, request: HttpRequest) -> Answer:
         self._bucket(request.path["bucket"])
         return as_json(_bucket_facts(request.path["bucket"]))
 
-    def _list(self, request: Request) -> Answer:
+    def _list(self, request: HttpRequest) -> Answer:
         bucket, prefix = request.path["bucket"], request.query.get("prefix", "")
         with self._lock:
             objects = {n: o for n, o in sorted(self._bucket(bucket).items()) if n.startswith(prefix)}
         items = [_facts(bucket, n, o) for n, o in objects.items()]
         return as_json({"kind": "storage#objects", "items": items})
 
-    def _get(self, request: Request) -> Answer:
+    def _get(self, request: HttpRequest) -> Answer:
         stored = self._object(request.path["bucket"], request.path["name"])
         if request.query.get("alt") != "media":
             return as_json(_facts(request.path["bucket"], request.path["name"], stored))
@@ -123,7 +123,7 @@ class Storage:
         content_range = {"Content-Range": f"bytes {first}-{last}/{size}"}
         return Answer(stored.data[first : last + 1], 206, headers | content_range)
 
-    def _upload(self, request: Request) -> Answer:
+    def _upload(self, request: HttpRequest) -> Answer:
         """Store a small object, or begin an upload in parts."""
         bucket, query = request.path["bucket"], dict(request.query)
         self._bucket(bucket)
@@ -144,7 +144,7 @@ class Storage:
         content_type = request.headers.get("Content-Type") or ""
         return self._store(bucket, query["name"], request.body, content_type, query)
 
-    def _part(self, request: Request) -> Answer:
+    def _part(self, request: HttpRequest) -> Answer:
         upload = self._uploads.get(request.query.get("upload_id", ""))
         if upload is None:
             raise RequestRefused("NOT_FOUND", "no such upload")
@@ -165,14 +165,14 @@ class Storage:
             objects[name] = Stored(data, self._generation, content_type or "application/octet-stream", now)
             return as_json(_facts(bucket, name, objects[name]))
 
-    def _delete(self, request: Request) -> Answer:
+    def _delete(self, request: HttpRequest) -> Answer:
         bucket, name = request.path["bucket"], request.path["name"]
         self._object(bucket, name)
         with self._lock:
             del self.buckets[bucket][name]
         return Answer(b"", 204)
 
-    def _batch(self, request: Request) -> Answer:
+    def _batch(self, request: HttpRequest) -> Answer:
         """Delete several objects in one request: the only batch that Beam sends."""
         answers = []
         for method, url in re.findall(rb"\r?\n(\w+) (\S+) HTTP/1\.1\r?\n", request.body):
@@ -183,7 +183,7 @@ class Storage:
                 )
             parts = {"bucket": unquote(path[1]), "name": unquote(path[2])}
             try:
-                code = self._delete(Request(parts, {}, {}, b"")).code
+                code = self._delete(HttpRequest(parts, {}, {}, b"")).code
             except RequestRefused as refused:
                 code = CODES[refused.status]
             answers.append(
@@ -192,7 +192,7 @@ class Storage:
         body = "".join(answers) + "--batch--\r\n"
         return Answer(body.encode(), 200, {"Content-Type": "multipart/mixed; boundary=batch"})
 
-    def _copy(self, request: Request) -> Answer:
+    def _copy(self, request: HttpRequest) -> Answer:
         path = request.path
         source = self._object(path["bucket"], path["name"])
         return self._store(path["to"], path["to_name"], source.data, source.content_type, dict(request.query))
@@ -219,7 +219,7 @@ def _crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
-def _parts(request: Request) -> tuple[dict[str, Any], str, bytes]:
+def _parts(request: HttpRequest) -> tuple[dict[str, Any], str, bytes]:
     """Return the metadata, the content type and the data of a multipart upload."""
     boundary = re.search(r'boundary="?([^";]+)', request.headers["Content-Type"])
     assert boundary is not None

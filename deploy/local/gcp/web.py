@@ -31,7 +31,7 @@ class RequestRefused(Refused):
 
 
 @dataclass(frozen=True)
-class Request:
+class HttpRequest:
     """A request; `path` has the named parts of its path, decoded."""
 
     path: Mapping[str, str]
@@ -59,7 +59,7 @@ class Route:
 
     method: str
     path: str
-    handle: Callable[[Request], Answer]
+    handle: Callable[[HttpRequest], Answer]
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """Return the named parts of a path, or None if the route does not serve it."""
@@ -100,7 +100,7 @@ def handler_of(routes: list[Route]) -> type[BaseHTTPRequestHandler]:
                 parts = route.match(self.command, url.path)
                 if parts is not None:
                     headers = cast("Mapping[str, str]", self.headers)  # any case: Message ignores it
-                    return route.handle(Request(parts, dict(parse_qsl(url.query)), headers, body))
+                    return route.handle(HttpRequest(parts, dict(parse_qsl(url.query)), headers, body))
             raise RequestRefused("NOT_IMPLEMENTED", f"this local server has no {self.command} {url.path}")
 
         do_GET = do_POST = do_PUT = do_DELETE = serve  # noqa: N815

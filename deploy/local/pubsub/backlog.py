@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from .leases import Lease, Message
+from .leases import Lease, StoredMessage
 from .wire import FRAME_OVERHEAD_BYTES
 
-Waiting = Message | Lease  # a message that was never out is kept without a lease: a backlog may hold millions
+Waiting = (
+    StoredMessage | Lease
+)  # a message that was never out is kept without a lease: a backlog may hold millions
 
 
 class Key:
@@ -31,12 +33,12 @@ class Key:
         self.is_queued = False
 
 
-class Backlog:
+class DeliveryQueue:
     """Waiting messages; `is_ordered` says whether ordering keys count."""
 
     def __init__(self, is_ordered: bool) -> None:
         self._is_ordered = is_ordered
-        self._fresh: deque[Message] = deque()
+        self._fresh: deque[StoredMessage] = deque()
         self._again: deque[Lease] = deque()
         self._keys: dict[str, Key] = {}
         self._ready: deque[str] = deque()  # keys with something waiting and nothing out
@@ -49,7 +51,7 @@ class Backlog:
         """Return whether a message can go out now."""
         return bool(self._fresh or self._again or self._ready)
 
-    def add(self, messages: Iterable[Message]) -> None:
+    def add(self, messages: Iterable[StoredMessage]) -> None:
         """Add published messages."""
         if not self._is_ordered:
             self._fresh.extend(messages)

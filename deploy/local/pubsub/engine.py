@@ -1,6 +1,6 @@
 """The broker at work: one lock, one clock, and the threads that wait.
 
-Every access to the broker goes through `Engine.open`, which holds the lock and, on leaving, wakes whoever waits
+Every access to the broker goes through `SharedBroker.open`, which holds the lock and, on leaving, wakes whoever waits
 for what has become deliverable. One thread hands back expired deliveries; it sleeps until the next deadline.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from .state import Broker
 
 
-class Engine:
+class SharedBroker:
     """A broker shared by the threads of a server; `close` ends all waiting."""
 
     def __init__(self) -> None:

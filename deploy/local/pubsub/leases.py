@@ -14,7 +14,7 @@ TICK_S = 0.05  # expiry may be this much late; a bucket a tick keeps the heap of
 UNLIMITED = 1 << 62
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     """One published message, shared by all subscriptions; `frame` is ready to be sent (see wire.py)."""
 
     frame: bytes
@@ -26,7 +26,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return len(self.frame)
 
 
-class Window:
+class FlowWindow:
     """Flow control of a stream: how much more it may be sent before the client acknowledges."""
 
     __slots__ = ("bytes_left", "messages_left")
@@ -54,10 +54,10 @@ class Window:
 class Lease(msgspec.Struct, gc=False):
     """One message's deliveries by one subscription; it lives on from one delivery to the next."""
 
-    message: Message
+    message: StoredMessage
     attempt: int = 0
     tick: int = 0
-    window: Window | None = None
+    window: FlowWindow | None = None
     acked: bool = False  # acknowledged, but an earlier message of its key is not
 
     @property

@@ -9,10 +9,10 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
-from .engine import Engine
+from .engine import SharedBroker
 from .resources import check_name, check_project, check_publish, check_topic, masked, page
 
-Handler = Callable[[Engine, Any, Any], Any]
+Handler = Callable[[SharedBroker, Any, Any], Any]
 
 _PublishResponse: Any = types.PublishResponse.pb()
 _ListTopicsResponse: Any = types.ListTopicsResponse.pb()
@@ -20,7 +20,7 @@ _ListTopicSubscriptionsResponse: Any = types.ListTopicSubscriptionsResponse.pb()
 _DetachSubscriptionResponse: Any = types.DetachSubscriptionResponse.pb()
 
 
-def create_topic(engine: Engine, request: Any, context: Any) -> Any:
+def create_topic(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Create a topic."""
     check_topic(request)
     with engine.open() as broker:
@@ -28,14 +28,14 @@ def create_topic(engine: Engine, request: Any, context: Any) -> Any:
     return request
 
 
-def get_topic(engine: Engine, request: Any, context: Any) -> Any:
+def get_topic(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Return a topic."""
     check_name("topics", request.topic)
     with engine.open() as broker:
         return broker.topic(request.topic).settings
 
 
-def update_topic(engine: Engine, request: Any, context: Any) -> Any:
+def update_topic(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Change the fields of a topic that the mask names."""
     with engine.open() as broker:
         topic = broker.topic(request.topic.name)
@@ -45,7 +45,7 @@ def update_topic(engine: Engine, request: Any, context: Any) -> Any:
     return settings
 
 
-def list_topics(engine: Engine, request: Any, context: Any) -> Any:
+def list_topics(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Return a page of a project's topics."""
     check_project(request.project)
     with engine.open() as broker:
@@ -56,7 +56,7 @@ def list_topics(engine: Engine, request: Any, context: Any) -> Any:
         )
 
 
-def list_topic_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
+def list_topic_subscriptions(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Return a page of the subscriptions of a topic."""
     with engine.open() as broker:
         names = broker.topic(request.topic).subscriptions
@@ -64,21 +64,21 @@ def list_topic_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
     return _ListTopicSubscriptionsResponse(subscriptions=shown, next_page_token=token)
 
 
-def delete_topic(engine: Engine, request: Any, context: Any) -> Any:
+def delete_topic(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Delete a topic; its subscriptions stay."""
     with engine.open() as broker:
         broker.delete_topic(request.topic)
     return Empty()
 
 
-def detach_subscription(engine: Engine, request: Any, context: Any) -> Any:
+def detach_subscription(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Detach a subscription from its topic."""
     with engine.open() as broker:
         broker.detach_subscription(request.subscription)
     return _DetachSubscriptionResponse()
 
 
-def publish(engine: Engine, request: Any, context: Any) -> Any:
+def publish(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Publish messages and return their ids."""
     check_name("topics", request.topic)
     check_publish(request.messages, request.ByteSize())

@@ -14,7 +14,7 @@ import grpc
 from google.pubsub_v1 import types
 
 from . import publisher, subscriber
-from .engine import Engine
+from .engine import SharedBroker
 from .resources import CallRefused
 from .streaming import streaming_pull
 
@@ -35,7 +35,7 @@ class PubSubServer:
     """A running server; a context manager that stops it."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._engine = Engine()
+        self._engine = SharedBroker()
         self._threads = concurrent.futures.ThreadPoolExecutor(MAX_CONCURRENT_CALLS, "pubsub-call")
         self._server = grpc.server(self._threads, handlers=_handlers(self._engine), options=OPTIONS)
         self.port: int = self._server.add_insecure_port(f"{host}:{port}")
@@ -75,7 +75,7 @@ def stats(address: str, timeout_s: float = 10.0) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _handlers(engine: Engine) -> list[Any]:
+def _handlers(engine: SharedBroker) -> list[Any]:
     stream = grpc.stream_stream_rpc_method_handler(
         _answering_stream(engine), types.StreamingPullRequest.pb().FromString, _to_bytes
     )
@@ -88,7 +88,7 @@ def _handlers(engine: Engine) -> list[Any]:
     return [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
 
 
-def _unary_handlers(engine: Engine, methods: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+def _unary_handlers(engine: SharedBroker, methods: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
     return {
         name: grpc.unary_unary_rpc_method_handler(
             _answering(engine, function), request_type and request_type.FromString, _to_bytes
@@ -97,7 +97,9 @@ def _unary_handlers(engine: Engine, methods: dict[str, tuple[Any, Any]]) -> dict
     }
 
 
-def _answering(engine: Engine, function: Callable[[Engine, Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _answering(
+    engine: SharedBroker, function: Callable[[SharedBroker, Any, Any], Any]
+) -> Callable[[Any, Any], Any]:
     """Return a gRPC handler that turns a refusal into the status of the call."""
 
     def answer(request: Any, context: Any) -> Any:
@@ -109,7 +111,7 @@ def _answering(engine: Engine, function: Callable[[Engine, Any, Any], Any]) -> C
     return answer
 
 
-def _answering_stream(engine: Engine) -> Callable[[Iterator[Any], Any], Iterator[bytes]]:
+def _answering_stream(engine: SharedBroker) -> Callable[[Iterator[Any], Any], Iterator[bytes]]:
     def answer(requests: Iterator[Any], context: Any) -> Iterator[bytes]:
         try:
             yield from streaming_pull(engine, requests, context)
@@ -119,7 +121,7 @@ def _answering_stream(engine: Engine) -> Callable[[Iterator[Any], Any], Iterator
     return answer
 
 
-def _figures(engine: Engine, request: bytes, context: Any) -> bytes:
+def _figures(engine: SharedBroker, request: bytes, context: Any) -> bytes:
     with engine.open() as broker:
         return json.dumps(broker.figures(engine.now_s())).encode()
 

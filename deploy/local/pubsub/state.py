@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from . import wire
-from .leases import Lease, Message, Window
+from .leases import FlowWindow, Lease, StoredMessage
 from .resources import CallRefused, already_exists, check_message, not_found
-from .subscription import Delivery, Subscription
+from .subscription import Delivery, LocalSubscription
 
 DELETED_TOPIC = "_deleted-topic_"  # the service names it in place of a topic that was deleted
 
@@ -24,7 +24,7 @@ class Topic:
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, LocalSubscription] = {}
 
 
 class Broker:
@@ -32,20 +32,20 @@ class Broker:
 
     def __init__(self, first_id: int) -> None:
         self.topics: dict[str, Topic] = {}
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, LocalSubscription] = {}
         self._ids = itertools.count(first_id)
         self._ready: set[str] = set()
 
     # Topics
 
     def create_topic(self, settings: Any) -> None:
-        """Create a topic. Raises Refused if it exists."""
+        """Create a topic. Raises CallRefused if it exists."""
         if settings.name in self.topics:
             raise already_exists(settings.name)
         self.topics[settings.name] = Topic(settings)
 
     def topic(self, name: str) -> Topic:
-        """Return a topic. Raises Refused if there is none of the name."""
+        """Return a topic. Raises CallRefused if there is none of the name."""
         if name not in self.topics:
             raise not_found(name)
         return self.topics[name]
@@ -56,7 +56,7 @@ class Broker:
             subscription.settings.topic = DELETED_TOPIC
         del self.topics[name]
 
-    def prepare(self, messages: Sequence[Any], now_s: float) -> list[tuple[int, Message]]:
+    def prepare(self, messages: Sequence[Any], now_s: float) -> list[tuple[int, StoredMessage]]:
         """Check and serialise messages, and give each an id. Needs no lock."""
         time_field = wire.publish_time_field(now_s)
         prepared = []
@@ -65,10 +65,10 @@ class Broker:
             check_message(index, message, ordering_key)
             message_id = next(self._ids)
             framed = wire.frame(message.SerializeToString(), message_id, time_field)
-            prepared.append((message_id, Message(framed, ordering_key, now_s)))
+            prepared.append((message_id, StoredMessage(framed, ordering_key, now_s)))
         return prepared
 
-    def publish(self, topic: str, prepared: list[tuple[int, Message]]) -> None:
+    def publish(self, topic: str, prepared: list[tuple[int, StoredMessage]]) -> None:
         """Hand prepared messages to every subscription of the topic."""
         messages = [message for _, message in prepared]
         for name, subscription in self.topic(topic).subscriptions.items():
@@ -78,12 +78,12 @@ class Broker:
     # Subscriptions
 
     def create_subscription(self, settings: Any) -> None:
-        """Create a subscription. Raises Refused if it exists or a topic is missing."""
+        """Create a subscription. Raises CallRefused if it exists or a topic is missing."""
         if settings.name in self.subscriptions:
             raise already_exists(settings.name)
         topic = self.topic(settings.topic)
         self._check_dead_letter_topic(settings)
-        subscription = Subscription(settings, self._ids, self._forward)
+        subscription = LocalSubscription(settings, self._ids, self._forward)
         self.subscriptions[settings.name] = topic.subscriptions[settings.name] = subscription
 
     def update_subscription(self, settings: Any) -> None:
@@ -91,8 +91,8 @@ class Broker:
         self._check_dead_letter_topic(settings)
         self.subscription(settings.name).settings = settings
 
-    def subscription(self, name: str) -> Subscription:
-        """Return a subscription. Raises Refused if there is none of the name."""
+    def subscription(self, name: str) -> LocalSubscription:
+        """Return a subscription. Raises CallRefused if there is none of the name."""
         if name not in self.subscriptions:
             raise not_found(name)
         return self.subscriptions[name]
@@ -107,14 +107,14 @@ class Broker:
         """Detach a subscription from its topic and drop its messages."""
         old = self.subscription(name)
         self._unlink(old)
-        self.subscriptions[name] = Subscription(old.settings, self._ids, self._forward)
+        self.subscriptions[name] = LocalSubscription(old.settings, self._ids, self._forward)
         old.settings.detached = True
         self._ready.add(name)
 
     def deliver(
-        self, name: str, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None
+        self, name: str, limit: int, now_s: float, deadline_s: int = 0, window: FlowWindow | None = None
     ) -> list[Delivery]:
-        """Lease messages of a subscription; see `Subscription.deliver`."""
+        """Lease messages of a subscription; see `LocalSubscription.deliver`."""
         subscription = self.subscription(name)
         if subscription.settings.detached:
             raise CallRefused("FAILED_PRECONDITION", f"Subscription {name} is detached from its topic.")
@@ -151,7 +151,7 @@ class Broker:
         ready, self._ready = self._ready, set()
         return ready
 
-    def _note_ready(self, subscription: Subscription) -> None:
+    def _note_ready(self, subscription: LocalSubscription) -> None:
         if subscription.has_deliverable:
             self._ready.add(subscription.settings.name)
 
@@ -169,17 +169,17 @@ class Broker:
         self.publish(target, self.prepare_unchecked(dead_letter(source.name, lease), now_s))
         return True
 
-    def prepare_unchecked(self, message: Any, now_s: float) -> list[tuple[int, Message]]:
+    def prepare_unchecked(self, message: Any, now_s: float) -> list[tuple[int, StoredMessage]]:
         """Serialise a message that the server itself made; it may be larger than a publisher may send."""
         message_id = next(self._ids)
         framed = wire.frame(message.SerializeToString(), message_id, wire.publish_time_field(now_s))
-        return [(message_id, Message(framed, message.ordering_key, now_s))]
+        return [(message_id, StoredMessage(framed, message.ordering_key, now_s))]
 
     def _check_dead_letter_topic(self, settings: Any) -> None:
         if settings.dead_letter_policy.dead_letter_topic:
             self.topic(settings.dead_letter_policy.dead_letter_topic)
 
-    def _unlink(self, subscription: Subscription) -> None:
+    def _unlink(self, subscription: LocalSubscription) -> None:
         topic = self.topics.get(subscription.settings.topic)
         if topic is not None:
             topic.subscriptions.pop(subscription.settings.name, None)

@@ -11,34 +11,34 @@ from typing import Any
 import grpc
 
 from . import wire
-from .engine import Engine
-from .leases import Window
+from .engine import SharedBroker
+from .leases import FlowWindow
 from .resources import ACK_DEADLINE_S, MAX_PULL_MESSAGES, CallRefused, check_between, check_name, invalid
 from .subscription import Delivery
 
 
-def streaming_pull(engine: Engine, requests: Iterator[Any], context: Any) -> Iterator[bytes]:
+def streaming_pull(engine: SharedBroker, requests: Iterator[Any], context: Any) -> Iterator[bytes]:
     """Yield serialised StreamingPullResponses until the client or the server ends the stream."""
     first = next(requests, None)
     if first is None:
         return
-    stream = Stream(engine, first)
+    stream = PullStream(engine, first)
     context.add_callback(stream.end)
     threading.Thread(target=stream.read, args=(requests,), name="pubsub-stream", daemon=True).start()
     while deliveries := stream.next_deliveries():
         yield wire.response(deliveries)
 
 
-class Stream:
+class PullStream:
     """One open StreamingPull."""
 
-    def __init__(self, engine: Engine, first: Any) -> None:
+    def __init__(self, engine: SharedBroker, first: Any) -> None:
         check_name("subscriptions", first.subscription)
         check_between("stream_ack_deadline_seconds", first.stream_ack_deadline_seconds, ACK_DEADLINE_S)
         self._engine = engine
         self._subscription = first.subscription
         self._deadline_s = first.stream_ack_deadline_seconds
-        self._window = Window(first.max_outstanding_messages, first.max_outstanding_bytes)
+        self._window = FlowWindow(first.max_outstanding_messages, first.max_outstanding_bytes)
         self._has_ended = False
         self._refusal: CallRefused | None = None
         self._apply(first)

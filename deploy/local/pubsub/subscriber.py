@@ -11,18 +11,18 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
 from . import wire
-from .engine import Engine
+from .engine import SharedBroker
 from .resources import check_name, check_project, check_subscription, invalid, masked, page, with_defaults
 from .subscription import Delivery
 
-Handler = Callable[[Engine, Any, Any], Any]
+Handler = Callable[[SharedBroker, Any, Any], Any]
 
 LONGEST_PULL_S = 90.0  # how long a pull without a deadline waits for a first message
 
 _ListSubscriptionsResponse: Any = types.ListSubscriptionsResponse.pb()
 
 
-def create_subscription(engine: Engine, request: Any, context: Any) -> Any:
+def create_subscription(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Create a subscription."""
     settings = with_defaults(request)
     check_name("topics", settings.topic)
@@ -32,14 +32,14 @@ def create_subscription(engine: Engine, request: Any, context: Any) -> Any:
     return settings
 
 
-def get_subscription(engine: Engine, request: Any, context: Any) -> Any:
+def get_subscription(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Return a subscription."""
     check_name("subscriptions", request.subscription)
     with engine.open() as broker:
         return broker.subscription(request.subscription).settings
 
 
-def update_subscription(engine: Engine, request: Any, context: Any) -> Any:
+def update_subscription(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Change the fields of a subscription that the mask names."""
     with engine.open() as broker:
         current = broker.subscription(request.subscription.name).settings
@@ -49,7 +49,7 @@ def update_subscription(engine: Engine, request: Any, context: Any) -> Any:
     return settings
 
 
-def list_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
+def list_subscriptions(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Return a page of a project's subscriptions."""
     check_project(request.project)
     with engine.open() as broker:
@@ -59,14 +59,14 @@ def list_subscriptions(engine: Engine, request: Any, context: Any) -> Any:
         return _ListSubscriptionsResponse(subscriptions=settings, next_page_token=token)
 
 
-def delete_subscription(engine: Engine, request: Any, context: Any) -> Any:
+def delete_subscription(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Delete a subscription with its messages."""
     with engine.open() as broker:
         broker.delete_subscription(request.subscription)
     return Empty()
 
 
-def pull(engine: Engine, request: Any, context: Any) -> bytes:
+def pull(engine: SharedBroker, request: Any, context: Any) -> bytes:
     """Return messages as soon as there is one, or none when the time is over."""
     check_name("subscriptions", request.subscription)
     if request.max_messages <= 0:
@@ -75,7 +75,7 @@ def pull(engine: Engine, request: Any, context: Any) -> bytes:
     return wire.response(deliveries)
 
 
-def _first_deliveries(engine: Engine, request: Any, context: Any) -> list[Delivery]:
+def _first_deliveries(engine: SharedBroker, request: Any, context: Any) -> list[Delivery]:
     until_s = engine.now_s() + (0.0 if request.return_immediately else _patience_s(context))
     is_watched = False
     with engine.open() as broker:
@@ -97,7 +97,7 @@ def _patience_s(context: Any) -> float:
     return min(LONGEST_PULL_S, max(0.0, remaining_s - min(0.25, remaining_s / 5)))
 
 
-def acknowledge(engine: Engine, request: Any, context: Any) -> Any:
+def acknowledge(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Acknowledge messages."""
     _check_ack_ids(request.ack_ids)
     with engine.open() as broker:
@@ -105,7 +105,7 @@ def acknowledge(engine: Engine, request: Any, context: Any) -> Any:
     return Empty()
 
 
-def modify_ack_deadline(engine: Engine, request: Any, context: Any) -> Any:
+def modify_ack_deadline(engine: SharedBroker, request: Any, context: Any) -> Any:
     """Move the deadlines of messages; 0 seconds hands them back."""
     _check_ack_ids(request.ack_ids)
     with engine.open() as broker:

@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .backlog import Backlog
-from .leases import Lease, Leases, Message, Window
+from .backlog import DeliveryQueue
+from .leases import FlowWindow, Lease, Leases, StoredMessage
 from .resources import EXTENSION_S, MAX_PULL_MESSAGES, check_between, invalid
 
 # The client under PUBSUB_EMULATOR_HOST has gRPC's default limit of 4 MiB a response; a larger single message
@@ -20,7 +20,7 @@ Delivery = tuple[str, int, bytes]  # ack id, delivery attempt (0 without a dead-
 Forward = Callable[[Any, Lease, float], bool]
 
 
-class Subscription:
+class LocalSubscription:
     """A subscription; `settings` is its protobuf resource, `forward` sends a message to the dead-letter topic."""
 
     def __init__(self, settings: Any, ids: Iterator[int], forward: Forward) -> None:
@@ -28,7 +28,7 @@ class Subscription:
         self.unacked = 0
         self._ids = ids
         self._forward = forward
-        self._backlog = Backlog(settings.enable_message_ordering)
+        self._backlog = DeliveryQueue(settings.enable_message_ordering)
         self._leases = Leases()
 
     @property
@@ -36,13 +36,13 @@ class Subscription:
         """Return whether a message can go out now."""
         return self._backlog.has_deliverable
 
-    def add(self, messages: list[Message]) -> None:
+    def add(self, messages: list[StoredMessage]) -> None:
         """Add published messages."""
         self._backlog.add(messages)
         self.unacked += len(messages)
 
     def deliver(
-        self, limit: int, now_s: float, deadline_s: int = 0, window: Window | None = None
+        self, limit: int, now_s: float, deadline_s: int = 0, window: FlowWindow | None = None
     ) -> list[Delivery]:
         """Lease up to `limit` messages, and charge the window; a `deadline_s` of 0 means that of the subscription."""
         room_bytes = MAX_RESPONSE_BYTES
@@ -59,7 +59,7 @@ class Subscription:
             deliveries.append((ack_id, lease.attempt if counts_attempts else 0, lease.message.frame))
         return deliveries
 
-    def _send(self, ack_id: str, lease: Lease, until_s: float, window: Window | None) -> None:
+    def _send(self, ack_id: str, lease: Lease, until_s: float, window: FlowWindow | None) -> None:
         self._leases.grant(ack_id, lease, until_s)
         if lease.message.ordering_key:
             self._backlog.sent(ack_id, lease)
