@@ -74,6 +74,7 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("registry_facts", "report"),
         ("champion", "profile"),
         ("build_bundle",),
+        ("manifest_facts",),
         ("evaluation",),
         ("policy", "pages", "generate"),
         ("models",),

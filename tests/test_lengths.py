@@ -9,9 +9,6 @@ ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "d
 MODULE_LINES, FUNCTION_LINES = 300, 50
 LONG = {  # still to be split: this only gets shorter
     "commands/dataflow.py", "features/kernel/codec.py", "pipeline/bigquery/tables.py", "pipeline/engine/assess.py",
-    "training/build_bundle.py train_on",
-    "training/evaluation/evaluate.py evaluate",
-    "training/retrain.py retrain",
     "commands/backfill.py backfill",
     "commands/backfill.py score",
     "commands/drift.py drift",

@@ -12,7 +12,6 @@ from sklearn.linear_model import LogisticRegression
 
 from export.onnx import Scorer, convert
 from features.usecase import Copy, Feature, Raw, parse
-from training.build_bundle import figures
 from training.data.labelled_rows import BadHistory, LabelledRows
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import ScoredSample, intervals
@@ -25,6 +24,7 @@ from training.evaluation.recommendations import replayed, sentence
 from training.evaluation.segments import medians, segment_figures
 from training.evaluation.unit_figures import customer_sample, event_sample, gain, unit_figures, widened
 from training.evaluation.weeks import week_figures
+from training.manifest_facts import metrics as manifest_metrics
 from training.models.held_out import HeldOut
 from training.report.calendar import summary, warning
 from training.statistics.interval import Interval
@@ -432,7 +432,7 @@ def test_a_label_of_single_events_is_decided_by_events_and_none_flagged_is_said(
 
 
 def test_figures_and_intervals_are_those_of_the_manifest(evaluated, found):
-    manifest = figures(found, 3)
+    manifest = manifest_metrics(found, 3)
     for level, theirs in (
         (evaluated.customers, manifest["customers"]),
         (evaluated.events, manifest["assessments"]),

@@ -10,7 +10,7 @@ from export.distributions.drift import psi
 from export.distributions.reference import Origin, freeze, reference
 from features.usecase import BadUseCase
 from training.champion.differences import difference, drift
-from training.champion.gates import Contrast, Evidence, GateSettings, Verdict, judge, verdict
+from training.champion.gates import Contrast, Evidence, GateSettings, Verdict, judge, reach_verdict
 from training.evaluation.figures import Calendar, DatesAlone
 from training.statistics.interval import Interval
 
@@ -39,26 +39,29 @@ def test_groups_that_chance_may_have_set_apart_are_no_reason_to_wait_but_are_tol
     judged = judge(GateSettings(), replace(GOOD, **recommended(0.4, 0.1, 0.9)))
     (gate,) = [gate for gate in judged if gate.name == "fairness"]
     assert gate.passed and "1 other comparisons are beyond the limit, which may be chance" in gate.found
-    assert verdict(GateSettings(), judged) is Verdict.PROMOTED
+    assert reach_verdict(GateSettings(), judged) is Verdict.PROMOTED
     nobody = judge(GateSettings(), replace(GOOD, contrasts=()))
     assert "no two groups are large enough" in next(gate.found for gate in nobody if gate.name == "fairness")
 
 
 def test_a_use_case_may_reject_what_is_unfair() -> None:
     gates = GateSettings.of({"on_unfair": "reject"})
-    assert verdict(gates, judge(gates, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.REJECTED
+    assert reach_verdict(gates, judge(gates, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.REJECTED
     lenient = GateSettings.of({"fairness": 0.5})
-    assert verdict(lenient, judge(lenient, replace(GOOD, **recommended(2.5, 1.6, 3.9)))) is Verdict.PROMOTED
+    assert (
+        reach_verdict(lenient, judge(lenient, replace(GOOD, **recommended(2.5, 1.6, 3.9))))
+        is Verdict.PROMOTED
+    )
 
 
 def test_what_passes_all_gates_is_promoted() -> None:
     judged = judge(GateSettings(), GOOD)
-    assert all(gate.passed for gate in judged) and verdict(GateSettings(), judged) is Verdict.PROMOTED
+    assert all(gate.passed for gate in judged) and reach_verdict(GateSettings(), judged) is Verdict.PROMOTED
 
 
 def test_a_human_may_have_the_last_word() -> None:
     gates = GateSettings(require_approval=True)
-    assert verdict(gates, judge(gates, GOOD)) is Verdict.WAITING
+    assert reach_verdict(gates, judge(gates, GOOD)) is Verdict.WAITING
 
 
 @pytest.mark.parametrize(
@@ -92,23 +95,25 @@ def test_a_gate_that_fails_says_why(name: str, change: dict[str, object], expect
     judged = judge(GateSettings(), replace(GOOD, **change))
     (failed,) = [gate for gate in judged if not gate.passed]
     assert failed.name == name and found in failed.found
-    assert verdict(GateSettings(), judged) == expected
+    assert reach_verdict(GateSettings(), judged) == expected
 
 
 def test_a_use_case_whose_accounts_stop_asks_only_for_dates_that_are_known_in_time() -> None:
     gates = GateSettings.of({"calendar": "known"})
-    assert verdict(gates, judge(gates, replace(GOOD, calendar=NEAR))) is Verdict.PROMOTED
+    assert reach_verdict(gates, judge(gates, replace(GOOD, calendar=NEAR))) is Verdict.PROMOTED
     known = Calendar("customers", NEAR_DATES, NEAR_DATES)
-    assert verdict(gates, judge(gates, replace(GOOD, calendar=known))) is Verdict.WAITING
+    assert reach_verdict(gates, judge(gates, replace(GOOD, calendar=known))) is Verdict.WAITING
 
 
 def test_rejection_comes_before_waiting() -> None:
     found = replace(GOOD, customers=3, drifted={"a": 1.0})
-    assert verdict(GateSettings(), judge(GateSettings(), found)) is Verdict.REJECTED
+    assert reach_verdict(GateSettings(), judge(GateSettings(), found)) is Verdict.REJECTED
 
 
 def test_without_a_champion_nobody_has_to_be_beaten() -> None:
-    assert verdict(GateSettings(), judge(GateSettings(), replace(GOOD, better=None))) is Verdict.PROMOTED
+    assert (
+        reach_verdict(GateSettings(), judge(GateSettings(), replace(GOOD, better=None))) is Verdict.PROMOTED
+    )
 
 
 @pytest.mark.parametrize(

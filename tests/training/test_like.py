@@ -14,6 +14,7 @@ from export.onnx import Scorer
 from features.replay import replay
 from features.usecase import UseCase, parse
 from training.build_bundle import BuiltBundle, build_bundle
+from training.champion.champion_model import champion_scores
 from training.champion.evidence import gather_evidence
 from training.data.files import EventRows, batches, read_all
 from training.data.labelled_rows import BadHistory, LabelledRows, Replayed, collect
@@ -21,7 +22,6 @@ from training.data.like_files import leave_out_silent
 from training.evaluation.evaluate import evaluate
 from training.report.page import page
 from training.report.run import Run
-from training.retrain import scores_of
 
 TEXT = """
 use_case: shops
@@ -183,7 +183,7 @@ def test_a_champion_is_compared_with_all_of_its_features(
     champion = structs.replace(whole.bundle, stand_in=None)
     held_out = less.held_out
     assert not held_out.rows.vectors[:, use_case().features.index("shops_distinct_24h")].any()
-    scores = scores_of(champion, use_case(), held_out, rows)
+    scores = champion_scores(champion, use_case(), held_out, rows)
     assert (scores == Scorer(champion.model).score(history.vectors)).all()
 
 

@@ -24,12 +24,13 @@ from tests.commands import Run
 from tests.export.small import made
 from tests.training.bundles import put_in_use
 from training.build_bundle import build_bundle
+from training.champion.champion_model import champion_scores, load_champion, policy_of, unseen_from_us
 from training.data.files import EventRows, batches, read_all
 from training.data.labelled_rows import collect
 from training.data.splits import SplitSettings, set_apart
 from training.generate import generate
 from training.models.held_out import HeldOut
-from training.retrain import RetrainingResult, in_use, policy_terms_of, retrain, scores_of, unseen_us
+from training.retrain import RetrainingResult, retrain
 from training.steps import TrainingOptions
 
 TEXT = Path("usecases/offboarding.yaml").read_text()
@@ -134,7 +135,7 @@ def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Even
     own = dict(
         zip(theirs.event_ids.tolist(), Scorer(champion.stand_in).score(theirs.vectors).tolist(), strict=True)
     )
-    asked = scores_of(champion, use_case(), made.held_out, rows)
+    asked = champion_scores(champion, use_case(), made.held_out, rows)
     assert asked.tolist() == [own[id] for id in made.held_out.rows.event_ids.tolist()]
 
 
@@ -159,11 +160,11 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
         seed=1,
         created_at=WHEN,
         split_settings=SplitSettings("both", 0.4),
-        cut_us=unseen_us(champion, history),
+        cut_us=unseen_from_us(champion, history),
     )
     label = made.held_out.rows.label
     flattered = average_precision_score(label, Scorer(champion.model).score(made.held_out.rows.vectors))
-    honest = average_precision_score(label, scores_of(champion, asked, made.held_out, rows))
+    honest = average_precision_score(label, champion_scores(champion, asked, made.held_out, rows))
     assert honest + 0.05 < flattered
 
 
@@ -176,11 +177,11 @@ def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_d
         b"",
         terms=Terms(in_a_row=7),
     )
-    assert policy_terms_of(bundle, held_out).in_a_row == 7, "the challenger's"
+    assert policy_of(bundle, held_out).in_a_row == 7, "the challenger's"
     with pytest.raises(
         BundleMismatch, match=r"polici.*it cannot be read any more.*promote the new bundle by hand"
     ):
-        scores_of(bundle, use_case(), held_out, rows)
+        champion_scores(bundle, use_case(), held_out, rows)
 
 
 def test_customers_that_the_stand_in_has_learned_from_are_not_compared(
@@ -193,7 +194,7 @@ def test_customers_that_the_stand_in_has_learned_from_are_not_compared(
         use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
     )
     unknown = np.isnan(
-        scores_of(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.held_out, rows)
+        champion_scores(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.held_out, rows)
     )
     assert (unknown == ~set_apart(made.held_out.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
@@ -232,10 +233,10 @@ def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
         root = tmp_path / str(is_enough)
         put_in_use(use_case(trees=1), collect(use_case(), replay(batches(use_case(), older))), root, WHEN)
         champion, history = (
-            in_use(str(root), use_case().name),
+            load_champion(str(root), use_case().name),
             collect(use_case(), replay(batches(use_case(), rows))),
         )
-        begins_us = unseen_us(champion, history)
+        begins_us = unseen_from_us(champion, history)
         assert (begins_us is not None) == is_enough
         if begins_us:
             assert 0 <= begins_us - older.time_us.max() <= 86_400_000_000

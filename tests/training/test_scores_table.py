@@ -100,7 +100,7 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     dates = evaluation.calendar.all_dates
     assert told["calendar"]["all_dates"]["model_ahead"]["low"] == dates.model_ahead.low
     trials = registry_facts.trials(by_folds, "average_precision")
-    compared = by_folds.chosen.compared
+    compared = by_folds.selected.compared
     assert [trial.name for trial in trials] == [
         *(f"compared: {each.candidate}" for each in compared),
         "trial 1: logistic_regression",
@@ -108,7 +108,7 @@ def test_the_registry_is_told_every_figure_and_every_trial(by_folds):
     ]
     assert [trial.metrics for trial in trials[:2]] == [{"mean": each.mean} for each in compared]
     assert [trial.tags["outcome"] for trial in trials[:2]] == ["chosen", "not chosen"]
-    for told_trial, trial in zip(trials[2:], by_folds.chosen.trials, strict=True):
+    for told_trial, trial in zip(trials[2:], by_folds.selected.trials, strict=True):
         assert told_trial.by_step == {"average_precision": list(trial.values)} and len(trial.values) == 3
         assert told_trial.metrics == {"mean": trial.mean}
         assert told_trial.parameters.items() >= dict(trial.parameters).items()

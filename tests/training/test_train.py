@@ -135,7 +135,7 @@ def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
     assert made.bundle.manifest.training["split"] == made.split.description
     assert made.held_out.rows.times_us.min() >= made.split.cut_us
     assert made.held_out.model != made.bundle.model
-    assert made.chosen.rows.label.sum() == history.label[made.split.learn].sum()
+    assert made.selected.rows.label.sum() == history.label[made.split.learn].sum()
     again = Scorer(made.held_out.model).score(made.held_out.rows.vectors)
     assert np.array_equal(again, made.held_out.score.astype(np.float32))
     ((model, own),) = made.held_out.by_model()
@@ -145,7 +145,7 @@ def test_after_a_cut_a_twin_is_judged_and_the_final_model_learns_from_all(way):
 
 def test_by_folds_every_row_is_judged_by_a_model_that_has_not_learned_from_its_customer():
     made = build_bundle(parse(TEXT), rows(), seed=4, created_at=WHEN)
-    held_out, fold = made.held_out, made.chosen.rows.fold
+    held_out, fold = made.held_out, made.selected.rows.fold
     assert len(held_out.by_model()) == len(held_out.models) == 3
     assert sum(own.sum() for _, own in held_out.by_model()) == len(held_out.score)
     for k, (model, own) in enumerate(held_out.by_model()):

@@ -1,7 +1,7 @@
-"""What a challenger must show before it may become the champion: a table of gates, and what follows from them.
+"""Gates that a challenger must pass before it may become the champion, and the verdict that follows.
 
-Every gate says what was found and what was expected. A gate that fails rejects the challenger, or, where only a
-human can tell whether it matters, makes it wait for approval.
+Every gate states what it found and what it expected. A gate that fails rejects the challenger or, where only a person
+can tell whether it matters, makes it wait for approval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ SHOWN = 3  # unequal groups that a gate names, the worst first
 
 
 class GateResult(NamedTuple):
-    """One gate, passed or not. `failing` is what follows when it is not."""
+    """One gate, passed or failed. `failing` is the verdict if it failed."""
 
     name: str
     passed: bool
@@ -45,10 +45,8 @@ class GateResult(NamedTuple):
 class GateSettings:
     """The `gates` of a use case's `model` section."""
 
-    min_improvement: float = (
-        0.0  # by how much the metric must be better than the champion's; below 0: may be worse
-    )
-    max_regression: float = 0.02  # how far below 0 the difference's interval may reach before a human looks
+    min_improvement: float = 0.0  # least lead of the metric over the champion's; below 0 it may be worse
+    max_regression: float = 0.02  # how far below 0 the difference's interval may reach before a person looks
     min_customers: int = 100  # to judge by
     min_positives: int = 10  # customers among them
     calibration: float = (
@@ -57,18 +55,18 @@ class GateSettings:
     fairness: float = (
         FOUR_FIFTHS  # lower over higher rate of two groups; below it with its whole interval is unfair
     )
-    on_unfair: str = "wait"  # what follows then: wait for a human, or reject
+    on_unfair: str = "wait"  # what follows then: wait for a person, or reject
     drift: float = 0.25  # PSI from which a feature counts as drifted; the usual rule of thumb
-    max_drifted_share: float = 0.3  # share of features that may have drifted before a human looks
+    max_drifted_share: float = 0.3  # share of features that may have drifted before a person looks
     calendar: str = "all"  # dates that the model must beat: all, or those known when an event is scored
     baselines: float = (
         0.0  # least lead over the base rate and the small rule, in average precision; below 0: none
     )
-    require_approval: bool = False  # whether a human must approve even when all is well
+    require_approval: bool = False  # a person must approve even if all gates pass
 
     @classmethod
     def of(cls, gates: Mapping[str, Any] | None, file: str = "use case") -> "GateSettings":
-        """Raises BadUseCase."""
+        """Read the section `model.gates` of a use case. Raises BadUseCase."""
         return section(file, "model.gates", gates).whole(cls._read)
 
     @classmethod
@@ -107,7 +105,7 @@ _READ: dict[str, Any] = {
 
 
 class Contrast(NamedTuple):
-    """How often something happens to a group, against the group of reference."""
+    """Comparison of how often something happens to a group and to the group of reference."""
 
     field: str
     group: str
@@ -117,7 +115,7 @@ class Contrast(NamedTuple):
 
     @property
     def lower(self) -> Interval:
-        """The lower of the two rates over the higher one."""
+        """Lower of the two rates over the higher one."""
         return lower_over_higher(self.ratio)
 
     def __str__(self) -> str:
@@ -126,7 +124,7 @@ class Contrast(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a challenger, all of it from events after the cut and customers it never saw."""
+    """Figures that the gates ask for, all from held-out rows."""
 
     customers: int
     positives: int
@@ -146,112 +144,112 @@ class Evidence:
     calendar: Calendar | None = None  # what dates alone tell; None if that cannot be measured
 
 
-def judge(gates: GateSettings, found: Evidence) -> list[GateResult]:
-    """All gates, in the order in which a reader asks for them."""
+def judge(gates: GateSettings, evidence: Evidence) -> list[GateResult]:
+    """Check all gates, in the order in which a reader asks for them."""
     return [
-        GateResult("customers", *_enough(found.customers, gates.min_customers, "customers to judge by")),
+        GateResult("customers", *_enough(evidence.customers, gates.min_customers, "customers to judge by")),
         GateResult(
-            "positives", *_enough(found.positives, gates.min_positives, "positive customers to judge by")
+            "positives", *_enough(evidence.positives, gates.min_positives, "positive customers to judge by")
         ),
         GateResult(
             "leaks",
-            not found.suspects,
-            "; ".join(found.suspects) or "no feature tells the label alone",
+            not evidence.suspects,
+            "; ".join(evidence.suspects) or "no feature tells the label alone",
             "none",
         ),
-        _signal(found),
-        _ahead(gates, found),
-        *_calendar(gates, found),
-        _better(gates, found),
-        _calibrated(gates, found),
-        _fair(gates, found),
-        _steady(gates, found),
+        _signal(evidence),
+        _ahead(gates, evidence),
+        *_calendar(gates, evidence),
+        _better(gates, evidence),
+        _calibrated(gates, evidence),
+        _fair(gates, evidence),
+        _steady(gates, evidence),
     ]
 
 
-def _enough(count: int, least: int, of: str) -> tuple[bool, str, str]:
-    return count >= least, f"{count:,} {of}", f"at least {least:,}"
+def _enough(count: int, least: int, about: str) -> tuple[bool, str, str]:
+    return count >= least, f"{count:,} {about}", f"at least {least:,}"
 
 
-def _signal(found: Evidence) -> GateResult:
-    if found.average_precision is None:
+def _signal(evidence: Evidence) -> GateResult:
+    if evidence.average_precision is None:
         return GateResult(
-            "signal", found.roc_auc.low > 0.5, f"ROC AUC {found.roc_auc}", "an interval above 0.5"
+            "signal", evidence.roc_auc.low > 0.5, f"ROC AUC {evidence.roc_auc}", "an interval above 0.5"
         )
-    passed = found.roc_auc.low > 0.5 and found.average_precision.low > found.base_rate
-    told = f"ROC AUC {found.roc_auc}, average precision {found.average_precision}"
+    passed = evidence.roc_auc.low > 0.5 and evidence.average_precision.low > evidence.base_rate
+    text = f"ROC AUC {evidence.roc_auc}, average precision {evidence.average_precision}"
     return GateResult(
-        "signal", passed, told, f"intervals above 0.5 and {found.base_rate:.3f}, which chance gives"
+        "signal", passed, text, f"intervals above 0.5 and {evidence.base_rate:.3f}, which chance gives"
     )
 
 
-def _ahead(gates: GateSettings, found: Evidence) -> GateResult:
-    """A model that is not ahead of a rule on a card costs more than it, and says no more."""
-    told = ", ".join(f"{lead} over {name}" for name, lead in found.leads.items())
-    passed = all(lead.low > gates.baselines for lead in found.leads.values())
+def _ahead(gates: GateSettings, evidence: Evidence) -> GateResult:
+    """Ask for a lead over the base rate and over a rule of three questions, which costs less than a model."""
+    text = ", ".join(f"{lead} over {name}" for name, lead in evidence.leads.items())
+    passed = all(lead.low > gates.baselines for lead in evidence.leads.values())
     expected = f"intervals above {gates.baselines:g}"
-    told = f"lead in average precision {told}" if told else "too few customers to measure baselines by"
-    return GateResult("baselines", passed, told, expected, Verdict.WAITING)
+    text = f"lead in average precision {text}" if text else "too few customers to measure baselines by"
+    return GateResult("baselines", passed, text, expected, Verdict.WAITING)
 
 
-def _calendar(gates: GateSettings, found: Evidence) -> Iterator[GateResult]:
-    """The model against dates alone; only a human can tell whether what they tell will come again."""
-    if found.calendar is None:
+def _calendar(gates: GateSettings, evidence: Evidence) -> Iterator[GateResult]:
+    """Compare the model with dates alone; only a person can tell whether what dates say will come again."""
+    if evidence.calendar is None:
         return
-    all_dates, known_dates = found.calendar.all_dates, found.calendar.known_dates
+    all_dates, known_dates = evidence.calendar.all_dates, evidence.calendar.known_dates
     dates = all_dates if gates.calendar == "all" and not known_dates.is_near else known_dates
-    told = f"ROC AUC of dates alone {dates.roc_auc}, the model ahead by {dates.model_ahead}"
+    text = f"ROC AUC of dates alone {dates.roc_auc}, the model ahead by {dates.model_ahead}"
     expected = "a model measurably ahead, and dates less than 90% as far from chance"
-    yield GateResult("calendar", not dates.is_near, told, expected, Verdict.WAITING)
+    yield GateResult("calendar", not dates.is_near, text, expected, Verdict.WAITING)
 
 
-def _calibrated(gates: GateSettings, found: Evidence) -> GateResult:
-    """Scores are near the truth on average, and at no time surely farther from it than the limit."""
-    told = f"expected calibration error {found.calibration_error:.3f}"
-    off = {when: each for when, each in found.distances.items() if _least(each) > gates.calibration}
-    worst = max(off or found.distances, key=lambda when: _least(found.distances[when]), default="")
+def _calibrated(gates: GateSettings, evidence: Evidence) -> GateResult:
+    """Ask that scores are near the truth on average, and at no time surely farther from it than the limit."""
+    text = f"expected calibration error {evidence.calibration_error:.3f}"
+    off = {when: each for when, each in evidence.distances.items() if _least(each) > gates.calibration}
+    worst = max(off or evidence.distances, key=lambda when: _least(evidence.distances[when]), default="")
     if worst:
-        told += f"; farthest from the truth {worst}: {found.distances[worst]}"
-    passed = found.calibration_error <= gates.calibration and not off
-    return GateResult("calibration", passed, told, f"at most {gates.calibration:g}", Verdict.WAITING)
+        text += f"; farthest from the truth {worst}: {evidence.distances[worst]}"
+    passed = evidence.calibration_error <= gates.calibration and not off
+    return GateResult("calibration", passed, text, f"at most {gates.calibration:g}", Verdict.WAITING)
 
 
 def _least(distance: Interval) -> float:
-    """How far from 0 the interval is at least."""
+    """Return the least distance of the interval from 0."""
     return max(distance.low, -distance.high, 0.0)
 
 
-def _better(gates: GateSettings, found: Evidence) -> GateResult:
-    if found.better is None:
+def _better(gates: GateSettings, evidence: Evidence) -> GateResult:
+    if evidence.better is None:
         return GateResult("better", True, "there is no champion yet", "no worse than the champion")
     is_better, is_sure = (
-        found.better.value >= gates.min_improvement,
-        found.better.low >= -gates.max_regression,
+        evidence.better.value >= gates.min_improvement,
+        evidence.better.low >= -gates.max_regression,
     )
-    may_be_better = found.better.high >= gates.min_improvement
+    may_be_better = evidence.better.high >= gates.min_improvement
     expected = f"at least {gates.min_improvement:g}, its interval not below {-gates.max_regression:g}"
-    told = f"{found.metric} differs from the champion's by {found.better}"
+    text = f"{evidence.metric} differs from the champion's by {evidence.better}"
     return GateResult(
         "better",
         is_better and is_sure,
-        told,
+        text,
         expected,
         Verdict.WAITING if may_be_better else Verdict.REJECTED,
     )
 
 
-def _fair(gates: GateSettings, found: Evidence) -> GateResult:
-    """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is told too."""
-    ranked = sorted(found.contrasts, key=lambda each: each.lower.high)
+def _fair(gates: GateSettings, evidence: Evidence) -> GateResult:
+    """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is text too."""
+    ranked = sorted(evidence.contrasts, key=lambda each: each.lower.high)
     unequal = [each for each in ranked if each.lower.high < gates.fairness]
-    doubtful = [each for each in found.contrasts if each.lower.value < gates.fairness <= each.lower.high]
-    told = f"{_some(unequal) or 'no group is surely treated unequally'}{_doubt(len(doubtful))}"
-    if not found.contrasts:
-        told = "no two groups are large enough to be compared"
+    doubtful = [each for each in evidence.contrasts if each.lower.value < gates.fairness <= each.lower.high]
+    text = f"{_some(unequal) or 'no group is surely treated unequally'}{_doubt(len(doubtful))}"
+    if not evidence.contrasts:
+        text = "no two groups are large enough to be compared"
     expected = (
         f"of two groups' rates the lower at least {gates.fairness:g} of the higher, as far as intervals allow"
     )
-    return GateResult("fairness", not unequal, told, expected, UNFAIR[gates.on_unfair])
+    return GateResult("fairness", not unequal, text, expected, UNFAIR[gates.on_unfair])
 
 
 def _some(contrasts: Sequence[Contrast]) -> str:
@@ -263,32 +261,34 @@ def _doubt(count: int) -> str:
     return f"; {count} other comparisons are beyond the limit, which may be chance" if count else ""
 
 
-def _steady(gates: GateSettings, found: Evidence) -> GateResult:
-    drifted = {name: psi for name, psi in found.drifted.items() if psi >= gates.drift}
-    share = len(drifted) / max(len(found.drifted), 1)
+def _steady(gates: GateSettings, evidence: Evidence) -> GateResult:
+    drifted = {name: psi for name, psi in evidence.drifted.items() if psi >= gates.drift}
+    share = len(drifted) / max(len(evidence.drifted), 1)
     worst = ", ".join(f"{n} {psi:.2f}" for n, psi in sorted(drifted.items(), key=lambda each: -each[1])[:3])
-    told = f"{len(drifted)} of {len(found.drifted)} features have drifted" + (f" ({worst})" if worst else "")
+    text = f"{len(drifted)} of {len(evidence.drifted)} features have drifted" + (
+        f" ({worst})" if worst else ""
+    )
     expected = f"PSI of {gates.drift:g} or more in at most {gates.max_drifted_share:.0%} of them"
-    return GateResult("drift", share <= gates.max_drifted_share, told, expected, Verdict.WAITING)
+    return GateResult("drift", share <= gates.max_drifted_share, text, expected, Verdict.WAITING)
 
 
 COMPARED = ("better", "drift")  # gates that need a champion
 BY_HAND = ("signal", "baselines")  # gates that also keep a model that a person trains from being used
 
 
-def judge_without_champion(gates: GateSettings, found: Evidence) -> list[GateResult]:
-    """The gates that need no champion."""
-    return [gate for gate in judge(gates, found) if gate.name not in COMPARED]
+def judge_without_champion(gates: GateSettings, evidence: Evidence) -> list[GateResult]:
+    """Check the gates that need no champion."""
+    return [gate for gate in judge(gates, evidence) if gate.name not in COMPARED]
 
 
-def failed_gates(judged: Sequence[GateResult]) -> dict[str, str]:
-    """What was found by each gate that failed, by its name."""
-    return {gate.name: f"{gate.found} (expected {gate.expected})" for gate in judged if not gate.passed}
+def failed_gates(results: Sequence[GateResult]) -> dict[str, str]:
+    """Return what each failed gate found and expected, by its name."""
+    return {gate.name: f"{gate.found} (expected {gate.expected})" for gate in results if not gate.passed}
 
 
-def verdict(gates: GateSettings, judged: Sequence[GateResult]) -> Verdict:
-    """Rejected by one gate is rejected; waiting comes before promoted."""
-    failing = {gate.failing for gate in judged if not gate.passed}
+def reach_verdict(gates: GateSettings, results: Sequence[GateResult]) -> Verdict:
+    """Return rejected if one gate rejects, else waiting if one gate or the use case asks for approval."""
+    failing = {gate.failing for gate in results if not gate.passed}
     if Verdict.REJECTED in failing:
         return Verdict.REJECTED
     return Verdict.WAITING if failing or gates.require_approval else Verdict.PROMOTED

@@ -1,7 +1,7 @@
-"""All figures of a trained model from the rows that judge it, and in its first words whether there is any signal.
+"""All figures of a trained model on held-out rows, and a first sentence that says whether there is any signal.
 
-There is none unless chance is outside both intervals of the level that decides: customers when the label is a
-customer's, events when it is an event's.
+There is a signal if chance lies outside both intervals of the unit that decides: customers if the label is a
+customer's, events if it is an event's.
 """
 
 from export.policy import terms
@@ -22,8 +22,7 @@ from training.evaluation.unit_figures import Costs, customer_sample, event_sampl
 from training.evaluation.weeks import week_figures
 from training.models.held_out import HeldOut
 from training.models.parameters import Parameters
-from training.progress import Progress
-from training.statistics.interval import Interval
+from training.progress import Progress, silent
 
 FEW_POSITIVES = 30  # below, intervals are wide and the bootstrap's are too narrow
 WEIGHED = (
@@ -47,61 +46,65 @@ def evaluate(
     held_out: HeldOut,
     seed: int,
     costs: Costs | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> Evaluation:
-    """`costs` are those of a miss and of a false alarm; by default those of the use case's metric, if it has any.
+    """Measure everything about a model on its held-out rows.
 
-    Raises BadHistory if all customers judged have one label, BadUseCase (`model`).
+    `costs` of a miss and of a false alarm are by default those of the use case's metric, if it has any. Raises
+    BadHistory if all held-out customers have one label, BadUseCase (`model`).
     """
-    costs = costs or declared_costs(use_case)
-    customers = HeldOutCustomers.of(held_out)
-    decides = "events" if label_is_of_event(use_case) else "customers"
+    customers, rows = HeldOutCustomers.of(held_out), held_out.rows
+    by_event = label_is_of_event(use_case)
+    decides = "events" if by_event else "customers"
     progress("evaluating: figures with intervals")
-    made, thresholds = replayed(held_out), held_out.thresholds
-    flagged = customer_sample(customers, sustained(held_out)) if decides == "customers" else None
-    levels = {
-        "customers": unit_figures("customers", customer_sample(customers), thresholds, costs, seed, flagged),
-        "events": unit_figures("events", event_sample(held_out, customers), thresholds, costs, seed),
-    }
-    features, groups = importance(use_case, held_out, customers, decides == "events", seed, progress)
+    decisions = replayed(held_out)
+    by_unit = _by_unit(held_out, customers, by_event, costs or declared_costs(use_case), seed)
+    features, groups = importance(use_case, held_out, customers, by_event, seed, progress)
     progress("evaluating: fairness, baselines and segments")
-    fair = fairness(use_case, held_out, customers, made)
-    compared, unmeasured = baselines(use_case, held_out, customers, decides == "customers", seed)
-    found, everyone = segment_figures(use_case, held_out, customers, made)
-    deciding, recommended = levels[decides], recommendations(held_out, customers, made)
+    compared, unmeasured = baselines(use_case, held_out, customers, not by_event, seed)
+    segments, everyone = segment_figures(use_case, held_out, customers, decisions)
+    deciding, recommended = by_unit[decides], recommendations(held_out, customers, decisions)
     return Evaluation(
         decides=decides,
         has_signal=has_signal(deciding),
-        words=words(deciding, recommended),
-        customers=levels["customers"],
-        events=levels["events"],
-        earliness=earliness(customers, made),
+        words=first_sentence(deciding, recommended),
+        **by_unit,
+        earliness=earliness(customers, decisions),
         weeks=week_figures(held_out, customers, seed),
         importance=features,
         group_importance=groups,
-        fairness=fair,
+        fairness=fairness(use_case, held_out, customers, decisions),
         baselines=compared,
-        segments=found,
+        segments=segments,
         everyone=everyone,
         notes=(*_notes(held_out, customers, decides), *unmeasured),
-        daily=daily_figures(held_out, customers, seed) if decides == "events" else None,
+        daily=daily_figures(held_out, customers, seed) if by_event else None,
         calendar=calendar_alone(
-            held_out.rows.times_us,
-            held_out.rows.label,
-            customers.of_row,
-            seed,
-            by_event=decides == "events",
-            score=held_out.score,
+            rows.times_us, rows.label, customers.of_row, seed, by_event=by_event, score=held_out.score
         ),
         recommendations=recommended,
         promise=promise(use_case, held_out, customers),
     )
 
 
-def declared_costs(use_case: UseCase) -> Costs | None:
-    """Costs of a miss and of a false alarm as `metric` or a level of `policy` has them: `{expected_cost: {...}}`.
+def _by_unit(
+    held_out: HeldOut, customers: HeldOutCustomers, by_event: bool, costs: Costs | None, seed: int
+) -> dict[str, UnitFigures]:
+    """Measure the scores of customers and those of events."""
+    thresholds = held_out.thresholds
+    sustained_sample = None if by_event else customer_sample(customers, sustained(held_out))
+    return {
+        "customers": unit_figures(
+            "customers", customer_sample(customers), thresholds, costs, seed, sustained_sample
+        ),
+        "events": unit_figures("events", event_sample(held_out, customers), thresholds, costs, seed),
+    }
 
-    Those of `metric` come first; a level whose miss costs what a feature says has no one cost.
+
+def declared_costs(use_case: UseCase) -> Costs | None:
+    """Return the costs of a miss and of a false alarm from `{expected_cost: {...}}` of `metric` or of a policy's level.
+
+    Those of `metric` come first. A level whose miss costs the value of a feature has no single cost. None without any.
     """
     metric = Parameters.of(use_case.model, use_case.file).metric
     if metric.name == "expected_cost":
@@ -114,35 +117,31 @@ def declared_costs(use_case: UseCase) -> Costs | None:
     return None
 
 
-def has_signal(level: UnitFigures) -> bool:
-    """Chance is outside both intervals."""
-    return level.roc_auc.low > 0.5 and level.average_precision.low > level.base_rate
+def has_signal(unit: UnitFigures) -> bool:
+    """Return True if chance lies outside both intervals."""
+    return unit.roc_auc.low > 0.5 and unit.average_precision.low > unit.base_rate
 
 
-def words(level: UnitFigures, recommended: Recommendations) -> str:
-    """The first line of a report: whether there is any signal, and what comes of the recommendations if there is."""
+def first_sentence(unit: UnitFigures, recommended: Recommendations) -> str:
+    """Say whether there is any signal, and if so what the recommendations are worth."""
     measured = (
-        f"ROC AUC of {level.about} {_told(level.roc_auc)}, where chance gives 0.5; average precision "
-        f"{_told(level.average_precision)}, where chance gives {level.base_rate:.3f}"
+        f"ROC AUC of {unit.about} {unit.roc_auc}, where chance gives 0.5; average precision "
+        f"{unit.average_precision}, where chance gives {unit.base_rate:.3f}"
     )
-    if not has_signal(level):
-        return f"No signal: the scores tell positive {level.about} from others no better than chance may ({measured})."
-    return f"The scores tell positive {level.about} from others ({measured}). {sentence(recommended)}"
-
-
-def _told(found: Interval) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    if not has_signal(unit):
+        return f"No signal: the scores tell positive {unit.about} from others no better than chance may ({measured})."
+    return f"The scores tell positive {unit.about} from others ({measured}). {sentence(recommended)}"
 
 
 def _notes(held_out: HeldOut, customers: HeldOutCustomers, decides: str) -> list[str]:
     positives = int(customers.label.sum())
-    found = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
+    notes = [ONE_EVENT_IS_BAD if decides == "events" else WEIGHED]
     if len(held_out.by_model()) > 1:
-        found.append(BY_FOLDS)
+        notes.append(BY_FOLDS)
     most = MOST_EVENTS if decides == "events" else MOST_ROWS
     if len(held_out.score) > most:
         which = "" if decides == "events" else ", of each the latest and an even part of the others"
-        found.append(f"Importance is measured on about {most:,} events of customers drawn by chance{which}.")
+        notes.append(f"Importance is measured on about {most:,} events of customers drawn by chance{which}.")
     if positives < FEW_POSITIVES:
-        found.append(f"Only {positives} customers are positive, so all figures are rough.")
-    return found
+        notes.append(f"Only {positives} customers are positive, so all figures are rough.")
+    return notes
