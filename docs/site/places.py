@@ -115,7 +115,8 @@ MESSAGE = (
         "Beam's own reader and `Gather` do this.",
     ),
     Step(
-        "pipeline.job.steps.decode", "Turns bodies into typed events; a message that gives none is a reject."
+        "pipeline.job.translate.decode",
+        "Turns bodies into typed events; a message that gives none is a reject.",
     ),
     Step(
         "features.events.decode_all", "Decodes all bodies of an event type at once, by the use case's schema."
@@ -138,7 +139,7 @@ MESSAGE = (
     Step("export.onnx.Scorer.score", "Scores the new events in one call of ONNX Runtime."),
     Step("export.policy.decide", "Walks the state machine: level, recommendation, override."),
     Step("pipeline.engine.records.commit", "Writes the records by compare-and-set, the subjects last."),
-    Step("pipeline.job.steps.encode", "Makes rows, alerts and dead letters of the assessments."),
+    Step("pipeline.job.translate.encode", "Makes rows, alerts and dead letters of the assessments."),
     Step("pipeline.job.sinks.Sinks.send", "Appends rows to BigQuery and publishes alerts and dead letters."),
     Step(
         "pipeline.pubsub.puller.Puller.acknowledge", "Acknowledges the messages, in the bundle's finalizer."

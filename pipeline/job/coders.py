@@ -1,4 +1,4 @@
-"""How Beam encodes what passes between steps, where a runner parts them: pickled whole.
+"""Coders for what passes between steps, where a runner parts them: each element is pickled whole.
 
 Beam asks a coder for the size of many elements, and by default encodes them to know: for batches that takes longer
 than scoring them. Here the size is a guess, which only Beam's own statistics look at.
@@ -6,11 +6,12 @@ than scoring them. Here the size is a guess, which only Beam's own statistics lo
 
 import pickle
 
-from apache_beam.coders import Coder, registry
+from apache_beam.coders import Coder
+from apache_beam.coders.typecoders import registry
 
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Messages
-from pipeline.job.steps import Decoded
+from pipeline.job.translate import Decoded
 
 BATCH_BYTES = 1 << 20  # thousands of events of some hundred bytes
 
@@ -32,6 +33,6 @@ class Pickled(Coder):
 
 
 def register() -> None:
-    """For the types between the job's steps, before a pipeline is built."""
+    """Register the coder for the types between the job's steps. Call it before a pipeline is built."""
     for element in (Messages, Decoded, Outgoing):
         registry.register_coder(element, Pickled)

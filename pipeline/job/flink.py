@@ -1,4 +1,4 @@
-"""What a job on Flink needs beyond what is so on every engine."""
+"""Flink's peculiarities: bundles are finalized after a checkpoint only, and Beam's cancel needs mending."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +11,18 @@ EACH_MS = 1_000
 
 
 def with_checkpoints(beam_args: Sequence[str]) -> list[str]:
-    """The flags, with an interval of checkpoints unless they have one."""
-    is_told = any(argument.partition("=")[0] == CHECKPOINTS for argument in beam_args)
-    return [*beam_args] if is_told else [*beam_args, f"{CHECKPOINTS}={EACH_MS}"]
+    """Return the flags, with an interval of checkpoints added unless they have one."""
+    has_interval = any(argument.partition("=")[0] == CHECKPOINTS for argument in beam_args)
+    return [*beam_args] if has_interval else [*beam_args, f"{CHECKPOINTS}={EACH_MS}"]
 
 
 def mend_cancel() -> None:
-    """Beam 2.77 asks for it at a path that Flink does not have, v1/JOB/stop, and leaves the job as it is."""
+    """Make Beam cancel a job by the path that Flink has. Beam 2.77 asks at v1/JOB/stop, and the job goes on."""
     from apache_beam.runners.portability import flink_uber_jar_job_server as client
 
     def cancel(job: Any) -> None:
-        job.request(client.requests.patch, f"v1/jobs/{job._flink_job_id}?mode=cancel", expected_status=202)
+        patch = client.requests.patch  # type: ignore[attr-defined]
+        job.request(patch, f"v1/jobs/{job._flink_job_id}?mode=cancel", expected_status=202)
         job.delete_jar()
 
-    client.FlinkBeamJob.cancel = cancel
+    client.FlinkBeamJob.cancel = cancel  # type: ignore[method-assign]

@@ -5,21 +5,29 @@ breaks the in-place update of a running job.
 """
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from pipeline.job import coders, source
 from pipeline.job.settings import DATAFLOW, LOCAL, Job
+from pipeline.job.sinks import Outgoing
+from pipeline.job.source import Messages
 from pipeline.job.steps import Assess, Decode, Send
+from pipeline.job.translate import Decoded
 
 SOURCES = {LOCAL: source.pull, DATAFLOW: source.read}  # another runner: `source.pull_apart`
 
 
-def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> beam.PCollection:
-    """Messages in; assessments, alerts and dead letters out."""
+def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> PCollection[None]:
+    """Build the whole job: messages in; assessments, alerts and dead letters out."""
     messages = SOURCES.get(runner, source.pull_apart)(job)
-    return assessed(pipeline | "Messages" >> messages, job) | "Send" >> beam.ParDo(Send(job))
+    leaving = assessed(pipeline | "Messages" >> messages, job)
+    sent: PCollection[None] = leaving | "Send" >> beam.ParDo(Send(job))
+    return sent
 
 
-def assessed(messages: beam.PCollection, job: Job) -> beam.PCollection:
-    """Batches of messages to what leaves the job of each; what is here is committed."""
+def assessed(messages: PCollection[Messages], job: Job) -> PCollection[Outgoing]:
+    """Turn batches of messages into what leaves the job. What comes out is committed."""
     coders.register()
-    return messages | "Decode" >> beam.ParDo(Decode(job)) | "Assess" >> beam.ParDo(Assess(job))
+    decoded: PCollection[Decoded] = messages | "Decode" >> beam.ParDo(Decode(job))
+    outgoing: PCollection[Outgoing] = decoded | "Assess" >> beam.ParDo(Assess(job))
+    return outgoing

@@ -1,10 +1,11 @@
-"""What is looked at before a pipeline is built: everything the job needs is there, reachable and of one kind.
+"""Checks before a pipeline is built: all that the job needs is there, can be reached and fits together.
 
-All at once, so that it takes seconds whatever is wrong; `CannotStart` then says all of it.
+They run at once, so that they take seconds whatever is wrong; `CannotStart` then names every fault.
 """
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from features.usecase import BadUseCase, UseCase
 from pipeline.bigquery import tables
@@ -21,7 +22,7 @@ from pipeline.stores.connect import store_of
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
-# (setting, whether it will do, what is expected)
+# (setting, test, what is expected)
 LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
     ("project", lambda job: bool(job.project), "the id of a Google Cloud project"),
     ("dataset", lambda job: bool(job.dataset), "the name of a BigQuery dataset"),
@@ -34,7 +35,7 @@ LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
 
 
 def check(job: Job) -> None:
-    """Raises CannotStart within seconds unless the job could run now."""
+    """Raise CannotStart within seconds unless the job could run now."""
     wrong = [
         f"--{name.replace('_', '-')}: found {getattr(job, name)!r}, expected {expected}"
         for name, is_good, expected in LIMITS
@@ -45,15 +46,15 @@ def check(job: Job) -> None:
     except BadUseCase as error:
         wrong.append(str(error))
     if not wrong:
-        found = outcomes(_parts(job.with_paths(), use_case), TIMEOUT_S)
-        wrong = [f"{each.name}: {each.fault}" for each in found if each.fault]
+        results = outcomes(_probes(job.with_paths(), use_case), TIMEOUT_S)
+        wrong = [f"{each.name}: {each.fault}" for each in results if each.fault]
     if wrong:
         raise CannotStart("\n".join(wrong))
 
 
-def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
-    """What to try, by what to call it."""
-    parts: dict[str, Callable[[], object]] = {
+def _probes(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
+    """Return the calls to try, by the name of what they check."""
+    probes: dict[str, Callable[[], object]] = {
         "bundle": lambda: check_bundle(use_case, job.bundle),
         "Redis": lambda: _check_store(job, use_case),
         "subscription": lambda: Subscription(job.subscription).check(),
@@ -61,25 +62,25 @@ def _parts(job: Job, use_case: UseCase) -> dict[str, Callable[[], object]]:
     }
     if job.metrics_port:
         host, port = job.metrics_host, job.metrics_port
-        parts["metrics"] = lambda: prometheus.check(host, port)
+        probes["metrics"] = lambda: prometheus.check(host, port)
     for topic in (job.alerts_topic, job.dead_letters_topic):
-        parts[f"topic {topic}"] = lambda topic=topic: Publisher().check(topic)
-    return parts
+        probes[f"topic {topic}"] = partial(Publisher().check, topic)
+    return probes
 
 
 def _check_store(job: Job, use_case: UseCase) -> None:
-    """It can be reached, and it is neither empty by mistake nor damaged."""
+    """Check that Redis can be reached and is neither damaged nor empty by mistake."""
     with closing(store_of(job)) as store:
         store.check(job.allow_eviction)
         check_store(store, use_case, job.prefix, job.allow_empty_store, tail_of(job))
 
 
 def note_start(job: Job) -> None:
-    """Note that the job begins. Raises StoreUnavailable, SinkUnavailable."""
+    """Note in the store that the job begins. Raises StoreUnavailable, SinkUnavailable."""
     with closing(store_of(job)) as store:
         begin(store, job.use_case, job.prefix, tail_of(job))
 
 
 def tail_of(job: Job) -> Tail:
-    """The end of the job's log."""
+    """Return the end of the job's log."""
     return Tail(job.project, job.dataset, job.use_case)

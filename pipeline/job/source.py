@@ -1,6 +1,6 @@
-"""Messages in, in batches: a splittable DoFn that pulls, and Dataflow's own reader.
+"""Sources of message batches: a splittable DoFn that pulls, and Dataflow's own reader.
 
-A batch is all that waits when it is asked for, up to the job's size. The rule of the own source: a message is
+A batch is all that waits when it is asked for, up to the job's size. The rule of the pulling source: a message is
 acknowledged in its bundle's finalizer, after all that follows from it.
 """
 
@@ -37,7 +37,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Messages(tuple[Message, ...]):
-    """A batch in arrival order. A type of its own, so that Beam encodes it in one go where it has to."""
+    """A batch in arrival order. Its type is its own, so that Beam encodes it in one go where it has to."""
+
+
+Source = beam.PTransform[Any, Messages]
 
 
 class Forever(RestrictionProvider):
@@ -50,7 +53,7 @@ class Forever(RestrictionProvider):
         return OffsetRestrictionTracker(restriction)
 
     def split(self, element: object, restriction: OffsetRange) -> Iterator[OffsetRange]:
-        yield restriction  # not to be shared out: more elements are more pullers
+        yield restriction  # not split: more elements are more pullers
 
     def restriction_size(self, element: object, restriction: OffsetRange) -> int:
         return 1
@@ -63,7 +66,7 @@ FOREVER = beam.DoFn.RestrictionParam(Forever())
 
 
 class PullMessages(beam.DoFn):
-    """Pulls batches until the process is to stop, or the generation is over."""
+    """Pull batches until the process is to stop or the generation is over."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -72,7 +75,7 @@ class PullMessages(beam.DoFn):
         self.puller = worker.of(self.job).puller
         self.until_s = time.monotonic() + self.job.generation_s
 
-    @beam.DoFn.unbounded_per_element()
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self,
         element: object,
@@ -103,7 +106,7 @@ class PullMessages(beam.DoFn):
 
 
 class Gather(beam.DoFn):
-    """The single messages of Dataflow's bundle as batches."""
+    """Gather the single messages of a Dataflow bundle into batches."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -123,13 +126,13 @@ class Gather(beam.DoFn):
 
 
 def message_of(element: PubsubMessage) -> Message:
-    """Beam's message as ours."""
+    """Convert Beam's message."""
     publish_us = (element.publish_time.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
     return Message(element.data or b"", element.attributes or {}, element.message_id, publish_us)
 
 
 class Pullers(beam.DoFn):
-    """An element for each puller. Flink hands out what is split by its element, so one element stays in one place."""
+    """Emit an element for each puller. Flink distributes work by element, so one element stays in one place."""
 
     def __init__(self, job: Job) -> None:
         self.pullers = job.workers
@@ -138,22 +141,25 @@ class Pullers(beam.DoFn):
         yield from range(self.pullers)
 
 
-def pull(job: Job) -> beam.PTransform:
-    """Batches of messages out of the job's subscription, in this process."""
-    return beam.Impulse() | "Pull" >> beam.ParDo(PullMessages(job))
+def pull(job: Job) -> Source:
+    """Read batches of messages from the job's subscription, in this process."""
+    transform: Source = beam.Impulse() | "Pull" >> beam.ParDo(PullMessages(job))
+    return transform
 
 
-def pull_apart(job: Job) -> beam.PTransform:
-    """The same by several pullers, on any runner with splittable DoFns and bundle finalizers."""
+def pull_apart(job: Job) -> Source:
+    """Read with several pullers, on any runner with splittable DoFns and bundle finalizers."""
     pullers = beam.Impulse() | "Pullers" >> beam.ParDo(Pullers(job)).with_output_types(int)
-    return pullers | "Pull" >> beam.ParDo(PullMessages(job))
+    transform: Source = pullers | "Pull" >> beam.ParDo(PullMessages(job))
+    return transform
 
 
-def read(job: Job) -> beam.PTransform:
-    """The same with Dataflow's reader.
+def read(job: Job) -> Source:
+    """Read with Dataflow's reader.
 
-    It is told neither ids nor times of events: it would drop messages for an id, and stop at a time that it cannot
-    read, before they could become dead letters (docs/decisions/0011).
+    The reader is given neither ids nor times of events: it would drop messages by id, and stop at a time that it
+    cannot read, before they could become dead letters (docs/decisions/0011).
     """
     reader = ReadFromPubSub(subscription=job.subscription, with_attributes=True)
-    return reader | "Gather" >> beam.ParDo(Gather(job))
+    transform: Source = reader | "Gather" >> beam.ParDo(Gather(job))
+    return transform

@@ -12,7 +12,7 @@ import pytest
 
 from features.events import BadEvent
 from pipeline.files import BadFile, Place, read
-from pipeline.job.steps import decode as decode_messages
+from pipeline.job.translate import decode as decode_messages
 from pipeline.pubsub.message import Message
 from tests.doors.judging import Outcomes, parquet, published, wrong
 from tests.doors.table import DOORS, NOW_US, USUAL, Case, array, arrow_type, cases, outcome, refused_columns

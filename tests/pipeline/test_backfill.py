@@ -23,7 +23,7 @@ from features.usecase import UseCase, parse
 from pipeline.batch.backfill import Backfilled, backfill, drop
 from pipeline.engine.assess import Assessments, assess
 from pipeline.files.history import history
-from pipeline.job.steps import decode
+from pipeline.job.translate import decode
 from pipeline.pubsub.message import Message
 from pipeline.runtime.errors import ColdStore, StoreUnavailable
 from pipeline.stores.readiness import Checkpoint, Warmth

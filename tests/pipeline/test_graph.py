@@ -22,7 +22,7 @@ from pipeline.job.flink import FLINK
 from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Gather, Messages, message_of
-from pipeline.job.steps import Decoded, decode, encode
+from pipeline.job.translate import Decoded, decode, encode
 from pipeline.pubsub.message import Message
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.store import MemoryStore, record_keys

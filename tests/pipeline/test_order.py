@@ -13,7 +13,7 @@ from google.pubsub_v1 import types
 from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline.engine.assess import assess
-from pipeline.job.steps import decode
+from pipeline.job.translate import decode
 from pipeline.operations.publish_file import publish
 from pipeline.pubsub.client import Publication, Publisher, Subscription, fitting, rounds
 from pipeline.pubsub.puller import Puller

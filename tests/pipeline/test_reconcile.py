@@ -31,7 +31,7 @@ from pipeline.engine.rejects import too_late
 from pipeline.files import Place
 from pipeline.files.history import history as files_of
 from pipeline.files.source import Table
-from pipeline.job.steps import decode
+from pipeline.job.translate import decode
 from pipeline.outputs import rows
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.message import Message

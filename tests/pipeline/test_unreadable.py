@@ -10,7 +10,7 @@ from features.kernel import Disposition
 from features.kernel.codec import BadRecord
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.rejects import too_late, unreadable
-from pipeline.job.rejects_log import tell_rejects
+from pipeline.job.instrumentation import log_rejects
 from pipeline.outputs import publications, rows
 from pipeline.pubsub.message import Message
 from pipeline.stores.redis_store import RedisStore
@@ -151,7 +151,7 @@ def test_a_dead_letter_names_its_reason_and_the_log_its_key(
     )
     assert rows.assessment_rows(messages, said, 0).num_rows == len(AFTER) - len(rejects)
     with caplog.at_level(logging.WARNING):
-        tell_rejects(rejects)
+        log_rejects(rejects)
     assert key_of("customer", id).decode() in caplog.text
 
 

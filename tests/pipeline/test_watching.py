@@ -31,10 +31,10 @@ from features.events import to_json
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.live_drift import HOURS, Drift
 from pipeline.job import graph, worker
-from pipeline.job.rejects_log import EXAMPLES, tell_rejects
+from pipeline.job.instrumentation import EXAMPLES, log_rejects
 from pipeline.job.settings import Job, beam_options
 from pipeline.job.source import Messages
-from pipeline.job.steps import decode, encode
+from pipeline.job.translate import decode, encode
 from pipeline.operations.gauges import redis_memory
 from pipeline.pubsub.message import Message
 from pipeline.runtime import metrics, tracing
@@ -278,7 +278,7 @@ def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixtur
     bad = Message(b'{"customer": "ann@bank.example", "amount": "SECRET"}', attributes, "m7", START_US)
     decoded = decode(market(), [bad] * (EXAMPLES + 2))
     with caplog.at_level(logging.WARNING):
-        tell_rejects(decoded.rejects)
+        log_rejects(decoded.rejects)
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
     assert len(lines) == EXAMPLES + 1 and "2 more" in lines[-1]["message"]
     expected = {"severity": "WARNING", "event_id": "e7", "event_type": "payment", "message_id": "m7",
@@ -334,7 +334,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 BATCH = f"""
-from pipeline import tracing
+from pipeline.runtime import tracing
 tracing.start()
 stages = {{"decode": (1_000_000_000, 0.5), "read": (1_600_000_000, 0.25)}}
 parent = tracing.batch(1_000_000_000, stages, ["{PARENT}"], messages=3, model="m")
