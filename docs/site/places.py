@@ -158,7 +158,7 @@ ROW = (
     Step(
         "training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."
     ),
-    Step("training.data.splits.split", "Sets customers and the latest period apart."),
+    Step("training.data.splits.split_rows", "Sets customers and the latest period apart."),
     Step(
         "training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."
     ),
@@ -228,7 +228,7 @@ QUESTIONS = (
     Question("a new model loaded by a running job", ("pipeline.engine.live_model",)),
     Question("a metric named", ("pipeline.runtime.metrics.METRICS",), "[Metrics](reference/metrics.md)"),
     Question("an error's meaning", ("pipeline.runtime.errors",)),
-    Question("an exit code", ("commands.options.EXITS",), "[Command line](reference/cli.md)"),
+    Question("an exit code", ("commands.errors.EXITS",), "[Command line](reference/cli.md)"),
     Question("a role of the REST service", ("serving.roles",)),
     Question("the log rebuilt and compared", ("pipeline.reconciliation.reconcile.reconcile",)),
     Question("a gate for a new model", ("training.champion.gates",)),
