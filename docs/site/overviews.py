@@ -79,6 +79,7 @@ def release() -> str:
         "parallel": Node("production: second job\nbeside it, then take over", 1, 2),
         "canary": Node("REST service: a tenth\nfor 10 minutes", 0, 1),
         "running": Node("running", 0, 2, SYSTEM),
+        "rollback": Node("rollback: model, job\nor service", 0, 3),
     }
     arrows = (
         Arrow("change", "build"),
@@ -92,5 +93,6 @@ def release() -> str:
         Arrow("update", "canary"),
         Arrow("canary", "running", "no worse"),
         Arrow("parallel", "running"),
+        Arrow("running", "rollback"),
     )
     return flow("The way of a release", nodes, arrows, Grid(column=222, row=84, width=176, height=48))

@@ -227,7 +227,7 @@ QUESTIONS = (
     Question("a reason for a score made", ("export.reasons.reasons",)),
     Question("a new model loaded by a running job", ("pipeline.engine.live_model",)),
     Question("a metric named", ("pipeline.runtime.metrics.METRICS",), "[Metrics](reference/metrics.md)"),
-    Question("an error's meaning", ("pipeline.runtime.errors",)),
+    Question("an error's meaning", ("features.errors",), "The whole family stands in one docstring."),
     Question("an exit code", ("commands.errors.EXITS",), "[Command line](reference/cli.md)"),
     Question("a role of the REST service", ("serving.roles",)),
     Question("the log rebuilt and compared", ("pipeline.reconciliation.reconcile.reconcile",)),
