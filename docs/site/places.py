@@ -163,7 +163,7 @@ ROW = (
         "training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."
     ),
     Step(
-        "training.models.choice.choose",
+        "training.models.selection.select_model",
         "Compares the learners by cross-validation over customers, calibrates.",
     ),
     Step(

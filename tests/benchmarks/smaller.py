@@ -32,10 +32,10 @@ from features.usecase import load
 from tests.benchmarks import workloads
 from tests.benchmarks.report import machine
 from training.data.files import batches, read_all
-from training.data.labelled_rows import History, collect
+from training.data.labelled_rows import LabelledRows, collect
 from training.generate import generate
 from training.models.candidates import CANDIDATES
-from training.models.fit import Rows, fit, rows_of
+from training.models.fit import LearningRows, fit, learning_rows
 from training.statistics.metrics import measure
 from training.statistics.weights import weights
 
@@ -63,7 +63,7 @@ class Figures(NamedTuple):
     single_us: float  # a vector alone
 
 
-def history_of(customers: int, days: int) -> History:
+def history_of(customers: int, days: int) -> LabelledRows:
     use_case = load(workloads.OFFBOARDING)
     with tempfile.TemporaryDirectory() as folder:
         generate(customers, days, 5, Path(folder))
@@ -71,7 +71,7 @@ def history_of(customers: int, days: int) -> History:
         return collect(use_case, replay(batches(use_case, read_all(use_case, files, NOW_US))))
 
 
-def models(rows: Rows) -> Iterator[Model]:
+def models(rows: LearningRows) -> Iterator[Model]:
     """The variants; distilled ones learn from the scores of the boosting with 150 trees of 31 leaves."""
     everything = np.ones(len(rows.label), bool)
 
@@ -97,7 +97,7 @@ def models(rows: Rows) -> Iterator[Model]:
     yield quantised(network)
 
 
-def distilled_trees(rows: Rows, score: NDArray[np.float64]) -> Model:
+def distilled_trees(rows: LearningRows, score: NDArray[np.float64]) -> Model:
     """Trees that learn the teacher's probability p: each row counts p times as positive and 1 - p as negative."""
     vectors = np.concatenate([rows.vectors, rows.vectors])
     label = np.repeat([1, 0], len(score))
@@ -126,7 +126,7 @@ def quantised(model: Model) -> Model:
         return Model(f"{model.name}, int8", target.read_bytes(), model.output)
 
 
-def figures(model: Model, held_out: History, customer: NDArray[np.intp]) -> Figures:
+def figures(model: Model, held_out: LabelledRows, customer: NDArray[np.intp]) -> Figures:
     onnx.checker.check_model(onnx.load_from_string(model.file))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -170,7 +170,7 @@ def main() -> None:
     names, customer = np.unique(history.customers, return_inverse=True)
     learns = np.random.default_rng(SEED).permutation(len(names)) < LEARN * len(names)
     learned, held_out = history[learns[customer]], history[~learns[customer]]
-    rows = rows_of(learned.vectors, learned.label, learned.customers, 3, 1_000, SEED)
+    rows = learning_rows(learned.vectors, learned.label, learned.customers, 3, 1_000, SEED)
     _, judges = np.unique(held_out.customers, return_inverse=True)
     compared = [figures(model, held_out, judges) for model in models(rows)]
     facts, positive = machine(), len(set(held_out.customers[held_out.label == 1].tolist()))
