@@ -8,12 +8,13 @@ from export.policy import terms
 from export.registry import promotion
 from export.registry.runs import Origin
 from export.registry.versions import Registry, Version
+from features.replay import Replayed
 from features.usecase import UseCase
 from training import registry_facts
 from training.build_bundle import BuiltBundle
 from training.champion.gates import GateResult, GateSettings, Verdict, failed_gates
 from training.data.cleaning import CleaningCount
-from training.data.labelled_rows import LabelledRows, Replayed, collect
+from training.data.labelled_rows import LabelledRows, collect
 from training.data.like_files import leave_out_silent
 from training.models.parameters import Parameters
 from training.progress import Progress, silent

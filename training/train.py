@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from export.bundle import save
 from export.registry import promotion
 from export.registry.versions import Registry
+from features.replay import Replayed
 from features.usecase import UseCase
 from training.build_bundle import build_bundle
 from training.champion.evidence import gather_evidence
 from training.champion.gates import BY_HAND, Verdict, failed_gates, judge_without_champion
-from training.data.labelled_rows import LabelledRows, Replayed
+from training.data.labelled_rows import LabelledRows
 from training.data.splits import SplitSettings
 from training.evaluation.evaluate import evaluate
 from training.report.page import Report

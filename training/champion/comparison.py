@@ -1,6 +1,6 @@
-"""Challenger beside champion on the same held-out rows: figures in pairs, curves, and who changes level.
+"""Champion and challenger on the same held-out rows: paired figures, curves, and customers who change level.
 
-Each model decides by its own thresholds and policy. Intervals draw customers, for both models the same, so what the two
+Each model decides by its own thresholds and policy. Intervals draw the same customers for both models, so what the two
 have in common cancels out of the differences. A share's own interval is Wilson's.
 """
 
@@ -40,7 +40,7 @@ class PairedFigure(Struct, frozen=True):
 
     @property
     def finding(self) -> str:
-        """better, worse, or the same as far as can be measured"""
+        """Conclusion: better, worse, or the same as far as can be measured."""
         if self.of is not None and self.of < LEAST:
             return "too few to say"
         if not self.difference.low > 0 and not self.difference.high < 0:
@@ -49,7 +49,7 @@ class PairedFigure(Struct, frozen=True):
 
 
 class LevelMove(Struct, frozen=True):
-    """Customers to whom the champion says one thing and the challenger another, or the same."""
+    """Customers with one outcome by the champion and the same or another one by the challenger."""
 
     champion: str
     challenger: str
@@ -58,7 +58,7 @@ class LevelMove(Struct, frozen=True):
 
 
 class ModelComparison(Struct, frozen=True):
-    """Both models on the rows that both can be judged by."""
+    """Comparison of both models on the rows that both have scores for."""
 
     about: str  # customers or events: whose label it is
     customers: int
@@ -77,7 +77,7 @@ class ModelComparison(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class _ModelDecisions:
-    """One model: its ranking of what has the label, and what its policy decides, by customer."""
+    """Ranking of one model, of what has the label, and its policy's decisions by customer."""
 
     ranking: Ranking
     decided: Decisions
@@ -100,7 +100,7 @@ class _ModelDecisions:
 def compare_models(
     challenger: HeldOut, champion: HeldOut, left_out: int, seed: int, notes: Sequence[str] = ()
 ) -> ModelComparison:
-    """`challenger` and `champion` judge the same rows. Raises BadHistory if all customers have one label."""
+    """Compare two models that score the same rows. Raises BadHistory if all customers have one label."""
     customers = HeldOutCustomers.of(challenger)
     sides = {
         CHAMPION: _ModelDecisions.of(champion, HeldOutCustomers.of(champion)),
@@ -135,7 +135,7 @@ _LEVELS = tuple(level.name for level in Level)
 def _moves(
     names: Sequence[str], before: NDArray[np.generic], after: NDArray[np.generic], positive: Mask
 ) -> tuple[LevelMove, ...]:
-    """Every pair of values, by the champion's first."""
+    """Count customers for every pair of values, by the champion's first."""
     cells = ((i, j, (before == i) & (after == j)) for i in range(len(names)) for j in range(len(names)))
     return tuple(
         LevelMove(names[i], names[j], int(own.sum()), int((own & positive).sum())) for i, j, own in cells
@@ -145,18 +145,18 @@ def _moves(
 def _pairs(
     sides: Mapping[str, _ModelDecisions], customers: HeldOutCustomers, unit: Indices, seed: int
 ) -> tuple[PairedFigure, ...]:
-    """`unit` [n] says which customer each label is of."""
+    """Measure all figures of both models; `unit` [n] is the customer of each label."""
     measured = {model: _figures(side, customers.label == 1) for model, side in sides.items()}
     draws = [np.ones(len(customers)), *_draws(customers, seed)]  # the first is everybody
     return tuple(
-        _pair({model: found[k] for model, found in measured.items()}, draws, unit)
+        _pair({model: figures[k] for model, figures in measured.items()}, draws, unit)
         for k in range(len(measured[CHAMPION]))
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _DrawnFigure:
-    """A figure of one model, for any draw: how often each customer [customers] and each label [n] is there."""
+    """Figure of one model for any draw: how often each customer [customers] and each label [n] is drawn."""
 
     name: str
     measure: Callable[[Floats, Floats], float]
@@ -164,7 +164,7 @@ class _DrawnFigure:
     those: Mask | None = None  # who are counted among them
 
     def interval(self, values: Floats) -> Interval:
-        """Wilson's interval of a share, else the bootstrap's; the first value is everybody's."""
+        """Return Wilson's interval of a share, else the bootstrap's; the first value is that of all customers."""
         if self.of is None or self.those is None:
             return Interval(float(values[0]), *bounds(values[1:].tolist()))
         return rate(int((self.of & self.those).sum()), int(self.of.sum()))
@@ -180,7 +180,8 @@ def _pair(figures: Mapping[str, _DrawnFigure], draws: list[Floats], unit: Indice
     name = figures[CHAMPION].name
     return PairedFigure(
         name,
-        *(figures[model].interval(values[model]) for model in MODELS),
+        champion=figures[CHAMPION].interval(values[CHAMPION]),
+        challenger=figures[CHALLENGER].interval(values[CHALLENGER]),
         difference=Interval(float(difference[0]), *bounds(difference[1:].tolist())),
         lower_is_better=name in LOWER_IS_BETTER,
         of=min(counts) if counts else None,
@@ -206,13 +207,13 @@ def _figures(side: _ModelDecisions, positive: Mask) -> list[_DrawnFigure]:
 
 
 def _share(times: Floats, of: Mask, those: Mask) -> float:
-    """The share of `those` among `of`, NaN of nobody."""
+    """Return the share of `those` among `of`; NaN if there are none."""
     total = times @ of
     return float(times @ (of & those) / total) if total else float("nan")
 
 
 def _draws(customers: HeldOutCustomers, seed: int) -> list[Floats]:
-    """How often each customer is drawn, REPLICATES times; draws of one class are drawn again."""
+    """Draw customers REPLICATES times and return how often each is drawn; both labels are in every draw."""
     rng, made = np.random.default_rng(seed), list[Floats]()
     while len(made) < REPLICATES:
         times = draw(rng, len(customers))

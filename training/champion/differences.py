@@ -1,4 +1,4 @@
-"""Champion and challenger on the same events: a metric's difference with its interval, and how inputs have drifted.
+"""Differences of champion and challenger on the same events: of a metric with its interval, and of their inputs.
 
 The interval is a paired bootstrap that draws customers: both scores of a customer's rows are drawn together, so what
 the two models have in common cancels out.
@@ -30,7 +30,7 @@ def difference(
     weight: Floats,
     seed: int,
 ) -> Interval:
-    """metric(challenger) - metric(champion) over n rows; `customer` [n] numbers their customers from 0."""
+    """Return metric(challenger) - metric(champion) over n rows; `customer` [n] numbers their customers from 0."""
     rng, customers = np.random.default_rng(seed), int(customer.max()) + 1
     differences: list[float] = []
     while len(differences) < REPLICATES:
@@ -46,9 +46,9 @@ def difference(
 def drift(
     reference: Reference, names: tuple[str, ...], vectors: Vectors, customer: Indices
 ) -> dict[str, float]:
-    """The stability index of each column of `vectors` [n, F] against training's frozen bins.
+    """Return the PSI of each column of `vectors` [n, F] against training's frozen bins.
 
-    It is 0 where so few customers [n], numbered from 0, show as much without any change.
+    It is 0 where so few customers [n], numbered from 0, show as much by chance.
     """
     return {
         name: _beyond_chance(reference.features[name], column, customer)
@@ -58,5 +58,5 @@ def drift(
 
 def _beyond_chance(bins: Bins, values: Vectors, customer: Indices) -> float:
     place = places(bins, values)
-    found = distance(bins, np.bincount(place, minlength=PLACES), worth(place, customer, PLACES))
-    return found.index if found.index > found.index_by_chance else 0.0
+    measured = distance(bins, np.bincount(place, minlength=PLACES), worth(place, customer, PLACES))
+    return measured.index if measured.index > measured.index_by_chance else 0.0

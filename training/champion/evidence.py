@@ -1,4 +1,4 @@
-"""What the gates judge a model by, gathered from its evaluation and, if there is one, from the champion."""
+"""Evidence for the gates, gathered from a model's evaluation and, if there is one, from the champion."""
 
 from collections.abc import Sequence
 
@@ -35,12 +35,12 @@ def gather_evidence(
     figures: Evaluation,
     seed: int,
     champion: Bundle | None = None,
-    scored: Floats | None = None,
+    scores: Floats | None = None,
 ) -> Evidence:
-    """What the gates ask for, about customers or, when the label is an event's, about events.
+    """Return the figures that the gates ask for, of customers or, if the label is an event's, of events.
 
-    `scored` [n] are the champion's scores of the rows that judge, NaN where it has none; None without a champion.
-    Raises BadHistory if all are NaN.
+    `scores` [n] are the champion's scores of the held-out rows, NaN where it has none; None without a champion. Raises
+    BadHistory if all are NaN.
     """
     parameters = Parameters.of(use_case.model, use_case.file)
     level = figures.customers if figures.decides == "customers" else figures.events
@@ -53,7 +53,7 @@ def gather_evidence(
         leads=leads(figures.baselines),
         calendar=figures.calendar,
         metric=str(parameters.metric),
-        better=None if scored is None else _better(use_case, parameters, made.held_out, scored, seed),
+        better=None if scores is None else _better(use_case, parameters, made.held_out, scores, seed),
         calibration_error=figures.events.calibration_error,
         contrasts=contrasts(figures.fairness),
         distances=distances(figures.promise),
@@ -62,11 +62,11 @@ def gather_evidence(
     )
 
 
-def contrasts(found: Sequence[Fairness]) -> tuple[Contrast, ...]:
-    """Every comparison of a group that is large enough with the group of reference."""
+def contrasts(by_field: Sequence[Fairness]) -> tuple[Contrast, ...]:
+    """Return every comparison of a group that is large enough with the group of reference."""
     return tuple(
         Contrast(field.field, group.group, each.outcome, field.reference, each.ratio)
-        for field in found
+        for field in by_field
         for group in field.groups
         for each in group.outcomes
         if each.ratio is not None
@@ -74,7 +74,7 @@ def contrasts(found: Sequence[Fairness]) -> tuple[Contrast, ...]:
 
 
 def distances(promise: Promise | None) -> dict[str, Interval]:
-    """How far scores are from the truth, by when."""
+    """Return how far scores are from the truth, by time."""
     if promise is None:
         return {}
     young = {f"{each.words} after a customer's first event": each.distance for each in promise.by_age}
@@ -83,10 +83,10 @@ def distances(promise: Promise | None) -> dict[str, Interval]:
 
 
 def _better(
-    use_case: UseCase, parameters: Parameters, held_out: HeldOut, scored: Floats, seed: int
+    use_case: UseCase, parameters: Parameters, held_out: HeldOut, scores: Floats, seed: int
 ) -> Interval:
-    """The metric's difference over what both have scored, larger for better."""
-    both = ~np.isnan(scored)
+    """Return the metric's difference over the rows that both have scored, positive if the challenger is better."""
+    both = ~np.isnan(scores)
     if not both.any():
         raise BadHistory(NO_SCORE)
     sign = -1.0 if parameters.metric.lower_is_better else 1.0
@@ -94,7 +94,7 @@ def _better(
     def metric(label: NDArray[np.int64], score: Floats, weight: Floats) -> float:
         return sign * parameters.metric(label, score, weight)
 
-    label, challenger, champion = held_out.rows.label[both], held_out.score[both], scored[both]
+    label, challenger, champion = held_out.rows.label[both], held_out.score[both], scores[both]
     customer = np.unique(held_out.customer[both], return_inverse=True)[1]
     weight = held_out.weight[both]
     if not label_is_of_event(use_case):
@@ -105,7 +105,7 @@ def _better(
 
 
 def _drifted(use_case: UseCase, made: BuiltBundle, champion: Bundle | None) -> dict[str, float]:
-    """How far what judges has drifted from what the champion learned from, by feature that both have."""
+    """Return how far the held-out rows have drifted from what the champion learned from, by feature of both."""
     if champion is None:
         return {}
     names, left_out = champion.reference.features, made.held_out.rows.left_out

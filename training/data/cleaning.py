@@ -1,8 +1,8 @@
-"""A history without the rows that the use case's `clean` rules name, each rule with its count. Never the stream's.
+"""Cleaning rules of training: leave out rows of a history, and count them by rule. The stream is never cleaned.
 
-Rules of an event type are applied in their order, each to what the ones before have left. "first" and "latest" are
-meant in event-time order, among rows of equal time in the order of the files. A missing value is unknown, so it is the
-same as no other: rows that lack one of the fields of a `keep` stay, unless it names all of them ("*").
+The rules of an event type are applied in their order, each to the rows that the ones before have left. "first" and
+"latest" are by event time, and among equal times by the order of the files. A missing value is unknown and equals no
+other: a row that lacks one of the fields of a `keep` stays, unless the rule names all fields ("*").
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from training.data.files import EventRows, columns
 
 
 class CleaningCount(Struct, frozen=True):
-    """A rule and how many rows it left out."""
+    """Number of rows that one rule left out."""
 
     event_type: str
     rule: str
@@ -32,7 +32,7 @@ class CleaningCount(Struct, frozen=True):
 
 
 def clean(use_case: UseCase, rows: EventRows) -> tuple[EventRows, list[CleaningCount]]:
-    """The rows that stay, in their order, and every rule of the use case with its count, which may be 0."""
+    """Return the rows that stay, in their order, and the count of every rule, which may be 0."""
     stays, counts = np.ones(len(rows), np.bool_), list[CleaningCount]()
     for event_type in use_case.event_types.values():
         if event_type.clean:
@@ -51,30 +51,30 @@ def _kept(rows: EventRows, stays: Mask) -> EventRows:
 
 
 def _left_out(use_case: UseCase, event_type: EventType, rows: EventRows) -> tuple[Indices, list[int]]:
-    """The places of the event type's rows that are left out, and how many each rule left out."""
+    """Return the places of the event type's rows that are left out, and the number of rows that each rule left out."""
     places: list[Indices] = [np.empty(0, np.intp)]
     evidence: list[list[Any]] = [[] for _ in event_type.clean]
     for part, fields in columns(use_case, event_type.name, rows):
         places.append(part)
-        for rule, found in zip(event_type.clean, evidence, strict=True):
-            found.extend(_EVIDENCE[type(rule)](fields, rule))
+        for rule, values in zip(event_type.clean, evidence, strict=True):
+            values.extend(_EVIDENCE[type(rule)](fields, rule))
     every = np.concatenate(places)
     stays, dropped = np.ones(len(every), np.bool_), []
-    for rule, found in zip(event_type.clean, evidence, strict=True):
-        hit = _HIT[type(rule)](rule, found, stays)
+    for rule, values in zip(event_type.clean, evidence, strict=True):
+        hit = _HIT[type(rule)](rule, values, stays)
         dropped.append(int(hit.sum()))
         stays &= ~hit
     return every[~stays], dropped
 
 
 def _passes(fields: Columns, rule: Drop) -> list[bool]:
-    """Whether each row passes all tests."""
-    found: list[bool] = np.logical_and.reduce([fields.mask(condition) for condition in rule.where]).tolist()
-    return found
+    """Return True for each row that passes all tests of the rule."""
+    passes: list[bool] = np.logical_and.reduce([fields.mask(condition) for condition in rule.where]).tolist()
+    return passes
 
 
 def _keys(fields: Columns, rule: Keep) -> Sequence[tuple[Any, ...] | None]:
-    """What each row is told apart by; None where that is unknown."""
+    """Return the key by which a rule tells rows apart; None where it is unknown."""
     names = rule.per or tuple(fields.codec.event_type.fields)
     values = ([None if value == "" else value for value in fields.objects(name)] for name in names)
     keys = list(zip(*values, strict=True))

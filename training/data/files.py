@@ -1,6 +1,6 @@
-"""History out of files and tables: the rows of several as batches in event-time order, for replay.
+"""Histories from files and tables: their rows in event-time order, as batches for replay.
 
-Everything is held in memory. Bad rows are kept apart and told. Times are int64 microseconds since 1970 UTC.
+All rows are held in memory; bad rows are kept apart. Times are int64 microseconds since 1970 UTC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ BATCH_EVENTS = 100_000  # of 20,000 each, replay takes half as long again: recor
 
 @dataclass(frozen=True)
 class EventRows:
-    """n good rows in event-time order, those of equal time as the files give them; and the bad ones by file."""
+    """Good rows of files in event-time order, those of equal time as the files give them, and the bad rows."""
 
     types: list[str]
     bodies: list[bytes]
@@ -33,10 +33,10 @@ class EventRows:
 def read_all(
     use_case: UseCase, places: Sequence[str | Place], now_us: int, dated_us: int | None = None
 ) -> EventRows:
-    """The rows of files and of tables (bq://PROJECT.DATASET.TABLE); the columns tell the event type. Raises BadFile.
+    """Read the rows of files and of tables (bq://PROJECT.DATASET.TABLE), whose columns decide the event type.
 
-    Events without a time of their own are dated `dated_us`, or else with the earliest of the others, so that they
-    come first, as they are published first.
+    Events without a time are dated `dated_us`, or by default with the earliest time of the others, so that they come
+    first, as they are published first. Raises BadFile.
     """
     types: list[str] = []
     bodies: list[bytes] = []
@@ -56,7 +56,7 @@ def read_all(
 
 
 def batches(use_case: UseCase, rows: EventRows) -> Iterator[Batch]:
-    """The rows as batches, each event published when it happened."""
+    """Yield the rows as batches; each event counts as published when it happened."""
     for start in range(0, len(rows), BATCH_EVENTS):
         part = slice(start, start + BATCH_EVENTS)
         events = decoded(use_case, rows.types[part], rows.bodies[part], rows.time_us[part])
@@ -64,7 +64,7 @@ def batches(use_case: UseCase, rows: EventRows) -> Iterator[Batch]:
 
 
 def columns(use_case: UseCase, event_type: str, rows: EventRows) -> Iterator[tuple[Indices, Columns]]:
-    """The rows of one type, a part at a time: their places among all rows, and their fields."""
+    """Yield the rows of one type in parts: their places among all rows, and their fields."""
     places = np.flatnonzero(np.array(rows.types, np.str_) == event_type)
     for start in range(0, len(places), BATCH_EVENTS):
         part = places[start : start + BATCH_EVENTS]
@@ -76,8 +76,8 @@ def columns(use_case: UseCase, event_type: str, rows: EventRows) -> Iterator[tup
 def decoded(
     use_case: UseCase, types: list[str], bodies: list[bytes], published_us: NDArray[np.int64]
 ) -> list[Event]:
-    """The events of good rows."""
-    found = decode_all(use_case, types, bodies, published_us.tolist())
-    events = [event for event in found if not isinstance(event, BadEvent)]
+    """Decode the events of good rows."""
+    decoded_events = decode_all(use_case, types, bodies, published_us.tolist())
+    events = [event for event in decoded_events if not isinstance(event, BadEvent)]
     assert len(events) == len(types)  # `read` has kept bad rows apart
     return events

@@ -1,7 +1,7 @@
-"""Features that know too much: alone they tell nearly every customer's label, as nothing honest does.
+"""Leaks: features that alone tell the label of nearly every customer, as no honest feature does.
 
-The kernel cannot look ahead: a vector is made of what arrived before. What can leak is the history itself: a profile
-as of the day of export, a state that only follows from the label, a time that was set afterwards.
+The kernel cannot look ahead, since a vector is made of what arrived before. The history itself can leak: a profile
+as of the day of export, a state that follows from the label, a time that was set afterwards.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ SUSPECT_AUC = 0.99  # of one feature alone; the best honest ones of fraud and cr
 
 
 class Suspect(NamedTuple):
+    """Feature that may leak the label, with its ROC AUC."""
+
     feature: str
     auc: float  # of the feature or of its being missing, whichever way round tells more
 
@@ -27,21 +29,21 @@ class Suspect(NamedTuple):
 
 
 def find_suspects(history: LabelledRows, features: Sequence[str]) -> list[Suspect]:
-    """Features whose ROC AUC over rows, each customer with weight 1, is at least SUSPECT_AUC."""
+    """Return the features whose ROC AUC alone is at least SUSPECT_AUC, the highest first; a customer weighs 1."""
     customer = np.unique(history.customers, return_inverse=True)[1]
     weight = 1.0 / np.bincount(customer)[customer]
-    found = []
+    suspects = []
     for name, column in zip(features, history.vectors.T, strict=True):
         missing = np.isnan(column)
         ways = [np.where(missing, -np.inf, column), missing.astype(np.float64)] if missing.any() else [column]
-        told = max(abs(auc(history.label, each, weight) - 0.5) + 0.5 for each in ways)
-        if told >= SUSPECT_AUC:
-            found.append(Suspect(name, told))
-    return sorted(found, key=lambda suspect: -suspect.auc)
+        area = max(abs(auc(history.label, each, weight) - 0.5) + 0.5 for each in ways)
+        if area >= SUSPECT_AUC:
+            suspects.append(Suspect(name, area))
+    return sorted(suspects, key=lambda suspect: -suspect.auc)
 
 
 def auc(label: Labels, values: NDArray[np.floating], weight: Floats) -> float:
-    """Weighted ROC AUC; ties count half."""
+    """Return the weighted ROC AUC of values [n]; ties count half."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))

@@ -1,4 +1,4 @@
-"""Training for files that are to be scored: features that say nothing in them are left out of the model.
+"""Features that say nothing in the files to be scored: training for these files leaves them out of the model.
 
 A feature left out stays in the vector, because the vector is the use case's. While learning it is 0 in all rows, so no
 tree splits on it and a linear model gives it no weight: whatever its value, it changes no score.
@@ -13,31 +13,32 @@ from msgspec import structs
 from export.distributions.coverage import Coverage, Spread, coverage
 from export.distributions.reference import reference
 from features.events import Presence
+from features.replay import Replayed
 from features.usecase import UseCase
 from training.arrays import Vectors
-from training.data.labelled_rows import BadHistory, LabelledRows, Replayed
+from training.data.labelled_rows import BadHistory, LabelledRows
 from training.progress import Progress
 
 
 def leave_out_silent(
     use_case: UseCase, history: LabelledRows, replayed: Iterable[Replayed], progress: Progress
 ) -> LabelledRows:
-    """The history with the features left out that say nothing in other events, replayed as history is.
+    """Leave out of a history the features that say nothing in other events, and report them to `progress`.
 
-    What is left out is told to `progress`. Raises BadHistory if the others have no scored event, or if no feature
-    would be left.
+    `replayed` are these other events, replayed as the history is. Raises BadHistory if none of them is scored, or if no
+    feature would be left.
     """
-    difference = compared(use_case, history, replayed)
+    difference = compare_coverage(use_case, history, replayed)
     if len(difference.silent) == len(use_case.features):
         raise BadHistory(
             "no feature says anything in the files of --like: give files with the columns of training"
         )
-    progress(words(difference))
+    progress(describe(difference))
     return replace(history, left_out=difference.silent)
 
 
-def words(difference: Coverage) -> str:
-    """What is left out, and why."""
+def describe(difference: Coverage) -> str:
+    """Say which features are left out, and why."""
     if not difference.silent:
         return "all features say something in the files of --like: none is left out"
     lacking = [*(f"{name} events" for name in difference.absent), *difference.missing, *difference.rare]
@@ -45,8 +46,8 @@ def words(difference: Coverage) -> str:
     return f"left out of the model ({because}): {', '.join(difference.silent)}"
 
 
-def compared(use_case: UseCase, history: LabelledRows, replayed: Iterable[Replayed]) -> Coverage:
-    """The events that are to be scored, compared with the history."""
+def compare_coverage(use_case: UseCase, history: LabelledRows, replayed: Iterable[Replayed]) -> Coverage:
+    """Compare the events that are to be scored with the history."""
     presence, spread, customers = Presence(use_case), Spread(), set[str]()
     for batch, vectors, seq, *_ in replayed:
         presence.add(batch)
@@ -61,7 +62,7 @@ def compared(use_case: UseCase, history: LabelledRows, replayed: Iterable[Replay
 
 
 def zero_left_out(use_case: UseCase, history: LabelledRows) -> LabelledRows:
-    """The rows to learn from: 0 in the features that are left out."""
+    """Return the rows to learn from, with 0 in the features that are left out."""
     if not history.left_out:
         return history
     vectors: Vectors = history.vectors.copy()

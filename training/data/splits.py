@@ -75,7 +75,7 @@ class SplitSettings:
 
 
 def _test(node: Node) -> tuple[float, int]:
-    """A share of the events, or days."""
+    """Read a share of the events, or a duration of whole days."""
     if isinstance(node.value, str):
         return TEST_SHARE, node.duration_us()
     if not 0 < node.number() < 1:

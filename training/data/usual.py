@@ -1,4 +1,4 @@
-"""What is usual among the customers that a model learns from, each counted once however many events it has."""
+"""Usual values of features among the customers that a model learns from; each customer counts once."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from training.statistics.weights import weights
 
 
 def usual_values(use_case: UseCase, learned: LabelledRows, score: Floats) -> dict[str, Usual]:
-    """What is usual of each feature in n rows with their held-out scores [n].
+    """Return the usual values of each feature in rows [n] with their held-out scores [n].
 
     For `median` and `missing` a row weighs one over its customer's rows; `at_highest` takes the one row of each
     customer with its highest score, the first of equal ones, and `at_last` its last row.

@@ -1,10 +1,9 @@
-"""The learners that can be chosen from: how each is fitted, its usual hyper-parameters and where to search for better.
+"""Learners to choose from: how each is fitted, its default hyper-parameters, and where to search for better ones.
 
-A hyper-parameter has one name for all learners that have it. Vectors are float32 [n, F] with NaN where missing. Weights
-add up to the number of customers (of events, where the label is an event's), so that what holds a learner back (`l2`,
-`child_weight`) counts customers, however many rows each has. Each fit has one thread
-(training.models.parallel): same rows
-and seed, same model.
+A hyper-parameter has the same name for all learners that have it. Vectors are float32 [n, F] with NaN where missing.
+Weights add up to the number of customers (of events, where the label is an event's), so that what holds a learner back
+(`l2`, `child_weight`) counts customers, however many rows each has. Each fit has one thread
+(training.models.parallel): the same rows and seed give the same model.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +27,8 @@ Values = Mapping[str, Any]  # hyper-parameters by name
 
 
 @dataclass(frozen=True)
-class Range:
-    """Where a number is searched for. By orders of magnitude, unless it is a share."""
+class SearchRange:
+    """Range in which a number is searched for, by orders of magnitude unless it is a share."""
 
     low: float
     high: float
@@ -39,18 +38,19 @@ class Range:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`fit` gives a learner that export.onnx.calibration knows. `balanced` is everybody's: see training.models.fit.
+    """Learner that may be chosen. `fit` returns one that export.onnx.calibration knows.
 
-    What `space` leaves out is not searched for: more trees of a forest are only slower, never worse.
+    `balanced` is a parameter of every candidate (training.models.fit). Numbers that `space` leaves out are not searched
+    for: more trees of a forest are only slower, never worse.
     """
 
     fit: Callable[[Vectors, Labels, Floats, Values, int], Any]
     defaults: Values
-    space: Mapping[str, Range]
+    space: Mapping[str, SearchRange]
 
 
 def _logistic(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
-    """The solver is exact and draws nothing; `l2` is in customers, as for the others."""
+    """Fit a logistic regression; the solver is exact and draws nothing, and `l2` counts customers as elsewhere."""
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped,unused-ignore]
 
     from export.onnx import Linear, Scales, standardized
@@ -78,7 +78,7 @@ def _forest(vectors: Vectors, label: Labels, weight: Floats, values: Values, see
 
 
 def _boosting(vectors: Vectors, label: Labels, weight: Floats, values: Values, seed: int) -> Any:
-    """Early stopping is not offered: its split would share customers."""
+    """Fit histogram gradient boosting, without early stopping, whose split would share customers."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped,unused-ignore]
 
     learner = HistGradientBoostingClassifier(
@@ -116,16 +116,16 @@ def _xgboost(vectors: Vectors, label: Labels, weight: Floats, values: Values, se
     return learner.fit(bounded, label, sample_weight=weight)
 
 
-_TREES, _LEAVES, _ROWS = Range(50, 400, True), Range(4, 63, True), Range(5, 200, True)
-_RATE, _COLUMNS = Range(0.02, 0.3), Range(0.1, 1.0, is_log=False)
+_TREES, _LEAVES, _ROWS = SearchRange(50, 400, True), SearchRange(4, 63, True), SearchRange(5, 200, True)
+_RATE, _COLUMNS = SearchRange(0.02, 0.3), SearchRange(0.1, 1.0, is_log=False)
 
 CANDIDATES: Mapping[str, Candidate] = {
-    "logistic_regression": Candidate(_logistic, {"l2": 5.0}, {"l2": Range(1e-2, 1e3)}),
+    "logistic_regression": Candidate(_logistic, {"l2": 5.0}, {"l2": SearchRange(1e-2, 1e3)}),
     "random_forest": Candidate(
         _forest,
         {"trees": 100, "leaves": 128, "rows_per_leaf": 5, "columns": 0.15},
         {
-            "leaves": Range(16, 512, True),
+            "leaves": SearchRange(16, 512, True),
             "rows_per_leaf": _ROWS,
             "columns": _COLUMNS,
         },
@@ -138,7 +138,7 @@ CANDIDATES: Mapping[str, Candidate] = {
             "leaves": _LEAVES,
             "rows_per_leaf": _ROWS,
             "learning_rate": _RATE,
-            "l2": Range(0.01, 100),
+            "l2": SearchRange(0.01, 100),
         },
     ),
     "xgboost": Candidate(
@@ -154,9 +154,9 @@ CANDIDATES: Mapping[str, Candidate] = {
         {
             "trees": _TREES,
             "leaves": _LEAVES,
-            "child_weight": Range(0.05, 20),
+            "child_weight": SearchRange(0.05, 20),
             "learning_rate": _RATE,
-            "l2": Range(0.01, 100),
+            "l2": SearchRange(0.01, 100),
             "columns": _COLUMNS,
         },
     ),

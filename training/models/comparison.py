@@ -1,12 +1,13 @@
-"""Comparing learners by repeated cross-validation over customers, with the interval of each difference.
+"""Comparison of learners by repeated cross-validation over customers, with an interval for each difference.
 
-All learners meet the same rows in the same folds, and each repeat deals the customers to folds anew. What decides is
-measured: customers by their score, or events where the label is an event's, out-of-fold and calibrated on the other
-folds. Intervals draw customers with replacement, for all learners alike (a paired bootstrap), and say what would
-change with other customers to measure by; that other customers to learn from change a learner too, the repeats show.
+All learners see the same rows in the same folds, and each repeat deals the customers to folds anew. Learners are
+compared by the metric that decides: of customers by their score, or of events where the label is an event's,
+out-of-fold and calibrated on the other folds. Intervals draw customers with replacement, the same for all learners (a
+paired bootstrap): they show what would change with other customers to measure by. What would change with other
+customers to learn from shows in the repeats.
 
-The best mean is chosen, also where the difference may be chance: as good a guess as there is. A use case that prefers
-a simple learner names it alone.
+The learner with the best mean is chosen, even where the difference may be chance, since no other guess is better. A use
+case that prefers a simple learner names it alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ Contender = tuple[str, Mapping[str, Any]]  # a candidate and its hyper-parameter
 
 @dataclass(frozen=True)
 class LearnerResult:
-    """One learner: the metric in each repeat, and its difference to the chosen one."""
+    """Metric of one learner in each repeat, and its difference from the chosen learner's."""
 
     candidate: str
     parameters: Mapping[str, Any]
@@ -43,7 +44,7 @@ class LearnerResult:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values for the manifest."""
         return {
             "candidate": self.candidate,
             "parameters": dict(self.parameters),
@@ -52,10 +53,10 @@ class LearnerResult:
             "difference": None if self.difference is None else asdict(self.difference),
         }
 
-    def words(self, metric: Objective) -> str:
+    def line(self, metric: Objective) -> str:
         """One line of progress."""
-        told = f"{self.candidate}: {metric} {self.mean:.4f}"
-        return f"{told}, chosen" if self.difference is None else f"{told}, difference {self.difference}"
+        text = f"{self.candidate}: {metric} {self.mean:.4f}"
+        return f"{text}, chosen" if self.difference is None else f"{text}, difference {self.difference}"
 
 
 def compare_learners(
@@ -66,9 +67,9 @@ def compare_learners(
     seed: int,
     progress: Progress,
 ) -> tuple[LearnerResult, ...]:
-    """Measure all contenders (at least one) on the same folds; the chosen one is first, the others as they were given.
+    """Measure all contenders (at least one) on the same folds.
 
-    Of equals the earliest is chosen.
+    Returns the chosen one first, of equals the earliest, and then the others as they were given.
     """
     scores: list[list[Floats]] = []
     for repeat in range(repeats):
@@ -77,30 +78,30 @@ def compare_learners(
         for candidate, values in contenders:
             scores[-1].append(_out_of_fold(dealt, candidate, values, seed + repeat))
             progress(f"comparing learners, repeat {repeat + 1} of {repeats}: {candidate}")
-    found = _differences(_RankedUnits.of(rows), scores, metric, contenders, seed)
-    for each in found:
-        progress(each.words(metric))
-    return found
+    results = _differences(_RankedUnits.of(rows), scores, metric, contenders, seed)
+    for each in results:
+        progress(each.line(metric))
+    return results
 
 
 def _dealt_anew(rows: LearningRows, seed: int) -> LearningRows:
-    """The same customers in other folds, as many; the class of each is that of rows that can be learned from."""
+    """Deal the same customers to as many folds anew, stratified by the labels of rows that can be learned from."""
     label = np.zeros(len(rows.customer_label), np.int64)
     np.maximum.at(label, rows.customer[rows.sampled], rows.label[rows.sampled])
     return replace(rows, fold=deal_folds(label, rows.folds, np.random.default_rng(seed))[rows.customer])
 
 
 def _out_of_fold(rows: LearningRows, candidate: str, values: Mapping[str, Any], seed: int) -> Floats:
-    """Probabilities [n]."""
+    """Return the probabilities [n] of all rows, each by a learner fitted without its fold."""
     margins = np.empty(len(rows.label))
-    for fold, (_, found) in enumerate(fit_folds(rows, range(rows.folds), candidate, values, seed)):
-        margins[rows.fold == fold] = found
+    for fold, (_, fold_margins) in enumerate(fit_folds(rows, range(rows.folds), candidate, values, seed)):
+        margins[rows.fold == fold] = fold_margins
     return probabilities(margins, rows.fold, crossfitted(margins, rows.label, rows.weight, rows.fold))
 
 
 @dataclass(frozen=True, eq=False)
 class _RankedUnits:
-    """What is ranked: customers or events [m], whose they are, and how row scores [n] become theirs."""
+    """Customers or events [m] that are ranked, and how row scores [n] become theirs."""
 
     label: Labels
     customer: Indices  # [m]
@@ -128,19 +129,19 @@ def _differences(
         np.ones(len(measure.label)),
     )
     weights = [once, *draws(rankings[0][0], once, measure.customer, seed)]
-    found = np.array(
+    values = np.array(
         [[[metric.of_ranking(each, weight) for each in repeat] for repeat in rankings] for weight in weights]
     )  # [1 + draws, repeats, contenders]
-    means = found.mean(axis=1)
+    means = values.mean(axis=1)
     sign = 1.0 if metric.lower_is_better else -1.0
     best = int(np.argmin(sign * means[0]))
     apart = means - means[:, [best]]
     low, high = np.percentile(apart[1:], INTERVAL, axis=0)
     compared = [
         LearnerResult(
-            candidate, values, tuple(found[0, :, k].tolist()),
+            candidate, hyper, tuple(values[0, :, k].tolist()),
             None if k == best else Interval(float(apart[0, k]), float(low[k]), float(high[k])),
         )
-        for k, (candidate, values) in enumerate(contenders)
+        for k, (candidate, hyper) in enumerate(contenders)
     ]  # fmt: skip
     return (compared[best], *compared[:best], *compared[best + 1 :])

@@ -1,8 +1,8 @@
-"""Rows to learn from, and scoring every row by a model that never saw its customer.
+"""Fitting: rows to learn from, and scores of every row by a model that has not seen its customer.
 
-Customers, not rows, are split and weighted in learning: each has weight 1 spread over its rows, and of a busy one only
-a sample of rows is learned from. What is measured weighs the same, unless the label is an event's. Missing values
-(NaN) are values like any other. Same seed, same model.
+Customers, not rows, are dealt to folds and weighted in learning: each weighs 1, spread over its rows, and only a sample
+of a busy customer's rows is learned from. Measuring weighs the same way, unless the label is an event's. Missing values
+(NaN) are values like any other. The same seed gives the same model.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ EARLY = (
 
 @dataclass(frozen=True, eq=False)
 class LearningRows:
-    """n rows of customers that are numbered from 0 and dealt out to folds."""
+    """Rows [n] of customers that are numbered from 0 and dealt to folds."""
 
     vectors: Vectors  # [n, F]
     label: Labels  # [n] 0 or 1
@@ -43,11 +43,12 @@ class LearningRows:
 
     @property
     def folds(self) -> int:
+        """Number of folds."""
         return int(self.fold.max()) + 1
 
     @property
     def weight(self) -> Floats:
-        """[n] of what is measured."""
+        """Weights [n] for measuring."""
         return weights(self.customer, self.by_event)
 
 
@@ -60,7 +61,11 @@ def learning_rows(
     seed: int,
     by_event: bool = False,
 ) -> LearningRows:
-    """vectors [n, F], label 0 or 1 [n], customer id [n]. Raises BadHistory if nothing can be told apart."""
+    """Number the customers, deal them to folds and draw the rows to learn from.
+
+    `vectors` [n, F], `label` 0 or 1 [n], `customers` ids [n]. Raises BadHistory if there are too few customers or rows
+    of a label.
+    """
     customer, customer_label = _numbered(label, customers)
     rng = np.random.default_rng(seed)
     fold = deal_folds(customer_label, folds, rng)[customer]
@@ -72,7 +77,7 @@ def learning_rows(
 
 
 def fit(rows: LearningRows, chosen: Mask, candidate: str, values: Mapping[str, Any], seed: int) -> Any:
-    """A learner fitted to the rows that are `chosen` and sampled; `values` are its hyper-parameters."""
+    """Fit a learner to the rows that are `chosen` and sampled; `values` are its hyper-parameters."""
     learned = chosen & rows.sampled
     label, weight = rows.label[learned], learning_weights(rows, learned)
     if values["balanced"]:
@@ -83,10 +88,10 @@ def fit(rows: LearningRows, chosen: Mask, candidate: str, values: Mapping[str, A
 
 
 def learning_weights(rows: LearningRows, learned: Mask) -> Floats:
-    """What each of the rows that are learned from weighs: one a customer, or one an event where the label is its own.
+    """Return the weights of the rows that are learned from: one a customer, or one an event if the label is an event's.
 
-    A customer's label says what became of it in the end, and its first events say little about that: they count less,
-    rising evenly to the full weight at the customer's EARLY-th event.
+    A customer's label says what became of the customer in the end, and its first events say little about that: their
+    weights are lower, and rise evenly to the full weight at the customer's EARLY-th event.
     """
     if rows.by_event:
         return np.ones(int(learned.sum()))
@@ -98,7 +103,7 @@ def learning_weights(rows: LearningRows, learned: Mask) -> Floats:
 def fit_folds(
     rows: LearningRows, folds: Iterable[int], candidate: str, values: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[Any, Floats]]:
-    """For each of the folds a learner fitted without it, and its margins of the fold's rows."""
+    """Yield for each of the folds a learner fitted without it, and the learner's margins of the fold's rows."""
     return run_in_parallel([partial(_without, rows, fold, candidate, values, seed) for fold in folds])
 
 
@@ -111,15 +116,15 @@ def _without(
 
 
 def _numbered(label: Labels, customers: NDArray[Any]) -> tuple[Indices, NDArray[np.int64]]:
-    """Customers as numbers, and the label of each: positive if any row is."""
+    """Number the customers, and return the label of each: positive if any row is."""
     names, customer = np.unique(customers, return_inverse=True)
     customer_label = np.zeros(len(names), np.int64)
     np.maximum.at(customer_label, customer, label)
     for value, meaning in ((0, "negative"), (1, "positive")):
-        found = int((customer_label == value).sum())
-        if found < 2:
+        count = int((customer_label == value).sum())
+        if count < 2:
             raise BadHistory(
-                f"found {found} customers with a {meaning} label and scored events, expected at least 2: "
+                f"found {count} customers with a {meaning} label and scored events, expected at least 2: "
                 "give events of more labelled customers, or check `label` in the use case"
             )
     return customer, customer_label
@@ -130,13 +135,13 @@ def deal_folds(customer_label: NDArray[np.int64], folds: int, rng: np.random.Gen
     folds = min(folds, int(np.bincount(customer_label).min()))
     fold = np.empty(len(customer_label), np.int64)
     for value in (0, 1):
-        own = rng.permutation(np.flatnonzero(customer_label == value))
-        fold[own] = np.arange(len(own)) % folds
+        dealt = rng.permutation(np.flatnonzero(customer_label == value))
+        fold[dealt] = np.arange(len(dealt)) % folds
     return fold
 
 
 def _check_folds(label: Labels, fold: NDArray[np.int64]) -> None:
-    """Of a label by event, a customer's few positive rows may not be among those that are learned from."""
+    """Refuse folds without rows of both labels; a customer's few positive events may not be in the sample."""
     for value, meaning in ((0, "negative"), (1, "positive")):
         lacking = set(fold.tolist()) - set(fold[label == value].tolist())
         if lacking:
@@ -147,7 +152,7 @@ def _check_folds(label: Labels, fold: NDArray[np.int64]) -> None:
 
 
 def _sample(customer: Indices, most: int, rng: np.random.Generator) -> Mask:
-    """True for at most `most` rows a customer, drawn evenly."""
+    """Mark at most `most` rows of each customer, drawn evenly."""
     order = np.lexsort((rng.random(len(customer)), customer))
     starts = np.searchsorted(customer[order], customer[order])
     chosen = np.zeros(len(customer), np.bool_)

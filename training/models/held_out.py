@@ -1,4 +1,4 @@
-"""What a model is judged by: rows that it had not seen, their scores, and the policy that decides by them."""
+"""Held-out rows: rows that a model has not seen, their scores, and the policy that decides by them."""
 
 from dataclasses import dataclass, field
 
@@ -13,16 +13,16 @@ from training.statistics.weights import weights
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Rows [n] and their scores by models that had seen neither them nor, but for the way `time`, their customers.
+    """Rows [n] and their scores by models that have seen neither them nor (but for a split by time) their customers.
 
-    `models` (ONNX) gave the scores: `model_of_row` [n] is the place of each row's in it. By folds there is one for
-    each fold, else one.
+    `models` (ONNX) gave the scores, and `model_of_row` [n] is the place of each row's model among them. By folds there
+    is one model for each fold, else there is one.
     """
 
     rows: LabelledRows
     score: Floats  # [n] probabilities
-    thresholds: dict[str, float]  # by level, chosen without these rows unless they are all there are
-    model: bytes  # ONNX: the one that is judged; by folds it is the final one
+    thresholds: dict[str, float]  # by level, chosen without these rows, except by folds
+    model: bytes  # ONNX: the model that is measured; by folds the final one
     by_event: bool = False  # the label is an event's, so every event counts as one
     models: tuple[bytes, ...] = ()
     model_of_row: NDArray[np.int64] | None = None
@@ -30,17 +30,17 @@ class HeldOut:
     crossfitted: tuple[dict[str, float], ...] = ()  # for each of `models`, thresholds chosen without its rows
 
     def by_model(self) -> list[tuple[bytes, Mask]]:
-        """Each model that gave scores, and its rows [n], none of which it has learned from."""
+        """Return each model that gave scores with its rows [n], none of which it has learned from."""
         if self.model_of_row is None:
             return [(self.model, np.ones(len(self.score), np.bool_))]
         return [(model, self.model_of_row == k) for k, model in enumerate(self.models)]
 
     @property
     def customer(self) -> Indices:
-        """[n] customers numbered from 0"""
+        """Customers [n], numbered from 0."""
         return np.unique(self.rows.customers, return_inverse=True)[1]
 
     @property
     def weight(self) -> Floats:
-        """[n] one an event, or one a customer."""
+        """Weights [n]: one an event, or one a customer."""
         return weights(self.customer, self.by_event)

@@ -1,11 +1,11 @@
-"""What tuning and the comparison of learners optimize: the use case's metric of customers, or of labelled events.
+"""Objectives of tuning and of comparing learners: the use case's metric of customers, or of labelled events.
 
     metric: average_precision
-    metric: {recall_at_fpr: 0.01}                        # at most this share of negatives is flagged
-    metric: {expected_cost: {miss: 100, false_alarm: 5}} # a customer, in any one unit; lower is better
+    metric: {recall_at_fpr: 0.01}                        # flags at most this share of the negatives
+    metric: {expected_cost: {miss: 100, false_alarm: 5}} # per customer, in any one unit; lower is better
     metric: {f_beta: 2}                                  # recall counts beta times as much as precision
 
-The last three are taken at the threshold that is best on the scores measured, no threshold (nobody flagged) included.
+The last three are taken at the threshold that is best on the measured scores; flagging nobody is a threshold too.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,14 +50,14 @@ LOWER_IS_BETTER = {"expected_cost"}
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric with its numbers: a rate, (cost of a miss, cost of a false alarm), or beta."""
+    """Metric with its numbers: a rate, (cost of a miss, cost of a false alarm), or beta."""
 
     name: str = "average_precision"
     numbers: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, node: Node) -> "Objective":
-        """Reads `model.metric`. Raises BadUseCase."""
+        """Read `model.metric`. Raises BadUseCase."""
         if not isinstance(node.value, dict):
             if node.choice(OBJECTIVES) in READ:
                 node.blame(f"{node.value} needs its number: {node.value}: {READ[node.value][1]}")
@@ -75,11 +75,11 @@ class Objective:
         return self.name in LOWER_IS_BETTER
 
     def __call__(self, label: Labels, score: Floats, weight: Floats) -> float:
-        """`label` 0 or 1, both there, with their scores and weights, all [n]."""
+        """Measure scores [n] with labels 0 or 1 (both present) and weights, [n]."""
         return self.of_ranking(Ranking.of(label, score), weight)
 
     def of_ranking(self, ranking: Ranking, weight: Floats) -> float:
-        """The same of labels that are in order already, for measuring again with other weights [n]."""
+        """Measure labels that are in order already, for measuring again with other weights [n]."""
         return OBJECTIVES[self.name](ranking, weight, *self.numbers)
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
-"""Fits beside each other, each in one thread.
+"""Fits that run in parallel, each in one thread.
 
 Threads within a fit wait for each other in busy loops: with anything else on the machine, histogram gradient boosting
 took 60 s in two threads and 9 s in one (200,000 rows of 60 features, 2 cores). One thread also gives the same bits
-on every machine's number of cores.
+whatever the number of cores.
 """
 
 import os
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def run_in_parallel(tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
-    """Results in the order of the tasks, as they come; the same on one core and on many."""
+    """Yield results in the order of the tasks; they are the same on one core and on many."""
     workers = max(min(len(tasks), MOST_AT_ONCE, os.cpu_count() or 1), 1)
     with threadpool_limits(1), ThreadPoolExecutor(workers, "fit", _one_thread) as pool:
         yield from pool.map(lambda task: task(), tasks)

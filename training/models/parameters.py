@@ -1,9 +1,9 @@
-"""The `model` section of a use case: which learners are tried, by what metric, how often, and where they start.
+"""The `model` section of a use case: which learners are tried, by which metric, how often, and where they start.
 
     model: {candidates: [xgboost, random_forest], metric: {recall_at_fpr: 0.01}, trials: 20, folds: 3, trees: 200}
 
-Hyper-parameters that are declared hold for every candidate that has them. Tuning starts from them: they are the first
-trial, so what is chosen is no worse by the metric.
+Declared hyper-parameters hold for every candidate that has them. Tuning starts from them: they are the first trial, so
+the result is no worse by the metric.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from training.models.objectives import AVERAGE_PRECISION, Objective
 
 @dataclass(frozen=True)
 class Parameters:
-    """Hyper-parameters that are None are the candidate's own defaults."""
+    """Settings of model selection; hyper-parameters that are None are the candidate's defaults."""
 
     candidates: tuple[str, ...] = ("logistic_regression", "random_forest", "xgboost")
     metric: Objective = AVERAGE_PRECISION
@@ -40,21 +40,21 @@ class Parameters:
 
     @classmethod
     def of(cls, model: Mapping[str, Any], file: str = "use case") -> "Parameters":
-        """Raises BadUseCase."""
+        """Read the section. Raises BadUseCase."""
         return section(file, "model", model).whole(cls._read)
 
     @classmethod
     def _read(cls, node: Node) -> "Parameters":
         parts = node.record((), [*(field.name for field in fields(cls)), *OTHERS])
-        found = cls(
+        parameters = cls(
             **{name: node.attempt(READ[name], part) for name, part in parts.items() if name not in OTHERS}
         )
         for name in (name for name in parts if name in HYPER):
-            node.attempt(_check_owner, parts[name], name, found.candidates)
-        return found
+            node.attempt(_check_owner, parts[name], name, parameters.candidates)
+        return parameters
 
     def start(self, candidate: str) -> dict[str, Any]:
-        """The candidate's hyper-parameters as declared, else its defaults."""
+        """Return the candidate's hyper-parameters as declared, else its defaults."""
         defaults = CANDIDATES[candidate].defaults
         declared = {name: getattr(self, name) for name in defaults if getattr(self, name) is not None}
         return {**defaults, **declared, "balanced": self.balanced}
@@ -65,7 +65,7 @@ HYPER = ("trees", "leaves", "rows_per_leaf", "child_weight", "learning_rate", "l
 
 
 def _check_owner(node: Node, name: str, candidates: tuple[str, ...]) -> None:
-    """A hyper-parameter that no candidate has would be declared in vain."""
+    """Refuse a hyper-parameter that no candidate has."""
     if any(name in CANDIDATES[each].defaults for each in candidates):
         return
     owners = [each for each, candidate in CANDIDATES.items() if name in candidate.defaults]

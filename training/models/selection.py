@@ -1,7 +1,7 @@
-"""The model that is chosen: learner and hyper-parameters by cross-validation, then fitted to all and calibrated.
+"""Selection of the model: learner and hyper-parameters by cross-validation, then a calibrated fit to all rows.
 
-Held-out scores are by models, and sigmoids, that never saw the customer. The choice did see it, where there was one:
-that flatters held-out scores a little, so compare models on customers that were not given here.
+Held-out scores come from models and sigmoids that have not seen the customer. The selection has seen it, where there
+was a choice, which flatters held-out scores a little: compare models on customers that are not given here.
 """
 
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ from training.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class SelectedModel:
-    """The model of all rows, how it was chosen, and for each row [n] the score by a model without its customer."""
+    """The model of all rows, how it was selected, and scores [n] of each row by a model without its customer."""
 
     model: Calibrated
-    stand_in: Calibrated | None  # the same without the customers that were set apart
+    stand_in: Calibrated | None  # fitted without the customers that are set apart
     candidate: str
     parameters: Mapping[str, Any]  # hyper-parameters by name
-    fold_models: tuple[Calibrated, ...]  # for each fold the one without it, learner and sigmoid
+    fold_models: tuple[Calibrated, ...]  # for each fold the model without it
     out_of_fold: Floats  # [n] probabilities by the model without the row's fold
     raw: Floats  # [n] the same before calibration
-    rows: LearningRows  # as given, with customers numbered and dealt out to folds
+    rows: LearningRows  # as given, with customers numbered and dealt to folds
     trials: tuple[Trial, ...]  # none if nothing was tuned
     compared: tuple[LearnerResult, ...]  # the chosen learner first; none if there was only one
     tuned_on: Mapping[str, int]  # rows and customers of the trials and of the comparison
@@ -45,7 +45,7 @@ class SelectedModel:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a manifest says about it: plain values, the same for the same seed."""
+        """Plain values for the manifest, the same for the same seed."""
         sigmoid = self.calibration
         return {
             "candidate": self.candidate,
@@ -68,11 +68,12 @@ def select_model(
     apart: Mask | None = None,
     by_event: bool = False,
 ) -> SelectedModel:
-    """vectors [n, F] with NaN where missing, label 0 or 1 [n], customer id [n], rows a stand-in does not learn [n].
+    """Select a learner, fit it in folds and to all rows, and calibrate it.
 
-    One candidate and no trials: it is fitted as declared. Several are compared, each tuned first if there are trials.
-    `by_event`: the label is an event's, so what is measured
-    weighs events alike. Raises BadHistory if nothing can be told apart.
+    `vectors` [n, F] have NaN where missing, `label` [n] is 0 or 1, `customers` [n] are ids, and `apart` [n] marks rows
+    that the stand-in does not learn from. A single candidate without trials is fitted as declared. Several are
+    compared, each tuned first if there are trials. With `by_event` the label is an event's, so measuring weighs events
+    alike. Raises BadHistory if nothing can be told apart.
     """
     rows = learning_rows(
         vectors, label, customers, parameters.folds, parameters.rows_per_customer, seed, by_event
@@ -105,10 +106,12 @@ def select_model(
 def _fit_out_of_fold(
     rows: LearningRows, candidate: str, values: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Floats, list[Any]]:
-    """Margins [n], each by the learner of its fold, and these learners."""
+    """Fit a learner without each fold, and return the margins [n] and the learners."""
     margins, learners = np.empty(len(rows.label)), []
-    for fold, (learner, found) in enumerate(fit_folds(rows, range(rows.folds), candidate, values, seed)):
-        margins[rows.fold == fold] = found
+    for fold, (learner, fold_margins) in enumerate(
+        fit_folds(rows, range(rows.folds), candidate, values, seed)
+    ):
+        margins[rows.fold == fold] = fold_margins
         learners.append(learner)
         progress(f"fitted without fold {fold + 1} of {rows.folds}")
     return margins, learners
@@ -117,7 +120,7 @@ def _fit_out_of_fold(
 def _choice(
     rows: LearningRows, parameters: Parameters, seed: int, progress: Progress
 ) -> tuple[Contender, tuple[Trial, ...], tuple[LearnerResult, ...], LearningRows | None]:
-    """The learner, the trials, the comparison, and the rows of both: None if there was nothing to choose from."""
+    """Choose a learner; return it with trials, comparison and the rows of both (None if there was no choice)."""
     contenders: list[Contender] = [(each, parameters.start(each)) for each in parameters.candidates]
     if not parameters.trials and len(contenders) == 1:
         return contenders[0], (), (), None

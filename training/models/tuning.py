@@ -1,8 +1,8 @@
-"""Searching for hyper-parameters by cross-validation over folds of customers, with Optuna.
+"""Search for hyper-parameters by cross-validation over folds of customers, with Optuna.
 
-The first trial of a candidate is what the use case declares; later ones are drawn by the tree-structured Parzen
-estimator (Bergstra 2011), and one that is behind the median after two folds is given up. The number of trials is
-the bound, not time: the same seed gives the same trials.
+The first trial of a candidate has the values that the use case declares. The tree-structured Parzen estimator (Bergstra
+2011) draws later ones, and a trial that is behind the median after two folds is given up. The number of trials is the
+limit, not time, so the same seed gives the same trials.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from export.onnx import Sigmoid
 from training.arrays import Floats, Mask
-from training.models.candidates import CANDIDATES, Range
+from training.models.candidates import CANDIDATES, SearchRange
 from training.models.fit import LearningRows, fit_folds
 from training.models.parameters import Parameters
 from training.progress import Progress
@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All but the seconds, which no seed repeats."""
+        """Plain values for the manifest, without the seconds, which differ from run to run."""
         return {
             "candidate": self.candidate,
             "parameters": dict(self.parameters),
@@ -48,14 +48,14 @@ class Trial:
 
 
 def tune(rows: LearningRows, asked: Parameters, seed: int, progress: Progress) -> list[Trial]:
-    """Trials of all candidates in the order of the use case, `asked.trials` of each."""
-    found: list[Trial] = []
+    """Try all candidates in the order of the use case, `asked.trials` times each."""
+    trials: list[Trial] = []
     total = max(asked.trials, 1) * len(asked.candidates)
     for candidate in asked.candidates:
         for trial in _trials(rows, candidate, asked, seed):
-            found.append(trial)
-            progress(f"trial {len(found)} of {total}: {_words(trial, best_trial(found, asked), asked)}")
-    return found
+            trials.append(trial)
+            progress(f"trial {len(trials)} of {total}: {_line(trial, best_trial(trials, asked), asked)}")
+    return trials
 
 
 def best_trial(trials: Sequence[Trial], asked: Parameters, candidate: str = "") -> Trial:
@@ -65,7 +65,7 @@ def best_trial(trials: Sequence[Trial], asked: Parameters, candidate: str = "") 
     return max(complete, key=lambda trial: sign * trial.mean)
 
 
-def _words(trial: Trial, best: Trial, asked: Parameters) -> str:
+def _line(trial: Trial, best: Trial, asked: Parameters) -> str:
     end = "" if trial.is_complete else f" after {len(trial.values)} folds, given up"
     return (
         f"{trial.candidate}: {asked.metric} {trial.mean:.4f}{end}; best {best.mean:.4f} by {best.candidate}"
@@ -81,7 +81,7 @@ def _trials(rows: LearningRows, candidate: str, asked: Parameters, seed: int) ->
 def _searched(rows: LearningRows, candidate: str, asked: Parameters, seed: int) -> Iterator[Trial]:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is told by us
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # `progress` reports the trials
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=PATIENCE),
@@ -97,16 +97,16 @@ def _searched(rows: LearningRows, candidate: str, asked: Parameters, seed: int) 
         yield trial
 
 
-def _distributions(space: Mapping[str, Range]) -> dict[str, Any]:
+def _distributions(space: Mapping[str, SearchRange]) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, Any] = {"balanced": CategoricalDistribution([False, True])}
+    distributions: dict[str, Any] = {"balanced": CategoricalDistribution([False, True])}
     for name, each in space.items():
         if each.is_whole:
-            found[name] = IntDistribution(int(each.low), int(each.high), log=each.is_log)
+            distributions[name] = IntDistribution(int(each.low), int(each.high), log=each.is_log)
         else:
-            found[name] = FloatDistribution(each.low, each.high, log=each.is_log)
-    return found
+            distributions[name] = FloatDistribution(each.low, each.high, log=each.is_log)
+    return distributions
 
 
 def _tried(
@@ -117,22 +117,22 @@ def _tried(
     seed: int,
     asking: Any = None,
 ) -> Trial:
-    """The first folds, then the others; `asking` is Optuna's trial, which may say that these are not worth it."""
-    start, found = time.perf_counter(), []
+    """Measure the first folds, then the others; `asking` is Optuna's trial, which may prune the others."""
+    start, measured = time.perf_counter(), list[float]()
     for folds in (range(FIRST_FOLDS), range(FIRST_FOLDS, rows.folds)):
-        if not folds or (found and asking is not None and asking.should_prune()):
+        if not folds or (measured and asking is not None and asking.should_prune()):
             break
         for fold, (_, score) in zip(folds, fit_folds(rows, folds, candidate, values, seed), strict=True):
             out = rows.fold == fold
-            found.append(_measured(rows, out, Sigmoid()(score), asked))
+            measured.append(_measured(rows, out, Sigmoid()(score), asked))
         if asking is not None:
-            asking.report(float(np.mean(found)), len(found))
-    seconds, mean = time.perf_counter() - start, float(np.mean(found))
-    return Trial(candidate, dict(values), tuple(found), mean, len(found) == rows.folds, seconds)
+            asking.report(float(np.mean(measured)), len(measured))
+    seconds, mean = time.perf_counter() - start, float(np.mean(measured))
+    return Trial(candidate, dict(values), tuple(measured), mean, len(measured) == rows.folds, seconds)
 
 
 def _measured(rows: LearningRows, out: Mask, score: Floats, asked: Parameters) -> float:
-    """The metric of the rows that are `out` of a fold: of their customers, or of events where the label is one's."""
+    """Measure the rows that are `out` of a fold: their customers, or events if the label is an event's."""
     if rows.by_event:
         return asked.metric(rows.label[out], score, np.ones(len(score)))
     customers, customer = np.unique(rows.customer[out], return_inverse=True)
@@ -141,9 +141,9 @@ def _measured(rows: LearningRows, out: Mask, score: Floats, asked: Parameters) -
 
 
 def draw_customers(rows: LearningRows, most: int, seed: int) -> LearningRows:
-    """Rows of customers drawn, the same share of each class in each fold, until about `most` are learned from.
+    """Draw customers, the same share of each class in each fold, until about `most` rows are learned from.
 
-    Of each the sampled rows, and where customers are ranked the latest ones, which its score is made of.
+    Returns the sampled rows of each and, where customers are ranked, the latest rows, which make its score.
     """
     share = min(1.0, most / rows.sampled.sum())
     is_drawn = _drawn(rows, share, np.random.default_rng(seed))
@@ -162,12 +162,12 @@ def draw_customers(rows: LearningRows, most: int, seed: int) -> LearningRows:
 
 
 def _drawn(rows: LearningRows, share: float, rng: np.random.Generator) -> Mask:
-    """True [customers] for the share of each class in each fold, one at least; the class is that of sampled rows."""
+    """Mark the customers drawn [customers]: the same share of each class in each fold, at least one."""
     fold, label = (np.zeros(len(rows.customer_label), np.int64) for _ in range(2))
     fold[rows.customer] = rows.fold
     np.maximum.at(label, rows.customer[rows.sampled], rows.label[rows.sampled])
     is_drawn = np.zeros(len(label), np.bool_)
     for group in np.unique(2 * fold + label):
-        own = rng.permutation(np.flatnonzero(2 * fold + label == group))
-        is_drawn[own[: int(np.ceil(share * len(own)))]] = True
+        members = rng.permutation(np.flatnonzero(2 * fold + label == group))
+        is_drawn[members[: int(np.ceil(share * len(members)))]] = True
     return is_drawn

@@ -1,11 +1,9 @@
-"""The stream's policy, replayed over the scores of a history: what it would have done, and to whom.
+"""Replay of the stream's policy over the scores of a history: levels and recommendations, event by event.
 
-Events are walked through `export.policy.rules.decide` in event-time order across customers, as the circuit
-breaker counts
-recommendations of all of them. Only zones matter to the policy (export.policy.tables.Zone), so scores with
-thresholds that
-differ by row, as those of folds do, are walked together as scores of one policy. Overrides are a person's doing and are
-left out.
+Events go through `export.policy.rules.decide` in event-time order across customers, because the circuit breaker counts
+the recommendations of all of them. Only zones matter to the policy (export.policy.tables.Zone), so scores whose
+thresholds differ by row, as those of folds do, are replayed together as scores of one policy. Overrides are a person's
+decisions and are left out.
 """
 
 from collections.abc import Mapping
@@ -37,7 +35,7 @@ HALVINGS = 26  # of the interval of a customer's thresholds: then it is as narro
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """n scored events of customers numbered from 0, in event-time order, and of those at one time as they arrived."""
+    """Scored events [n] of customers numbered from 0, in event-time order, and among equal times as they arrived."""
 
     order: Indices  # [n] their rows in the history
     customer: Indices  # [n]
@@ -47,7 +45,7 @@ class Timeline:
 
     @classmethod
     def of(cls, history: LabelledRows, customer: Indices) -> "Timeline":
-        """`customer` [n] numbers the history's customers. Where it has no numbers of events, its rows are counted."""
+        """Order a history; `customer` [n] numbers its customers. Without numbers of events, rows count instead."""
         order = np.argsort(history.times_us, kind="stable")
         customer = customer[order]
         evidence = places(customer) + 1 if history.events is None else history.events[order]
@@ -55,10 +53,10 @@ class Timeline:
 
     @property
     def last(self) -> Indices:
-        """[customers] the place of each customer's latest event."""
-        found = np.zeros(int(self.customer.max()) + 1, np.intp)
-        np.maximum.at(found, self.customer, np.arange(len(self.customer)))
-        return found
+        """Place of each customer's latest event [customers]."""
+        place = np.zeros(int(self.customer.max()) + 1, np.intp)
+        np.maximum.at(place, self.customer, np.arange(len(self.customer)))
+        return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,37 +69,37 @@ class Decisions:
     status: NDArray[np.void]  # [lives] STATUS after the last event
 
     def ever(self, kind: Transition) -> Mask:
-        """[customers] whether this happened to the customer at any time."""
-        found = np.zeros(len(self.last_level), np.bool_)
-        found[self.timeline.customer[self.transition == kind]] = True
-        return found
+        """Mark the customers [customers] to whom this happened at any time."""
+        happened = np.zeros(len(self.last_level), np.bool_)
+        happened[self.timeline.customer[self.transition == kind]] = True
+        return happened
 
     @property
     def is_open(self) -> Mask:
-        """[customers] a recommendation stands after the customer's last event."""
+        """Customers [customers] with a recommendation that stands after their last event."""
         life = self.timeline.life[self.timeline.last]
         return np.asarray(self.status["recommendation"][life] == Recommendation.OPEN)
 
     @property
     def last_level(self) -> NDArray[np.uint8]:
-        """[customers] the level after the customer's last event."""
+        """Level after each customer's last event [customers]."""
         return self.level[self.timeline.last]
 
     @property
     def highest_level(self) -> NDArray[np.uint8]:
-        """[customers] the highest level that the customer ever had."""
-        found = np.full(len(self.last_level), Level.LOW, np.uint8)
-        np.maximum.at(found, self.timeline.customer, self.level)
-        return found
+        """Highest level that each customer ever had [customers]."""
+        highest = np.full(len(self.last_level), Level.LOW, np.uint8)
+        np.maximum.at(highest, self.timeline.customer, self.level)
+        return highest
 
     @property
     def first(self) -> Indices:
-        """[customers] the place of the event at which the customer was first recommended; n if it never was."""
+        """Place of the event at which each customer was first recommended [customers]; n if it never was."""
         n = len(self.transition)
-        found = np.full(len(self.last_level), n, np.intp)
+        first = np.full(len(self.last_level), n, np.intp)
         places = np.flatnonzero(self.transition == Transition.RECOMMENDED)
-        np.minimum.at(found, self.timeline.customer[places], places)
-        return found
+        np.minimum.at(first, self.timeline.customer[places], places)
+        return first
 
 
 def decisions(
@@ -137,7 +135,7 @@ def sustained_scores(terms: Terms, timeline: Timeline, score: Floats) -> Floats:
 
 
 def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) -> Mask:
-    """[customers] whether each is ever recommended, with a threshold of HIGH of its own."""
+    """Mark the customers [customers] who are ever recommended, each with its own threshold of HIGH."""
     at = high[timeline.customer]
     below = at * terms.exit_ratio
     return _walk(terms, timeline, _zones(score, terms.exit_ratio, {"medium": below, "high": at})).ever(
@@ -148,7 +146,7 @@ def _recommended(terms: Terms, timeline: Timeline, score: Floats, high: Floats) 
 def _zones(
     score: Floats, exit_ratio: float, thresholds: Mapping[str, float] | Mapping[str, Floats]
 ) -> NDArray[np.uint8]:
-    """[n] the Zone of each score; the bounds are those of `Policy.bounds`."""
+    """Return the Zone of each score [n]; its bounds are those of `Policy.bounds`."""
     medium, high = thresholds["medium"], thresholds["high"]
     bounds = medium * exit_ratio, medium, np.maximum(high * exit_ratio, medium), high
     zone = np.zeros(len(score), np.uint8)
@@ -177,7 +175,7 @@ def _walk(terms: Terms, timeline: Timeline, zone: NDArray[np.uint8]) -> Decision
 
 
 def _lives(customer: Indices, evidence: NDArray[np.int64]) -> NDArray[np.int32]:
-    """[n] a number for each customer and life: the number of events begins anew with a new one."""
+    """Number customers and their lives [n]: a new life begins where the number of events begins anew."""
     order = np.argsort(customer, kind="stable")
     same = np.diff(customer[order], prepend=-1) == 0
     begins = ~same | (np.diff(evidence[order], prepend=0) <= 0)

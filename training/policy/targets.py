@@ -1,8 +1,8 @@
-"""Which threshold a target asks for, on the curve of all thresholds, and whether it is known to be reached.
+"""Targets: the threshold that a target asks for on the curve of all thresholds, and whether it is reached.
 
-A figure counts for little if it is a share of few: a target counts as reached only if the figure's 95 % interval allows
-no truth that is worse by more than MARGIN. So a precision is asked of at least as many flagged as that takes (39 at
-80 %); only where there are not so many, of MIN_FLAGGED.
+A share of few cases says little: a target counts as reached only if the figure's 95 % interval allows no truth that is
+worse by more than MARGIN. So a precision is asked of at least as many flagged cases as that takes (39 at 80 %), or of
+MIN_FLAGGED where there are fewer.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MARGIN = 0.15  # by how much a share may in truth be worse than asked: of five a
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCurve:
-    """What each distinct score [m] would give as a threshold; scores fall, so the others grow.
+    """Figures that each distinct score [m] would give as a threshold; scores fall, so the others grow.
 
     Counts are of cases: customers, or events where the label is an event's.
     """
@@ -57,11 +57,11 @@ class ThresholdCurve:
         return (1 + beta**2) * self.true / (self.flagged + beta**2 * self.positives)
 
     def saved(self, false_alarm: float) -> Floats:
-        """What flagging saves a case against flagging nobody."""
+        """Return what flagging saves a case, compared with flagging nobody."""
         return (self.spared - false_alarm * (self.flagged - self.true)) / self.cases
 
     def figure(self, target: Target) -> Floats:
-        """[m] the figure that the target is about; for costs what is saved, for a score the score itself."""
+        """Return the figure [m] that the target is about: for costs the savings, for a score the score itself."""
         if target.kind == "expected_cost":
             return self.saved(target.false_alarm)
         if target.kind == "f_beta":
@@ -103,7 +103,7 @@ PLACES: dict[str, Callable[[ThresholdCurve, Target], int]] = {
 
 
 def threshold(curve: ThresholdCurve, target: Target) -> float:
-    """The threshold that the target asks for, or the nearest to it; 1 if there is no score to choose from."""
+    """Return the threshold that the target asks for, or the nearest to it; 1 without any score to choose from."""
     if target.kind == "score":
         return target.value
     return float(curve.threshold[PLACES[target.kind](curve, target)]) if len(curve.threshold) else 1.0
@@ -111,7 +111,7 @@ def threshold(curve: ThresholdCurve, target: Target) -> float:
 
 @cache
 def enough(share: float) -> int:
-    """How many flagged leave no room for a precision that is worse than `share` by more than MARGIN."""
+    """Return how many flagged cases rule out a precision that is worse than `share` by more than MARGIN."""
     n = MIN_FLAGGED
     while rate(share * n, n).low < share - MARGIN:
         n += 1
@@ -119,9 +119,9 @@ def enough(share: float) -> int:
 
 
 def counted(kind: str, curve: ThresholdCurve, place: int) -> Interval:
-    """The figure that one place gives, with the interval that its counts alone allow; NaN where there is no such.
+    """Return the figure at one place with the interval that its counts allow; NaN for figures that are no counts.
 
-    Shares have Wilson's (1927), numbers a week Garwood's (1936).
+    Shares have Wilson's interval (1927), numbers a week Garwood's (1936).
     """
     if place < 0:
         return Interval(nan, nan, nan)
@@ -141,7 +141,7 @@ def counted(kind: str, curve: ThresholdCurve, place: int) -> Interval:
 
 
 def reached(target: Target, figure: Interval, flagged: int, positives: int) -> str:
-    """Whether the target is reached: yes, not reached, or cannot be known from so few."""
+    """Return whether the target is reached: yes, not reached, or cannot be known from so few cases."""
     kind, value = target.kind, target.value
     if kind == "score":
         return "yes"
@@ -161,7 +161,7 @@ def reached(target: Target, figure: Interval, flagged: int, positives: int) -> s
 
 
 def _share_is_reached(figure: Interval, asked: float, sign: int) -> str:
-    """`sign` 1: at least so much is asked for, -1: at most."""
+    """Compare a share with the asked one: with `sign` 1 at least so much is asked, with -1 at most."""
     worst, best = (figure.low, figure.high) if sign == 1 else (-figure.high, -figure.low)
     if sign * figure.value >= sign * asked:
         return "yes" if worst >= sign * asked - MARGIN else "cannot be known"

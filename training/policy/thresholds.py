@@ -1,8 +1,8 @@
-"""Thresholds of the levels, chosen on held-out customers from what the policy asks for, and how sure that is.
+"""Thresholds of the levels, chosen on held-out customers for the policy's targets, and their uncertainty.
 
 A customer counts with the score that it sustained (training.policy.replay.sustained_scores): the highest threshold at
-which the policy would have recommended it. The highest score it ever had would grow with the number of its events
-alone, and a single one leads to nothing. Where the label is an event's, each event counts with its own score.
+which the policy would have recommended it. Its highest score would not do, because that grows with the number of its
+events, and a single high score leads to nothing. Where the label is an event's, each event counts with its own score.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ DRAWN = (
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """n customers, or events, whose outcome is known."""
+    """Customers, or events, whose outcome is known [n]."""
 
     label: Labels  # [n] 0 or 1
     score: Floats  # [n] that the customer sustained, or of the event; 0: no threshold would reach it
@@ -54,7 +54,7 @@ class Cases:
         features: Sequence[str],
         part: float = 1.0,
     ) -> "Cases":
-        """The customers, or events, of a history by held-out scores; a customer's cost is the highest it ever had."""
+        """Take the customers, or events, of a history with their held-out scores; a customer's cost is its highest."""
         rows, score = chosen.rows, chosen.out_of_fold
         names = {each.miss for each in (terms.medium, terms.high) if isinstance(each.miss, str)}
         losses = {name: np.fmax(history.vectors[:, features.index(name)], 0.0) for name in sorted(names)}
@@ -67,13 +67,13 @@ class Cases:
         return cls(rows.customer_label, score, np.arange(len(score)), weeks, part, losses)
 
     def __getitem__(self, rows: Mask) -> "Cases":
-        """Some of them, by a mask."""
+        """Return the cases of a mask."""
         losses = {name: each[rows] for name, each in self.losses.items()}
         part = self.part * float(rows.mean())
         return Cases(self.label[rows], self.score[rows], self.customer[rows], self.weeks, part, losses)
 
     def sorted(self) -> "Cases":
-        """By falling score."""
+        """Return the cases by falling score."""
         order = np.argsort(-self.score, kind="stable")
         losses = {name: each[order] for name, each in self.losses.items()}
         return Cases(
@@ -82,13 +82,13 @@ class Cases:
 
 
 def choose(terms: Terms, cases: Cases) -> dict[str, float]:
-    """Thresholds by level. MEDIUM never lies above HIGH."""
+    """Choose thresholds by level; MEDIUM never lies above HIGH."""
     ordered = cases.sorted()
     return _choose(terms, _curves(terms, ordered, np.ones(len(cases.label)), _ends(ordered.score)))
 
 
 def crossfitted(terms: Terms, cases: Cases, chosen: SelectedModel) -> tuple[dict[str, float], ...]:
-    """For each fold the thresholds that the customers of the other folds give."""
+    """Choose thresholds for each fold on the customers of the other folds."""
     rows = chosen.rows
     fold = np.zeros(len(rows.customer_label), np.int64)
     fold[rows.customer] = rows.fold
@@ -96,11 +96,12 @@ def crossfitted(terms: Terms, cases: Cases, chosen: SelectedModel) -> tuple[dict
 
 
 def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) -> dict[str, dict[str, Any]]:
-    """By level what the `chosen` thresholds gave on the cases that they were chosen on, as a manifest has it.
+    """Return by level what the `chosen` thresholds gave on the cases that they were chosen on, for the manifest.
 
-    threshold, its 95 % interval (`threshold_low`, `threshold_high`) over draws of customers in which it is chosen
+    threshold with its 95 % interval (`threshold_low`, `threshold_high`) over draws of customers in which it is chosen
     again; `target` as asked, the figure it is about (`value`, `low`, `high`: see _interval) and `reached` (yes, not
-    reached, cannot be known); n, positives, flagged, rightly, precision, recall, share. What cannot be had is None.
+    reached, cannot be known); n, positives, flagged, rightly, precision, recall, share. Figures that cannot be had are
+    None.
     """
     ordered = cases.sorted()
     drawn = _draws(terms, ordered, chosen, seed)
@@ -115,13 +116,13 @@ def facts(terms: Terms, cases: Cases, chosen: Mapping[str, float], seed: int) ->
 
 
 def _ends(score: Floats) -> Indices:
-    """The last places of equal scores, scores falling, as far as a threshold may be put there."""
+    """Return the last places of equal scores, scores falling, as far down as a threshold may lie."""
     ends = np.flatnonzero(np.append(np.diff(score) != 0, True))
     return ends[score[ends] >= LEAST]
 
 
 def _curves(terms: Terms, ordered: Cases, times: Floats, ends: Indices) -> dict[str, ThresholdCurve]:
-    """By level; `times` [n] is how often each case counts, `ends` are the places of the curve."""
+    """Return the curve of each level; `times` [n] is how often each case counts, `ends` are the places of the curve."""
     label = ordered.label * times
     true, flagged = np.cumsum(label)[ends], np.cumsum(times)[ends]
     size = float(label.sum()), float(times.sum()), ordered.weeks * ordered.part
@@ -134,7 +135,7 @@ def _curves(terms: Terms, ordered: Cases, times: Floats, ends: Indices) -> dict[
 
 
 def _spared(ordered: Cases, target: Target, label: Floats, true: Floats, ends: Indices) -> Floats:
-    """What missing the flagged positives would have cost."""
+    """Return the cost that flagging the positives spares."""
     if isinstance(target.miss, str):
         return np.cumsum(label * ordered.losses[target.miss])[ends]
     return target.miss * true
@@ -147,28 +148,28 @@ def _choose(terms: Terms, curves: Mapping[str, ThresholdCurve]) -> dict[str, flo
 
 
 def _place(curve: ThresholdCurve, threshold: float) -> int:
-    """The last place at or above a threshold; -1 if nobody reaches it."""
+    """Return the last place at or above a threshold; -1 if no score reaches it."""
     return int((curve.threshold >= threshold).sum()) - 1
 
 
 def _draws(
     terms: Terms, ordered: Cases, chosen: Mapping[str, float], seed: int
 ) -> list[dict[str, tuple[float, float]]]:
-    """By level, in each draw of customers with a positive one: its own threshold, and the figure at the chosen one."""
-    rng, found = np.random.default_rng(seed), []
+    """Draw customers, and return for each draw and level its own threshold and the figure at the chosen one."""
+    rng, drawn = np.random.default_rng(seed), []
     customers, ends = int(ordered.customer.max()) + 1, _thinned(_ends(ordered.score))
     for _ in range(REPLICATES):
         counts = np.bincount(rng.integers(0, customers, customers), minlength=customers)
         times = counts[ordered.customer].astype(np.float64)
         if times @ ordered.label > 0:
             curves = _curves(terms, ordered, times, ends)
-            own = _choose(terms, curves)
-            found.append({k: (own[k], _figure(curves[k], getattr(terms, k), chosen[k])) for k in own})
-    return found
+            again = _choose(terms, curves)
+            drawn.append({k: (again[k], _figure(curves[k], getattr(terms, k), chosen[k])) for k in again})
+    return drawn
 
 
 def _thinned(ends: Indices) -> Indices:
-    """At most MOST_PLACES of them, evenly."""
+    """Return at most MOST_PLACES of the ends, evenly."""
     if len(ends) <= MOST_PLACES:
         return ends
     return ends[np.linspace(0, len(ends) - 1, MOST_PLACES).astype(np.intp)]
@@ -190,7 +191,7 @@ def _facts(
 ) -> dict[str, Any]:
     place = _place(curve, threshold)
     flagged, rightly = (int(each[place]) if place >= 0 else 0 for each in (curve.flagged, curve.true))
-    low, high = _percentiles([own for own, _ in drawn])
+    low, high = _percentiles([again for again, _ in drawn])
     figure = _interval(target, curve, place, [each for _, each in drawn], of_customers)
     return {
         "threshold": threshold,
@@ -214,7 +215,7 @@ def _facts(
 def _interval(
     target: Target, curve: ThresholdCurve, place: int, drawn: list[float], of_customers: bool
 ) -> Interval:
-    """The figure at a place. Shares of customers have the interval that their counts allow, which holds for few too.
+    """Return the figure at a place. Shares of customers have the interval of their counts, which holds for few too.
 
     Events of one customer are not independent: their shares are as uncertain as draws of customers show, and no less
     than their counts allow. All other figures have the interval of the draws.

@@ -1,4 +1,4 @@
-"""What a customer's score is, made of the scores of its events: the one place that says so.
+"""Scores of customers, made of the scores of their events: the only definition in training.
 
 Every figure of customers and every comparison of models takes it from here. Rows are in the order of arrival.
 """
@@ -24,21 +24,21 @@ def customer_scores(customer: Indices, score: Floats) -> Floats:
 
 def customer_labels(customer: Indices, label: Labels) -> NDArray[np.int64]:
     """Return 1 for each customer [customers] with a positive row, else 0."""
-    found = np.zeros(int(customer.max()) + 1, np.int64)
-    np.maximum.at(found, customer, label)
-    return found
+    labels = np.zeros(int(customer.max()) + 1, np.int64)
+    np.maximum.at(labels, customer, label)
+    return labels
 
 
 def highest(group: Indices, score: Floats) -> Floats:
     """Return the highest score of each group of rows, [groups]; groups are numbered from 0, none left out."""
-    found = np.full(int(group.max()) + 1, -np.inf)
-    np.maximum.at(found, group, score)
-    return found
+    peaks = np.full(int(group.max()) + 1, -np.inf)
+    np.maximum.at(peaks, group, score)
+    return peaks
 
 
 def places(customer: Indices) -> NDArray[np.int64]:
     """Return the place of each row [n] among those of its customer, from 0."""
     order, count = np.argsort(customer, kind="stable"), np.bincount(customer)
-    found = np.empty(len(customer), np.int64)
-    found[order] = np.arange(len(customer)) - np.repeat(np.cumsum(count) - count, count)
-    return found
+    place = np.empty(len(customer), np.int64)
+    place[order] = np.arange(len(customer)) - np.repeat(np.cumsum(count) - count, count)
+    return place

@@ -4,6 +4,8 @@ from msgspec import Struct
 
 
 class Interval(Struct, frozen=True):
+    """Value of a figure with the ends of its 95 % interval; NaN where it cannot be had."""
+
     value: float
     low: float
     high: float

@@ -1,6 +1,6 @@
-"""How good scores are: ROC AUC, average precision and Brier score, weighted, with intervals over customers.
+"""Metrics of scores: ROC AUC, average precision and Brier score, weighted, with intervals over customers.
 
-Intervals are bootstraps that draw customers, not rows: rows of one customer are not independent.
+Intervals are bootstraps that draw customers, not rows, because the rows of one customer are not independent.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ INTERVAL = (2.5, 97.5)  # percentiles
 
 @dataclass(frozen=True)
 class Ranking:
-    """Labels in order of falling score; `ends` are the last places of equal scores."""
+    """Labels [n] in order of falling score; `ends` are the last places of equal scores."""
 
     score: Floats
     label: Floats
@@ -25,29 +25,33 @@ class Ranking:
 
     @classmethod
     def of(cls, label: Labels, score: Floats) -> "Ranking":
+        """Rank labels [n], 0 or 1, by their scores [n]."""
         order = np.argsort(-score, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
         return cls(score, label.astype(np.float64), order, ends)
 
     def flagged(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Weight of positives and of negatives at or above each distinct score."""
+        """Return the weight of positives and of negatives at or above each distinct score."""
         label, weight = self.label[self.order], weight[self.order]
         return np.cumsum(weight * label)[self.ends], np.cumsum(weight * (1 - label))[self.ends]
 
 
 def roc_auc(ranking: Ranking, weight: Floats) -> float:
+    """Return the weighted area under the ROC curve; ties count half."""
     true, false = ranking.flagged(weight)
     area = np.diff(false, prepend=0) * (true + np.concatenate([[0.0], true[:-1]])) / 2
     return float(area.sum() / (true[-1] * false[-1]))
 
 
 def average_precision(ranking: Ranking, weight: Floats) -> float:
+    """Return the weighted average precision."""
     true, false = ranking.flagged(weight)
     precision = true / np.maximum(true + false, np.finfo(np.float64).tiny)
     return float((np.diff(true, prepend=0) * precision).sum() / true[-1])
 
 
 def brier(ranking: Ranking, weight: Floats) -> float:
+    """Return the weighted mean squared error of the scores."""
     return float((weight * (ranking.score - ranking.label) ** 2).sum() / weight.sum())
 
 
@@ -61,18 +65,18 @@ METRICS: dict[str, Callable[[Ranking, Floats], float]] = {
 def measure(
     label: Labels, score: Floats, weight: Floats, customer: Indices, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Each metric with its 95 % interval. `customer` numbers the customers of the rows from 0."""
+    """Measure each metric with its 95 % interval; `customer` [n] numbers the customers of the rows from 0."""
     ranking = Ranking.of(label, score)
     drawn = list(draws(ranking, weight, customer, seed))
-    found = {}
+    measured = {}
     for name, metric in METRICS.items():
         low, high = np.percentile([metric(ranking, each) for each in drawn], INTERVAL)
-        found[name] = {"value": metric(ranking, weight), "low": float(low), "high": float(high)}
-    return found
+        measured[name] = {"value": metric(ranking, weight), "low": float(low), "high": float(high)}
+    return measured
 
 
 def draws(ranking: Ranking, weight: Floats, customer: Indices, seed: int) -> Iterator[Floats]:
-    """Row weights of customers drawn with replacement; a draw of only one class is drawn again."""
+    """Yield row weights of customers drawn with replacement, REPLICATES times; both labels are in every draw."""
     rng = np.random.default_rng(seed)
     customers = int(customer.max()) + 1
     for _ in range(REPLICATES):

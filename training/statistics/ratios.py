@@ -1,4 +1,4 @@
-"""The ratio of two shares of customers with its interval, and what the four-fifths rule makes of it."""
+"""Ratio of two shares of customers with its interval, and its comparison with the four-fifths rule."""
 
 from math import exp, inf, log, nan, sqrt
 
@@ -12,9 +12,9 @@ FAR = 30.0  # a logarithm of ratios beyond all that counts can tell apart
 
 
 def ratio(count: int, of: int, other_count: int, other_of: int, z: float = Z) -> Interval:
-    """The ratio of the shares count / of and other_count / other_of, which are of different customers.
+    """Return the ratio of the shares count / of and other_count / other_of, which are of different customers.
 
-    The interval holds the ratios that Koopman's score test (1984) does not reject, so it says something of 0 of 40 too;
+    The interval holds the ratios that Koopman's score test (1984) does not reject, so it is defined for 0 of 40 too;
     `z` is the standard normal quantile of its level. Without a count on the other side, the value and the upper end are
     infinite; without any count the value is NaN.
     """
@@ -31,7 +31,7 @@ def ratio(count: int, of: int, other_count: int, other_of: int, z: float = Z) ->
 
 
 def _score(theta: float, count: int, of: int, other_count: int, other_of: int) -> float:
-    """Distance of the counts from the ratio `theta`, in standard errors under it."""
+    """Return the distance of the counts from the ratio `theta`, in standard errors under it."""
     a, c = (of + other_of) * theta, count + other_count
     b = of * theta + count + other_of + other_count * theta
     other = (b - sqrt(b * b - 4 * a * c)) / (2 * a)  # the likeliest share if the ratio is theta
@@ -41,14 +41,14 @@ def _score(theta: float, count: int, of: int, other_count: int, other_of: int) -
 
 
 def times(ratio: Interval) -> str:
-    """`2.00 times [1.40, 3.00]`"""
+    """Say a ratio in words: `2.00 times [1.40, 3.00]`."""
     if ratio.high == inf:
         return f"at least {ratio.low:.2f} times"
     return f"{ratio.value:.2f} times [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def lower_over_higher(ratio: Interval) -> Interval:
-    """The lower of the two shares over the higher one, at most 1: what the four-fifths rule looks at."""
+    """Return the lower of the two shares over the higher one, at most 1, as the four-fifths rule compares them."""
     value = ratio.value if ratio.value <= 1 else 1 / ratio.value
     if ratio.low > 1:
         return Interval(value, 1 / ratio.high, 1 / ratio.low)

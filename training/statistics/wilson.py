@@ -1,4 +1,4 @@
-"""Wilson's interval of a share (1927): it says something of 0 of 40 too, where a bootstrap would not."""
+"""Wilson's interval of a share (1927), which is defined for 0 of 40 too, where a bootstrap is not."""
 
 from math import sqrt
 
@@ -8,7 +8,7 @@ Z = 1.959964  # of a 95 % interval
 
 
 def rate(count: float, of: int) -> Interval:
-    """The share `count` / `of` with its interval; NaN of nobody."""
+    """Return the share `count` / `of` with its interval; NaN if `of` is 0."""
     if of == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
     share, spread = count / of, Z**2 / of
