@@ -138,7 +138,7 @@ def _moves(
     """Count customers for every pair of values, by the champion's first."""
     cells = ((i, j, (before == i) & (after == j)) for i in range(len(names)) for j in range(len(names)))
     return tuple(
-        LevelMove(names[i], names[j], int(own.sum()), int((own & positive).sum())) for i, j, own in cells
+        LevelMove(names[i], names[j], int(cell.sum()), int((cell & positive).sum())) for i, j, cell in cells
     )
 
 
