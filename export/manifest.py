@@ -71,10 +71,10 @@ def _file(folder: str, name: str) -> bytes:
 def verified(folder: str, name: str, expected: str | None) -> bytes:
     """Reads a file of a bundle that has this sha256. Raises BundleMismatch."""
     data = _file(folder, name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != expected:
         raise BundleMismatch(
-            f"{folder}/{name}: found sha256 {found}, expected {expected}; "
+            f"{folder}/{name}: found sha256 {digest}, expected {expected}; "
             "the file is damaged, copy the bundle again"
         )
     return data

@@ -125,9 +125,9 @@ def places(bins: Bins, values: NDArray[np.floating]) -> Places:
 
 def expected(bins: Bins) -> NDArray[np.float64]:
     """[PLACES] the share of training's values at each place."""
-    found = np.zeros(PLACES)
-    found[1 : len(bins.shares) + 1], found[MISSING] = bins.shares, bins.missing
-    return found
+    shares_now = np.zeros(PLACES)
+    shares_now[1 : len(bins.shares) + 1], shares_now[MISSING] = bins.shares, bins.missing
+    return shares_now
 
 
 def shares(edges: Sequence[float], values: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
@@ -145,10 +145,10 @@ def freeze(values: NDArray[np.floating]) -> Bins:
     ranks = -(-np.arange(1, BINS) * len(present) // BINS) - 1  # of the least value with k tenths up to it
     edges = np.unique(present[ranks]) if len(present) else present
     edges = edges[edges < present.max(initial=-np.inf)]  # a last bin that nothing was in cannot be compared
-    found, missing = shares(edges.tolist(), values)
+    counts, missing = shares(edges.tolist(), values)
     median = float(present[-(-len(present) // 2) - 1]) if len(present) else None
     low, high = (float(present[0]), float(present[-1])) if len(present) else (None, None)
-    return Bins(tuple(edges.tolist()), tuple(found.tolist()), missing, median, low, high, len(values))
+    return Bins(tuple(edges.tolist()), tuple(counts.tolist()), missing, median, low, high, len(values))
 
 
 def weighted_median(values: NDArray[np.floating], weight: NDArray[np.float64]) -> float | None:

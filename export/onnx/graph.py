@@ -145,11 +145,11 @@ def _ensemble(converted: Any) -> dict[str, Any]:
     from onnx import helper
 
     (node,) = (node for node in converted.graph.node if node.op_type == "TreeEnsembleClassifier")
-    found = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    if any(found["class_ids"]):
+    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    if any(attributes["class_ids"]):
         raise ValueError("found leaves of more than one class, expected a classifier of two classes")
     left_out = ("classlabels_int64s", "nodes_hitrates", "post_transform")
-    kept = {name: value for name, value in found.items() if name not in left_out}
+    kept = {name: value for name, value in attributes.items() if name not in left_out}
     return {name.replace("class_", "target_"): value for name, value in kept.items()} | {"n_targets": 1}
 
 

@@ -58,10 +58,10 @@ def splits(converted: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
     features, thresholds = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     for node in onnx.load_model_from_string(converted).graph.node:
-        found = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-        if "nodes_modes" in found:
-            is_split = np.array(found["nodes_modes"]) != b"LEAF"
-            features.append(np.array(found["nodes_featureids"])[is_split])
-            thresholds.append(np.array(found["nodes_values"], np.float32)[is_split])
+        attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        if "nodes_modes" in attributes:
+            is_split = np.array(attributes["nodes_modes"]) != b"LEAF"
+            features.append(np.array(attributes["nodes_featureids"])[is_split])
+            thresholds.append(np.array(attributes["nodes_values"], np.float32)[is_split])
     feature, threshold = np.concatenate(features), np.concatenate(thresholds)
     return feature[np.isfinite(threshold)], threshold[np.isfinite(threshold)]

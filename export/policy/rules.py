@@ -57,8 +57,8 @@ class Policy:
     @classmethod
     def of(cls, section: Mapping[str, Any], thresholds: Mapping[str, float], file: str = "use case") -> Self:
         """The `policy` of a use case with the thresholds that training chose. Raises BadUseCase."""
-        said = asdict(terms(section, file))
-        return cls(**(said | {level: float(thresholds[level]) for level in ("medium", "high")}))
+        settings = asdict(terms(section, file))
+        return cls(**(settings | {level: float(thresholds[level]) for level in ("medium", "high")}))
 
     def __post_init__(self) -> None:
         """A policy that cannot work is a ValueError that says why."""

@@ -61,14 +61,14 @@ def terms(policy: Mapping[str, Any], file: str = "use case", features: Sequence[
 
 def _terms(node: Node, features: Sequence[str] | None) -> Terms:
     parts = node.record((), ("medium", "high", *READ, "recommend"))
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         level: node.attempt(_target, parts[level], features) for level in ("medium", "high") if level in parts
     }
-    node.attempt(_check_order, node, **({"medium": Terms.medium, "high": Terms.high} | found))
-    found |= {READ[key][0]: node.attempt(READ[key][1], part) for key, part in parts.items() if key in READ}
+    node.attempt(_check_order, node, **({"medium": Terms.medium, "high": Terms.high} | values))
+    values |= {READ[key][0]: node.attempt(READ[key][1], part) for key, part in parts.items() if key in READ}
     if "recommend" in parts:
-        found |= node.attempt(_recommend, parts["recommend"])
-    return Terms(**found)
+        values |= node.attempt(_recommend, parts["recommend"])
+    return Terms(**values)
 
 
 def _recommend(node: Node) -> dict[str, int]:

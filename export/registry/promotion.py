@@ -59,10 +59,10 @@ def promote(registry: Registry, wanted: str, now: datetime, approval: Approval |
     line = champions(registry)
     if line[-1:] != [version.bundle_id]:
         line = [*line, version.bundle_id]
-    said = {"promoted_at": _moment(now)}
+    tags = {"promoted_at": _moment(now)}
     if approval:
-        said |= _approved(version, approval, now)
-    registry.tag(version, **said)
+        tags |= _approved(version, approval, now)
+    registry.tag(version, **tags)
     _crown(registry, version, line, "retired")
     return registry.find(version.bundle_id)
 

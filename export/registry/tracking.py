@@ -43,9 +43,9 @@ class RegistryUnavailable(Unavailable):
 
 def tracking_uri(root: str) -> str:
     """Return the address of a root's registry. Raises RegistryUnavailable if there is none."""
-    told = os.environ.get(URI)
-    if told:
-        return told
+    uri = os.environ.get(URI)
+    if uri:
+        return uri
     if "://" in root:
         raise RegistryUnavailable(
             f"bundles in {root} are for many machines, and so must their registry be: set {URI} to an MLflow "

@@ -58,8 +58,8 @@ class Version:
     def failed_gates(self) -> Mapping[str, str]:
         """Findings of the failed gates by name; a version rejected without any failed the gate `rejected`."""
         failed = {
-            name.removeprefix(FAILED_GATE): found
-            for name, found in self.tags.items()
+            name.removeprefix(FAILED_GATE): outcome
+            for name, outcome in self.tags.items()
             if name.startswith(FAILED_GATE)
         }
         if not failed and self.tags.get("outcome") == "rejected":
@@ -127,20 +127,20 @@ class Registry:
     def versions(self) -> list[Version]:
         """All of them, the latest first."""
         with asking(self.uri):
-            found = self._client.search_model_versions(f"name='{self.name}'", max_results=10_000)
-            aliases = dict(self._model().aliases) if found else {}
+            registered = self._client.search_model_versions(f"name='{self.name}'", max_results=10_000)
+            aliases = dict(self._model().aliases) if registered else {}
         of_number: dict[int, list[str]] = {}
         for alias, number in aliases.items():
             of_number.setdefault(int(number), []).append(alias)
-        versions = [_version(one, tuple(of_number.get(int(one.version), ()))) for one in found]
+        versions = [_version(one, tuple(of_number.get(int(one.version), ()))) for one in registered]
         return sorted(versions, key=lambda one: one.number, reverse=True)
 
     def find(self, wanted: str) -> Version:
         """A version by its number or its bundle's id. Raises UnknownVersion."""
         versions = self.versions()
-        found = next((one for one in versions if wanted in (str(one.number), one.bundle_id)), None)
-        if found:
-            return found
+        version = next((one for one in versions if wanted in (str(one.number), one.bundle_id)), None)
+        if version:
+            return version
         there = ", ".join(f"{one.number} ({one.bundle_id})" for one in versions) or "none"
         raise UnknownVersion(
             f"{self.name}: found no version {wanted!r}, expected one of those registered: {there}"
@@ -195,22 +195,22 @@ class Registry:
 
     def _experiment(self) -> str:
         """The experiment of the use case's runs; beside an embedded registry it keeps its files there too."""
-        found = self._client.get_experiment_by_name(self.name)
-        if found:
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(self.name)
+        if experiment:
+            return str(experiment.experiment_id)
         files = files_beside(self.uri)
         return str(self._client.create_experiment(self.name, artifact_location=files))
 
 
-def _version(found: Any, aliases: tuple[str, ...]) -> Version:
-    tags = dict(found.tags)
+def _version(registered: Any, aliases: tuple[str, ...]) -> Version:
+    tags = dict(registered.tags)
     return Version(
-        number=int(found.version),
+        number=int(registered.version),
         bundle_id=tags.get("bundle", ""),
         fingerprint=tags.get("fingerprint", ""),
         data_sha256=tags.get("data_sha256", ""),
         created_at=tags.get("created_at", ""),
-        run_id=found.run_id,
+        run_id=registered.run_id,
         aliases=aliases,
         outcome=tags.get("outcome"),
         tags=tags,

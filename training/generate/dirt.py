@@ -93,11 +93,11 @@ def soil_users(
     again = _retell({name: column[extra] for name, column in profiles.items()}, suspended[extra], rng)
     contradicted = suspended[extra] ^ (rng.random(len(extra)) < dirt.contradicting_users)
     entry = _scatter(n, len(extra), rng)
-    told = {name: np.concatenate([column, again[name]])[entry] for name, column in profiles.items()}
+    columns = {name: np.concatenate([column, again[name]])[entry] for name, column in profiles.items()}
     rows = UserRows(
         entry=entry,
         customer=np.concatenate([np.arange(n), extra])[entry],
-        profiles=_blank(told, dirt.missing_values, rng),
+        profiles=_blank(columns, dirt.missing_values, rng),
         suspended=np.concatenate([suspended, contradicted])[entry],
     )
     return rows[

@@ -25,17 +25,20 @@ SCORES = COLORS | {"not judged": PALE}
 TITLES = {"day": "By day", "week": "By week", "month": "By month"}
 
 
-def page(found: Distribution, words: str) -> str:
+def page(distribution: Distribution, words: str) -> str:
     """The HTML."""
     limits = {"drifted": DRIFTED, "look": WORTH_A_LOOK, "least": LEAST_ROWS, "smoothing": SMOOTHING}
-    sums = [sum(each) or nan for each in zip(*found.levels.values(), strict=True)]
+    sums = [sum(each) or nan for each in zip(*distribution.levels.values(), strict=True)]
     levels = [
-        (name, *(n / of for n, of in zip(each, sums, strict=True))) for name, each in found.levels.items()
+        (name, *(n / total for n, total in zip(each, sums, strict=True)))
+        for name, each in distribution.levels.items()
     ]
-    series = [(TITLES[by], list(parts)) for by, parts in groupby(found.parts, lambda part: str(part.by))]
+    series = [
+        (TITLES[by], list(parts)) for by, parts in groupby(distribution.parts, lambda part: str(part.by))
+    ]
     template = environment(Path(__file__).parent).get_template("drift_page.html.jinja")
     return template.render(
-        found=found, words=words, limits=limits, levels=levels, series=series, bars=bars, course=course
+        found=distribution, words=words, limits=limits, levels=levels, series=series, bars=bars, course=course
     )
 
 

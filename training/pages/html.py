@@ -12,32 +12,32 @@ from export.reasons import number as brief
 
 def environment(folder: Path, **filters: Any) -> Environment:
     """Return an environment of the templates in `folder`, which may extend base.html.jinja. Values are escaped."""
-    found = Environment(
+    templates = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"number": number, "percent": percent, "quantity": quantity, **filters}
-    return found
+    templates.filters |= {"number": number, "percent": percent, "quantity": quantity, **filters}
+    return templates
 
 
-def number(found: float | None) -> str:
+def number(value: float | None) -> str:
     """Four significant digits; whole numbers whole; a dash for what cannot be had."""
-    if found is None or not isfinite(found):
+    if value is None or not isfinite(value):
         return "-"
-    return f"{found:,.0f}" if abs(found) >= 1e4 or found == round(found) else f"{found:,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 or value == round(value) else f"{value:,.4g}"
 
 
-def quantity(found: float | None, unit: str = "") -> str:
+def quantity(value: float | None, unit: str = "") -> str:
     """Format a feature's usual value to three digits: seconds as a duration, a share of booleans in percent."""
-    if found is None or not isfinite(found):
+    if value is None or not isfinite(value):
         return "-"
     if unit == "share":
-        return percent(found)
-    return duration(found) if unit == "seconds" else brief(found)
+        return percent(value)
+    return duration(value) if unit == "seconds" else brief(value)
 
 
-def percent(found: float | None) -> str:
-    return "-" if found is None or not isfinite(found) else f"{found:.1%}"
+def percent(value: float | None) -> str:
+    return "-" if value is None or not isfinite(value) else f"{value:.1%}"

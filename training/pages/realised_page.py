@@ -105,9 +105,9 @@ def figures(decision: str, weeks: Sequence[Week], since: date, by_event: bool) -
     return Figures(decision, by_event, since, len({week.week for week in chosen}), **sums)
 
 
-def page(use_case: str, of: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
+def page(use_case: str, figures: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
     """The HTML. The first of the figures are in the headline."""
-    parts = [(each, [week for week in weeks if week.decision == each.decision]) for each in of]
+    parts = [(each, [week for week in weeks if week.decision == each.decision]) for each in figures]
     template = environment(Path(__file__).parent).get_template("realised_page.html.jinja")
     return template.render(use_case=use_case, parts=parts, rate=rate, course=course, by_event=by_event)
 

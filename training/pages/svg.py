@@ -37,11 +37,11 @@ def svg(drawn: Figure, title: str, words: str = "") -> str:
     """`title` and `words` are for those who do not see the figure. Names of groups would be there twice in a page."""
     text = StringIO()
     drawn.savefig(text, format="svg", metadata=NO_METADATA, bbox_inches="tight")
-    found = text.getvalue()
-    found = re.sub(r'<g id="[^"]*"', "<g", found[found.index("<svg") :])
-    head, _, rest = found.removeprefix("<svg").partition(">")
-    told = f"<title>{escape(title)}</title>" + (f"<desc>{escape(words)}</desc>" if words else "")
-    return f'<svg role="img"{head}>{told}{rest}'
+    drawing = text.getvalue()
+    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing[drawing.index("<svg") :])
+    head, _, rest = drawing.removeprefix("<svg").partition(">")
+    description = f"<title>{escape(title)}</title>" + (f"<desc>{escape(words)}</desc>" if words else "")
+    return f'<svg role="img"{head}>{description}{rest}'
 
 
 def short(text: str, most: int = 22) -> str:

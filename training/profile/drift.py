@@ -69,14 +69,14 @@ def _of_period(reference: Ints, count: Ints) -> tuple[float, float] | None:
     return (psi(reference, count), chance(reference, count)) if count.sum() >= LEAST_ROWS else None
 
 
-def psi(expected: Sequence[int] | Ints, found: Sequence[int] | Ints) -> float:
+def psi(expected: Sequence[int] | Ints, observed: Sequence[int] | Ints) -> float:
     """Sum over bins of (a - e) ln(a / e), a and e the shares of the counts found and expected."""
-    a, e = (np.maximum(np.array(n) / np.sum(n), LEAST_SHARE) for n in (found, expected))
+    a, e = (np.maximum(np.array(n) / np.sum(n), LEAST_SHARE) for n in (observed, expected))
     return float(((a - e) * np.log(a / e)).sum())
 
 
-def chance(expected: Ints, found: Ints) -> float:
+def chance(expected: Ints, observed: Ints) -> float:
     """Return the index that 1 of 20 periods exceed although nothing has changed."""
-    bins = int(((expected + found) > 0).sum())
-    spread = 1 / expected.sum() + 1 / found.sum()
+    bins = int(((expected + observed) > 0).sum())
+    spread = 1 / expected.sum() + 1 / observed.sum()
     return float(chi2.ppf(CONFIDENCE, bins - 1) * spread) if bins > 1 else 0.0

@@ -16,8 +16,8 @@ def during(unit: str, start: str) -> str:
     return f"in {start}" if unit == "month" else f"in the {unit} of {start}"
 
 
-def share(part: int, whole: int) -> str:
-    if not whole:
+def share(part: int, total: int) -> str:
+    if not total:
         return f"{part:,} of 0"
-    percent = f"{part / whole:.1%}" if part / whole >= 0.0005 or not part else "less than 0.1%"
-    return f"{part:,} of {whole:,} ({percent})"
+    percent = f"{part / total:.1%}" if part / total >= 0.0005 or not part else "less than 0.1%"
+    return f"{part:,} of {total:,} ({percent})"

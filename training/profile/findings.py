@@ -31,12 +31,12 @@ def findings(facts: Profile) -> list[Finding]:
 
 def _rows(facts: Profile) -> Iterator[Finding]:
     if facts.bad_rows:
-        whole = facts.rows + facts.bad_rows
+        total = facts.rows + facts.bad_rows
         is_cut = any(bad.rows > len(bad.examples) for bad in facts.bad)
         listed = "the page lists the first of each kind" if is_cut else "the page lists them"
         yield Finding(
             "problem",
-            f"{share(facts.bad_rows, whole)} rows cannot be used; {listed} with their lines.",
+            f"{share(facts.bad_rows, total)} rows cannot be used; {listed} with their lines.",
             "bad-rows",
         )
     for rule in facts.cleaning:
@@ -72,8 +72,8 @@ def _dates(each: EventTypeFacts) -> Iterator[Finding]:
             f"rows{compared}; in all others it is not."
         )
         if order.mended:
-            whole = "all" if order.mended == order.contradicting else f"{order.mended:,}"
-            text += f" With day and month of {order.swapped} swapped, {whole} of them are in order"
+            mended = "all" if order.mended == order.contradicting else f"{order.mended:,}"
+            text += f" With day and month of {order.swapped} swapped, {mended} of them are in order"
             text += ": the two seem to have changed places." if is_swap else "."
         yield Finding("problem" if is_swap else "look", text, place)
 

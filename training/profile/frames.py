@@ -71,16 +71,16 @@ def _frame(use_case: UseCase, event_type: EventType, rows: EventRows) -> Frame:
     label = use_case.label
     names_events = label is not None and label.event_type == event_type.name and bool(label.event)
     parts = [_part(use_case, fields, names_events) for _, fields in columns(use_case, event_type.name, rows)]
-    whole = {name: [part[name] for part in parts] for name in parts[0]}
+    joined = {name: [part[name] for part in parts] for name in parts[0]}
     measured = {name for name, f in event_type.fields.items() if f.kind in MEASURED}
     return Frame(
         event_type,
-        numbers={name: np.concatenate(whole[name]) for name in event_type.fields if name in measured},
-        texts={name: _coded(whole[name]) for name in event_type.fields if name not in measured},
-        subject=_coded(whole["@subject"]),
-        ids=_coded(whole["@id"]),
-        named=_coded(whole["@named"]) if names_events else None,
-        time_us=np.concatenate(whole["@time"]),
+        numbers={name: np.concatenate(joined[name]) for name in event_type.fields if name in measured},
+        texts={name: _coded(joined[name]) for name in event_type.fields if name not in measured},
+        subject=_coded(joined["@subject"]),
+        ids=_coded(joined["@id"]),
+        named=_coded(joined["@named"]) if names_events else None,
+        time_us=np.concatenate(joined["@time"]),
     )
 
 

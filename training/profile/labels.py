@@ -34,20 +34,22 @@ def outcomes(use_case: UseCase, frames: Sequence[Frame]) -> tuple[Labels | None,
     source = next((f for f in frames if label and f.event_type.name == label.event_type), None)
     if label is None or source is None:
         return None, unknown
-    of = label.event or (label.event_type if source.event_type.scored else "")
-    owners = _events(source, source.named or source.ids) if of else _customers(source)
+    event_type = label.event or (label.event_type if source.event_type.scored else "")
+    owners = _events(source, source.named or source.ids) if event_type else _customers(source)
     labelled = _by_owner(source, label, owners)
     known = {owners.names[i]: positive for i, positive in labelled["positive"].items()}
     by_type = {
-        frame.event_type.name: _looked_up(_events(frame, frame.ids) if of else _customers(frame), known)
+        frame.event_type.name: _looked_up(
+            _events(frame, frame.ids) if event_type else _customers(frame), known
+        )
         for frame in frames
-        if of in ("", frame.event_type.name)
+        if event_type in ("", frame.event_type.name)
     }
-    if of == label.event_type and source.event_type.whole:  # there the label is part of the key
+    if event_type == label.event_type and source.event_type.whole:  # there the label is part of the key
         owners = _alike(source, label)
         labelled = _by_owner(source, label, owners)
     listing = _listing(source, label, owners, labelled.index[labelled["values"] > 1].to_numpy())
-    return _facts(label, of or use_case.subject, labelled, listing, not of), unknown | by_type
+    return _facts(label, event_type or use_case.subject, labelled, listing, not event_type), unknown | by_type
 
 
 def _customers(frame: Frame) -> Owners:

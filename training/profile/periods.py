@@ -56,8 +56,8 @@ def _start(unit: str, number: int) -> str:
     return rfc3339(number * WEEK_US + MONDAY_US)[:10]
 
 
-def _share(part: np.int64, whole: np.int64) -> float | None:
-    return float(part / whole) if whole else None
+def _share(part: np.int64, total: np.int64) -> float | None:
+    return float(part / total) if total else None
 
 
 def reference_periods(count: int) -> int:

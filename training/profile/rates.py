@@ -186,7 +186,7 @@ def chances(counts: Counts) -> Floats:
     others = np.stack([counts.known[-1] - known, counts.positive[-1] - positive]) * scale[-1]
     of_group = np.stack([known, positive]) * scale[:-1]
     n, k = np.rint(of_group).astype(np.int64)
-    whole, positives = np.rint(of_group + others).astype(np.int64)
-    positives = np.clip(positives, k, whole)
-    tails = hypergeom.sf(k - 1, whole, positives, n), hypergeom.cdf(k, whole, positives, n)
+    total, positives = np.rint(of_group + others).astype(np.int64)
+    positives = np.clip(positives, k, total)
+    tails = hypergeom.sf(k - 1, total, positives, n), hypergeom.cdf(k, total, positives, n)
     return np.minimum(1.0, 2 * np.minimum(*tails))

@@ -9,19 +9,19 @@ LEAST_EVENTS = 30  # of a week that stands for the beginning or the end
 TIMES = 2.0  # by which shares of two weeks differ before a sentence says so
 
 
-def warning(found: Evaluation) -> str:
+def warning(evaluation: Evaluation) -> str:
     """Say that dates alone come near to the model, and what follows; empty if they do not."""
-    calendar = found.calendar
-    if calendar is None or not calendar.is_near or not (found.has_signal or calendar.all_dates.tells):
+    calendar = evaluation.calendar
+    if calendar is None or not calendar.is_near or not (evaluation.has_signal or calendar.all_dates.tells):
         return ""
-    return f"{_compared(calendar)} {ends(found.weeks)}".rstrip()
+    return f"{_compared(calendar)} {ends(evaluation.weeks)}".rstrip()
 
 
-def summary(found: Evaluation) -> str:
+def summary(evaluation: Evaluation) -> str:
     """Say in one sentence what dates alone tell, whether they come near or not; empty if it was not measured."""
-    if found.calendar is None or found.calendar.known_dates.model_ahead is None:
+    if evaluation.calendar is None or evaluation.calendar.known_dates.model_ahead is None:
         return ""
-    known, every = found.calendar.known_dates, found.calendar.all_dates
+    known, every = evaluation.calendar.known_dates, evaluation.calendar.all_dates
     return (
         f"ROC AUC {known.roc_auc} by the dates known when an event is scored, the customer's first event and this one "
         f"({_than(known)}); {every.roc_auc} with the customer's last event, which nobody knows then ({_than(every)})"
@@ -78,10 +78,10 @@ def _than(alone: DatesAlone) -> str:
 
 def _by_week(weeks: Sequence[WeekFigures]) -> Iterator[str]:
     """Say whether positives and figures of the last weeks differ from those of the first."""
-    told = [week for week in weeks if week.n >= LEAST_EVENTS]
-    if len(told) < 2:
+    large = [week for week in weeks if week.n >= LEAST_EVENTS]
+    if len(large) < 2:
         return
-    first, last = told[0], told[-1]
+    first, last = large[0], large[-1]
     shares = first.share_positive, last.share_positive
     if max(shares) >= TIMES * min(shares):
         yield (
@@ -89,7 +89,7 @@ def _by_week(weeks: Sequence[WeekFigures]) -> Iterator[str]:
             f"the week of {last.start}."
         )
     measured = [
-        (week, week.average_precision) for week in told if isinstance(week.average_precision, Interval)
+        (week, week.average_precision) for week in large if isinstance(week.average_precision, Interval)
     ]
     if len(measured) > 1:
         (begin, before), (end, after) = measured[0], measured[-1]

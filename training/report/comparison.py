@@ -16,16 +16,16 @@ def look(pair: PairedFigure) -> str:
     return LOOKS.get(pair.finding, "muted")
 
 
-def findings(found: ModelComparison) -> Iterator[str]:
+def findings(comparison: ModelComparison) -> Iterator[str]:
     """Return the conclusions of the comparison, the figures first."""
     for finding in ("better", "worse"):
-        names = [pair.name for pair in found.pairs if pair.finding == finding]
+        names = [pair.name for pair in comparison.pairs if pair.finding == finding]
         if names:
             yield f"The challenger is measurably {finding} in {_listed(names)}."
-    if all(pair.finding not in LOOKS for pair in found.pairs):
+    if all(pair.finding not in LOOKS for pair in comparison.pairs):
         yield "In no figure is there a measurable difference between the two."
-    yield _changed("level after the last event", found.last_levels, found.customers)
-    yield _recommended(found.recommended)
+    yield _changed("level after the last event", comparison.last_levels, comparison.customers)
+    yield _recommended(comparison.recommended)
 
 
 def rows(moves: Sequence[LevelMove]) -> Iterator[tuple[str, list[LevelMove]]]:
@@ -76,13 +76,13 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def plot(found: ModelComparison) -> str:
+def plot(comparison: ModelComparison) -> str:
     """Both ROC curves and both precision-recall curves."""
     with style():
         drawn = figure(2 * SIDE, SIDE)
         left, right = drawn.subplots(1, 2)
         left.plot([0, 1], [0, 1], color="#cbd5e1", linewidth=1, linestyle="--", label="chance")
-        for axes, curves in ((left, found.roc), (right, found.precision_recall)):
+        for axes, curves in ((left, comparison.roc), (right, comparison.precision_recall)):
             for model, points in curves.items():
                 x, y = _xy(points)
                 axes.plot(x, y, color=COLORS[model], linewidth=1.4, label=model)
@@ -94,7 +94,8 @@ def plot(found: ModelComparison) -> str:
         right.set_xlabel("recall")
         right.set_ylabel("precision")
         words = "; ".join(
-            f"{pair.name}: champion {pair.champion}, challenger {pair.challenger}" for pair in found.pairs[:2]
+            f"{pair.name}: champion {pair.champion}, challenger {pair.challenger}"
+            for pair in comparison.pairs[:2]
         )
         return svg(drawn, "Champion and challenger: ROC and precision by recall", words)
 

@@ -14,9 +14,9 @@ MOST_NAMED = 3
 INK = "#1e293b"
 
 
-def plot(found: Sequence[Importance], title: str) -> str:
+def plot(importances: Sequence[Importance], title: str) -> str:
     """Draw bars with their intervals, the largest on top; what has no measurable effect is pale."""
-    shown = [each for each in found if isfinite(each.drop.value)][:SHOWN][::-1]
+    shown = [each for each in importances if isfinite(each.drop.value)][:SHOWN][::-1]
     with style():
         drawn = figure(7, 0.7 + 0.2 * len(shown))
         axes, places = drawn.add_subplot(), np.arange(len(shown))
@@ -33,28 +33,28 @@ def plot(found: Sequence[Importance], title: str) -> str:
         return svg(drawn, title, f"the largest: {words}")
 
 
-def words(found: Sequence[Importance]) -> str:
+def words(importances: Sequence[Importance]) -> str:
     """Say how many features have a measurable effect, and what that means for the others."""
-    measurable = sum(each.drop.low > 0 for each in found)
-    worse = [each.feature for each in found if each.drop.high < 0]
-    rest, chance = len(found) - measurable - len(worse), round(len(found) / ONE_IN)
-    told = ["No feature alone has a measurable effect."]
+    measurable = sum(each.drop.low > 0 for each in importances)
+    worse = [each.feature for each in importances if each.drop.high < 0]
+    rest, chance = len(importances) - measurable - len(worse), round(len(importances) / ONE_IN)
+    sentences = ["No feature alone has a measurable effect."]
     if measurable:
         effects = "features have a measurable effect of their own: the interval of their fall lies above 0."
-        told = [f"{measurable} of {len(found)} {effects}"]
+        sentences = [f"{measurable} of {len(importances)} {effects}"]
     if measurable and chance:
-        told.append(f"By chance alone about {chance} would.")
+        sentences.append(f"By chance alone about {chance} would.")
     if rest:
-        told.append(
+        sentences.append(
             f"For {'the one other' if rest == 1 else f'the other {rest}'} it holds 0: the model ranks about as well "
             "without what each tells alone. Do not read an order into these."
         )
     if worse:
-        told.append(
+        sentences.append(
             f"These customers are ranked better without what {' and '.join(worse[:MOST_NAMED])} {_tell(worse)}, which "
             "may be chance."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _tell(names: Sequence[str]) -> str:

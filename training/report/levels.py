@@ -54,8 +54,8 @@ def alike(run: Run) -> str:
 
 def status(run: Run, level: str) -> str:
     """Say whether a level's target is reached: yes, not reached, cannot be known. Older runs have true or false."""
-    found = run.targets[level]["reached"]
-    return found if isinstance(found, str) else "yes" if found else "not reached"
+    reached = run.targets[level]["reached"]
+    return reached if isinstance(reached, str) else "yes" if reached else "not reached"
 
 
 def is_missed(run: Run, level: str) -> bool:
@@ -74,11 +74,11 @@ def asked(run: Run, level: str) -> str:
 
 def target(run: Run, level: str) -> str:
     """Describe the target of a level's threshold, the figures while it was chosen, and what follows."""
-    found = run.targets[level]
-    if "score" in found["target"]:
+    target_facts = run.targets[level]
+    if "score" in target_facts["target"]:
         return f"The policy says: {asked(run, level)}."
-    ends = _ends(found)
-    ((kind, _),) = found["target"].items()
+    ends = _ends(target_facts)
+    ((kind, _),) = target_facts["target"].items()
     verdict = (VERDICTS | OF_KIND.get(kind, {}))[status(run, level)].format(**ends)
     return " ".join(filter(None, [f"The policy asks: {asked(run, level)}.", counts(run, level), verdict]))
 
@@ -99,14 +99,14 @@ def amounts(run: Run) -> str:
 
 def counts(run: Run, level: str) -> str:
     """Count those above the threshold while it was chosen; empty for older runs, which lack the count."""
-    found, about = run.targets[level], run.evaluation.decides
-    if "flagged" not in found:
+    facts, about = run.targets[level], run.evaluation.decides
+    if "flagged" not in facts:
         return ""
     verb = "sustained it" if about == "customers" else "reached it"
-    if not found["flagged"]:
-        return f"Of {found['n']:,} {about} held out while the threshold was chosen, none {verb}."
-    ((kind, _),) = found["target"].items()
-    ends = _ends(found)
+    if not facts["flagged"]:
+        return f"Of {facts['n']:,} {about} held out while the threshold was chosen, none {verb}."
+    ((kind, _),) = facts["target"].items()
+    ends = _ends(facts)
     measured = {
         "precision": "that is {value} [{low}, {high}]",
         "recall": "that is {value} [{low}, {high}] of the {positives:,} positive ones",
@@ -114,28 +114,28 @@ def counts(run: Run, level: str) -> str:
         "per_week": "that is {value} [{low}, {high}] a week",
         "f_beta": "F-beta is {value} [{low}, {high}]",
         "expected_cost": "against flagging nobody that saves {value} [{low}, {high}] for each of all {about}",
-    }[kind].format(**ends, positives=found["positives"], about=about)
+    }[kind].format(**ends, positives=facts["positives"], about=about)
     return (
-        f"Of {found['n']:,} {about} held out while the threshold was chosen, {found['flagged']:,} {verb}, "
-        f"{found['rightly']:,} of them rightly: {measured}."
+        f"Of {facts['n']:,} {about} held out while the threshold was chosen, {facts['flagged']:,} {verb}, "
+        f"{facts['rightly']:,} of them rightly: {measured}."
     )
 
 
 def uncertainty(run: Run, level: str) -> str:
     """Describe the threshold's own uncertainty; empty where it is fixed, or for older runs."""
-    found = run.targets[level]
-    if "score" in found["target"] or found.get("threshold_low") is None:
+    facts = run.targets[level]
+    if "score" in facts["target"] or facts.get("threshold_low") is None:
         return ""
     return (
         f"Chosen on other customers of the same kind, the threshold would mostly lie between "
-        f"{found['threshold_low']:.4f} and {found['threshold_high']:.4f}."
+        f"{facts['threshold_low']:.4f} and {facts['threshold_high']:.4f}."
     )
 
 
-def _ends(found: Mapping[str, Any]) -> dict[str, str]:
-    ((kind, _),) = found["target"].items()
+def _ends(facts: Mapping[str, Any]) -> dict[str, str]:
+    ((kind, _),) = facts["target"].items()
     shown = percent if kind in SHARES else number
-    return {name: "-" if found.get(name) is None else shown(found[name]) for name in ("value", "low", "high")}
+    return {name: "-" if facts.get(name) is None else shown(facts[name]) for name in ("value", "low", "high")}
 
 
 def _share(value: float) -> str:
@@ -159,11 +159,11 @@ def _in_a_row(policy: Terms) -> str:
     return "one score is" if policy.in_a_row == 1 else f"{policy.in_a_row} scores in a row are"
 
 
-def other_threshold(run: Run, found: UnitFigures, level: str) -> str:
+def other_threshold(run: Run, figures: UnitFigures, level: str) -> str:
     """Warn of figures that were measured at a threshold far from the bundle's; empty if none were."""
-    if level not in found.at:
+    if level not in figures.at:
         return ""
-    kept, judged = run.thresholds[level], found.at[level].threshold
+    kept, judged = run.thresholds[level], figures.at[level].threshold
     if abs(kept - judged) <= APART * max(kept, judged):
         return ""
     return (
@@ -190,52 +190,61 @@ def _of_targets(run: Run) -> Iterator[str]:
 
 
 def _of_recommendations(run: Run) -> Iterator[str]:
-    found = run.evaluation.recommendations
-    if found is None:
+    recommendations = run.evaluation.recommendations
+    if recommendations is None:
         return
     ever = {each.level: each.ever for each in run.evaluation.segments}
     for level in in_order(run):
         if not ever.get(level.upper(), 1) and not (level == "medium" and ever.get("HIGH")):
             yield f"No customer that judges the model ever reaches {level.upper()}."
-    if not found.ever.customers:
+    if not recommendations.ever.customers:
         yield "The policy recommends nobody: the off-boarding list would be empty."
-    elif not found.open.customers:
+    elif not recommendations.open.customers:
         yield "No recommendation is open after the customers' last events: the off-boarding list would be empty."
 
 
-def rows(found: Recommendations) -> list[tuple[str, str]]:
+def rows(recommendations: Recommendations) -> list[tuple[str, str]]:
     """Return the replayed policy's decisions as the lines of a short table: name and value."""
     lines = [
-        ("customers judged", f"{found.customers:,}, {found.positives:,} of them positive"),
-        *_decided("recommended at some time", found.ever),
-        *_decided("open after the last event", found.open),
-        *(_decided("recommended by the bundle's thresholds", found.flattered) if found.flattered else ()),
-        ("retracted at some time", f"{found.retracted:,}"),
-        ("held by the circuit breaker", f"{found.held:,}"),
-        ("cases a week", f"{found.cases_per_week:.1f} on average{_busiest(found)}"),
+        (
+            "customers judged",
+            f"{recommendations.customers:,}, {recommendations.positives:,} of them positive",
+        ),
+        *_decided("recommended at some time", recommendations.ever),
+        *_decided("open after the last event", recommendations.open),
+        *(
+            _decided("recommended by the bundle's thresholds", recommendations.flattered)
+            if recommendations.flattered
+            else ()
+        ),
+        ("retracted at some time", f"{recommendations.retracted:,}"),
+        ("held by the circuit breaker", f"{recommendations.held:,}"),
+        ("cases a week", f"{recommendations.cases_per_week:.1f} on average{_busiest(recommendations)}"),
     ]
-    if found.ever.rightly:
-        lines.append(("days until recommended", _quartiles(found.days_until, 1)))
-        lines.append(("events until recommended", _quartiles(found.events_until, 0)))
+    if recommendations.ever.rightly:
+        lines.append(("days until recommended", _quartiles(recommendations.days_until, 1)))
+        lines.append(("events until recommended", _quartiles(recommendations.events_until, 0)))
     return lines
 
 
-def _decided(name: str, found: DecisionFigures) -> Iterator[tuple[str, str]]:
-    yield name, f"{found.customers:,}, {found.rightly:,} of them rightly"
-    yield "  precision", _interval(found.precision)
-    yield "  recall", _interval(found.recall)
+def _decided(name: str, decided: DecisionFigures) -> Iterator[tuple[str, str]]:
+    yield name, f"{decided.customers:,}, {decided.rightly:,} of them rightly"
+    yield "  precision", _interval(decided.precision)
+    yield "  recall", _interval(decided.recall)
 
 
-def _busiest(found: Recommendations) -> str:
-    week = found.busiest
+def _busiest(recommendations: Recommendations) -> str:
+    week = recommendations.busiest
     return f", {week.cases:,} in the busiest (from {week.start})" if week else ""
 
 
-def _interval(found: Interval) -> str:
-    return "-" if isnan(found.value) else f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+def _interval(interval: Interval) -> str:
+    return "-" if isnan(interval.value) else f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
 
 
-def _quartiles(found: Quantiles, after_point: int) -> str:
+def _quartiles(quantiles: Quantiles, after_point: int) -> str:
     """Return the median of positive customers, and the quartiles between which half of them lie."""
-    low, middle, high = (f"{each:.{after_point}f}" for each in (found.q25, found.median, found.q75))
+    low, middle, high = (
+        f"{each:.{after_point}f}" for each in (quantiles.q25, quantiles.median, quantiles.q75)
+    )
     return f"median {middle}, for half of the positive customers {low} to {high}"

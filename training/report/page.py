@@ -45,16 +45,16 @@ TOLD_K = "100"  # customers a day: the length that published figures have
 
 def page(run: Run) -> str:
     """The HTML."""
-    found = run.evaluation
+    evaluation = run.evaluation
     template = environment(
         Path(__file__).parent, interval=interval, rates=rates, decimals=decimals, digits=digits
     )
     return template.get_template("page.html.jinja").render(
-        run=run, found=found, data=run.training, model=run.training["model"], sections=shown(run), words=words,
-        deciding=plots.deciding(found), levels=levels.in_order(run), policy=levels, notes=notes(found),
-        measures=list(measures(found)), tried=words.tried(run), drawn=drawn(run), medians=medians(run),
-        daily_k=told_k(found), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness, importance=importance,
-        calendar=calendar, enough=ENOUGH, promise=promise, latest=LATEST, compared=comparison,
+        run=run, found=evaluation, data=run.training, model=run.training["model"], sections=shown(run), words=words,
+        deciding=plots.deciding(evaluation), levels=levels.in_order(run), policy=levels, notes=notes(evaluation),
+        measures=list(measures(evaluation)), tried=words.tried(run), drawn=drawn(run), medians=medians(run),
+        daily_k=told_k(evaluation), shown_medians=SHOWN_MEDIANS, small=LEAST_GROUP, fair=fairness,
+        importance=importance, calendar=calendar, enough=ENOUGH, promise=promise, latest=LATEST, compared=comparison,
     )  # fmt: skip
 
 
@@ -76,13 +76,13 @@ def report(run: Run, others: Mapping[str, bytes] | None = None) -> Report:
     return Report(run, {"report.html": page(run).encode(), "report.json": encoded(run), **(others or {})})
 
 
-def write(told: Report, folder: str) -> list[str]:
+def write(report: Report, folder: str) -> list[str]:
     """Writes the page, its JSON and what is kept beside them into a folder, replacing those of an earlier run.
 
     Returns their paths, the page's first.
     """
     paths = []
-    for name, data in told.files.items():
+    for name, data in report.files.items():
         paths.append(join(folder, name))
         write_file(paths[-1], data)
     return paths
@@ -90,28 +90,32 @@ def write(told: Report, folder: str) -> list[str]:
 
 def drawn(run: Run) -> dict[str, Any]:
     """The figures by name; empty where there is nothing to draw."""
-    found = run.evaluation
-    has_importance = any(_is_told(each.drop) for each in found.importance)
-    has_groups = any(_is_told(each.drop) for each in found.group_importance)
+    evaluation = run.evaluation
+    has_importance = any(_is_told(each.drop) for each in evaluation.importance)
+    has_groups = any(_is_told(each.drop) for each in evaluation.group_importance)
     figures = {
         "comparison": comparison.plot(run.comparison) if run.comparison else "",
-        "roc": plots.roc(found),
-        "precision_recall": plots.precision_recall(found),
-        "calibration": plots.calibration(found),
-        "gain": plots.gain(found),
-        "cost": plots.cost(found) if plots.deciding(found).cost else "",
-        "stability": weeks.stability(found.weeks) if found.weeks else "",
-        "weeks": weeks.ranking(found.weeks) if found.weeks else "",
-        "importance": importance.plot(found.importance, "Importance of features") if has_importance else "",
-        "groups": importance.plot(found.group_importance, "Importance of groups") if has_groups else "",
+        "roc": plots.roc(evaluation),
+        "precision_recall": plots.precision_recall(evaluation),
+        "calibration": plots.calibration(evaluation),
+        "gain": plots.gain(evaluation),
+        "cost": plots.cost(evaluation) if plots.deciding(evaluation).cost else "",
+        "stability": weeks.stability(evaluation.weeks) if evaluation.weeks else "",
+        "weeks": weeks.ranking(evaluation.weeks) if evaluation.weeks else "",
+        "importance": importance.plot(evaluation.importance, "Importance of features")
+        if has_importance
+        else "",
+        "groups": importance.plot(evaluation.group_importance, "Importance of groups") if has_groups else "",
     }
-    by_field = {each.field: Markup(fairness.plot(each)) for each in found.fairness if len(each.groups) > 1}
+    by_field = {
+        each.field: Markup(fairness.plot(each)) for each in evaluation.fairness if len(each.groups) > 1
+    }
     return {name: Markup(text) for name, text in figures.items()} | {"fairness": by_field}
 
 
-def told_k(found: Evaluation) -> str:
+def told_k(evaluation: Evaluation) -> str:
     """The length of the daily work list that the summary tells of: TOLD_K, or the longest there is."""
-    lengths = list(found.daily.precision_at_k) if found.daily else []
+    lengths = list(evaluation.daily.precision_at_k) if evaluation.daily else []
     return TOLD_K if TOLD_K in lengths else lengths[-1] if lengths else ""
 
 
@@ -123,8 +127,8 @@ class Measure(NamedTuple):
     events: Interval | float | str | None
 
 
-def measures(found: Evaluation) -> Iterator[Measure]:
-    both = found.customers, found.events
+def measures(evaluation: Evaluation) -> Iterator[Measure]:
+    both = evaluation.customers, evaluation.events
     yield Measure("counted", *(float(each.n) for each in both))
     yield Measure("positive among them", *(float(each.positives) for each in both))
     yield Measure("share that is positive", *(percent(each.base_rate) for each in both))
@@ -148,44 +152,44 @@ def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def medians(run: Run) -> list[str]:
     """Features of which segments have medians, the most important ones first; those left out of the model have none."""
-    found, left_out = run.evaluation, run.training.get("left_out", ())
-    ranked = [each.feature for each in found.importance if each.feature in found.everyone]
-    return [name for name in dict.fromkeys([*ranked, *found.everyone]) if name not in left_out]
+    evaluation, left_out = run.evaluation, run.training.get("left_out", ())
+    ranked = [each.feature for each in evaluation.importance if each.feature in evaluation.everyone]
+    return [name for name in dict.fromkeys([*ranked, *evaluation.everyone]) if name not in left_out]
 
 
-def notes(found: Evaluation) -> dict[str, list[str]]:
+def notes(evaluation: Evaluation) -> dict[str, list[str]]:
     """The evaluation's notes by the section that they belong to."""
-    told: dict[str, list[str]] = {"performance": [], "limitations": []}
-    for note in found.notes:
-        told["performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations"].append(note)
-    return told
+    by_section: dict[str, list[str]] = {"performance": [], "limitations": []}
+    for note in evaluation.notes:
+        by_section["performance" if note in (WEIGHED, ONE_EVENT_IS_BAD) else "limitations"].append(note)
+    return by_section
 
 
-def interval(found: Interval | float | str | None) -> str:
-    if isinstance(found, str):
-        return found
-    if isinstance(found, Interval):
-        return plots.interval(found)
-    return decimals(found)
+def interval(figure: Interval | float | str | None) -> str:
+    if isinstance(figure, str):
+        return figure
+    if isinstance(figure, Interval):
+        return plots.interval(figure)
+    return decimals(figure)
 
 
-def decimals(found: float | None) -> str:
+def decimals(value: float | None) -> str:
     """Counts whole, shares with three decimals."""
-    if found is None or not isfinite(found):
+    if value is None or not isfinite(value):
         return "-"
-    return f"{found:,.0f}" if found == round(found) else f"{found:.3f}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.3f}"
 
 
-def digits(found: float, after_point: int) -> str:
-    return f"{found:.{after_point}f}" if isfinite(found) else "-"
+def digits(value: float, after_point: int) -> str:
+    return f"{value:.{after_point}f}" if isfinite(value) else "-"
 
 
-def rates(found: Interval) -> str:
+def rates(rate: Interval) -> str:
     """Format shares as percentages."""
-    if not _is_told(found):
+    if not _is_told(rate):
         return "-"
-    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+    return f"{rate.value:.1%} [{rate.low:.1%}, {rate.high:.1%}]"
 
 
-def _is_told(found: Interval) -> bool:
-    return isfinite(found.value)
+def _is_told(figure: Interval) -> bool:
+    return isfinite(figure.value)

@@ -21,62 +21,62 @@ BEHIND = {
 Placed = Callable[[UnitFigures, str], tuple[float, float]]
 
 
-def roc(found: Evaluation) -> str:
+def roc(evaluation: Evaluation) -> str:
     with style():
         drawn = figure(SIDE, SIDE)
         axes = drawn.add_subplot()
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle="--", label="chance")
-        for level in _levels(found):
+        for level in _levels(evaluation):
             _line(axes, level, [(p.x, p.y) for p in level.roc], level.roc_auc)
             _marks(axes, level, _roc_place)
         _finish(axes, "false positive rate", "recall")
-        words = "; ".join(f"{level.about}: area {interval(level.roc_auc)}" for level in _levels(found))
+        words = "; ".join(f"{level.about}: area {interval(level.roc_auc)}" for level in _levels(evaluation))
         return svg(drawn, "ROC curve: recall by false positive rate", words)
 
 
-def precision_recall(found: Evaluation) -> str:
+def precision_recall(evaluation: Evaluation) -> str:
     with style():
         drawn = figure(SIDE, SIDE)
         axes = drawn.add_subplot()
-        for level in _levels(found):
+        for level in _levels(evaluation):
             axes.axhline(level.base_rate, color=COLORS[level.about], linewidth=0.8, linestyle=":")
             _line(axes, level, [(p.x, p.y) for p in level.precision_recall], level.average_precision)
             _marks(axes, level, _precision_recall_place)
         _finish(axes, "recall", "precision")
         words = "; ".join(
             f"{level.about}: average precision {interval(level.average_precision)}, by chance {level.base_rate:.3f}"
-            for level in _levels(found)
+            for level in _levels(evaluation)
         )
         return svg(drawn, "Precision by recall", words)
 
 
-def calibration(found: Evaluation) -> str:
+def calibration(evaluation: Evaluation) -> str:
     """The larger a point, the more rows it is of."""
     with style():
         drawn = figure(SIDE, SIDE)
         axes = drawn.add_subplot()
         most = max(
-            (max(b.mean_score, b.share) for each in _levels(found) for b in each.calibration), default=1
+            (max(b.mean_score, b.share) for each in _levels(evaluation) for b in each.calibration), default=1
         )
         axes.plot([0, most], [0, most], color=PALE, linewidth=1, linestyle="--", label="what is said is true")
-        for level in _levels(found):
+        for level in _levels(evaluation):
             bins, color = level.calibration, COLORS[level.about]
-            said, true = [b.mean_score for b in bins], [b.share for b in bins]
+            mean_scores, true = [b.mean_score for b in bins], [b.share for b in bins]
             largest = max((b.n for b in bins), default=1)
-            axes.plot(said, true, color=color, linewidth=1, label=level.about)
-            axes.scatter(said, true, [6 + 24 * b.n / largest for b in bins], color=color)
+            axes.plot(mean_scores, true, color=color, linewidth=1, label=level.about)
+            axes.scatter(mean_scores, true, [6 + 24 * b.n / largest for b in bins], color=color)
         axes.set_xlabel("mean score")
         axes.set_ylabel("share that is positive")
         axes.legend(frameon=False)
         words = "; ".join(
-            f"{each.about}: mean distance {each.calibration_error:.3f}" for each in _levels(found)
+            f"{each.about}: mean distance {each.calibration_error:.3f}" for each in _levels(evaluation)
         )
         return svg(drawn, "Calibration: what scores say and what is true", words)
 
 
-def cost(found: Evaluation) -> str:
+def cost(evaluation: Evaluation) -> str:
     """By threshold, those of the levels as lines. Only where the use case gives costs."""
-    level = deciding(found)
+    level = deciding(evaluation)
     with style():
         drawn = figure(SIDE, SIDE)
         axes = drawn.add_subplot()
@@ -102,17 +102,17 @@ def cost(found: Evaluation) -> str:
         )
 
 
-def gain(found: Evaluation) -> str:
+def gain(evaluation: Evaluation) -> str:
     with style():
         drawn = figure(SIDE, SIDE)
         axes = drawn.add_subplot()
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle="--", label="chance")
-        for level in _levels(found):
+        for level in _levels(evaluation):
             points = [(0.0, 0.0), *((d.share_of_rows, d.share_of_positives) for d in level.gain)]
             x, y = zip(*points, strict=True)
             axes.plot(x, y, color=COLORS[level.about], linewidth=1.4, marker=".", label=level.about)
         _finish(axes, "share looked at, highest scores first", "share of the positives found")
-        first = [(level.about, level.gain[0]) for level in _levels(found) if level.gain]
+        first = [(level.about, level.gain[0]) for level in _levels(evaluation) if level.gain]
         words = "; ".join(
             f"{about}: the first {d.share_of_rows:.0%} hold {d.share_of_positives:.0%} of the positives"
             for about, d in first
@@ -120,21 +120,21 @@ def gain(found: Evaluation) -> str:
         return svg(drawn, "Gain: positives found by share looked at", words)
 
 
-def interval(found: Interval) -> str:
+def interval(figure: Interval) -> str:
     """A figure with its interval; what cannot be had is a dash."""
-    if not isfinite(found.value):
+    if not isfinite(figure.value):
         return "-"
-    return str(found)
+    return str(figure)
 
 
-def deciding(found: Evaluation) -> UnitFigures:
+def deciding(evaluation: Evaluation) -> UnitFigures:
     """The figures of what has the label."""
-    return found.events if found.decides == "events" else found.customers
+    return evaluation.events if evaluation.decides == "events" else evaluation.customers
 
 
-def _levels(found: Evaluation) -> Iterator[UnitFigures]:
-    yield found.customers
-    yield found.events
+def _levels(evaluation: Evaluation) -> Iterator[UnitFigures]:
+    yield evaluation.customers
+    yield evaluation.events
 
 
 def _line(axes: Axes, level: UnitFigures, points: Sequence[tuple[float, float]], area: Interval) -> None:
@@ -147,12 +147,12 @@ def _marks(axes: Axes, level: UnitFigures, place: Placed) -> None:
     names: dict[tuple[float, float], list[str]] = {}
     for name in level.at:
         names.setdefault(place(level, name), []).append(name)
-    for (x, y), own in names.items():
-        name = ", ".join(own)
+    for (x, y), label in names.items():
+        name = ", ".join(label)
         axes.plot(
             [x],
             [y],
-            MARKS.get(own[-1], "^"),
+            MARKS.get(label[-1], "^"),
             color=COLORS[level.about],
             markersize=5,
             markeredgecolor="white",

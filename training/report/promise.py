@@ -10,11 +10,11 @@ from training.statistics.ratios import times
 OFF = 1.25  # predicted over observed, or the other way round, from which someone should look
 
 
-def meaning(found: Evaluation) -> str:
+def meaning(evaluation: Evaluation) -> str:
     """Say which probability a score is."""
-    if found.decides == "events":
+    if evaluation.decides == "events":
         return "A score is the probability that the event is positive."
-    days = f" ({found.promise.days:.0f} days)" if found.promise else ""
+    days = f" ({evaluation.promise.days:.0f} days)" if evaluation.promise else ""
     return (
         "A score is the probability that a customer like this one is positive by the end of a history as long as the "
         f"one that judges{days}. It is not the probability of turning positive within the next month, or within any "

@@ -109,8 +109,8 @@ def _delay_us(use_case: UseCase) -> int:
     return label.delay_us + (use_case.event_types[label.event_type].time_offset_us if label.event else 0)
 
 
-def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(dict(found))
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(dict(values))
     return plain
 
 

@@ -15,13 +15,13 @@ METRICS = (("roc_auc", "ROC AUC", NEGATIVE, -0.1), ("average_precision", "averag
 LABELLED = 12  # weeks with their date, at most
 
 
-def ranking(found: Sequence[WeekFigures]) -> str:
+def ranking(weeks: Sequence[WeekFigures]) -> str:
     """Draw ROC AUC and average precision of each week with their intervals, and below the share that is positive."""
     with style():
         drawn = figure(9, 3.2)
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         for metric, name, color, shift in METRICS:
-            measured = [(place, getattr(week, metric)) for place, week in enumerate(found)]
+            measured = [(place, getattr(week, metric)) for place, week in enumerate(weeks)]
             known = [(place + shift, each) for place, each in measured if isinstance(each, Interval)]
             values = [each.value for _, each in known]
             reach = [
@@ -41,22 +41,22 @@ def ranking(found: Sequence[WeekFigures]) -> str:
         above.axhline(0.5, color=PALE, linewidth=1, linestyle="--")
         above.set_ylim(0, 1.02)
         above.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-        below.bar(np.arange(len(found)), [week.share_positive for week in found], color=PLAIN)
+        below.bar(np.arange(len(weeks)), [week.share_positive for week in weeks], color=PLAIN)
         below.set_ylabel("positive")
         below.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        _dates(below, found)
-        words = "; ".join(f"{week.start}: {week.positives} of {week.n} positive" for week in found)
+        _dates(below, weeks)
+        words = "; ".join(f"{week.start}: {week.positives} of {week.n} positive" for week in weeks)
         return svg(drawn, "Figures by week", words)
 
 
-def stability(found: Sequence[WeekFigures]) -> str:
+def stability(weeks: Sequence[WeekFigures]) -> str:
     """Percentiles of scores above, the population stability index below."""
     with style():
         drawn = figure(9, 3.6)
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        places = np.arange(len(found))
+        places = np.arange(len(weeks))
         q = {
-            name: [getattr(w.quantiles, name) for w in found]
+            name: [getattr(w.quantiles, name) for w in weeks]
             for name in ("q10", "q25", "median", "q75", "q90")
         }
         above.fill_between(places, q["q10"], q["q90"], color=PALE, alpha=0.6, label="10th to 90th percentile")
@@ -65,14 +65,14 @@ def stability(found: Sequence[WeekFigures]) -> str:
         above.set_ylabel("score")
         above.set_ylim(bottom=0)
         above.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-        below.bar(places, [w.psi for w in found], color=[_psi_color(w.psi) for w in found])
+        below.bar(places, [w.psi for w in weeks], color=[_psi_color(w.psi) for w in weeks])
         for limit in (DRIFTING, DRIFTED):
             below.axhline(limit, color=PLAIN, linewidth=0.8, linestyle=":")
         below.set_ylabel("PSI")
-        below.set_ylim(0, max(1.2 * DRIFTED, *(1.05 * w.psi for w in found if isfinite(w.psi)), 0))
-        _dates(below, found)
-        worst = max(found, key=lambda week: week.psi)
-        words = f"{len(found)} weeks; the largest PSI is {worst.psi:.3f}, in the week of {worst.start}"
+        below.set_ylim(0, max(1.2 * DRIFTED, *(1.05 * w.psi for w in weeks if isfinite(w.psi)), 0))
+        _dates(below, weeks)
+        worst = max(weeks, key=lambda week: week.psi)
+        words = f"{len(weeks)} weeks; the largest PSI is {worst.psi:.3f}, in the week of {worst.start}"
         return svg(drawn, "Scores by week", words)
 
 
@@ -80,7 +80,7 @@ def _psi_color(psi: float) -> str:
     return POSITIVE if psi > DRIFTED else "#d97706" if psi > DRIFTING else PLAIN
 
 
-def _dates(axes: Axes, found: Sequence[WeekFigures]) -> None:
+def _dates(axes: Axes, weeks: Sequence[WeekFigures]) -> None:
     """Label some weeks with their Mondays."""
-    shown = np.arange(len(found))[:: -(-len(found) // LABELLED)]
-    axes.set_xticks(shown, [found[w].start for w in shown], rotation=30, ha="right")
+    shown = np.arange(len(weeks))[:: -(-len(weeks) // LABELLED)]
+    axes.set_xticks(shown, [weeks[w].start for w in shown], rotation=30, ha="right")

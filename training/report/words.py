@@ -56,25 +56,34 @@ def tried(run: Run) -> list[Tried]:
     """The candidates, the best first; those without a complete trial last."""
     trials = run.training["model"]["trials"]
     sign = 1 if run.lower_is_better else -1
-    found = []
+    learners = []
     for candidate in dict.fromkeys(trial["candidate"] for trial in trials):
-        own = [trial for trial in trials if trial["candidate"] == candidate]
-        complete = sorted((t for t in own if t["is_complete"]), key=lambda trial: sign * trial["mean"])
-        found.append(Tried(candidate, len(own), len(own) - len(complete), complete[0] if complete else None))
-    return sorted(found, key=lambda each: sign * each.best["mean"] if each.best else float("inf"))
+        of_candidate = [trial for trial in trials if trial["candidate"] == candidate]
+        complete = sorted(
+            (t for t in of_candidate if t["is_complete"]), key=lambda trial: sign * trial["mean"]
+        )
+        learners.append(
+            Tried(
+                candidate,
+                len(of_candidate),
+                len(of_candidate) - len(complete),
+                complete[0] if complete else None,
+            )
+        )
+    return sorted(learners, key=lambda each: sign * each.best["mean"] if each.best else float("inf"))
 
 
 def why(run: Run) -> str:
     """Explain the choice of this model."""
-    model, found = run.training["model"], [each for each in tried(run) if each.best]
+    model, chosen = run.training["model"], [each for each in tried(run) if each.best]
     if model.get("compared"):
         return _compared(run, model)
-    if not found:
+    if not chosen:
         return (
             f"The use case names one learner, {model['candidate']}, and asks for no tuning: it was fitted as declared, "
             "and nothing was compared."
         )
-    first, low, high = found[0], *found[0].span
+    first, low, high = chosen[0], *chosen[0].span
     best = first.best or {}
     return (
         f"The use case names one learner, {first.candidate}. Of its trials the one with the "
@@ -87,7 +96,7 @@ def _compared(run: Run, model: Mapping[str, Any]) -> str:
     """Name the chosen learner, those that are worse beyond chance, and those that may be as good."""
     chosen, *others = model["compared"]
     which = "lowest" if run.lower_is_better else "highest"
-    told = [
+    sentences = [
         f"{plain(chosen['candidate'])} has the {which} mean {plain(run.metric)}, {chosen['mean']:.3f}, in "
         f"{len(chosen['values'])} repeats of {model['folds']}-fold cross-validation: each repeat deals the customers "
         f"to folds anew, and only {run.evaluation.decides} that a learner had not seen count."
@@ -95,15 +104,15 @@ def _compared(run: Run, model: Mapping[str, Any]) -> str:
     worse = [plain(each["candidate"]) for each in others if not may_be_chance(each)]
     alike = [plain(each["candidate"]) for each in others if may_be_chance(each)]
     if worse:
-        told.append(
+        sentences.append(
             f"{_listed(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than chance explains."
         )
     if alike:
-        told.append(
+        sentences.append(
             f"The difference to {_listed(alike)} may be chance, so these data do not tell which is better; the use "
             "case can name the one that is preferred."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def plain(name: str) -> str:
@@ -123,8 +132,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def judges(run: Run) -> str:
     """By what the model is judged, without the name of the way and with times to the minute."""
-    told = run.training["split"].partition(": ")[2] or run.training["split"]
-    return re.sub(r"(\d)T(\d\d:\d\d):[\d.]+Z", r"\1 \2 UTC", told)
+    split = run.training["split"].partition(": ")[2] or run.training["split"]
+    return re.sub(r"(\d)T(\d\d:\d\d):[\d.]+Z", r"\1 \2 UTC", split)
 
 
 def agreed(run: Run) -> int:
@@ -132,30 +141,30 @@ def agreed(run: Run) -> int:
     return int(-log10(max(run.parity, 1e-12)))
 
 
-def meaning(found: UnitFigures, at: ThresholdFigures) -> str:
+def meaning(figures: UnitFigures, at: ThresholdFigures) -> str:
     """A threshold in people, or events: how many are flagged, how many of them rightly, who is missed."""
-    if not found.n:
-        return f"No {found.about} to count."
+    if not figures.n:
+        return f"No {figures.about} to count."
     rightly = at.rightly
     if rightly is None:
-        rightly = (at.recall.value if isfinite(at.recall.value) else 0.0) * found.positives
-    least = min(n for n in (at.flagged or found.n, found.positives or found.n))
-    per = next((each for each in PER if each * least >= LEAST * found.n), PER[-1])
-    flagged, right, positives = (round(per * n / found.n) for n in (at.flagged, rightly, found.positives))
+        rightly = (at.recall.value if isfinite(at.recall.value) else 0.0) * figures.positives
+    least = min(n for n in (at.flagged or figures.n, figures.positives or figures.n))
+    per = next((each for each in PER if each * least >= LEAST * figures.n), PER[-1])
+    flagged, right, positives = (round(per * n / figures.n) for n in (at.flagged, rightly, figures.positives))
     return (
-        f"Of {per:,} {found.about} like these, about {flagged:,} are flagged: {right:,} rightly, "
+        f"Of {per:,} {figures.about} like these, about {flagged:,} are flagged: {right:,} rightly, "
         f"{flagged - right:,} wrongly. {positives:,} of the {per:,} are positive, so "
         f"{max(positives - right, 0):,} are missed."
     )
 
 
-def costs(run: Run, found: UnitFigures) -> Iterator[str]:
+def costs(run: Run, figures: UnitFigures) -> Iterator[str]:
     """Describe the costs of the thresholds by the use case's own costs; empty without them."""
-    points = [p for p in found.cost if isfinite(p.y)]
+    points = [p for p in figures.cost if isfinite(p.y)]
     if not points:
         return
-    one = found.about.removesuffix("s")
-    for level, at in sorted(found.at.items(), key=lambda each: each[1].threshold):
+    one = figures.about.removesuffix("s")
+    for level, at in sorted(figures.at.items(), key=lambda each: each[1].threshold):
         nearest = min(points, key=lambda point: abs(point.x - at.threshold))
         yield f"At the threshold of {level.upper()}, one {one} costs {number(nearest.y)} on average."
     best = min(points, key=lambda point: point.y)
@@ -163,8 +172,8 @@ def costs(run: Run, found: UnitFigures) -> Iterator[str]:
 
 
 def _outlook(run: Run) -> list[str]:
-    found = run.evaluation.recommendations
-    line = outlook(found) if found and run.evaluation.has_signal else ""
+    recommendations = run.evaluation.recommendations
+    line = outlook(recommendations) if recommendations and run.evaluation.has_signal else ""
     return [line] if line else []
 
 
@@ -172,7 +181,7 @@ def first_lines(run: Run) -> list[str]:
     """Return the sentences that a reader must know first; the evaluation's own come before the others."""
     failed = [gate.name for gate in run.gates if not gate.passed]
     time = calendar.warning(run.evaluation)
-    told = [
+    sentences = [
         run.evaluation.words,
         *_outlook(run),
         *([time] if time else []),
@@ -180,9 +189,11 @@ def first_lines(run: Run) -> list[str]:
         VERDICTS.get(run.verdict, run.verdict),
     ]
     if failed:
-        told.append(f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}")
+        sentences.append(
+            f"Gates that failed: {', '.join(failed)}.{BY_HAND if run.verdict == 'promoted' else ''}"
+        )
     if fairness.absent(run):
-        told.append(fairness.absent(run))
+        sentences.append(fairness.absent(run))
     if run.champion:
-        told.append(f"It was compared with the champion {run.champion}.")
-    return told
+        sentences.append(f"It was compared with the champion {run.champion}.")
+    return sentences
