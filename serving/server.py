@@ -1,11 +1,9 @@
 """The service from start to end: looked at first, then on its port until SIGTERM or Ctrl-C."""
 
-import gc
 import logging
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -24,6 +22,7 @@ from pipeline.runtime import prometheus, tracing
 from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.metrics import OF_SERVICE
 from pipeline.runtime.probe import outcomes
+from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
 from pipeline.stores.connect import store_of
 from serving.api import app
@@ -37,7 +36,6 @@ END_S = 20  # for what is in flight when the process is to end; Kubernetes gives
 KEEP_ALIVE_S = 620  # longer than Google's load balancers, 600 s: who closes first may lose a request
 CONNECTIONS = 2  # for each request in flight: as many wait as are answered
 OTHER_FILES = 200  # open ones beside connections of callers: Redis, Pub/Sub, libraries
-SWITCH_S = 0.0005  # a thread that comes back from Redis or ONNX waits this long for the one in Python; by default 5 ms
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger(__name__)
@@ -55,8 +53,7 @@ def run(settings: Settings) -> None:
     if gate:
         gate.start()
     with ending_quietly(), telling(settings, service):
-        sys.setswitchinterval(SWITCH_S)
-        gc.freeze()  # half a million objects of the imports: looking through them would stop all answers for 0.1 s
+        tune_process()
         logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
         server(app(service, gate, settings.max_in_flight), settings).run()
 

@@ -9,7 +9,6 @@ Each patch below says what it is for; everything else is untouched.
 import argparse
 import asyncio
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,8 @@ from bqemulator.storage.sql_identifiers import quoted_table_ref
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
 from bqemulator.versioning.snapshots import SnapshotManager
 
+from pipeline.runtime.process_tuning import tune_process
+
 # An open append stream holds a thread for as long as it lives: a few tables times the worker processes.
 APPEND_STREAMS = 256
 table_to_rest = tables._table_to_rest
@@ -39,7 +40,7 @@ stream_data = vars(read_servicer)["get_stream_data"]
 CHECKPOINT_BYTES = 64 << 20
 MEMORY_BYTES = 2 << 30  # beyond this DuckDB spills to its temporary files
 # An append passes through three threads; with the default of 5 ms each may wait that long for a busy one.
-THREAD_SWITCH_INTERVAL_S = 0.001
+SWITCH_INTERVAL_S = 0.001
 MESSAGE_BYTES = 4 << 20  # of a message of read rows; the server sends at most 11 MB
 
 
@@ -152,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM."""
     options = parser().parse_args(arguments)
     os.environ["TZ"] = "UTC"
-    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
+    tune_process(SWITCH_INTERVAL_S)
     patch()
     settings = Settings(
         rest_port=options.rest_port,

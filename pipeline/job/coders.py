@@ -17,7 +17,7 @@ BATCH_BYTES = 1 << 20  # thousands of events of some hundred bytes
 
 
 class Pickled(Coder):
-    """Elements whose size is never counted."""
+    """Coder that pickles elements and does not count their bytes."""
 
     def encode(self, value: object) -> bytes:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)

@@ -1,8 +1,8 @@
-"""The job: checked, then run by Beam, on one's own machine in generations until it is told to stop.
+"""Running the job: it is checked, then run by Beam, on the local machine in generations until it is to stop.
 
 Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
-again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. SIGTERM and SIGINT finish what is
-at hand and acknowledge it. Another engine's job is watched until it ends, and cancelled by them.
+again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. On SIGTERM and SIGINT, batches under way
+are finished and acknowledged. A job on another runner is watched until it ends; the signals cancel it.
 """
 
 import logging
@@ -32,13 +32,13 @@ from pipeline.runtime.process_metrics import reporting, stop
 __all__ = ["CannotStart", "check", "run"]
 
 logger = logging.getLogger(__name__)
-POLL_S = 0.5  # how often a job elsewhere is asked for its state
+POLL_S = 0.5  # between two questions for the state of a job elsewhere
 ANOTHER_FOLDER = "stop that job, or give this one a folder of its own with --state"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(job: Job, beam_args: Sequence[str] = ()) -> int:
-    """The exit code, once the job has stopped.
+    """Run the job until it is stopped and return its exit code.
 
     Raises BadSettings, FolderInUse or CannotStart before anything is built; later, when a table, topic or permission
     goes away for good, SinkRefused or PubSubRefused.
@@ -58,7 +58,7 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
 
 
 def _checked(job: Job) -> Job:
-    """The job with whole paths, once everything that it needs is there."""
+    """Check that all the job needs is there, note its start and return it with whole paths."""
     check(job)
     note_start(job)
     job = job.with_paths()
@@ -67,7 +67,7 @@ def _checked(job: Job) -> Job:
 
 
 def run_here(job: Job, beam_args: Sequence[str]) -> None:
-    """Generation after generation in this process, until it is to stop."""
+    """Run generation after generation in this process, until it is to stop."""
     with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
         try:
             while not stop.is_set():
@@ -77,7 +77,7 @@ def run_here(job: Job, beam_args: Sequence[str]) -> None:
 
 
 def generation(job: Job, options: PipelineOptions) -> None:
-    """One pipeline, from start to end."""
+    """Run one pipeline from start to end."""
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
     stream(pipeline, job, LOCAL)
     try:
@@ -89,7 +89,7 @@ def generation(job: Job, options: PipelineOptions) -> None:
 
 
 def submit(job: Job, options: PipelineOptions) -> int:
-    """Hands the pipeline to another runner, which supervises it, and watches it."""
+    """Hand the pipeline to another runner, which supervises it, and watch it."""
     if runner_of(options) == flink.FLINK:
         flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
@@ -100,9 +100,9 @@ def submit(job: Job, options: PipelineOptions) -> int:
 
 
 def watch(result: PipelineResult) -> int:
-    """Until the job ends by itself, which is a fault, or is to stop: then it is cancelled.
+    """Watch a job until it ends by itself, which is a fault, or is to stop: then it is cancelled.
 
-    What was not acknowledged by then comes again to whoever runs next.
+    Messages that are not acknowledged by then are delivered again to the next job.
     """
     while not stop.wait(POLL_S):
         if PipelineState.is_terminal(result.state):
@@ -113,7 +113,7 @@ def watch(result: PipelineResult) -> int:
 
 
 def last_words(result: PipelineResult) -> str:
-    """Of a job that has ended."""
+    """Describe why a job has ended."""
     try:
         return str(result.wait_until_finish())
     except RuntimeError as error:
@@ -122,7 +122,7 @@ def last_words(result: PipelineResult) -> str:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT ask the steps to stop; outside the main thread signals are left alone."""
+    """Let SIGTERM and SIGINT ask the steps to stop; outside the main thread, signals are left alone."""
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         stop.set()

@@ -1,4 +1,4 @@
-"""What a job is told: one frozen value, which travels with the pipeline to its workers, and Beam's own options."""
+"""Settings of a job: one frozen value, which travels with the pipeline to its workers, and Beam's own options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,16 +46,16 @@ class Job:
 
     @classmethod
     def load(cls, use_case: str | Path, **settings: Any) -> Self:
-        """The job of a use case file. Raises OSError, UnicodeDecodeError."""
+        """Read a use case file and make its job. Raises OSError, UnicodeDecodeError."""
         return cls(Path(use_case).read_text(encoding="utf-8"), str(use_case), **settings)
 
     @property
     def use_case(self) -> UseCase:
-        """Raises BadUseCase."""
+        """The use case that the text declares. Raises BadUseCase."""
         return parse(self.use_case_text, self.use_case_file)
 
     def with_paths(self) -> Self:
-        """The same job with whole paths: a worker elsewhere has another working folder."""
+        """Return the job with whole paths: a worker elsewhere has another working folder."""
         return replace(
             self,
             bundle=_whole(self.bundle),
@@ -77,7 +77,7 @@ def _path(project: str, kind: str, name: str) -> str:
 
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's options: a streaming pipeline, locally unless another runner is named."""
+    """Return Beam's options for a streaming pipeline, run locally unless another runner is named."""
     options = PipelineOptions(list(beam_args))
     if runner_of(options) == FLINK:
         options = PipelineOptions(with_checkpoints(beam_args))
@@ -89,6 +89,6 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 
 def runner_of(options: PipelineOptions) -> str:
-    """The runner's plain name, however Beam lets it be written: `flink` is FlinkRunner."""
+    """Return the runner's plain name, however Beam lets it be written: `flink` is FlinkRunner."""
     name = str(options.view_as(StandardOptions).runner).rpartition(".")[2]
     return RUNNERS.get(name.lower()) or RUNNERS.get(f"{name.lower()}runner") or name

@@ -1,4 +1,4 @@
-"""Everything that leaves the job: rows to BigQuery, alerts and dead letters to their topics.
+"""Sinks of the job: rows to BigQuery, alerts and dead letters to their topics.
 
 Rows and messages of one batch go out side by side, each by a thread of its own; rows of small batches go together.
 A batch is delivered when `wait` has returned; what is away is waited for.
@@ -21,7 +21,7 @@ from pipeline.runtime.process_metrics import progress, stop, waiting_out
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What follows from one batch."""
+    """The rows and messages that leave the job for one batch."""
 
     rows: Mapping[str, pa.RecordBatch] = field(default_factory=dict)  # by table
     alerts: list[Publication] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Outgoing:
 
 
 class Sinks:
-    """The ways out of one process. Safe for threads; cannot be pickled."""
+    """The sinks of one process. Safe for threads; cannot be pickled."""
 
     def __init__(self, job: Job) -> None:
         self._topics = (job.alerts_topic, job.dead_letters_topic)
@@ -44,7 +44,7 @@ class Sinks:
         undelivered.register(self)
 
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
-        """Begins to deliver; `wait` for what is returned."""
+        """Begin to deliver. Pass the result to `wait`."""
         sending = []
         if outgoing.rows:
             self._waiting.append(outgoing.rows)
@@ -58,18 +58,18 @@ class Sinks:
         return sending
 
     def undelivered(self) -> int:
-        """Deliveries that have begun and not ended."""
+        """Return the number of deliveries that have begun and not ended."""
         return len(self._under_way)
 
     def _append_waiting(self) -> None:
-        """Appends the rows of all batches that wait by now, in one go. What fails waits on."""
+        """Append the rows of all batches that wait by now, in one go. Rows that cannot be appended wait on."""
 
-        def asked_to_stop() -> bool:  # after a failed attempt only
+        def is_stopping() -> bool:  # after a failed attempt only
             progress.waiting["bigquery"] = 1
             return stop.is_set()
 
         batches = list(self._waiting)
-        self._appender.append_all(together(batches), asked_to_stop)
+        self._appender.append_all(concatenate(batches), is_stopping)
         del self._waiting[: len(batches)]  # only this thread takes away
         progress.waiting["bigquery"] = 0
 
@@ -88,13 +88,13 @@ class Sinks:
         self._publisher.close()
 
 
-def together(batches: Sequence[Mapping[str, pa.RecordBatch]]) -> dict[str, pa.RecordBatch]:
-    """The rows of several batches, by table."""
+def concatenate(batches: Sequence[Mapping[str, pa.RecordBatch]]) -> dict[str, pa.RecordBatch]:
+    """Concatenate the rows of several batches, by table."""
     tables = dict.fromkeys(table for batch in batches for table in batch)
     return {table: pa.concat_batches([b[table] for b in batches if table in b]) for table in tables}
 
 
 def wait(sending: list[Future[None]]) -> None:
-    """Returns when all is delivered. Raises what a sink raised: the job is to stop, or it is refused."""
+    """Wait until all is delivered. Raises what a sink raised: the job is to stop, or the sink refuses."""
     for one in sending:
         one.result()

@@ -1,10 +1,8 @@
-"""What one process has once, however many pipelines and threads it runs: store, model, puller, sinks.
+"""The parts that a process has once, however many pipelines and threads it runs: store, model, puller, sinks.
 
-Built when a step first asks for it, from the job's settings alone, and kept over generations.
+Each is built when a step first asks for it, from the job's settings alone, and kept over generations.
 """
 
-import gc
-import sys
 import threading
 from functools import cached_property, partial
 
@@ -16,12 +14,10 @@ from pipeline.pubsub.client import Subscription
 from pipeline.pubsub.puller import Puller
 from pipeline.runtime import tracing, undelivered
 from pipeline.runtime.metrics import OF_JOB
+from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
 from pipeline.stores.connect import cold_since_us, guarded_store_of
 from pipeline.stores.guarded_store import GuardedStore
-
-# A thread that comes back from Redis or ONNX waits this long for one that is busy in Python; by default 5 ms.
-SWITCH_S = 0.0005
 
 _lock = threading.RLock()  # building a part asks for another
 _workers: dict[Job, "Worker"] = {}
@@ -34,8 +30,7 @@ class Worker:
         self.job = job
         self.use_case = job.use_case
         tracing.start()
-        sys.setswitchinterval(SWITCH_S)
-        gc.freeze()  # half a million objects of the imports: looking through them would stop the stream for 0.1 s
+        tune_process()
 
     @cached_property
     def _store(self) -> GuardedStore:
@@ -67,7 +62,7 @@ class Worker:
     @property
     def model(self) -> Model:
         with _lock:
-            _ = self._endpoint  # a process that assesses tells how it does
+            _ = self._endpoint  # a process that assesses serves its metrics
             return self._model
 
     @property
@@ -81,20 +76,20 @@ class Worker:
             return self._sinks
 
     def close(self) -> None:
-        """Closes what was built."""
+        """Close the parts that were built."""
         for part in ("_endpoint", "_model", "_puller", "_sinks", "_store"):
             if vars(self).get(part):
                 vars(self).pop(part).close()
 
 
 def of(job: Job) -> Worker:
-    """This process's worker for the job."""
+    """Return this process's worker for the job."""
     with _lock:
         return _workers.setdefault(job, Worker(job))
 
 
 def close(job: Job) -> None:
-    """Ends the worker; another `of` builds a new one."""
+    """Close this process's worker for the job; another `of` builds a new one."""
     with _lock:
         worker = _workers.pop(job, None)
     if worker:

@@ -24,7 +24,7 @@ from pipeline.bigquery.client import query_client
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
 from pipeline.engine.assess import Engine
 from pipeline.reconciliation.compare import Check, Comparison, check, check_rows, named, same
-from pipeline.reconciliation.published import Named, Sent
+from pipeline.reconciliation.published import EventKey, PublishedMessages
 from pipeline.reconciliation.recompute import Engines
 from pipeline.runtime.metrics import OF_EVENTS
 from pipeline.stores.store import MemoryStore, RecordStore
@@ -59,7 +59,7 @@ def reconcile(
     bundle: str,
     store: RecordStore,
     prefix: str = "riskstream",
-    sent: Sent | None = None,
+    sent: PublishedMessages | None = None,
     basis: Basis = NOTHING,
     now_us: int | None = None,
 ) -> Reconciliation:
@@ -103,7 +103,7 @@ def reconcile(
 
 def first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each event and number the row that the view shows, by customer and number; for each row, its place there."""
-    event = raw.codes(*Named._fields)
+    event = raw.codes(*EventKey._fields)
     by = np.lexsort((raw.times_us("assessed_at"), raw.repeats, ~raw.has_vector, raw.seq, event))
     is_first = (np.diff(event[by], prepend=-1) != 0) | (np.diff(raw.seq[by], prepend=-1) != 0)
     best, group = by[is_first], np.empty(len(raw), np.intp)
@@ -114,12 +114,14 @@ def first_copies(raw: Log) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return best[order], place[group]
 
 
-def _published(sent: Sent | None, log: Log, letters: Sequence[Mapping[str, str]]) -> Iterator[Check]:
+def _published(
+    sent: PublishedMessages | None, log: Log, letters: Sequence[Mapping[str, str]]
+) -> Iterator[Check]:
     """What was published against what was said about it."""
     if sent is None:
         return
-    names = (log.texts(column) for column in Named._fields)
-    assessed = set(map(Named._make, zip(*names, strict=True)))
+    names = (log.texts(column) for column in EventKey._fields)
+    assessed = set(map(EventKey._make, zip(*names, strict=True)))
     dead = {letter["message_id"]: letter["reason"] for letter in letters}
     lost = (
         f"{event}: neither assessed nor a dead letter"
@@ -162,7 +164,7 @@ def _view(project: str, dataset: str, use_case: UseCase, table: Table, expected:
 
 def _one_number(log: Log) -> Check:
     """An event without a time of its own is another event when it comes again with another time."""
-    event, time_us = log.codes(*Named._fields), log.times_us("event_time")
+    event, time_us = log.codes(*EventKey._fields), log.times_us("event_time")
     by = np.lexsort((time_us, event))
     again = np.zeros(len(log), np.bool_)
     again[by[1:]] = (np.diff(event[by]) == 0) & (np.diff(time_us[by]) == 0)

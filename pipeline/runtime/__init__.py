@@ -8,6 +8,7 @@ __all__ = [
     "printable",
     "probe",
     "process_metrics",
+    "process_tuning",
     "prometheus",
     "pushgateway",
     "retry",

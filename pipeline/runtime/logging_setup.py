@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.runtime.printable import printable, printable_lines
 
-FORM, LEVEL = "RISKSTREAM_LOG", "RISKSTREAM_LOG_LEVEL"  # processes of a crew read them again
+FORM, LEVEL = "RISKSTREAM_LOG", "RISKSTREAM_LOG_LEVEL"  # worker processes read them again
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 TALKING = ("pipeline.job.run",)  # who starts a job sees that it has started
 TOLD = ("event_id", "event_type", "message_id", "reason", "trace_id")  # beside the text, where they are known

@@ -1,6 +1,6 @@
 """The process's metrics for Prometheus: an HTTP endpoint, and a thread that asks Redis and Pub/Sub how they are.
 
-Each worker process has an endpoint of its own, on the first free port from the job's on: a crew of four is
+Each worker process has an endpoint of its own, on the first free port from the job's on: a job with four workers is
 scraped at four ports in a row.
 """
 
@@ -22,7 +22,7 @@ from pipeline.runtime import metrics
 from pipeline.runtime.metrics import Kind, Metric, key
 from pipeline.runtime.process_metrics import Tally, labelled, progress
 
-PORTS = 64  # as many as a crew has processes
+PORTS = 64  # as many as a job may have workers
 ASK_S = 15.0  # Prometheus's own habit
 CLOSE_S = 1.0  # a frozen Redis is waited for longer, but not when the process ends
 

@@ -17,7 +17,7 @@ PARTS: Mapping[str, tuple[str, str, int]] = {
     "textbook": ("textbook", "textbook", 20_000),
     "pubsub": ("whole_way", "whole_way", 200_000),
     "serving": ("answering", "answering", 20_000),
-    "workers": ("crew", "crew", 100_000),
+    "workers": ("workers", "workers", 100_000),
     "redis": ("limits", "redis", 5_000),
     "replay": ("replaying", "replaying", 1_000_000),
     "training": ("training", "training", 1_000_000),

@@ -35,7 +35,7 @@ from pipeline.job.translate import decode
 from pipeline.outputs import rows
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.message import Message
-from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.recompute import PIECE, pieces, steps
 from pipeline.reconciliation.reconcile import Reconciliation, engines, reconcile
 from pipeline.stores.readiness import Marker
@@ -72,8 +72,8 @@ class Told:
     records: dict[bytes, bytes]
 
     @property
-    def sent(self) -> Sent:
-        return Sent.of(self.use_case, self.messages)
+    def sent(self) -> PublishedMessages:
+        return PublishedMessages.of(self.use_case, self.messages)
 
     def with_column(self, name: str, edit: Callable[[list], object]) -> "Told":
         """The assessments with a column's values changed in place."""
@@ -141,7 +141,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 
 def found_in(
-    told: Told, sent: Sent | None = None, basis: Basis = NOTHING, now_us: int = START_US + DAY_US
+    told: Told, sent: PublishedMessages | None = None, basis: Basis = NOTHING, now_us: int = START_US + DAY_US
 ) -> Reconciliation:
     """Return the findings once all of it lies in BigQuery."""
     dataset = logged(told)
@@ -381,7 +381,7 @@ def test_what_nobody_published_is_found(told: Told) -> None:
     (first, _), *rest = sent.events.items()
     assert str(first) == f"payment {first.event_id} of customer {first.customer}"
     unusable = {message: reason for message, reason in sent.unusable.items() if message != "bad-1"}
-    found = found_in(told, Sent(dict(rest), unusable))
+    found = found_in(told, PublishedMessages(dict(rest), unusable))
     assert wrong(found) == {
         "everything assessed was published": 1,
         "every dead letter was published and deserves its reason": 1,
@@ -435,7 +435,7 @@ def test_steps_take_each_customers_rows_in_order_and_one_model_at_a_time(told: T
 def test_an_audit_sees_all_that_is_published_while_it_lasts() -> None:
     with broker_of("shop") as broker:
         broker.publish(broker.names.events, Publication(b"before", {}))
-        with auditing(BROKER_PROJECT, broker.names.events) as path:
+        with audit_subscription(BROKER_PROJECT, broker.names.events) as path:
             sent = [Publication(str(i).encode(), {"n": str(i)}) for i in range(2_500)]
             broker.publish(broker.names.events, *sent)
             found = collect(path, quiet_s=0.5)
@@ -450,7 +450,7 @@ def test_an_event_published_twice_is_one_event_in_two_messages() -> None:
     use_case = market()
     body = to_json(history(use_case, 1, seed=1)[0].event)
     copies = [Message(body, {"event_type": "payment"}, name, 2 * START_US) for name in ("a", "b")]
-    sent = Sent.of(use_case, [*copies, *BAD])
+    sent = PublishedMessages.of(use_case, [*copies, *BAD])
     assert sent.events == {(history(use_case, 1, seed=1)[0].event.customer, "payment", "p0"): ["a", "b"]}
     assert sent.unusable == {"bad-1": "undecodable", "bad-2": "invalid", "bad-3": "unknown_type"}
     assert sent.messages == 5

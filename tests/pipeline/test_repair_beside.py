@@ -5,7 +5,7 @@ import pytest
 from google.cloud import bigquery
 
 from pipeline.job.settings import Job
-from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from pipeline.reconciliation.repair_run import Place, Repaired, repair
 from pipeline.runtime.metrics import STORE_WHOLE, key
@@ -28,7 +28,7 @@ def mended(job: Job, store: RedisStore) -> Repaired:
     return repair(Place(job.use_case, job.project, job.dataset, job.bundle, store, job.prefix), 60.0)
 
 
-def reconciled(job: Job, store: RedisStore, sent: Sent) -> Reconciliation:
+def reconciled(job: Job, store: RedisStore, sent: PublishedMessages) -> Reconciliation:
     return reconcile(
         job.use_case, project=job.project, dataset=job.dataset, bundle=job.bundle, store=store, sent=sent
     )
@@ -52,7 +52,7 @@ def test_a_job_waits_for_a_repair_loses_nothing_and_goes_on(
     def is_whole() -> bool:
         return progress.gauges.get(key(STORE_WHOLE)) == 1.0
 
-    with auditing(BROKER_PROJECT, broker.names.events) as audit, running(job):
+    with audit_subscription(BROKER_PROJECT, broker.names.events) as audit, running(job):
         published(broker, events[:300])
         until(lambda: left(broker) == 0, "the first third is through")
         early = records(redis_server, job)
@@ -76,7 +76,7 @@ def test_a_job_waits_for_a_repair_loses_nothing_and_goes_on(
         until(lambda: left(broker) == 0, "the last third is through")
         again = mended(job, store)
         assert again.is_whole and all(each.rebuilt == 0 for each in again.tallies.values())
-        sent = Sent.of(job.use_case, collect(audit))
+        sent = PublishedMessages.of(job.use_case, collect(audit))
     found = reconciled(job, store, sent)
     store.close()
     assert wrong(found) == {} and found.events > 700

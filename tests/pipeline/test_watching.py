@@ -154,7 +154,7 @@ def endpoint(job: Job, redis_url: str) -> Endpoint:
 
 
 def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:
-    """Each process of a crew takes the next; and what is away is not told as if it were there."""
+    """Each worker process takes the next; and what is away is not told as if it were there."""
     first = endpoint(job, redis_server.url)
     second = endpoint(job, "redis://127.0.0.1:1")
     with closing(second):

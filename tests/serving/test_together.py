@@ -16,7 +16,7 @@ from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
 from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publication
-from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from pipeline.runtime import metrics
 from pipeline.runtime.process_metrics import progress
@@ -45,7 +45,7 @@ MOVED = (
 )
 
 
-def reconciled(settings: Settings, job: Job, sent: Sent) -> Reconciliation:
+def reconciled(settings: Settings, job: Job, sent: PublishedMessages) -> Reconciliation:
     with closing(RedisStore(settings.redis_url)) as store:
         return reconcile(
             market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent
@@ -73,7 +73,11 @@ def test_what_the_service_answers_is_what_the_log_says(
     job = job_of(settings, broker, tmp_path, f"d{time.time_ns()}")
     events = history(market(), 360, seed=12)
     answers: dict[str, dict] = {}
-    with auditing(BROKER_PROJECT, broker.names.events) as audit, serving() as served, running(job) as codes:
+    with (
+        audit_subscription(BROKER_PROJECT, broker.names.events) as audit,
+        serving() as served,
+        running(job) as codes,
+    ):
         for i, sent in enumerate(events):
             if i == 180:
                 bundles.save(other(trained(market())), settings.bundle)
@@ -86,7 +90,7 @@ def test_what_the_service_answers_is_what_the_log_says(
             else:
                 assert answer.json()["reason"] == "too_late"
         until(lambda: left(broker) == 0, "the job has all of it")
-        sent_all = Sent.of(market(), collect(audit))
+        sent_all = PublishedMessages.of(market(), collect(audit))
     assert codes == [0]
     found = reconciled(settings, job, sent_all)
     assert wrong(found) == {} and found.events > 280
@@ -124,7 +128,7 @@ def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
                     assert answer.status_code == 200, answer.text
                     return dict(answer.json())
 
-    with auditing(BROKER_PROJECT, broker.names.events) as audit, ThreadPoolExecutor(8) as pool:
+    with audit_subscription(BROKER_PROJECT, broker.names.events) as audit, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, sent) for sent in events]
         for _ in range(2):
             with process(settings) as (served, _client):
@@ -135,7 +139,7 @@ def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
             answers = [each.result() for each in asked]
         with running(job):
             until(lambda: left(broker) == 0, "the job has all of it")
-        sent_all = Sent.of(market(), collect(audit))
+        sent_all = PublishedMessages.of(market(), collect(audit))
     assert sent_all.messages >= len(events) == len({(told["customer"], told["seq"]) for told in answers})
     assert wrong(reconciled(settings, job, sent_all)) == {}
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.outputs.publications import Alert
 from pipeline.pubsub.client import Received, Subscription
-from pipeline.reconciliation.published import pulled
+from pipeline.pubsub.reading import pull_within
 from pipeline.runtime.errors import PubSubUnavailable
 
 POLL_S = 0.25
@@ -70,7 +70,7 @@ def _collect(path: str, alerts: Alerts, ended: threading.Event) -> None:
     with closing(Subscription(path)) as source:
         while not ended.is_set():
             try:
-                received = pulled(source, POLL_S)
+                received = pull_within(source, POLL_S)
                 for one in received:
                     alerts.add(one)
                 source.acknowledge([one.ack_id for one in received])

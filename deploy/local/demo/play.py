@@ -36,7 +36,7 @@ from pipeline.operations.publish_file import Published, publish
 from pipeline.operations.status import backlog
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.pubsub.topics import Names, create
-from pipeline.reconciliation.published import Sent, auditing, collect
+from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from pipeline.runtime.folder_lock import claimed
 from pipeline.stores.population import Population, population
@@ -173,8 +173,8 @@ def stream(stage: Stage, job: DemoJob, screen: Screen, began_s: float) -> DemoSu
     with screen.step("generating the stream"):
         files = data.make_stream(settings.folder / "stream", settings.customers, settings.events)
     with (
-        auditing(names.project, names.events) as events_seen,
-        auditing(names.project, names.alerts) as alerts_seen,
+        audit_subscription(names.project, names.events) as events_seen,
+        audit_subscription(names.project, names.alerts) as alerts_seen,
         collecting(alerts_seen) as alerts,
         ExitStack() as at_end,
     ):
@@ -198,7 +198,7 @@ def stream(stage: Stage, job: DemoJob, screen: Screen, began_s: float) -> DemoSu
             answers = ask(service, stage.use_case, files.asked)
             drain(stage, job, "events that the REST service has assessed are not in the log")
         with screen.step("collecting what was published"):
-            sent = Sent.of(stage.use_case, collect(events_seen))
+            sent = PublishedMessages.of(stage.use_case, collect(events_seen))
         with screen.step("reconciling Pub/Sub, BigQuery and Redis"):
             reconciliation = reconciled(stage, sent)
     customers = redis_population(stage)
@@ -248,7 +248,7 @@ def drain(stage: Stage, job: DemoJob, otherwise: str) -> None:
     wait_until(is_drained, DRAIN_TIMEOUT_S, f"{otherwise}; see {job.log}")
 
 
-def reconciled(stage: Stage, sent: Sent) -> Reconciliation:
+def reconciled(stage: Stage, sent: PublishedMessages) -> Reconciliation:
     """Compare what was published with BigQuery and Redis."""
     store = RedisStore(stage.redis_url)
     try:
@@ -268,7 +268,7 @@ def redis_population(stage: Stage) -> Population:
 
 
 def summary(
-    sent: Sent,
+    sent: PublishedMessages,
     reconciliation: Reconciliation,
     alerts: Alerts,
     published: Published,

@@ -4,16 +4,17 @@ Everything is in memory and ends with the process.
 """
 
 import argparse
-import gc
 import os
 import signal
 import sys
 from pathlib import Path
 
+from pipeline.runtime.process_tuning import tune_process
+
 from .server import serve
 
 # With the default of 5 ms a call that wakes up waits that long for one that is busy with a large batch.
-THREAD_SWITCH_INTERVAL_S = 0.001
+SWITCH_INTERVAL_S = 0.001
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,8 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread exists, so that all inherit it and only sigwait below ever sees them.
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
-    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
-    gc.freeze()
+    tune_process(SWITCH_INTERVAL_S)
     with serve(options.host, options.port) as server:
         if options.port_file:
             _write(options.port_file, str(server.port))

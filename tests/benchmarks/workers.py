@@ -45,7 +45,7 @@ SELECT (SELECT COUNT(*) FROM {0}.assessments_unique) AS assessed,
 """
 
 
-def crew(events: int) -> list[Row]:
+def workers(events: int) -> list[Row]:
     use_case = load(workloads.OFFBOARDING)
     customers = round(MORE * (WARM_EVENTS + events) / EVENTS_A_CUSTOMER)
     with tempfile.TemporaryDirectory() as folder:
