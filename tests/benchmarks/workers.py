@@ -52,7 +52,7 @@ def workers(events: int) -> list[Row]:
         history = workloads.offboarding(use_case, customers, OFFBOARDING_DAYS, Path(folder))
         history = history[: WARM_EVENTS + events]
         workloads.train(history, f"{folder}/bundles")
-        return [row for workers in COUNTS for row in measured(workers, history, f"{folder}/bundles")]
+        return [row for count in COUNTS for row in measured(count, history, f"{folder}/bundles")]
 
 
 def measured(workers: int, history: History, bundles: str) -> list[Row]:
