@@ -1,4 +1,4 @@
-"""Use case files: usecase check."""
+"""Use case files: usecase check, usecase init."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from commands.terminal import show_json, table
 
 app = typer.Typer()
 WRONG = 3  # the exit code: see EXITS
-usecase = typer.Typer(help="Look at a use case file.", no_args_is_help=True)
+usecase = typer.Typer(help="Draft and check use case files.", no_args_is_help=True)
 app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
 
 
@@ -58,6 +58,79 @@ def check(
     typer.echo(
         f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}; records kept: {records}"
     )
+
+
+@usecase.command(
+    epilog=examples(
+        "riskstream usecase init payments.csv --name payments",
+        "riskstream usecase init users.csv payments.csv --subject user_id --label fraud=1 --out bank.yaml",
+    )
+)
+def init(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="CSV, JSONL or Parquet files; each is one type of events.",
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="The name of the use case (default: of the first file).")] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write (default: NAME.yaml).")
+    ] = None,
+    subject: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The column that names the customer; all files need it.")
+    ] = "",
+    id: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column of an event's id; repeat the flag for several."),
+    ] = None,
+    time: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="The column that dates an event; once for each file, if they differ."
+        ),
+    ] = None,
+    label: Annotated[
+        str, typer.Option(metavar="COLUMN=VALUE", help="The column to predict, and its positive value.")
+    ] = "",
+) -> None:
+    """Draft a use case from files of events.
+
+    Types, formats and missing values are read from the data. What cannot be known from them is asked for, and what is
+    assumed is printed and stands as a comment in the file. TYPE.COLUMN names a column of one file, where TYPE is the
+    file's name.
+    """
+    from training.draft import Asked, CannotDraft, draft, sample
+
+    first = sample(files[0])
+    name = name or first.event_type
+    out = out or Path(f"{name}.yaml")
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists; remove it, or name another file", param_hint="--out")
+    asked = Asked(subject, tuple(id or ()), tuple(time or ()), label)
+    try:
+        made = draft([first, *map(sample, files[1:])], name, asked, now_us())
+    except CannotDraft as error:
+        raise typer.BadParameter(str(error)) from None
+    out.write_text(made.text, encoding="utf-8")
+    for text in made.assumed:
+        typer.echo(f"assumed: {text}")
+    for each in made.checked:
+        refused = f", {each.bad:,} rows do not fit ({each.first})" if each.bad else ""
+        typer.echo(f"{each.path}: {each.good:,} rows fit {each.event_type}{refused}")
+    named = " ".join(f"{each.event_type}={each.path}" for each in made.checked)
+    typer.echo(f"\nwrote {out}; next: read it, then\n  riskstream usecase check {out}")
+    typer.echo(f"  riskstream profile {named} --use-case {out}\n  riskstream train {named} --use-case {out}")
+
+
+def now_us() -> int:
+    """Return the time in microseconds since 1970 UTC."""
+    from time import time_ns
+
+    return time_ns() // 1000
 
 
 def faults_of(file: Path) -> Iterator[Any]:

@@ -76,7 +76,7 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("build_bundle",),
         ("manifest_facts",),
         ("evaluation",),
-        ("policy", "pages", "generate"),
+        ("policy", "pages", "generate", "draft"),
         ("models",),
         ("data",),
         ("statistics", "progress", "origin"),
