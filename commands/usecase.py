@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import AsJson, examples, use_case_file
 from commands.terminal import show_json, table
+
+if TYPE_CHECKING:
+    from features.usecase import Fault, Look
 
 app = typer.Typer()
 WRONG = 3  # the exit code: see EXITS
@@ -133,7 +136,7 @@ def now_us() -> int:
     return time_ns() // 1000
 
 
-def faults_of(file: Path) -> Iterator[Any]:
+def faults_of(file: Path) -> "Iterator[Fault]":
     """Collect the faults that every room finds in its own sections of the file."""
     from export.policy import terms
     from features.usecase import BadUseCase, look
@@ -154,7 +157,7 @@ def faults_of(file: Path) -> Iterator[Any]:
             yield from error.faults
 
 
-def _readers_of_model(found: Any, file: str) -> tuple[Callable[[], object], ...]:
+def _readers_of_model(found: "Look", file: str) -> tuple[Callable[[], object], ...]:
     """Nothing where the training packages are not installed: nobody can use the section there either."""
     if find_spec("sklearn") is None:
         return ()

@@ -2,8 +2,8 @@
 
 from features.usecase.absent_fields import blanked
 from features.usecase.conditions import CHANGED, DERIVED, CleaningRule, Condition, Drop, Keep
-from features.usecase.faults import BadUseCase, in_order, need
-from features.usecase.file import UseCase, feature_rows, load, look, parse
+from features.usecase.faults import BadUseCase, Fault, in_order, need
+from features.usecase.file import Look, UseCase, feature_rows, load, look, parse
 from features.usecase.forgetting import duration_words, kept
 from features.usecase.label import is_known_later
 from features.usecase.lookback import Lookback, lookbacks
@@ -43,6 +43,7 @@ __all__ = [
     "Drop",
     "Equals",
     "EventType",
+    "Fault",
     "Feature",
     "Field",
     "FileFormat",
@@ -50,6 +51,7 @@ __all__ = [
     "Keep",
     "Kind",
     "Label",
+    "Look",
     "Lookback",
     "Node",
     "Override",

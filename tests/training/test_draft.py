@@ -63,8 +63,8 @@ def test_a_foreign_export_becomes_a_use_case_that_fits_every_row(tmp_path: Path)
     made = drafted(written(tmp_path / "payments.csv", payments()), subject="Kunde Nr")
     (checked,) = made.checked
     assert (checked.good, checked.bad) == (480, 0)
-    found = use_case(made)
-    payment = found.event_types["payments"]
+    bank = use_case(made)
+    payment = bank.event_types["payments"]
     assert {name: field.kind for name, field in payment.fields.items()} == {
         "payment_no": Kind.STRING, "Kunde_Nr": Kind.STRING, "booked_at": Kind.TIME, "amount": Kind.NUMBER,
         "channel": Kind.CATEGORY, "shop": Kind.STRING, "gift": Kind.BOOLEAN, "gender": Kind.CATEGORY,
@@ -79,11 +79,11 @@ def test_a_foreign_export_becomes_a_use_case_that_fits_every_row(tmp_path: Path)
     assert (payment.file.separator, payment.file.decimal) == (";", ",")
     assert payment.file.missing_values == ("", "N/A")
     assert (payment.file.true_values, payment.file.false_values) == (("ja",), ("nein",))
-    assert found.label is not None and (found.label.field, found.label.positive) == ("fraud", ("1",))
-    assert found.protected == {("payments", "gender")}
-    assert not any("gender" in name or "fraud" in name for name in found.features)
-    assert {"amount_mean_30d", "events_count_24h", "different_shop_distinct_30d"} <= set(found.features)
-    assert not any(name.endswith("_90d") for name in found.features), "the data span 80 days"
+    assert bank.label is not None and (bank.label.field, bank.label.positive) == ("fraud", ("1",))
+    assert bank.protected == {("payments", "gender")}
+    assert not any("gender" in name or "fraud" in name for name in bank.features)
+    assert {"amount_mean_30d", "events_count_24h", "different_shop_distinct_30d"} <= set(bank.features)
+    assert not any(name.endswith("_90d") for name in bank.features), "the data span 80 days"
 
 
 def test_what_was_assumed_is_told_and_stands_in_the_file(tmp_path: Path) -> None:
@@ -111,12 +111,12 @@ def test_a_profile_gives_latest_values_and_its_label_is_the_customers(tmp_path: 
     profile, order = written(tmp_path / "users.csv", users), written(tmp_path / "orders.csv", orders)
     made = drafted(profile, order, label="state=SUSPENDED", time=("created_at",), id=("orders.id",))
     assert [(each.good, each.bad) for each in made.checked] == [(50, 0), (600, 0)]
-    found = use_case(made)
-    assert found.subject == "user" and found.label is not None and found.label.positive == ("SUSPENDED",)
-    assert [t.scored for t in found.event_types.values()] == [False, True]
-    assert found.event_types["users"].time == () and found.event_types["users"].whole
-    assert {"latest_date_of_birth", "latest_plan_PAID", "latest_is_pep"} <= set(found.features)
-    assert [person.name for person in found.people] == ["users.date_of_birth"]
+    bank = use_case(made)
+    assert bank.subject == "user" and bank.label is not None and bank.label.positive == ("SUSPENDED",)
+    assert [t.scored for t in bank.event_types.values()] == [False, True]
+    assert bank.event_types["users"].time == () and bank.event_types["users"].whole
+    assert {"latest_date_of_birth", "latest_plan_PAID", "latest_is_pep"} <= set(bank.features)
+    assert [person.name for person in bank.people] == ["users.date_of_birth"]
     assert "created_at" not in " ".join(made.assumed)
 
 
@@ -176,8 +176,8 @@ def test_json_lines_keep_their_types_and_parquet_has_them(tmp_path: Path) -> Non
     ],
 )
 def test_kinds_are_told_by_all_values(name: str, texts: list[str], kind: Kind, form: str) -> None:
-    found = guess(Column(name, TEXT, tuple(texts)))
-    assert (found.kind, found.form) == (kind, form)
+    held = guess(Column(name, TEXT, tuple(texts)))
+    assert (held.kind, held.form) == (kind, form)
 
 
 def test_what_can_be_read_in_two_ways_is_told() -> None:

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -114,7 +113,7 @@ def _separator(lines: list[str]) -> str:
 
 
 def _jsonl(path: Path) -> Sample:
-    objects, is_whole = list[dict[str, Any]](), True
+    objects, is_whole = list[dict[str, object]](), True
     with path.open("rb") as file:
         for line, text in enumerate(file, 1):
             if len(objects) == MAX_ROWS:
@@ -132,14 +131,14 @@ def _jsonl(path: Path) -> Sample:
     return Sample(path, columns, len(objects), is_whole, left_out=left_out)
 
 
-def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
+def _object(path: Path, line: int, text: bytes) -> dict[str, object]:
     try:
-        return msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
+        return msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=dict[str, object])
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path}: line {line}: expected one JSON object a line: {error}") from None
 
 
-def _json_type(values: list[Any]) -> str:
+def _json_type(values: list[object]) -> str:
     """The one type of all values that are there; empty if there are several, or lists or objects."""
     types = {type(value) for value in values if value is not None}
     if types <= {str}:
