@@ -1,7 +1,7 @@
 """A batch folded into the records of all its entities at once.
 
-The rule: only what is new to the subject may be new to another entity. So an event that the subject refuses or
-repeats is counted nowhere.
+The rule: only what is new to the subject may be new to another entity. An event that the subject refuses or already
+knows is counted nowhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,13 @@ from features.events import Batch
 from features.kernel import Advanced, Disposition, advance
 from features.kernel.plan import Arrivals, EntityPlan
 
-ADDED = (Disposition.APPLIED, Disposition.FOLDED)  # the event changed the record
-
-Records = Sequence[bytes | None]
+Blobs = Sequence[bytes | None]  # packed records; None where there is none
 
 
-def advance_all(batch: Batch, records: Mapping[str, Records]) -> dict[str, Advanced]:
-    """Every entity's records (by entity, in the order of `arrivals.ids`) advanced by the batch; subject last.
+def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advanced]:
+    """Advance every entity's records (by entity, in the order of `arrivals.ids`) by the batch; the subject comes last.
 
-    The subject goes first, because it says what is new.
+    The subject is advanced first, because it decides what is new. Raises BadRecord.
     """
     use_case, arrivals, name = batch.use_case, batch.arrivals, batch.use_case.subject
     subject = advance(use_case.plans[name], records[name], arrivals[name])
@@ -34,14 +32,14 @@ def advance_all(batch: Batch, records: Mapping[str, Records]) -> dict[str, Advan
     return others | {name: subject}
 
 
-def _advance_other(plan: EntityPlan, records: Records, arrivals: Arrivals, subject: Advanced) -> Advanced:
-    """Left out are what the subject refused and repetitions within the batch.
+def _advance_other(plan: EntityPlan, records: Blobs, arrivals: Arrivals, subject: Advanced) -> Advanced:
+    """Advance another entity by what the subject did not refuse and did not see before in the batch.
 
-    An event that the subject knew is asked for; if this record has forgotten it, then it is left out as well.
+    An event that the subject has stored is looked up, for its vector; if this record has forgotten it, it is left out.
     """
-    left_out = (subject.disposition == Disposition.TOO_LATE) | (subject.original >= 0)
+    left_out = (subject.disposition == Disposition.TOO_LATE) | subject.is_repeated
     advanced = advance(plan, records, _without(arrivals, left_out))
-    forgotten = (subject.disposition == Disposition.DUPLICATE) & np.isin(advanced.disposition, ADDED)
+    forgotten = subject.is_duplicate & advanced.is_added
     if forgotten.any():
         advanced = advance(plan, records, _without(arrivals, left_out | forgotten))
     return advanced

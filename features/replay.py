@@ -1,7 +1,7 @@
-"""History run through the same kernel in batch: the vectors that the stream would have had, bit for bit.
+"""Replay: history run through the same kernel in batch gives the vectors of the stream, bit for bit.
 
-Events arrive in the order in which they are given. So order a history first: by sequence number where a log has
-it, else by event time.
+Events arrive in the order in which they are given. Order a history first: by sequence number where a log has it, else
+by event time.
 """
 
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -18,24 +18,24 @@ RecordsById = MutableMapping[str, MutableMapping[str, bytes]]  # by entity, by i
 
 
 class Replayed(NamedTuple):
-    """What the n events of a batch saw."""
+    """The vectors and numbers of the n events of a batch."""
 
     batch: Batch
     vectors: NDArray[np.float32]  # [n, F] NaN rows where nothing is scored or the event is refused
     seq: NDArray[np.int64]  # [n] the event's number in its subject's record; 0: refused as too late
-    disposition: NDArray[np.uint8]  # [n] features.kernel.Disposition in the subject's record
+    disposition: NDArray[np.uint8]  # [n] Disposition in the subject's record
     events: NDArray[np.int64]  # [n] the subject's events up to this one, whatever their kind; 0: refused
 
 
 def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iterator[Replayed]:
-    """Vectors for batch after batch, on `records` (changed in place; empty when not given)."""
-    known: RecordsById = {} if records is None else records
+    """Yield the vectors of batch after batch, on `records` (changed in place; empty when not given)."""
+    stored: RecordsById = {} if records is None else records
     for batch in batches:
-        own = {entity: known.setdefault(entity, {}) for entity in batch.arrivals}
-        found = {entity: [*map(own[entity].get, a.ids)] for entity, a in batch.arrivals.items()}
-        advanced = advance_all(batch, found)
+        by_entity = {entity: stored.setdefault(entity, {}) for entity in batch.arrivals}
+        read = {entity: [*map(by_entity[entity].get, a.ids)] for entity, a in batch.arrivals.items()}
+        advanced = advance_all(batch, read)
         for entity, one in advanced.items():
-            own[entity].update(zip(batch.arrivals[entity].ids, one.blobs(), strict=True))
+            by_entity[entity].update(zip(batch.arrivals[entity].ids, one.blobs(), strict=True))
         subject = advanced[batch.use_case.subject]
         columns = vectors(batch, {entity: one.raw for entity, one in advanced.items()})
         yield Replayed(batch, columns, subject.seq, subject.disposition, subject.events)

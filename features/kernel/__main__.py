@@ -1,4 +1,4 @@
-"""Compiles the kernel before its first use (`python -m features.kernel`): a minute, once for each version."""
+"""Compile the kernel before its first use (`python -m features.kernel`): a minute, once for each version."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from features.kernel.plan import Arrivals, EntityPlan
 PLAN = EntityPlan(
     fingerprint=0, lanes=(), values=0, distincts=0, attributes=0, sources=0, outputs=(), is_subject=True
 )
-NOTHING = Arrivals(
+NO_EVENTS = Arrivals(
     record=np.zeros(0, np.int32),
     key=np.zeros(0, np.uint64),
     time_us=np.zeros(0, np.int64),
@@ -24,4 +24,4 @@ NOTHING = Arrivals(
 )
 
 if __name__ == "__main__":
-    advance(PLAN, [], NOTHING)
+    advance(PLAN, [], NO_EVENTS)

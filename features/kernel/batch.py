@@ -1,4 +1,4 @@
-"""The kernel as Python calls it: a batch of arrivals and packed records in, what became of them out."""
+"""The kernel's door for Python: arrivals and packed records in, vectors and new records out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel.codec import HEADER_BYTES, STATUS, UNSOUND, BadRecord, check
-from features.kernel.layout import STATUS_BYTES, memory, tables
-from features.kernel.loop import advance_all, capacity
+from features.kernel.checks import UNSOUND, check
+from features.kernel.header import STATUS, STATUS_AT, STATUS_BYTES, BadRecord
+from features.kernel.layout import INEXACT, STATUS_WORDS, memory, tables
+from features.kernel.loop import Disposition, capacity, fold_batch
 from features.kernel.plan import Arrivals, EntityPlan
-from features.kernel.ring import INEXACT
+
+Mask = NDArray[np.bool_]
 
 
-class _Columns(NamedTuple):
-    """Arrivals as compiled code takes them: without the ids, unsigned numbers as their bits, record by record.
+class _Inputs(NamedTuple):
+    """Arrivals as compiled code takes them: record by record, without the ids, unsigned numbers as int64.
 
-    Compiled code goes through memory from front to end; jumping about in the order of arrival takes twice as long.
+    Reading memory from front to end takes half the time of jumping about in arrival order.
     """
 
     key: NDArray[np.int64]
@@ -33,29 +35,29 @@ class _Columns(NamedTuple):
     attribute_source: NDArray[np.int8]
 
 
-EVENT_COLUMNS = _Columns._fields[:8]  # one row an event; attributes are rows of their own
+EVENT_COLUMNS = _Inputs._fields[:8]  # one row an event; attributes are rows of their own
 
 
-class _Said(NamedTuple):
-    """About each event, record by record as in _Columns; the last row is about events without a record."""
+class _Answers(NamedTuple):
+    """The answer to each event, record by record as in _Inputs; the last row is for events without a record."""
 
     disposition: NDArray[np.uint8]
     exact: NDArray[np.bool_]
     seq: NDArray[np.int64]
     original: NDArray[np.int32]
-    seen_score: NDArray[np.float32]
-    seen_outcome: NDArray[np.uint8]
+    stored_score: NDArray[np.float32]
+    stored_outcome: NDArray[np.uint8]
 
 
 class _Places(NamedTuple):
-    """Where each event's outcome stands in its packed record, record by record; -1: it is in none."""
+    """The places of each event's score and outcome in its packed record, record by record; -1: it is in none."""
 
     score_at: NDArray[np.int64]
     outcome_at: NDArray[np.int64]
 
 
-class _Known(NamedTuple):
-    """About each record."""
+class _States(NamedTuple):
+    """Each record's status, and its seq before and after the batch."""
 
     status: NDArray[np.int64]
     before: NDArray[np.int64]
@@ -63,52 +65,53 @@ class _Known(NamedTuple):
 
 
 def _plain(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """NaN without sign or payload: one meaning, one set of bytes. (Compiled code would not keep this promise.)"""
+    """Return the numbers with one NaN for all: without sign or payload, which compiled code would not preserve."""
     missing = np.isnan(numbers)
     return np.where(missing, np.nan, numbers) if missing.any() else numbers
 
 
-def _columns(arrivals: Arrivals, order: NDArray[np.intp]) -> _Columns:
-    columns = {name: np.ascontiguousarray(getattr(arrivals, name)) for name in _Columns._fields}
+def _inputs(arrivals: Arrivals, order: NDArray[np.intp]) -> _Inputs:
+    """Return the arrivals in `order`, which goes record by record."""
+    inputs = {name: np.ascontiguousarray(getattr(arrivals, name)) for name in _Inputs._fields}
     for name in EVENT_COLUMNS:
-        columns[name] = columns[name][order]
+        inputs[name] = inputs[name][order]
     for name in ("key", "lanes"):
-        columns[name] = columns[name].view(np.int64)
+        inputs[name] = inputs[name].view(np.int64)
     for name in ("values", "attributes"):
-        columns[name] = _plain(columns[name])
-    return _Columns(**columns)
+        inputs[name] = _plain(inputs[name])
+    return _Inputs(**inputs)
 
 
-def _said(events: int) -> _Said:
-    """Nothing yet."""
+def _blank_answers(events: int) -> _Answers:
+    """Return answers to so many events, all ABSENT."""
     rows = events + 1
-    return _Said(
+    return _Answers(
         disposition=np.zeros(rows, np.uint8),
         exact=np.ones(rows, np.bool_),
         seq=np.zeros(rows, np.int64),
         original=np.full(rows, -1, np.int32),
-        seen_score=np.full(rows, np.nan, np.float32),
-        seen_outcome=np.zeros(rows, np.uint8),
+        stored_score=np.full(rows, np.nan, np.float32),
+        stored_outcome=np.zeros(rows, np.uint8),
     )
 
 
 def _place(order: NDArray[np.intp], events: int) -> NDArray[np.intp]:
-    """Where each of so many events stands in `order`; one without a record behind all others."""
+    """Return the place in `order` of each of so many events; those without a record come behind all others."""
     place = np.full(events, len(order))
     place[order] = np.arange(len(order))
     return place
 
 
-def _in_order_of_arrival(said: _Said, order: NDArray[np.intp], place: NDArray[np.intp]) -> _Said:
-    """`said` when event j of it arrived as order[j]."""
-    arrived = _Said._make(column.take(place, axis=0) for column in said)
+def _in_order_of_arrival(answers: _Answers, order: NDArray[np.intp], place: NDArray[np.intp]) -> _Answers:
+    """Return the answers in order of arrival: event j of `answers` arrived as order[j]."""
+    arrived = _Answers._make(column.take(place, axis=0) for column in answers)
     again = np.flatnonzero(arrived.original >= 0)
     arrived.original[again] = order[arrived.original[again]]
     return arrived
 
 
 def _by_record(record: NDArray[np.int32]) -> NDArray[np.intp]:
-    """The events that have a record, record by record, each record's in order of arrival."""
+    """Return the rows of events that have a record, record by record, each record's in order of arrival."""
     present = np.flatnonzero(record >= 0)
     number = record[present]
     if number.max(initial=0) <= np.iinfo(np.uint16).max:
@@ -118,17 +121,17 @@ def _by_record(record: NDArray[np.int32]) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class Advanced:
-    """n events folded into r records, packed but not yet written anywhere."""
+    """A batch of n events folded into r records, which are packed but not yet written anywhere."""
 
     raw: NDArray[np.float64]  # [n, plan.raw_columns] NaN rows where there is no vector
     disposition: NDArray[np.uint8]  # [n] Disposition
     exact: NDArray[np.bool_]  # [n] False: a duplicate whose vector can no longer be recomputed
     seq: NDArray[np.int64]  # [n] number of the event in its record; 0: not in it
     original: NDArray[np.int32]  # [n] index of the first arrival, for duplicates within the batch; else -1
-    seen_score: NDArray[np.float32]  # [n] stored outcome of duplicates known from the record
-    seen_outcome: NDArray[np.uint8]  # [n]
+    stored_score: NDArray[np.float32]  # [n] of `is_stored` duplicates; else NaN
+    stored_outcome: NDArray[np.uint8]  # [n] of `is_stored` duplicates; else 0
     events: NDArray[np.int64]  # [n] events of the record's present life up to this one; 0: not in it
-    status: NDArray[np.void]  # [r] record.STATUS as it was read, for the policy to change in place
+    status: NDArray[np.void]  # [r] STATUS as it was read, for the policy to change in place
     before: NDArray[np.int64]  # [r] seq as read; 0: there was no record
     after: NDArray[np.int64]  # [r] seq now; unchanged: nothing to write
     _has_status: bool
@@ -137,7 +140,32 @@ class Advanced:
     _written: NDArray[np.uint8]
     _written_at: NDArray[np.int64]
 
-    def remember(self, score: NDArray[np.float32], outcome: NDArray[np.uint8]) -> None:
+    @property
+    def is_new(self) -> Mask:
+        """[n] Events that were applied just now."""
+        return self.disposition == Disposition.APPLIED
+
+    @property
+    def is_added(self) -> Mask:
+        """[n] Events that changed the record: applied, or folded into its tiles."""
+        return self.is_new | (self.disposition == Disposition.FOLDED)
+
+    @property
+    def is_duplicate(self) -> Mask:
+        """[n] Events that the record knew already, or that came before in the batch."""
+        return self.disposition == Disposition.DUPLICATE
+
+    @property
+    def is_repeated(self) -> Mask:
+        """[n] Duplicates of an event of this batch, which is at row `original`."""
+        return self.original >= 0
+
+    @property
+    def is_stored(self) -> Mask:
+        """[n] Duplicates of an event of an earlier batch, the score and outcome of which the record keeps."""
+        return self.is_duplicate & ~self.is_repeated
+
+    def store_outcomes(self, score: NDArray[np.float32], outcome: NDArray[np.uint8]) -> None:
         """Write score and outcome [n] of the applied events, and `status`, into the subject's packed records.
 
         Other entities' records have neither: nothing is written.
@@ -151,10 +179,10 @@ class Advanced:
         was, now = self._written[outcome_at] & INEXACT, outcome[arrived] & ~np.uint8(INEXACT)
         self._written[outcome_at] = was | now
         statuses = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS_BYTES)
-        self._written[self._written_at[:-1, None] + HEADER_BYTES + np.arange(STATUS_BYTES)] = statuses
+        self._written[self._written_at[:-1, None] + STATUS_AT + np.arange(STATUS_BYTES)] = statuses
 
     def blobs(self) -> list[bytes]:
-        """The packed records [r]."""
+        """Return the packed records [r]."""
         packed = memoryview(self._written.data)
         return [bytes(packed[start:end]) for start, end in pairwise(self._written_at.tolist())]
 
@@ -162,7 +190,7 @@ class Advanced:
 def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals) -> Advanced:
     """Fold a batch of events into the records of one kind of entity; `records[i]` belongs to `arrivals.ids[i]`.
 
-    Raises BadRecord when a record is not of this layout and of the plan's fingerprint.
+    Raises BadRecord if a record is not of this layout and of the plan's fingerprint.
     """
     p = tables(plan)
     w, f = memory(p)
@@ -175,30 +203,44 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
     written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
-    said = _said(len(order))
+    answers = _blank_answers(len(order))
     raw = np.full((len(arrivals), plan.raw_columns), np.nan)
     places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
-    known = _Known(
-        np.zeros((len(records), STATUS_BYTES // 8), np.int64),
+    states = _States(
+        np.zeros((len(records), STATUS_WORDS), np.int64),
         np.zeros(len(records), np.int64),
         np.zeros(len(records), np.int64),
     )
-    former = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # numbers of lives before
-    columns = _columns(arrivals, order)
-    bad = advance_all(
-        p, w, f, columns, starts, read, read_at, written, written_at, order, raw, said, former, places, known
+    earlier = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # events of lives before
+    inputs = _inputs(arrivals, order)
+    bad = fold_batch(
+        p,
+        w,
+        f,
+        inputs,
+        starts,
+        read,
+        read_at,
+        written,
+        written_at,
+        order,
+        raw,
+        answers,
+        earlier,
+        places,
+        states,
     )
     if bad >= 0:
         raise BadRecord(UNSOUND)
     place = _place(order, len(arrivals))
-    arrived = _in_order_of_arrival(said, order, place)
+    arrived = _in_order_of_arrival(answers, order, place)
     return Advanced(
         raw,
         *arrived,
-        events=arrived.seq - former[place] if plan.forget_us else arrived.seq,
-        status=known.status.view(STATUS).reshape(-1),
-        before=known.before,
-        after=known.after,
+        events=arrived.seq - earlier[place] if plan.forget_us else arrived.seq,
+        status=states.status.view(STATUS).reshape(-1),
+        before=states.before,
+        after=states.after,
         _has_status=plan.is_subject,
         _order=order,
         _places=places,

@@ -1,12 +1,13 @@
-"""A plan as one array of numbers, and the memory in which compiled code unpacks one record.
+"""The layout of the kernel's memory: the plan as one array of numbers, and the arrays that hold one unpacked record.
 
-Compiled functions take three flat arrays and nothing else: `p` (the plan, int64), `w` (whole numbers, int64) and
-`f` (real numbers, float64). Handing on many arrays costs numba more than the work itself (docs/decisions/0002).
-A name in capitals is a place: fixed ones index directly, others are looked up in `p` first (p[TRACK_SPAN] + k).
+Compiled functions take three flat arrays: `p` (the plan, int64), `w` (whole numbers, int64) and `f` (real numbers,
+float64). Handing on many arrays costs numba more than the work itself (docs/decisions/0002). A name in capitals is a
+place, and modules read by place: `import layout as at`, then w[at.RING_TIME + i]. Fixed places index directly; those
+that depend on the plan are looked up in `p` first: p[p[at.TRACK_SPAN] + k].
 
-A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse: only buckets
-in which something happened, oldest first. They exist twice: TILES (what the ring evicted) and SUMS (tiles and
-ring together, as one event sees them).
+A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse: they have only
+buckets in which something happened, oldest first. Each exists twice: in TILES (what the ring evicted) and in SUMS
+(tiles and ring together, as one event sees them).
 """
 
 from functools import lru_cache
@@ -15,16 +16,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.kernel.header import STATUS_BYTES
 from features.kernel.plan import EVER, SLOTS, EntityPlan, Output, Statistic
 
-RING_KEEP = 64  # events always kept whole: enough to tell a re-delivery from news
+RING_KEEP = 64  # events always kept whole: enough to tell a redelivery from a new event
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
 RING_SPACE = 4 * RING_LIMIT  # room to slide in before the ring is moved back to the front
 STAGED = RING_SPACE  # the slot behind the ring, where an arriving event waits
 COLUMN = RING_SPACE + 1
-VERSIONS_LIMIT = 8  # attribute versions kept for re-deliveries
+VERSIONS_LIMIT = 8  # attribute versions kept for redeliveries
 SKETCH_WORDS = SLOTS // 64
-STATUS_BYTES = 32
+STATUS_WORDS = STATUS_BYTES // 8
+INEXACT = 0x80  # the kernel's bit of an outcome: the vector can no longer be recomputed
 
 NEEDS_SUM, NEEDS_SPREAD, NEEDS_EXTREMES, NEEDS_SKETCH = 1, 2, 4, 8
 NEEDS = {
@@ -57,10 +60,10 @@ TILES, SUMS = 0, 1
 (
     START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED, FRESH,  # the record
     SOURCE, SCORED,  # the staged event
-    DISPOSITION, ANSWER_SEQ, ANSWER_ORIGIN, ANSWER_OUTCOME, EXACT,  # what became of it
+    DISPOSITION, ANSWER_SEQ, ANSWER_ORIGIN, ANSWER_OUTCOME, EXACT,  # the answer to it
 ) = range(16)  # fmt: skip
-STATUS_AT = 16
-VERSION_SEQ = STATUS_AT + STATUS_BYTES // 8
+STATUS = 16
+VERSION_SEQ = STATUS + STATUS_WORDS
 RING_KEY = VERSION_SEQ + VERSIONS_LIMIT
 RING_TIME, RING_SEQ, RING_LANES, RING_ORIGIN, RING_OUTCOME, W_FREE = (
     RING_KEY + n * COLUMN for n in range(1, 7)
@@ -78,7 +81,7 @@ class Memory(NamedTuple):
 
 
 def _cells(plan: EntityPlan) -> dict[tuple[int, int, int], list[tuple[Output, int]]]:
-    """Outputs and their columns by (lane, hop, window), ordered by lane, hop, window."""
+    """Return outputs and their columns by (lane, hop, window), ordered by lane, hop, window."""
     cells: dict[tuple[int, int, int], list[tuple[Output, int]]] = {}
     for column, output in enumerate(plan.outputs):
         if output.window_us != EVER:
@@ -91,7 +94,7 @@ def _bits(lanes: list[int]) -> int:
 
 
 def _signed(bits: int) -> int:
-    """A uint64 as the int64 of the same bits."""
+    """Return a uint64 as the int64 of the same bits."""
     return int(np.array(bits, dtype=np.uint64).view(np.int64))
 
 
@@ -158,7 +161,7 @@ def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
 
 
 def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Lengths of the sections of w and of f that depend on the plan, in order."""
+    """Return the lengths of the sections of w and of f that depend on the plan, in order."""
     buckets = 2 * sizes[TRACKS] * sizes[TRACK_SPACE]
     whole = {
         W_SLOTS: sizes[DISTINCTS] * COLUMN,
@@ -191,7 +194,7 @@ def _starts(sections: dict[int, int], start: int) -> dict[int, int]:
 
 @lru_cache(maxsize=64)
 def tables(plan: EntityPlan) -> NDArray[np.int64]:
-    """The plan as `p`: sizes, starts of its tables and of the sections of w and f, then the tables."""
+    """Return the plan as `p`: sizes, starts of its tables and of the sections of w and f, then the tables."""
     listed = _track_tables(plan) | _lane_tables(plan)
     sizes = _sizes(plan, listed)
     whole, real = _sections(sizes)
@@ -202,7 +205,7 @@ def tables(plan: EntityPlan) -> NDArray[np.int64]:
 
 
 def memory(p: NDArray[np.int64]) -> Memory:
-    """Fresh memory for one plan."""
+    """Return fresh memory, `w` and `f`, for one plan."""
     whole, real = _sections({place: int(p[place]) for place in range(LANE_VALUE)})
     w = np.zeros(W_FREE + sum(whole.values()), np.int64)
     return Memory(w, np.zeros(F_FREE + sum(real.values())))

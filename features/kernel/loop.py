@@ -1,141 +1,102 @@
-"""One event, one record, one batch: folds events into records and reads their vectors, in arrival order."""
+"""The compiled loop: a batch of events folded into records, in arrival order, and their vectors read."""
 
 from enum import IntEnum
 
 import numpy as np
 
+from features.kernel import layout as at
 from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
 from features.kernel.buckets import add, gather
 from features.kernel.changes import keep_changes, leave_watches
-from features.kernel.codec import (
-    clear,
-    pack,
-    ring_length,
-    size_bound,
-    unpack,
-)
+from features.kernel.checks import ring_length
+from features.kernel.codec import clear, pack, size_bound, unpack
 from features.kernel.forgetting import begin, is_over, is_too_old
 from features.kernel.jit import compiled, inlined, outermost
-from features.kernel.layout import (
-    ANSWER_ORIGIN,
-    ANSWER_OUTCOME,
-    ANSWER_SCORE,
-    ANSWER_SEQ,
-    ATTRIBUTES,
-    COLUMN,
-    DISPOSITION,
-    DISTINCTS,
-    EVICTED,
-    EXACT,
-    F_STAGED,
-    F_VALUES,
-    FORGET_US,
-    FRESH,
-    IS_SUBJECT,
-    LENGTH,
-    RING_KEY,
-    RING_LANES,
-    RING_ORIGIN,
-    RING_OUTCOME,
-    RING_SCORE,
-    RING_SEQ,
-    RING_TIME,
-    SCORED,
-    SEQ,
-    SOURCE,
-    STAGED,
-    START,
-    STATUS_AT,
-    STATUS_BYTES,
-    SUMS,
-    VALUES,
-    W_SLOTS,
-)
 from features.kernel.packing import fill
-from features.kernel.ring import INEXACT, end_of, evict, find, fold, insert, is_too_late
+from features.kernel.ring import end_of, evict, find, fold, insert, is_too_late
 from features.kernel.statistics import read_vector
 
 
 class Disposition(IntEnum):
-    """What became of an event in one record."""
+    """An event's fate in one record."""
 
     ABSENT = 0  # the event names no such entity, or the entity's record cannot be read
     APPLIED = 1
-    DUPLICATE = 2  # found in the ring: nothing applied, vector as of itself
-    TOO_LATE = 3  # subject: refused, it could be a duplicate of something folded
-    FOLDED = 4  # other entities: counted in its bucket, a duplicate can no longer be told
+    DUPLICATE = 2  # known to the ring: nothing applied, vector as of itself
+    TOO_LATE = 3  # subject: refused, since it could be a duplicate of an evicted event
+    FOLDED = 4  # other entities: counted in its bucket; a duplicate of it is no longer recognised
 
 
 ABSENT, APPLIED, DUPLICATE, TOO_LATE, FOLDED = (int(disposition) for disposition in Disposition)
 
 
 @compiled
-def _answer_duplicate(p, w, f, found, row):
-    """Nothing is applied; the vector is recomputed as of the event itself."""
-    seq, time = w[RING_SEQ + found], w[RING_TIME + found]
-    w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN] = DUPLICATE, seq, w[RING_ORIGIN + found]
-    w[ANSWER_OUTCOME], f[ANSWER_SCORE] = w[RING_OUTCOME + found] & ~INEXACT, f[RING_SCORE + found]
+def _answer_duplicate(p, w, f, slot, row):
+    """Apply nothing; recompute the vector of the event at `slot` as of itself."""
+    seq, time, outcome = w[at.RING_SEQ + slot], w[at.RING_TIME + slot], w[at.RING_OUTCOME + slot]
+    w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.ANSWER_ORIGIN] = DUPLICATE, seq, w[at.RING_ORIGIN + slot]
+    w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE] = outcome & ~at.INEXACT, f[at.RING_SCORE + slot]
     is_known = read_attributes(p, w, f, seq, row)
-    w[EXACT] = is_known and not w[RING_OUTCOME + found] & INEXACT
-    if w[EXACT] and w[SCORED]:
-        gather(p, w, f, time, found + 1, seq)
-        w[FRESH] = 0
-        read_vector(p, w, f, found, time, row)
+    w[at.EXACT] = is_known and not outcome & at.INEXACT
+    if w[at.EXACT] and w[at.SCORED]:
+        gather(p, w, f, time, slot + 1, seq)
+        w[at.FRESH] = 0
+        read_vector(p, w, f, slot, time, row)
     else:
         fill(row, np.nan)
 
 
 @compiled
 def _apply(p, w, f, row):
-    """Insert an event that is new. FRESH says whether SUMS holds the whole ring, before and after."""
-    time = w[RING_TIME + STAGED]
-    w[SEQ] += 1
-    w[DISPOSITION], w[ANSWER_SEQ] = APPLIED, w[SEQ]
+    """Insert the staged event, which is new. FRESH says whether SUMS holds the whole ring, before and after."""
+    time = w[at.RING_TIME + at.STAGED]
+    w[at.SEQ] += 1
+    w[at.DISPOSITION], w[at.ANSWER_SEQ] = APPLIED, w[at.SEQ]
     set_attributes(p, w, f)
     keep_changes(p, w, f)
     slot = insert(p, w, f)
-    is_newest = slot == w[START] + w[LENGTH] - 1
-    if is_newest and w[FRESH]:
-        add(p, w, f, SUMS, slot)
-    elif w[SCORED]:
-        gather(p, w, f, time, slot + 1, w[SEQ])
-    if w[SCORED]:
+    is_newest = slot == w[at.START] + w[at.LENGTH] - 1
+    if is_newest and w[at.FRESH]:
+        add(p, w, f, at.SUMS, slot)
+    elif w[at.SCORED]:
+        gather(p, w, f, time, slot + 1, w[at.SEQ])
+    if w[at.SCORED]:
         read_vector(p, w, f, slot, time, row)
-        read_attributes(p, w, f, w[SEQ], row)
-    w[FRESH] = is_newest and (w[FRESH] or w[SCORED])
+        read_attributes(p, w, f, w[at.SEQ], row)
+    w[at.FRESH] = is_newest and (w[at.FRESH] or w[at.SCORED])
     evict(p, w, f)
 
 
 @compiled
 def _apply_too_late(p, w, f, row):
-    """The subject refuses the event; other entities count it by its bucket."""
-    time = w[RING_TIME + STAGED]
-    if p[IS_SUBJECT]:
-        w[DISPOSITION] = TOO_LATE
+    """Refuse the staged event if the record is a subject's; else count it by its bucket."""
+    time = w[at.RING_TIME + at.STAGED]
+    if p[at.IS_SUBJECT]:
+        w[at.DISPOSITION] = TOO_LATE
         return
-    w[SEQ] += 1
-    w[DISPOSITION], w[ANSWER_SEQ], w[FRESH] = FOLDED, w[SEQ], 0
+    w[at.SEQ] += 1
+    w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.FRESH] = FOLDED, w[at.SEQ], 0
     set_attributes(p, w, f)
     leave_watches(p, w)
-    if w[SCORED]:
-        gather(p, w, f, time, end_of(w, time), w[SEQ])
-        add(p, w, f, SUMS, STAGED)
-        read_vector(p, w, f, STAGED, time, row)
-        read_attributes(p, w, f, w[SEQ], row)
+    if w[at.SCORED]:
+        gather(p, w, f, time, end_of(w, time), w[at.SEQ])
+        add(p, w, f, at.SUMS, at.STAGED)
+        read_vector(p, w, f, at.STAGED, time, row)
+        read_attributes(p, w, f, w[at.SEQ], row)
     fold(p, w, f)
 
 
 @inlined
 def _take(p, w, f, row):
-    """The staged event: known, too late, or new; the first of a new life if the record is forgotten."""
-    time = w[RING_TIME + STAGED]
+    """Take the staged event: known, too late or new. A record that is forgotten begins anew with it."""
+    time = w[at.RING_TIME + at.STAGED]
     if is_over(p, w, time):
         begin(p, w, time)
-    w[DISPOSITION], w[ANSWER_SEQ], w[ANSWER_ORIGIN], w[ANSWER_OUTCOME], w[EXACT] = ABSENT, 0, -1, 0, 1
-    f[ANSWER_SCORE] = np.nan
-    found = find(w, w[RING_KEY + STAGED])
-    if found >= 0:
-        _answer_duplicate(p, w, f, found, row)
+    w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.ANSWER_ORIGIN] = ABSENT, 0, -1
+    w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE], w[at.EXACT] = 0, np.nan, 1
+    slot = find(w, w[at.RING_KEY + at.STAGED])
+    if slot >= 0:
+        _answer_duplicate(p, w, f, slot, row)
     elif is_too_late(p, w, time) or is_too_old(p, w, time):
         _apply_too_late(p, w, f, row)
     else:
@@ -144,79 +105,96 @@ def _take(p, w, f, row):
 
 @inlined
 def _stage(p, w, f, arrivals, j):
-    w[RING_KEY + STAGED], w[RING_TIME + STAGED] = arrivals.key[j], arrivals.time_us[j]
-    w[RING_LANES + STAGED], w[RING_ORIGIN + STAGED] = arrivals.lanes[j], j
-    w[RING_OUTCOME + STAGED], f[RING_SCORE + STAGED] = 0, np.nan
-    w[SOURCE], w[SCORED] = arrivals.source[j], arrivals.scored[j]
-    for value in range(p[VALUES]):
-        f[p[F_VALUES] + value * COLUMN + STAGED] = arrivals.values[j, value]
-    for distinct in range(p[DISTINCTS]):
-        w[p[W_SLOTS] + distinct * COLUMN + STAGED] = arrivals.slots[j, distinct]
-    if w[SOURCE] >= 0:
-        for a in range(p[ATTRIBUTES]):
-            is_own = arrivals.attribute_source[a] == w[SOURCE]
-            f[p[F_STAGED] + a] = arrivals.attributes[arrivals.attribute_row[j], a] if is_own else KEEP
+    """Put arrival j into the slot behind the ring."""
+    w[at.RING_KEY + at.STAGED], w[at.RING_TIME + at.STAGED] = arrivals.key[j], arrivals.time_us[j]
+    w[at.RING_LANES + at.STAGED], w[at.RING_ORIGIN + at.STAGED] = arrivals.lanes[j], j
+    w[at.RING_OUTCOME + at.STAGED], f[at.RING_SCORE + at.STAGED] = 0, np.nan
+    w[at.SOURCE], w[at.SCORED] = arrivals.source[j], arrivals.scored[j]
+    for value in range(p[at.VALUES]):
+        f[p[at.F_VALUES] + value * at.COLUMN + at.STAGED] = arrivals.values[j, value]
+    for distinct in range(p[at.DISTINCTS]):
+        w[p[at.W_SLOTS] + distinct * at.COLUMN + at.STAGED] = arrivals.slots[j, distinct]
+    if w[at.SOURCE] >= 0:
+        for a in range(p[at.ATTRIBUTES]):
+            is_set = arrivals.attribute_source[a] == w[at.SOURCE]
+            f[p[at.F_STAGED] + a] = arrivals.attributes[arrivals.attribute_row[j], a] if is_set else KEEP
 
 
 @inlined
-def _answer(p, w, f, said, former, j):
-    said.disposition[j], said.seq[j], said.exact[j] = w[DISPOSITION], w[ANSWER_SEQ], w[EXACT]
-    said.original[j], said.seen_outcome[j], said.seen_score[j] = (
-        w[ANSWER_ORIGIN],
-        w[ANSWER_OUTCOME],
-        f[ANSWER_SCORE],
+def _answer(p, w, f, answers, earlier, j):
+    """Write the answer to event j; `earlier` is the number of events of the record's former lives."""
+    answers.disposition[j], answers.seq[j], answers.exact[j] = (
+        w[at.DISPOSITION],
+        w[at.ANSWER_SEQ],
+        w[at.EXACT],
     )
-    if p[FORGET_US] and w[ANSWER_SEQ]:
-        former[j] = w[SEQ] - w[EVICTED] - w[LENGTH]
+    answers.original[j] = w[at.ANSWER_ORIGIN]
+    answers.stored_outcome[j], answers.stored_score[j] = w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE]
+    if p[at.FORGET_US] and w[at.ANSWER_SEQ]:
+        earlier[j] = w[at.SEQ] - w[at.EVICTED] - w[at.LENGTH]
 
 
 @compiled
 def _note_places(w, places, score_at, outcome_at):
-    """Where the outcomes of this batch's events go in the packed record."""
-    for i in range(w[LENGTH]):
-        j = w[RING_ORIGIN + w[START] + i]
+    """Note where the scores and outcomes of this batch's events go in the packed record."""
+    for i in range(w[at.LENGTH]):
+        j = w[at.RING_ORIGIN + w[at.START] + i]
         if j >= 0:
             places.score_at[j], places.outcome_at[j] = score_at + 4 * i, outcome_at + i
 
 
 @outermost
-def advance_all(
-    p, w, f, arrivals, starts, read, read_at, written, written_at, order, raw, said, former, places, known
+def fold_batch(
+    p,
+    w,
+    f,
+    arrivals,
+    starts,
+    read,
+    read_at,
+    written,
+    written_at,
+    order,
+    raw,
+    answers,
+    earlier,
+    places,
+    states,
 ):
-    """Record by record: unpack, take its events (those from starts[r] to starts[r + 1]), pack.
+    """Unpack each record, take its events (those from starts[r] to starts[r + 1]) and pack it again.
 
     Event j arrived as order[j]: its vector goes to that row of `raw`, which saves a copy of the largest array.
     Returns -1, or the first record that cannot be unpacked; then nothing that was written is of use.
     """
     starts_at = np.zeros(2, np.int64)
-    at = 0
+    end = 0
     for r in range(len(starts) - 1):
         is_new = read_at[r] == read_at[r + 1]
         if is_new:
             clear(p, w)
         elif not unpack(p, w, f, read, read_at[r]):
             return r
-        known.before[r] = w[SEQ]
-        if p[IS_SUBJECT]:
-            known.status[r] = w[STATUS_AT : STATUS_AT + STATUS_BYTES // 8]
-        if p[FORGET_US] and is_new and starts[r] < starts[r + 1]:
+        states.before[r] = w[at.SEQ]
+        if p[at.IS_SUBJECT]:
+            states.status[r] = w[at.STATUS : at.STATUS + at.STATUS_WORDS]
+        if p[at.FORGET_US] and is_new and starts[r] < starts[r + 1]:
             begin(p, w, arrivals.time_us[starts[r]])
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
             _take(p, w, f, raw[order[j]])
-            _answer(p, w, f, said, former, j)
+            _answer(p, w, f, answers, earlier, j)
         forget_versions(p, w, f)
-        known.after[r], written_at[r] = w[SEQ], at
-        at = pack(p, w, f, written, at, starts_at)
-        if p[IS_SUBJECT]:
+        states.after[r], written_at[r] = w[at.SEQ], end
+        end = pack(p, w, f, written, end, starts_at)
+        if p[at.IS_SUBJECT]:
             _note_places(w, places, starts_at[0], starts_at[1])
-    written_at[len(starts) - 1] = at
+    written_at[len(starts) - 1] = end
     return -1
 
 
 @compiled
 def capacity(p, read, read_at, starts):
-    """Most bytes that the packed records can take together."""
+    """Return the most bytes that the packed records can take together."""
     capacity = 0
     for r in range(len(starts) - 1):
         size = read_at[r + 1] - read_at[r]

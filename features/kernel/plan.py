@@ -1,7 +1,7 @@
-"""What the kernel computes for one entity, with every field name compiled away.
+"""The kernel's work for one entity, with every field name compiled away.
 
-A use case becomes one `EntityPlan` an entity. Events reach the kernel as `Arrivals`: plain arrays in
-arrival order. Times are int64 microseconds since 1970 UTC, values float64, missing is NaN.
+A use case becomes one `EntityPlan` for each entity. Events reach the kernel as `Arrivals`: plain arrays in arrival
+order. Times are int64 microseconds since 1970 UTC; values are float64, NaN where missing.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SLOTS = 256  # bits of a distinct sketch; one byte an event in the ring
 
 
 class Statistic(IntEnum):
-    """What can be asked of a lane. The second half only over EVER."""
+    """Statistics of a lane. LAST, SINCE_LAST and SINCE_FIRST exist only over EVER."""
 
     COUNT = 0
     SUM = 1
@@ -45,7 +45,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Watch:
-    """A rule by which the lanes `gated` (a uint64 of bits) count changes only.
+    """A lane whose repeated values do not count in the lanes `gated` (a uint64 of bits).
 
     An event of `lane` stays in them if its value in `lane` differs from that of the event before it: the latest
     event of `lane` that arrived earlier and has no later time. The first event of `lane` is no change.
@@ -81,7 +81,7 @@ class EntityPlan:
     forget_us: int = 0  # a record silent for longer, in event time, begins anew; 0: it never does
     watches: tuple[
         Watch, ...
-    ] = ()  # each on a lane with a value and an output over EVER, by which it is kept
+    ] = ()  # each on a lane with a value and an output over EVER, which keeps its last value
 
     @cached_property
     def raw_columns(self) -> int:
@@ -90,7 +90,7 @@ class EntityPlan:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """A batch of events as one entity sees it, in arrival order. n events, m attribute rows."""
+    """A batch of n events as one entity sees it, in arrival order, with m rows of attributes."""
 
     record: NDArray[np.int32]  # [n] which record of the batch; -1: the event has no such entity
     key: NDArray[np.uint64]  # [n] hash of the event's identity
