@@ -3,7 +3,7 @@
 import numpy as np
 
 from export.policy import Breaker, Policy, decide
-from features.kernel.codec import STATUS
+from features.record import STATUS
 
 POLICY = Policy(medium=0.5, high=0.9)
 NO_TIMES = np.zeros(0, np.int64)

@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 
 from export import policy
 from export.policy import Level, Recommendation
-from features.kernel.codec import STATUS
-from features.record import Record, Remembered, loads
+from features.record import STATUS, Record, RingEvent, loads
 from features.times import rfc3339
 from features.usecase import UseCase
 from serving.responses import Changed, Named, Score, Time, known
@@ -75,11 +74,11 @@ def _forgotten_after(record: Record, forget_us: int) -> str | None:
     return rfc3339(record.ring[-1].time_us + forget_us) if forget_us and record.ring else None
 
 
-def _newest(event: Remembered) -> tuple[int, int]:
+def _newest(event: RingEvent) -> tuple[int, int]:
     return -event.time_us, -event.seq
 
 
-def _remark(event: Remembered) -> Remark:
+def _remark(event: RingEvent) -> Remark:
     outcome = policy.outcome.parts(event.outcome)
     return Remark(
         seq=event.seq,

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from features.errors import BadInput, Mismatch, Refused, Unavailable
 from features.events import BadEvent
-from features.kernel.codec import BadRecord
+from features.record import BadRecord
 from pipeline.runtime import tracing
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable, StoreUnavailable
 from serving.audit_trail import TrailFull

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from features.events import BadEvent, Event, decode, event_id, event_time_us, known_codec, make_batch
 from features.kernel import Disposition
-from features.kernel.codec import BadRecord
-from features.record import unreadable as of_blobs
+from features.record import BadRecord, faults
 from features.times import rfc3339
 from pipeline.engine.assess import Assessments, Engine, assess
 from pipeline.engine.counts import of_looks, of_new
@@ -150,7 +149,7 @@ class Service:
         own, customer = self.use_case, customer.strip()  # as in events
         keys = record_keys(self.settings.prefix, own.name, own.fingerprint, own.subject, [customer])
         (blob,) = self.store.read(keys)
-        why = of_blobs(own.plans[own.subject], [blob]).get(0, "")
+        why = faults(own.plans[own.subject], [blob]).get(0, "")
         if blob is None and self.store.holds_other(keys)[0]:
             why = OTHER_TYPE
         if why:

@@ -143,22 +143,26 @@ class Advanced:
     @property
     def is_new(self) -> Mask:
         """[n] Events that were applied just now."""
-        return self.disposition == Disposition.APPLIED
+        applied: Mask = self.disposition == Disposition.APPLIED
+        return applied
 
     @property
     def is_added(self) -> Mask:
         """[n] Events that changed the record: applied, or folded into its tiles."""
-        return self.is_new | (self.disposition == Disposition.FOLDED)
+        folded: Mask = self.disposition == Disposition.FOLDED
+        return self.is_new | folded
 
     @property
     def is_duplicate(self) -> Mask:
         """[n] Events that the record knew already, or that came before in the batch."""
-        return self.disposition == Disposition.DUPLICATE
+        duplicate: Mask = self.disposition == Disposition.DUPLICATE
+        return duplicate
 
     @property
     def is_repeated(self) -> Mask:
         """[n] Duplicates of an event of this batch, which is at row `original`."""
-        return self.original >= 0
+        repeated: Mask = self.original >= 0
+        return repeated
 
     @property
     def is_stored(self) -> Mask:

@@ -5,7 +5,7 @@ for bit, but for customers that the model has learned from: as far as the bundle
 Times are int64 microseconds since 1970 UTC.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from export.distributions.reference import Usual
 from export.learned import contains, decode, hashes
 from export.policy import Level, Recommendation
 from export.reasons import Reason, medians_at_highest, reasons
+from features import record
 from features.events import Presence
-from features.kernel.codec import HEADER_BYTES, STATUS
 from features.usecase import UseCase, is_known_later
 from pipeline.batch.customer_state import CUSTOMER, Customers
 from pipeline.engine.assess import Engine, assess
@@ -166,10 +166,7 @@ def explained(
 
 
 def statuses(engine: Engine, customers: Sequence[str]) -> NDArray[np.void]:
-    """STATUS [c] as the records hold it."""
+    """Return the status, STATUS [c], of each customer who has a record."""
     use_case = engine.use_case
     keys = record_keys(engine.prefix, use_case.name, use_case.fingerprint, use_case.subject, customers)
-    parts: Iterable[bytes] = (
-        blob[HEADER_BYTES : HEADER_BYTES + STATUS.itemsize] for blob in engine.store.read(keys) if blob
-    )
-    return np.frombuffer(b"".join(parts), STATUS)
+    return record.statuses(blob for blob in engine.store.read(keys) if blob)

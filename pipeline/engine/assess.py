@@ -23,7 +23,7 @@ from export.reasons import medians
 from features.advance import advance_all
 from features.events import Batch, make_batch
 from features.kernel import Advanced, Disposition
-from features.kernel.codec import BadRecord
+from features.record import BadRecord
 from features.usecase import UseCase
 from features.vector import vectors
 from pipeline.engine import records
@@ -210,7 +210,7 @@ def _attempt(engine: Engine, batch: Batch, watch: _Stopwatch) -> _Attempt:
         score = _score(engine, batch, columns, batch.scored & (subject.disposition == Disposition.APPLIED))
     with watch("decide"):
         outcome = _decide(engine, batch, subject, score)
-        subject.remember(score, outcome)
+        subject.store_outcomes(score, outcome)
     with watch("commit"):
         settled = records.commit(engine.store, batch, keys, advanced)
         _count_recommendations(engine, batch, outcome, settled)
@@ -295,8 +295,8 @@ def _count_recommendations(engine: Engine, batch: Batch, outcome: NDArray[np.uin
 def _answer_duplicates(attempt: _Attempt, subject: Advanced) -> None:
     """A duplicate of an earlier batch gets the stored outcome, one within the batch that of the first."""
     known = np.flatnonzero((subject.disposition == Disposition.DUPLICATE) & (subject.original < 0))
-    attempt.score[known] = subject.seen_score[known]
-    attempt.outcome[known] = subject.seen_outcome[known]
+    attempt.score[known] = subject.stored_score[known]
+    attempt.outcome[known] = subject.stored_outcome[known]
     repeated = np.flatnonzero(subject.original >= 0)
     attempt.copy_rows(repeated, attempt, subject.original[repeated].astype(np.intp))
     attempt.disposition[repeated] = Disposition.DUPLICATE

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.policy import is_possible
-from features.advance import ADDED
 from features.events import Batch
 from features.kernel import Advanced, Disposition
-from features.record import unreadable as reasons
+from features.record import faults
 from features.usecase.expiry import expiries_ms
 from pipeline.stores.store import RecordStore, record_keys
 
@@ -50,7 +49,7 @@ class Unreadable:
 
 def unreadable(batch: Batch, keys: Keys, found: Mapping[str, list[bytes | None]]) -> dict[int, Unreadable]:
     """Which events of the batch have an entity whose record cannot be unpacked."""
-    return _events_of(batch, keys, {e: reasons(batch.use_case.plans[e], blobs) for e, blobs in found.items()})
+    return _events_of(batch, keys, {e: faults(batch.use_case.plans[e], blobs) for e, blobs in found.items()})
 
 
 def of_other_type(
@@ -74,7 +73,7 @@ def of_other_type(
 def note_unsound(unreadable: dict[int, Unreadable], batch: Batch, keys: Keys, subject: Advanced) -> None:
     """Adds the duplicates whose stored outcome or score cannot be: their record is damaged."""
     known = np.flatnonzero((subject.disposition == Disposition.DUPLICATE) & (subject.original < 0))
-    score, outcome = subject.seen_score[known], subject.seen_outcome[known]
+    score, outcome = subject.stored_score[known], subject.stored_outcome[known]
     is_sound = (np.isnan(score) | ((score >= 0) & (score <= 1))) & is_possible(outcome)
     arrivals, name = batch.arrivals[batch.use_case.subject], batch.use_case.subject
     for row in known[~is_sound].tolist():
@@ -104,7 +103,7 @@ def commit(store: RecordStore, batch: Batch, keys: Keys, advanced: Mapping[str, 
     waiting = np.zeros(len(subject.before), np.bool_)
     others = {entity: mask for entity, mask in changed.items() if entity != name}
     for entity, lost in _write(store, keys, advanced, others, expiry_ms).items():
-        added = np.flatnonzero(np.isin(advanced[entity].disposition, ADDED))
+        added = np.flatnonzero(advanced[entity].is_added)
         is_lost = lost[batch.arrivals[entity].record[added]]
         waiting[record[added[is_lost]]] = True
     lost_subjects = _write(store, keys, advanced, {name: changed[name] & ~waiting}, expiry_ms)[name]

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from features.kernel.codec import BadRecord
 from features.kernel.plan import EntityPlan
-from features.record import Record, Remembered, loads
+from features.record import BadRecord, Record, RingEvent, loads
 
 
 class Finding(StrEnum):
@@ -77,7 +76,7 @@ def has_all(found: Record, expected: Record, numbers: Mapping[int, int]) -> bool
     return all(_is_same(ring.get(event.key), event, found, numbers) for event in expected.ring)
 
 
-def _is_same(there: Remembered | None, event: Remembered, found: Record, numbers: Mapping[int, int]) -> bool:
+def _is_same(there: RingEvent | None, event: RingEvent, found: Record, numbers: Mapping[int, int]) -> bool:
     if there is None:
         return found.floor_us is not None and event.time_us <= found.floor_us
     return there.seq == numbers.get(event.seq, event.seq) and there.time_us == event.time_us

@@ -182,8 +182,8 @@ def _step(
         engine.policy, subject.status, batch.arrivals[name].record, score, batch.time_us,
         evidence=subject.events, applied=applied, overrides=batch.override, breaker=breaker,
     )  # fmt: skip
-    subject.remember(score, outcome)
-    score[known], outcome[known] = subject.seen_score[known], subject.seen_outcome[known]
+    subject.store_outcomes(score, outcome)
+    score[known], outcome[known] = subject.stored_score[known], subject.stored_outcome[known]
     scored |= batch.scored & known
     found.vectors[rows[scored]] = columns[scored]
     found.score[rows], found.outcome[rows], found.seq[rows] = score, outcome, subject.seq

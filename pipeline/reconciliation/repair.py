@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel.codec import BadRecord
-from features.record import loads
+from features.record import BadRecord, loads
 from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
 from pipeline.batch.backfill_basis import NOTHING, Basis

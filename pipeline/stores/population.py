@@ -13,7 +13,7 @@ from itertools import islice
 from redis import RedisCluster
 
 from export.policy import Level
-from features.kernel.codec import HEADER_BYTES
+from features.record import LEVEL_AT
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of
 from pipeline.stores.redis_errors import explained
 
@@ -21,7 +21,6 @@ MOST_CUSTOMERS = 100_000  # some seconds
 WEIGHED = 1_000  # records whose size is asked for
 GROUP = 1_000  # keys a round trip
 TIMEOUT_S = 5.0
-LEVEL_AT = HEADER_BYTES  # a record's status comes first, and in it the level
 GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\"})
 
 

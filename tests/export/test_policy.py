@@ -23,7 +23,7 @@ from export.policy import (
 )
 from export.policy.rules import NO_OVERRIDE
 from export.policy.tables import ACTIONS, LEVELS, RECOMMENDATIONS, Action, Case, Kind, Standing
-from features.kernel.codec import STATUS
+from features.record import STATUS
 from tests.export.policy_oracle import Oracle
 
 HOUR_US = 3_600_000_000

@@ -57,7 +57,7 @@ class Driver:
             self.judge(batch, advanced, np.flatnonzero(applied))
         score = np.where(applied, [score_of(e) for e in events], JUNK_SCORE).astype(np.float32)
         outcome = np.where(applied, [outcome_of(e) for e in events], JUNK_OUTCOME).astype(np.uint8)
-        advanced.remember(score, outcome)
+        advanced.store_outcomes(score, outcome)
         self.check(read, advanced)
         if commit:
             self.blobs.update(zip(batch.ids, advanced.blobs(), strict=True))

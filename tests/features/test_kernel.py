@@ -178,8 +178,8 @@ def test_a_duplicate_tells_its_outcome_or_its_original(case: Case, sizes: list[i
             if disposition == Disposition.DUPLICATE:
                 assert said.original[i] == here.get(place, -1)
                 if place not in here:
-                    assert said.seen_score[i] == np.float32(score_of(first[place]))
-                    assert said.seen_outcome[i] == outcome_of(first[place])
+                    assert said.stored_score[i] == np.float32(score_of(first[place]))
+                    assert said.stored_outcome[i] == outcome_of(first[place])
             else:
                 assert said.original[i] == -1
 
@@ -378,7 +378,7 @@ def test_a_folded_event_counts_itself_and_what_its_buckets_hold(case: Case, size
 
 def test_code_cached_by_an_earlier_version_is_not_looked_at(tmp_path: Path) -> None:
     """A cache that an upgrade finds on disk may name classes that are no longer there."""
-    file = copy(loop.advance_all._cache._cache_file)
+    file = copy(loop.fold_batch._cache._cache_file)
     file._index_path = str(tmp_path / "index")
     gone = b"cfeatures.kernel.advanced\nNoLongerHere\n."
     for version in (numba.__version__, f"{numba.__version__} of other sources"):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import kernel, record
-from features.kernel.codec import BadRecord
+from features.kernel import statistics
 from features.kernel.plan import EntityPlan, Lane, Output, Statistic
-from features.record import Record
+from features.record import BadRecord, Record
 from tests.features import golden
 from tests.features.driving import Driver, drive
 from tests.features.histories import DAY, HOUR, MINUTE, Case, arrivals, batch_sizes, cases, examples
@@ -97,7 +97,7 @@ def test_the_status_of_a_new_record_is_zeros() -> None:
 
 
 def test_the_table_of_distinct_estimates_is_linear_counting() -> None:
-    assert record.DISTINCT_ESTIMATE.tolist() == [distinct_estimate(bits) for bits in range(257)]
+    assert statistics.DISTINCT_ESTIMATE.tolist() == [distinct_estimate(bits) for bits in range(257)]
 
 
 # The layout.

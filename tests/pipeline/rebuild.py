@@ -39,7 +39,7 @@ def rebuilt(
         engine.policy, subject.status, batch.arrivals[use_case.subject].record, score, batch.time_us,
         subject.events, np.ones(len(events), np.bool_), batch.override,
     )  # fmt: skip
-    subject.remember(score, outcome)
+    subject.store_outcomes(score, outcome)
     blobs = {
         key: blob
         for entity, ids in records.items()

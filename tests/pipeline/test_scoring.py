@@ -22,8 +22,7 @@ from export.onnx import Scorer, convert
 from export.policy import Level, level_after
 from export.ranking import LATEST
 from export.reasons import number
-from features.kernel.codec import STATUS
-from features.record import loads
+from features.record import STATUS, loads
 from features.usecase import parse
 from pipeline.batch.customer_state import shifted
 from pipeline.batch.customer_table import table, write

@@ -47,7 +47,7 @@ def fill(store: RedisStore, levels: dict[str, Level], prefix: str = "riskstream"
     arrivals = make_batch(SHOP, events, [NOW_US] * len(events)).arrivals["customer"]
     found = advance(SHOP.plans["customer"], [None] * len(events), arrivals)
     found.status["level"] = [int(level) for level in levels.values()]
-    found.remember(np.zeros(len(events), np.float32), np.zeros(len(events), np.uint8))
+    found.store_outcomes(np.zeros(len(events), np.float32), np.zeros(len(events), np.uint8))
     keys = record_keys(prefix, SHOP.name, SHOP.fingerprint, "customer", arrivals.ids)
     assert all(store.commit(keys, found.before.tolist(), found.blobs()))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.kernel import Disposition
-from features.kernel.codec import BadRecord
+from features.record import BadRecord
 from pipeline.engine.assess import Assessments, assess
 from pipeline.engine.rejects import too_late, unreadable
 from pipeline.job.instrumentation import log_rejects

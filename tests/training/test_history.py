@@ -35,7 +35,7 @@ def replayed(use_case, events, published_us, size=10**9):
             advanced[entity] = advance(use_case.plans[entity], held, arrivals)
         for entity, one in advanced.items():
             n = len(part)
-            one.remember(np.zeros(n, np.float32), np.zeros(n, np.uint8))
+            one.store_outcomes(np.zeros(n, np.float32), np.zeros(n, np.uint8))
             records[entity].update(zip(part.arrivals[entity].ids, one.blobs(), strict=True))
         raw = {entity: one.raw for entity, one in advanced.items()}
         subject = advanced[use_case.subject]

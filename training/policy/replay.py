@@ -24,7 +24,7 @@ from export.policy import (
     level_after,
     transition,
 )
-from features.kernel.codec import STATUS
+from features.record import STATUS
 from training.arrays import Floats, Indices, Mask
 from training.data.labelled_rows import LabelledRows
 from training.statistics.customer_score import places
