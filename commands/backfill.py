@@ -182,7 +182,7 @@ def filled(
 ) -> Any:  # fmt: skip
     from export import bundle as bundles
     from pipeline.batch.backfill import backfill
-    from pipeline.engine.assess import Engine
+    from pipeline.engine.engine import Engine
     from pipeline.engine.start_check import filling
     from pipeline.files import place
     from pipeline.files.history import history

@@ -12,7 +12,8 @@ from export.reasons import Reason as Found
 from export.reasons import reasons
 from features.kernel import Disposition
 from features.times import rfc3339
-from pipeline.engine.assess import Assessments, Engine
+from pipeline.engine.assessments import Assessments
+from pipeline.engine.engine import Engine
 
 Named = Literal["LOW", "MEDIUM", "HIGH"]
 Changed = Literal["RECOMMENDED", "RETRACTED", "HELD", "OVERRIDDEN", "RELEASED"]
@@ -83,7 +84,7 @@ class Problem(BaseModel):
 def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bool) -> Assessment:
     """What is said about event i, which is not too late; with reasons, with the vector."""
     batch, outcome, score = said.batch, policy.outcome.parts(int(said.outcome[i])), float(said.score[i])
-    is_known = not np.isnan(score) and bool(said.exact[i] or said.disposition[i] == Disposition.APPLIED)
+    is_explicable = not np.isnan(score) and bool(said.has_vector[i])
     names = engine.use_case.features
     return Assessment.model_construct(
         event_id=batch.event_id[i],
@@ -97,9 +98,9 @@ def assessment(said: Assessments, i: int, engine: Engine, why: bool, columns: bo
         level=outcome.level.name,
         transition=outcome.transition_name,
         model=said.model_version if _is_own(said, i, engine) else None,
-        reasons=_reasons(said, i, engine) if why and is_known else None,
+        reasons=_reasons(said, i, engine) if why and is_explicable else None,
         features=dict(zip(names, map(known, said.vectors[i].tolist()), strict=True))
-        if columns and is_known
+        if columns and is_explicable
         else None,
     )
 

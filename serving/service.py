@@ -12,11 +12,13 @@ from features.events import BadEvent, Event, decode, event_id, event_time_us, kn
 from features.kernel import Disposition
 from features.record import BadRecord, faults
 from features.times import rfc3339
-from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.counts import of_looks, of_new
+from pipeline.engine.engine import Engine
 from pipeline.engine.live_model import Model
-from pipeline.engine.records import OTHER_TYPE, Unreadable
 from pipeline.engine.rejects import why_too_late
+from pipeline.engine.unreadable import OTHER_TYPE, UnreadableRecord
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.pubsub.message import ASSESSED_WITH, CALLER, id_attribute
 from pipeline.pubsub.topics import topic_path
@@ -153,7 +155,7 @@ class Service:
         if blob is None and self.store.holds_other(keys)[0]:
             why = OTHER_TYPE
         if why:
-            raise unreadable(Unreadable(own.subject, customer, keys[0], why))
+            raise unreadable(UnreadableRecord(own.subject, customer, keys[0], why))
         return blob
 
     def model_in_use(self) -> ModelInUse:
@@ -199,7 +201,7 @@ def _answer(said: Assessments, i: int, request: Request) -> Answer:
     return responses.assessment(said, i, request.engine, request.reasons, request.features)
 
 
-def unreadable(record: Unreadable) -> BadRecord:
+def unreadable(record: UnreadableRecord) -> BadRecord:
     """What the caller is told of a record that cannot be read. Its key is logged: nobody could mend it otherwise."""
     logger.error("key %s: %s; run `riskstream repair`", record.key.decode(errors="replace"), record)
     return BadRecord(str(record))

@@ -43,6 +43,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.events)
 
+    def take(self, rows: NDArray[np.intp]) -> "Batch":
+        """Return the batch of the events at `rows`; its records are numbered anew."""
+        events = [(self.types[i], self.events[i]) for i in rows.tolist()]
+        return make_batch(self.use_case, events, self.published_us[rows])
+
 
 @dataclass(frozen=True)
 class _Part:

@@ -5,7 +5,6 @@ unpacking it.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +77,7 @@ def statuses(blobs: Iterable[bytes]) -> NDArray[np.void]:
     return np.frombuffer(b"".join(blob[STATUS_AT : STATUS_AT + STATUS_BYTES] for blob in blobs), STATUS)
 
 
-def header_of(blob: bytes) -> Any:
+def header_of(blob: bytes) -> np.void:
     """Return the header of a packed record, a HEADER scalar."""
-    return np.frombuffer(blob, HEADER, count=1)[0]
+    header: np.void = np.frombuffer(blob, HEADER, count=1)[0]
+    return header

@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+import numpy as np
 from redis import Redis, RedisCluster
 
 from export.policy import Breaker
-from features.events import Batch, make_batch
+from features.events import Batch
 from features.kernel import Disposition
 from features.kernel.layout import RING_KEEP, RING_LIMIT
-from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
+from pipeline.engine.engine import Engine
 from pipeline.files import BadRow, Place
 from pipeline.files.history import History, Progress, quiet
 from pipeline.stores.population import GLOB, connected
@@ -132,9 +135,9 @@ def recoverable(batch: Batch) -> Iterator[Batch]:
     for end in (
         _cuts(list(others.values()), forget_us, batch.time_us.tolist(), own.lateness_us) if others else ()
     ):
-        yield _rows(batch, slice(start, end))
+        yield batch.take(np.arange(start, end))
         start = end
-    yield _rows(batch, slice(start, len(batch))) if start else batch
+    yield batch.take(np.arange(start, len(batch))) if start else batch
 
 
 def _cuts(
@@ -162,11 +165,6 @@ def _cuts(
 def _is_full(events: int, span_us: int, lateness_us: int, forget_us: int) -> bool:
     """Whether a ring might not hold one more event beside so many."""
     return events >= (RING_KEEP if span_us > lateness_us else RING_LIMIT) or 0 < forget_us < span_us
-
-
-def _rows(batch: Batch, rows: slice) -> Batch:
-    events = list(zip(batch.types[rows], batch.events[rows], strict=True))
-    return make_batch(batch.use_case, events, batch.published_us[rows])
 
 
 def _after(at: Checkpoint, said: Assessments, breaker: Breaker) -> Checkpoint:

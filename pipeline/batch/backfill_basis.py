@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from export.policy import Breaker
 from features.errors import BadInput
 from pipeline.batch.backfill import assessed
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.files.history import History, Progress, quiet
 from pipeline.stores.readiness import Marker
 from pipeline.stores.store import MemoryStore

@@ -13,7 +13,7 @@ from export.policy import level_after
 from export.ranking import LATEST
 from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 
 NEVER_US = np.iinfo(np.int64).min
 OUTCOMES = {  # of the events of files, with what a summary calls them

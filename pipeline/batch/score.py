@@ -22,7 +22,8 @@ from features import record
 from features.events import Presence
 from features.usecase import UseCase, is_known_later
 from pipeline.batch.customer_state import CUSTOMER, Customers
-from pipeline.engine.assess import Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.engine import Engine
 from pipeline.engine.stand_in import StandIn
 from pipeline.files.history import History, Progress, quiet
 from pipeline.stores.store import MemoryStore, record_keys

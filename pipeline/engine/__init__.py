@@ -2,12 +2,14 @@
 
 __all__ = [
     "assess",
+    "assessments",
     "counts",
+    "engine",
     "live_drift",
     "live_model",
     "pointer_watch",
-    "records",
     "rejects",
     "stand_in",
     "start_check",
+    "unreadable",
 ]

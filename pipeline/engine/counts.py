@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from export import policy
 from export.policy import Transition
 from features.kernel import Disposition
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.runtime import metrics
 from pipeline.runtime.metrics import BANDS, key
 from pipeline.runtime.process_metrics import progress

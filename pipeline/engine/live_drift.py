@@ -17,7 +17,7 @@ from export.distributions.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, Column
 from export.distributions.reference import PLACES, Bins, expected
 from features.kernel import Disposition
 from features.usecase import Lookback, UseCase, lookbacks
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.runtime.metrics import DRIFT, DRIFT_CHECKS, FEATURE_CSI, SCORE_PSI, key
 from pipeline.runtime.process_metrics import progress
 
@@ -125,7 +125,8 @@ class _Noise:
         worth = rows * self._alike
         by_chance = index_by_chance(bins, self._training + 1 / worth, self._freedom)
         by_chance = by_chance + empty_by_chance(self._then, counts, worth)
-        return np.maximum(by_chance, self._day)
+        usual: Floats = np.maximum(by_chance, self._day)
+        return usual
 
 
 class _Day:
@@ -166,7 +167,8 @@ class _Day:
 
     @property
     def _latest(self) -> NDArray[np.bool_]:
-        return self._hours > self._hours.max() - HOURS
+        latest: NDArray[np.bool_] = self._hours > self._hours.max() - HOURS
+        return latest
 
     @property
     def counts(self) -> Floats:

@@ -14,8 +14,8 @@ from export.bundle import Bundle
 from export.pointers import POINTER, SHADOW
 from export.storage import StorageUnavailable
 from features.usecase import UseCase
-from pipeline.engine.assess import Engine
 from pipeline.engine.challenger import Challenger
+from pipeline.engine.engine import Engine
 from pipeline.engine.live_drift import Drift
 from pipeline.engine.pointer_watch import Looking, Pointer
 from pipeline.runtime.process_metrics import progress

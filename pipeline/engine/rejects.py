@@ -9,7 +9,7 @@ from features.events import Batch
 from features.kernel import Disposition
 from features.times import rfc3339
 from features.usecase import duration_words
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.pubsub.message import ASSESSED_WITH, Message
 
 

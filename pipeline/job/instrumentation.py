@@ -16,7 +16,7 @@ from apache_beam.metrics.metric import Metrics
 
 from features.kernel import Disposition
 from pipeline.engine import counts as engine_counts
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import Reject, answered
 from pipeline.job.sinks import Outgoing
 from pipeline.job.translate import Decoded

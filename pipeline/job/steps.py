@@ -16,7 +16,8 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from features.events import Batch
-from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.job import worker
 from pipeline.job.instrumentation import count_batch, count_sent, log_rejects, record_span
 from pipeline.job.settings import Job

@@ -11,7 +11,7 @@ from typing import cast
 
 from features.events import MAX_EVENT_BYTES, BadEvent, Batch, Event, decode_all, make_batch, too_large
 from features.usecase import UseCase
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import Reject, too_late, unreadable
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Messages

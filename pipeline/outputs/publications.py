@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export import policy
 from export.policy import Transition
 from features.times import rfc3339
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import Reject, answered
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.message import Message

@@ -16,7 +16,7 @@ from export import policy
 from export.policy import Level, Transition
 from features.kernel import Disposition
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
-from pipeline.engine.assess import Assessments
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import Reject, answered
 from pipeline.pubsub.message import CALLER, Message
 
@@ -119,8 +119,7 @@ def _score(score: NDArray[np.float32]) -> pa.Array:
 
 def _vectors(assessments: Assessments, rows: Indices) -> pa.Array:
     """Return the features of each event; an empty list if it is not scored or its vector cannot be rebuilt."""
-    is_known = assessments.exact[rows] | (assessments.disposition[rows] == Disposition.APPLIED)
-    has_vector = assessments.batch.scored[rows] & is_known
+    has_vector = assessments.has_vector[rows]
     vectors = assessments.vectors[rows[has_vector]]
     offsets = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(has_vector * vectors.shape[1], out=offsets[1:])

@@ -23,7 +23,7 @@ from features.usecase import UseCase
 from features.vector import vectors
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 
 PIECE = 20_000  # events: some 100 MB while they are worked on
 OPEN = Breaker((np.iinfo(np.int64).max,))  # holds every recommendation back

@@ -22,7 +22,7 @@ from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log, read_dead_letters, read_log
 from pipeline.bigquery.client import query_client
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.reconciliation.compare import Check, Comparison, check, check_rows, named, same
 from pipeline.reconciliation.published import EventKey, PublishedMessages
 from pipeline.reconciliation.recompute import Engines

@@ -10,7 +10,7 @@ from pathlib import Path
 from export import bundle as bundles
 from features.usecase import load
 from pipeline.batch.backfill import BATCH, backfill
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.files.history import history
 from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_store import RedisStore

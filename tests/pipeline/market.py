@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from features.events import Batch, Event, decode, make_batch
 from features.times import rfc3339
 from features.usecase import UseCase, load, parse
-from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
+from pipeline.engine.engine import Engine
 
 START_US = 1_700_000_000_000_000
 MINUTE_US = 60_000_000

@@ -10,7 +10,7 @@ from export.bundle import Bundle, bundle
 from export.distributions.reference import reference
 from export.onnx import convert
 from features.usecase import UseCase
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.stores.store import RecordStore
 
 THRESHOLDS = {"medium": 0.4, "high": 0.6}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from export.policy import decide
 from features.kernel import Advanced, advance
 from features.vector import vectors
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.stores.store import record_keys
 from tests.pipeline.market import Sent, batched
 

@@ -18,8 +18,9 @@ from features.kernel import Disposition
 from features.record import loads
 from features.times import rfc3339
 from features.usecase import UseCase, load
-from pipeline.engine.assess import Engine, assess
+from pipeline.engine.assess import assess
 from pipeline.engine.challenger import Challenger
+from pipeline.engine.engine import Engine
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import Expiry, MemoryStore, RecordStore, record_keys

@@ -21,7 +21,8 @@ from features.kernel import Disposition
 from features.times import rfc3339
 from features.usecase import UseCase, parse
 from pipeline.batch.backfill import Backfilled, backfill, drop
-from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.files.history import history
 from pipeline.job.translate import decode
 from pipeline.pubsub.message import Message

@@ -16,7 +16,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from export.bundle import promote, save
 from features.events import MAX_EVENT_BYTES, to_json
 from features.usecase.expiry import expiries_ms
-from pipeline.engine.assess import Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.engine import Engine
 from pipeline.job import graph, worker
 from pipeline.job.flink import FLINK
 from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options

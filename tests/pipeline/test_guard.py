@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ResponseError
 
-from pipeline.engine.assess import Assessments, Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
+from pipeline.engine.engine import Engine
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import guard as guards
 from pipeline.stores.guard import Guard

@@ -26,7 +26,8 @@ from pipeline.batch.backfill_basis import NOTHING, Basis, OtherHistory, basis, c
 from pipeline.bigquery import tables
 from pipeline.bigquery.assessment_log import Log, read_log
 from pipeline.bigquery.client import Appender, query_client
-from pipeline.engine.assess import Engine, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.engine import Engine
 from pipeline.engine.rejects import too_late
 from pipeline.files import Place
 from pipeline.files.history import history as files_of

@@ -14,7 +14,8 @@ from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
 from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS
-from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.challenger import Shadow
 from pipeline.engine.rejects import Reject, too_late
 from pipeline.outputs import publications, rows

@@ -8,7 +8,8 @@ import pytest
 
 from features.kernel import Disposition
 from features.record import BadRecord
-from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import too_late, unreadable
 from pipeline.job.instrumentation import log_rejects
 from pipeline.outputs import publications, rows

@@ -28,7 +28,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from export.bundle import promote, save
 from export.distributions.reference import reference
 from features.events import to_json
-from pipeline.engine.assess import Assessments, assess
+from pipeline.engine.assess import assess
+from pipeline.engine.assessments import Assessments
 from pipeline.engine.live_drift import HOURS, Drift
 from pipeline.job import graph, worker
 from pipeline.job.instrumentation import EXAMPLES, log_rejects

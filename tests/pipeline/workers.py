@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.market import assess_in, columns, history, market
 

@@ -11,7 +11,7 @@ from export.bundle import promote, save
 from export.policy import Level, level_after
 from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.engine.assess import Engine
+from pipeline.engine.engine import Engine
 from pipeline.stores.store import MemoryStore
 from serving.settings import Settings
 from tests.pipeline.market import Sent, assess_in, history, market, payment, switching
