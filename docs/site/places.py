@@ -129,7 +129,9 @@ MESSAGE = (
         "pipeline.engine.assess.assess",
         "Reads, advances, scores, decides and commits; repeats what lost a race.",
     ),
-    Step("pipeline.engine.records.read", "Reads the records of all entities in one round trip."),
+    Step(
+        "pipeline.engine.unit_of_work.UnitOfWork.read", "Reads the records of all entities in one round trip."
+    ),
     Step(
         "features.advance.advance_all",
         "Advances the subject's records first, since they say which events are new.",
@@ -138,7 +140,10 @@ MESSAGE = (
     Step("features.vector.vectors", "Combines raw features by the declared formulas into float32 vectors."),
     Step("export.onnx.Scorer.score", "Scores the new events in one call of ONNX Runtime."),
     Step("export.policy.decide", "Walks the state machine: level, recommendation, override."),
-    Step("pipeline.engine.records.commit", "Writes the records by compare-and-set, the subjects last."),
+    Step(
+        "pipeline.engine.unit_of_work.UnitOfWork.commit",
+        "Writes the records by compare-and-set, the subjects last.",
+    ),
     Step("pipeline.job.translate.encode", "Makes rows, alerts and dead letters of the assessments."),
     Step("pipeline.job.sinks.Sinks.send", "Appends rows to BigQuery and publishes alerts and dead letters."),
     Step(
@@ -214,7 +219,7 @@ QUESTIONS = (
     Question(
         "a record forgotten", ("features.kernel.forgetting.is_over", "features.usecase.expiry.expiries_ms")
     ),
-    Question("the layout of a record", ("features.kernel.layout", "features.kernel.codec")),
+    Question("the layout of a record", ("features.kernel.header", "features.kernel.codec")),
     Question(
         "a statistic computed", ("features.kernel.statistics",), "[How to add one](extend/statistic.md)"
     ),
