@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "deploy", "usecases", "docs")
 MODULE_LINES, FUNCTION_LINES = 300, 50
 LONG = {  # still to be split: this only gets shorter
-    "commands/dataflow.py", "features/kernel/codec.py", "pipeline/bigquery/tables.py", "pipeline/engine/assess.py",
+    "commands/dataflow.py", "pipeline/bigquery/tables.py",
     "commands/backfill.py backfill",
     "commands/backfill.py score",
     "commands/drift.py drift",
