@@ -19,7 +19,7 @@ from training.build_bundle import build_bundle
 from training.data.labelled_rows import LabelledRows
 from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.earliness import earliness
-from training.evaluation.evaluate import words
+from training.evaluation.evaluate import first_sentence
 from training.evaluation.figures import SegmentFigures
 from training.evaluation.recommendations import outlook, recommendations, replayed, sentence, sustained
 from training.models.held_out import HeldOut
@@ -192,7 +192,7 @@ def warned(run, terms, scores, labels):
     segments = tuple(
         SegmentFigures(name, 0, 0.0, 0, 0.0, {}, n, 0) for name, n in zip(names, ever, strict=True)
     )
-    told = words(run.evaluation.customers, found)
+    told = first_sentence(run.evaluation.customers, found)
     judged_by = evaluation(recommendations=found, segments=segments, words=told)
     targets = facts(terms, cases, chosen, seed=1)
     return msgspec.structs.replace(run, evaluation=judged_by, thresholds=chosen, targets=targets)
