@@ -239,7 +239,7 @@ def _better(gates: GateSettings, evidence: Evidence) -> GateResult:
 
 
 def _fair(gates: GateSettings, evidence: Evidence) -> GateResult:
-    """Unequal are groups whose ratio lies beyond the limit with its whole interval; what may be chance is text too."""
+    """Ask that no group's ratio lies beyond the limit with its whole interval; show those that may be chance."""
     ranked = sorted(evidence.contrasts, key=lambda each: each.lower.high)
     unequal = [each for each in ranked if each.lower.high < gates.fairness]
     doubtful = [each for each in evidence.contrasts if each.lower.value < gates.fairness <= each.lower.high]

@@ -1,8 +1,7 @@
-"""What one has without a model: the base rate, the best single feature, and a rule of three questions.
+"""Baselines without a model: the base rate, the best single feature, and a rule of three questions.
 
-Both rules are made by cross-validation over the customers that judge the model, so that each of these customers is
-scored by a rule that has not seen it, and by the model. The same customers are drawn for both (a paired bootstrap): the
-model's lead is told with its interval.
+Both rules are made by cross-validation over the held-out customers, so that a rule that has not seen a customer scores
+it, as the model does. The same customers are drawn for both (a paired bootstrap), and the model's lead has an interval.
 """
 
 from collections import Counter
@@ -37,7 +36,7 @@ TOO_FEW = "Baselines are left out: fewer than two customers of each label judge 
 def baselines(
     use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, by_customer: bool, seed: int
 ) -> tuple[tuple[Baseline, ...], tuple[str, ...]]:
-    """Measure the base rate, the best feature, the rule and the model; nothing but a note if customers are too few."""
+    """Measure the base rate, the best feature, the rule and the model; only a note if customers are too few."""
     folds = min(FOLDS, int(np.bincount(customers.label, minlength=2).min()))
     if folds < 2:
         return (), (TOO_FEW,)
@@ -54,25 +53,27 @@ def baselines(
     }
     samples = {name: rows.sample(score) for name, score in scores.items()}
     leads = _leads(list(samples.values()), seed)
-    found = (intervals(sample, {}, seed) for sample in samples.values())
+    measured = (intervals(sample, {}, seed) for sample in samples.values())
     return tuple(
         Baseline(name, each["roc_auc"], each["average_precision"], lead)
-        for name, each, lead in zip(samples, found, leads, strict=True)
+        for name, each, lead in zip(samples, measured, leads, strict=True)
     ), ()
 
 
-def leads(found: Sequence[Baseline]) -> dict[str, Interval]:
-    """The model's leads that decide whether it is worth having: over the base rate and over the rule."""
-    return {each.name: each.lead for each in found if each.lead and each.name in (BASE_RATE, RULE)}
+def leads(measured: Sequence[Baseline]) -> dict[str, Interval]:
+    """Return the model's leads that decide whether it is worth having: over the base rate and over the rule."""
+    return {each.name: each.lead for each in measured if each.lead and each.name in (BASE_RATE, RULE)}
 
 
-def warning(found: Sequence[Baseline]) -> str:
-    """Say that the model is not better beyond chance than what one has without it; empty if it is."""
-    behind = [each for each in found if each.name in leads(found) and not leads(found)[each.name].low > 0]
+def warning(measured: Sequence[Baseline]) -> str:
+    """Warn that the model is not better than a baseline beyond chance; empty if it is."""
+    behind = [
+        each for each in measured if each.name in leads(measured) and not leads(measured)[each.name].low > 0
+    ]
     if not behind:
         return ""
-    worst = min(behind, key=lambda each: leads(found)[each.name].value)
-    model = next(each for each in found if each.name == MODEL)
+    worst = min(behind, key=lambda each: leads(measured)[each.name].value)
+    model = next(each for each in measured if each.name == MODEL)
     advice = (
         "The rule does as well, and anybody can read it." if worst.name == RULE else "Its scores say nothing."
     )
@@ -84,7 +85,7 @@ def warning(found: Sequence[Baseline]) -> str:
 
 
 class _FoldedRows:
-    """The rows [n] that judge the model, dealt to folds of customers."""
+    """Held-out rows [n], dealt to folds of customers."""
 
     def __init__(
         self, held_out: HeldOut, customers: HeldOutCustomers, by_customer: bool, fold: NDArray[np.int64]
@@ -93,10 +94,10 @@ class _FoldedRows:
         self.weight, self.customer, self.fold = customers.weight, customers.of_row, fold
         self.by_customer = by_customer
 
-    def sample(self, score: Floats, own: NDArray[Any] | slice = slice(None)) -> ScoredSample:
-        """Events, or customers, of some of the rows with their scores."""
-        label, weight = self.label[own], self.weight[own]
-        customer = np.unique(self.customer[own], return_inverse=True)[1]
+    def sample(self, score: Floats, chosen: NDArray[Any] | slice = slice(None)) -> ScoredSample:
+        """Return events, or customers, of some of the rows with their scores."""
+        label, weight = self.label[chosen], self.weight[chosen]
+        customer = np.unique(self.customer[chosen], return_inverse=True)[1]
         if not self.by_customer:
             return ScoredSample(label, score, weight, customer)
         label, score = customer_labels(customer, label), customer_scores(customer, score)
@@ -119,18 +120,18 @@ def _best_features(
 
 
 def _best(rows: _FoldedRows, learn: Indices, rng: np.random.Generator) -> tuple[int, float]:
-    """Column and direction with the highest average precision."""
-    own = _few(rows, learn, rng)
+    """Return the column and the direction with the highest average precision."""
+    few = _few(rows, learn, rng)
     tried = {}
     for column in range(rows.vectors.shape[1]):
         for sign in DIRECTIONS:
-            sample = rows.sample(_ranks(rows.vectors[own, column], sign), own)
+            sample = rows.sample(_ranks(rows.vectors[few, column], sign), few)
             tried[column, sign] = average_precision(Ranking.of(sample.label, sample.score), sample.weight)
     return max(tried, key=lambda each: tried[each])
 
 
 def _few(rows: _FoldedRows, learn: Indices, rng: np.random.Generator) -> Indices:
-    """The rows that customers' scores are made of, or events of customers drawn until they are MOST_ROWS."""
+    """Return the rows that make customers' scores, or events of customers drawn until they are MOST_ROWS."""
     customer = np.unique(rows.customer[learn], return_inverse=True)[1]
     if rows.by_customer:
         return learn[places(customer) >= np.bincount(customer)[customer] - LATEST]
@@ -142,14 +143,14 @@ def _few(rows: _FoldedRows, learn: Indices, rng: np.random.Generator) -> Indices
 
 
 def _ranks(column: Vectors, sign: float) -> Floats:
-    """The places of a feature's values in the direction of `sign`; the missing are the least suspicious."""
+    """Return the places of a feature's values in the direction of `sign`; missing values are the least suspicious."""
     values = np.where(np.isnan(column), -np.inf, sign * column)
     order = np.sort(values)
     return np.searchsorted(order, values, side="right") / len(values)
 
 
 def _rule(rows: _FoldedRows, seed: int) -> Floats:
-    """Scores [n] by small decision trees, each of the other folds; every customer counts as one."""
+    """Return scores [n] by small decision trees, each fitted to the other folds; every customer counts as one."""
     from sklearn.tree import DecisionTreeClassifier
 
     score, rng = np.empty(len(rows.label)), np.random.default_rng(seed)
@@ -173,11 +174,11 @@ def _learned(label: Labels, rows: Indices, rng: np.random.Generator) -> tuple[In
 
 
 def _leads(samples: Sequence[ScoredSample], seed: int) -> list[Interval | None]:
-    """The average precision of the last sample, the model, minus that of each; None for its own."""
+    """Return the average precision of the last sample, the model, minus that of each other; None for itself."""
     rankings = [Ranking.of(each.label, each.score) for each in samples]
     model = samples[-1]
     weights = [model.weight, *draws(rankings[-1], model.weight, model.customer, seed)]
-    found = np.array([[average_precision(each, weight) for each in rankings] for weight in weights])
-    leads = found[:, [-1]] - found[:, :-1]
+    precisions = np.array([[average_precision(each, weight) for each in rankings] for weight in weights])
+    leads = precisions[:, [-1]] - precisions[:, :-1]
     low, high = np.percentile(leads[1:], INTERVAL, axis=0)
     return [*map(Interval, leads[0].tolist(), low.tolist(), high.tolist()), None]

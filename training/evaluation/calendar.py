@@ -1,9 +1,9 @@
-"""What dates alone tell of the label: a model of nothing else, judged out-of-fold beside the real one.
+"""Dates alone: a model that learns only from dates, measured out-of-fold beside the real one.
 
 A history whose positives lie early, or whose customers stop when they are found out, can be ranked without looking at
-anything a customer did. What a model gains in this way does not come again. Two sets of dates are tried: those that
-are known when an event is scored (the customer's first event and this one), and all, with the customer's last event,
-which only the whole history shows. Times are int64 microseconds.
+anything that a customer did. What a model gains in this way does not come again. Two sets of dates are tried: those
+that are known when an event is scored (the customer's first event and this one), and all, with the customer's last
+event, which only the whole history shows. Times are int64 microseconds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -148,17 +148,17 @@ def _measured(
         ranking = Ranking.of(label, each)
         auc, *aucs = (roc_auc(ranking, times) for times in (everyone, *drawn))
         precision, *precisions = (average_precision(ranking, times) for times in (everyone, *drawn))
-        found = Interval(auc, *bounds(aucs)), Interval(precision, *bounds(precisions))
+        figures = Interval(auc, *bounds(aucs)), Interval(precision, *bounds(precisions))
         if not of_model:
-            yield DatesAlone(*found)
+            yield DatesAlone(*figures)
             continue
         ahead = [better - worse for better, worse in zip(of_model, (auc, *aucs), strict=True)]
         difference = Interval(ahead[0], *bounds(ahead[1:]))
-        yield DatesAlone(*found, difference, _is_near(found[0], difference))
+        yield DatesAlone(*figures, difference, _is_near(figures[0], difference))
 
 
 def _is_near(roc_auc: Interval, ahead: Interval) -> bool:
-    """Whether the model is not measurably better, or dates that tell something reach nearly as far from chance."""
+    """Return True if dates come near the model: it is not measurably better, or dates reach nearly as far."""
     model = roc_auc.value + ahead.value
     return ahead.low <= 0 or (roc_auc.low > 0.5 and roc_auc.value - 0.5 >= NEAR * (model - 0.5))
 

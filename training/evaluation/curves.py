@@ -1,7 +1,7 @@
-"""Curves over all thresholds, and figures read off them with bootstrap intervals.
+"""Curves over all thresholds, and the figures that follow from them, with bootstrap intervals.
 
-One pass over the sorted scores gives every figure of one weighting, so a bootstrap is one pass a replicate. Rows are
-weighted by what the caller says; what is counted in rows (precision at k) takes each row as one.
+One pass over the sorted scores gives every figure of one weighting, so a bootstrap takes one pass a replicate. The
+caller weights the rows; figures that count rows (precision at k) take each row as one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from training.evaluation.figures import Point
 from training.statistics.interval import Interval
 from training.statistics.metrics import INTERVAL, REPLICATES, Ranking
 
-RATES = {"0.1%": 0.001, "1%": 0.01, "5%": 0.05}  # false-positive rates at which recall is told
+RATES = {"0.1%": 0.001, "1%": 0.01, "5%": 0.05}  # false-positive rates at which recall is measured
 TOPS = (10, 50, 100, 500)  # rows that a team can look at
 TOP_SHARE = 0.01  # of rows, beside TOPS
 POINTS = 200  # of a curve; more cannot be seen
@@ -27,7 +27,7 @@ LEAST_PROBABILITY = float(np.finfo(np.float64).eps)  # of what is true, whose lo
 
 @dataclass(frozen=True, eq=False)
 class ScoredSample:
-    """Rows [n] to measure: `customer` numbers whose they are from 0, `weight` is what each counts."""
+    """Rows [n] to measure: `customer` numbers their customers from 0, `weight` is what each row counts."""
 
     label: NDArray[np.int64]
     score: Floats
@@ -35,7 +35,7 @@ class ScoredSample:
     customer: Indices
 
     def sorted(self) -> "ScoredSample":
-        """By falling score, so that a replicate needs no other order."""
+        """Return the rows by falling score, so that a replicate needs no other order."""
         order = np.argsort(-self.score, kind="stable")
         return ScoredSample(self.label[order], self.score[order], self.weight[order], self.customer[order])
 
@@ -46,19 +46,19 @@ class ScoredSample:
 
     @cached_property
     def squared_error(self) -> Floats:
-        """[n] of the score as a probability"""
-        return (self.score - self.label) ** 2
+        """Squared error [n] of the score as a probability."""
+        return np.asarray((self.score - self.label) ** 2)
 
     @cached_property
     def log_loss(self) -> Floats:
-        """[n] minus the logarithm of the probability that the score gives to what is true"""
+        """Minus the logarithm [n] of the probability that the score gives to the true label."""
         of_truth = np.where(self.label == 1, self.score, 1 - self.score)
-        return -np.log(np.clip(of_truth, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+        return np.asarray(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)))
 
 
 @dataclass(frozen=True, eq=False)
 class CumulativeCounts:
-    """What lies at or above each distinct score, scores falling."""
+    """Sums of the rows at or above each distinct score, scores falling."""
 
     true: Floats  # weight of positives
     false: Floats  # and of negatives
@@ -69,7 +69,7 @@ class CumulativeCounts:
 
     @classmethod
     def of(cls, by_score: ScoredSample, ends: Indices, times: Floats) -> "CumulativeCounts":
-        """`times` [n]: how often each row was drawn."""
+        """Sum the rows of a sorted sample; `times` [n] is how often each row was drawn."""
         label, weighted = by_score.label, by_score.weight * times
         sums = [np.cumsum(each)[ends] for each in (weighted, weighted * label, times, times * label)]
         errors = (float(weighted @ each) for each in (by_score.squared_error, by_score.log_loss))
@@ -79,12 +79,12 @@ class CumulativeCounts:
 def figures(
     curve: CumulativeCounts, k_of: Mapping[str, int], flagged_at: Mapping[str, int]
 ) -> dict[str, float]:
-    """All figures of one weighting by name; `flagged_at`: how many distinct scores reach a threshold, by its name."""
+    """Return all figures of one weighting; `flagged_at` is the number of distinct scores above each threshold."""
     true, false = curve.true, curve.false
     positives, negatives = true[-1], false[-1]
     precision = true / np.maximum(true + false, np.finfo(np.float64).tiny)
     area = np.diff(false, prepend=0) @ (true + np.concatenate([[0.0], true[:-1]])) / 2
-    found = {
+    measured = {
         "roc_auc": area / (positives * negatives),
         "average_precision": np.diff(true, prepend=0) @ precision / positives,
         "brier": curve.squared_error / (positives + negatives),
@@ -92,26 +92,26 @@ def figures(
         "ks": np.max(true / positives - false / negatives, initial=0.0),
     }
     for name, rate in RATES.items():
-        found[f"recall at {name}"] = np.max(true, where=false <= rate * negatives, initial=0.0) / positives
+        measured[f"recall at {name}"] = np.max(true, where=false <= rate * negatives, initial=0.0) / positives
     for name, k in k_of.items():
-        found[f"precision at {name}"] = _precision_at(curve, k)
+        measured[f"precision at {name}"] = _precision_at(curve, k)
     for name, reached in flagged_at.items():
-        found |= {f"{name} {each}": value for each, value in _at(curve, reached).items()}
-    return {name: float(value) for name, value in found.items()}
+        measured |= {f"{name} {each}": value for each, value in _at(curve, reached).items()}
+    return {name: float(value) for name, value in measured.items()}
 
 
 def tops(rows: int) -> dict[str, int]:
-    """By name, the numbers of rows at the top that there are."""
+    """Return the numbers of top rows to measure, as far as there are so many, by name."""
     return {str(k): k for k in TOPS if k <= rows} | {f"{TOP_SHARE:.0%}": max(round(TOP_SHARE * rows), 1)}
 
 
 def _precision_at(curve: CumulativeCounts, k: int) -> float:
-    """Share of positives in the k highest scores; of equal scores at the end, as many as chance would take."""
+    """Return the share of positives in the k highest scores; a tie at the end counts as chance would take it."""
     return float(np.interp(k, np.insert(curve.rows, 0, 0.0), np.insert(curve.true_rows, 0, 0.0))) / k
 
 
 def _at(curve: CumulativeCounts, reached: int) -> dict[str, float]:
-    """Figures of flagging the first `reached` distinct scores; precision of nothing flagged is NaN."""
+    """Return the figures of flagging the first `reached` distinct scores; precision of nothing flagged is NaN."""
     true, false = (curve.true[reached - 1], curve.false[reached - 1]) if reached else (0.0, 0.0)
     positives, negatives = curve.true[-1], curve.false[-1]
     precision = true / (true + false) if true + false else np.nan
@@ -121,7 +121,7 @@ def _at(curve: CumulativeCounts, reached: int) -> dict[str, float]:
 
 
 def intervals(sample: ScoredSample, thresholds: Mapping[str, float], seed: int) -> dict[str, Interval]:
-    """Every figure with its 95 % interval, from drawing customers with replacement."""
+    """Return every figure with its 95 % interval, from drawing customers with replacement."""
     by_score = sample.sorted()
     ends = by_score.ends
     reached = {name: int((by_score.score[ends] >= value).sum()) for name, value in thresholds.items()}
@@ -134,7 +134,7 @@ def intervals(sample: ScoredSample, thresholds: Mapping[str, float], seed: int) 
 
 
 def draws(sample: ScoredSample, seed: int) -> Iterator[Floats]:
-    """REPLICATES times, how often each row [n] is there when customers are drawn with replacement."""
+    """Draw customers with replacement REPLICATES times, and yield how often each row [n] is drawn."""
     rng, customers = np.random.default_rng(seed), int(sample.customer.max()) + 1
     made = 0
     while made < REPLICATES:
@@ -145,12 +145,12 @@ def draws(sample: ScoredSample, seed: int) -> Iterator[Floats]:
 
 
 def draw(rng: np.random.Generator, customers: int) -> Floats:
-    """How often each customer is drawn, with replacement."""
+    """Draw customers with replacement, and return how often each is drawn."""
     return np.bincount(rng.integers(0, customers, customers), minlength=customers).astype(np.float64)
 
 
 def bounds(values: list[float]) -> tuple[float, float]:
-    """The ends of the interval, of the values that there are."""
+    """Return the ends of the 95 % interval of values; NaN are left out."""
     there = np.array(values)[~np.isnan(values)]
     if len(there) == 0:
         return float("nan"), float("nan")
@@ -159,19 +159,19 @@ def bounds(values: list[float]) -> tuple[float, float]:
 
 
 def roc(ranking: Ranking, weight: Floats) -> tuple[Point, ...]:
-    """x false-positive rate, y recall, from (0, 0) to (1, 1)."""
+    """Return the ROC curve: x false-positive rate, y recall, from (0, 0) to (1, 1)."""
     true, false = ranking.flagged(weight)
     return thinned(np.insert(false / false[-1], 0, 0.0), np.insert(true / true[-1], 0, 0.0))
 
 
 def precision_recall(ranking: Ranking, weight: Floats) -> tuple[Point, ...]:
-    """x recall, y precision."""
+    """Return the precision-recall curve: x recall, y precision."""
     true, false = ranking.flagged(weight)
     return thinned(true / true[-1], true / np.maximum(true + false, np.finfo(np.float64).tiny))
 
 
 def cost(ranking: Ranking, weight: Floats, miss: float, false_alarm: float) -> tuple[Point, ...]:
-    """x threshold, y what it costs on average; above the highest score nobody is flagged."""
+    """Return the cost curve: x threshold, y mean cost; nobody is flagged above the highest score."""
     true, false = (np.insert(each, 0, 0.0) for each in ranking.flagged(weight))
     each = (miss * (true[-1] - true) + false_alarm * false) / (true[-1] + false[-1])
     distinct = ranking.score[ranking.order][ranking.ends]
@@ -180,7 +180,7 @@ def cost(ranking: Ranking, weight: Floats, miss: float, false_alarm: float) -> t
 
 
 def thinned(x: Floats, y: Floats) -> tuple[Point, ...]:
-    """At most POINTS of a curve, at equal distances along it when both axes are as long as each other."""
+    """Return at most POINTS points of a curve, at equal distances along it on axes of equal length."""
     if len(x) > POINTS:
         steps = sum(np.abs(np.diff(each)) / max(np.ptp(each), 1e-300) for each in (x, y))
         way = np.insert(np.cumsum(steps), 0, 0.0)

@@ -1,4 +1,4 @@
-"""The customers of judged rows: each with its label, its score, its highest score and when, and its last row."""
+"""Customers of held-out rows: labels, scores, highest scores, and their last rows."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ CLASSES = "the customers judged are all {}, expected some of each label: judge b
 
 @dataclass(frozen=True, eq=False)
 class HeldOutCustomers:
-    """`of_row` [n] numbers them from 0; the other arrays [customers] are in that order."""
+    """Customers of held-out rows; `of_row` [n] numbers them from 0, and arrays [customers] are in that order."""
 
     of_row: Indices
     weight: Floats  # [n] of rows: one a customer, or one an event where the label is an event's
@@ -31,7 +31,7 @@ class HeldOutCustomers:
 
     @classmethod
     def of(cls, held_out: HeldOut) -> "HeldOutCustomers":
-        """Raises BadHistory if all have one label: nothing can be measured then."""
+        """Group the rows by customer. Raises BadHistory if all have one label, as nothing can be measured then."""
         of_row = held_out.customer
         count = np.bincount(of_row)
         label = customer_labels(of_row, held_out.rows.label)

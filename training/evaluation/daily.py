@@ -1,8 +1,8 @@
-"""What a team sees that looks at the k most suspicious customers of each day: how many of them are rightly there.
+"""Precision of the k most suspicious customers of each day, as a team sees them that looks at so many.
 
-Where the label is an event's, this is what the field compares (card precision@k: Le Borgne et al. 2022, chapter 4).
-A customer counts with the highest score of its events of that day (UTC) and is positive if one of them is; who was
-rightly there on one day is not looked at again. The figure is the mean over days.
+Where the label is an event's, this is the usual figure (card precision@k: Le Borgne et al. 2022, chapter 4). A customer
+counts with the highest score of its events of that day (UTC) and is positive if one of them is; a customer found on one
+day is not looked at again. The figure is the mean over days.
 """
 
 from collections.abc import Sequence
@@ -24,53 +24,55 @@ ENOUGH = 4  # times k negatives are kept of a day: no draw of customers with rep
 
 
 class _RankedDay(NamedTuple):
-    """The customers of a day, the most suspicious first; of equal scores, as chance has it."""
+    """Customers of a day, the most suspicious first; equal scores are in random order."""
 
     customer: Indices
     positive: Mask
 
     def first(self, k: int) -> "_RankedDay":
-        """As many as may be among the first k, whoever was found before and whoever is drawn."""
+        """Return as many customers as may be among the first k, whoever was found before and whoever is drawn."""
         kept = np.cumsum(~self.positive) <= ENOUGH * k
         return _RankedDay(self.customer[kept], self.positive[kept])
 
     def perfect(self) -> "_RankedDay":
+        """Return the customers as perfect scores would order them."""
         order = np.argsort(~self.positive, kind="stable")
         return _RankedDay(self.customer[order], self.positive[order])
 
 
 def daily_figures(held_out: HeldOut, customers: HeldOutCustomers, seed: int) -> DailyFigures:
+    """Measure the precision of the k most suspicious customers of each day, for each k of TOPS."""
     rng = np.random.default_rng(seed)
     days, everyone = _days(held_out, customers, rng), np.ones(len(customers))
     looked_at = float(np.mean([len(day.customer) for day in days]))
-    found, best = {}, {}
+    measured, best = {}, {}
     for k in (k for k in TOPS if k <= looked_at):
         lists = [day.first(k) for day in days]
         drawn = [_precision(lists, k, draw(rng, len(customers))) for _ in range(REPLICATES)]
-        found[str(k)] = Interval(_precision(lists, k, everyone), *bounds(drawn))
+        measured[str(k)] = Interval(_precision(lists, k, everyone), *bounds(drawn))
         best[str(k)] = _precision([day.perfect() for day in days], k, everyone)
     return DailyFigures(
         days=len(days),
         customers=looked_at,
         positives=float(np.mean([day.positive.sum() for day in days])),
-        precision_at_k=found,
+        precision_at_k=measured,
         best_at_k=best,
     )
 
 
 def _days(held_out: HeldOut, customers: HeldOutCustomers, rng: np.random.Generator) -> list[_RankedDay]:
-    """Days with events, in order."""
+    """Return the days with events, in order."""
     day = held_out.rows.times_us // DAY_US
     each, row = np.unique(day * len(customers) + customers.of_row, return_inverse=True)
     score, label = highest(row, held_out.score), customer_labels(row, held_out.rows.label)
     day, customer = np.divmod(each, len(customers))
     order = np.lexsort((rng.random(len(each)), -score, day))
     starts = np.flatnonzero(np.diff(day[order], prepend=-1))
-    return [_RankedDay(customer[own], label[own] > 0) for own in np.split(order, starts[1:])]
+    return [_RankedDay(customer[rows], label[rows] > 0) for rows in np.split(order, starts[1:])]
 
 
 def _precision(days: Sequence[_RankedDay], k: int, times: Floats) -> float:
-    """`times` [customers]: how often each is there."""
+    """Return the mean precision at k; `times` [customers] is how often each customer is drawn."""
     is_found, shares = np.zeros(len(times), np.bool_), []
     for customer, positive in days:
         there = np.where(is_found[customer], 0, times[customer])

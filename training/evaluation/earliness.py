@@ -1,4 +1,4 @@
-"""How early a bad customer is caught: from the first event flagged to the last there is."""
+"""Earliness: how long before their last event positive customers are flagged first."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +15,37 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def quantiles(values: NDArray[np.number]) -> Quantiles:
-    """NaN if there are no values."""
-    found = (
+    """Return the quantiles of values; NaN without any."""
+    shares = (
         np.quantile(values.astype(np.float64), SHARES).tolist()
         if len(values)
         else [float("nan")] * len(SHARES)
     )
-    return Quantiles(*found)
+    return Quantiles(*shares)
 
 
 def earliness(customers: HeldOutCustomers, made: Decisions) -> Earliness:
-    """Of the positive customers, from the first event after which the level is HIGH to the last."""
+    """Measure the time from the first event after which a positive customer is HIGH to its last event."""
     n, positive = len(made.level), customers.label == 1
     first = np.full(len(positive), n, np.intp)
     places = np.flatnonzero(made.level == Level.HIGH)
     np.minimum.at(first, made.timeline.customer[places], places)
-    found = until_first(made, first, positive)
+    spans = until_first(made, first, positive)
     caught = int((positive & (first < n)).sum())
     return Earliness(
         positives=int(positive.sum()),
         caught=caught,
-        events_before_last=found["events_before_last"],
-        days_before_last=found["days_before_last"],
+        events_before_last=spans["events_before_last"],
+        days_before_last=spans["days_before_last"],
         share_never_caught=1 - caught / int(positive.sum()),
     )
 
 
 def until_first(made: Decisions, first: Indices, positive: Mask) -> dict[str, Quantiles]:
-    """Events and days of positive customers until, and from, a place in the timeline, [customers]; n: there is none."""
+    """Return events and days of positive customers until a place [customers] in the timeline, and from it on.
+
+    A place of n means that there is none.
+    """
     timeline = made.timeline
     caught = positive & (first < len(timeline.customer))
     number, count = places(timeline.customer) + 1, np.bincount(timeline.customer)

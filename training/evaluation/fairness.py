@@ -1,10 +1,10 @@
-"""What the model does to groups of customers, by every protected field and every sensitive one in use.
+"""Fairness: what the model does to groups of customers, by every protected field and every sensitive one in use.
 
 Levels and recommendations are those of the policy replayed over held-out scores; a customer counts once. Each group is
-compared with the largest one of which something is known, as that choice does not depend on what became of anybody.
-The four-fifths rule (Uniform Guidelines on Employee Selection Procedures, 29 CFR 1607.4 D) asks whether the lower of
-two rates is less than four fifths of the higher one. The ratios' intervals hold for all comparisons together
-(Bonferroni), so that one group in forty is not called treated unequally by chance alone.
+compared with the largest group whose value is known, because that choice does not depend on outcomes. The four-fifths
+rule (Uniform Guidelines on Employee Selection Procedures, 29 CFR 1607.4 D) asks whether the lower of two rates is less
+than four fifths of the higher one. The ratios' intervals hold for all comparisons together (Bonferroni), so that one
+group in forty is not called unequal by chance alone.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ REFERENCE, SMALL, ALIKE, MAYBE, APART = FINDINGS = (
 
 @dataclass(frozen=True)
 class _Happening:
-    """One thing that may happen to customers: to whom it could have [customers], and to whom it has."""
+    """Something that can happen to customers: those to whom it could have [customers], and to whom it has."""
 
     possible: Mask
     happened: Mask
@@ -51,7 +51,7 @@ class _Happening:
 def fairness(
     use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, decided: Decisions
 ) -> tuple[Fairness, ...]:
-    """Groups by each protected or sensitive field, in the use case's order."""
+    """Measure groups by each protected or sensitive field, in the use case's order."""
     at_us = held_out.rows.times_us[customers.last]
     named = {
         field: groups(field, held_out.rows.people[field.name][customers.last], at_us)
@@ -67,9 +67,9 @@ def fairness(
     )
 
 
-def absent(found: tuple[Fairness, ...]) -> tuple[str, ...]:
-    """Fields of which no customer that judges has a value, so nothing can be compared."""
-    return tuple(each.field for each in found if not each.known)
+def absent(by_field: tuple[Fairness, ...]) -> tuple[str, ...]:
+    """Return the fields without a value for any held-out customer, so that nothing can be compared."""
+    return tuple(each.field for each in by_field if not each.known)
 
 
 def _outcomes(customers: HeldOutCustomers, decided: Decisions) -> dict[str, _Happening]:
@@ -85,13 +85,13 @@ def _outcomes(customers: HeldOutCustomers, decided: Decisions) -> dict[str, _Hap
 
 
 def _large(group: Texts) -> list[str]:
-    """Names of groups of at least LEAST_GROUP customers, the largest first."""
+    """Return the names of groups of at least LEAST_GROUP customers, the largest first."""
     names, counts = np.unique(group, return_counts=True)
     return [str(names[k]) for k in np.argsort(-counts, kind="stable") if counts[k] >= LEAST_GROUP]
 
 
 def _comparisons(group: Texts, shown: list[str], outcomes: Mapping[str, _Happening]) -> int:
-    """How many ratios are large enough to be told."""
+    """Count the ratios whose groups are large enough."""
     reference = _reference(shown)
     others = [name for name in shown if reference and name != reference]
     return sum(
@@ -102,13 +102,13 @@ def _comparisons(group: Texts, shown: list[str], outcomes: Mapping[str, _Happeni
 
 
 def _reference(shown: list[str]) -> str:
-    """The largest group of which something is known; empty if there is none."""
+    """Return the largest group whose value is known; empty if there is none."""
     return next((name for name in shown if name != UNKNOWN), "")
 
 
-def _is_small(each: _Happening, own: Mask, others: Mask) -> bool:
-    """Whether chance decides in one of two groups."""
-    least = min(int((each.possible & side).sum()) for side in (own, others))
+def _is_small(each: _Happening, group: Mask, others: Mask) -> bool:
+    """Return True if chance decides in one of two groups."""
+    least = min(int((each.possible & side).sum()) for side in (group, others))
     usual = each.happened.sum() / max(each.possible.sum(), 1)
     return least < LEAST_GROUP or least * usual < LEAST_EXPECTED
 
@@ -146,36 +146,36 @@ def _group(
     outcomes: Mapping[str, _Happening],
     z: float,
 ) -> GroupFigures:
-    own = group == name
+    members = group == name
     high = outcomes[OUTCOMES[0]].happened
-    hits, positives = int((own & high & positive).sum()), int((own & positive).sum())
+    hits, positives = int((members & high & positive).sum()), int((members & positive).sum())
     return GroupFigures(
         group=name,
-        n=int(own.sum()),
+        n=int(members.sum()),
         positives=positives,
         outcomes=tuple(
-            _outcome(about, each, own, name == reference, group == reference, z)
+            _outcome(about, each, members, name == reference, group == reference, z)
             for about, each in outcomes.items()
         ),
         false_negative_rate=rate(positives - hits, positives),
-        precision=rate(hits, int((own & high).sum())),
+        precision=rate(hits, int((members & high).sum())),
     )
 
 
 def _outcome(
-    about: str, each: _Happening, own: Mask, is_reference: bool, others: Mask, z: float
+    about: str, each: _Happening, members: Mask, is_reference: bool, others: Mask, z: float
 ) -> GroupOutcome:
-    count, of = int((each.happened & own).sum()), int((each.possible & own).sum())
+    count, of = int((each.happened & members).sum()), int((each.possible & members).sum())
     other_count, other_of = int((each.happened & others).sum()), int((each.possible & others).sum())
-    if is_reference or _is_small(each, own, others):
+    if is_reference or _is_small(each, members, others):
         finding = REFERENCE if is_reference else SMALL
         return GroupOutcome(about, of, count, rate(count, of), None, finding)
-    found = ratio(count, of, other_count, other_of, z)
-    return GroupOutcome(about, of, count, rate(count, of), found, _finding(found))
+    compared = ratio(count, of, other_count, other_of, z)
+    return GroupOutcome(about, of, count, rate(count, of), compared, _finding(compared))
 
 
-def _finding(found: Interval) -> str:
-    lower = lower_over_higher(found)
+def _finding(compared: Interval) -> str:
+    lower = lower_over_higher(compared)
     if lower.high < FOUR_FIFTHS:
         return APART
     return MAYBE if lower.value < FOUR_FIFTHS else ALIKE

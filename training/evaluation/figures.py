@@ -1,7 +1,8 @@
-"""What an evaluation finds, as frozen values: its JSON, and what a report reads.
+"""Figures of an evaluation as frozen values, which are its JSON and what a report reads.
 
-Shares, rates and probabilities are in 0..1. Intervals are 95 % ones over customers. A figure that cannot be had (the
-ROC AUC of a week with one class) is None; the value of an Interval that cannot be had is NaN, which JSON shows as null.
+Shares, rates and probabilities are in 0..1. Intervals are 95 % intervals over customers. A figure that cannot be had
+(the ROC AUC of a week with one class) is None; the value of an Interval that cannot be had is NaN, which JSON shows as
+null.
 """
 
 from msgspec import Struct
@@ -12,11 +13,15 @@ from training.statistics.interval import Interval
 
 
 class Point(Struct, frozen=True):
+    """Point of a curve."""
+
     x: float
     y: float
 
 
 class Quantiles(Struct, frozen=True):
+    """Quantiles of a distribution."""
+
     q10: float
     q25: float
     median: float
@@ -25,7 +30,7 @@ class Quantiles(Struct, frozen=True):
 
 
 class Confusion(Struct, frozen=True):
-    """The confusion matrix at one threshold: numbers of customers or of events, each counted as one."""
+    """Confusion matrix at one threshold: numbers of customers or of events, each counted as one."""
 
     true_positives: int
     false_positives: int
@@ -34,7 +39,7 @@ class Confusion(Struct, frozen=True):
 
 
 class ThresholdFigures(Struct, frozen=True):
-    """What happens at one threshold: everything that scores it or more is flagged."""
+    """Figures at one threshold: everything that scores it or more is flagged."""
 
     threshold: float
     flagged: int
@@ -49,7 +54,7 @@ class ThresholdFigures(Struct, frozen=True):
 
 
 class CalibrationBin(Struct, frozen=True):
-    """Rows of neighbouring scores: what the model says of them on average, and what is true."""
+    """Rows of neighbouring scores: the mean score, and the share that is positive."""
 
     mean_score: float
     share: float
@@ -57,7 +62,7 @@ class CalibrationBin(Struct, frozen=True):
 
 
 class Decile(Struct, frozen=True):
-    """The highest scores down to a share of the rows: which share of the positives they hold."""
+    """Highest scores down to a share of the rows, and the share of the positives among them."""
 
     share_of_rows: float
     share_of_positives: float
@@ -65,7 +70,7 @@ class Decile(Struct, frozen=True):
 
 
 class UnitFigures(Struct, frozen=True):
-    """How good the scores of events are, or the scores of customers."""
+    """Quality of the scores of events, or of those of customers."""
 
     about: str  # customers, events
     n: int
@@ -88,7 +93,7 @@ class UnitFigures(Struct, frozen=True):
 
 
 class DailyFigures(Struct, frozen=True):
-    """What a team sees that looks at the k most suspicious customers of each day (UTC); means over days."""
+    """Precision of the k most suspicious customers of each day (UTC); means over days."""
 
     days: int
     customers: float  # with events on a day
@@ -98,7 +103,7 @@ class DailyFigures(Struct, frozen=True):
 
 
 class Earliness(Struct, frozen=True):
-    """How long before their last event the positive customers are flagged first, at the threshold of HIGH."""
+    """Time from when positive customers are flagged first, at the threshold of HIGH, to their last event."""
 
     positives: int
     caught: int
@@ -108,7 +113,7 @@ class Earliness(Struct, frozen=True):
 
 
 class WeekFigures(Struct, frozen=True):
-    """One week (UTC, from Monday): how well its events are ranked, each customer with an event in it counting as one.
+    """Quality of the scores in one week (UTC, from Monday); each customer with an event in it counts as one.
 
     Where the label is an event's, each event counts as one. The PSI is of scores against the first half of the period.
     """
@@ -127,12 +132,12 @@ class WeekFigures(Struct, frozen=True):
 
     @property
     def share_positive(self) -> float:
-        """Positive events of all; NaN without events."""
+        """Share of positive events; NaN without events."""
         return self.positives / self.n if self.n else float("nan")
 
 
 class DatesAlone(Struct, frozen=True):
-    """How well dates rank without anything else, out-of-fold; intervals draw customers."""
+    """Quality of a ranking by dates alone, out-of-fold; intervals draw customers."""
 
     roc_auc: Interval
     average_precision: Interval
@@ -143,12 +148,12 @@ class DatesAlone(Struct, frozen=True):
 
     @property
     def tells(self) -> bool:
-        """Whether dates are measurably better than chance."""
+        """True if dates are measurably better than chance."""
         return self.roc_auc.low > 0.5
 
 
 class Calendar(Struct, frozen=True):
-    """What dates tell of the label without anything that a customer did."""
+    """Label as far as dates tell it, without anything that a customer did."""
 
     about: str  # customers or events: whose label it is
     all_dates: DatesAlone  # of the customer's first and last event, and of the event itself
@@ -156,14 +161,14 @@ class Calendar(Struct, frozen=True):
 
     @property
     def is_near(self) -> bool:
-        """Whether dates alone come near to the model."""
+        """True if dates alone come near the model."""
         return self.all_dates.is_near or self.known_dates.is_near
 
 
 class Importance(Struct, frozen=True):
-    """How much average precision falls when a feature's values, or a group's together, are dealt to others.
+    """Fall of average precision when the values of a feature, or of a group of features, are permuted.
 
-    Rows are scored by models that have not learned from their customers.
+    Models that have not learned from the customers of the rows score them.
     """
 
     feature: str  # empty for a group
@@ -174,12 +179,12 @@ class Importance(Struct, frozen=True):
 
     @property
     def is_measurable(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """True if the interval leaves out 0."""
         return self.drop.low > 0 or self.drop.high < 0
 
 
 class Baseline(Struct, frozen=True):
-    """What one has without a model."""
+    """Quality without a model."""
 
     name: str
     roc_auc: Interval
@@ -188,7 +193,7 @@ class Baseline(Struct, frozen=True):
 
 
 class DecisionFigures(Struct, frozen=True):
-    """Customers that a decision falls on: how many of them it falls on rightly, and of the positive, which share."""
+    """Customers that a decision concerns, how many of them rightly, and its precision and recall."""
 
     customers: int
     rightly: int
@@ -205,7 +210,7 @@ class CaseWeek(Struct, frozen=True):
 
 
 class Recommendations(Struct, frozen=True):
-    """What the policy would have done with the customers that judge the model, event after event."""
+    """Recommendations that the policy would have made for the held-out customers, event after event."""
 
     customers: int
     positives: int
@@ -229,7 +234,7 @@ class Recommendations(Struct, frozen=True):
 
 
 class SegmentFigures(Struct, frozen=True):
-    """The customers of one level after their last events."""
+    """Customers of one level after their last events."""
 
     level: str  # LOW, MEDIUM, HIGH
     customers: int
@@ -244,6 +249,8 @@ class SegmentFigures(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
+    """All figures of a model on its held-out rows."""
+
     decides: str  # customers, events: of which the label is
     has_signal: bool
     words: str  # the first line of a report

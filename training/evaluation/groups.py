@@ -1,4 +1,4 @@
-"""Groups of customers by what a protected or sensitive field says of them."""
+"""Groups of customers by the value of a protected or sensitive field."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -20,7 +20,7 @@ DAY_US = 86_400_000_000
 
 
 def groups(field: PersonField, values: Texts, at_us: NDArray[np.int64]) -> Texts:
-    """The name of each customer's group [customers], of its value as text, "" if unknown, and an age as of `at_us`."""
+    """Return the group of each customer [customers] by its value as text ("" if unknown); ages are as of `at_us`."""
     return _GROUPS[field.grouping](values, at_us)
 
 
@@ -43,16 +43,16 @@ def _ages(years: Floats) -> Texts:
 
 
 def _by_quartile(values: Texts, at_us: NDArray[np.int64]) -> Texts:
-    """Up to the first quartile, up to the median, and so on; few different values are groups by themselves."""
-    found = _numbers(values)
-    known = found[~np.isnan(found)]
+    """Group by quartile, such as `up to 20` and `above 20 to 35`; a few values are groups themselves."""
+    numbers = _numbers(values)
+    known = numbers[~np.isnan(numbers)]
     if len(np.unique(known)) <= FEW_VALUES:
-        return np.array([UNKNOWN if np.isnan(value) else f"{value:g}" for value in found.tolist()])
+        return np.array([UNKNOWN if np.isnan(value) else f"{value:g}" for value in numbers.tolist()])
     edges = np.unique(np.quantile(known, (0.25, 0.5, 0.75), method="lower"))
     names = [f"up to {edges[0]:g}", *(f"above {a:g} to {b:g}" for a, b in pairwise(edges)),
              f"above {edges[-1]:g}"]  # fmt: skip
-    place = np.searchsorted(edges, np.where(np.isnan(found), 0, found), side="left")
-    return np.where(np.isnan(found), UNKNOWN, np.array(names)[place])
+    place = np.searchsorted(edges, np.where(np.isnan(numbers), 0, numbers), side="left")
+    return np.where(np.isnan(numbers), UNKNOWN, np.array(names)[place])
 
 
 def _numbers(values: Texts) -> Floats:

@@ -1,8 +1,8 @@
-"""Whether scores keep their promise for as long as it is looked at: what was predicted and what came, by time.
+"""Calibration over time: predicted and observed shares by the age of customers and by the time that is left.
 
-A customer's label says what became of the customer by the end of the history. So a score promises that, too: that a
-customer observed for as long as these turns out positive by the end, not within some fixed time. Young customers have
-all the history before them, and in a shorter one fewer have turned positive, at the same scores.
+A customer's label says what became of the customer by the end of the history. A score predicts the same: that a
+customer observed as long as these turns out positive by the end, not within a fixed time. Young customers have the
+whole history before them, and in a shorter one fewer have turned positive at the same scores.
 
 Events weigh as they do in other figures. Intervals are of means and ratios of sums over customers, by linearisation
 (Cochran 1977, Sampling Techniques, chapter 6).
@@ -30,10 +30,11 @@ LEAST_POSITIVES = 5  # customers of a ratio
 
 
 def promise(use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers) -> Promise:
-    """Predicted and observed shares by days since a customer's first event, by days left, and for shorter histories.
+    """Compare predicted and observed shares by days since the first event and by days left.
 
-    The first event is the first one that judges. Where the label is an event's, nothing is left open until the end of
-    the history, so only the first of these is given.
+    The first event is the first held-out one. Shorter histories are measured too: what had come true after so many
+    days. Where the label is an event's, its outcome does not wait for the end of the history, so only the days since
+    the first event are measured.
     """
     times_us, of_row = held_out.rows.times_us, customers.of_row
     first_us = np.full(len(customers), np.iinfo(np.int64).max)
@@ -52,7 +53,7 @@ def promise(use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers) -
 
 
 def _by(days: Floats, held_out: HeldOut, customers: HeldOutCustomers) -> Iterator[Horizon]:
-    """One line for each range of days [n] with enough customers."""
+    """Yield one line for each range of days [n] with enough customers."""
     for low, high in pairwise(BOUNDS_DAYS):
         rows = (days >= low) & (days < high)
         count = len(np.unique(customers.of_row[rows]))
@@ -79,7 +80,7 @@ def _shorter(
     first_us: NDArray[np.int64],
     age: Floats,
 ) -> Iterator[ShorterHistory]:
-    """What had come of the promise after so many days, of customers who can be observed for so long."""
+    """Yield what had come true after so many days, for customers who can be observed for so long."""
     of_row, last_us = customers.of_row, held_out.rows.times_us.max()
     turned_us = np.zeros(len(customers), np.int64)
     delay_us = use_case.label.delay_us if use_case.label else 0
@@ -106,25 +107,25 @@ def _shorter(
 
 
 def mean(value: Floats, weight: Floats, customer: Indices) -> Interval:
-    """The weighted mean of values [n]; `customer` [n] says whose they are."""
-    found = float(np.average(value, weights=weight))
-    half = Z * _deviation(weight * (value - found), customer) / float(weight.sum())
-    return Interval(found, found - half, found + half)
+    """Return the weighted mean of values [n] with its interval; `customer` [n] numbers their customers."""
+    average = float(np.average(value, weights=weight))
+    half = Z * _deviation(weight * (value - average), customer) / float(weight.sum())
+    return Interval(average, average - half, average + half)
 
 
 def ratio_of_means(above: Floats, below: Floats, weight: Floats, customer: Indices) -> Interval | None:
-    """mean(above) / mean(below), of labels; None with fewer than LEAST_POSITIVES customers."""
+    """Return mean(above) / mean(below), of labels; None with fewer than LEAST_POSITIVES customers."""
     if len(np.unique(customer[below > 0])) < LEAST_POSITIVES:
         return None
     numerator, denominator = float(weight @ above), float(weight @ below)
-    found = numerator / denominator
-    if found <= 0:
-        return Interval(found, nan, nan)
-    half = Z * _deviation(weight * (above - found * below), customer) / denominator / found
-    return Interval(found, exp(log(found) - half), exp(log(found) + half))
+    ratio = numerator / denominator
+    if ratio <= 0:
+        return Interval(ratio, nan, nan)
+    half = Z * _deviation(weight * (above - ratio * below), customer) / denominator / ratio
+    return Interval(ratio, exp(log(ratio) - half), exp(log(ratio) + half))
 
 
 def _deviation(residual: Floats, customer: Indices) -> float:
-    """The standard deviation of a sum of residuals [n] whose own sum is 0, over customers."""
+    """Return the standard deviation, over customers, of a sum of residuals [n] that add up to 0."""
     total = np.bincount(np.unique(customer, return_inverse=True)[1], residual)
     return sqrt(float(total @ total) * len(total) / max(len(total) - 1, 1))

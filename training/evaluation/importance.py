@@ -1,9 +1,9 @@
-"""Permutation importance (Breiman 2001), held out: how much worse the ranking gets when a feature tells nothing.
+"""Permutation importance (Breiman 2001), held out: how much worse the ranking gets without a feature's information.
 
-Each row is scored by the model that has not learned from its customer, so what a model only remembers does not count.
-Values are dealt to others, which keeps a feature's distribution. Where the label is a customer's, they go from customer
-to customer, as do those that never change within a customer; otherwise from event to event (decision 0022). Features
-that tell the same stand in for one another, so all columns of a group are also dealt together.
+A model that has not learned from a row's customer scores it, so what a model only remembers does not count. Values are
+permuted, which keeps a feature's distribution. Where the label is a customer's, they move from customer to customer, as
+do those that never change within a customer; otherwise from event to event (decision 0022). Features with the same
+information stand in for one another, so all columns of a group are also permuted together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ def _part(use_case: UseCase, feature: Feature, raw: Raw) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _ScoredRows:
-    """The rows that are scored again and again."""
+    """Rows that are scored again for each permutation."""
 
     models: Sequence[tuple[Scorer, Mask]]  # each with the rows [n] that it has not learned from
     vectors: Vectors
@@ -94,7 +94,7 @@ class _ScoredRows:
 
     @cached_property
     def is_constant(self) -> Mask:
-        """Features [F] that hardly ever change within a customer."""
+        """Mask of the features [F] that hardly ever change within a customer."""
         order = np.argsort(self.customer, kind="stable")
         vectors, customer = self.vectors[order], self.customer[order]
         same = (vectors[1:] == vectors[:-1]) | (np.isnan(vectors[1:]) & np.isnan(vectors[:-1]))
@@ -141,7 +141,7 @@ def importance(
 
 
 def _largest_first(measured: Sequence[Importance]) -> tuple[Importance, ...]:
-    """Those with a measurable effect first."""
+    """Sort by the fall, those with a measurable effect first."""
     return tuple(sorted(measured, key=lambda each: (each.drop.low <= 0, -each.drop.value)))
 
 
@@ -203,7 +203,7 @@ def _falls(
     """Measure the falls of average precision for all sets of columns, by customers and then by events."""
     draws = _draws(rows, rng)
     score = rows.score(rows.vectors, np.ones(len(rows.label), np.bool_))
-    whole = [level.precision(score) for level in draws]
+    unpermuted = [level.precision(score) for level in draws]
     falls = np.empty((len(draws), len(dealt), REPEATS, DRAWS + 1))
     for repeat in range(REPEATS):
         progress(f"permutation importance, repeat {repeat + 1}/{REPEATS}")
@@ -212,13 +212,13 @@ def _falls(
             by_row_is_fair = rows.by_event and not rows.is_constant[list(columns)].all()
             scores = rows.dealt(columns, by_row if by_row_is_fair else by_customer, score)
             for at, level in enumerate(draws):
-                falls[at, k, repeat] = whole[at] - level.precision(scores)
+                falls[at, k, repeat] = unpermuted[at] - level.precision(scores)
     for level_falls in falls:
         yield [_interval(each) for each in level_falls]
 
 
 def _interval(falls: Floats) -> Interval:
-    """Mean of falls [REPEATS, 1 + DRAWS] of all customers, the first; its error is that of customers and of repeats."""
+    """Return the mean of falls [REPEATS, 1 + DRAWS]; its error is that of customers and of repeats."""
     value = float(falls[:, 0].mean())
     of_customers, of_repeats = falls[:, 1:].mean(axis=0).var(ddof=1), falls[:, 0].var(ddof=1) / REPEATS
     reach = NORMAL * float(np.sqrt(of_customers + of_repeats))
@@ -234,7 +234,7 @@ class _Unit:
     customer: Indices | None  # [n] of rows whose scores make those of customers
 
     def precision(self, score: Floats) -> Floats:
-        """Average precision of row scores [n] in all and in each draw [1 + DRAWS]."""
+        """Return the average precision of row scores [n] in all and in each draw [1 + DRAWS]."""
         if self.customer is not None:
             score = customer_scores(self.customer, score)
         ranking = Ranking.of(self.label, score)
@@ -246,7 +246,7 @@ class _Unit:
 
 
 def _draws(rows: _ScoredRows, rng: np.random.Generator) -> tuple[_Unit, _Unit]:
-    """Customers and events, with the same draws of customers; there are positive rows in each."""
+    """Draw customers, and return both units with these draws; there are positive rows in each."""
     times = [np.ones(int(rows.customer.max()) + 1)]
     while len(times) <= DRAWS:
         drawn = draw(rng, len(times[0]))

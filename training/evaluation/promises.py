@@ -1,4 +1,4 @@
-"""What scores promised and what came, by time (horizons.py): shares are in 0..1, times in days."""
+"""Frozen values of horizons.py: predicted and observed shares over time. Shares are in 0..1, times in days."""
 
 from msgspec import Struct
 
@@ -20,14 +20,14 @@ class Horizon(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """`7 to 30 days`"""
+        """Range of days in words: `7 to 30 days`."""
         if self.to_days is None:
             return f"{self.from_days:.0f} days and more"
         return f"{self.from_days:.0f} to {self.to_days:.0f} days"
 
 
 class ShorterHistory(Struct, frozen=True):
-    """What had come of the scores of a customer's first days by their end."""
+    """Outcome of the scores of customers' first days, by the end of these days."""
 
     days: float
     customers: int  # who can be observed for so long
@@ -39,7 +39,7 @@ class ShorterHistory(Struct, frozen=True):
 
 
 class Promise(Struct, frozen=True):
-    """Whether scores keep their promise for as long as it is looked at."""
+    """Predicted and observed shares over the whole history."""
 
     days: float  # from the first event that judges to the last
     has_time: bool  # labels have a time of their own; else a customer's last event stands for it

@@ -1,6 +1,6 @@
-"""What the policy would have done with the customers that judge a model: levels and recommendations, through time.
+"""Recommendations of the policy, replayed over held-out scores: levels and recommendations through time.
 
-A customer is recommended rightly if it is positive. Overrides are left out, and only customers whose outcome is known
+A recommendation is right if the customer is positive. Overrides are left out, and only customers whose outcome is known
 are there, so the circuit breaker sees their recommendations alone.
 """
 
@@ -35,7 +35,7 @@ def replayed(held_out: HeldOut) -> Decisions:
 
 
 def sustained(held_out: HeldOut) -> Floats:
-    """The scores [customers] that thresholds are about: see training.policy.replay.sustained_scores."""
+    """Return the scores [customers] that thresholds apply to: see training.policy.replay.sustained_scores."""
     timeline = Timeline.of(held_out.rows, held_out.customer)
     return sustained_scores(held_out.terms, timeline, held_out.score[timeline.order])
 
@@ -50,27 +50,27 @@ def _thresholds(held_out: HeldOut, timeline: Timeline) -> Mapping[str, float] | 
     }
 
 
-def recommendations(held_out: HeldOut, customers: HeldOutCustomers, made: Decisions) -> Recommendations:
+def recommendations(held_out: HeldOut, customers: HeldOutCustomers, decided: Decisions) -> Recommendations:
     """Count what was decided; `made` is what `replayed` gives."""
     positive = customers.label == 1
     flattered = replayed(replace(held_out, crossfitted=())) if held_out.crossfitted else None
-    weeks = _weeks(made, positive)
-    cases = made.transition == Transition.RECOMMENDED
+    weeks = _weeks(decided, positive)
+    cases = decided.transition == Transition.RECOMMENDED
     span_us = max(float(np.ptp(held_out.rows.times_us)), DAY_US)
     return Recommendations(
         customers=len(positive),
         positives=int(positive.sum()),
         crossfitted=bool(held_out.crossfitted),
         flattered=None if flattered is None else _decided(flattered.ever(Transition.RECOMMENDED), positive),
-        ever=_decided(made.ever(Transition.RECOMMENDED), positive),
-        open=_decided(made.is_open, positive),
-        held=int(made.ever(Transition.HELD).sum()),
-        retracted=int(made.ever(Transition.RETRACTED).sum()),
+        ever=_decided(decided.ever(Transition.RECOMMENDED), positive),
+        open=_decided(decided.is_open, positive),
+        held=int(decided.ever(Transition.HELD).sum()),
+        retracted=int(decided.ever(Transition.RETRACTED).sum()),
         cases=int(cases.sum()),
         cases_per_week=float(cases.sum() / (span_us / WEEK_US)),
         busiest=max(weeks, key=lambda week: week.cases) if cases.any() else None,
         weeks=weeks,
-        **until_first(made, made.first, positive),
+        **until_first(decided, decided.first, positive),
     )
 
 
@@ -79,37 +79,39 @@ def _decided(chosen: Mask, positive: Mask) -> DecisionFigures:
     return DecisionFigures(n, rightly, rate(rightly, n), rate(rightly, int(positive.sum())))
 
 
-def _weeks(made: Decisions, positive: Mask) -> tuple[CaseWeek, ...]:
-    week = (made.timeline.time_us - MONDAY_US) // WEEK_US
+def _weeks(decided: Decisions, positive: Mask) -> tuple[CaseWeek, ...]:
+    week = (decided.timeline.time_us - MONDAY_US) // WEEK_US
     starts, of = np.unique(week, return_inverse=True)
-    case = made.transition == Transition.RECOMMENDED
-    right = case & positive[made.timeline.customer]
+    case = decided.transition == Transition.RECOMMENDED
+    right = case & positive[decided.timeline.customer]
     counts = [np.bincount(of[rows], minlength=len(starts)).tolist() for rows in (case, right)]
     days = [EPOCH + timedelta(microseconds=int(each) * WEEK_US + MONDAY_US) for each in starts]
     return tuple(CaseWeek(f"{day:%Y-%m-%d}", *each) for day, *each in zip(days, *counts, strict=True))
 
 
-def sentence(found: Recommendations) -> str:
+def sentence(recommended: Recommendations) -> str:
     """Say what the recommendations are worth, for the first lines of a report."""
-    ever = found.ever
+    ever = recommended.ever
     if not ever.customers:
         return (
-            f"Replayed over held-out scores, the policy recommends none of {found.customers:,} customers, "
-            f"{found.positives:,} of whom are positive."
+            f"Replayed over held-out scores, the policy recommends none of {recommended.customers:,} customers, "
+            f"{recommended.positives:,} of whom are positive."
         )
     return (
-        f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {found.customers:,} customers, "
-        f"{ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall {_percent(ever.recall)}."
+        f"Replayed over held-out scores, the policy recommends {ever.customers:,} of {recommended.customers:,} "
+        f"customers, {ever.rightly:,} of them rightly: precision {_percent(ever.precision)}, recall "
+        f"{_percent(ever.recall)}."
     )
 
 
-def outlook(found: Recommendations) -> str:
+def outlook(recommended: Recommendations) -> str:
     """Say what a team would get, and what the bundle's thresholds would do; empty where nobody is recommended."""
-    if found.busiest is None:
+    if recommended.busiest is None:
         return ""
     return (
-        f"A team would get {found.cases_per_week:.1f} cases a week from these customers, {found.busiest.cases:,} in "
-        f"the busiest. {_open(found.open.customers)} after the customers' last events.{_flattered(found)}"
+        f"A team would get {recommended.cases_per_week:.1f} cases a week from these customers, "
+        f"{recommended.busiest.cases:,} in the busiest. "
+        f"{_open(recommended.open.customers)} after the customers' last events.{_flattered(recommended)}"
     )
 
 
@@ -119,15 +121,16 @@ def _open(n: int) -> str:
     return f"{n:,} recommendations are open"
 
 
-def _flattered(found: Recommendations) -> str:
-    """What the bundle's thresholds would do, where each customer met those of other folds; else empty."""
-    if found.flattered is None:
+def _flattered(recommended: Recommendations) -> str:
+    """Say what the bundle's thresholds would do, if each customer met those of other folds; else empty."""
+    if recommended.flattered is None:
         return ""
     return (
         f" These figures are by thresholds that other customers gave. The bundle's thresholds, chosen on all of these "
-        f"customers, would recommend {found.flattered.customers:,} of them, {found.flattered.rightly:,} rightly."
+        f"customers, would recommend {recommended.flattered.customers:,} of them, "
+        f"{recommended.flattered.rightly:,} rightly."
     )
 
 
-def _percent(found: Interval) -> str:
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+def _percent(share: Interval) -> str:
+    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"

@@ -1,6 +1,6 @@
-"""Who is on each level after their last events, beside the highest level that each ever had, and what they look like.
+"""Segments: customers on each level after their last events, beside the highest level that each ever had.
 
-The highest level ever grows with the number of events alone, so it says less of a customer than where it stands.
+The highest level ever grows with the number of events alone, so it says less about a customer than the last level.
 """
 
 import numpy as np
@@ -18,27 +18,29 @@ Medians = dict[str, float | None]
 
 
 def segment_figures(
-    use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, made: Decisions
+    use_case: UseCase, held_out: HeldOut, customers: HeldOutCustomers, decided: Decisions
 ) -> tuple[tuple[SegmentFigures, ...], Medians]:
-    """LOW, MEDIUM, HIGH, and the medians of all customers at their last events."""
+    """Return LOW, MEDIUM and HIGH, and the medians of all customers at their last events."""
     vectors, label = held_out.rows.vectors[customers.last], customers.label
-    last, highest = made.last_level, made.highest_level
-    found = tuple(
+    last, highest = decided.last_level, decided.highest_level
+    segments = tuple(
         _segment(name, last == k, highest == k, label, medians(use_case.table, vectors[last == k]))
         for k, name in enumerate(LEVELS)
     )
-    return found, medians(use_case.table, vectors)
+    return segments, medians(use_case.table, vectors)
 
 
-def _segment(name: str, own: Mask, ever: Mask, label: NDArray[np.int64], medians: Medians) -> SegmentFigures:
-    n, positives = int(own.sum()), int(label[own].sum())
+def _segment(
+    name: str, members: Mask, ever: Mask, label: NDArray[np.int64], medians: Medians
+) -> SegmentFigures:
+    n, positives = int(members.sum()), int(label[members].sum())
     bad_rate = positives / n if n else float("nan")
     return SegmentFigures(
-        name, n, n / len(own), positives, bad_rate, medians, int(ever.sum()), int(label[ever].sum())
+        name, n, n / len(members), positives, bad_rate, medians, int(ever.sum()), int(label[ever].sum())
     )
 
 
 def medians(features: tuple[Feature, ...], vectors: Vectors) -> Medians:
-    """The middle of each column of `vectors` [n, F]: see export.distributions.reference."""
+    """Return the middle of each column of `vectors` [n, F]: see export.distributions.reference."""
     columns = zip(features, vectors.T, strict=True)
     return {each.name: middle(column, bool(each.choice)) for each, column in columns}

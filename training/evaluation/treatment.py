@@ -1,4 +1,4 @@
-"""What the model does to groups of customers (fairness.py), as frozen values. Rates are in 0..1."""
+"""Frozen values of fairness.py: what the model does to groups of customers. Rates are in 0..1."""
 
 from msgspec import Struct
 
@@ -6,7 +6,7 @@ from training.statistics.interval import Interval
 
 
 class GroupOutcome(Struct, frozen=True):
-    """How often one thing happened to a group, and how that compares with the group of reference."""
+    """Rate at which one thing happened to a group, and its ratio to the group of reference."""
 
     outcome: str  # one of training.evaluation.fairness.OUTCOMES
     n: int  # customers to whom it could have happened
@@ -19,7 +19,7 @@ class GroupOutcome(Struct, frozen=True):
 
 
 class GroupFigures(Struct, frozen=True):
-    """Customers with one value of a protected or sensitive field."""
+    """Outcomes of customers with one value of a protected or sensitive field."""
 
     group: str
     n: int
@@ -30,7 +30,7 @@ class GroupFigures(Struct, frozen=True):
 
 
 class Fairness(Struct, frozen=True):
-    """Groups by one field, the largest first. `reference`: the largest one with a known value; empty if none is."""
+    """Groups by one field, the largest first; `reference` is the largest with a known value, empty if none is."""
 
     field: str  # event_type.field
     is_protected: bool

@@ -1,4 +1,4 @@
-"""Figures of each week: how well its events are ranked, and whether scores stay what they were.
+"""Figures by week: how well the events of a week are ranked, and whether scores stay the same.
 
 Each customer with an event in the week counts as one, unless the label is an event's; intervals draw customers. PSI is
 against the deciles of the first half of the rows: below 0.1 is usually called stable, above 0.25 shifted; a week of few
@@ -27,7 +27,7 @@ ENOUGH = 10  # customers with a positive event, and with a negative one: interva
 
 
 def week_figures(held_out: HeldOut, customers: HeldOutCustomers, seed: int) -> tuple[WeekFigures, ...]:
-    """Weeks with events, in order."""
+    """Return the weeks with events, in order."""
     times_us = held_out.rows.times_us
     start_us = (times_us - MONDAY_US) // WEEK_US * WEEK_US + MONDAY_US
     then = freeze(held_out.score[times_us <= np.quantile(times_us, 0.5, method="lower")])
@@ -57,7 +57,7 @@ def _week(
 
 
 def _measured(sample: ScoredSample, seed: int) -> dict[str, Interval]:
-    """Nothing if there are too few customers of either label."""
+    """Measure a week; nothing if there are too few customers of either label."""
     if any(len(np.unique(sample.customer[sample.label == label])) < ENOUGH for label in (0, 1)):
         return {}
     return intervals(sample, {}, seed)
