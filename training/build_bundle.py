@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from export.bundle import Bundle, bundle
-from export.distributions.reference import Origin, Reference, reference
+from export.distributions.reference import Reference, RowSource, reference
 from export.learned import encode
 from export.onnx import Calibrated, Scorer, convert, parity
 from export.policy import Terms, terms
@@ -189,7 +189,7 @@ def _customers(history: LabelledRows) -> int:
 def _reference(use_case: UseCase, learned: LabelledRows, final: SelectedModel) -> Reference:
     """Return the distributions that drift is measured against; scores are held out, as those of strangers will be."""
     windows = [back.window_us for back in lookbacks(use_case)]
-    origin = Origin(final.rows.customer, learned.times_us, final.rows.fold, windows)
+    origin = RowSource(final.rows.customer, learned.times_us, final.rows.fold, windows)
     usual = usual_values(use_case, learned, final.out_of_fold)
     bins = reference(use_case.features, learned.vectors, final.out_of_fold, usual, origin)
     return msgspec.structs.replace(bins, fields=learned.fields)

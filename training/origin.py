@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from export.registry.runs import Origin
+from export.registry.runs import ModelOrigin
 
 PROGRAM = "riskstream"
 ROOT = Path(__file__).parents[1]
 GIT_S = 10.0  # a checkout on a slow disk
 
 
-def origin(command: str, places: Sequence[object]) -> Origin:
+def origin(command: str, places: Sequence[object]) -> ModelOrigin:
     """Of a training by this user, on these files and tables; `command` is what was run, such as "train"."""
-    return Origin(_user(), f"{PROGRAM} {command}", _version(), commit(ROOT), tuple(map(str, places)))
+    return ModelOrigin(_user(), f"{PROGRAM} {command}", _version(), commit(ROOT), tuple(map(str, places)))
 
 
 def commit(root: Path) -> str:

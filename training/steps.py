@@ -6,8 +6,8 @@ from datetime import datetime
 
 from export.policy import terms
 from export.registry import promotion
-from export.registry.runs import Origin
-from export.registry.versions import Registry, Version
+from export.registry.runs import ModelOrigin
+from export.registry.versions import ModelVersion, Registry
 from features.replay import Replayed
 from features.usecase import UseCase
 from training import registry_facts
@@ -30,7 +30,7 @@ class TrainingOptions:
     seed: int  # the same seed and rows give the same bundle
     created_at: datetime
     cleaning: tuple[CleaningCount, ...] = ()  # rows that cleaning rules left out: a fact of the manifest
-    origin: Origin | None = None  # who trains, with which program: a fact of the registry
+    origin: ModelOrigin | None = None  # who trains, with which program: a fact of the registry
     keeps_scores: bool = True  # write the held-out scores of all rows beside the report
     to_be_scored: Iterable[Replayed] | None = None  # features that say nothing in these events are left out
     progress: Progress = silent
@@ -68,7 +68,7 @@ def register(
     gates: Sequence[GateResult],
     options: TrainingOptions,
     metrics: Mapping[str, object] | None = None,
-) -> Version:
+) -> ModelVersion:
     """Record a bundle with its report, figures, trials and failed gates. Raises RegistryUnavailable.
 
     `metrics` are figures beside those of the evaluation.

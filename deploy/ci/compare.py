@@ -32,7 +32,7 @@ class CanaryWorse(Refused):
 
 
 @dataclass(frozen=True)
-class Figures:
+class TrackFigures:
     """Figures of one track in the minutes looked at."""
 
     requests: float
@@ -44,7 +44,7 @@ class Figures:
         return self.slow / self.requests if self.requests else 0.0
 
 
-def fault(stable: Figures, canary: Figures) -> str:
+def fault(stable: TrackFigures, canary: TrackFigures) -> str:
     """Describe what is worse about the canary; empty: nothing, or too few requests to say."""
     if canary.requests < LEAST_REQUESTS:
         return ""
@@ -57,10 +57,10 @@ def fault(stable: Figures, canary: Figures) -> str:
     return ""
 
 
-def figures(url: str, token: str, track: str, minutes: int) -> Figures:
+def figures(url: str, token: str, track: str, minutes: int) -> TrackFigures:
     chosen = f'{{track="{track}"}}[{minutes}m]'
     buckets = f"sum by (le) (increase({LATENCY.prometheus}_bucket{chosen}))"
-    return Figures(
+    return TrackFigures(
         requests=ask(url, token, f"sum(increase({REQUESTS.prometheus}{chosen}))"),
         slow=ask(url, token, f"sum(increase({SLOW.prometheus}{chosen}))"),
         p99_s=ask(url, token, f"histogram_quantile(0.99, {buckets})"),

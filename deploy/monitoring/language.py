@@ -19,7 +19,7 @@ class Inexpressible(Refused):
     """The query language of a dashboard cannot express this question."""
 
 
-class Place(Protocol):
+class MonitoringSystem(Protocol):
     """A monitoring system. Windows are PromQL's durations; `value` is of the metric's label. Raises Inexpressible."""
 
     used: set[str]

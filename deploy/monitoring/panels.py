@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.monitoring import alerts
-from deploy.monitoring.language import JOB, Cloud, Inexpressible, Place
+from deploy.monitoring.language import JOB, Cloud, Inexpressible, MonitoringSystem
 from pipeline.runtime import metrics as m
 
-Question = Callable[[Place], str]
+Question = Callable[[MonitoringSystem], str]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def latest(metric: m.Metric, how: str = "max", each: bool = False) -> Question:
 def of_dataflow(metric: str) -> Question:
     """Return the panels of Dataflow's own metrics of the job."""
 
-    def ask(q: Place) -> str:
+    def ask(q: MonitoringSystem) -> str:
         if not isinstance(q, Cloud):
             raise Inexpressible("only Dataflow says so")
         return f"max(dataflow_googleapis_com:{metric}{{{JOB}}})"

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from deploy.monitoring.alerts import ALERTS, Alert, Severity
-from deploy.monitoring.language import Cloud, Inexpressible, Place, Prometheus
+from deploy.monitoring.alerts import ALERTS, AlertRule, Severity
+from deploy.monitoring.language import Cloud, Inexpressible, MonitoringSystem, Prometheus
 from deploy.monitoring.panels import PANELS, Panel
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def _json(document: Any) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def answered(panel: Panel, place: Place) -> list[tuple[str, str]]:
+def answered(panel: Panel, place: MonitoringSystem) -> list[tuple[str, str]]:
     """Legends and queries of what can be asked there."""
     found = []
     for legend, ask in panel.lines:
@@ -49,13 +49,13 @@ def answered(panel: Panel, place: Place) -> list[tuple[str, str]]:
     return found
 
 
-def charts(place: Place) -> Iterator[tuple[Panel, list[tuple[str, str]]]]:
+def charts(place: MonitoringSystem) -> Iterator[tuple[Panel, list[tuple[str, str]]]]:
     for panel in PANELS:
         if found := answered(panel, place):
             yield panel, found
 
 
-def grafana(place: Place) -> dict[str, Any]:
+def grafana(place: MonitoringSystem) -> dict[str, Any]:
     """The dashboard of a place that speaks PromQL; the data source is chosen when it is looked at."""
     return {
         "uid": TITLE,
@@ -89,7 +89,7 @@ def _grafana_panel(number: int, panel: Panel, found: list[tuple[str, str]]) -> d
     }
 
 
-def cloud_dashboard(place: Place) -> dict[str, Any]:
+def cloud_dashboard(place: MonitoringSystem) -> dict[str, Any]:
     """A dashboard as the API of Cloud Monitoring takes it."""
     tiles = []
     for number, (panel, found) in enumerate(charts(place)):
@@ -108,7 +108,7 @@ def cloud_dashboard(place: Place) -> dict[str, Any]:
     return {"displayName": TITLE, "mosaicLayout": {"columns": CLOUD_WIDTH, "tiles": tiles}}
 
 
-def asked(place: Place) -> Iterator[tuple[Alert, str]]:
+def asked(place: MonitoringSystem) -> Iterator[tuple[AlertRule, str]]:
     """The alerts that can be raised there."""
     for alert in ALERTS:
         try:
@@ -117,7 +117,7 @@ def asked(place: Place) -> Iterator[tuple[Alert, str]]:
             continue
 
 
-def rules(place: Place) -> dict[str, Any]:
+def rules(place: MonitoringSystem) -> dict[str, Any]:
     """Alert rules for Prometheus."""
     found = [
         {
@@ -132,12 +132,12 @@ def rules(place: Place) -> dict[str, Any]:
     return {"groups": [{"name": TITLE, "rules": found}]}
 
 
-def policies(place: Place) -> dict[str, dict[str, Any]]:
+def policies(place: MonitoringSystem) -> dict[str, dict[str, Any]]:
     """Alert policies as the API of Cloud Monitoring takes them, by name. Channels are added where they are made."""
     return {alert.name: _policy(alert, query) for alert, query in asked(place)}
 
 
-def _policy(alert: Alert, query: str) -> dict[str, Any]:
+def _policy(alert: AlertRule, query: str) -> dict[str, Any]:
     content = f"{alert.says} See {RUNBOOK}#{alert.name.lower()}."
     asks = {
         "query": query,

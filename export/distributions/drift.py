@@ -30,7 +30,7 @@ LEAST_ROWS = 500  # fewer say nothing about a dozen bins
 NEVER_SEEN = 0.01  # of the values: this many that training never saw are worth a look
 
 
-class Verdict(StrEnum):
+class DriftVerdict(StrEnum):
     STEADY = "steady"
     LOOK = "worth a look"
     DRIFTED = "drifted"
@@ -49,13 +49,13 @@ class Distance:
     never_seen: float  # the share of values that training never saw, missing ones included
 
 
-def verdict(index: float, by_chance: float = 0.0, never_seen: float = 0.0) -> Verdict:
+def verdict(index: float, by_chance: float = 0.0, never_seen: float = 0.0) -> DriftVerdict:
     """Judge a column by its index; `by_chance` is the index that it may reach without any change."""
     if index > max(DRIFTED, by_chance):
-        return Verdict.DRIFTED
+        return DriftVerdict.DRIFTED
     if index > max(WORTH_A_LOOK, by_chance) or never_seen >= NEVER_SEEN:
-        return Verdict.LOOK
-    return Verdict.STEADY
+        return DriftVerdict.LOOK
+    return DriftVerdict.STEADY
 
 
 def are_many(moved: int, features: int) -> bool:
@@ -103,8 +103,8 @@ def never_seen(bins: Bins, now: Floats, customers: float) -> float:
     return float(share) if share > most + 2.326 * np.sqrt(most * (1 - most) / customers) else 0.0
 
 
-class Columns:
-    """Columns side by side, to be placed and counted batch by batch over one shape, [columns, PLACES]."""
+class BinnedColumns:
+    """BinnedColumns side by side, to be placed and counted batch by batch over one shape, [columns, PLACES]."""
 
     def __init__(self, columns: Sequence[Bins]) -> None:
         self._edges = np.array([_padded(each.edges, BINS - 1, np.inf) for each in columns])

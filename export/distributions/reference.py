@@ -97,7 +97,7 @@ class Reference(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Origin:
+class RowSource:
     """The source of rows, which decides how far their distribution may differ by chance.
 
     customers [n] and fold [n] are numbered from 0; window_us [F] is the longest window of each feature, 0 without one.
@@ -177,7 +177,7 @@ def reference(
     vectors: NDArray[np.float32],
     score: NDArray[np.floating],
     usual: Mapping[str, Usual] | None = None,
-    origin: Origin | None = None,
+    origin: RowSource | None = None,
 ) -> Reference:
     """Bins of every column of `vectors` [n, F] and of the scores [n]; `usual` of the same columns, by customer.
 
@@ -193,7 +193,7 @@ def reference(
     return Reference(columns, of_score, usual or {}, _models(score, origin), int(np.ptp(origin.times_us)))
 
 
-def _of_origin(values: NDArray[np.floating], origin: Origin, window_us: int) -> Bins:
+def _of_origin(values: NDArray[np.floating], origin: RowSource, window_us: int) -> Bins:
     filled = origin.filled(window_us)
     rows = slice(None) if filled is None else filled
     bins = freeze(values[rows])
@@ -221,5 +221,5 @@ def _usual_day(bins: Bins, place: Places, times_us: NDArray[np.int64]) -> float 
     return float(np.quantile(index(expected(bins), counts / counts.sum(axis=1, keepdims=True)), USUAL))
 
 
-def _models(score: NDArray[np.floating], origin: Origin) -> float:
+def _models(score: NDArray[np.floating], origin: RowSource) -> float:
     return spread_of_models(places(freeze(score), score), origin.customers, origin.fold, PLACES)

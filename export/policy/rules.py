@@ -20,12 +20,12 @@ from export.policy.tables import (
     ACTIONS,
     LEVELS,
     RECOMMENDATIONS,
-    Action,
     Case,
-    Kind,
     Level,
+    OverrideState,
+    PolicyAction,
+    PolicyEvent,
     Recommendation,
-    Standing,
     Transition,
     Zone,
 )
@@ -37,9 +37,9 @@ _HIGH, _KEEPS_HIGH = int(Level.HIGH), int(Zone.KEEPS_HIGH)
 _AGAINST, _SHORT, _READY, _BLOCKED = (int(case) for case in Case)
 _OPEN, _RECOMMENDED = int(Recommendation.OPEN), int(Transition.RECOMMENDED)
 _OVERRIDDEN, _RELEASED = int(Transition.OVERRIDDEN), int(Transition.RELEASED)
-_SKIP, _ASSESS, _SET, _LIFT, _RELEASE = (int(action) for action in Action)
-_PLAIN, _SCORED, _SETS, _LIFTS = (int(kind) for kind in Kind)
-_FREE, _IN_FORCE, _LAPSED = (int(standing) for standing in Standing)
+_SKIP, _ASSESS, _SET, _LIFT, _RELEASE = (int(action) for action in PolicyAction)
+_PLAIN, _SCORED, _SETS, _LIFTS = (int(kind) for kind in PolicyEvent)
+_FREE, _IN_FORCE, _LAPSED = (int(standing) for standing in OverrideState)
 
 
 @dataclass(frozen=True)

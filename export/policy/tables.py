@@ -1,7 +1,7 @@
 """The state machine: levels, recommendations and overrides as three tables of small integers.
 
 `export.policy.rules` walks them. An event is judged from where its score lies (`Zone`), what the evidence says
-(`Case`), what kind of event it is (`Kind`) and whether a human's word stands (`Standing`).
+(`Case`), the kind of the event (`PolicyEvent`) and the state of the last override (`OverrideState`).
 """
 
 from enum import IntEnum
@@ -51,14 +51,14 @@ class Case(IntEnum):
     BLOCKED = 3  # ready, but the breaker is open
 
 
-class Kind(IntEnum):
+class PolicyEvent(IntEnum):
     PLAIN = 0  # neither score nor override
     SCORED = 1
     SETS = 2  # an override that lasts beyond its own time
     LIFTS = 3  # an override that has already expired: it withdraws the standing one
 
 
-class Standing(IntEnum):
+class OverrideState(IntEnum):
     """The state of the last override."""
 
     FREE = 0  # none
@@ -66,7 +66,7 @@ class Standing(IntEnum):
     LAPSED = 2  # expired at or before this event
 
 
-class Action(IntEnum):
+class PolicyAction(IntEnum):
     SKIP = 0
     ASSESS = 1
     SET = 2
@@ -97,9 +97,9 @@ RECOMMENDATIONS = np.array(
 ACTIONS = np.array(
     [
         # PLAIN, SCORED, SETS, LIFTS
-        [Action.SKIP, Action.ASSESS, Action.SET, Action.SKIP],
-        [Action.SKIP, Action.SKIP, Action.SET, Action.LIFT],
-        [Action.SKIP, Action.RELEASE, Action.SET, Action.LIFT],
+        [PolicyAction.SKIP, PolicyAction.ASSESS, PolicyAction.SET, PolicyAction.SKIP],
+        [PolicyAction.SKIP, PolicyAction.SKIP, PolicyAction.SET, PolicyAction.LIFT],
+        [PolicyAction.SKIP, PolicyAction.RELEASE, PolicyAction.SET, PolicyAction.LIFT],
     ],
     dtype=np.uint8,
 )

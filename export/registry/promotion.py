@@ -16,7 +16,7 @@ from export import bundle as bundles
 from export import storage
 from export.manifest import BundleMismatch
 from export.pointers import POINTER, SHADOW
-from export.registry.versions import CHALLENGER, CHAMPION, DESPITE, Registry, UnknownVersion, Version
+from export.registry.versions import CHALLENGER, CHAMPION, DESPITE, ModelVersion, Registry, UnknownVersion
 from features.errors import BadInput
 
 POINTERS = {CHAMPION: POINTER, CHALLENGER: SHADOW}
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Standing:
+class RegistryState:
     """The pointers, all versions, and in what registry and pointers disagree (empty if they agree)."""
 
     current: str | None
     challenger: str | None
-    versions: tuple[Version, ...]  # the latest first
+    versions: tuple[ModelVersion, ...]  # the latest first
     disagreements: tuple[str, ...]
 
 
@@ -47,7 +47,7 @@ class GateFailed(BadInput):
     """The version failed gates that no approval names, or an approval names gates that it did not fail."""
 
 
-def promote(registry: Registry, wanted: str, now: datetime, approval: Approval | None = None) -> Version:
+def promote(registry: Registry, wanted: str, now: datetime, approval: Approval | None = None) -> ModelVersion:
     """Makes a version (its number, or its bundle's id) the champion: running jobs load it within seconds.
 
     A bundle of this root that nobody registered is registered first. Raises BundleMismatch if it is damaged,
@@ -67,7 +67,7 @@ def promote(registry: Registry, wanted: str, now: datetime, approval: Approval |
     return registry.find(version.bundle_id)
 
 
-def challenge(registry: Registry, wanted: str, now: datetime) -> Version:
+def challenge(registry: Registry, wanted: str, now: datetime) -> ModelVersion:
     """Makes a version the challenger: scored in shadow by running jobs, waiting for `approve`.
 
     Raises as `promote` does; UnknownVersion also for the champion itself.
@@ -87,7 +87,7 @@ def challenge(registry: Registry, wanted: str, now: datetime) -> Version:
     return registry.find(version.bundle_id)
 
 
-def approve(registry: Registry, wanted: str, approval: Approval, now: datetime) -> Version:
+def approve(registry: Registry, wanted: str, approval: Approval, now: datetime) -> ModelVersion:
     """Makes the challenger that waits the champion.
 
     Raises as `promote` does; UnknownVersion also for one that does not wait.
@@ -96,7 +96,7 @@ def approve(registry: Registry, wanted: str, approval: Approval, now: datetime) 
     return promote(registry, wanted, now, approval)
 
 
-def reject(registry: Registry, wanted: str, because: str, now: datetime) -> Version:
+def reject(registry: Registry, wanted: str, because: str, now: datetime) -> ModelVersion:
     """A version that is not to be promoted; if it is the challenger, it no longer runs in shadow.
 
     Failed gates that somebody accepted before are accepted no longer.
@@ -113,7 +113,7 @@ def reject(registry: Registry, wanted: str, because: str, now: datetime) -> Vers
     return registry.find(version.bundle_id)
 
 
-def rollback(registry: Registry, now: datetime) -> tuple[str, Version]:
+def rollback(registry: Registry, now: datetime) -> tuple[str, ModelVersion]:
     """Back to the champion before the present one; again, and it goes further back.
 
     Returns the id of the bundle that was in use and the version that is. Raises as `promote` does, GateFailed too if
@@ -133,7 +133,7 @@ def rollback(registry: Registry, now: datetime) -> tuple[str, Version]:
     return line[-1], registry.find(version.bundle_id)
 
 
-def check_gates(version: Version, approval: Approval | None = None) -> None:
+def check_gates(version: ModelVersion, approval: Approval | None = None) -> None:
     """Raises GateFailed unless every gate that the version failed is accepted, now or before, and no other is named."""
     despite = approval.despite if approval else ()
     unknown = [name for name in despite if name not in version.failed_gates]
@@ -154,14 +154,14 @@ def check_gates(version: Version, approval: Approval | None = None) -> None:
         )
 
 
-def _approved(version: Version, approval: Approval, now: datetime) -> dict[str, str]:
+def _approved(version: ModelVersion, approval: Approval, now: datetime) -> dict[str, str]:
     """The tags of an approval. Gates accepted before stay accepted."""
     tags = {"approved_by": approval.by, "approved_because": approval.because, "approved_at": _moment(now)}
     accepted = dict.fromkeys((*version.accepted_gates, *approval.despite))
     return tags | ({DESPITE: ", ".join(accepted)} if accepted else {})
 
 
-def registered(registry: Registry, wanted: str) -> Version:
+def registered(registry: Registry, wanted: str) -> ModelVersion:
     """A version by number or bundle id whose bundle is whole; a bundle of this root is registered if need be.
 
     Raises UnknownVersion; BundleMismatch if the bundle is damaged or of another use case.
@@ -196,16 +196,16 @@ def champions(registry: Registry) -> list[str]:
     return line if present in line else [*line, present]
 
 
-def standing(registry: Registry) -> Standing:
+def standing(registry: Registry) -> RegistryState:
     """Read the registry and the pointers. Raises RegistryUnavailable."""
     versions = tuple(registry.versions())
     current, challenger = (pointed(registry, name) for name in (POINTER, SHADOW))
     named = {CHAMPION: current, CHALLENGER: challenger}
     disagreements = tuple(line for alias in named for line in _disagreement(versions, alias, named))
-    return Standing(current, challenger, versions, disagreements)
+    return RegistryState(current, challenger, versions, disagreements)
 
 
-def _crown(registry: Registry, version: Version, line: list[str], outcome: str) -> None:
+def _crown(registry: Registry, version: ModelVersion, line: list[str], outcome: str) -> None:
     """The book first, the pointers last."""
     before = registry.holder(CHAMPION)
     if before and before.number != version.number:
@@ -216,7 +216,7 @@ def _crown(registry: Registry, version: Version, line: list[str], outcome: str) 
     _end_shadow(registry, version)
 
 
-def _end_shadow(registry: Registry, version: Version) -> None:
+def _end_shadow(registry: Registry, version: ModelVersion) -> None:
     """End the shadow of this version, if it runs in one."""
     challenger = registry.holder(CHALLENGER)
     if challenger and challenger.number == version.number:
@@ -236,7 +236,7 @@ def _waiting(registry: Registry, wanted: str) -> None:
 
 
 def _disagreement(
-    versions: tuple[Version, ...], alias: str, named: Mapping[str, str | None]
+    versions: tuple[ModelVersion, ...], alias: str, named: Mapping[str, str | None]
 ) -> Iterator[str]:
     """Describe a pointer that names another bundle than the registry does; which of them counts, and what to do."""
     held, current = _held(versions, alias), named[CHAMPION]
@@ -253,7 +253,7 @@ def _disagreement(
     )
 
 
-def _held(versions: tuple[Version, ...], alias: str) -> str | None:
+def _held(versions: tuple[ModelVersion, ...], alias: str) -> str | None:
     return next((one.bundle_id for one in versions if alias in one.aliases), None)
 
 

@@ -23,7 +23,7 @@ CHOICE = ("training.model.trials", "training.model.compared")  # in the manifest
 
 
 @dataclass(frozen=True)
-class Origin:
+class ModelOrigin:
     """The origin of a model: its author, the program, and the files and tables it was trained on."""
 
     user: str
@@ -58,18 +58,18 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunContents:
     """The contents of a bundle's run beside the bundle: tags, parameters, figures by flat name, files by path."""
 
     tags: Mapping[str, str]
     parameters: Mapping[str, Any]
     figures: Mapping[str, float]
     artifacts: Mapping[str, bytes]
-    origin: Origin | None = None
+    origin: ModelOrigin | None = None
     children: Sequence[Child] = ()
 
 
-def write(client: Any, experiment: str, bundle: Bundle, entry: Entry) -> tuple[str, str]:
+def write(client: Any, experiment: str, bundle: Bundle, entry: RunContents) -> tuple[str, str]:
     """Write the run of a bundle and those below it; return the run's id and where its copy of the bundle is."""
     origin = entry.origin
     tags = {**entry.tags, **(origin.tags if origin else {})}

@@ -17,7 +17,7 @@ from typing import Any
 from export import storage
 from export.bundle import Bundle, check_use_case
 from export.registry import runs
-from export.registry.runs import CHOICE, Child, Entry, Origin, flat, numbers
+from export.registry.runs import CHOICE, Child, ModelOrigin, RunContents, flat, numbers
 from export.registry.tracking import asking, client, files_beside, tracking_uri
 from features.errors import BadInput
 
@@ -34,7 +34,7 @@ class UnknownVersion(BadInput):
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """One bundle in the registry. `outcome` is what became of it: retired, rolled back, rejected, superseded."""
 
     number: int
@@ -87,9 +87,9 @@ class Registry:
         metrics: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, bytes] | None = None,
         failed_gates: Mapping[str, str] | None = None,
-        origin: Origin | None = None,
+        origin: ModelOrigin | None = None,
         children: Sequence[Child] = (),
-    ) -> Version:
+    ) -> ModelVersion:
         """Registers a bundle, promoting nothing; one that is registered already stays as it is.
 
         Raises BundleMismatch for a bundle of another use case.
@@ -118,13 +118,13 @@ class Registry:
         parameters = {name: v for name, v in flat({**said, **(facts or {})}).items() if name not in CHOICE}
         figures = numbers({**manifest.metrics, "thresholds": manifest.thresholds}) | numbers(metrics or {})
         with asking(self.uri):
-            entry = Entry(tags, parameters, figures, artifacts or {}, origin, children)
+            entry = RunContents(tags, parameters, figures, artifacts or {}, origin, children)
             run_id, source = runs.write(self._client, self._experiment(), bundle, entry)
             self._model()
             self._client.create_model_version(self.name, source, run_id, tags=tags)
         return self.find(manifest.id)
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[ModelVersion]:
         """All of them, the latest first."""
         with asking(self.uri):
             registered = self._client.search_model_versions(f"name='{self.name}'", max_results=10_000)
@@ -135,7 +135,7 @@ class Registry:
         versions = [_version(one, tuple(of_number.get(int(one.version), ()))) for one in registered]
         return sorted(versions, key=lambda one: one.number, reverse=True)
 
-    def find(self, wanted: str) -> Version:
+    def find(self, wanted: str) -> ModelVersion:
         """A version by its number or its bundle's id. Raises UnknownVersion."""
         versions = self.versions()
         version = next((one for one in versions if wanted in (str(one.number), one.bundle_id)), None)
@@ -146,16 +146,16 @@ class Registry:
             f"{self.name}: found no version {wanted!r}, expected one of those registered: {there}"
         )
 
-    def holder(self, alias: str) -> Version | None:
+    def holder(self, alias: str) -> ModelVersion | None:
         """The version that has the alias."""
         return next((one for one in self.versions() if alias in one.aliases), None)
 
-    def metrics(self, version: Version) -> dict[str, float]:
+    def metrics(self, version: ModelVersion) -> dict[str, float]:
         """Figures of a version's run, by flat names: `customers.roc_auc.value`, `customers.roc_auc.low` ..."""
         with asking(self.uri):
             return dict(self._client.get_run(version.run_id).data.metrics)
 
-    def give(self, alias: str, version: Version) -> None:
+    def give(self, alias: str, version: ModelVersion) -> None:
         """The alias is this version's from now on."""
         with asking(self.uri):
             self._client.set_registered_model_alias(self.name, alias, str(version.number))
@@ -165,7 +165,7 @@ class Registry:
         with asking(self.uri):
             self._client.delete_registered_model_alias(self.name, alias)
 
-    def tag(self, version: Version, **tags: str) -> None:
+    def tag(self, version: ModelVersion, **tags: str) -> None:
         """Tags of the version, and of its run, where people look at experiments."""
         with asking(self.uri):
             for name, value in tags.items():
@@ -202,9 +202,9 @@ class Registry:
         return str(self._client.create_experiment(self.name, artifact_location=files))
 
 
-def _version(registered: Any, aliases: tuple[str, ...]) -> Version:
+def _version(registered: Any, aliases: tuple[str, ...]) -> ModelVersion:
     tags = dict(registered.tags)
-    return Version(
+    return ModelVersion(
         number=int(registered.version),
         bundle_id=tags.get("bundle", ""),
         fingerprint=tags.get("fingerprint", ""),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle
 from export.distributions.distance import Floats, empty_by_chance, index_by_chance
-from export.distributions.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, Columns, are_many
+from export.distributions.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, BinnedColumns, are_many
 from export.distributions.reference import PLACES, Bins, expected
 from features.kernel import Disposition
 from features.usecase import Lookback, UseCase, lookbacks
@@ -35,7 +35,7 @@ class Drift:
         self.model, self.names = bundle.manifest.id, bundle.manifest.features
         bins = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
         self._fills = _Fills(bins[:-1], lookbacks(use_case), bundle.reference.span_us, cold_us)
-        self._columns, self._noise = Columns(bins), _Noise(bins, bundle.reference.score_models)
+        self._columns, self._noise = BinnedColumns(bins), _Noise(bins, bundle.reference.score_models)
         self._day = _Day(self._columns.then.shape)
         self._checked_s = float("-inf")
 

@@ -13,7 +13,7 @@ from export.distributions.drift import (
     NEVER_SEEN,
     WORTH_A_LOOK,
     Distance,
-    Verdict,
+    DriftVerdict,
     are_many,
     distance,
     verdict,
@@ -47,7 +47,7 @@ class Column:
     divergence: float
     usual: float
     ks_by_chance: float
-    verdict: Verdict
+    verdict: DriftVerdict
     reason: str  # why it is not judged, or why it is judged otherwise than by the index
     missing_then: float
     missing_now: float
@@ -66,20 +66,20 @@ class Comparison:
     """The sample of a period; `score` is None with too few scores of this model."""
 
     looked_at: int
-    verdict: Verdict
+    verdict: DriftVerdict
     score: Column | None
     features: tuple[Column, ...]  # those first that have drifted most
 
     @property
     def drifted(self) -> list[str]:
         """Names of features."""
-        return [each.name for each in self.features if each.verdict is Verdict.DRIFTED]
+        return [each.name for each in self.features if each.verdict is DriftVerdict.DRIFTED]
 
     @property
     def moved(self) -> float:
         """The share of the features judged that have drifted or are worth a look."""
-        judged = [each.verdict for each in self.features if each.verdict is not Verdict.OPEN]
-        return sum(each is not Verdict.STEADY for each in judged) / len(judged) if judged else 0.0
+        judged = [each.verdict for each in self.features if each.verdict is not DriftVerdict.OPEN]
+        return sum(each is not DriftVerdict.STEADY for each in judged) / len(judged) if judged else 0.0
 
 
 def compare(
@@ -100,7 +100,7 @@ def compare(
         SCORE, "the model's probability", reference.score, sample.score[by_model], customers[by_model],
         reasons.get(SCORE, ""), in_short, reference.score_models,
     )  # fmt: skip
-    ranked = tuple(sorted(features, key=lambda each: (each.verdict is Verdict.OPEN, -each.index)))
+    ranked = tuple(sorted(features, key=lambda each: (each.verdict is DriftVerdict.OPEN, -each.index)))
     return Comparison(len(sample), together(score, ranked), score, ranked)
 
 
@@ -133,13 +133,15 @@ def unjudged(
     return reasons
 
 
-def together(score: Column | None, features: tuple[Column, ...]) -> Verdict:
+def together(score: Column | None, features: tuple[Column, ...]) -> DriftVerdict:
     """Drifted if the score is, or if many of the features are worth a look; worth a look if anything is."""
-    judged = [each for each in features if each.verdict is not Verdict.OPEN]
-    moved = sum(each.verdict is not Verdict.STEADY for each in judged)
-    if are_many(moved, len(judged)) or (score and score.verdict is Verdict.DRIFTED):
-        return Verdict.DRIFTED
-    return Verdict.LOOK if moved or (score and score.verdict is Verdict.LOOK) else Verdict.STEADY
+    judged = [each for each in features if each.verdict is not DriftVerdict.OPEN]
+    moved = sum(each.verdict is not DriftVerdict.STEADY for each in judged)
+    if are_many(moved, len(judged)) or (score and score.verdict is DriftVerdict.DRIFTED):
+        return DriftVerdict.DRIFTED
+    return (
+        DriftVerdict.LOOK if moved or (score and score.verdict is DriftVerdict.LOOK) else DriftVerdict.STEADY
+    )
 
 
 def _column(
@@ -164,7 +166,7 @@ def _column(
         divergence=apart.divergence,
         usual=usual,
         ks_by_chance=apart.ks_by_chance,
-        verdict=Verdict.OPEN if reason else verdict(apart.index, usual, apart.never_seen),
+        verdict=DriftVerdict.OPEN if reason else verdict(apart.index, usual, apart.never_seen),
         reason=reason or _reason(apart, usual),
         missing_then=bins.missing,
         missing_now=shares[MISSING],

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.distributions.drift import Columns
+from export.distributions.drift import BinnedColumns
 from export.distributions.reference import Places
 from pipeline.bigquery.queries import DURING, SCORED, Assessed
 from pipeline.bigquery.tables import ASSESSMENTS, TIME, unique_rows
@@ -58,8 +58,8 @@ class Sample:
 def draw(log: Assessed, bundle: Bundle, during: Period, events: int) -> Sample:
     """A sample of the period, which has so many events. Raises GoogleAPIError."""
     names = bundle.manifest.features
-    features = Columns([bundle.reference.features[name] for name in names])
-    score = Columns([bundle.reference.score])
+    features = BinnedColumns([bundle.reference.features[name] for name in names])
+    score = BinnedColumns([bundle.reference.score])
     sql = unique_rows("{table}", ASSESSMENTS, "features, score, model, customer, event_time", CHOSEN)
     one_in = max(1, -(-events // MOST_VECTORS))
     parts = [_none(len(names))]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from export.bundle import Bundle, check
-from export.distributions.drift import LEAST_ROWS, Verdict
+from export.distributions.drift import LEAST_ROWS, DriftVerdict
 from export.policy import Level
 from features.errors import NotEnoughData
 from features.usecase import UseCase, lookbacks
@@ -57,7 +57,7 @@ class Distribution:
     other_features: int  # events whose vectors have other features, so they are left out
     models: Mapping[str, int]  # events by the model that scored them
     levels: Mapping[str, Events]  # events by the level after them; before: a period of the same length
-    verdict: Verdict
+    verdict: DriftVerdict
     score: Column | None  # None: too few scores of this model
     features: tuple[Column, ...]
     began: Beginning | None  # of the log, unless it is older than all windows
@@ -66,7 +66,7 @@ class Distribution:
     @property
     def drifted(self) -> list[str]:
         """Names of features."""
-        return [each.name for each in self.features if each.verdict is Verdict.DRIFTED]
+        return [each.name for each in self.features if each.verdict is DriftVerdict.DRIFTED]
 
 
 def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> Period:

@@ -9,7 +9,7 @@ import yaml
 
 from deploy.monitoring import write
 from deploy.monitoring.alerts import ALERTS, Severity
-from deploy.monitoring.language import Cloud, Place, Prometheus
+from deploy.monitoring.language import Cloud, MonitoringSystem, Prometheus
 from pipeline.runtime.metrics import METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def test_no_file_is_left_of_an_alert_that_is_gone() -> None:
 @pytest.mark.parametrize(
     ("place", "all_metrics"), [(Prometheus(), {m.name for m in METRICS}), (Cloud(), ON_CLOUD)]
 )
-def test_every_metric_is_on_the_dashboard(place: Place, all_metrics: set[str]) -> None:
+def test_every_metric_is_on_the_dashboard(place: MonitoringSystem, all_metrics: set[str]) -> None:
     list(write.charts(place))
     assert place.used == all_metrics
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from deploy.ci.compare import LEAST_REQUESTS, Figures, fault
+from deploy.ci.compare import LEAST_REQUESTS, TrackFigures, fault
 from pipeline.runtime.metrics import METRICS
 from tests.deploy.manifests import rendered
 
@@ -96,20 +96,20 @@ def test_the_weights_that_a_canary_changes_are_those_of_both_tracks() -> None:
     assert names == ["serving", "serving-canary"]
 
 
-GOOD = Figures(requests=10_000, slow=5, p99_s=0.04)
+GOOD = TrackFigures(requests=10_000, slow=5, p99_s=0.04)
 
 
 @pytest.mark.parametrize(
     ("canary", "told"),
     [
-        (Figures(1_000, 0, 0.03), ""),
-        (Figures(1_000, 9, 0.09), ""),
-        (Figures(1_000, 12, 0.04), "slow or failed: 1.20%"),
-        (Figures(1_000, 0, 0.15), "99 % within 150 ms, of the others within 40 ms"),
-        (Figures(LEAST_REQUESTS - 1, LEAST_REQUESTS - 1, 9.0), ""),
+        (TrackFigures(1_000, 0, 0.03), ""),
+        (TrackFigures(1_000, 9, 0.09), ""),
+        (TrackFigures(1_000, 12, 0.04), "slow or failed: 1.20%"),
+        (TrackFigures(1_000, 0, 0.15), "99 % within 150 ms, of the others within 40 ms"),
+        (TrackFigures(LEAST_REQUESTS - 1, LEAST_REQUESTS - 1, 9.0), ""),
     ],
 )
-def test_a_canary_is_worse_when_it_is_slower_or_fails_more(canary: Figures, told: str) -> None:
+def test_a_canary_is_worse_when_it_is_slower_or_fails_more(canary: TrackFigures, told: str) -> None:
     assert fault(GOOD, canary).startswith(told) and bool(fault(GOOD, canary)) == bool(told)
 
 

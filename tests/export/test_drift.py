@@ -16,9 +16,9 @@ from export.distributions.distance import (
     divergence,
     kolmogorov_smirnov,
 )
-from export.distributions.drift import Columns, Verdict, are_many, distance, psi, verdict
+from export.distributions.drift import BinnedColumns, DriftVerdict, are_many, distance, psi, verdict
 from export.distributions.independence import Worth, spread_of_models, worth
-from export.distributions.reference import BINS, PLACES, Bins, Origin, expected, freeze, places, reference
+from export.distributions.reference import BINS, PLACES, Bins, RowSource, expected, freeze, places, reference
 
 VALUES = st.lists(st.sampled_from([np.nan, -1.0, 0.0, 0.0, 1.0, 2.0, 7.5, 3e38]), min_size=1, max_size=40)
 DAY_US = 86_400_000_000
@@ -64,7 +64,7 @@ def test_it_is_the_definition():
 @given(VALUES, VALUES, VALUES, st.integers(0, 40))
 def test_columns_side_by_side_are_each_their_own(first, second, now, cut):
     bins = [freeze(np.array(each, np.float32)) for each in (first, second)]
-    columns, values = Columns(bins), np.array([now, now[::-1]], np.float32).T
+    columns, values = BinnedColumns(bins), np.array([now, now[::-1]], np.float32).T
     counts = columns.counts(values[:cut]) + columns.counts(values[cut:])
     assert counts.sum(axis=1).tolist() == [len(now)] * 2
     alone = [psi(each, values[:, k]) for k, each in enumerate(bins)]
@@ -76,8 +76,9 @@ def test_columns_side_by_side_are_each_their_own(first, second, now, cut):
 @pytest.mark.parametrize(
     ("index", "by_chance", "expected"),
     [
-        (0.1, 0, Verdict.STEADY), (0.11, 0, Verdict.LOOK), (0.2, 0, Verdict.LOOK), (0.21, 0, Verdict.DRIFTED),
-        (0.3, 0.31, Verdict.STEADY), (0.3, 0.29, Verdict.DRIFTED),
+        (0.1, 0, DriftVerdict.STEADY), (0.11, 0, DriftVerdict.LOOK),
+        (0.2, 0, DriftVerdict.LOOK), (0.21, 0, DriftVerdict.DRIFTED),
+        (0.3, 0.31, DriftVerdict.STEADY), (0.3, 0.29, DriftVerdict.DRIFTED),
     ],
 )  # fmt: skip
 def test_a_verdict_is_by_the_index_unless_chance_gives_as_much(index, by_chance, expected):
@@ -99,13 +100,13 @@ def test_a_tenth_of_the_features_may_follow_the_season():
     ],
 )
 def test_values_that_training_never_saw_are_drift(then, now):
-    assert judged(freeze(np.asarray(then, float)), now) is Verdict.DRIFTED
+    assert judged(freeze(np.asarray(then, float)), now) is DriftVerdict.DRIFTED
     assert compared(freeze(np.asarray(then, float)), now).never_seen > 0.05 or np.isnan(then).all()
 
 
 def test_a_few_values_never_seen_are_worth_a_look_and_not_what_training_was_too_small_to_see():
     now = np.r_[np.zeros(1_960), np.ones(40)]
-    assert judged(freeze(np.zeros(2_000)), now) is not Verdict.STEADY
+    assert judged(freeze(np.zeros(2_000)), now) is not DriftVerdict.STEADY
     small = msgspec.structs.replace(freeze(np.zeros(100)), customers=100.0)
     assert compared(small, now).never_seen == 0
 
@@ -113,8 +114,8 @@ def test_a_few_values_never_seen_are_worth_a_look_and_not_what_training_was_too_
 def test_a_reference_of_an_older_bundle_is_read_and_knows_its_constant():
     text = b'{"edges": [], "shares": [1.0], "missing": 0.0, "median": 3.0}'
     bins = msgspec.json.decode(text, type=Bins)
-    assert judged(bins, np.full(600, 3.0)) is Verdict.STEADY
-    assert judged(bins, np.r_[np.full(500, 3.0), np.full(100, 4.0)]) is Verdict.DRIFTED
+    assert judged(bins, np.full(600, 3.0)) is DriftVerdict.STEADY
+    assert judged(bins, np.r_[np.full(500, 3.0), np.full(100, 4.0)]) is DriftVerdict.DRIFTED
     ranged = msgspec.json.decode(b'{"edges": [1.0], "shares": [0.5, 0.5], "missing": 0.0}', type=Bins)
     assert compared(ranged, [0.0, 2.0, 1e9]).never_seen == 0, "its range is not known"
 
@@ -177,12 +178,12 @@ def test_models_of_few_customers_differ_and_their_scores_do_not_alarm():
     rng, customers, fold = np.random.default_rng(4), np.arange(900), np.arange(900) % 3
     shift = np.array([-0.6, 0.0, 0.6])
     score = rng.normal(0, 1, 900) + shift[fold]
-    origin = Origin(customers, np.zeros(900, np.int64), fold, (0,))
+    origin = RowSource(customers, np.zeros(900, np.int64), fold, (0,))
     made = reference(["a"], score[:, None].astype(np.float32), score, origin=origin)
     strangers = rng.normal(0.6, 1, 900)
     assert made.score_models > 0.003
-    assert judged(made.score, strangers) is not Verdict.STEADY
-    assert judged(made.score, strangers, models=made.score_models) is Verdict.STEADY
+    assert judged(made.score, strangers) is not DriftVerdict.STEADY
+    assert judged(made.score, strangers, models=made.score_models) is DriftVerdict.STEADY
     same = rng.permutation(score)
     assert spread_of_models(places(freeze(same), same), customers, fold, PLACES) < made.score_models / 3
 
@@ -199,15 +200,15 @@ def test_bins_hold_what_a_filled_window_shows():
     rng = np.random.default_rng(6)
     count, times_us, customers = history(rng)
     settled = rng.poisson(12, 3_000).astype(np.float32)
-    assert judged(freeze(count), settled) is Verdict.DRIFTED, "as it was"
+    assert judged(freeze(count), settled) is DriftVerdict.DRIFTED, "as it was"
     made = reference(
-        ["a"], count[:, None], count, origin=Origin(customers, times_us, customers % 3, (30 * DAY_US,))
+        ["a"], count[:, None], count, origin=RowSource(customers, times_us, customers % 3, (30 * DAY_US,))
     )
-    assert judged(made.features["a"], settled, rows=60) is Verdict.STEADY
-    assert judged(made.features["a"], 2 * settled, rows=60) is Verdict.DRIFTED
+    assert judged(made.features["a"], settled, rows=60) is DriftVerdict.STEADY
+    assert judged(made.features["a"], 2 * settled, rows=60) is DriftVerdict.DRIFTED
     assert made.features["a"].median == freeze(count).median, "medians are of all rows"
     short = reference(
-        ["a"], count[:, None], count, origin=Origin(customers, times_us, customers % 3, (90 * DAY_US,))
+        ["a"], count[:, None], count, origin=RowSource(customers, times_us, customers % 3, (90 * DAY_US,))
     )
     assert made.features["a"].filled and not short.features["a"].filled
 
@@ -217,12 +218,12 @@ def test_single_days_of_training_say_what_is_usual_of_a_day():
     day = np.repeat(np.arange(28), 200)
     weekend = (day % 7 >= 5).astype(np.float32)
     plain = rng.random(len(day)).astype(np.float32)
-    origin = Origin(np.arange(len(day)), day * DAY_US, day % 3, (0, 0))
+    origin = RowSource(np.arange(len(day)), day * DAY_US, day % 3, (0, 0))
     found = reference(["weekend", "plain"], np.column_stack((weekend, plain)), plain, origin=origin).features
-    assert judged(found["weekend"], np.ones(500)) is Verdict.DRIFTED, "a Sunday is unlike a week"
+    assert judged(found["weekend"], np.ones(500)) is DriftVerdict.DRIFTED, "a Sunday is unlike a week"
     assert psi(found["weekend"], np.ones(500)) <= found["weekend"].usual_day + 1e-9
     assert found["plain"].usual_day < 0.2
-    few = Origin(np.arange(600), day[:600] * DAY_US, day[:600] % 3, (0,))
+    few = RowSource(np.arange(600), day[:600] * DAY_US, day[:600] % 3, (0,))
     assert reference(["a"], plain[:600, None], plain[:600], origin=few).score.usual_day is None, (
         "three days are too few"
     )

@@ -22,7 +22,15 @@ from export.policy import (
     transition,
 )
 from export.policy.rules import NO_OVERRIDE
-from export.policy.tables import ACTIONS, LEVELS, RECOMMENDATIONS, Action, Case, Kind, Standing
+from export.policy.tables import (
+    ACTIONS,
+    LEVELS,
+    RECOMMENDATIONS,
+    Case,
+    OverrideState,
+    PolicyAction,
+    PolicyEvent,
+)
 from features.record import STATUS
 from tests.export.policy_oracle import Oracle
 
@@ -98,13 +106,15 @@ HUMAN = {
 }
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("standing", Standing)
+@pytest.mark.parametrize("kind", PolicyEvent)
+@pytest.mark.parametrize("standing", OverrideState)
 def test_every_cell_of_the_overrides(standing, kind):
-    until_us = {Standing.FREE: 0, Standing.IN_FORCE: NOW_US + 1, Standing.LAPSED: NOW_US}[standing]
+    until_us = {OverrideState.FREE: 0, OverrideState.IN_FORCE: NOW_US + 1, OverrideState.LAPSED: NOW_US}[
+        standing
+    ]
     status = status_of(level=1, override_level=1 if until_us else 0, override_until_us=until_us, streak=2)
-    score = 0.1 if kind == Kind.SCORED else np.nan
-    override = {Kind.SETS: (2, NOW_US + 9), Kind.LIFTS: (2, NOW_US)}.get(kind)
+    score = 0.1 if kind == PolicyEvent.SCORED else np.nan
+    override = {PolicyEvent.SETS: (2, NOW_US + 9), PolicyEvent.LIFTS: (2, NOW_US)}.get(kind)
     _, level, said = judge_one(POLICY, status, score, override=override)
     left = {NOW_US + 9: 9, until_us: 1, 0: 0}[int(status["override_until_us"][0])]
     assert f"{level.name} {said.name} {left}" == HUMAN[standing.name][kind]
@@ -113,8 +123,8 @@ def test_every_cell_of_the_overrides(standing, kind):
 def test_the_tables_have_exactly_the_cells_that_were_walked():
     assert LEVELS.shape == (2, len(Level), len(Zone))
     assert RECOMMENDATIONS.shape == (len(Recommendation), len(Case), 2)
-    assert ACTIONS.shape == (len(Standing), len(Kind))
-    assert set(ACTIONS.ravel()) == set(Action)
+    assert ACTIONS.shape == (len(OverrideState), len(PolicyEvent))
+    assert set(ACTIONS.ravel()) == set(PolicyAction)
 
 
 def test_an_override_replaces_what_the_machine_said():

@@ -31,9 +31,9 @@ from export.registry.promotion import (
     rollback,
     standing,
 )
-from export.registry.runs import Child, Origin, flat, numbers
+from export.registry.runs import Child, ModelOrigin, flat, numbers
 from export.registry.tracking import RegistryUnavailable
-from export.registry.versions import Registry, UnknownVersion, Version
+from export.registry.versions import ModelVersion, Registry, UnknownVersion
 from tests.export.small import Declared, made
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_a_bundle_is_a_version_with_all_that_is_known_of_it(registry: Registry, 
     assert registry.record(bundle) == version, "once"
 
 
-def traced(registry: Registry) -> Version:
+def traced(registry: Registry) -> ModelVersion:
     """A bundle registered with its origin and two trials."""
     plain = made(use_case=registry.name)
     facts = {
@@ -112,7 +112,9 @@ def traced(registry: Registry) -> Version:
         "model": {"trials": [{}]},
     }
     bundle = change(plain, manifest=change(plain.manifest, training=facts))
-    origin = Origin("ann", "riskstream train", "0.1.0", "c0ffee", ("data/users.csv", "bq://p.d.payments"))
+    origin = ModelOrigin(
+        "ann", "riskstream train", "0.1.0", "c0ffee", ("data/users.csv", "bq://p.d.payments")
+    )
     children = [
         Child(
             f"trial {k}", {"trees": k}, {"mean": k / 10}, {"average_precision": (0.1, 0.3)}, {"kind": "trial"}

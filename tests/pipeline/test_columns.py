@@ -8,8 +8,8 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
-from export.distributions.drift import Columns, Verdict
-from export.distributions.reference import Origin, reference
+from export.distributions.drift import BinnedColumns, DriftVerdict
+from export.distributions.reference import RowSource, reference
 from pipeline.bigquery.queries import Beginning
 from pipeline.operations.drift_columns import Comparison, compare, together, unjudged
 from pipeline.operations.drift_sample import Period, Sample
@@ -59,17 +59,22 @@ def test_a_window_that_training_could_not_fill_is_not_judged():
 
 @dataclass
 class Judged:
-    verdict: Verdict
+    verdict: DriftVerdict
 
 
 def test_a_tenth_of_the_features_is_drift_though_each_is_only_worth_a_look():
-    def told(moved: int, verdict: Verdict = Verdict.LOOK) -> Verdict:
-        still = [Judged(Verdict.STEADY)] * (50 - moved)
-        return together(None, (*[Judged(verdict)] * moved, *still, *[Judged(Verdict.OPEN)] * 50))
+    def told(moved: int, verdict: DriftVerdict = DriftVerdict.LOOK) -> DriftVerdict:
+        still = [Judged(DriftVerdict.STEADY)] * (50 - moved)
+        return together(None, (*[Judged(verdict)] * moved, *still, *[Judged(DriftVerdict.OPEN)] * 50))
 
-    assert [told(n) for n in (0, 1, 5, 6)] == [Verdict.STEADY, Verdict.LOOK, Verdict.LOOK, Verdict.DRIFTED]
-    assert told(1, Verdict.DRIFTED) is Verdict.LOOK
-    assert together(Judged(Verdict.DRIFTED), (Judged(Verdict.STEADY),)) is Verdict.DRIFTED
+    assert [told(n) for n in (0, 1, 5, 6)] == [
+        DriftVerdict.STEADY,
+        DriftVerdict.LOOK,
+        DriftVerdict.LOOK,
+        DriftVerdict.DRIFTED,
+    ]
+    assert told(1, DriftVerdict.DRIFTED) is DriftVerdict.LOOK
+    assert together(Judged(DriftVerdict.DRIFTED), (Judged(DriftVerdict.STEADY),)) is DriftVerdict.DRIFTED
 
 
 CUSTOMERS, EACH, FOLDS = 150, 20, 3
@@ -98,16 +103,16 @@ def learned(seed: int) -> Bundle:
     """Training, with held-out scores by models that differ a little."""
     vectors, score, owner, times_us = process(seed)
     held_out = 1 / (1 + np.exp(-np.log(score / (1 - score)) - 0.3 * (owner % FOLDS - 1)))
-    origin = Origin(owner, times_us, owner % FOLDS, [0] * len(market().features))
+    origin = RowSource(owner, times_us, owner % FOLDS, [0] * len(market().features))
     made = reference(market().features, vectors, held_out, origin=origin)
     return structs.replace(trained(market()), reference=made)
 
 
 def compared(bundle: Bundle, seed: int, factor: float = 1.0, customers: int = CUSTOMERS) -> Comparison:
     vectors, score, owner, times_us = process(seed, factor, customers)
-    features = Columns([bundle.reference.features[name] for name in market().features])
+    features = BinnedColumns([bundle.reference.features[name] for name in market().features])
     sample = Sample(
-        features.places(vectors), Columns([bundle.reference.score]).places(score[:, None])[:, 0],
+        features.places(vectors), BinnedColumns([bundle.reference.score]).places(score[:, None])[:, 0],
         owner.astype(str).astype(object), times_us, np.ones(len(owner), bool),
     )  # fmt: skip
     return compare(market(), bundle, sample, Period(BEGAN, BEGAN + 28 * DAY), None)
@@ -117,11 +122,11 @@ def test_strangers_of_the_same_process_do_not_alarm_and_doubled_amounts_do():
     """Fifty strangers have features with an index above 0.2 without any change: the rule alone would call it drift."""
     bundle = learned(0)
     strangers = [compared(bundle, seed, customers=50) for seed in range(1, 16)]
-    assert Verdict.DRIFTED not in [each.verdict for each in strangers]
+    assert DriftVerdict.DRIFTED not in [each.verdict for each in strangers]
     features = [column for each in strangers for column in each.features]
     assert np.mean([column.index > 0.2 for column in features]) > 0.05
-    assert np.mean([column.verdict is Verdict.DRIFTED for column in features]) < 0.03
+    assert np.mean([column.verdict is DriftVerdict.DRIFTED for column in features]) < 0.03
     doubled = [compared(bundle, seed, factor=2.0) for seed in range(1, 11)]
-    assert {each.verdict for each in doubled} == {Verdict.DRIFTED}
+    assert {each.verdict for each in doubled} == {DriftVerdict.DRIFTED}
     for each in doubled:
         assert {"amount", "paid_sum_24h"} <= set(each.drifted) and "hour" not in each.drifted

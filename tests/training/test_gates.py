@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from export.distributions.drift import psi
-from export.distributions.reference import Origin, freeze, reference
+from export.distributions.reference import RowSource, freeze, reference
 from features.usecase import BadUseCase
 from training.champion.differences import difference, drift
 from training.champion.gates import Contrast, Evidence, GateSettings, Verdict, judge, reach_verdict
@@ -171,7 +171,9 @@ def test_few_customers_differ_from_training_without_drift() -> None:
 
     then = column(400).astype(np.float32)[:, None]
     owner = np.repeat(np.arange(400), 10)
-    made = reference(["a"], then, then[:, 0], origin=Origin(owner, np.zeros(4_000, np.int64), owner % 3, [0]))
+    made = reference(
+        ["a"], then, then[:, 0], origin=RowSource(owner, np.zeros(4_000, np.int64), owner % 3, [0])
+    )
     few = np.repeat(np.arange(40), 10)
     same = [column(40).astype(np.float32)[:, None] for _ in range(20)]
     assert sum(psi(made.features["a"], each[:, 0]) >= 0.25 for each in same) >= 10

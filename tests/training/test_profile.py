@@ -24,7 +24,7 @@ from training.generate import Dirt, generate
 from training.profile import Profile, measure, page
 from training.profile.columns import by_label, summary
 from training.profile.drift import chance, psi
-from training.profile.facts import Column, Drift, EventTypeFacts
+from training.profile.facts import EventTypeFacts, FieldDrift, FieldFacts
 from training.profile.findings import findings
 
 OFFBOARDING = load("usecases/offboarding.yaml")
@@ -96,7 +96,7 @@ def transaction(facts: Profile) -> EventTypeFacts:
     return facts.event_types[1]
 
 
-def column(facts: EventTypeFacts, field: str) -> Column:
+def column(facts: EventTypeFacts, field: str) -> FieldFacts:
     return next(each for each in facts.columns if each.field == field)
 
 
@@ -357,7 +357,7 @@ def test_drift_is_the_index_of_each_week_against_the_first_ones(
     assert max(p or 0 for p in drift_of(transaction, "direction").psi) < 0.1
 
 
-def drift_of(facts: EventTypeFacts, field: str) -> Drift:
+def drift_of(facts: EventTypeFacts, field: str) -> FieldDrift:
     return next(each for each in facts.drift if each.field == field)
 
 

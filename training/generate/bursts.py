@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from numpy.random import Generator
 
-from training.generate.customers import Customers
+from training.generate.customers import GeneratedCustomers
 from training.generate.transfers import Moves, follow, join, play
 from training.generate.typologies import PATTERNS, Chain
 
 
-def misbehave(people: Customers, rng: Generator) -> Moves:
+def misbehave(people: GeneratedCustomers, rng: Generator) -> Moves:
     """The movements of all bursts of these customers, typologies and look-alikes."""
     return join(
         moves
@@ -19,7 +19,7 @@ def misbehave(people: Customers, rng: Generator) -> Moves:
     )
 
 
-def _burst(chain: Chain, people: Customers, rng: Generator) -> Iterator[Moves]:
+def _burst(chain: Chain, people: GeneratedCustomers, rng: Generator) -> Iterator[Moves]:
     leg, *steps = chain
     moves = play(leg, people.number, people.burst_us, people.burst_end_us, leg.times * people.intensity, rng)
     yield moves

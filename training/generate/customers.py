@@ -25,7 +25,7 @@ SHORTEST_LIFE_SHARE: Final = 0.12  # of the observed time, between joining and s
 
 
 @dataclass(frozen=True)
-class Customers:
+class GeneratedCustomers:
     """Columns of customers; `pattern` points into `PATTERNS`, times are microseconds."""
 
     number: NDArray[np.int32]
@@ -53,13 +53,13 @@ def draw_labels(customers: int, rng: Generator) -> NDArray[np.bool_]:
 
 def draw_customers(
     suspended: NDArray[np.bool_], reasons: Texts, start_us: Times, end_us: Times, rng: Generator
-) -> Customers:
+) -> GeneratedCustomers:
     """Lives and bursts within each customer's [start, end)."""
     n = len(suspended)
     pattern = np.where(suspended, _draw_pattern(TYPOLOGIES, n, rng), _draw_pattern(LOOK_ALIKES, n, rng))
     joined, left = _draw_lives(suspended, start_us, end_us, rng)
     burst, burst_end = _draw_bursts(pattern, suspended, joined, left, rng)
-    return Customers(
+    return GeneratedCustomers(
         number=np.arange(n, dtype=np.int32),
         suspended=suspended,
         pattern=pattern.astype(np.int8),

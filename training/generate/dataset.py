@@ -15,7 +15,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 from training.generate.bursts import misbehave
 from training.generate.calendar import DAY_US, midnight_us
-from training.generate.customers import Customers, draw_customers, draw_labels
+from training.generate.customers import GeneratedCustomers, draw_customers, draw_labels
 from training.generate.dirt import CLEAN, Dirt, silence
 from training.generate.files import write_transactions, write_typologies, write_users
 from training.generate.lifecycle import unfold
@@ -88,7 +88,7 @@ def generate(
 
 
 def _draw_moves(
-    people: Customers, start_us: int, end_us: int, seed: SeedSequence, progress: Progress
+    people: GeneratedCustomers, start_us: int, end_us: int, seed: SeedSequence, progress: Progress
 ) -> Moves:
     firsts = range(0, len(people), BLOCK_CUSTOMERS)
     blocks = []
@@ -99,13 +99,13 @@ def _draw_moves(
     return join(blocks)
 
 
-def _draw_block(people: Customers, start_us: int, end_us: int, rng: Generator) -> Moves:
+def _draw_block(people: GeneratedCustomers, start_us: int, end_us: int, rng: Generator) -> Moves:
     moves = join([live(people, start_us, end_us, rng), misbehave(people, rng)])
     moves = join([moves, fees(moves, rng)])
     return moves[moves.created_us < people.left_us[moves.customer - people.number[0]]]
 
 
-def _count_typologies(people: Customers) -> dict[str, int]:
+def _count_typologies(people: GeneratedCustomers) -> dict[str, int]:
     return {pattern.name: int((people.pattern == PATTERNS.index(pattern)).sum()) for pattern in TYPOLOGIES}
 
 

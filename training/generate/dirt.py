@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from training.generate.calendar import HOUR_US, SECOND_US, Times, readable
-from training.generate.lifecycle import Rows
+from training.generate.lifecycle import StateRows
 from training.generate.profiles import TRAITS, Texts, draw_locale, draw_trait
 
 DUPLICATE_LAG_US: Final = 60 * SECOND_US  # redelivered by the next run of an exporter
@@ -71,7 +71,7 @@ class UserRows:
         return len(self.entry)
 
 
-def soil_rows(rows: Rows, dirt: Dirt, rng: Generator) -> tuple[Rows, Times]:
+def soil_rows(rows: StateRows, dirt: Dirt, rng: Generator) -> tuple[StateRows, Times]:
     """The rows with duplicates and wrong clocks, and the time at which each reaches the file."""
     rows = _skew_clocks(rows, dirt.completed_before_created, rng)
     copies = np.flatnonzero(rng.random(len(rows)) < dirt.duplicate_rows)
@@ -111,7 +111,7 @@ def silence(suspended: NDArray[np.bool_], dirt: Dirt, rng: Generator) -> NDArray
     return rng.random(len(suspended)) < rate
 
 
-def _skew_clocks(rows: Rows, rate: float, rng: Generator) -> Rows:
+def _skew_clocks(rows: StateRows, rate: float, rng: Generator) -> StateRows:
     skewed = (rng.random(len(rows)) < rate) & (rows.completed_us > 0)
     early = readable(rows.created_us - rng.integers(1, CLOCK_SKEW_US, len(rows)))
     return replace(rows, completed_us=np.where(skewed, early, rows.completed_us))

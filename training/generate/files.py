@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.generate.customers import Customers
+from training.generate.customers import GeneratedCustomers
 from training.generate.dirt import Dirt, soil_rows, soil_users
-from training.generate.lifecycle import Rows
+from training.generate.lifecycle import StateRows
 from training.generate.profiles import Texts
 from training.generate.schema import (
     CATEGORY_IDS,
@@ -62,7 +62,9 @@ def write_users(
     return len(rows)
 
 
-def write_transactions(path: Path, users: Uuids, moves: Moves, rows: Rows, dirt: Dirt, rng: Generator) -> int:
+def write_transactions(
+    path: Path, users: Uuids, moves: Moves, rows: StateRows, dirt: Dirt, rng: Generator
+) -> int:
     """One row per state, in the order in which they reach the file; returns the number of rows."""
     naming, soiling = rng.spawn(2)
     rows, reached_us = soil_rows(rows, dirt, soiling)
@@ -72,7 +74,7 @@ def write_transactions(path: Path, users: Uuids, moves: Moves, rows: Rows, dirt:
     return len(rows)
 
 
-def write_typologies(path: Path, users: Uuids, people: Customers) -> None:
+def write_typologies(path: Path, users: Uuids, people: GeneratedCustomers) -> None:
     """Write which customer follows which pattern, and from when; look-alikes are never suspended."""
     who = people[people.pattern != PATTERNS.index(NORMAL)]
     suspended_us = np.where(who.suspended, who.left_us, 0)
@@ -85,14 +87,14 @@ def write_typologies(path: Path, users: Uuids, people: Customers) -> None:
     write_csv(path, TYPOLOGY_COLUMNS, [columns])
 
 
-def _transaction_slices(users: Uuids, moves: Moves, ids: Uuids, rows: Rows) -> Iterator[list[pa.Array]]:
+def _transaction_slices(users: Uuids, moves: Moves, ids: Uuids, rows: StateRows) -> Iterator[list[pa.Array]]:
     for first in range(0, len(rows), SLICE_ROWS):
         part = rows[first : first + SLICE_ROWS]
         texts = _transaction_texts(users, moves[part.move], ids[part.move], part)
         yield [texts[name] for name in TRANSACTION_COLUMNS]
 
 
-def _transaction_texts(users: Uuids, moves: Moves, ids: Uuids, rows: Rows) -> dict[str, pa.Array]:
+def _transaction_texts(users: Uuids, moves: Moves, ids: Uuids, rows: StateRows) -> dict[str, pa.Array]:
     return {
         "id": uuid_texts(ids),
         "reference_transaction_id": uuid_texts(reference_uuids(moves.reference)),

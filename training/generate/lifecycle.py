@@ -63,7 +63,7 @@ _PENDING_PACE: Final = np.array([PENDING_PACE_S[name] for name in TYPES])
 
 
 @dataclass(frozen=True)
-class Rows:
+class StateRows:
     """One row per state: which transaction, which state, and when it was known (completed is 0 while PENDING)."""
 
     move: NDArray[np.int64]
@@ -104,7 +104,9 @@ def delay_us(median_s: NDArray[np.float64], sigma: NDArray[np.float64] | float, 
     return (seconds * 1000).astype(np.int64) * 1000 + rng.integers(1, 1000, len(seconds))
 
 
-def unfold(created_us: Times, settled_us: Times, path: NDArray[np.int8], end_us: int, rng: Generator) -> Rows:
+def unfold(
+    created_us: Times, settled_us: Times, path: NDArray[np.int8], end_us: int, rng: Generator
+) -> StateRows:
     """One row per state of every transaction, without the states that are only known at or after `end_us`."""
     reversal = delay_us(np.full(len(path), REVERSAL_PACE_S[0]), REVERSAL_PACE_S[1], rng)
     reversed_us = readable(settled_us + np.maximum(reversal, SECOND_US))
@@ -114,10 +116,10 @@ def unfold(created_us: Times, settled_us: Times, path: NDArray[np.int8], end_us:
         _rows_at(slot, path, created_us, completed_us)
         for slot, completed_us in enumerate((first, second, reversed_us))
     ]
-    rows = Rows(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Rows)))
+    rows = StateRows(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(StateRows)))
     return rows[rows.known_us < end_us]
 
 
-def _rows_at(slot: int, path: NDArray[np.int8], created_us: Times, completed_us: Times) -> Rows:
+def _rows_at(slot: int, path: NDArray[np.int8], created_us: Times, completed_us: Times) -> StateRows:
     move = np.flatnonzero(STATE_AT[path, slot] >= 0)
-    return Rows(move, STATE_AT[path[move], slot], created_us[move], completed_us[move])
+    return StateRows(move, STATE_AT[path[move], slot], created_us[move], completed_us[move])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from training.generate.calendar import DAY_US, WEEKEND_SHIFT_DAYS, Times, at_hours, months_between, weekday
-from training.generate.customers import Customers
+from training.generate.customers import GeneratedCustomers
 from training.generate.schema import TYPES
 from training.generate.transfers import FollowUp, Leg, Moves, draw_cents, follow, join, movements, play
 
@@ -54,7 +54,7 @@ FEES: Final = {
 }
 
 
-def live(people: Customers, start_us: int, end_us: int, rng: Generator) -> Moves:
+def live(people: GeneratedCustomers, start_us: int, end_us: int, rng: Generator) -> Moves:
     """All normal movements of these customers between joining and leaving (fees excepted, see `fees`)."""
     habits = [_habit(leg, share, people, rng) for leg, share in HABITS]
     standing = [
@@ -69,7 +69,7 @@ def fees(moves: Moves, rng: Generator) -> Moves:
     return join(follow(fee, moves[moves.type == TYPES.index(name)], rng) for name, fee in FEES.items())
 
 
-def _habit(leg: Leg, share: float, people: Customers, rng: Generator) -> Moves:
+def _habit(leg: Leg, share: float, people: GeneratedCustomers, rng: Generator) -> Moves:
     lift = np.array(CRYPTO_LIFT)[people.likes_crypto.astype(int)] if leg.type.startswith("CRYPTO") else 1.0
     has_habit = rng.random(len(people)) < share * lift
     months = (people.left_us - people.joined_us) / RATE_PERIOD_US
@@ -78,7 +78,7 @@ def _habit(leg: Leg, share: float, people: Customers, rng: Generator) -> Moves:
 
 
 def _standing(
-    leg: Leg, share: float, first: int, last: int, people: Customers, months: Times, rng: Generator
+    leg: Leg, share: float, first: int, last: int, people: GeneratedCustomers, months: Times, rng: Generator
 ) -> Moves:
     holders = people[np.flatnonzero(rng.random(len(people)) < share * np.minimum(people.activity * 2, 1))]
     day = rng.integers(first, last + 1, len(holders)) - 1

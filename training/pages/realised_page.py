@@ -27,7 +27,7 @@ ARTICLES = {False: "a customer", True: "an event"}
 
 
 @dataclass(frozen=True)
-class Figures:
+class RealisedFigures:
     """Figures of one kind of decision over some weeks: sums, and shares with Wilson's 95 % intervals.
 
     `precision` is of the decisions whose outcome is known; `least` and `most` is what it comes to for all of them if
@@ -97,15 +97,15 @@ class Figures:
         )
 
 
-def figures(decision: str, weeks: Sequence[Week], since: date, by_event: bool) -> Figures:
+def figures(decision: str, weeks: Sequence[Week], since: date, by_event: bool) -> RealisedFigures:
     """The sums of a decision's weeks."""
     chosen = [week for week in weeks if week.decision == decision]
     names = ("decided", "known_before", "confirmed", "denied", "unknown", "positives", "decided_before")
     sums = {name: sum(getattr(week, name) for week in chosen) for name in names}
-    return Figures(decision, by_event, since, len({week.week for week in chosen}), **sums)
+    return RealisedFigures(decision, by_event, since, len({week.week for week in chosen}), **sums)
 
 
-def page(use_case: str, figures: Sequence[Figures], weeks: Sequence[Week], by_event: bool) -> str:
+def page(use_case: str, figures: Sequence[RealisedFigures], weeks: Sequence[Week], by_event: bool) -> str:
     """The HTML. The first of the figures are in the headline."""
     parts = [(each, [week for week in weeks if week.decision == each.decision]) for each in figures]
     template = environment(Path(__file__).parent).get_template("realised_page.html.jinja")

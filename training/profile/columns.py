@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from features.times import rfc3339
 from features.usecase import Field, Kind
-from training.profile.facts import ByLabel, Column, Numbers, OfLabel, Outliers, Value
+from training.profile.facts import ByLabel, FieldFacts, Numbers, OfLabel, Outliers, Value
 from training.profile.frames import Frame, Texts
 from training.profile.labels import Outcome
 
@@ -19,14 +19,14 @@ KS_CHANCE = 1.358  # 95th percentile of Kolmogorov's distribution
 Floats = NDArray[np.float64]
 
 
-def column(frame: Frame, f: Field, outcome: Outcome, is_label: bool) -> Column:
+def column(frame: Frame, f: Field, outcome: Outcome, is_label: bool) -> FieldFacts:
     missing, numbers = frame.missing(f.name), frame.numbers.get(f.name)
     values = numbers if numbers is not None else frame.texts[f.name].codes
     present = values[~missing]
     is_time = f.kind is Kind.TIME
     is_identifier = numbers is None and len(frame.texts[f.name].words) > MOST_VALUES
     compared = np.zeros(len(values), np.int64) if is_identifier else values  # only whether it is there
-    return Column(
+    return FieldFacts(
         field=f.name,
         kind=f.kind.value,
         words=f.words,

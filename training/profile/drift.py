@@ -12,7 +12,7 @@ from scipy.stats import chi2  # type: ignore[import-untyped,unused-ignore]
 from export.distributions.reference import freeze
 from features.usecase import Kind
 from training.profile.columns import MOST_VALUES
-from training.profile.facts import Drift
+from training.profile.facts import FieldDrift
 from training.profile.frames import Frame, Texts
 from training.profile.periods import reference_periods
 
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 Ints = NDArray[np.int64]
 
 
-def drifts(frame: Frame, period: Ints) -> tuple[Drift, ...]:
+def drifts(frame: Frame, period: Ints) -> tuple[FieldDrift, ...]:
     """Return the drift of every field but times, which always move on; none if there is only one period."""
     size = int(period.max()) + 1
     first = reference_periods(size)
@@ -49,14 +49,14 @@ def _of_texts(texts: Texts, missing: NDArray[np.bool_]) -> Ints:
     return np.where(missing, len(texts.words), texts.codes)
 
 
-def _drift(field: str, bins: Ints, period: Ints, first: int) -> Drift:
+def _drift(field: str, bins: Ints, period: Ints, first: int) -> FieldDrift:
     width = int(bins.max()) + 1
     counts = np.bincount(period * width + bins, minlength=(int(period.max()) + 1) * width).reshape(-1, width)
     reference = counts[:first].sum(axis=0)
     indices = [_of_period(reference, count) for count in counts]
     beyond = [max(0.0, index - by_chance) for index, by_chance in filter(None, indices[:first])]
     later = [None] * first + indices[first:]
-    return Drift(
+    return FieldDrift(
         field=field,
         psi=tuple(each and each[0] for each in later),
         chance=tuple(each and each[1] for each in later),

@@ -132,7 +132,7 @@ class Rate(Struct, frozen=True):
     stands_out: bool = False
 
 
-class Column(Struct, frozen=True):
+class FieldFacts(Struct, frozen=True):
     field: str
     kind: str
     words: str  # what it must hold
@@ -201,7 +201,7 @@ class Repeats(Struct, frozen=True):
     listing: Listing  # keys whose rows differ
 
 
-class Period(Struct, frozen=True):
+class ProfilePeriod(Struct, frozen=True):
     """Seven days from a Monday, 00:00 UTC; a calendar month of data that have one time a month."""
 
     start: str  # YYYY-MM-DD; YYYY-MM of a month
@@ -210,7 +210,7 @@ class Period(Struct, frozen=True):
     positive_share: float | None  # of the rows with a known outcome
 
 
-class Drift(Struct, frozen=True):
+class FieldDrift(Struct, frozen=True):
     """A field's population stability index, period by period, against the reference periods.
 
     Bins are the reference's deciles, or values, and missing; a share below 0.0001 counts as 0.0001. `chance` is what 1
@@ -235,12 +235,12 @@ class EventTypeFacts(Struct, frozen=True):
     first: str | None
     last: str | None
     repeats: Repeats
-    columns: tuple[Column, ...]
+    columns: tuple[FieldFacts, ...]
     correlations: tuple[Correlation, ...]
     correlation_rows: int  # of the sample
-    periods: tuple[Period, ...]
+    periods: tuple[ProfilePeriod, ...]
     reference_periods: int
-    drift: tuple[Drift, ...]
+    drift: tuple[FieldDrift, ...]
     unit: str = "week"  # of the periods: week, month
     associations: tuple[Association, ...] = ()  # the strongest first
     date_orders: tuple[DateOrder, ...] = ()  # that some rows contradict, the most first

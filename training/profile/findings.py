@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from training.profile import label_findings
-from training.profile.facts import Column, Drift, EventTypeFacts, Profile
+from training.profile.facts import EventTypeFacts, FieldDrift, FieldFacts, Profile
 from training.profile.finding import ORDER, Finding, during, share
 
 MUCH_MISSING = 0.2
@@ -134,7 +134,7 @@ def _is_garbled(text: str) -> bool:
         return False
 
 
-def _has_many_outliers(column: Column) -> bool:
+def _has_many_outliers(column: FieldFacts) -> bool:
     return bool(column.numbers and column.numbers.outliers and column.numbers.outliers.share > MANY_OUTLIERS)
 
 
@@ -145,7 +145,7 @@ def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
         yield Finding("look", f"{each.name}: {number} no row, the first {during(each.unit, empty[0])}.")
 
 
-def expectation(drift: Drift) -> list[float]:
+def expectation(drift: FieldDrift) -> list[float]:
     """Return the index that each period may reach although nothing has changed; infinite where it is unknown."""
     return [math.inf if chance is None else chance + drift.usual for chance in drift.chance]
 

@@ -17,7 +17,7 @@ from training.profile.associations import CORRELATED_ROWS, associations, correla
 from training.profile.columns import column
 from training.profile.dates import date_orders
 from training.profile.drift import drifts
-from training.profile.facts import Bad, Column, EventTypeFacts, Labels, Profile, Repeats
+from training.profile.facts import Bad, EventTypeFacts, FieldFacts, Labels, Profile, Repeats
 from training.profile.frames import Frame, frames
 from training.profile.labels import Outcome, outcomes
 from training.profile.listed import differing
@@ -111,7 +111,9 @@ def dates_alone(labels: Labels | None, frame: Frame, outcome: Outcome) -> Calend
     return calendar_alone(frame.time_us[known], label, customer, SEED, by_event=not labels.by_customer)
 
 
-def columns(labels: Labels | None, frame: Frame, outcome: Outcome, label: str | None) -> tuple[Column, ...]:
+def columns(
+    labels: Labels | None, frame: Frame, outcome: Outcome, label: str | None
+) -> tuple[FieldFacts, ...]:
     """`label` is the field that is the label, if it is one of this event type."""
     described = [column(frame, f, outcome, f.name == label) for f in frame.event_type.fields.values()]
     return with_rates(described, frame, outcome, label, by_customer=labels is not None and labels.by_customer)

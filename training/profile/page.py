@@ -18,7 +18,7 @@ from training.pages.html import environment, number
 from training.profile import plots
 from training.profile.associations import RARE, sampled
 from training.profile.columns import MOST_VALUES
-from training.profile.facts import Column, Drift, EventTypeFacts, Profile
+from training.profile.facts import EventTypeFacts, FieldDrift, FieldFacts, Profile
 from training.profile.findings import DRIFTED, DRIFTING, expectation, findings
 from training.profile.frames import Frame
 from training.profile.labels import Outcome
@@ -81,12 +81,12 @@ def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Pro
     }
 
 
-def _is_drawn(column: Column) -> bool:
+def _is_drawn(column: FieldFacts) -> bool:
     """Identifiers have nothing to show."""
     return column.numbers is not None or (column.span is None and 0 < column.distinct <= MOST_VALUES)
 
 
-def _figure(column: Column, frame: Frame, outcome: Outcome) -> str:
+def _figure(column: FieldFacts, frame: Frame, outcome: Outcome) -> str:
     if column.numbers is None:
         return plots.bars(column, len(frame))
     return plots.histogram(column, frame.numbers[column.field], outcome)
@@ -103,7 +103,7 @@ class Worst(NamedTuple):
     periods: int
 
 
-def _worst(drift: Drift, facts: EventTypeFacts) -> Worst:
+def _worst(drift: FieldDrift, facts: EventTypeFacts) -> Worst:
     expected = expectation(drift)
     measured = [
         (p, e, w.start) for p, e, w in zip(drift.psi, expected, facts.periods, strict=True) if p is not None

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from features.events import DAY_US, THURSDAY
 from features.times import rfc3339
-from training.profile.facts import Period
+from training.profile.facts import ProfilePeriod
 from training.profile.frames import Frame
 from training.profile.labels import Outcome
 
@@ -29,7 +29,7 @@ def month_of(time_us: NDArray[np.number]) -> Ints:
     return time_us.astype("M8[us]").astype("M8[M]").astype(np.int64)
 
 
-def periods(frame: Frame, outcome: Outcome) -> tuple[str, tuple[Period, ...], Ints]:
+def periods(frame: Frame, outcome: Outcome) -> tuple[str, tuple[ProfilePeriod, ...], Ints]:
     """The unit; all periods from the first to the last event, also empty ones; and the period of each row [n]."""
     unit = "month" if is_monthly(frame.time_us) else "week"
     number = month_of(frame.time_us) if unit == "month" else (frame.time_us - MONDAY_US) // WEEK_US
@@ -43,7 +43,9 @@ def periods(frame: Frame, outcome: Outcome) -> tuple[str, tuple[Period, ...], In
     return (
         unit,
         tuple(
-            Period(_start(unit, first + p), int(rows[p]), int(subjects[p]), _share(positive[p], known[p]))
+            ProfilePeriod(
+                _start(unit, first + p), int(rows[p]), int(subjects[p]), _share(positive[p], known[p])
+            )
             for p in range(size)
         ),
         period,

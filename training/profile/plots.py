@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from training.pages.svg import NEGATIVE, PALE, PLAIN, POSITIVE, figure, short, style, svg
-from training.profile.facts import Column, Correlation, Drift, EventTypeFacts
+from training.profile.facts import Correlation, EventTypeFacts, FieldDrift, FieldFacts
 from training.profile.findings import DRIFTED
 
 BINS = 30
@@ -17,7 +17,7 @@ LABELLED_PERIODS = 12
 MOST_FIELDS = 25  # of a matrix of correlations
 
 
-def histogram(column: Column, values: NDArray[np.float64], outcome: NDArray[np.int8]) -> str:
+def histogram(column: FieldFacts, values: NDArray[np.float64], outcome: NDArray[np.int8]) -> str:
     """Shares of the rows, of each outcome's if there are two."""
     with style():
         drawn = figure(3.1, 1.7)
@@ -49,13 +49,13 @@ def _edges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     return np.linspace(low, high if high > low else low + 1, BINS + 1), False
 
 
-def _sides(column: Column, outcome: NDArray[np.int8]) -> Sequence[tuple[NDArray[np.bool_], str, str]]:
+def _sides(column: FieldFacts, outcome: NDArray[np.int8]) -> Sequence[tuple[NDArray[np.bool_], str, str]]:
     if column.by_label is None:
         return [(np.ones(len(outcome), np.bool_), PLAIN, "all")]
     return [(outcome == 0, NEGATIVE, "negative"), (outcome == 1, POSITIVE, "positive")]
 
 
-def bars(column: Column, rows: int) -> str:
+def bars(column: FieldFacts, rows: int) -> str:
     """Shares of the most frequent values, by outcome if there are two."""
     with style():
         values = column.values[:8][::-1]
@@ -94,7 +94,7 @@ def periods(facts: EventTypeFacts) -> str:
         return svg(drawn, f"rows of {facts.name} by {facts.unit}")
 
 
-def drift(facts: EventTypeFacts, moving: Sequence[Drift]) -> str:
+def drift(facts: EventTypeFacts, moving: Sequence[FieldDrift]) -> str:
     """PSI, a line a field and a column a period."""
     with style():
         drawn = figure(9, 0.7 + 0.2 * len(moving))

@@ -16,7 +16,7 @@ from scipy.stats import hypergeom  # type: ignore[import-untyped,unused-ignore]
 from export.distributions.reference import freeze
 from features.usecase import Field, Kind
 from training.profile.columns import MOST_VALUES, SHOWN_VALUES
-from training.profile.facts import Column, Rate
+from training.profile.facts import FieldFacts, Rate
 from training.profile.frames import Frame
 from training.profile.labels import Outcome
 from training.statistics.wilson import rate
@@ -44,8 +44,8 @@ class Counts(NamedTuple):
 
 
 def with_rates(
-    columns: Sequence[Column], frame: Frame, outcome: Outcome, label: str | None, by_customer: bool
-) -> tuple[Column, ...]:
+    columns: Sequence[FieldFacts], frame: Frame, outcome: Outcome, label: str | None, by_customer: bool
+) -> tuple[FieldFacts, ...]:
     """The columns with their rates; without those of the label, of identifiers and of times."""
     if len(np.unique(outcome[outcome >= 0])) < 2:
         return tuple(columns)
@@ -65,7 +65,7 @@ def with_rates(
     return tuple(msgspec.structs.replace(each, rates=judged.get(each.field, ())) for each in columns)
 
 
-def grouped(frame: Frame, f: Field, column: Column) -> Groups | None:
+def grouped(frame: Frame, f: Field, column: FieldFacts) -> Groups | None:
     """None where there is one group only, or each row would be its own."""
     if f.kind is Kind.TIME or not column.distinct:
         return None
