@@ -11,6 +11,7 @@ from features.events import BadEvent
 from features.times import clock
 from pipeline.runtime.tracing import parent_of
 from serving import service as own
+from serving.access import ANONYMOUS
 from serving.audit_requests import Audited, entry_of
 from serving.auth import Gate
 from serving.batching import Batcher
@@ -26,7 +27,6 @@ from serving.problems import DEADLINE_S, PROBLEMS, handlers
 from serving.responses import Assessment, ModelInUse
 from serving.roles import Action
 from serving.service import Service
-from serving.settings import ANONYMOUS
 
 MOST_AT_ONCE = 500  # events of a batch: some milliseconds
 PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty milliseconds on Google Cloud

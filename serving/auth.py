@@ -8,7 +8,6 @@ import jwt
 from features.errors import Refused
 from serving.keys import Keys
 from serving.roles import Role, strongest
-from serving.settings import Access
 
 ALGORITHMS = ("RS256", "ES256", "PS256")  # never "none", never a shared secret
 SLACK_S = 30  # clocks differ

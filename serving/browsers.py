@@ -10,9 +10,9 @@ from typing import Any
 
 from fastapi import Request
 
+from serving.configuration import Configuration
 from serving.issuers import is_loopback
 from serving.problems import NotJson, problem
-from serving.settings import Settings
 
 MEDIA_TYPE = "application/json"  # no page of another site can send it unasked
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@]+)(:[0-9]*)?")
@@ -42,7 +42,7 @@ class OwnPagesOnly:
             await problem(*refused)(scope, receive, send)
 
 
-def hosts_of(settings: Settings) -> frozenset[str]:
+def hosts_of(settings: Configuration) -> frozenset[str]:
     """The names under which a service on loopback is asked; empty for one that other machines can reach."""
     return LOOPBACK | {settings.host} if is_loopback(settings.host) else frozenset()
 

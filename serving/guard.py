@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
+from serving.access import ANONYMOUS
 from serving.audit_requests import entry_of
 from serving.audit_trail import TrailFull
 from serving.auth import Forbidden, Gate
 from serving.roles import MAY, ORDER, Action, Role
 from serving.service import Service
-from serving.settings import ANONYMOUS
 
 
 class Guard:

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 
 from features.events import codecs
 from features.usecase import EventType, Field, Kind, UseCase
+from serving.access import Access
 from serving.formats import pattern_of
-from serving.settings import Access
 
 FORMATS = {Kind.TIME: "date-time", Kind.DATE: "date"}
 

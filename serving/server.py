@@ -27,9 +27,9 @@ from pipeline.runtime.prometheus import Endpoint
 from pipeline.stores.connect import store_of
 from serving.api import app
 from serving.auth import Gate
+from serving.configuration import Configuration
 from serving.connections import Connection, Crowd
 from serving.service import Service
-from serving.settings import Settings
 
 CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 END_S = 20  # for what is in flight when the process is to end; Kubernetes gives it 35
@@ -41,7 +41,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Configuration) -> None:
     """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
     gate = Gate(settings.access) if settings.access else None
     found = outcomes(parts(settings, gate), CHECK_S)
@@ -58,9 +58,9 @@ def run(settings: Settings) -> None:
         server(app(service, gate, settings.max_in_flight), settings).run()
 
 
-def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], object]]:
+def parts(settings: Configuration, gate: Gate | None) -> dict[str, Callable[[], object]]:
     """What to look at first, by what to call it."""
-    topic = topic_path(settings.project, settings.topic)
+    topic = topic_path(settings.project, settings.events_topic)
     found: dict[str, Callable[[], object]] = {
         "bundle": lambda: check_bundle(settings.use_case, settings.bundle),
         "Redis": lambda: check_store(settings),
@@ -73,12 +73,12 @@ def parts(settings: Settings, gate: Gate | None) -> dict[str, Callable[[], objec
         found["metrics"] = lambda: prometheus.check(settings.metrics_host, port)
     if gate:
         found["issuer"] = gate.check
-    if settings.dataset:
+    if not settings.no_audit:
         found["audit trail"] = lambda: check_trail(settings)
     return found
 
 
-def check_trail(settings: Settings) -> None:
+def check_trail(settings: Configuration) -> None:
     """Check that the table is there. While BigQuery is away records wait for it, so that is no reason not to start.
 
     Raises TableMismatch, GoogleAPIError, and OSError if the folder cannot be written to.
@@ -92,7 +92,7 @@ def check_trail(settings: Settings) -> None:
         logger.warning("BigQuery cannot be reached; audit records wait for it: %s", error)
 
 
-def check_store(settings: Settings) -> None:
+def check_store(settings: Configuration) -> None:
     """It can be reached, and it is neither empty by mistake nor damaged."""
     with closing(store_of(settings)) as store:
         store.check(settings.allow_eviction)
@@ -115,7 +115,7 @@ def allow_files(needed: int) -> None:
 
 
 @contextmanager
-def telling(settings: Settings, service: Service) -> Iterator[None]:
+def telling(settings: Configuration, service: Service) -> Iterator[None]:
     """Metrics for Prometheus, if somebody wants them."""
     if not settings.metrics_port:
         yield
@@ -139,7 +139,7 @@ def ending_quietly() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def server(application: object, settings: Settings) -> uvicorn.Server:
+def server(application: object, settings: Configuration) -> uvicorn.Server:
     """The server; what is in flight is answered when it ends. Paths may name customers, so requests are not logged."""
     crowd = Crowd(CONNECTIONS * settings.max_in_flight)
     return uvicorn.Server(uvicorn.Config(

@@ -27,10 +27,11 @@ from pipeline.runtime.process_metrics import progress, tally
 from pipeline.stores.connect import cold_since_us, guarded_store_of
 from pipeline.stores.store import DryStore, MemoryStore, record_keys
 from serving import responses
+from serving.access import ANONYMOUS
 from serving.audit_trail import Trail
+from serving.configuration import Configuration
 from serving.customer import Standing, standing
 from serving.responses import Assessment, ModelInUse
-from serving.settings import ANONYMOUS, Settings
 
 logger = logging.getLogger(__name__)
 Answer = Assessment | BadEvent | BadRecord
@@ -56,13 +57,13 @@ class Request:
 class Service:
     """Raises StoreUnavailable, BundleMismatch, PubSubRefused when a part cannot be had."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Configuration) -> None:
         self.settings, self.use_case = settings, settings.use_case
         self.store = guarded_store_of(settings, self.use_case, "service")
         cold_us = cold_since_us(settings, self.use_case)
         self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, False, cold_us)
         self._publisher = Publisher()
-        self._topic = topic_path(settings.project, settings.topic)
+        self._topic = topic_path(settings.project, settings.events_topic)
         self.trail = trail_of(settings)
 
     def close(self) -> None:
@@ -177,11 +178,11 @@ class Service:
             tally(STAGE, spent_s, stage)
 
 
-def trail_of(settings: Settings) -> Trail | None:
+def trail_of(settings: Configuration) -> Trail | None:
     """The audit trail, if one is kept. Raises OSError."""
-    if not settings.dataset:
+    if settings.no_audit:
         return None
-    return Trail(settings.project, settings.dataset, settings.audit_folder, settings.audit_bytes)
+    return Trail(settings.project, settings.dataset, settings.audit_folder, round(settings.audit_mib * 2**20))
 
 
 def _assessed(engine: Engine, requests: Sequence[Request]) -> Assessments:

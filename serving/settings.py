@@ -1,74 +1,102 @@
-"""What the service is told: one frozen value."""
+"""Settings of the REST service: those of its work, and those that say who may ask."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from features.usecase import UseCase
-from serving.issuers import is_public, is_safe
-from serving.roles import Role
+from pipeline.engine.settings import METRICS_HOST, EngineSettings
+from pipeline.runtime.settings import Setting
 
-ANONYMOUS = "anonymous"  # the caller of a service without tokens
-AUDIT_FOLDER = Path(".riskstream/audit")
-AUDIT_BYTES = 128 << 20  # some 500,000 records: over an hour at 100 requests a second; a pod has 512 MiB
-Roles = Mapping[str, Role]  # by name
+ROLES = "viewer, scorer, analyst or admin"
 
 
-@dataclass(frozen=True)
-class Access:
-    """Which callers are let in, and as what: those with a token of this OpenID Connect provider for this audience.
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings(EngineSettings):
+    """The settings of the service's work. The topic may be a short name or a whole path."""
 
-    A caller is named by verified e-mail address or by subject. These are two lists, because providers let their users
-    choose subjects or unverified addresses that look like somebody else's address. Groups are those in the token's
-    `groups_claim`. A caller who is named several times has the most powerful of the roles; one who is not named has
-    the role `others`, or none. Raises ValueError for an issuer without TLS, for groups or others of a public issuer,
-    and if nobody has a role.
-    """
+    topic: Annotated[
+        str,
+        Setting(
+            help="The topic to which events are published before they are assessed.", usual="USE_CASE-events"
+        ),
+    ] = ""
+    host: Annotated[str, Setting(help="The address to listen at.")] = "127.0.0.1"
+    port: Annotated[int, Setting(help="The port to listen at.", least=1, most=65_535)] = 8080
+    root_path: Annotated[
+        str, Setting(help="The prefix that a gateway removes from the path, such as /ai.")
+    ] = ""
+    metrics_port: Annotated[
+        int | None, Setting(help="Serve metrics for Prometheus at this port.", least=1, most=65_000)
+    ] = None
+    metrics_host: Annotated[str, METRICS_HOST] = "127.0.0.1"
+    audit_folder: Annotated[
+        Path,
+        Setting(
+            help="The folder in which records of the audit trail wait for BigQuery.",
+            variable="RISKSTREAM_AUDIT_FOLDER",
+            metavar="FOLDER",
+        ),
+    ] = Path(".riskstream/audit")
+    # 128 MiB are some 500,000 records: over an hour at 100 requests a second; a pod has 512 MiB.
+    audit_mib: Annotated[
+        float,
+        Setting(
+            help="Room for these records, in MiB. When it is used up, only events are accepted.", least=0.001
+        ),
+    ] = 128
+    no_audit: Annotated[
+        bool, Setting(help="Keep no audit trail; allowed only where no other machine can ask.")
+    ] = False
+    allow_unauthenticated: Annotated[
+        bool, Setting(help="Answer without tokens, although other machines can ask.")
+    ] = False
+    max_in_flight: Annotated[
+        int, Setting(help="The most requests at once; further ones are told to come back.", least=1)
+    ] = 256
 
-    issuer: str  # URL, as in the tokens' `iss`
-    audience: str
-    emails: Roles = field(default_factory=dict)
-    subjects: Roles = field(default_factory=dict)
-    groups: Roles = field(default_factory=dict)
-    groups_claim: str = "groups"
-    others: Role | None = None
 
-    def __post_init__(self) -> None:
-        if not is_safe(self.issuer):
-            raise ValueError(f"found issuer {self.issuer!r}, expected an https:// URL")
-        if is_public(self.issuer) and (self.groups or self.others):
-            raise ValueError(
-                f"anybody can get a token of {self.issuer}: name the callers by e-mail address or by subject alone"
-            )
-        if not (self.emails or self.subjects or self.groups or self.others):
-            raise ValueError("nobody has a role: name the callers by e-mail address, by subject or by group")
+@dataclass(frozen=True, kw_only=True)
+class AccessSettings:
+    """The settings that say who may ask. A list that is given but empty is refused: it must not mean everybody."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """The topic may be a short name or a whole path. `redis_secret` names the password in Secret Manager."""
-
-    use_case: UseCase
-    bundle: str
-    redis_url: str
-    project: str
-    topic: str
-    redis_secret: str = ""
-    redis_ca_file: str | None = None
-    redis_cluster: bool = False
-    redis_cert_file: str | None = None
-    redis_key_file: str | None = None
-    redis_replicas: int = 0
-    allow_eviction: bool = False
-    prefix: str = "riskstream"
-    host: str = "127.0.0.1"
-    port: int = 8080
-    root_path: str = ""  # what a gateway takes off the path before the request comes here
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = None
-    access: Access | None = None  # None: everybody who can reach the port
-    max_in_flight: int = 256
-    allow_empty_store: bool = False
-    dataset: str = ""  # of the audit trail; empty: none is kept
-    audit_folder: Path = AUDIT_FOLDER
-    audit_bytes: int = AUDIT_BYTES  # of records that may wait for BigQuery
+    issuer: Annotated[
+        str,
+        Setting(
+            help="Accept bearer tokens of this OpenID Connect provider only.", variable="RISKSTREAM_ISSUER"
+        ),
+    ] = ""
+    audience: Annotated[
+        str, Setting(help="The audience for which tokens are made.", variable="RISKSTREAM_AUDIENCE")
+    ] = ""
+    caller_emails: Annotated[
+        str | None,
+        Setting(
+            help=f"Callers by verified e-mail address: EMAIL=ROLE, with commas; the role is {ROLES}.",
+            variable="RISKSTREAM_CALLER_EMAILS",
+        ),
+    ] = None
+    caller_subjects: Annotated[
+        str | None,
+        Setting(
+            help="Callers by the subject of their tokens: SUBJECT=ROLE, with commas.",
+            variable="RISKSTREAM_CALLER_SUBJECTS",
+        ),
+    ] = None
+    caller_groups: Annotated[
+        str | None,
+        Setting(
+            help="Callers by the groups in their tokens: GROUP=ROLE, with commas.",
+            variable="RISKSTREAM_CALLER_GROUPS",
+        ),
+    ] = None
+    groups_claim: Annotated[
+        str, Setting(help="The claim of a token that lists groups.", variable="RISKSTREAM_GROUPS_CLAIM")
+    ] = "groups"
+    other_callers: Annotated[
+        str,
+        Setting(
+            help=f"The role of the issuer's callers who are in no list: {ROLES}.",
+            variable="RISKSTREAM_OTHER_CALLERS",
+            usual="they are refused",
+        ),
+    ] = ""

@@ -3,13 +3,13 @@
 import importlib.util
 import re
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline.dataflow.settings import Settings, is_required
+from pipeline.dataflow.settings import DataflowSettings
+from pipeline.runtime.settings import declared
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/deploy.md").read_text()
@@ -82,8 +82,8 @@ def test_what_could_not_be_run_says_so(note: str, block: str) -> None:
 def test_the_page_tells_where_each_setting_comes_from() -> None:
     table = TEXT.partition("| settings | from |")[2].partition("\n\n")[0]
     told = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
-    assert told <= {each.name for each in fields(Settings)}
-    assert {each.name for each in fields(Settings) if is_required(each)} <= told
+    assert told <= {each.name for each in declared(DataflowSettings)}
+    assert {each.name for each in declared(DataflowSettings) if each.is_required} <= told
     written = yaml.safe_load((ROOT / "deploy/env/production.yaml").read_text())
     assert written.keys() - told == {"redis_cluster"}, "its comment says what it is"
 

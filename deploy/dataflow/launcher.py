@@ -6,18 +6,18 @@ everything first, as `riskstream launch` does: here from inside of the network, 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import Field, fields
 
 import apache_beam as beam
 
 from deploy.dataflow.template import PARAMETERS
 from export import storage
 from pipeline.dataflow.plan import job_of, own_labels
-from pipeline.dataflow.settings import FORMER_KEYS, JobSettings
+from pipeline.dataflow.settings import FORMER_KEYS, TemplateSettings
+from pipeline.job.beam_options import DATAFLOW, beam_options
 from pipeline.job.graph import stream
 from pipeline.job.preflight import check, note_start
-from pipeline.job.settings import DATAFLOW, beam_options
 from pipeline.runtime.errors import BadSettings
+from pipeline.runtime.settings import Declared, declared
 
 TRUTH = {"true": True, "false": False}
 
@@ -25,7 +25,7 @@ TRUTH = {"true": True, "false": False}
 def launch(arguments: Sequence[str]) -> None:
     """Builds the graph and hands it to the runner. Raises BadSettings, BadUseCase, CannotStart."""
     own, beam_args = parted(arguments)
-    job = job_of(JobSettings.resolved(own, None))
+    job = job_of(TemplateSettings.resolved(own, None))
     check(job)
     note_start(job)
     labels = [f"--labels={key}={value}" for key, value in own_labels(job.use_case).items()]
@@ -37,7 +37,7 @@ def launch(arguments: Sequence[str]) -> None:
 
 def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     """The template's own parameters, and what is Beam's; the project is told to both. Raises BadSettings."""
-    known = {each.name: each for each in fields(JobSettings)}
+    known = {each.name: each for each in declared(TemplateSettings)}
     own: dict[str, object] = {}
     beam_args = []
     for argument in arguments:
@@ -51,14 +51,14 @@ def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     return own, beam_args
 
 
-def typed(parameter: Field[object], text: str) -> object:
+def typed(parameter: Declared, text: str) -> object:
     """Parameters of a template are text."""
     try:
-        if parameter.type is bool:
+        if parameter.kind is bool:
             return TRUTH[text.lower()]
-        return int(text) if parameter.type is int else text
+        return int(text) if parameter.kind is int else text
     except (KeyError, ValueError):
-        wanted = "true or false" if parameter.type is bool else "a number"
+        wanted = "true or false" if parameter.kind is bool else "a number"
         raise BadSettings(f"{parameter.name}: found {text!r}, expected {wanted}") from None
 
 

@@ -1,11 +1,11 @@
 """metadata.json, made from the settings of a job, and the commands that build and run the template: `make template`."""
 
 import json
-from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataflow.settings import JobSettings, is_required
+from pipeline.dataflow.settings import TemplateSettings
+from pipeline.runtime.settings import Declared, declared
 
 METADATA = Path(__file__).with_name("metadata.json")
 TYPES = {bool: "BOOLEAN", int: "NUMBER", str: "TEXT"}
@@ -15,9 +15,8 @@ SPECIAL_TYPES = {
     "dead_letters_topic": "PUBSUB_TOPIC",
     "bundle": "GCS_READ_FOLDER",
 }
-PARAMETERS = tuple(
-    each for each in fields(JobSettings) if each.name != "project"
-)  # Dataflow tells the project itself
+# Dataflow itself passes the project on.
+PARAMETERS = tuple(each for each in declared(TemplateSettings) if each.name != "project")
 BUILD = """gcloud dataflow flex-template build gs://BUCKET/templates/riskstream.json \\
   --image REGION-docker.pkg.dev/PROJECT/riskstream/worker:VERSION --sdk-language PYTHON \\
   --metadata-file deploy/dataflow/metadata.json"""
@@ -54,19 +53,21 @@ IMAGE = {
 }
 
 
-def parameter(each: Field[Any]) -> dict[str, Any]:
-    told = {
+def parameter(each: Declared) -> dict[str, Any]:
+    """Return the entry of a setting in metadata.json."""
+    entry = {
         "name": each.name,
         "label": each.name.replace("_", " "),
-        "helpText": each.metadata["help"],
-        "isOptional": not is_required(each),
-        "paramType": SPECIAL_TYPES.get(each.name) or TYPES[each.type],
+        "helpText": each.setting.help + (f" Default: {each.setting.usual}." if each.setting.usual else ""),
+        "isOptional": not each.is_required,
+        "paramType": SPECIAL_TYPES.get(each.name) or TYPES[each.kind],
     }
-    if each.metadata["pattern"]:
-        told["regexes"] = [f"^(?:{each.metadata['pattern']})$"]
-    if not is_required(each) and each.default != "":
-        told["defaultValue"] = str(each.default).lower() if each.type is bool else str(each.default)
-    return told
+    if each.setting.pattern:
+        optional = "" if each.is_required or each.default else "?"
+        entry["regexes"] = [f"^(?:{each.setting.pattern}){optional}$"]
+    if not each.is_required and each.default != "":
+        entry["defaultValue"] = str(each.default).lower() if each.kind is bool else str(each.default)
+    return entry
 
 
 def text() -> str:

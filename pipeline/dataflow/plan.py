@@ -9,14 +9,15 @@ from typing import Any
 
 import apache_beam
 
-from export import storage
-from features.usecase import BadUseCase, UseCase, kept, parse
+from features.usecase import UseCase, kept
 from pipeline.dataflow import jobs, preflight
 from pipeline.dataflow.jobs import Facts
 from pipeline.dataflow.preflight import Launch, Looked
-from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, JobSettings, Settings
-from pipeline.job.settings import DATAFLOW, Job
-from pipeline.pubsub import topics
+from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, DataflowSettings, TemplateSettings
+from pipeline.job.beam_options import DATAFLOW
+from pipeline.job.job import Job
+from pipeline.job.settings import JobSettings
+from pipeline.runtime.settings import declared
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Plan:
 
 
 def launch_of(
-    settings: Settings, old: Facts | None = None, mapping: Mapping[str, str] | None = None
+    settings: DataflowSettings, old: Facts | None = None, mapping: Mapping[str, str] | None = None
 ) -> Launch:
     """What is to be launched, or to replace `old`. Raises BadUseCase."""
     job = job_of(settings)
@@ -71,25 +72,10 @@ def launch_of(
     return Launch(settings, job, use_case, args, old, mapping)
 
 
-def job_of(settings: JobSettings) -> Job:
-    """What travels to the workers, with whole paths. Raises BadUseCase."""
-    file = settings.use_case_file
-    try:
-        text = storage.read(file).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadUseCase(f"{file}: {error}") from None
-    names = topics.Names(settings.project, parse(text, file).name)
-    return Job(
-        text, file, bundle=settings.bundle, redis_url=settings.redis_url, project=settings.project,
-        subscription=settings.subscription or names.reader(names.events),
-        alerts_topic=settings.alerts_topic or names.alerts,
-        dead_letters_topic=settings.dead_letters_topic or names.dead_letters,
-        dataset=settings.dataset, redis_secret=settings.redis_secret, redis_ca_file=settings.redis_ca_file or None,
-        redis_cert_file=settings.redis_cert_file or None, redis_key_file=settings.redis_key_file or None,
-        redis_replicas=settings.redis_replicas, allow_eviction=settings.allow_eviction,
-        redis_cluster=settings.redis_cluster, prefix=settings.prefix, batch=settings.batch,
-        allow_empty_store=settings.allow_empty_store,
-    ).with_paths()  # fmt: skip
+def job_of(settings: TemplateSettings) -> Job:
+    """Return what travels to the workers, with whole paths. Raises BadUseCase, BadSettings."""
+    given = {each.name: getattr(settings, each.name) for each in declared(JobSettings)}
+    return Job.load(settings.use_case_file, **given).with_paths()
 
 
 def plan(launch: Launch) -> Plan:
@@ -100,7 +86,7 @@ def plan(launch: Launch) -> Plan:
 
 
 def beam_args(
-    settings: Settings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
+    settings: DataflowSettings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Beam's own options. Every streaming job in Python has Streaming Engine; it is said all the same."""
     staging = settings.staging.rstrip("/")
@@ -135,7 +121,7 @@ def own_labels(use_case: UseCase) -> dict[str, str]:
     return {"riskstream": "job", "use_case": use_case.name.lower(), "fingerprint": use_case.fingerprint}
 
 
-def _subnetwork(settings: Settings) -> str:
+def _subnetwork(settings: DataflowSettings) -> str:
     name = settings.subnetwork
     return name if "/" in name else f"regions/{settings.region}/subnetworks/{name}"
 

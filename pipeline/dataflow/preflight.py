@@ -15,12 +15,12 @@ from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
 from pipeline.dataflow import jobs, update_compatibility
 from pipeline.dataflow.jobs import Facts, Place
-from pipeline.dataflow.settings import Settings
+from pipeline.dataflow.settings import DataflowSettings
 from pipeline.dataflow.update_compatibility import Built
 from pipeline.engine.live_model import check_bundle
 from pipeline.engine.start_check import check_store
+from pipeline.job.job import Job
 from pipeline.job.preflight import tail_of
-from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publisher, Subscription
 from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.probe import outcomes
@@ -49,7 +49,7 @@ class Check:
 class Launch:
     """All that is known of a job when it is looked at; `old` is the job it is to replace, `mapping` renames steps."""
 
-    settings: Settings
+    settings: DataflowSettings
     job: Job
     use_case: UseCase
     beam_args: tuple[str, ...]
@@ -132,7 +132,7 @@ def _redis(launch: Launch) -> str:
     return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
 
 
-def _staging(settings: Settings) -> str:
+def _staging(settings: DataflowSettings) -> str:
     """The bucket is there; Beam would make another one without a word."""
     name = settings.staging.removeprefix("gs://").partition("/")[0]
     if storage.is_local():

@@ -1,17 +1,22 @@
-"""All that a job on Dataflow is told, declared once: flags, keys of an environment file, parameters of the template.
+"""Settings of a job on Dataflow: flags, keys of an environment file, parameters of the Flex Template.
 
 A setting comes from a flag, else from the file, else it has a default; nothing comes from the shell's environment,
 so that what runs in production is what is written down. Reads nothing but the file, imports nothing heavy.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import usecases
+from pipeline.bigquery.settings import PROJECT
+from pipeline.job.settings import JobSettings
 from pipeline.runtime.errors import BadSettings
+from pipeline.runtime.settings import Rules, Setting, declared, faults, flag
+from pipeline.stores.settings import CA_FILE, CERT_FILE, KEY_FILE, PREFIX
+from pipeline.stores.settings import RULES as REDIS_RULES
 
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
@@ -28,63 +33,54 @@ BUCKET = r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
 FORMER_KEYS = {
     "cold": "allow_empty_store"
 }  # of environment files and of the template, by their present names
+FILE, FILE_PATTERN = "gs://BUCKET/FILE, or a file of the image", r"(gs:/)?/.+"
 SHORT_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
-def setting(help: str, expected: str = "", pattern: str = "", default: Any = MISSING) -> Any:
-    """A field: its help, and what is `expected`, in words and as a pattern."""
-    return field(default=default, metadata={"help": help, "expected": expected, "pattern": pattern})
-
-
 @dataclass(frozen=True, kw_only=True)
-class JobSettings:
-    """What the steps are told, wherever they are launched from. Topics and the subscription may be short names."""
+class TemplateSettings(JobSettings):
+    """The settings of the steps on Dataflow, wherever they are launched from: stricter than on one's own machine."""
 
-    project: str = setting("The Google Cloud project.", "its id", r"[a-z][-a-z0-9:.]{4,61}[a-z0-9]")
-    use_case: str = setting(
-        "The use case: a file, local or gs://, or the name of a packaged one; its text travels with the job.",
-        "a file or a name", r".+", default=usecases.DEFAULT,
-    )  # fmt: skip
-    bundle: str = setting("The folder of bundles, or one bundle.", "gs://BUCKET/FOLDER", rf"{BUCKET}/.+")
-    subscription: str = setting("Where events come from; default: USE_CASE-events-riskstream.", default="")
-    alerts_topic: str = setting("Where changes of level go; default: USE_CASE-alerts.", default="")
-    dead_letters_topic: str = setting(
-        "Where unusable messages go; default: USE_CASE-dead-letters.", default=""
-    )
-    dataset: str = setting("The dataset in BigQuery.", "a name", r"\w+", default="riskstream")
-    redis_url: str = setting(
-        "Memorystore. A password is in a secret (redis_secret), never here.",
-        "rediss://HOST:PORT or redis://HOST:PORT", r"rediss?://[^/@]+(/\d+)?",
-    )  # fmt: skip
-    redis_secret: str = setting(
-        "Secret with the password of Redis; workers read it when they start.",
-        "projects/PROJECT/secrets/NAME, a version may follow",
-        r"projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?", default="",
-    )  # fmt: skip
-    redis_ca_file: str = setting(
-        "Trust this certificate authority.", "gs://BUCKET/FILE, or a file of the image", r"(gs:/)?/.+", default=""
-    )  # fmt: skip
-    redis_cert_file: str = setting(
-        "Show Redis this certificate.", "gs://BUCKET/FILE, or a file of the image", r"((gs:/)?/.+)?", default=""
-    )  # fmt: skip
-    redis_key_file: str = setting(
-        "The certificate's key.", "gs://BUCKET/FILE, or a file of the image", r"((gs:/)?/.+)?", default=""
-    )  # fmt: skip
-    redis_cluster: bool = setting("Redis is a cluster.", default=False)
-    redis_replicas: int = setting("Replicas that must have a commit before it counts.", "0 to 5", default=0)
-    allow_eviction: bool = setting("Start although Redis may drop records when it is full.", default=False)
-    prefix: str = setting("Of all keys in Redis.", "text without a colon", r"[^:\s]+", default="riskstream")
-    batch: int = setting("Messages assessed at once, at most.", "1 to 20000", default=16_000)
-    allow_empty_store: bool = setting(
-        "Start although nothing has filled the records of these features.", default=False
+    project: Annotated[str, replace(PROJECT, pattern=r"[a-z][-a-z0-9:.]{4,61}[a-z0-9]")]
+    use_case: Annotated[
+        str,
+        Setting(
+            help="The use case: a file, local or gs://, or the name of a packaged one; its text travels with the job.",
+            expected="a file or a name",
+            pattern=r".+",
+            metavar="NAME_OR_FILE",
+        ),
+    ] = usecases.DEFAULT
+    bundle: Annotated[
+        str,
+        Setting(
+            help="The folder of bundles, or one bundle.",
+            expected="gs://BUCKET/FOLDER",
+            pattern=rf"{BUCKET}/.+",
+        ),
+    ] = field()
+    redis_url: Annotated[
+        str,
+        Setting(
+            help="The address of Memorystore. A password is in a secret (redis_secret), never here.",
+            expected="rediss://HOST:PORT or redis://HOST:PORT",
+            pattern=r"rediss?://[^/@]+(/\d+)?",
+        ),
+    ]
+    redis_ca_file: Annotated[str, replace(CA_FILE, expected=FILE, pattern=FILE_PATTERN)] = ""
+    redis_cert_file: Annotated[str, replace(CERT_FILE, expected=FILE, pattern=FILE_PATTERN)] = ""
+    redis_key_file: Annotated[str, replace(KEY_FILE, expected=FILE, pattern=FILE_PATTERN)] = ""
+    prefix: Annotated[str, replace(PREFIX, expected="text without a colon", pattern=r"[^:\s]+")] = (
+        "riskstream"
     )
 
     def __post_init__(self) -> None:
         """Raises BadSettings."""
-        wrong = [line for each in fields(self) for line in _wrong(each, getattr(self, each.name))]
-        wrong = wrong or list(self._wrong_together())
-        if wrong:
+        if wrong := list(faults(self, self._rules())):
             raise BadSettings("\n".join(wrong))
+
+    def _rules(self) -> Rules:
+        return REDIS_RULES
 
     @property
     def use_case_file(self) -> str:
@@ -96,21 +92,22 @@ class JobSettings:
         except FileNotFoundError as error:
             raise BadSettings(f"{flag('use_case')}: {error}") from None
 
-    def _wrong_together(self) -> Iterator[str]:
-        return (text for is_good, text in JOB_LIMITS if not is_good(self))
-
     @classmethod
     def resolved(cls, flags: Mapping[str, Any], file: Path | None) -> Self:
-        """Flags (None: not given) over the file. Raises BadSettings, which names the file where it is at fault."""
+        """Return the settings of flags (None: not given) over those of a file.
+
+        Raises BadSettings, which names the file where it is at fault.
+        """
         given = {name: value for name, value in flags.items() if value is not None}
-        written = _read(file, [each.name for each in fields(cls)]) if file else {}
+        known = declared(cls)
+        written = _read(file, [each.name for each in known]) if file else {}
         both = {**written, **given}
         if "labels" in given and isinstance(written.get("labels"), dict):
             both["labels"] = {**written["labels"], **given["labels"]}
-        missing = [each for each in fields(cls) if is_required(each) and each.name not in both]
+        missing = [each for each in known if each.is_required and each.name not in both]
         if missing:
             where = f" and not in {file}" if file else ""
-            lines = [f"{flag(e.name)}: not given{where}, expected {e.metadata['expected']}" for e in missing]
+            lines = [f"{each.flag}: not given{where}, expected {each.setting.wanted}" for each in missing]
             raise BadSettings("\n".join([*lines, *([] if file else ["--env names a file with settings"])]))
         try:
             return cls(**both)
@@ -119,98 +116,111 @@ class JobSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(JobSettings):
-    """A whole job on Dataflow: what its steps are told, and what the service is told about workers."""
+class DataflowSettings(TemplateSettings):
+    """The settings of a whole job on Dataflow: those of its steps, and those of the service and its workers."""
 
-    region: str = setting("Where the job runs.", "a region such as europe-west1", r"[a-z]+-[a-z]+\d+")
-    job_name: str = setting(
-        "The job's name, one a region; default: riskstream-USE_CASE.", "lower case letters, digits and dashes",
-        SHORT_NAME, default="",
-    )  # fmt: skip
-    image: str = setting(
-        "The worker image (deploy/images, target worker).", "REGISTRY/.../NAME:TAG or ...@sha256:DIGEST",
-        r"[\w.-]+(/[\w.-]+)+(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})",
-    )  # fmt: skip
-    staging: str = setting(
-        "Where the pipeline and temporary files go.", "gs://BUCKET or gs://BUCKET/FOLDER", rf"{BUCKET}(/.+)?"
-    )
-    service_account: str = setting(
-        "The workers' service account.", "NAME@PROJECT.iam.gserviceaccount.com",
-        r"[^@\s]+@[^@\s]+\.gserviceaccount\.com",
-    )  # fmt: skip
-    subnetwork: str = setting(
-        "Where workers are: a network from which Memorystore can be reached.",
-        "NAME, regions/REGION/subnetworks/NAME or its URL",
-        rf"{SHORT_NAME}|(https://\S+/)?regions/[^/]+/subnetworks/{SHORT_NAME}",
-    )  # fmt: skip
-    network: str = setting(
-        "The network, where the subnetwork does not say it.", "a name", SHORT_NAME, default=""
-    )
-    public_ips: bool = setting("Give workers public addresses. They need none.", default=False)
-    machine_type: str = setting(
-        "Of a worker.", "a type such as n2-standard-4", r"[a-z][a-z0-9]*-[a-z0-9-]+", default="n2-standard-4"
-    )
-    min_workers: int = setting("Never fewer workers.", "1 to 1000", default=1)
-    max_workers: int = setting("Never more workers.", "1 to 1000, not below min_workers", default=10)
-    mode: str = setting(
-        f"{AT_LEAST_ONCE} or {EXACTLY_ONCE}. Results are the same in both, as records know their events; "
-        f"{AT_LEAST_ONCE} saves Dataflow's own work against duplicates, so it is cheaper and faster.",
-        " or ".join(MODES), "|".join(MODES), default=AT_LEAST_ONCE,
-    )  # fmt: skip
-    labels: dict[str, str] = field(
-        default_factory=dict,
-        metadata={"help": "Label of the job, for lists and bills.", "expected": "KEY=VALUE", "pattern": ""},
-    )
-    skip_redis_check: bool = setting(
-        "Redis cannot be reached from here: take it on trust that it can from the workers.", default=False
-    )
+    region: Annotated[
+        str,
+        Setting(
+            help="The region in which the job runs.",
+            expected="a region such as europe-west1",
+            pattern=r"[a-z]+-[a-z]+\d+",
+        ),
+    ]
+    job_name: Annotated[
+        str,
+        Setting(
+            help="The name of the job, unique in its region.",
+            usual="riskstream-USE_CASE",
+            expected="lower case letters, digits and dashes",
+            pattern=SHORT_NAME,
+        ),
+    ] = ""
+    image: Annotated[
+        str,
+        Setting(
+            help="The worker image (deploy/images, target worker).",
+            expected="REGISTRY/.../NAME:TAG or ...@sha256:DIGEST",
+            pattern=r"[\w.-]+(/[\w.-]+)+(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})",
+        ),
+    ]
+    staging: Annotated[
+        str,
+        Setting(
+            help="The folder for the pipeline and temporary files.",
+            expected="gs://BUCKET or gs://BUCKET/FOLDER",
+            pattern=rf"{BUCKET}(/.+)?",
+        ),
+    ]
+    service_account: Annotated[
+        str,
+        Setting(
+            help="The service account of the workers.",
+            expected="NAME@PROJECT.iam.gserviceaccount.com",
+            pattern=r"[^@\s]+@[^@\s]+\.gserviceaccount\.com",
+        ),
+    ]
+    subnetwork: Annotated[
+        str,
+        Setting(
+            help="The subnetwork of the workers, from which Memorystore can be reached.",
+            expected="NAME, regions/REGION/subnetworks/NAME or its URL",
+            pattern=rf"{SHORT_NAME}|(https://\S+/)?regions/[^/]+/subnetworks/{SHORT_NAME}",
+        ),
+    ]
+    network: Annotated[
+        str,
+        Setting(
+            help="The network, where the subnetwork does not name it.", expected="a name", pattern=SHORT_NAME
+        ),
+    ] = ""
+    public_ips: Annotated[bool, Setting(help="Give workers public addresses. They need none.")] = False
+    machine_type: Annotated[
+        str,
+        Setting(
+            help="The machine type of a worker.",
+            expected="a type such as n2-standard-4",
+            pattern=r"[a-z][a-z0-9]*-[a-z0-9-]+",
+        ),
+    ] = "n2-standard-4"
+    min_workers: Annotated[int, Setting(help="The smallest number of workers.", least=1, most=1_000)] = 1
+    max_workers: Annotated[int, Setting(help="The largest number of workers.", least=1, most=1_000)] = 10
+    mode: Annotated[
+        str,
+        Setting(
+            help=f"{AT_LEAST_ONCE} or {EXACTLY_ONCE}. Results are the same in both, as records know their events; "
+            f"{AT_LEAST_ONCE} saves Dataflow's own work against duplicates, so it is cheaper and faster.",
+            expected=" or ".join(MODES),
+            pattern="|".join(MODES),
+        ),
+    ] = AT_LEAST_ONCE
+    labels: Annotated[
+        dict[str, str],
+        Setting(help="A label of the job, for lists and bills.", expected="KEY=VALUE", metavar="KEY=VALUE"),
+    ] = field(default_factory=dict)
+    skip_redis_check: Annotated[
+        bool, Setting(help="Do not check Redis, which cannot be reached from here but can from the workers.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Raises BadSettings."""
+        super().__post_init__()
+        if wrong := list(_wrong_labels(self.labels)):
+            raise BadSettings("\n".join(wrong))
+
+    def _rules(self) -> Rules:
+        return REDIS_RULES + RULES
 
     @property
     def name(self) -> str:
         """The job's name."""
         return self.job_name or "riskstream-" + Path(self.use_case).stem.lower().replace("_", "-")
 
-    @property
-    def use_case_file(self) -> str:
-        """The file of the use case. Raises BadSettings if there is none of that path or name."""
-        if "://" in self.use_case:
-            return self.use_case
-        try:
-            return str(usecases.find(self.use_case))
-        except FileNotFoundError as error:
-            raise BadSettings(f"{flag('use_case')}: {error}") from None
 
-    def _wrong_together(self) -> Iterator[str]:
-        yield from super()._wrong_together()
-        yield from (text for is_good, text in LIMITS if not is_good(self))
-        yield from _wrong_labels(self.labels)
-
-
-# (whether it is right, what is wrong)
-JOB_LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (lambda job: 1 <= job.batch <= 20_000, "--batch: expected 1 to 20000 messages"),
+RULES: Rules = (
     (
-        lambda job: not job.redis_ca_file or job.redis_url.startswith("rediss:"),
-        "--redis-ca-file: a certificate authority is given, expected --redis-url rediss://HOST:PORT",
-    ),
-    (
-        lambda job: bool(job.redis_cert_file) == bool(job.redis_key_file),
-        "--redis-cert-file, --redis-key-file: expected both, or neither",
-    ),
-    (
-        lambda job: not job.redis_cert_file or job.redis_url.startswith("rediss:"),
-        "--redis-cert-file: a certificate is given, expected --redis-url rediss://HOST:PORT",
-    ),
-    (lambda job: 0 <= job.redis_replicas <= 5, "--redis-replicas: expected 0 to 5"),
-    (
-        lambda job: not job.redis_secret or job.redis_url.startswith("rediss:"),
-        "--redis-secret: a password would travel in clear text, expected --redis-url rediss://HOST:PORT",
-    ),
-)
-LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (
-        lambda job: 1 <= job.min_workers <= job.max_workers <= 1_000,
-        "--min-workers, --max-workers: expected 1 <= min_workers <= max_workers <= 1000",
+        lambda job: job.min_workers <= job.max_workers,
+        "--min-workers, --max-workers: expected min_workers <= max_workers",
     ),
     (
         lambda job: bool(re.fullmatch(SHORT_NAME, job.name)),
@@ -223,28 +233,7 @@ LIMITS: tuple[tuple[Callable[[Any], bool], str], ...] = (
 )
 
 
-def flag(name: str) -> str:
-    """The flag of a setting."""
-    return "--label" if name == "labels" else "--" + name.replace("_", "-")
-
-
-def is_required(each: Field[Any]) -> bool:
-    return each.default is MISSING and each.default_factory is MISSING
-
-
-def _wrong(each: Field[Any], value: Any) -> Iterator[str]:
-    """Why the value will not do for the field. A password in it is not told."""
-    kind = dict if each.name == "labels" else each.type
-    expected, pattern = each.metadata["expected"], each.metadata["pattern"]
-    if type(value) is not kind:
-        wanted = expected or {bool: "true or false", str: "text"}[each.type]
-        yield f"{flag(each.name)}: found {value!r}, expected {wanted}"
-    elif pattern and (value or is_required(each)) and not re.fullmatch(pattern, value):
-        found = re.sub(r"//[^@]*@", "//***@", value)
-        yield f"{flag(each.name)}: found {found!r}, expected {expected}"
-
-
-def _wrong_labels(labels: Mapping[Any, Any]) -> Iterator[str]:
+def _wrong_labels(labels: Mapping[str, str]) -> Iterator[str]:
     for key, value in labels.items():
         if key in OWN_LABELS:
             yield f"--label: {key} is one that riskstream sets itself"
@@ -253,7 +242,7 @@ def _wrong_labels(labels: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def labels_of(pairs: Iterable[str]) -> dict[str, str]:
-    """KEY=VALUE pairs as a mapping. Raises BadSettings."""
+    """Return KEY=VALUE pairs as a mapping. Raises BadSettings."""
     found = [pair.partition("=") for pair in pairs]
     if without := [key for key, sign, _ in found if not sign]:
         raise BadSettings(f"--label: found {without[0]!r}, expected KEY=VALUE")
@@ -261,7 +250,7 @@ def labels_of(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _read(file: Path, known: list[str]) -> dict[str, Any]:
-    """An environment file. Raises BadSettings."""
+    """Read an environment file. Raises BadSettings."""
     import yaml
 
     try:

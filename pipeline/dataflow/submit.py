@@ -8,9 +8,9 @@ from export import storage
 from pipeline.dataflow import jobs
 from pipeline.dataflow.jobs import Facts, Place, Tell
 from pipeline.dataflow.plan import Plan
+from pipeline.job.beam_options import DATAFLOW, beam_options
 from pipeline.job.graph import stream
 from pipeline.job.preflight import note_start
-from pipeline.job.settings import DATAFLOW, beam_options
 from pipeline.runtime.errors import CannotStart
 
 START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up

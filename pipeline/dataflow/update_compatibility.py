@@ -15,8 +15,9 @@ from apache_beam.runners.dataflow import DataflowRunner
 from google.cloud import dataflow
 
 from export import storage
+from pipeline.job.beam_options import DATAFLOW, beam_options
 from pipeline.job.graph import stream
-from pipeline.job.settings import DATAFLOW, Job, beam_options
+from pipeline.job.job import Job
 
 Steps = Mapping[str, str | None]  # label -> digest of the coders of what leaves it; None: not known
 

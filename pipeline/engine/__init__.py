@@ -9,6 +9,7 @@ __all__ = [
     "live_model",
     "pointer_watch",
     "rejects",
+    "settings",
     "stand_in",
     "start_check",
     "unreadable",

@@ -8,7 +8,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from pipeline.job import coders, source
-from pipeline.job.settings import DATAFLOW, LOCAL, Job
+from pipeline.job.beam_options import DATAFLOW, LOCAL
+from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Messages
 from pipeline.job.steps import Assess, Decode, Send

@@ -13,34 +13,21 @@ from pipeline.bigquery.client import query_client
 from pipeline.bigquery.log_end import Tail
 from pipeline.engine.live_model import check_bundle
 from pipeline.engine.start_check import begin, check_store
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.pubsub.client import Publisher, Subscription
 from pipeline.runtime import prometheus
 from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.probe import outcomes
+from pipeline.runtime.settings import faults
 from pipeline.stores.connect import store_of
+from pipeline.stores.settings import RULES as REDIS_RULES
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
-# (setting, test, what is expected)
-LIMITS: tuple[tuple[str, Callable[[Job], bool], str], ...] = (
-    ("project", lambda job: bool(job.project), "the id of a Google Cloud project"),
-    ("dataset", lambda job: bool(job.dataset), "the name of a BigQuery dataset"),
-    ("prefix", lambda job: bool(job.prefix), "some text before keys in Redis"),
-    ("batch", lambda job: 1 <= job.batch <= 20_000, "1 to 20000 messages"),
-    ("workers", lambda job: 1 <= job.workers <= 64, "1 to 64 processes"),
-    ("metrics_port", lambda job: job.metrics_port is None or 1 <= job.metrics_port <= 65_000, "1 to 65000"),
-    ("generation_s", lambda job: job.generation_s >= 1, "at least 1 second"),
-)
-
 
 def check(job: Job) -> None:
-    """Raise CannotStart within seconds unless the job could run now."""
-    wrong = [
-        f"--{name.replace('_', '-')}: found {getattr(job, name)!r}, expected {expected}"
-        for name, is_good, expected in LIMITS
-        if not is_good(job)
-    ]
+    """Raises CannotStart within seconds unless the job could run now."""
+    wrong = list(faults(job, REDIS_RULES))
     try:
         use_case = job.use_case
     except BadUseCase as error:

@@ -22,9 +22,10 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from features.errors import Unavailable
 from pipeline.job import flink, supervisor, worker
+from pipeline.job.beam_options import DATAFLOW, LOCAL, beam_options, runner_of
 from pipeline.job.graph import stream
+from pipeline.job.job import Job
 from pipeline.job.preflight import check, note_start
-from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options, runner_of
 from pipeline.runtime.errors import BadSettings, CannotStart
 from pipeline.runtime.folder_lock import claimed
 from pipeline.runtime.process_metrics import reporting, stop

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.bigquery.client import Appender
 from pipeline.bigquery.tables import OF_JOB
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime import undelivered
 from pipeline.runtime.errors import PubSubUnavailable

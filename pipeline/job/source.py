@@ -19,7 +19,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.job import worker
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.pubsub.message import Message
 from pipeline.runtime.process_metrics import stop
 

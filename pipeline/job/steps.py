@@ -20,7 +20,7 @@ from pipeline.engine.assess import assess
 from pipeline.engine.assessments import Assessments
 from pipeline.job import worker
 from pipeline.job.instrumentation import count_batch, count_sent, log_rejects, record_span
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
 from pipeline.job.translate import Decoded, all_rejects, decode, encode

@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.runtime import logging_setup, process_metrics
 from pipeline.runtime.folder_lock import claimed
 from pipeline.runtime.process_metrics import LastBatch, Status, stop

@@ -7,7 +7,7 @@ import threading
 from functools import cached_property, partial
 
 from pipeline.engine.live_model import Model
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.job.sinks import Sinks
 from pipeline.operations import gauges
 from pipeline.pubsub.client import Subscription

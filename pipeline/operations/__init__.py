@@ -1,3 +1,12 @@
 """Commands around a running job: publish files, follow alerts, show the status, measure drift and realised figures."""
 
-__all__ = ["follow_alerts", "gauges", "logged_drift", "publish_file", "realised", "screen", "status"]
+__all__ = [
+    "follow_alerts",
+    "gauges",
+    "logged_drift",
+    "publish_file",
+    "realised",
+    "screen",
+    "settings",
+    "status",
+]

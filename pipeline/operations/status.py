@@ -19,13 +19,14 @@ import msgspec
 from features.errors import Unavailable
 from features.usecase import UseCase
 from pipeline.bigquery.tables import DEAD_LETTERS
+from pipeline.operations.settings import StatusSettings
 from pipeline.pubsub.client import EMULATOR
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import StoreUnavailable
+from pipeline.stores.connect import store_of
 from pipeline.stores.health import Condition, condition
 from pipeline.stores.population import Population, population
 from pipeline.stores.readiness import Marker, Warmth
-from pipeline.stores.redis_store import RedisStore
 
 STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
 TIMEOUT_S = 5.0
@@ -35,31 +36,6 @@ COUNT_DEAD_LETTERS = """
 SELECT reason, COUNT(*) AS letters FROM `{view}` WHERE use_case = @use_case GROUP BY reason ORDER BY reason
 """
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where to ask."""
-
-    project: str
-    dataset: str = "riskstream"
-    redis_url: str | None = None
-    redis_ca_file: str | None = None
-    redis_cluster: bool = False
-    redis_cert_file: str | None = None
-    redis_key_file: str | None = None
-    prefix: str = "riskstream"
-    state: Path = Path(".riskstream")
-
-    @property
-    def store(self) -> RedisStore:
-        return RedisStore(
-            self.redis_url or "",
-            self.redis_ca_file,
-            self.redis_cluster,
-            self.redis_cert_file,
-            self.redis_key_file,
-        )
 
 
 @dataclass(frozen=True)
@@ -114,16 +90,16 @@ class Away(Unavailable):
     """A part cannot be asked; the message says why. It is shown as `Unknown`."""
 
 
-def status(use_case: UseCase, places: Places) -> Status:
+def status(use_case: UseCase, settings: StatusSettings) -> Status:
     """Asks everything there is to ask."""
     now = datetime.now(UTC)
     asked: tuple[Callable[[], Any], ...] = (
-        lambda: backlog(places.project, use_case.name),
-        lambda: job(places.state, now),
-        lambda: store(use_case, places),
-        lambda: customers(use_case, places),
-        lambda: filled(use_case, places),
-        lambda: dead_letters(use_case.name, places),
+        lambda: backlog(settings.project, use_case.name),
+        lambda: job(Path(settings.state), now),
+        lambda: store(use_case, settings),
+        lambda: customers(use_case, settings),
+        lambda: filled(use_case, settings),
+        lambda: dead_letters(use_case.name, settings),
     )
     with ThreadPoolExecutor(len(asked)) as pool:
         answers = list(pool.map(_answer, asked))
@@ -177,40 +153,40 @@ def job(state: Path, now: datetime) -> Job:
     return Job(ago_s < SILENT_S, round(ago_s, 1), said)
 
 
-def customers(use_case: UseCase, places: Places) -> Population:
+def customers(use_case: UseCase, settings: StatusSettings) -> Population:
     """How many customers are on which level, and what they take in Redis. Raises Away."""
-    if not places.redis_url:
+    if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
-    stem = f"{places.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
+    stem = f"{settings.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
     try:
-        return population(places.store.reach, stem)
+        return population(store_of(settings).reach, stem)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 
 
-def filled(use_case: UseCase, places: Places) -> Mapping[str, Marker]:
+def filled(use_case: UseCase, settings: StatusSettings) -> Mapping[str, Marker]:
     """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
-    if not places.redis_url:
+    if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
-        with closing(places.store) as store:
-            return Warmth(store, places.prefix, use_case.name).markers()
+        with closing(store_of(settings)) as store:
+            return Warmth(store, settings.prefix, use_case.name).markers()
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 
 
-def store(use_case: UseCase, places: Places) -> Condition:
+def store(use_case: UseCase, settings: StatusSettings) -> Condition:
     """Whether Redis holds what was written to it. Raises Away."""
-    if not places.redis_url:
+    if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
-        with closing(places.store) as found:
-            return condition(found, use_case, places.prefix)
+        with closing(store_of(settings)) as found:
+            return condition(found, use_case, settings.prefix)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 
 
-def dead_letters(use_case: str, places: Places) -> dict[str, int]:
+def dead_letters(use_case: str, settings: StatusSettings) -> dict[str, int]:
     """Dead letters by reason, each once. Raises Away."""
     from google.api_core.exceptions import GoogleAPIError  # these take seconds to import
     from google.auth.exceptions import GoogleAuthError
@@ -219,13 +195,13 @@ def dead_letters(use_case: str, places: Places) -> dict[str, int]:
 
     from pipeline.bigquery.client import query_client
 
-    view = f"{places.project}.{places.dataset}.{DEAD_LETTERS.view}"
+    view = f"{settings.project}.{settings.dataset}.{DEAD_LETTERS.view}"
     config = QueryJobConfig(query_parameters=[ScalarQueryParameter("use_case", "STRING", use_case)])
     query = COUNT_DEAD_LETTERS.format(view=view)
     once: dict[str, Any] = {"retry": None, "job_retry": None, "timeout": QUERY_TIMEOUT_S}
     try:
         # `query_and_wait` takes the local server's refusals for empty answers.
-        rows = query_client(places.project).query(query, job_config=config, **once).result(**once)
+        rows = query_client(settings.project).query(query, job_config=config, **once).result(**once)
         return {row.reason: row.letters for row in rows}
     except RequestException as error:
         raise Away(f"BigQuery cannot be reached for {view} ({type(error).__name__})") from error

@@ -12,6 +12,7 @@ __all__ = [
     "prometheus",
     "pushgateway",
     "retry",
+    "settings",
     "tracing",
     "transient",
     "undelivered",

@@ -11,5 +11,6 @@ __all__ = [
     "readiness",
     "redis_client",
     "redis_store",
+    "settings",
     "store",
 ]

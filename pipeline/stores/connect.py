@@ -1,4 +1,4 @@
-"""Redis as it is told, opened with a password out of Secret Manager where there is one.
+"""Stores opened by their settings, with a password out of Secret Manager where one is named.
 
 The password is never part of a job, which is stored with the pipeline: only the secret's name is.
 """
@@ -8,13 +8,8 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
-
-from google.api_core.exceptions import GoogleAPIError
-from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import GoogleAuthError
-from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from features.usecase import UseCase
 from pipeline.runtime.errors import StoreUnavailable
@@ -22,6 +17,10 @@ from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
 from pipeline.stores.readiness import COLD, Warmth
 from pipeline.stores.redis_store import RedisStore
+from pipeline.stores.settings import RedisSettings, RedisWriterSettings
+
+if TYPE_CHECKING:
+    from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"  # URL of a local server; the name is ours, Google has none
 TIMEOUT_S = 5.0
@@ -29,55 +28,34 @@ TIMEOUT_S = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Place(Protocol):
-    """What says where Redis is: a job's settings, or the service's."""
-
-    @property
-    def redis_url(self) -> str: ...
-    @property
-    def redis_secret(self) -> str: ...
-    @property
-    def redis_ca_file(self) -> str | None: ...
-    @property
-    def redis_cluster(self) -> bool: ...
-    @property
-    def redis_cert_file(self) -> str | None: ...
-    @property
-    def redis_key_file(self) -> str | None: ...
-    @property
-    def redis_replicas(self) -> int: ...
-    @property
-    def prefix(self) -> str: ...
-
-
-def store_of(place: Place) -> RedisStore:
-    """Raises StoreUnavailable when the password cannot be had."""
-    url = place.redis_url
-    if place.redis_secret:
-        url = with_password(url, password(place.redis_secret))
+def store_of(settings: RedisSettings) -> RedisStore:
+    """Return the store, not yet connected. Raises StoreUnavailable when the password cannot be had."""
+    url = settings.redis_url
+    if settings.redis_secret:
+        url = with_password(url, password(settings.redis_secret))
     return RedisStore(
         url,
-        place.redis_ca_file,
-        place.redis_cluster,
-        place.redis_cert_file,
-        place.redis_key_file,
-        place.redis_replicas,
+        settings.redis_ca_file or None,
+        settings.redis_cluster,
+        settings.redis_cert_file or None,
+        settings.redis_key_file or None,
+        settings.redis_replicas if isinstance(settings, RedisWriterSettings) else 0,
     )
 
 
 def guarded_store_of(
-    place: Place, use_case: UseCase, kind: str, undelivered: Callable[[], int] = lambda: 0
+    settings: RedisSettings, use_case: UseCase, kind: str, undelivered: Callable[[], int] = lambda: 0
 ) -> GuardedStore:
     """The store for a process that assesses; `kind` and `undelivered` as in Guard. Raises StoreUnavailable."""
-    store = store_of(place)
-    return GuardedStore(store, Guard(store, use_case, place.prefix, kind, undelivered=undelivered))
+    store = store_of(settings)
+    return GuardedStore(store, Guard(store, use_case, settings.prefix, kind, undelivered=undelivered))
 
 
-def cold_since_us(place: Place, use_case: UseCase) -> int | None:
+def cold_since_us(settings: RedisSettings, use_case: UseCase) -> int | None:
     """When a job began on this store with nothing in it; None if it was filled, or if that cannot be told now."""
     try:
-        with closing(store_of(place)) as store:
-            marker = Warmth(store, place.prefix, use_case.name).markers().get(use_case.fingerprint)
+        with closing(store_of(settings)) as store:
+            marker = Warmth(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
     except StoreUnavailable as error:
         logger.info("whether the store began empty: %s", error)
         return None
@@ -91,17 +69,23 @@ def with_password(url: str, password: str) -> str:
 
 
 def password(secret: str) -> str:
-    """The secret's latest version, or the one it names. Raises StoreUnavailable."""
+    """Return the latest version of a secret, or the version that it names. Raises StoreUnavailable."""
+    from google.api_core.exceptions import GoogleAPIError  # these take most of a second to import
+    from google.auth.exceptions import GoogleAuthError
+
     name = secret if "/versions/" in secret else f"{secret}/versions/latest"
     try:
         with _client() as client:
-            found = client.access_secret_version(name=name, retry=None, timeout=TIMEOUT_S)
+            answer = client.access_secret_version(name=name, retry=None, timeout=TIMEOUT_S)
     except (GoogleAPIError, GoogleAuthError) as error:
         raise StoreUnavailable(f"the password of Redis, {name}: {error}") from error
-    return found.payload.data.decode().strip()
+    return answer.payload.data.decode().strip()
 
 
-def _client() -> SecretManagerServiceClient:
+def _client() -> "SecretManagerServiceClient":
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.secretmanager_v1 import SecretManagerServiceClient
+
     url = os.environ.get(EMULATOR)
     if not url:
         return SecretManagerServiceClient()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.usecase import load
 from pipeline.job import worker
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from tests.benchmarks import graph, workloads
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History

@@ -14,7 +14,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from redis import Redis
 
 from pipeline.job import graph
-from pipeline.job.settings import Job, beam_options
+from pipeline.job.beam_options import beam_options
+from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import PullMessages
 from pipeline.pubsub.client import Received

@@ -17,7 +17,8 @@ from export.onnx import Scorer
 from features.events import known_codec
 from features.replay import replay
 from features.usecase import load
-from pipeline.job.settings import Job, beam_options
+from pipeline.job.beam_options import beam_options
+from pipeline.job.job import Job
 from pipeline.job.source import FOREVER
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import SEQ, record_keys, seq_bytes

@@ -10,7 +10,7 @@ from redis import Redis
 
 from features.usecase import load
 from pipeline.job import worker
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from tests.benchmarks import graph, workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.report import Row

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,21 +11,22 @@ import yaml
 from google.cloud import dataflow
 
 from deploy.dataflow import template
-from pipeline.dataflow.settings import MODES, JobSettings, Settings, flag, is_required, labels_of
+from pipeline.dataflow.settings import MODES, DataflowSettings, TemplateSettings, labels_of
 from pipeline.runtime.errors import BadSettings
+from pipeline.runtime.settings import declared, flag
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = sorted((ROOT / "deploy/env").glob("*.yaml"))
 PRODUCTION = ROOT / "deploy/env/production.yaml"
 
 
-def settings(**flags: object) -> Settings:
-    return Settings.resolved(flags, PRODUCTION)
+def settings(**flags: object) -> DataflowSettings:
+    return DataflowSettings.resolved(flags, PRODUCTION)
 
 
 @pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
 def test_environment_files_are_whole(file: Path) -> None:
-    found = Settings.resolved({}, file)
+    found = DataflowSettings.resolved({}, file)
     assert found.labels["stage"] == file.stem
     assert (ROOT / found.use_case).exists()
     assert found.project in found.service_account and found.region in found.image
@@ -71,7 +72,7 @@ def test_a_name_is_made_of_the_use_case() -> None:
         ({"redis_secret": "hush"}, "--redis-secret: found 'hush', expected projects/PROJECT/secrets/NAME"),
         ({"mode": "once"}, "--mode: found 'once', expected at-least-once or exactly-once"),
         ({"min_workers": 30}, "min_workers <= max_workers"),
-        ({"batch": 0}, "--batch: expected 1 to 20000"),
+        ({"batch": 0}, "--batch: found 0, expected 1 to 20000"),
         ({"labels": {"Team": "x"}}, "--label: found Team=x"),
         ({"labels": {"model": "x"}}, "--label: model is one that riskstream sets itself"),
         ({"use_case": "usecases/Ä.yaml", "job_name": ""}, "--job-name: not given"),
@@ -105,7 +106,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, written: dict[str, object], sai
     file = tmp_path / "env.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(PRODUCTION.read_text()) | written))
     with pytest.raises(BadSettings) as error:
-        Settings.resolved({}, file)
+        DataflowSettings.resolved({}, file)
     assert said in str(error.value) and str(file) in str(error.value)
 
 
@@ -114,13 +115,15 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
     file = tmp_path / "env.yaml"
     file.write_text(text)
     with pytest.raises(BadSettings, match=re.escape(str(file))):
-        Settings.resolved({}, file)
+        DataflowSettings.resolved({}, file)
 
 
 def test_everything_that_is_missing_is_told_at_once() -> None:
     with pytest.raises(BadSettings) as error:
-        Settings.resolved({"project": "bank-production"}, None)
-    missing = [each.name for each in fields(Settings) if is_required(each) and each.name != "project"]
+        DataflowSettings.resolved({"project": "bank-production"}, None)
+    missing = [
+        each.name for each in declared(DataflowSettings) if each.is_required and each.name != "project"
+    ]
     assert len(missing) == 7
     assert all(f"{flag(name)}: not given" in str(error.value) for name in missing)
 
@@ -145,7 +148,9 @@ def test_dataflow_understands_the_metadata() -> None:
     found = dataflow.TemplateMetadata.from_json(template.text())
     assert found.streaming and found.supports_at_least_once and found.supports_exactly_once
     names = [each.name for each in found.parameters]
-    assert set(names) == {each.name for each in fields(JobSettings)} - {"project"} | {"sdk_container_image"}
+    assert set(names) == {each.name for each in declared(TemplateSettings)} - {"project"} | {
+        "sdk_container_image"
+    }
     production = asdict(settings())
     for each in found.parameters:
         assert all(re.fullmatch(pattern, str(production[each.name])) for pattern in each.regexes), each.name

@@ -221,7 +221,7 @@ def test_what_a_job_is_told_are_settings_of_a_job() -> None:
     settings = pytest.importorskip("pipeline.dataflow.settings", reason="there is no launch yet")
     from dataclasses import fields
 
-    known = {each.name for each in fields(settings.Settings)}
+    known = {each.name for each in fields(settings.DataflowSettings)}
     text = block_of("outputs.tf", 'output "job_environments"')
     told = set(re.findall(r"^      (\w+) +=", text, re.MULTILINE))
     assert {"project", "region", "bundle", "redis_url", "service_account", "subnetwork"} <= told <= known

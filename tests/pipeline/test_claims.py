@@ -12,7 +12,6 @@ from rich.console import Console
 
 from deploy.local.demo import DemoSettings, play
 from pipeline.job.run import run
-from pipeline.job.settings import Job
 from pipeline.runtime.folder_lock import FolderInUse, claimed
 from tests.commands import Run
 from tests.pipeline.market import MARKET

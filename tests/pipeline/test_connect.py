@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.gcp.server import LocalCloud, serve
 from export import storage
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.connect import store_of, with_password
 from tests.pipeline.market import MARKET

@@ -19,8 +19,9 @@ from features.usecase.expiry import expiries_ms
 from pipeline.engine.assess import assess
 from pipeline.engine.engine import Engine
 from pipeline.job import graph, worker
+from pipeline.job.beam_options import DATAFLOW, LOCAL, beam_options
 from pipeline.job.flink import FLINK
-from pipeline.job.settings import DATAFLOW, LOCAL, Job, beam_options
+from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Gather, Messages, message_of
 from pipeline.job.translate import Decoded, decode, encode

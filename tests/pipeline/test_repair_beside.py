@@ -4,7 +4,7 @@
 import pytest
 from google.cloud import bigquery
 
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from pipeline.reconciliation.repair_run import Place, Repaired, repair

@@ -16,8 +16,8 @@ from google.cloud import bigquery
 from typer.testing import CliRunner
 
 import riskstream
+from pipeline.job.job import Job
 from pipeline.job.preflight import check, note_start
-from pipeline.job.settings import Job
 from pipeline.runtime.errors import CannotStart, StoreUnavailable
 from pipeline.stores.integrity import Vitality
 from pipeline.stores.redis_store import RedisStore

@@ -30,9 +30,9 @@ from features.times import rfc3339
 from features.usecase import parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
+from pipeline.job.job import Job
 from pipeline.job.preflight import check
 from pipeline.job.run import run
-from pipeline.job.settings import Job
 from pipeline.pubsub.client import Publication
 from pipeline.runtime import metrics, process_metrics
 from pipeline.runtime.errors import CannotStart
@@ -344,9 +344,9 @@ def test_sigterm_finishes_what_is_at_hand(
 def started(job: Job, log: Path) -> subprocess.Popen[bytes]:
     settings = json.dumps(vars(job))
     code = (
-        "import json, sys; from pipeline.job import run, settings as o; "
+        "import json, sys; from pipeline.job import job, run; "
         "from pipeline.runtime import logging_setup; logging_setup.configure(); "
-        "run.run(o.Job(**json.loads(sys.argv[1])))"
+        "run.run(job.Job(**json.loads(sys.argv[1])))"
     )
     with log.open("wb") as stderr:
         return subprocess.Popen([sys.executable, "-c", code, settings], cwd=ROOT, stderr=stderr)

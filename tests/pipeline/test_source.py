@@ -9,7 +9,8 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.job import worker
-from pipeline.job.settings import Job, beam_options
+from pipeline.job.beam_options import beam_options
+from pipeline.job.job import Job
 from pipeline.job.source import Messages, pull
 from pipeline.pubsub.client import Publication, Received, Subscription
 from pipeline.pubsub.message import Message

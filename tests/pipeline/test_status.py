@@ -17,7 +17,8 @@ from features.kernel import advance
 from pipeline.bigquery import client as bigquery
 from pipeline.bigquery import tables
 from pipeline.operations import screen
-from pipeline.operations.status import Job, Places, Unknown, status
+from pipeline.operations.settings import StatusSettings
+from pipeline.operations.status import Job, Unknown, status
 from pipeline.pubsub.client import Publication
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import StoreUnavailable
@@ -111,7 +112,7 @@ def test_a_redis_that_is_away_is_told_without_its_password() -> None:
 
 def test_the_backlog_is_that_of_the_use_cases_subscriptions(broker: Broker, tmp_path: Path) -> None:
     broker.publish(broker.names.events, *(Publication(b"{}", {}) for _ in range(7)))
-    found = status(SHOP, Places(PROJECT, state=tmp_path))
+    found = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path)))
     assert isinstance(found.backlog, tuple)
     assert [(one.subscription, one.messages) for one in found.backlog] == [
         ("shop-alerts-riskstream", 0), ("shop-dead-letters-riskstream", 0), ("shop-events-riskstream", 7),
@@ -120,22 +121,24 @@ def test_the_backlog_is_that_of_the_use_cases_subscriptions(broker: Broker, tmp_
 
 def test_the_job_is_what_it_wrote_and_whether_it_still_writes(broker: Broker, tmp_path: Path) -> None:
     with process_metrics.reporting(tmp_path, SHOP.name):
-        running = status(SHOP, Places(PROJECT, state=tmp_path)).job
+        running = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
     assert isinstance(running, Job) and running.running and running.said.use_case == SHOP.name
     file = tmp_path / process_metrics.FILE
     said = json.loads(file.read_text())
     file.write_text(json.dumps(said | {"written_at": "2024-01-02T09:00:00.000Z", "waiting_for": "redis"}))
-    dead = status(SHOP, Places(PROJECT, state=tmp_path)).job
+    dead = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
     assert isinstance(dead, Job) and not dead.running and dead.written_s_ago > 3_600
     file.write_text("{")
-    broken = status(SHOP, Places(PROJECT, state=tmp_path)).job
+    broken = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
     assert isinstance(broken, Unknown) and "job.json cannot be read" in broken.unknown
 
 
 def test_what_is_away_is_told_part_by_part_and_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
-    places = Places(PROJECT, redis_url=f"redis://127.0.0.1:{free_port()}", state=tmp_path)
+    places = StatusSettings(
+        project=PROJECT, redis_url=f"redis://127.0.0.1:{free_port()}", state=str(tmp_path)
+    )
     started_s = time.monotonic()
     found = status(SHOP, places)
     assert time.monotonic() - started_s < 15
@@ -155,7 +158,7 @@ def test_what_is_away_is_told_part_by_part_and_soon(tmp_path: Path, monkeypatch:
 def test_pubsub_itself_is_said_not_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
-    found = status(SHOP, Places(PROJECT, state=tmp_path))
+    found = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path)))
     assert isinstance(found.backlog, Unknown) and "Cloud Monitoring" in found.backlog.unknown
     assert isinstance(found.customers, Unknown) and "REDIS_URL" in found.customers.unknown
 
@@ -190,8 +193,16 @@ def test_everything_together(
             "dead_letters", letters(("1", "invalid"), ("1", "invalid"), ("2", "too_late"), ("3", "invalid"))
         )
         appender.close()
-        found = status(SHOP, Places(PROJECT, "risk", redis_server.url, state=tmp_path))
-        missing = status(SHOP, Places(PROJECT, "nowhere", redis_server.url, state=tmp_path))
+        found = status(
+            SHOP,
+            StatusSettings(project=PROJECT, dataset="risk", redis_url=redis_server.url, state=str(tmp_path)),
+        )
+        missing = status(
+            SHOP,
+            StatusSettings(
+                project=PROJECT, dataset="nowhere", redis_url=redis_server.url, state=str(tmp_path)
+            ),
+        )
     assert found.dead_letters == {"invalid": 2, "too_late": 1}
     assert isinstance(missing.dead_letters, Unknown) and "nowhere" in missing.dead_letters.unknown
     said = json.loads(found.to_json())

@@ -32,8 +32,9 @@ from pipeline.engine.assess import assess
 from pipeline.engine.assessments import Assessments
 from pipeline.engine.live_drift import HOURS, Drift
 from pipeline.job import graph, worker
+from pipeline.job.beam_options import beam_options
 from pipeline.job.instrumentation import EXAMPLES, log_rejects
-from pipeline.job.settings import Job, beam_options
+from pipeline.job.job import Job
 from pipeline.job.source import Messages
 from pipeline.job.translate import decode, encode
 from pipeline.operations.gauges import redis_memory

@@ -19,9 +19,9 @@ from features.events import to_json
 from features.times import rfc3339
 from serving.api import app
 from serving.auth import Gate
+from serving.configuration import Configuration
 from serving.server import server
 from serving.service import Service
-from serving.settings import Settings
 from tests.pipeline.broker import PROJECT, Broker, broker_of
 from tests.pipeline.conftest import bigquery_environment, bigquery_server, redis_server  # noqa: F401
 from tests.pipeline.market import MARKET, Sent, market
@@ -38,7 +38,7 @@ Serving = Callable[..., AbstractContextManager["Served"]]
 class Served:
     """A running service, and a client of it."""
 
-    settings: Settings
+    settings: Configuration
     service: Service
     client: httpx.Client
 
@@ -73,26 +73,27 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Settings:  # noqa: F811
+def settings(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Configuration:  # noqa: F811
     """Return settings of a service with parts of the test's own."""
     redis_server.client.flushall()
     begun(redis_server.url, market())
     root = str(tmp_path / "bundles")
     save(trained(market()), root)
     promote(root, trained(market()).manifest.id)
-    return Settings(
-        market(),
-        root,
-        redis_server.url,
-        PROJECT,
-        broker.names.events,
+    return Configuration(
+        use_case=market(),
+        bundle=root,
+        redis_url=redis_server.url,
+        project=PROJECT,
+        topic=broker.names.events,
+        no_audit=True,
         port=free_port(),
         allow_empty_store=True,
     )
 
 
 @pytest.fixture
-def serving(settings: Settings) -> Serving:
+def serving(settings: Configuration) -> Serving:
     """Starts it, with other settings if some are given."""
 
     @contextmanager
@@ -136,7 +137,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def process(
-    settings: Settings, *flags: str, **environment: str
+    settings: Configuration, *flags: str, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """`riskstream serve` as a process of its own, ready; killed at the end if it has not ended.
 

@@ -18,7 +18,6 @@ from serving import keys
 from serving.auth import Caller, Gate, Unauthenticated, caller_of
 from serving.keys import ProviderUnavailable
 from serving.roles import Role
-from serving.settings import Access
 from tests.serving.conftest import Serving, within
 
 AUDIENCE = "https://prod.deblock.com/ai/"

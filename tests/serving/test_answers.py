@@ -13,7 +13,7 @@ from features.kernel import Disposition
 from features.usecase import UseCase
 from pipeline.engine.engine import Engine
 from pipeline.stores.store import MemoryStore
-from serving.settings import Settings
+from serving.configuration import Configuration
 from tests.pipeline.market import Sent, assess_in, history, market, payment, switching
 from tests.pipeline.models import engine, trained
 from tests.pipeline.servers import RedisServer
@@ -31,7 +31,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("use_case", [market(), switching()], ids=["as it is", "with changes counted"])
 def test_the_service_says_what_the_engine_says(
-    serving: Serving, settings: Settings, use_case: UseCase
+    serving: Serving, settings: Configuration, use_case: UseCase
 ) -> None:
     """Event by event the same scores, levels and numbers as a batch on a store in memory, bit for bit."""
     begun(settings.redis_url, use_case)

@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
+from serving.access import Access
 from serving.browsers import LOOPBACK, fault
 from serving.roles import Role
-from serving.settings import Access
 from tests.pipeline.market import START_US, market, payment
 from tests.serving.conftest import JSON, Served, Serving, body_of
 from tests.serving.test_access import AUDIENCE, CALLER, Provider, bearer, provider  # noqa: F401

@@ -20,10 +20,10 @@ from features.replay import replay
 from features.times import rfc3339
 from features.usecase import UseCase, load
 from pipeline.job import worker
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import MemoryStore, record_keys
-from serving.settings import Settings
+from serving.configuration import Configuration
 from tests.pipeline.market import (
     MARKET,
     MINUTE_US,
@@ -124,7 +124,7 @@ def told(rows: Sequence[Row]) -> Told:
 
 
 def ask(
-    serving: Serving, settings: Settings, parts: Sequence[Sequence[Sent]], drop: Sequence[bytes]
+    serving: Serving, settings: Configuration, parts: Sequence[Sequence[Sent]], drop: Sequence[bytes]
 ) -> tuple[Told, dict[str, Any]]:
     """Over HTTP, and how ann stands then; the keys in `drop` are gone before the second part, as if expired."""
     with serving(**vars(settings)) as served:
@@ -150,7 +150,7 @@ def keys_of(use_case: UseCase) -> list[bytes]:
     ("forgets", "dropped"), [(False, False), (True, False), (True, True)], ids=["kept", "forgotten", "expired"]
 )  # fmt: skip
 def test_every_program_remembers_the_same_of_a_dormant_customer(
-    forgets: bool, dropped: bool, serving: Serving, settings: Settings, redis_server: RedisServer, tmp_path: Path
+    forgets: bool, dropped: bool, serving: Serving, settings: Configuration, redis_server: RedisServer, tmp_path: Path
 ) -> None:  # fmt: skip
     use_case = use_case_of(tmp_path, forgets)
     save(trained(use_case), settings.bundle)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from features.times import rfc3339
+from serving.access import Access
 from serving.auth import role_of
 from serving.roles import MAY, Action, Role, strongest
-from serving.settings import Access
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import START_US, market, payment, sent
 from tests.serving.conftest import Served, Serving, body_of

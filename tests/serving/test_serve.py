@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime import tracing
-from serving.settings import Settings
+from serving.configuration import Configuration
 from tests.commands import Run
 from tests.pipeline.broker import PROJECT, Broker
 from tests.pipeline.market import MARKET, START_US, market, payment
@@ -20,7 +20,7 @@ from tests.pipeline.test_watching import PARENT, TRACE, Collector
 from tests.serving.conftest import body_of, process
 
 
-def words(settings: Settings, **others: object) -> list[object]:
+def words(settings: Configuration, **others: object) -> list[object]:
     said: dict[str, object] = {
         "use-case": MARKET, "bundle": settings.bundle, "project": PROJECT, "redis-url": settings.redis_url,
         "port": settings.port,
@@ -29,7 +29,7 @@ def words(settings: Settings, **others: object) -> list[object]:
     return ["serve", *(word for name, value in said.items() for word in (f"--{name}", value))]
 
 
-def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, settings: Settings) -> None:
+def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, settings: Configuration) -> None:
     ended = run(*words(settings, host="0.0.0.0"))
     assert ended.code == 2 and "--issuer and --audience, or --allow-unauthenticated" in ended.err
     ended = run(*words(settings, issuer="http://127.0.0.1:1"))
@@ -66,14 +66,14 @@ def test_other_machines_need_tokens_or_a_word_that_they_do_not(run: Run, setting
     ],
 )
 def test_callers_are_named_and_never_everybody_by_mistake(
-    run: Run, settings: Settings, others: dict[str, str], expected: str
+    run: Run, settings: Configuration, others: dict[str, str], expected: str
 ) -> None:
     ended = run(*words(settings, audience="us", **others))
     assert ended.code == 2 and expected in " ".join(ended.err.replace("│", " ").split())
 
 
 def test_an_empty_list_in_the_environment_is_refused_as_well(
-    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    run: Run, settings: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RISKSTREAM_CALLER_EMAILS", "")
     ended = run(*words(settings, audience="us", issuer="https://sso.bank.example"))
@@ -86,7 +86,7 @@ def test_help_shows_no_service_that_lets_everybody_in(run: Run) -> None:
 
 
 def test_everything_that_is_wrong_is_said_at_once(
-    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    run: Run, settings: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
@@ -108,13 +108,15 @@ def test_everything_that_is_wrong_is_said_at_once(
         assert any(line.startswith(f"riskstream: {part}") for line in lines), (part, ended.err)
 
 
-def test_an_empty_store_is_not_taken_for_a_filled_one(run: Run, settings: Settings, broker: object) -> None:
+def test_an_empty_store_is_not_taken_for_a_filled_one(
+    run: Run, settings: Configuration, broker: object
+) -> None:
     ended = run(*words(settings), "--no-audit")
     assert ended.code == 8 and "--allow-empty-store" in ended.err
 
 
 def test_what_is_in_flight_is_answered_before_the_end(
-    settings: Settings, redis_server: RedisServer, broker: Broker
+    settings: Configuration, redis_server: RedisServer, broker: Broker
 ) -> None:
     """A service that has to end while Redis stands still answers all callers, and its exit code is 0."""
     body = body_of(payment(market(), "p1", START_US, "ann", None, 1.0))
@@ -130,7 +132,7 @@ def test_what_is_in_flight_is_answered_before_the_end(
 
 
 def test_a_request_belongs_to_its_callers_trace(
-    settings: Settings, broker: Broker, redis_server: RedisServer
+    settings: Configuration, broker: Broker, redis_server: RedisServer
 ) -> None:
     """A span for it, the traceparent in what is published, the trace in a failure's log; and nobody is named."""
     with HTTPServer(("127.0.0.1", 0), Collector) as server:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from serving.access import Access
 from serving.roles import Role
-from serving.settings import Access
 from tests.pipeline.servers import free_port
 from tests.serving.conftest import Serving
 from tests.serving.test_access import AUDIENCE, CALLER, Provider, provider  # noqa: F401

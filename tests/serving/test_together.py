@@ -14,14 +14,14 @@ import pytest
 from export import bundle as bundles
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
-from pipeline.job.settings import Job
+from pipeline.job.job import Job
 from pipeline.pubsub.client import Publication
 from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from pipeline.runtime import metrics
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.redis_store import RedisStore
-from serving.settings import Settings
+from serving.configuration import Configuration
 from tests.pipeline.broker import PROJECT as BROKER_PROJECT
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import MARKET, START_US, history, market, payment
@@ -45,7 +45,7 @@ MOVED = (
 )
 
 
-def reconciled(settings: Settings, job: Job, sent: PublishedMessages) -> Reconciliation:
+def reconciled(settings: Configuration, job: Job, sent: PublishedMessages) -> Reconciliation:
     with closing(RedisStore(settings.redis_url)) as store:
         return reconcile(
             market(), project=PROJECT, dataset=job.dataset, bundle=settings.bundle, store=store, sent=sent
@@ -56,7 +56,7 @@ def publication(sent: Event) -> Publication:
     return Publication(body_of(sent), {"event_type": sent.event_type, **dated(sent)})
 
 
-def job_of(settings: Settings, broker: Broker, folder: Path, dataset: str) -> Job:
+def job_of(settings: Configuration, broker: Broker, folder: Path, dataset: str) -> Job:
     tables.create(query_client(PROJECT), dataset)
     names = broker.names
     return Job.load(
@@ -67,7 +67,7 @@ def job_of(settings: Settings, broker: Broker, folder: Path, dataset: str) -> Jo
 
 
 def test_what_the_service_answers_is_what_the_log_says(
-    serving: Serving, settings: Settings, broker: Broker, tmp_path: Path
+    serving: Serving, settings: Configuration, broker: Broker, tmp_path: Path
 ) -> None:
     """Half of the events are published, half are asked for, while the model is exchanged; then it reconciles."""
     job = job_of(settings, broker, tmp_path, f"d{time.time_ns()}")
@@ -108,7 +108,7 @@ def test_what_the_service_answers_is_what_the_log_says(
 
 
 def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
-    settings: Settings, broker: Broker, tmp_path: Path
+    settings: Configuration, broker: Broker, tmp_path: Path
 ) -> None:
     """Callers ask until they are answered; the job comes after the last kill, and all of it reconciles."""
     job = job_of(settings, broker, tmp_path, f"d{time.time_ns()}")
@@ -145,7 +145,7 @@ def test_a_service_killed_again_and_again_loses_and_repeats_nothing(
 
 
 def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
-    serving: Serving, settings: Settings, broker: Broker, tmp_path: Path
+    serving: Serving, settings: Configuration, broker: Broker, tmp_path: Path
 ) -> None:
     """Asked for before the job starts, then found counted by it: rows and alerts come, with the service's model."""
     job = replace(job_of(settings, broker, tmp_path, f"d{time.time_ns()}"), metrics_port=free_port())
@@ -176,7 +176,7 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
 
 
 def test_every_metric_of_the_service_on_a_dashboard_is_told(
-    settings: Settings, redis_server: RedisServer, tmp_path: Path
+    settings: Configuration, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """By a process started as its user does, which then ends as it is told to."""
     progress.gauges.clear()

@@ -17,10 +17,11 @@ from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
 from pipeline.runtime.metrics import AUDIT_MISSING, AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress
+from serving.access import Access
 from serving.audit_files import Record, Segment, left_behind
 from serving.audit_trail import Trail, TrailFull
+from serving.configuration import Configuration
 from serving.roles import Role
-from serving.settings import Access, Settings
 from tests.commands import Run
 from tests.pipeline.market import START_US, market, payment
 from tests.pipeline.servers import RedisServer
@@ -76,7 +77,7 @@ def test_every_write_and_every_look_is_in_it_whatever_came_of_it(
     until = rfc3339(time.time_ns() // 1_000 + 86_400_000_000)
     word = {"customer": "ann", "level": "LOW", "author": "bob", "reason": "known", "until": until}
     trace = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-    with serving(access=access, dataset=dataset, audit_folder=tmp_path / "audit") as served:
+    with serving(access=access, dataset=dataset, no_audit=False, audit_folder=tmp_path / "audit") as served:
 
         def post(path: str, body: bytes, headers: dict[str, str]) -> int:
             return served.client.post(f"/v1/{path}", content=body, headers=headers | KIND).status_code
@@ -113,7 +114,7 @@ def test_every_write_and_every_look_is_in_it_whatever_came_of_it(
 
 
 def test_answers_do_not_wait_for_bigquery_and_what_a_killed_service_left_is_sent(
-    settings: Settings, dataset: str, tmp_path: Path, away: Callable[[bool], None]
+    settings: Configuration, dataset: str, tmp_path: Path, away: Callable[[bool], None]
 ) -> None:
     folder = tmp_path / "audit"
     flags = ("--dataset", dataset, "--audit-folder", str(folder))
@@ -146,7 +147,7 @@ def test_where_no_record_can_wait_events_go_on_and_nobody_looks(
     }
     away(True)
     before = progress.counts[key(AUDIT_MISSING)]
-    with serving(dataset=dataset, audit_folder=tmp_path, audit_bytes=6_000) as served:
+    with serving(dataset=dataset, no_audit=False, audit_folder=tmp_path, audit_mib=6_000 / 2**20) as served:
 
         def status(method: str, path: str, body: bytes | None = None) -> int:
             return served.client.request(method, f"/v1/{path}", content=body, headers=KIND).status_code
@@ -190,7 +191,7 @@ def test_an_answer_that_cannot_be_recorded_does_not_leave(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with serving(dataset=dataset, audit_folder=tmp_path) as served:
+    with serving(dataset=dataset, no_audit=False, audit_folder=tmp_path) as served:
         assert served.client.post("/v1/events/payment", content=PAYMENT, headers=KIND).status_code == 200
         with monkeypatch.context() as patch:
             patch.setattr(Segment, "add", fail)
@@ -306,7 +307,7 @@ def test_a_full_disk_leaves_whole_lines(segment: Segment, monkeypatch: pytest.Mo
 
 
 def test_a_table_that_is_missing_is_told_at_the_start(
-    run: Run, settings: Settings, bigquery_environment: Mapping[str, str]
+    run: Run, settings: Configuration, bigquery_environment: Mapping[str, str]
 ) -> None:
     for name, value in bigquery_environment.items():
         run.monkeypatch.setenv(name, value)
@@ -315,7 +316,9 @@ def test_a_table_that_is_missing_is_told_at_the_start(
     assert "audit trail: no table" in ended.err and "run `riskstream tables`" in ended.err
 
 
-def test_only_where_no_other_machine_can_ask_there_need_be_no_trail(run: Run, settings: Settings) -> None:
+def test_only_where_no_other_machine_can_ask_there_need_be_no_trail(
+    run: Run, settings: Configuration
+) -> None:
     for others in ({"host": "0.0.0.0"}, {"issuer": "https://sso.bank.example", "audience": "us"}):
         named = {} if "host" in others else {"other-callers": "viewer"}
         ended = run(*words(settings, **others, **named), "--allow-unauthenticated", "--no-audit")
