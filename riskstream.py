@@ -5,50 +5,65 @@ and the exit code of the table EXITS; anything else is a defect and keeps its tr
 """
 
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from commands import (
+    alerts,
     backfill,
+    bundle,
     capacity,
     dataflow,
+    delete_records,
+    demo,
     drift,
+    generate,
     local,
     models,
+    profile,
     publish,
     realised,
     reconcile,
+    repair,
     retrain,
+    run,
+    score,
     serve,
-    stream,
+    status,
+    tables,
+    topics,
     train,
     usecase,
 )
-from commands import (
-    profile as profiling,
-)
 from commands.errors import EXITS, exit_code
 from commands.options import Log, set_log
-from commands.renamed import Verbs
 from commands.terminal import show_error
+from commands.verbs import Verbs, exit_line
 
 app = typer.Typer(
     name="riskstream",
     cls=Verbs,
-    help="Scores a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
-    epilog="\n".join(("\b", "Exit codes:", *(f"  {each.code:>3}  {each.meaning}" for each in EXITS))),
+    help="Score a bank's events as they come: rolling features in Redis, ONNX models, Apache Beam.",
+    epilog="\n".join(("\b", "Exit codes:", *map(exit_line, EXITS))),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for part in (
-    local, usecase, train, models, profiling, retrain, drift, realised, stream, publish, serve,
-    backfill, reconcile, dataflow, capacity,
+    demo, local, usecase, generate, profile, train, retrain, models, bundle, capacity, topics, tables, backfill,
+    run, publish, alerts, status, dataflow, serve, score, drift, realised, reconcile, repair, delete_records,
 ):  # fmt: skip
     app.add_typer(part.app)
+
+
+def show_version(is_wanted: bool) -> None:
+    """Print the version and end, if that is wanted."""
+    if is_wanted:
+        typer.echo(f"riskstream {version('riskstream')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -59,6 +74,10 @@ def settings(
         Log, typer.Option(envvar="RISKSTREAM_LOG", help="Log as text, or as one JSON object a line.")
     ] = Log.TEXT,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
 ) -> None:
     set_log(log, verbose)
     local.find_stack(context.command, sys.argv[1:])

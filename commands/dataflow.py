@@ -1,18 +1,18 @@
 """The job on Dataflow: launch, update, drain, cancel, jobs."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from commands.flags import Given, option, with_settings
 from commands.options import AsJson, examples
 from commands.terminal import show_json, table
-from pipeline.dataflow import settings as told
-from pipeline.dataflow.settings import Settings
+from pipeline.bigquery.settings import PROJECT
+from pipeline.dataflow.settings import DataflowSettings, labels_of
 from pipeline.runtime.errors import BadSettings
+from pipeline.runtime.settings import flag
 
 app = typer.Typer()
 Env = Annotated[
@@ -21,7 +21,7 @@ Env = Annotated[
 ]
 OnlyPlan = Annotated[bool, typer.Option("--plan", help="Print the plan with its checks, and stop.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until Dataflow has done it.")]
-Project = Annotated[str | None, typer.Option(envvar="GOOGLE_CLOUD_PROJECT", help="The Google Cloud project.")]
+Project = Annotated[str | None, option(PROJECT)]
 Region = Annotated[str | None, typer.Option(help="Where the job runs.")]
 JobName = Annotated[
     str | None, typer.Argument(metavar="[JOB]", help="Its name or id; default: that of --env.")
@@ -31,38 +31,7 @@ END_TIMEOUT_S = 3_600.0  # a drain works off what it has pulled, some minutes at
 UNENDED = 1  # the exit code when a job has not ended as it was asked to
 
 
-def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb a flag for each setting; it gets those that were given, as `flags`."""
-
-    def run(**given: Any) -> None:
-        flags = {each.name: given.pop(each.name) for each in fields(Settings)}
-        flags["labels"] = told.labels_of(flags["labels"]) if flags["labels"] else None
-        verb(flags, **given)
-
-    own = list(inspect.signature(verb).parameters.values())[1:]
-    run.__signature__ = inspect.Signature([*map(_flag, fields(Settings)), *own])  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-    run.__name__, run.__doc__ = verb.__name__, verb.__doc__
-    return run
-
-
-def _flag(each: Any) -> inspect.Parameter:
-    """The flag of a setting; None if it is not given, so that the file may say it."""
-    kind = list[str] if each.name == "labels" else each.type
-    shown = (
-        {"show_default": str(each.default)} if isinstance(each.default, int | str) and each.default else {}
-    )
-    name = told.flag(each.name)
-    names = (f"{name}/--no-{name[2:]}",) if each.type is bool else (name,)
-    option = typer.Option(*names, help=each.metadata["help"], metavar=_metavar(each), **shown)
-    kinds = Annotated[kind | None, option]
-    return inspect.Parameter(
-        each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kinds
-    )
-
-
-def _metavar(each: Any) -> str | None:
-    return {"labels": "KEY=VALUE", "use_case": "NAME_OR_FILE"}.get(each.name)
+Flags = Annotated[dict[str, Any], Given(DataflowSettings)]
 
 
 @app.command(
@@ -74,7 +43,7 @@ def _metavar(each: Any) -> str | None:
 )
 @with_settings
 def launch(
-    flags: dict[str, Any],
+    flags: Flags,
     env: Env = None,
     only_plan: OnlyPlan = False,
     wait: Wait = False,
@@ -97,7 +66,7 @@ def launch(
 )
 @with_settings
 def update(
-    flags: dict[str, Any],
+    flags: Flags,
     env: Env = None,
     mapping: Annotated[
         list[str] | None,
@@ -131,7 +100,7 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List riskstream's jobs on Dataflow, the newest first."""
-    wanted = told.labels_of(label or []).items()
+    wanted = labels_of(label or []).items()
     place, _ = _where(env, project, region, None)
     from pipeline.dataflow import jobs
 
@@ -175,7 +144,8 @@ def cancel(
 
 def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | None = None) -> Any:
     """The plan of a launch; with a mapping, though empty, of an update."""
-    settings = Settings.resolved(flags, env)
+    labels = flags["labels"] and labels_of(flags["labels"])
+    settings = DataflowSettings.resolved(flags | {"labels": labels}, env)
     if "://" not in settings.use_case:
         from features.usecase import load
 
@@ -189,7 +159,7 @@ def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | Non
     return plan.plan(plan.launch_of(settings, old, mapping))
 
 
-def _running(settings: Settings) -> Any:
+def _running(settings: DataflowSettings) -> Any:
     """The job that is to be replaced."""
     from pipeline.dataflow import jobs
 
@@ -261,9 +231,9 @@ def _where(env: Path | None, project: str | None, region: str | None, name: str 
 
     flags = {"project": project, "region": region}
     if env:
-        settings = Settings.resolved(flags, env)
+        settings = DataflowSettings.resolved(flags, env)
         return Place(settings.project, settings.region), name or settings.name
-    if missing := [told.flag(each) for each, value in flags.items() if not value]:
+    if missing := [flag(each) for each, value in flags.items() if not value]:
         raise BadSettings("\n".join(f"{each}: not given; --env names a file with it" for each in missing))
     return Place(str(project), str(region)), name or ""
 

@@ -1,15 +1,17 @@
 """Whether the stream still looks like what the model learned from: drift."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, Dataset, Project, UseCase, examples
-from commands.publish import TIMES
+from commands.flags import with_settings
+from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.retrain import check_url, post
 from commands.terminal import show_json, table
+from commands.times import FORMATS, in_utc
+from pipeline.bigquery.settings import BigQuerySettings
 
 app = typer.Typer()
 DAYS = 7
@@ -26,22 +28,22 @@ SHOWN = 5  # names in a sentence
         "riskstream drift --bundle gs://bucket/bundles --notify https://example.com/hooks/models",
     )
 )
+@with_settings
 def drift(
-    project: Project,
+    log: BigQuerySettings,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
-    dataset: Dataset = "riskstream",
     days: Annotated[
         int | None, typer.Option(min=1, help=f"How many days are looked at; default: {DAYS}.")
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(formats=TIMES, metavar="TIME", help="Its first moment, by event time (UTC)."),
+        typer.Option(formats=FORMATS, metavar="TIME", help="Its first moment, by event time (UTC)."),
     ] = None,
     until: Annotated[
         datetime | None,
         typer.Option(
-            formats=TIMES, metavar="TIME", help="The first moment after it; default: the newest event's."
+            formats=FORMATS, metavar="TIME", help="The first moment after it; default: the newest event's."
         ),
     ] = None,
     series: Annotated[
@@ -76,9 +78,9 @@ def drift(
         raise typer.BadParameter("give --since with a later --until, or --days", param_hint="--since")
     check_url(notify)
     use = load(use_case)
-    log, loaded = Assessed(use, project, dataset), bundles.load_in_use(bundle, use.name)
-    during = period(log, _utc(since), _utc(until), timedelta(days=days or DAYS))
-    measured = measure(log, loaded, during, timedelta(days=series or 0))
+    assessed, loaded = Assessed(use, log.project, log.dataset), bundles.load_in_use(bundle, use.name)
+    during = period(assessed, in_utc(since), in_utc(until), timedelta(days=days or DAYS))
+    measured = measure(assessed, loaded, during, timedelta(days=series or 0))
     facts = _facts(measured)
     if out:
         from export.storage import write
@@ -92,11 +94,6 @@ def drift(
     if code:
         post(notify, facts)
     raise typer.Exit(code)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
-    return moment and moment.replace(tzinfo=UTC)
 
 
 def _facts(measured: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,12 @@ from typing import Annotated, Any
 import typer
 
 import usecases
+from commands.flags import option
+from commands.times import FORMATS
+from pipeline.bigquery.settings import PROJECT
+from pipeline.engine import settings as engine
+
+EXAMPLE_WIDTH = 70  # with indents and a backslash it fits 80 columns
 
 
 class Log(StrEnum):
@@ -29,7 +36,18 @@ def set_log(form: Log, verbose: bool) -> None:
 
 
 def examples(*lines: str) -> str:
-    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+    """Return the examples of a verb for its help, long lines folded as a shell takes them."""
+    return "\n".join(("\b", "Examples:", *(f"  {_folded(line)}" for line in lines)))
+
+
+def _folded(line: str) -> str:
+    """Return a command of which no line is longer than help may be; quoted words stay whole."""
+    rows = [""]
+    for word in re.findall(r"(?:[^\s']|'[^']*')+", line):
+        if len(rows[-1]) + len(word) > EXAMPLE_WIDTH:
+            rows.append("     ")
+        rows[-1] += f" {word}" if rows[-1] else word
+    return " \\\n".join(rows)
 
 
 def by_name(kind: str, help: str) -> Any:
@@ -72,15 +90,19 @@ UseCase = Annotated[
 ]
 OFFBOARDING = Path(usecases.DEFAULT)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Folder = Annotated[Path, typer.Option(help="Where the local stack keeps state, logs and data.")]
-Project = Annotated[str, typer.Option(envvar="GOOGLE_CLOUD_PROJECT", help="The Google Cloud project.")]
-Dataset = Annotated[str, typer.Option(help="The dataset in BigQuery.")]
-Location = Annotated[str, typer.Option(help="Where the dataset is made if it is not there.")]
-BundleRoot = Annotated[
-    str,
-    typer.Option(envvar="RISKSTREAM_BUNDLE", help="The folder of bundles, or one bundle; local or gs://."),
+Folder = Annotated[Path, typer.Option(help="The folder with state, logs and data of the local stack.")]
+Project = Annotated[str, option(PROJECT)]
+BundleRoot = Annotated[str, option(engine.BUNDLE)]
+BUNDLES = engine.BUNDLES
+EventTime = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=FORMATS,
+        metavar="TIME",
+        help="The time of events that have none of their own.",
+        show_default="the earliest time of the others",
+    ),
 ]
-BUNDLES = "build/bundles"
 KeepsScores = Annotated[
     bool,
     typer.Option(

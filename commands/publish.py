@@ -1,17 +1,15 @@
 """Files as events: publish."""
 
-import time
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from commands.options import OFFBOARDING, AsJson, Files, Project, UseCase, by_name, examples
+from commands.options import OFFBOARDING, AsJson, EventTime, Files, Project, UseCase, by_name, examples
 from commands.terminal import show_json
+from commands.times import as_us, now_us
 
 app = typer.Typer()
-TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]  # UTC
 
 
 @app.command(
@@ -31,14 +29,7 @@ def publish(
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
-    default_event_time: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=TIMES,
-            metavar="TIME",
-            help="When events without a time happened; default: with the earliest of the others.",
-        ),
-    ] = None,
+    default_event_time: EventTime = None,
     in_file_order: Annotated[
         bool, typer.Option("--in-file-order", help="One file after the other, not sorted by event time.")
     ] = False,
@@ -58,10 +49,10 @@ def publish(
     """
     if rate and speed:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
-    if default_event_time and microseconds(default_event_time) > time.time_ns() // 1_000:
+    dated_us = as_us(default_event_time)
+    if dated_us is not None and dated_us > now_us():
         raise typer.BadParameter(
-            f"found {default_event_time:%Y-%m-%dT%H:%M:%SZ}, expected a time that has come: "
-            "events of the future are refused",
+            f"found {default_event_time}, expected a time that has come: events of the future are refused",
             param_hint="--default-event-time",
         )
     from rich.console import Console
@@ -76,17 +67,8 @@ def publish(
     with screen.publishing() as progress:
         done = publish(
             found, list(map(place, files)), topic or topics.Names(project, found.name).events, project, event_type=type,
-            rate=rate, speed=speed, dated_us=optional_us(default_event_time), in_file_order=in_file_order,
+            rate=rate, speed=speed, dated_us=dated_us, in_file_order=in_file_order,
             ordered=ordered, progress=progress,
         )  # fmt: skip
     show_json(asdict(done)) if as_json else Console().print(screen.published(done))
     raise typer.Exit(1 if done.bad else 0)
-
-
-def microseconds(moment: datetime) -> int:
-    """A time without a zone is UTC."""
-    return (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def optional_us(moment: datetime | None) -> int | None:
-    return None if moment is None else microseconds(moment)

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.options import OFFBOARDING, AsJson, Dataset, Project, UseCase, examples
+from commands.flags import with_settings
+from commands.options import OFFBOARDING, AsJson, UseCase, examples
 from commands.terminal import show_json, table
+from pipeline.bigquery.settings import BigQuerySettings
 
 app = typer.Typer()
 WEEKS = 12
@@ -21,10 +23,10 @@ WEEKS = 12
         "riskstream realised --push http://pushgateway:9091",
     )
 )
+@with_settings
 def realised(
-    project: Project,
+    log: BigQuerySettings,
     use_case: UseCase = OFFBOARDING,
-    dataset: Dataset = "riskstream",
     weeks: Annotated[
         int, typer.Option(min=1, help="How many weeks are looked at, the present one included.")
     ] = WEEKS,
@@ -55,7 +57,7 @@ def realised(
     loaded = load(use_case)
     first = (since or datetime.now(UTC) - timedelta(days=7 * (weeks - 1))).date()
     monday = first - timedelta(days=first.weekday())
-    rows = realised.weeks(Assessed(loaded, project, dataset), monday)
+    rows = realised.weeks(Assessed(loaded, log.project, log.dataset), monday)
     by_event = is_known_later(loaded.label, loaded.event_types)
     total = [figures(each, rows, monday, by_event) for each in realised.DECISIONS[int(by_event) :]]
     if out:

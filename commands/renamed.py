@@ -1,14 +1,11 @@
-"""Former names of flags and verbs: each is refused with the name that it has now."""
-
-from typing import Any
-
-from typer.core import TyperGroup
+"""Former names of flags: each is refused with the name that the flag has now."""
 
 FLAGS = {  # (verb, former flag): the present one
     ("approve", "--because"): "--reason",
     ("approve", "--by"): "--approver",
     ("approve", "--despite"): "--accept-gate",
     ("backfill", "--dated"): "--default-event-time",
+    ("backfill", "--drop"): "`riskstream delete-records`",
     ("launch", "--cold"): "--allow-empty-store",
     ("launch", "--no-cold"): "--no-allow-empty-store",
     ("promote", "--because"): "--reason",
@@ -29,16 +26,3 @@ FLAGS = {  # (verb, former flag): the present one
     ("update", "--cold"): "--allow-empty-store",
     ("update", "--no-cold"): "--no-allow-empty-store",
 }
-
-
-class Verbs(TyperGroup):
-    """The verbs of the program; a former flag is a usage error that names its successor."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb that the first word names. Raises UsageError for a former flag among the others."""
-        verb, *words = args[: args.index("--")] if "--" in args else args
-        for word in words:
-            flag = word.partition("=")[0]
-            if now := FLAGS.get((verb, flag)):
-                ctx.fail(f"{flag} is now {now}.")
-        return super().resolve_command(ctx, args)

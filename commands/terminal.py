@@ -39,6 +39,12 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def echo_each(lines: Iterable[str]) -> None:
+    """Print lines as they come; control characters are shown, not sent to the terminal."""
+    for line in lines:
+        typer.echo(printable_lines(line))
+
+
 def show_error(error: Exception) -> None:
     """Print what an error says to stderr, each of its lines after the program's name."""
     for line in printable_lines(str(error)).splitlines():

@@ -10,13 +10,14 @@ import typer
 
 from commands.options import AsJson, examples, use_case_file
 from commands.terminal import show_json, table
+from commands.verbs import Group
 
 if TYPE_CHECKING:
     from features.usecase import Fault, Look
 
 app = typer.Typer()
 WRONG = 3  # the exit code: see EXITS
-usecase = typer.Typer(help="Draft and check use case files.", no_args_is_help=True)
+usecase = typer.Typer(cls=Group, help="Draft and check use case files.", no_args_is_help=True)
 app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jwt
 
 from features.errors import Refused
+from serving.access import Access
 from serving.keys import Keys
 from serving.roles import Role, strongest
 

@@ -1,6 +1,7 @@
 """The command line as a person meets it: help with examples, one line for an error, and the promised exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import typer
 import riskstream
 from commands.errors import EXITS
 from commands.renamed import FLAGS
+from commands.verbs import GROUPS
+from pipeline.bigquery.settings import BigQuerySettings
+from pipeline.runtime.settings import declared
+from pipeline.stores.settings import RedisSettings, RedisWriterSettings
 from tests.commands import Run
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +53,7 @@ def test_help_says_what_a_verb_does_and_shows_it(run: Run, verb: tuple[str, ...]
     assert re.search(r"^  [A-Z].*", ended.out, re.MULTILINE), "a sentence"
     examples = ended.out.partition("Examples:\n")[2].splitlines()
     assert examples
-    assert all("riskstream " + verb[0] in line for line in examples)
+    assert all("riskstream " + verb[0] in line or line.startswith(" " * 8) for line in examples)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +66,96 @@ def test_what_prints_something_prints_json_too(verb: tuple[str, ...]) -> None:
 
 
 def test_help_shows_every_exit_code(run: Run) -> None:
+    shown = " ".join(run("--help").out.split())
+    assert all(f"{each.code} {each.meaning}" in shown for each in EXITS)
+
+
+@pytest.mark.parametrize("verb", [(), *VERBS], ids=" ".join)
+def test_help_fits_80_columns(run: Run, verb: tuple[str, ...]) -> None:
+    run.monkeypatch.setenv("COLUMNS", "80")
+    lines = run(*verb, "--help").out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if line.endswith("...") and "Usage" not in line] == [], "words are cut"
+
+
+def test_every_verb_is_in_one_group() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(verb[0] for verb in VERBS if len(verb) == 1)
+
+
+def test_help_shows_verbs_in_the_order_of_work(run: Run) -> None:
     shown = run("--help").out
-    assert all(f"{each.code}  {each.meaning}" in shown for each in EXITS)
+    titles = [shown.index(f"\n{title}:\n") for title in GROUPS]
+    assert titles == sorted(titles)
+    assert "Show the whole system on this machine" in shown
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    from importlib.metadata import version
+
+    assert run("--version").out == f"riskstream {version('riskstream')}\n"
+
+
+def test_shells_complete_verbs() -> None:
+    environment = {
+        **os.environ,
+        "_RISKSTREAM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "riskstream rec",
+        "COMP_CWORD": "1",
+    }
+    script = (
+        "import sys; sys.argv = ['riskstream']; import riskstream; riskstream.app(prog_name='riskstream')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    assert ended.stdout.split() == ["reconcile"], ended.stderr
+
+
+SHARED = {  # a verb with the first flag opens this service: it has all the flags that say how
+    "--redis-url": RedisSettings,
+    "--dataset": BigQuerySettings,
+}
+
+
+@pytest.mark.parametrize("sign", SHARED)
+def test_verbs_that_open_the_same_service_have_the_same_flags(sign: str) -> None:
+    expected = {each.flag for each in declared(SHARED[sign])}
+    verbs_of_it = [verb for verb, each in VERBS.items() if sign in options_of(each)]
+    assert {"run", "status", "reconcile", "launch"} <= {verb[0] for verb in verbs_of_it}
+    assert {verb: missing for verb in verbs_of_it if (missing := expected - options_of(VERBS[verb]))} == {}
+
+
+def test_verbs_that_assess_have_the_flags_of_writers() -> None:
+    expected = {each.flag for each in declared(RedisWriterSettings)}
+    for verb in ("run", "serve", "backfill", "launch", "update"):
+        assert expected <= options_of(VERBS[verb,])
+
+
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb[0] not in ("launch", "update")], ids=" ".join
+)
+def test_a_variable_belongs_to_one_flag(verb: tuple[str, ...]) -> None:
+    """A flag has the same variable and the same help in all verbs, but where a launch is stricter."""
+    for each in VERBS[verb].params:
+        for other in (
+            two for name in VERBS if name[0] not in ("launch", "update") for two in VERBS[name].params
+        ):
+            if each.opts == other.opts and each.opts[0] in COMMON:
+                assert (each.envvar, each.help) == (other.envvar, other.help), other
+
+
+COMMON = ("--project", "--dataset", "--bundle", "--use-case", "--prefix", "--redis-url", "--redis-secret")
+
+
+def options_of(command: Any) -> set[str]:
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
 
 
 def test_no_verb_at_all_is_wrong_usage_and_shows_help(run: Run) -> None:
     ended = run()
     assert ended.code == 2
-    assert "Commands:" in ended.out + ended.err
+    assert f"{next(iter(GROUPS))}:" in ended.out + ended.err
 
 
 @pytest.mark.parametrize(
@@ -102,18 +189,17 @@ def test_wrong_usage_ends_in_2_and_names_the_flag(run: Run, words: list[str], sa
     assert ended.out == ""
 
 
-def option_names(verb: str) -> set[str]:
-    return {name for each in VERBS[(verb,)].params for name in (*each.opts, *each.secondary_opts)}
-
-
 @pytest.mark.parametrize(("verb", "former"), FLAGS, ids=" ".join)
 def test_a_former_flag_is_refused_with_the_new_one_named(run: Run, verb: str, former: str) -> None:
     now = FLAGS[verb, former]
     ended = run(verb, former)
     assert ended.code == 2
     assert f"{former} is now {now}." in " ".join(ended.err.split())
-    assert former not in option_names(verb)
-    assert now in option_names(verb) or now.startswith("`riskstream ")
+    assert former not in options_of(VERBS[verb,])
+    if now.startswith("`riskstream "):
+        assert (now.strip("`").removeprefix("riskstream "),) in VERBS
+    else:
+        assert now in options_of(VERBS[verb,])
 
 
 def test_a_use_case_is_shown_as_a_table(run: Run) -> None:

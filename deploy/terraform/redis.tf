@@ -100,6 +100,6 @@ resource "google_monitoring_alert_policy" "redis_memory" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Records are never evicted. Raise redis_memory_gb and apply: Memorystore scales while it serves. `riskstream backfill --drop` deletes the records of features that no job uses any more."
+    content   = "Records are never evicted. Raise redis_memory_gb and apply: Memorystore scales while it serves. `riskstream delete-records` deletes the records of features that no job uses any more."
   }
 }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import usecases
 from pipeline.bigquery.settings import PROJECT
@@ -16,7 +16,6 @@ from pipeline.job.settings import JobSettings
 from pipeline.runtime.errors import BadSettings
 from pipeline.runtime.settings import Rules, Setting, declared, faults, flag
 from pipeline.stores.settings import CA_FILE, CERT_FILE, KEY_FILE, PREFIX
-from pipeline.stores.settings import RULES as REDIS_RULES
 
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 MODES = {
@@ -76,11 +75,8 @@ class TemplateSettings(JobSettings):
 
     def __post_init__(self) -> None:
         """Raises BadSettings."""
-        if wrong := list(faults(self, self._rules())):
+        if wrong := list(faults(self)):
             raise BadSettings("\n".join(wrong))
-
-    def _rules(self) -> Rules:
-        return REDIS_RULES
 
     @property
     def use_case_file(self) -> str:
@@ -118,6 +114,21 @@ class TemplateSettings(JobSettings):
 @dataclass(frozen=True, kw_only=True)
 class DataflowSettings(TemplateSettings):
     """The settings of a whole job on Dataflow: those of its steps, and those of the service and its workers."""
+
+    RULES: ClassVar[Rules] = (
+        (
+            lambda job: job.min_workers <= job.max_workers,
+            "--min-workers, --max-workers: expected min_workers <= max_workers",
+        ),
+        (
+            lambda job: bool(re.fullmatch(SHORT_NAME, job.name)),
+            "--job-name: not given, and the use case file's name does not do for one",
+        ),
+        (
+            lambda job: "regions/" not in job.subnetwork or f"regions/{job.region}/" in job.subnetwork,
+            "--subnetwork: found one of another region, expected one of --region, where the workers are",
+        ),
+    )
 
     region: Annotated[
         str,
@@ -208,29 +219,10 @@ class DataflowSettings(TemplateSettings):
         if wrong := list(_wrong_labels(self.labels)):
             raise BadSettings("\n".join(wrong))
 
-    def _rules(self) -> Rules:
-        return REDIS_RULES + RULES
-
     @property
     def name(self) -> str:
         """The job's name."""
         return self.job_name or "riskstream-" + Path(self.use_case).stem.lower().replace("_", "-")
-
-
-RULES: Rules = (
-    (
-        lambda job: job.min_workers <= job.max_workers,
-        "--min-workers, --max-workers: expected min_workers <= max_workers",
-    ),
-    (
-        lambda job: bool(re.fullmatch(SHORT_NAME, job.name)),
-        "--job-name: not given, and the use case file's name does not do for one",
-    ),
-    (
-        lambda job: "regions/" not in job.subnetwork or f"regions/{job.region}/" in job.subnetwork,
-        "--subnetwork: found one of another region, expected one of --region, where the workers are",
-    ),
-)
 
 
 def _wrong_labels(labels: Mapping[str, str]) -> Iterator[str]:

@@ -20,14 +20,13 @@ from pipeline.runtime.errors import CannotStart
 from pipeline.runtime.probe import outcomes
 from pipeline.runtime.settings import faults
 from pipeline.stores.connect import store_of
-from pipeline.stores.settings import RULES as REDIS_RULES
 
 TIMEOUT_S = 6.0  # for all checks together; each answers within milliseconds when all is well
 
 
 def check(job: Job) -> None:
-    """Raises CannotStart within seconds unless the job could run now."""
-    wrong = list(faults(job, REDIS_RULES))
+    """Raise CannotStart within seconds unless the job could run now."""
+    wrong = list(faults(job))
     try:
         use_case = job.use_case
     except BadUseCase as error:

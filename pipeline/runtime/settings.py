@@ -80,14 +80,15 @@ def declared(settings: type[SettingsClass]) -> tuple[Declared, ...]:
 
 def _declared(each: Field[Any], kind: Any, setting: Setting) -> Declared:
     default = each.default if each.default_factory is MISSING else each.default_factory()
-    return Declared(each.name, kind, default, setting)
+    return Declared(each.name, dict if get_origin(kind) is dict else kind, default, setting)
 
 
-def faults(settings: SettingsClass, rules: Rules = ()) -> Iterator[str]:
-    """Yield what is wrong with the values, one by one; rules are asked only if each value is right by itself."""
+def faults(settings: SettingsClass) -> Iterator[str]:
+    """Yield what is wrong with the values; the `RULES` of the classes apply if each value is right by itself."""
     wrong = [
         text for each in declared(type(settings)) for text in _faults(each, getattr(settings, each.name))
     ]
+    rules = (rule for each in type(settings).__mro__ for rule in vars(each).get("RULES", ()))
     yield from wrong or (text for is_right, text in rules if not is_right(settings))
 
 

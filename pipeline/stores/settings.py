@@ -1,7 +1,7 @@
 """Settings of Redis: how to reach it, and what whoever writes records there demands of it."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pipeline.runtime.settings import Rules, Setting
 
@@ -18,29 +18,30 @@ SECRET = Setting(
     pattern=r"projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?",
 )
 PREFIX = Setting(help="The prefix of all keys in Redis.", expected="text without blanks", pattern=r"\S+")
-RULES: Rules = (
-    (
-        lambda redis: not redis.redis_ca_file or redis.redis_url.startswith("rediss:"),
-        "--redis-ca-file: a certificate authority is given, expected --redis-url rediss://HOST:PORT",
-    ),
-    (
-        lambda redis: bool(redis.redis_cert_file) == bool(redis.redis_key_file),
-        "--redis-cert-file, --redis-key-file: expected both, or neither",
-    ),
-    (
-        lambda redis: not redis.redis_cert_file or redis.redis_url.startswith("rediss:"),
-        "--redis-cert-file: a certificate is given, expected --redis-url rediss://HOST:PORT",
-    ),
-    (
-        lambda redis: not redis.redis_secret or redis.redis_url.startswith("rediss:"),
-        "--redis-secret: a password would travel in clear text, expected --redis-url rediss://HOST:PORT",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisSettings:
     """How to reach the records. A password is in the URL, or in a secret that is named."""
+
+    RULES: ClassVar[Rules] = (
+        (
+            lambda redis: not redis.redis_ca_file or redis.redis_url.startswith("rediss:"),
+            "--redis-ca-file: a certificate authority is given, expected --redis-url rediss://HOST:PORT",
+        ),
+        (
+            lambda redis: bool(redis.redis_cert_file) == bool(redis.redis_key_file),
+            "--redis-cert-file, --redis-key-file: expected both, or neither",
+        ),
+        (
+            lambda redis: not redis.redis_cert_file or redis.redis_url.startswith("rediss:"),
+            "--redis-cert-file: a certificate is given, expected --redis-url rediss://HOST:PORT",
+        ),
+        (
+            lambda redis: not redis.redis_secret or redis.redis_url.startswith("rediss:"),
+            "--redis-secret: a password would travel in clear text, expected --redis-url rediss://HOST:PORT",
+        ),
+    )
 
     redis_url: Annotated[str, REDIS_URL]
     redis_secret: Annotated[str, SECRET] = ""

@@ -340,11 +340,10 @@ def test_the_command_tells_what_it_did_and_what_was_wrong(
     told = json.loads(bad.out)
     assert bad.code == 1 and f"{file}:" in bad.err
     assert told["bad"] == 1 and told["applied"] == 0 and told["bad_rows"][0]["file"] == str(file)
-    dropped = run("backfill", "--drop", USE_CASE.fingerprint, *where)
+    dropped = run("delete-records", USE_CASE.fingerprint, *where)
     assert dropped.code == 0 and dropped.out.endswith("records deleted\n")
     assert records(redis_server) == {}
     assert run("backfill", *where).code == 2
-    assert run("backfill", str(file), "--drop", "0123", *where).code == 2
     away = run("backfill", str(file), *where[:3], "redis://127.0.0.1:1", "--bundle", root)
     assert away.code == 5 and "127.0.0.1:1" in away.err
 

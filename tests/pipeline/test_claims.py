@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local.demo import DemoSettings, play
+from pipeline.job.job import Job
 from pipeline.job.run import run
 from pipeline.runtime.folder_lock import FolderInUse, claimed
 from tests.commands import Run

@@ -62,7 +62,7 @@ def said(command: str, job: Job, url: str, *words: str) -> Result:  # noqa: F811
     options = ["--use-case", str(MARKET), "--redis-url", url, "--json"]
     if command in ("status", "reconcile", "repair"):
         options += ["--project", job.project, "--dataset", job.dataset]
-    if command != "status":
+    if command not in ("status", "delete-records"):
         options += ["--bundle", job.bundle]
     return CliRunner().invoke(riskstream.app, [command, *words, *options])
 
@@ -85,9 +85,7 @@ def test_every_command_needs_what_the_page_says(
     fresh = ("--prefix", "riskstream:fresh")
     filled = said("backfill", job, as_user(server, "backfill"), str(file), *fresh)
     assert filled.exit_code == 0, f"{filled.output}{filled.exception}"
-    dropped = said(
-        "backfill", job, as_user(server, "backfill --drop"), "--drop", USE_CASE.fingerprint, *fresh
-    )
+    dropped = said("delete-records", job, as_user(server, "delete-records"), USE_CASE.fingerprint, *fresh)
     assert dropped.exit_code == 0, f"{dropped.output}{dropped.exception}"
     it_begins_only_on_what_it_left(server, replace(job, redis_url=server.url))
 

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from serving import keys
+from serving.access import Access
 from serving.auth import Caller, Gate, Unauthenticated, caller_of
 from serving.keys import ProviderUnavailable
 from serving.roles import Role
