@@ -11,7 +11,7 @@ from commands.terminal import show_json, table
 from commands.verbs import Group
 
 if TYPE_CHECKING:
-    from export.distributions import Bins
+    from export.distributions.reference import Bins
 
 app = typer.Typer()
 bundle = typer.Typer(cls=Group, help="Look at a bundle.", no_args_is_help=True)

@@ -118,6 +118,9 @@ def _verdict(done: "Repaired", dry_run: bool) -> str:
     if dry_run:
         wrong = sum(each.wrong for each in done.tallies.values())
         return f"{wrong:,} records to rebuild: run `riskstream repair`" if wrong else "every record is right"
+    state = done.state
+    if state is None:
+        return "the store has no state yet; jobs and services wait"
     if done.is_whole:
-        return f"the store is whole (life {done.state.life}); jobs and services continue by themselves"
-    return f"the store is {done.state.status}: {done.state.why}; jobs and services wait"
+        return f"the store is whole (life {state.life}); jobs and services continue by themselves"
+    return f"the store is {state.status}: {state.why}; jobs and services wait"

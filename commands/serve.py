@@ -14,7 +14,7 @@ app = typer.Typer()
         "riskstream serve",
         "riskstream serve --port 8000 --metrics-port 9464",
         "riskstream serve --host 0.0.0.0 --root-path /ai --issuer https://accounts.google.com "
-        "--audience https://bank.example/ai/ --caller-emails ann@bank.example=analyst,app@bank.example=scorer",
+        "--audience https://bank.example/ai/ --caller-emails payments@bank.example=scorer,ann@bank.example=analyst",
     )
 )
 @with_settings
@@ -37,6 +37,8 @@ def serve(settings: ServiceSettings, access: AccessSettings, use_case: UseCase =
     from serving.configuration import Configuration
     from serving.server import run
 
-    configuration = Configuration(use_case=load(use_case), access=Access.of(access), **vars(settings))
+    configuration = Configuration(
+        use_case=load(use_case), access=Access.from_settings(access), **vars(settings)
+    )
     configuration.demand_protection()
     run(configuration)

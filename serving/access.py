@@ -45,7 +45,7 @@ class Access:
             raise ValueError("nobody has a role: name the callers by e-mail address, by subject or by group")
 
     @classmethod
-    def of(cls, settings: AccessSettings) -> "Access | None":
+    def from_settings(cls, settings: AccessSettings) -> "Access | None":
         """Return the callers that settings name; None if no tokens are asked for. Raises BadSettings."""
         emails, subjects, groups = (_callers(getattr(settings, name), name) for name in LISTS)
         for email in emails:

@@ -148,7 +148,7 @@ def test_a_variable_belongs_to_one_flag(verb: tuple[str, ...]) -> None:
 COMMON = ("--project", "--dataset", "--bundle", "--use-case", "--prefix", "--redis-url", "--redis-secret")
 
 
-def options_of(command: Any) -> set[str]:
+def options_of(command: typer.core.TyperCommand) -> set[str]:
     return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
 
 

@@ -8,15 +8,12 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "deploy", "usecases", "docs")
 MODULE_LINES, FUNCTION_LINES = 300, 50
 LONG = {  # still to be split: this only gets shorter
-    "commands/dataflow.py", "pipeline/bigquery/tables.py",
-    "commands/backfill.py backfill",
-    "commands/backfill.py score",
+    "pipeline/bigquery/tables.py",
+    "commands/score.py score",
     "commands/drift.py drift",
     "commands/publish.py publish",
-    "commands/reconcile.py repair",
+    "commands/repair.py repair",
     "commands/retrain.py retrain",
-    "commands/serve.py serve",
-    "commands/stream.py run",
     "commands/train.py train",
 }  # fmt: skip
 

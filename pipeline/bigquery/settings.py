@@ -8,7 +8,7 @@ from pipeline.runtime.settings import Setting
 PROJECT = Setting(
     help="The Google Cloud project.", expected="its id", pattern=r".+", variable="GOOGLE_CLOUD_PROJECT"
 )
-DATASET = Setting(help="The dataset in BigQuery.", expected="its name", pattern=r"\w+")
+DATASET = Setting(help="The dataset in BigQuery.", expected="a name", pattern=r"\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
