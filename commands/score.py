@@ -29,7 +29,7 @@ SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
 @app.command(
     epilog=examples(
         "riskstream score build/users.csv build/transactions.csv --out scores.csv",
-        "riskstream score --customers users.csv --transactions transactions.csv --out scores.csv",
+        "riskstream score --customers build/users.csv --transactions build/transactions.csv --out scores.csv",
         "riskstream score build/*.csv --out scores.parquet --report scores.html",
     )
 )
