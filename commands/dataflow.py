@@ -171,8 +171,8 @@ def _running(settings: DataflowSettings) -> Any:
 
 def _submitted(plan: Any, only_plan: bool, wait: bool, as_json: bool) -> None:
     """Shows the plan, submits it unless that was all that was wanted."""
-    from pipeline.dataflow.preflight import FAILED as WRONG
     from pipeline.dataflow.submit import submit
+    from pipeline.runtime.checks import FAILED as WRONG
 
     facts = plan.facts()
     is_bad = any(each["result"] == WRONG for each in facts["checks"])

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from features.errors import Unavailable
 from pipeline.bigquery.client import Appender
-from pipeline.bigquery.tables import AUDIT
+from pipeline.bigquery.schemas import AUDIT
 from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from pipeline.runtime.metrics import AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress

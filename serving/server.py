@@ -4,27 +4,24 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from tempfile import TemporaryFile
 
 import uvicorn
 
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import query_client
-from pipeline.engine import start_check
-from pipeline.engine.live_model import check_bundle
+from pipeline.engine import preflight
 from pipeline.operations.gauges import redis_memory
-from pipeline.pubsub.client import Publisher
 from pipeline.pubsub.topics import topic_path
-from pipeline.runtime import prometheus, tracing
-from pipeline.runtime.errors import CannotStart
+from pipeline.runtime import tracing
+from pipeline.runtime.checks import Check, demand, run_checks
 from pipeline.runtime.metrics import OF_SERVICE
-from pipeline.runtime.probe import outcomes
 from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
-from pipeline.stores.connect import store_of
+from pipeline.runtime.transient import TRANSIENT
 from serving.api import app
 from serving.auth import Gate
 from serving.configuration import Configuration
@@ -36,6 +33,7 @@ END_S = 20  # for what is in flight when the process is to end; Kubernetes gives
 KEEP_ALIVE_S = 620  # longer than Google's load balancers, 600 s: who closes first may lose a request
 CONNECTIONS = 2  # for each request in flight: as many wait as are answered
 OTHER_FILES = 200  # open ones beside connections of callers: Redis, Pub/Sub, libraries
+AWAY: tuple[type[Exception], ...] = (*TRANSIENT, OSError)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger(__name__)
@@ -44,9 +42,7 @@ logger = logging.getLogger(__name__)
 def run(settings: Configuration) -> None:
     """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
     gate = Gate(settings.access) if settings.access else None
-    found = outcomes(parts(settings, gate), CHECK_S)
-    if any(each.fault for each in found):
-        raise CannotStart("\n".join(f"{each.name}: {each.fault}" for each in found if each.fault))
+    demand(run_checks(checks(settings, gate), CHECK_S))
     tracing.start()
     service = Service(settings)
     service.warm()
@@ -58,24 +54,22 @@ def run(settings: Configuration) -> None:
         server(app(service, gate, settings.max_in_flight), settings).run()
 
 
-def parts(settings: Configuration, gate: Gate | None) -> dict[str, Callable[[], object]]:
-    """What to look at first, by what to call it."""
-    topic = topic_path(settings.project, settings.events_topic)
-    found: dict[str, Callable[[], object]] = {
-        "bundle": lambda: check_bundle(settings.use_case, settings.bundle),
-        "Redis": lambda: check_store(settings),
-        f"topic {topic}": lambda: Publisher().check(topic),
-        f"port {settings.port}": lambda: check_port(settings.host, settings.port),
-        "open files": lambda: allow_files(CONNECTIONS * settings.max_in_flight + OTHER_FILES),
-    }
-    if settings.metrics_port:
-        port = settings.metrics_port
-        found["metrics"] = lambda: prometheus.check(settings.metrics_host, port)
+def checks(settings: Configuration, gate: Gate | None) -> list[Check]:
+    """Return the checks before the service answers."""
+    needed_files = CONNECTIONS * settings.max_in_flight + OTHER_FILES
+    needed = [
+        preflight.bundle(settings),
+        preflight.redis(settings),
+        preflight.topic(topic_path(settings.project, settings.events_topic)),
+        Check(f"port {settings.port}", lambda: check_port(settings.host, settings.port)),
+        Check("open files", lambda: allow_files(needed_files)),
+        *preflight.metrics(settings),
+    ]
     if gate:
-        found["issuer"] = gate.check
+        needed.append(Check("issuer", gate.check))
     if not settings.no_audit:
-        found["audit trail"] = lambda: check_trail(settings)
-    return found
+        needed.append(Check("audit trail", lambda: check_trail(settings)))
+    return needed
 
 
 def check_trail(settings: Configuration) -> None:
@@ -87,16 +81,9 @@ def check_trail(settings: Configuration) -> None:
     with TemporaryFile(dir=settings.audit_folder):
         pass
     try:
-        tables.check(query_client(settings.project), settings.dataset, [tables.AUDIT], retry=None)
-    except tables.AWAY as error:
+        tables.check(query_client(settings.project), settings.dataset, [schemas.AUDIT], retry=None)
+    except AWAY as error:
         logger.warning("BigQuery cannot be reached; audit records wait for it: %s", error)
-
-
-def check_store(settings: Configuration) -> None:
-    """It can be reached, and it is neither empty by mistake nor damaged."""
-    with closing(store_of(settings)) as store:
-        store.check(settings.allow_eviction)
-        start_check.check_store(store, settings.use_case, settings.prefix, settings.allow_empty_store)
 
 
 def check_port(host: str, port: int) -> None:

@@ -8,7 +8,6 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "deploy", "usecases", "docs")
 MODULE_LINES, FUNCTION_LINES = 300, 50
 LONG = {  # still to be split: this only gets shorter
-    "pipeline/bigquery/tables.py",
     "commands/score.py score",
     "commands/drift.py drift",
     "commands/publish.py publish",

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.bigquery import tables
+from pipeline.bigquery import differences, schemas
 from pipeline.pubsub import topics
 
 FOLDER = Path(__file__).parent
@@ -35,24 +35,24 @@ def topic_declarations() -> dict[str, Any]:
 
 def table_declarations() -> dict[str, Any]:
     """`views` read tables, `reports` read views: they are made in this order."""
-    declared = tables.TABLES.values()
+    declared = schemas.TABLES.values()
     return {
         "tables": {table.name: _table(table) for table in declared},
         "views": {
-            table.view: tables.unique_rows(f"{DATASET_PATH}.{table.name}", table) for table in declared
+            table.view: schemas.unique_rows(f"{DATASET_PATH}.{table.name}", table) for table in declared
         },
         "reports": {
-            tables.SHADOW_VIEW: tables.SHADOW_QUERY.format(f"{DATASET_PATH}.{tables.ASSESSMENTS.view}")
+            schemas.SHADOW_VIEW: schemas.SHADOW_QUERY.format(f"{DATASET_PATH}.{schemas.ASSESSMENTS.view}")
         },
     }
 
 
-def _table(table: tables.Table) -> dict[str, Any]:
+def _table(table: schemas.Table) -> dict[str, Any]:
     return {
         "description": table.description,
         "day_of": table.day_of,
         "clustered_by": list(table.clustered_by),
-        "schema": [tables.bigquery_field(field).to_api_repr() for field in table.rows],
+        "schema": [differences.bigquery_field(field).to_api_repr() for field in table.rows],
     }
 
 

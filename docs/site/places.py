@@ -210,7 +210,7 @@ QUESTIONS = (
     ),
     Question("a dead letter built", ("pipeline.outputs.publications.dead_letter",)),
     Question("a row of `assessments` built", ("pipeline.outputs.rows.assessment_rows",)),
-    Question("a column of a table declared", ("pipeline.bigquery.tables",), "[Tables](reference/tables.md)"),
+    Question("a column of a table declared", ("pipeline.bigquery.schemas",), "[Tables](reference/tables.md)"),
     Question("a duplicate recognised", ("features.kernel.ring.find",)),
     Question(
         "an event called too late",

@@ -3,10 +3,10 @@
 import pyarrow as pa
 
 from docs.site.markdown import code, notice, table
-from pipeline.bigquery import tables
-from pipeline.bigquery.tables import Table
+from pipeline.bigquery import differences, schemas
+from pipeline.bigquery.schemas import Table
 
-TABLES = (tables.ASSESSMENTS, tables.DEAD_LETTERS, tables.AUDIT)
+TABLES = (schemas.ASSESSMENTS, schemas.DEAD_LETTERS, schemas.AUDIT)
 INTRODUCTION = """# Tables
 
 The tables that `riskstream tables` makes in BigQuery. Rows are appended at least once, so each table has a view that
@@ -33,7 +33,7 @@ def _section(each: Table) -> str:
 
 def _rows(field: pa.Field, parent: str = "") -> list[tuple[str, str, str, str]]:
     """Return a row for the column, and one for each part of a record."""
-    column = tables.bigquery_field(field)
+    column = differences.bigquery_field(field)
     row = (code(parent + column.name), column.field_type, column.mode, column.description)
     item = field.type.value_type if pa.types.is_list(field.type) else field.type
     parts = list(item) if pa.types.is_struct(item) else []

@@ -1,30 +1,24 @@
-"""The log read back from BigQuery: all that was said about the events of one use case, copies included.
+"""The log of assessments read back from BigQuery, for one use case, copies included.
 
 Columnar from end to end, through the Storage Read API. Memory: some 2 KB an event. Times are int64
 microseconds since 1970 UTC.
 """
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-import grpc
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.auth.exceptions import DefaultCredentialsError
-from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.cloud.bigquery_storage_v1.types import DataFormat, ReadSession
 from numpy.typing import NDArray
 
 from export.policy import Level, Transition, outcome
 from features.kernel import Disposition
 from features.usecase import UseCase
-from pipeline.bigquery.client import STORAGE_EMULATOR
-from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
-from pipeline.runtime.errors import SinkRefused
+from pipeline.bigquery.client import read_client
+from pipeline.bigquery.schemas import ASSESSMENTS, DEAD_LETTERS, Table
 
 LEVELS = pa.array([level.name for level in Level])
 TRANSITIONS = pa.array([transition.name for transition in Transition])
@@ -50,12 +44,13 @@ class Log:
         return list(self.table[name].to_pylist())
 
     def times_us(self, name: str) -> NDArray[np.int64]:
-        return self.table[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+        times = self.table[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return np.asarray(times.to_numpy(), np.int64)
 
     def codes(self, *names: str) -> NDArray[np.int64]:
-        """The same number for rows that have the same texts in these columns."""
+        """Return numbers that are equal for rows with the same texts in these columns."""
         first, *others = (self.table[name].combine_chunks().dictionary_encode() for name in names)
-        codes = first.indices.to_numpy().astype(np.int64)
+        codes: NDArray[np.int64] = first.indices.to_numpy().astype(np.int64)
         for column in others:  # one by one, because texts may contain any separator
             pairs = codes * (len(column.dictionary) + 1) + column.indices.to_numpy()
             codes = np.unique(pairs, return_inverse=True)[1]
@@ -63,53 +58,50 @@ class Log:
 
     @cached_property
     def seq(self) -> NDArray[np.int64]:
-        return self.table["seq"].to_numpy()
+        return np.asarray(self.table["seq"].to_numpy(), np.int64)
 
     @cached_property
     def is_duplicate(self) -> NDArray[np.bool_]:
-        return pc.equal(self.table["disposition"], Disposition.DUPLICATE.name.lower()).to_numpy()
+        duplicates = pc.equal(self.table["disposition"], Disposition.DUPLICATE.name.lower())
+        return np.asarray(duplicates.to_numpy(), np.bool_)
 
     @cached_property
     def repeats(self) -> NDArray[np.bool_]:
         """Rows of duplicates that came by the topic alone; they may name a later model than the one that scored."""
-        return self.is_duplicate & pc.is_null(self.table["caller"]).to_numpy()
+        return self.is_duplicate & np.asarray(pc.is_null(self.table["caller"]).to_numpy(), np.bool_)
 
     @cached_property
     def score(self) -> NDArray[np.float64]:
-        """NaN: not scored."""
-        return self.table["score"].to_numpy()
+        """Scores; NaN where the event was not scored."""
+        return np.asarray(self.table["score"].to_numpy(), np.float64)
 
     @cached_property
     def outcome(self) -> NDArray[np.uint8]:
-        """Outcomes as `export.policy.outcome` has them."""
+        """Outcomes, packed by `export.policy.outcome`."""
         before, after = (_places(self.table[name], LEVELS) for name in ("level_before", "level"))
         transition = _places(self.table["transition"].fill_null(Transition.NONE.name), TRANSITIONS)
         return outcome.pack(before, after, transition)
 
     @cached_property
     def has_vector(self) -> NDArray[np.bool_]:
-        return pc.greater(pc.list_value_length(self.table["features"]), 0).to_numpy()
+        """Whether each row has features."""
+        has_some = pc.greater(pc.list_value_length(self.table["features"]), 0)
+        return np.asarray(has_some.to_numpy(), np.bool_)
 
     def vectors(self, rows: NDArray[np.intp], features: int) -> NDArray[np.float64]:
-        """[len(rows), features] of rows that have one."""
-        return (
-            self.table["features"]
-            .take(pa.array(rows))
-            .combine_chunks()
-            .flatten()
-            .to_numpy()
-            .reshape(-1, features)
-        )
+        """Return the vectors [len(rows), features] of rows that have one."""
+        values = self.table["features"].take(pa.array(rows)).combine_chunks().flatten().to_numpy()
+        return np.asarray(values, np.float64).reshape(-1, features)
 
     def other_seqs(self, entity: str) -> NDArray[np.int64]:
-        """The events' numbers in the records of another entity; 0: it has none, or it is not known."""
+        """Return the events' numbers in the records of another entity; 0 where there is none or it is not known."""
         rows, parts = self.others(entity)
         seqs = np.zeros(len(self), np.int64)
         seqs[rows] = parts.field("seq").to_numpy(zero_copy_only=False)
         return seqs
 
     def other_ids(self, entity: str) -> list[str]:
-        """Which one of another entity each event names; "" where its number is 0."""
+        """Return the id of another entity that each event names; "" where its number is 0."""
         rows, parts = self.others(entity)
         ids = [""] * len(self)
         for row, id in zip(rows.tolist(), parts.field("id").to_pylist(), strict=True):
@@ -117,26 +109,28 @@ class Log:
         return ids
 
     def others(self, entity: str) -> tuple[NDArray[np.intp], pa.StructArray]:
-        """Rows with a number in the records of another entity, and what they say of it."""
+        """Return the rows with a number in the records of another entity, and their structs of that entity."""
         column = self.table["entities"].combine_chunks()
         lengths = pc.list_value_length(column).fill_null(0).to_numpy()
         parts, row = column.flatten(), np.repeat(np.arange(len(self)), lengths)
-        is_own = pc.equal(parts.field("entity"), entity)
-        return row[is_own.to_numpy(zero_copy_only=False)], parts.filter(is_own)
+        is_wanted = pc.equal(parts.field("entity"), entity)
+        return row[is_wanted.to_numpy(zero_copy_only=False)], parts.filter(is_wanted)
 
 
 def _places(column: pa.ChunkedArray, words: pa.Array) -> NDArray[np.uint8]:
-    return pc.index_in(column, words).to_numpy().astype(np.uint8)
+    """Return the place of each word of a column among the words."""
+    places: NDArray[np.uint8] = pc.index_in(column, words).to_numpy().astype(np.uint8)
+    return places
 
 
 def read_log(project: str, dataset: str, use_case: UseCase) -> Log:
-    """All rows of these features, in no order. Raises SinkRefused, GoogleAPICallError."""
+    """Read all rows of the use case's present features, in no order. Raises SinkRefused, GoogleAPICallError."""
     of_features = f"use_case = '{use_case.name}' AND fingerprint = '{use_case.fingerprint}'"
     return Log(_read(project, dataset, ASSESSMENTS, ASSESSMENTS.rows.names, of_features))
 
 
 def read_dead_letters(project: str, dataset: str, use_case: UseCase) -> list[dict[str, Any]]:
-    """Message id, reason, event type and id (None: not known) of all dead letters, copies included."""
+    """Read message id, reason, event type and event id (None: not known) of all dead letters, copies included."""
     where = f"use_case = '{use_case.name}'"
     return list(_read(project, dataset, DEAD_LETTERS, LETTERS, where).select(LETTERS).to_pylist())
 
@@ -156,17 +150,5 @@ def _read(project: str, dataset: str, table: Table, columns: Any, where: str) ->
         answers = [answer for stream in session.streams for answer in client.read_rows(stream.name)]
     finally:
         client.transport.close()
-    found = [pa.py_buffer(answer.arrow_record_batch.serialized_record_batch) for answer in answers]
-    return pa.Table.from_batches([pa.ipc.read_record_batch(batch, schema) for batch in found], schema)
-
-
-def read_client() -> BigQueryReadClient:
-    """The client for reading tables whole. Raises SinkRefused without credentials."""
-    emulator = os.environ.get(STORAGE_EMULATOR)
-    if emulator:
-        channel = grpc.insecure_channel(emulator, options=[("grpc.max_receive_message_length", -1)])
-        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
-    try:
-        return BigQueryReadClient()
-    except DefaultCredentialsError as error:
-        raise SinkRefused(f"no credentials for BigQuery: {error}") from error
+    batches = [pa.py_buffer(answer.arrow_record_batch.serialized_record_batch) for answer in answers]
+    return pa.Table.from_batches([pa.ipc.read_record_batch(batch, schema) for batch in batches], schema)

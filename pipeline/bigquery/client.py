@@ -19,7 +19,8 @@ from google.api_core.exceptions import GoogleAPICallError, from_grpc_error, from
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import bigquery
-from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient, BigQueryWriteClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 from google.cloud.bigquery_storage_v1.types import AppendRowsRequest, AppendRowsResponse
 
@@ -57,6 +58,19 @@ def write_client() -> BigQueryWriteClient:
         raise SinkRefused(f"no credentials for BigQuery: {error}") from error
 
 
+def read_client() -> BigQueryReadClient:
+    """The client for reading whole tables, over a connection of its own. Raises SinkRefused without credentials."""
+    emulator = os.environ.get(STORAGE_EMULATOR)
+    if emulator:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        channel = grpc.insecure_channel(emulator, options=options)
+        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+    try:
+        return BigQueryReadClient()
+    except DefaultCredentialsError as error:
+        raise SinkRefused(f"no credentials for BigQuery: {error}") from error
+
+
 @dataclass(frozen=True)
 class Piece:
     """Rows that fit one request."""
@@ -80,7 +94,8 @@ class Stream:
     def open(self) -> None:
         """Starts the call; from now on a thread receives the answers."""
         # The client's own method would not return before the first answer.
-        self.call = self.client.transport.append_rows(
+        start: Callable[..., grpc.Call] = self.client.transport.append_rows
+        self.call = start(
             iter(self.requests.get, None), metadata=(("x-goog-request-params", f"write_stream={self.path}"),)
         )
         threading.Thread(target=self.receive, name=f"append {self.path}", daemon=True).start()
@@ -102,7 +117,8 @@ class Stream:
             self.schema = rows.schema
             request.arrow_rows.writer_schema.serialized_schema = rows.schema.serialize().to_pybytes()
         request.arrow_rows.rows.serialized_record_batch = rows.serialize().to_pybytes()
-        return AppendRowsRequest.wrap(request)
+        wrapped: AppendRowsRequest = AppendRowsRequest.wrap(request)
+        return wrapped
 
     def receive(self) -> None:
         """Settles the futures until the call ends; those without an answer then end with its error."""

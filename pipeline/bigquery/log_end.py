@@ -15,7 +15,7 @@ from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
 from pipeline.bigquery.client import query_client
-from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.runtime.errors import SinkUnavailable
 
 TIMEOUT_S = 10.0
@@ -54,7 +54,8 @@ class Tail:
         config = QueryJobConfig(
             query_parameters=[ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
         )
-        query, once = text.format(table=table, latest=LATEST), {"retry": None, "timeout": TIMEOUT_S}
+        query = text.format(table=table, latest=LATEST)
+        once: dict[str, Any] = {"retry": None, "timeout": TIMEOUT_S}
         client = query_client(self.project)
         try:
             client.get_table(table, **once)  # a query calls a missing table a forbidden one

@@ -10,7 +10,7 @@ from google.cloud.bigquery.table import RowIterator
 
 from features.usecase import UseCase
 from pipeline.bigquery.client import query_client
-from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.bigquery.schemas import ASSESSMENTS
 
 ASK_AGAIN = DEFAULT_RETRY.with_timeout(60.0)
 DAY = timedelta(days=1)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
 import google.auth
 from google.api_core.exceptions import NotFound, ServiceUnavailable
@@ -80,7 +81,7 @@ class Place:
 
 def short(state: int) -> str:
     """RUNNING for JOB_STATE_RUNNING."""
-    return JobState(state).name.removeprefix("JOB_STATE_")
+    return str(JobState(state).name).removeprefix("JOB_STATE_")
 
 
 def listed(place: Place, *, ended: bool = False, everyones: bool = False) -> list[Facts]:
@@ -174,9 +175,10 @@ def _jobs() -> Iterator[dataflow.JobsV1Beta3Client]:
             raise ServiceUnavailable(f"Dataflow at {where} ({EMULATOR}): is it running?") from error
 
 
-def _options() -> dict[str, object]:
+def _options() -> dict[str, Any]:
     url = os.environ.get(EMULATOR)
     if not url:
         return {}
-    options = {"api_endpoint": url}
-    return {"credentials": AnonymousCredentials(), "transport": "rest", "client_options": options}
+    return {
+        "credentials": AnonymousCredentials(), "transport": "rest", "client_options": {"api_endpoint": url},
+    }  # fmt: skip

@@ -12,7 +12,7 @@ import apache_beam
 from features.usecase import UseCase, kept
 from pipeline.dataflow import jobs, preflight
 from pipeline.dataflow.jobs import Facts
-from pipeline.dataflow.preflight import Launch, Looked
+from pipeline.dataflow.preflight import Launch, Preflight
 from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, DataflowSettings, TemplateSettings
 from pipeline.job.beam_options import DATAFLOW
 from pipeline.job.job import Job
@@ -25,17 +25,17 @@ class Plan:
     """A launch that has been looked at."""
 
     launch: Launch
-    looked: Looked
+    preflight: Preflight
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
-        settings, built = self.launch.settings, self.looked.built
+        settings, built = self.launch.settings, self.preflight.built
         return {
             "job_name": settings.name,
             "replaces": self.launch.old and asdict(self.launch.old),
             "use_case": self.launch.use_case.name,
             "fingerprint": self.launch.use_case.fingerprint,
-            "model": self.looked.model,
+            "model": self.preflight.model,
             "settings": asdict(settings),
             "resources": {
                 name: getattr(self.launch.job, name)
@@ -44,7 +44,7 @@ class Plan:
             "steps": sorted(built.steps) if built else [],
             "beam": list(self.launch.beam_args),
             "notes": self.notes(),
-            "checks": [asdict(each) for each in self.looked.checks],
+            "checks": [asdict(each) for each in self.preflight.checks],
         }
 
     def notes(self) -> dict[str, str]:
@@ -80,9 +80,9 @@ def job_of(settings: TemplateSettings) -> Job:
 
 def plan(launch: Launch) -> Plan:
     """The launch, looked at, with the model's label."""
-    looked = preflight.look(launch)
-    label = f"--labels=model={looked.model.lower()}"
-    return Plan(replace(launch, beam_args=(*launch.beam_args, label)), looked)
+    checked = preflight.look(launch)
+    label = f"--labels=model={checked.model.lower()}"
+    return Plan(replace(launch, beam_args=(*launch.beam_args, label)), checked)
 
 
 def beam_args(

@@ -3,46 +3,26 @@
 Nothing is taken for granted but what is asked for: --skip-redis-check, --allow-empty-store.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from google.cloud import storage as cloud_storage
+from google.cloud.storage import Client
 
 from export import storage
+from export.bundle import Bundle
 from features.usecase import UseCase
-from pipeline.bigquery import tables
-from pipeline.bigquery.client import query_client
 from pipeline.dataflow import jobs, update_compatibility
 from pipeline.dataflow.jobs import Facts, Place
 from pipeline.dataflow.settings import DataflowSettings
 from pipeline.dataflow.update_compatibility import Built
-from pipeline.engine.live_model import check_bundle
-from pipeline.engine.start_check import check_store
+from pipeline.engine import preflight
 from pipeline.job.job import Job
 from pipeline.job.preflight import tail_of
-from pipeline.pubsub.client import Publisher, Subscription
-from pipeline.runtime.errors import CannotStart
-from pipeline.runtime.probe import outcomes
-from pipeline.stores.connect import store_of
-from pipeline.stores.readiness import Warmth
+from pipeline.runtime.checks import OK, SKIPPED, Check, CheckResult, run_checks
 
 TIMEOUT_S = 20.0  # for all together; BigQuery and Dataflow take a second or two
-OK, FAILED, SKIPPED = "ok", "failed", "skipped"
-OF_UPDATE = (
-    "--update",
-    "--transform_name_mapping",
-)  # Beam looks for the job to replace, for ever if it has ended
-Part = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What came of one part."""
-
-    name: str
-    result: str  # ok, failed, skipped
-    detail: str
+# Beam looks for the job to replace, for ever if it has ended.
+OF_UPDATE = ("--update", "--transform_name_mapping")
 
 
 @dataclass(frozen=True)
@@ -62,96 +42,78 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """The checks, and what they found on the way."""
+class Preflight:
+    """The results of all checks, the pipeline that was built for them, and the id of the bundle in use.
 
-    checks: tuple[Check, ...]
+    `model` is empty if the bundle could not be loaded.
+    """
+
+    checks: tuple[CheckResult, ...]
     built: Built | None
-    model: str  # the bundle in use, empty if it could not be had
-
-    def demand(self) -> None:
-        """Raises CannotStart unless all is well."""
-        wrong = [f"{each.name}: {each.detail}" for each in self.checks if each.result == FAILED]
-        if wrong:
-            raise CannotStart("\n".join(wrong))
+    model: str
 
 
-def look(launch: Launch) -> Looked:
-    """Looks at everything that can be seen from here. Raises nothing because a part is wrong."""
-    found: dict[str, object] = {}
-    parts: dict[str, Part] = {**_resources(launch, found), **_of_job(launch, found)}
-    checks = [Check("use case", OK, _words(launch.use_case))]
+@dataclass
+class Findings:
+    """Values that a check leaves for others."""
+
+    model: str = ""
+    built: Built | None = None
+
+
+def look(launch: Launch) -> Preflight:
+    """Check everything that can be seen from here. A part that is wrong is in the results, and raises nothing."""
+    findings = Findings()
+    results = [CheckResult("use case", OK, _words(launch.use_case))]
+    checks = _resources(launch, findings) + _of_job(launch, findings)
     if launch.settings.skip_redis_check:
-        parts.pop("Redis")
-        checks.append(Check("Redis", SKIPPED, "--skip-redis-check: neither reached nor known to be filled"))
-    for each in outcomes(parts, TIMEOUT_S):
-        checks.append(Check(each.name, FAILED if each.fault else OK, each.fault or each.detail))
-    built = found.get("built")
-    return Looked(tuple(checks), built if isinstance(built, Built) else None, str(found.get("model", "")))
+        results.append(
+            CheckResult("Redis", SKIPPED, "--skip-redis-check: neither reached nor known to be filled")
+        )
+    results += run_checks(checks, TIMEOUT_S)
+    return Preflight(tuple(results), findings.built, findings.model)
 
 
 def _words(use_case: UseCase) -> str:
     return f"{use_case.name}: {len(use_case.features)} features, fingerprint {use_case.fingerprint}"
 
 
-def _resources(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
-    """What must be there already."""
+def _resources(launch: Launch, findings: Findings) -> list[Check]:
+    """Return the checks of what must exist already."""
     job = launch.job
 
-    def bundle() -> str:
-        loaded = check_bundle(launch.use_case, job.bundle)
-        found["model"] = loaded.manifest.id
-        return f"{loaded.manifest.id}, of these features"
+    def note(bundle: Bundle) -> None:
+        findings.model = bundle.manifest.id
 
-    def topic(path: str) -> Part:
-        return lambda: (Publisher().check(path), path)[1]
-
-    return {
-        "bundle": bundle,
-        "subscription": lambda: (Subscription(job.subscription).check(), job.subscription)[1],
-        "alerts": topic(job.alerts_topic),
-        "dead letters": topic(job.dead_letters_topic),
-        "tables": lambda: _tables(job),
-        "Redis": lambda: _redis(launch),
-        "staging": lambda: _staging(launch.settings),
-    }
-
-
-def _tables(job: Job) -> str:
-    tables.check(query_client(job.project), job.dataset)
-    return f"{job.dataset}: {', '.join(table.name for table in tables.OF_JOB)}"
-
-
-def _redis(launch: Launch) -> str:
-    """It can be reached from here, and has the records of these features, or is to start without."""
-    job, fingerprint = launch.job, launch.use_case.fingerprint
-    with closing(store_of(job)) as store:
-        store.check(job.allow_eviction)
-        check_store(store, launch.use_case, job.prefix, job.allow_empty_store, tail_of(job))
-        filled = Warmth(store, job.prefix, launch.use_case.name).markers().get(fingerprint)
-    return f"{store.address}: " + (f"has records ({filled.how}, {filled.at})" if filled else "to start cold")
+    checks = [
+        preflight.bundle(job, note),
+        preflight.subscription(job.subscription),
+        preflight.topic(job.alerts_topic, "alerts"),
+        preflight.topic(job.dead_letters_topic, "dead letters"),
+        preflight.tables(job.project, job.dataset),
+    ]
+    if not launch.settings.skip_redis_check:
+        checks.append(preflight.redis(job, tail_of(job)))
+    return [*checks, Check("staging", lambda: _staging(launch.settings))]
 
 
 def _staging(settings: DataflowSettings) -> str:
-    """The bucket is there; Beam would make another one without a word."""
+    """Check that the bucket exists: Beam would silently make another one."""
     name = settings.staging.removeprefix("gs://").partition("/")[0]
-    if storage.is_local():
-        client = cloud_storage.Client.create_anonymous_client()
-    else:
-        client = cloud_storage.Client(project=settings.project)
+    client = Client.create_anonymous_client() if storage.is_local() else Client(project=settings.project)
     if client.lookup_bucket(name, timeout=TIMEOUT_S, retry=None) is None:
         raise ValueError(f"found no bucket {name}; make it, or name another one with --staging")
     return settings.staging
 
 
-def _of_job(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
-    """Whether the job may begin, or take over from the one that runs."""
+def _of_job(launch: Launch, findings: Findings) -> list[Check]:
+    """Return the checks that the job may begin, or take over from the one that runs."""
 
     def steps() -> str:
         built = update_compatibility.build(
             launch.job, [each for each in launch.beam_args if not each.startswith(OF_UPDATE)]
         )
-        found["built"] = built
+        findings.built = built
         if launch.old is None:
             return f"{len(built.steps)}, Beam takes the options"
         old = update_compatibility.running_steps(jobs.whole(launch.place, launch.old.id))
@@ -166,8 +128,12 @@ def _of_job(launch: Launch, found: dict[str, object]) -> dict[str, Part]:
         return f"{len(built.steps)}, as in the running job{unknown}"
 
     if launch.old is None:
-        return {"job name": lambda: _name_is_free(launch), "steps": steps}
-    return {"running job": lambda: _is_ours(launch), "features": lambda: _features(launch), "steps": steps}
+        return [Check("job name", lambda: _name_is_free(launch)), Check("steps", steps)]
+    return [
+        Check("running job", lambda: _is_ours(launch)),
+        Check("features", lambda: _features(launch)),
+        Check("steps", steps),
+    ]
 
 
 def _name_is_free(launch: Launch) -> str:

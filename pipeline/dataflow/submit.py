@@ -1,6 +1,7 @@
 """A job to Dataflow: submitted, or in place of the one that runs; and what the service makes of it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 
@@ -11,6 +12,7 @@ from pipeline.dataflow.plan import Plan
 from pipeline.job.beam_options import DATAFLOW, beam_options
 from pipeline.job.graph import stream
 from pipeline.job.preflight import note_start
+from pipeline.runtime.checks import demand
 from pipeline.runtime.errors import CannotStart
 
 START_TIMEOUT_S = 600.0  # workers take one to three minutes to come up
@@ -29,14 +31,15 @@ def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
 
     Raises CannotStart when a check has failed, or when it does not run.
     """
-    plan.looked.demand()
+    demand(plan.preflight.checks)
     launch = plan.launch
     if not launch.settings.skip_redis_check:
         note_start(launch.job)
     storage.without_credentials()
     pipeline = beam.Pipeline(options=beam_options(launch.beam_args))
     stream(pipeline, launch.job, DATAFLOW)
-    job_id = pipeline.run().job_id()
+    result: Any = pipeline.run()  # a DataflowPipelineResult
+    job_id = result.job_id()
     found = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
     return Submitted(found, launch.place.console(job_id))
 

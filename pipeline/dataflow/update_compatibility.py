@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.runners.dataflow import DataflowRunner
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from google.cloud import dataflow
 
 from export import storage

@@ -8,6 +8,7 @@ __all__ = [
     "live_drift",
     "live_model",
     "pointer_watch",
+    "preflight",
     "rejects",
     "settings",
     "stand_in",

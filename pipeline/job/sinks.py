@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.bigquery.client import Appender
-from pipeline.bigquery.tables import OF_JOB
+from pipeline.bigquery.schemas import OF_JOB
 from pipeline.job.job import Job
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime import undelivered

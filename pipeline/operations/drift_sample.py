@@ -17,7 +17,7 @@ from export.bundle import Bundle
 from export.distributions.drift import BinnedColumns
 from export.distributions.reference import Places
 from pipeline.bigquery.queries import DURING, SCORED, Assessed
-from pipeline.bigquery.tables import ASSESSMENTS, TIME, unique_rows
+from pipeline.bigquery.schemas import ASSESSMENTS, TIME, unique_rows
 
 MOST_VECTORS = 100_000  # by chance alone an index is then about 0.0001; about a minute of BigQuery's answers
 PIECE = 10_000  # vectors binned at once: some 10 MB

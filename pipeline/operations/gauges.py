@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 def redis_memory(store: GuardedStore) -> Mapping[Metric, float | None]:
     """Return the memory that Redis uses and its limit, in bytes."""
     try:
-        used, limit = store.memory()
+        memory = store.memory()
     except StoreUnavailable as error:
         logger.info("no figures of Redis: %s", error)
         return {metrics.REDIS_USED: None, metrics.REDIS_LIMIT: None}
-    return {metrics.REDIS_USED: used, metrics.REDIS_LIMIT: limit}
+    return {metrics.REDIS_USED: memory.used_bytes, metrics.REDIS_LIMIT: memory.limit_bytes}
 
 
 def backlog(subscription: str) -> Mapping[Metric, float | None]:

@@ -14,7 +14,9 @@ from google.cloud import bigquery
 from features.errors import BadInput
 from features.usecase import Label, UseCase, is_known_later
 from pipeline.bigquery.queries import Assessed
-from pipeline.bigquery.tables import ASSESSMENTS, Outcome, make_view
+from pipeline.bigquery.schemas import ASSESSMENTS
+from pipeline.bigquery.tables import make_view
+from pipeline.runtime.provisioned import Provisioned
 
 RECOMMENDED, HIGH, MEDIUM = DECISIONS = ("RECOMMENDED", "HIGH", "MEDIUM")  # MEDIUM: at least
 
@@ -54,7 +56,7 @@ def weeks(log: Assessed, since: date) -> list[Week]:
     return [Week(*row.values()) for row in log.run(sql, monday=monday.isoformat())]
 
 
-def create_view(client: bigquery.Client, dataset: str, use_case: UseCase) -> Outcome:
+def create_view(client: bigquery.Client, dataset: str, use_case: UseCase) -> Provisioned:
     """Make the view `realised_USE_CASE`, or replace one of another definition. Idempotent.
 
     Raises NoLabel, and `google.api_core.exceptions.GoogleAPICallError`.

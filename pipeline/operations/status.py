@@ -18,7 +18,7 @@ import msgspec
 
 from features.errors import Unavailable
 from features.usecase import UseCase
-from pipeline.bigquery.tables import DEAD_LETTERS
+from pipeline.bigquery.schemas import DEAD_LETTERS
 from pipeline.operations.settings import StatusSettings
 from pipeline.pubsub.client import EMULATOR
 from pipeline.runtime import process_metrics

@@ -1,6 +1,6 @@
 """Rows for BigQuery, Arrow and columnar: one for each assessment, one for each dead letter.
 
-Pure: the time is an argument, `now_us`. The columns are those that `pipeline.bigquery.tables` declares.
+Pure: the time is an argument, `now_us`. The columns are those that `pipeline.bigquery.schemas` declares.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from export import policy
 from export.policy import Level, Transition
 from features.kernel import Disposition
-from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
+from pipeline.bigquery.schemas import ASSESSMENTS, DEAD_LETTERS, ENTITY, TIME
 from pipeline.engine.assessments import Assessments
 from pipeline.engine.rejects import Reject, answered
 from pipeline.pubsub.message import CALLER, Message

@@ -20,6 +20,7 @@ from google.pubsub_v1.types import ExpirationPolicy, Subscription
 
 from pipeline.pubsub.client import transport
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
+from pipeline.runtime.provisioned import Provisioned
 from pipeline.runtime.transient import is_transient
 
 ACK_DEADLINE_S = 60  # a batch takes milliseconds; the rest is for a job that waits for Redis or BigQuery
@@ -54,15 +55,6 @@ class Names:
         return subscription_path(self.project, f"{short(topic)}-riskstream")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What `create` did with one topic or subscription: created or kept."""
-
-    kind: str
-    name: str
-    action: str
-
-
 def topic_path(project: str, topic: str) -> str:
     """projects/PROJECT/topics/TOPIC; a whole path stays as it is."""
     return topic if "/" in topic else f"projects/{project}/topics/{topic}"
@@ -76,7 +68,7 @@ def short(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def create(names: Names, ordered: bool = False) -> list[Outcome]:
+def create(names: Names, ordered: bool = False) -> list[Provisioned]:
     """Makes what is missing; `ordered`: the subscription of events keeps the order of each ordering key.
 
     Raises PubSubUnavailable, PubSubRefused, also for a subscription that is there and keeps no order.
@@ -123,16 +115,16 @@ def explained(path: str) -> Iterator[None]:
         raise kind(f"{path}: {error.message}") from error
 
 
-def _create_topic(publisher: PublisherClient, topic: str) -> Outcome:
+def _create_topic(publisher: PublisherClient, topic: str) -> Provisioned:
     with explained(topic):
         try:
             publisher.create_topic(name=topic, retry=None, timeout=CALL_TIMEOUT_S)
         except AlreadyExists:
-            return Outcome("topic", short(topic), "kept")
-    return Outcome("topic", short(topic), "created")
+            return Provisioned("topic", short(topic), "kept")
+    return Provisioned("topic", short(topic), "created")
 
 
-def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered: bool) -> Outcome:
+def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered: bool) -> Provisioned:
     wanted = Subscription(
         name=path,
         topic=topic,
@@ -152,8 +144,8 @@ def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered:
                 ) from None
             if ordered:
                 _check_order(found)
-            return Outcome("subscription", short(path), "kept")
-    return Outcome("subscription", short(path), "created")
+            return Provisioned("subscription", short(path), "kept")
+    return Provisioned("subscription", short(path), "created")
 
 
 def _check_order(found: Subscription) -> None:

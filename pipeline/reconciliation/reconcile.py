@@ -21,7 +21,7 @@ from features.usecase import UseCase
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log, read_dead_letters, read_log
 from pipeline.bigquery.client import query_client
-from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS, Table
+from pipeline.bigquery.schemas import ASSESSMENTS, DEAD_LETTERS, Table
 from pipeline.engine.engine import Engine
 from pipeline.reconciliation.compare import Check, Comparison, check, check_rows, named, same
 from pipeline.reconciliation.published import EventKey, PublishedMessages

@@ -1,4 +1,4 @@
-"""The process's metrics for Prometheus: an HTTP endpoint, and a thread that asks Redis and Pub/Sub how they are.
+"""The process's metrics for Prometheus: an HTTP endpoint, and a thread that reads gauges of Redis and Pub/Sub.
 
 Each worker process has an endpoint of its own, on the first free port from the job's on: a job with four workers is
 scraped at four ports in a row.
@@ -9,8 +9,9 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import ThreadingHTTPServer
 from itertools import accumulate
+from typing import Any
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -32,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """Open until it is closed. Raises OSError if no port is free."""
+    """An HTTP endpoint that is open until it is closed. Raises OSError if no port is free."""
 
-    def __init__(self, host: str, port: int, told: Sequence[Metric], gauges: Sequence[ReadGauges]) -> None:
-        """Serve the metrics of `told`. Each of `gauges` is asked again and again for values that nobody counts."""
+    def __init__(self, host: str, port: int, metrics: Sequence[Metric], gauges: Sequence[ReadGauges]) -> None:
+        """Serve the metrics. Each of `gauges` is read every ASK_S seconds, for values that nobody counts."""
         self._gauges = gauges
         registry = CollectorRegistry()
-        registry.register(Families(told))
+        registry.register(Families(metrics))
         self._server = _serve(host, port, registry)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask_until_ended, name="gauges", daemon=True)
@@ -72,12 +73,12 @@ class Endpoint:
 
 
 def check(host: str, port: int) -> None:
-    """Raises OSError unless the first port is free: what is found there should be this job."""
+    """Raise OSError unless the first port is free: Prometheus must find this job there, not another one."""
     with socket.create_server((host, port)):
         pass
 
 
-def _serve(host: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+def _serve(host: str, port: int, registry: CollectorRegistry) -> WSGIServer:
     for each in range(port, port + PORTS):
         try:
             return start_http_server(each, host, registry)[0]
@@ -90,24 +91,24 @@ def _serve(host: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPSe
 
 
 class Families(Collector):
-    """The process's tally, as Prometheus wants it, when it asks."""
+    """The metrics of this process as Prometheus' families, made anew for each scrape."""
 
-    def __init__(self, told: Sequence[Metric]) -> None:
-        self._told = told
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Family]:
         waiting = {key(metrics.WAITING, part): float(n) for part, n in progress.waiting.copy().items()}
-        tallies = {
+        tallies: dict[Kind, Mapping[str, float | Tally]] = {
             Kind.COUNTER: progress.counts.copy(),
             Kind.GAUGE: progress.gauges | waiting,
             Kind.DISTRIBUTION: progress.seen.copy(),
         }
-        for metric in self._told:
+        for metric in self._metrics:
             yield _family(metric, dict(_series(metric, tallies[metric.kind])))
 
 
-def _series(metric: Metric, tally: dict[str, float | Tally]) -> Iterator[tuple[str, float | Tally]]:
-    """The metric's series by their label's value; those of known values are there from the beginning."""
+def _series(metric: Metric, tally: Mapping[str, float | Tally]) -> Iterator[tuple[str, float | Tally]]:
+    """Yield the metric's series by the value of its label; series of known values exist from the beginning."""
     if metric.kind is Kind.GAUGE and not metric.label:
         if key(metric) in tally:
             yield "", tally[key(metric)]
@@ -123,18 +124,20 @@ def _series(metric: Metric, tally: dict[str, float | Tally]) -> Iterator[tuple[s
 
 def _family(metric: Metric, series: dict[str, float | Tally]) -> Family:
     labels = [metric.label] if metric.label else []
-    family = KINDS[metric.kind](metric.prometheus, metric.meaning, labels=labels)
-    for of, value in series.items():
-        own = [of] if metric.label else []
+    family: Any = FAMILIES[metric.kind](metric.prometheus, metric.meaning, labels=labels)
+    for label_value, value in series.items():
+        label_values = [label_value] if metric.label else []
         if isinstance(value, Tally):
             ends = (*map(str, map(float, value.bounds)), "+Inf")
-            family.add_metric(own, list(zip(ends, accumulate(value.counts), strict=True)), value.total)
+            family.add_metric(
+                label_values, list(zip(ends, accumulate(value.counts), strict=True)), value.total
+            )
         else:
-            family.add_metric(own, value)
-    return family
+            family.add_metric(label_values, value)
+    return family  # type: ignore[no-any-return]
 
 
-KINDS = {
+FAMILIES: dict[Kind, Any] = {
     Kind.COUNTER: CounterMetricFamily,
     Kind.GAUGE: GaugeMetricFamily,
     Kind.DISTRIBUTION: HistogramMetricFamily,

@@ -8,6 +8,7 @@ from features.errors import Unavailable
 TRANSIENT: tuple[type[Exception], ...] = (
     Unavailable,
     exceptions.ServiceUnavailable,
+    exceptions.BadGateway,
     exceptions.DeadlineExceeded,
     exceptions.InternalServerError,
     exceptions.Unknown,  # what a server answers that dies while it works

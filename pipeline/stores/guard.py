@@ -29,6 +29,7 @@ from pipeline.runtime.metrics import STORE_WHOLE, key
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.integrity import WHOLE, Seen, State, Vitality, Writer, described
 from pipeline.stores.recent_writes import Latest
+from pipeline.stores.redis_memory import Memory
 from pipeline.stores.redis_servers import Server
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
@@ -111,8 +112,8 @@ class Guard:
         what = EMPTIED if None in found else "its state has changed"
         return StoreDamaged(f"Redis at {self._store.address}: {what}")
 
-    def memory(self) -> tuple[int, int]:
-        """As RedisStore.memory, of whatever server is there. Raises StoreUnavailable."""
+    def memory(self) -> Memory:
+        """Return the memory of whatever server is there. Raises StoreUnavailable."""
         return self._store.memory()
 
     def close(self) -> None:

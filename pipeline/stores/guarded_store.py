@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.stores.guard import Guard
+from pipeline.stores.redis_memory import Memory
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import Expiry
 
@@ -41,8 +42,8 @@ class GuardedStore:
         """Which keys hold a value of another type."""
         return self._store.holds_other(keys)
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes used and bytes allowed (0: no limit), over all primaries."""
+    def memory(self) -> Memory:
+        """Return the memory of all primaries."""
         return self._guard.memory()
 
     def close(self) -> None:

@@ -10,12 +10,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from redis import RedisCluster
-
 from export.policy import Level
 from features.record import LEVEL_AT
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of
 from pipeline.stores.redis_errors import explained
+from pipeline.stores.redis_memory import memory
 
 MOST_CUSTOMERS = 100_000  # some seconds
 WEIGHED = 1_000  # records whose size is asked for
@@ -59,14 +58,14 @@ def _looked_at(client: Client, stem: str) -> Population:
     while group := list(islice(keys, min(GROUP, MOST_CUSTOMERS - levels.total()))):
         levels.update(_levels(client, group))
         sizes += _sizes(client, group[: WEIGHED - len(sizes)])
-    used, limit = memory(client)
+    of_server = memory(client)
     return Population(
         looked_at=levels.total(),
         complete=next(keys, None) is None,
         levels=dict(levels),
         bytes_per_customer=round(sum(sizes) / len(sizes), 1) if sizes else None,
-        redis_bytes=used,
-        redis_limit_bytes=limit,
+        redis_bytes=of_server.used_bytes,
+        redis_limit_bytes=of_server.limit_bytes,
     )
 
 
@@ -92,12 +91,3 @@ def _sizes(client: Client, keys: list[bytes]) -> list[int]:
     for key in keys:
         pipe.memory_usage(key)
     return [size for size in pipe.execute() if size]
-
-
-def memory(client: Client) -> tuple[int, int]:
-    """Bytes used and bytes allowed, over all primaries."""
-    if isinstance(client, RedisCluster):
-        servers = list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())
-    else:
-        servers = [client.info("memory")]
-    return sum(s["used_memory"] for s in servers), sum(s["maxmemory"] for s in servers)

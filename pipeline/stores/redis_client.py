@@ -84,7 +84,7 @@ def address_in(url: str) -> str:
 def renew(client: Client) -> None:
     """Close the connections that nobody uses just now; of a cluster, look where its nodes are. Raises RedisError."""
     if isinstance(client, RedisCluster):
-        for node in client.get_nodes():
+        for node in client.get_nodes():  # type: ignore[no-untyped-call]
             if node.redis_connection is not None:
                 node.redis_connection.connection_pool.disconnect(inuse_connections=False)
         client.nodes_manager.initialize()

@@ -5,7 +5,6 @@ is done again by
 redis-py's client, which knows how.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -19,9 +18,10 @@ from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from pipeline.runtime.errors import StoreUnavailable
-from pipeline.stores.population import GLOB, memory
+from pipeline.stores.population import GLOB
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.stores.redis_errors import explained
+from pipeline.stores.redis_memory import Memory, check_eviction, memory
 from pipeline.stores.redis_scripts import COMMIT, COMMIT_SHA, OTHER_TYPES, SEQS
 from pipeline.stores.redis_servers import Server, introduced, servers
 from pipeline.stores.round_trip import (
@@ -37,21 +37,12 @@ from pipeline.stores.round_trip import (
 )
 from pipeline.stores.store import Expiry
 
-logger = logging.getLogger(__name__)
-
 SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
 
 EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
-
-EVICTS = (
-    "Redis at {address}: found maxmemory-policy {policy}, expected noeviction: when its memory is full it would drop "
-    "records, and nothing would be assessed until they are repaired. Set maxmemory-policy noeviction, or accept that "
-    "with --allow-eviction"
-)
-UNSAID = "Redis at %s does not say its maxmemory-policy; make sure that it is noeviction"
 
 
 class RedisStore:
@@ -99,11 +90,7 @@ class RedisStore:
             client.close()
         if server.get("cluster_enabled") and not self.is_cluster:
             raise StoreUnavailable(f"Redis at {self.address} is a node of a cluster. Use cluster mode.")
-        policy = server.get("maxmemory_policy")
-        if policy is None:
-            logger.warning(UNSAID, self.address)
-        elif server.get("maxmemory") and policy != "noeviction" and not allow_eviction:
-            raise StoreUnavailable(EVICTS.format(address=self.address, policy=policy))
+        check_eviction(server, self.address, allow_eviction)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records, None where there is none. One round trip."""
@@ -170,10 +157,12 @@ class RedisStore:
         """The primary that holds a key; empty if there is only one."""
         with explained(self.address), self._noticing_loss():
             client = self._ready()
-            return str(client.get_node_from_key(key).name) if isinstance(client, RedisCluster) else ""
+            if not isinstance(client, RedisCluster):
+                return ""
+            return str(client.get_node_from_key(key).name)  # type: ignore[no-untyped-call]
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes used and bytes allowed (0: no limit), over all primaries."""
+    def memory(self) -> Memory:
+        """Return the memory of all primaries."""
         with explained(self.address), self._noticing_loss():
             return memory(self._ready())
 

@@ -17,7 +17,7 @@ from google.pubsub_v1.types import Subscription
 
 from export.bundle import Bundle, promote, save
 from features.usecase import UseCase, parse
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import query_client
 from pipeline.operations.status import backlog
 from pipeline.pubsub.topics import Names, create, short, subscriber_client
@@ -91,7 +91,7 @@ class Place:
 
     def rows(self) -> int:
         """Rows in BigQuery, those of the dead letters included."""
-        return sum(self.count(name) for name in tables.TABLES)
+        return sum(self.count(name) for name in schemas.TABLES)
 
     def count(self, table: str, where: str = "TRUE") -> int:
         ((number,),) = self.query(

@@ -14,7 +14,7 @@ from google.cloud import bigquery
 from hcl2 import SerializationOptions
 
 from deploy.terraform import FOLDER, declarations
-from pipeline.bigquery import tables
+from pipeline.bigquery import differences, schemas
 from pipeline.pubsub import topics
 from tests.deploy import manifests as cluster
 from tests.test_readme import parse
@@ -68,16 +68,16 @@ def test_tables_of_terraform_are_tables_that_a_job_accepts() -> None:
     assert resource["clustering"] == "${each.value.clustered_by}"
     assert resource["time_partitioning"][0]["type"] == "DAY"
     assert resource["time_partitioning"][0]["field"] == "${each.value.day_of}"
-    for name, table in tables.TABLES.items():
+    for name, table in schemas.TABLES.items():
         made = bigquery.Table(f"p.d.{name}", schema=declared[name]["schema"])
         made.time_partitioning = bigquery.TimePartitioning(field=declared[name]["day_of"])
         made.clustering_fields = declared[name]["clustered_by"]
-        assert tables.missing_columns(made, tables.declaration(f"p.d.{name}", table), {}) == []
+        assert differences.missing_columns(made, differences.declaration(f"p.d.{name}", table), {}) == []
 
 
 def test_every_table_has_its_retention() -> None:
     text = block_of("variables.tf", 'variable "retention_days"')
-    assert set(re.findall(r"^    (\w+) += optional\(number", text, re.MULTILINE)) == set(tables.TABLES)
+    assert set(re.findall(r"^    (\w+) += optional\(number", text, re.MULTILINE)) == set(schemas.TABLES)
 
 
 def test_views_are_made_after_what_they_read() -> None:

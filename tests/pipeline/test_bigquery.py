@@ -12,14 +12,14 @@ import pytest
 from google.cloud import bigquery
 
 from deploy.local import stack
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import Appender, query_client, split
 from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from tests.deploy import outages
 
 PROJECT = "local-project"
 START_US = 1_700_000_000_000_000
-SCHEMAS = {name: table.rows for name, table in tables.TABLES.items()}
+SCHEMAS = {name: table.rows for name, table in schemas.TABLES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def appender(dataset: str) -> Iterator[Appender]:
     appender.close()
 
 
-def rows(table: tables.Table, columns: Mapping[str, list[object]]) -> pa.RecordBatch:
+def rows(table: schemas.Table, columns: Mapping[str, list[object]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(dict(columns), schema=table.rows)
 
 
@@ -74,17 +74,17 @@ def assessments(count: int, first: int = 0, features: int = 60) -> pa.RecordBatc
     }
     for name in ("event_time", "publish_time", "assessed_at"):
         columns[name] = [START_US + i for i in numbers]
-    for name in tables.ASSESSMENTS.rows.names:
+    for name in schemas.ASSESSMENTS.rows.names:
         columns.setdefault(name, [name] * count)
-    return rows(tables.ASSESSMENTS, columns)
+    return rows(schemas.ASSESSMENTS, columns)
 
 
 def dead_letters(count: int) -> pa.RecordBatch:
-    columns: dict[str, list[object]] = {name: [name] * count for name in tables.DEAD_LETTERS.rows.names}
+    columns: dict[str, list[object]] = {name: [name] * count for name in schemas.DEAD_LETTERS.rows.names}
     columns |= {name: [START_US] * count for name in ("publish_time", "rejected_at")}
     columns |= {name: [None] * count for name in ("event_type", "event_id", "event_time")}
     columns |= {"message_id": [str(i) for i in range(count)], "body": [b"\x00\xff not text"] * count}
-    return rows(tables.DEAD_LETTERS, columns)
+    return rows(schemas.DEAD_LETTERS, columns)
 
 
 def count(client: bigquery.Client, table: str) -> int:
@@ -107,7 +107,7 @@ def test_the_views_show_each_row_once(appender: Appender, client: bigquery.Clien
     names = whole.schema.names
     columns = dict(zip(names, whole.columns, strict=True))
     without_vector = {**columns, "features": pa.array([[]] * 20, whole.schema.field("features").type)}
-    later = {**columns, "assessed_at": pa.array([START_US + 10_000_000] * 20, tables.TIME)}
+    later = {**columns, "assessed_at": pa.array([START_US + 10_000_000] * 20, schemas.TIME)}
     for copy in (without_vector, later, columns):
         appender.append("assessments", pa.RecordBatch.from_pydict(copy, schema=whole.schema))
     for _ in range(2):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export import bundle as bundles
 from pipeline.bigquery import queries, tables
 from pipeline.bigquery.client import Appender, query_client
-from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.operations import drift_sample
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET, market

@@ -22,7 +22,7 @@ from features.usecase import UseCase, parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import Appender, query_client
 from pipeline.bigquery.queries import Assessed
-from pipeline.bigquery.tables import ASSESSMENTS
+from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.operations import realised
 from pipeline.operations.realised import Week, weeks
 from tests.commands import Ended, Run

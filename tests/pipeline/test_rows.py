@@ -13,7 +13,7 @@ from export.policy import Level, Transition
 from features.events import to_json
 from features.kernel import Disposition
 from features.times import rfc3339
-from pipeline.bigquery.tables import ASSESSMENTS, DEAD_LETTERS
+from pipeline.bigquery.schemas import ASSESSMENTS, DEAD_LETTERS
 from pipeline.engine.assess import assess
 from pipeline.engine.assessments import Assessments
 from pipeline.engine.challenger import Shadow

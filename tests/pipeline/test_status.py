@@ -15,7 +15,7 @@ from export.policy import Level
 from features.events import decode, make_batch
 from features.kernel import advance
 from pipeline.bigquery import client as bigquery
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.operations import screen
 from pipeline.operations.settings import StatusSettings
 from pipeline.operations.status import Job, Unknown, status
@@ -169,7 +169,7 @@ def letters(*ids_and_reasons: tuple[str, str]) -> pa.RecordBatch:
         same | {"body": b"", "attributes": "{}"} | {"message_id": number, "reason": reason}
         for number, reason in ids_and_reasons
     ]
-    return pa.RecordBatch.from_pylist(rows, schema=tables.DEAD_LETTERS.rows)
+    return pa.RecordBatch.from_pylist(rows, schema=schemas.DEAD_LETTERS.rows)
 
 
 def test_everything_together(
@@ -188,7 +188,7 @@ def test_everything_together(
         monkeypatch.setenv(name, value)
     with process_metrics.reporting(tmp_path, SHOP.name):
         tables.create(bigquery.query_client(PROJECT), "risk")
-        appender = bigquery.Appender(PROJECT, "risk", {"dead_letters": tables.DEAD_LETTERS.rows})
+        appender = bigquery.Appender(PROJECT, "risk", {"dead_letters": schemas.DEAD_LETTERS.rows})
         appender.append(
             "dead_letters", letters(("1", "invalid"), ("1", "invalid"), ("2", "too_late"), ("3", "invalid"))
         )

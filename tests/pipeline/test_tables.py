@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 
-from pipeline.bigquery import tables
+from pipeline.bigquery import differences, schemas, tables
 from pipeline.bigquery.client import query_client
 from pipeline.runtime.errors import TableMismatch
+from pipeline.runtime.provisioned import Provisioned
 
 ROW = {  # as SQL; a row also has its event and customer
     "event_type": "'t'", "event_time": "TIMESTAMP '2026-03-01 10:00:00'", "publish_time": "CURRENT_TIMESTAMP()",
@@ -22,7 +23,7 @@ def client(bigquery_server: None) -> bigquery.Client:
     return query_client("local-project")
 
 
-def actions(outcomes: list[tables.Outcome]) -> dict[str, str]:
+def actions(outcomes: list[Provisioned]) -> dict[str, str]:
     return {outcome.name: outcome.action for outcome in outcomes}
 
 
@@ -48,7 +49,7 @@ def test_layout(client: bigquery.Client) -> None:
     assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "event_time")
     assert table.clustering_fields == ["customer"]
     columns = {column.name: column for column in table.schema}
-    assert list(columns) == tables.ASSESSMENTS.rows.names
+    assert list(columns) == schemas.ASSESSMENTS.rows.names
     assert (columns["features"].field_type, columns["features"].mode) == ("FLOAT", "REPEATED")
     assert [part.name for part in columns["entities"].fields] == ["entity", "id", "seq"]
     assert client.get_table("layout.dead_letters").time_partitioning.field == "rejected_at"
@@ -56,7 +57,7 @@ def test_layout(client: bigquery.Client) -> None:
 
 def test_another_table_of_that_name_is_refused(client: bigquery.Client) -> None:
     client.create_dataset("other")
-    fields = [tables.bigquery_field(field) for field in tables.ASSESSMENTS.rows]
+    fields = [differences.bigquery_field(field) for field in schemas.ASSESSMENTS.rows]
     wrong = [bigquery.SchemaField(f.name, "STRING") if f.name in ("seq", "score") else f for f in fields]
     wrong = [field for field in wrong if field.name != "body"]
     client.create_table(bigquery.Table(f"{client.project}.other.assessments", schema=wrong))
@@ -71,9 +72,9 @@ def test_another_table_of_that_name_is_refused(client: bigquery.Client) -> None:
 
 def test_a_table_with_former_names_of_columns_is_refused_with_the_new_ones(client: bigquery.Client) -> None:
     client.create_dataset("former")
-    was = {new: old for old, new in tables.ASSESSMENTS.renamed.items()}
+    was = {new: old for old, new in schemas.ASSESSMENTS.renamed.items()}
     assert was == {"transition": "change", "features": "vector"}
-    declared = tables.declaration(f"{client.project}.former.assessments", tables.ASSESSMENTS)
+    declared = differences.declaration(f"{client.project}.former.assessments", schemas.ASSESSMENTS)
     declared.schema = [
         bigquery.SchemaField.from_api_repr(column.to_api_repr() | {"name": was.get(column.name, column.name)})
         for column in declared.schema
@@ -91,14 +92,14 @@ def test_a_table_with_former_names_of_columns_is_refused_with_the_new_ones(clien
 def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client) -> None:
     tables.create(client, "growing")
     added = [
-        tables.optional("shadow_score", pa.float64(), "of the challenger"),
-        tables.optional("reasons", pa.list_(pa.string()), "why"),
+        schemas.optional("shadow_score", pa.float64(), "of the challenger"),
+        schemas.optional("reasons", pa.list_(pa.string()), "why"),
     ]
-    grown = replace(tables.DEAD_LETTERS, rows=pa.schema([*tables.DEAD_LETTERS.rows, *added]))
+    grown = replace(schemas.DEAD_LETTERS, rows=pa.schema([*schemas.DEAD_LETTERS.rows, *added]))
     assert tables.create_table(client, "growing", grown).action == "extended"
     assert tables.create_view(client, "growing", grown, stale=True).action == "replaced"
     assert tables.create_table(client, "growing", grown).action == "kept"
-    assert tables.create_table(client, "growing", tables.DEAD_LETTERS).action == "kept"
+    assert tables.create_table(client, "growing", schemas.DEAD_LETTERS).action == "kept"
     rows = client.query_and_wait("SELECT shadow_score, reasons FROM growing.dead_letters_unique")
     assert rows.total_rows == 0
 
@@ -106,7 +107,7 @@ def test_new_columns_are_added_and_seen_through_the_view(client: bigquery.Client
 def test_tables_of_an_earlier_version_are_brought_up_to_date(client: bigquery.Client) -> None:
     """The view once hid the second leg of a transfer, and the description was another."""
     tables.create(client, "earlier")
-    narrow = replace(tables.ASSESSMENTS, unique_by=("use_case", "fingerprint", "event_id", "seq"))
+    narrow = replace(schemas.ASSESSMENTS, unique_by=("use_case", "fingerprint", "event_id", "seq"))
     assert tables.create_view(client, "earlier", narrow, stale=False).action == "replaced"
     for customer in ("payer", "payee", "payee"):
         values = {"event_id": "'transfer-1'", "event_type": "'transfer'", "customer": f"'{customer}'"}
@@ -169,8 +170,8 @@ def test_a_missing_table_is_named_with_what_to_do(client: bigquery.Client) -> No
         tables.check(client, "empty")
 
 
-@pytest.mark.parametrize("table", tables.TABLES.values(), ids=tables.TABLES)
-def test_keys_name_columns_that_are_there(table: tables.Table) -> None:
+@pytest.mark.parametrize("table", schemas.TABLES.values(), ids=schemas.TABLES)
+def test_keys_name_columns_that_are_there(table: schemas.Table) -> None:
     assert {*table.unique_by, *table.clustered_by, table.day_of} <= set(table.rows.names)
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from export import bundle as bundles
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import query_client
 from pipeline.job.job import Job
 from pipeline.pubsub.client import Publication
@@ -98,7 +98,7 @@ def test_what_the_service_answers_is_what_the_log_says(
     logged = rows(
         query_client(PROJECT),
         job,
-        f"SELECT customer, seq, score, level, model FROM {tables.ASSESSMENTS.view}",
+        f"SELECT customer, seq, score, level, model FROM {schemas.ASSESSMENTS.view}",
     )
     log = {f"{customer}:{seq}": (score, level, model) for customer, seq, score, level, model in logged}
     for name, told in answers.items():
@@ -162,9 +162,9 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
         broker.publish(broker.names.events, publication(events[0]))
         until(lambda: left(broker) == 0 and progress.counts[duplicates] > before, "a real duplicate")
     assert progress.counts[duplicates] - before == 1
-    query = f"SELECT model, caller, COUNT(*) FROM {tables.ASSESSMENTS.view} GROUP BY model, caller"
+    query = f"SELECT model, caller, COUNT(*) FROM {schemas.ASSESSMENTS.view} GROUP BY model, caller"
     assert rows(query_client(PROJECT), job, query) == [(trained(market()).manifest.id, "anonymous", 60)]
-    plain = f"SELECT COUNT(*) FROM {tables.ASSESSMENTS.name} WHERE caller IS NULL"
+    plain = f"SELECT COUNT(*) FROM {schemas.ASSESSMENTS.name} WHERE caller IS NULL"
     assert rows(query_client(PROJECT), job, plain) == [(1,)], "what came by the topic alone names nobody"
     changed = {
         f"market:{market().fingerprint}:{told['customer']}:{told['seq']}": told["model"]

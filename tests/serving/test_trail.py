@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from features.times import rfc3339
-from pipeline.bigquery import tables
+from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import query_client
 from pipeline.runtime.metrics import AUDIT_MISSING, AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress
@@ -55,7 +55,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     return send
 
 
-def logged(dataset: str, columns: str = "*", view: str = tables.AUDIT.view) -> list[tuple[Any, ...]]:
+def logged(dataset: str, columns: str = "*", view: str = schemas.AUDIT.view) -> list[tuple[Any, ...]]:
     query = f"SELECT {columns} FROM {dataset}.{view} ORDER BY answered_at, id"
     return [tuple(row) for row in query_client(PROJECT).query_and_wait(query)]
 
