@@ -84,7 +84,7 @@ class Log:
 
     @cached_property
     def has_vector(self) -> NDArray[np.bool_]:
-        """Whether each row has features."""
+        """Rows that have features."""
         has_some = pc.greater(pc.list_value_length(self.table["features"]), 0)
         return np.asarray(has_some.to_numpy(), np.bool_)
 

@@ -37,14 +37,14 @@ TRACE_ID = "riskstream:append"
 
 
 def query_client(project: str) -> bigquery.Client:
-    """The client for tables and queries."""
+    """Open the client for tables and queries."""
     if os.environ.get(REST_EMULATOR):
         return bigquery.Client(project=project, credentials=AnonymousCredentials())
     return bigquery.Client(project=project)
 
 
 def write_client() -> BigQueryWriteClient:
-    """The client for appends, over a connection of its own. Raises SinkRefused without credentials."""
+    """Open a client for appends, over a separate connection. Raises SinkRefused without credentials."""
     emulator = os.environ.get(STORAGE_EMULATOR)
     if emulator:
         unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -59,7 +59,7 @@ def write_client() -> BigQueryWriteClient:
 
 
 def read_client() -> BigQueryReadClient:
-    """The client for reading whole tables, over a connection of its own. Raises SinkRefused without credentials."""
+    """Open a client that reads whole tables, over a separate connection. Raises SinkRefused without credentials."""
     emulator = os.environ.get(STORAGE_EMULATOR)
     if emulator:
         options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
@@ -92,7 +92,7 @@ class Stream:
     broken: Exception | None = None
 
     def open(self) -> None:
-        """Starts the call; from now on a thread receives the answers."""
+        """Start the call; from now on a thread receives the answers."""
         # The client's own method would not return before the first answer.
         start: Callable[..., grpc.Call] = self.client.transport.append_rows
         self.call = start(
@@ -101,7 +101,7 @@ class Stream:
         threading.Thread(target=self.receive, name=f"append {self.path}", daemon=True).start()
 
     def send(self, rows: pa.RecordBatch) -> Future[None]:
-        """Sends one piece; the future ends with its answer."""
+        """Send one piece; the future ends with its answer."""
         answer: Future[None] = Future()
         with self.lock:
             if self.broken:
@@ -121,7 +121,7 @@ class Stream:
         return wrapped
 
     def receive(self) -> None:
-        """Settles the futures until the call ends; those without an answer then end with its error."""
+        """Settle the futures until the call ends; those without an answer then end with its error."""
         ended: Exception = SinkUnavailable("BigQuery ended the stream")
         try:
             for answer in self.call:
@@ -140,7 +140,7 @@ class Stream:
 
 
 def settle(waiting: Future[None], answer: AppendRowsResponse, path: str) -> None:
-    """Ends the future of a request with its answer."""
+    """End the future of a request with its answer."""
     if not answer.error.code:
         waiting.set_result(None)
         return
@@ -174,15 +174,15 @@ class Appender:
         self.streams: dict[str, Stream] = {}
 
     def append(self, table: str, rows: pa.RecordBatch, should_stop: Callable[[], bool] = never) -> None:
-        """As `append_all`, for one table."""
+        """Append rows to one table, like `append_all`."""
         self.append_all({table: rows}, should_stop)
 
     def append_all(
         self, batches: Mapping[str, pa.RecordBatch], should_stop: Callable[[], bool] = never
     ) -> None:
-        """Returns when all rows of all tables are stored; tables and pieces go side by side.
+        """Append rows to tables, and return when all are stored; tables and pieces go side by side.
 
-        While BigQuery cannot be reached it waits and tries again, only what is not known to be stored.
+        While BigQuery cannot be reached, this waits and tries again, only what is not known to be stored.
         Raises SinkUnavailable once `should_stop` says so, SinkRefused when waiting would not help.
         """
         left = deque(piece for table, rows in batches.items() for piece in self.pieces(table, rows))
@@ -196,7 +196,7 @@ class Appender:
         return (Piece(table, part) for part in split(rows, REQUEST_BYTES) if part.num_rows)
 
     def attempt(self, left: deque[Piece]) -> None:
-        """Sends the pieces left and drops each one from the left when its answer is there."""
+        """Send the pieces in `left`, and drop each one from it when its answer is there."""
         try:
             answers: deque[Future[None]] = deque()
             while left:
@@ -220,7 +220,7 @@ class Appender:
         return self.streams[table]
 
     def close(self) -> None:
-        """Gives the connection up; the next append opens another one."""
+        """Close the connection; the next append opens another one."""
         for stream in self.streams.values():
             stream.close()
         self.streams.clear()
@@ -230,7 +230,7 @@ class Appender:
 
 
 def split(rows: pa.RecordBatch, limit_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The rows in order, in parts of at most that many bytes as sent."""
+    """Yield the rows in order, in parts of at most that many bytes as sent."""
     size_bytes = pa.ipc.get_record_batch_size(rows)
     if size_bytes <= limit_bytes:
         yield rows

@@ -28,7 +28,7 @@ def declaration(path: str, table: Table) -> bigquery.Table:
 
 
 def bigquery_field(field: pa.Field) -> bigquery.SchemaField:
-    """The column of a table for a field of its rows."""
+    """Return the column of a table for a field of its rows."""
     repeated = pa.types.is_list(field.type)
     item = field.type.value_type if repeated else field.type
     return bigquery.SchemaField(
@@ -59,7 +59,7 @@ def missing_columns(
 
 
 def refuse_former_names(found: bigquery.Table, renamed: Mapping[str, str]) -> None:
-    """Raises TableMismatch if the table has columns that are called differently now, and lacks their new names."""
+    """Refuse a table with columns under former names and without the new ones. Raises TableMismatch."""
     there = {column.name for column in found.schema}
     former = {old: new for old, new in renamed.items() if old in there and new not in there}
     if former:
@@ -89,7 +89,7 @@ def partition(table: bigquery.Table) -> str | None:
 def column_differences(
     found: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField], parent: str = ""
 ) -> Iterator[str]:
-    """What is wrong with the columns found, deep into records; columns that nobody declared may be there."""
+    """Yield the differences of columns, deep into records; columns that nobody declared may exist."""
     there = {column.name: column for column in found}
     for column in declared:
         name = f"{parent}{column.name}"

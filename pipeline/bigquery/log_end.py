@@ -1,4 +1,4 @@
-"""The end of the log in BigQuery: whether it has anything of a use case, and up to which numbers.
+"""The end of the log in BigQuery: how many assessments it has of a use case, and their latest numbers.
 
 Asked when a job starts, to tell a store that lost something from one that never had it.
 """
@@ -32,18 +32,18 @@ SELECT customer, MAX(assessed_at) AS at,
 
 @dataclass(frozen=True)
 class Tail:
-    """Of one use case's present features, in the table of a project's dataset. Methods raise SinkUnavailable."""
+    """The end of the log of one use case's present features. Every method raises SinkUnavailable."""
 
     project: str
     dataset: str
     use_case: UseCase
 
     def count(self) -> int:
-        """How many rows the log has; none if there is no table."""
+        """Count the rows of the log; 0 if there is no table."""
         return sum(row.n for row in self._rows(COUNT))
 
     def numbers(self, now: datetime) -> Mapping[str, int]:
-        """The customers of the latest rows whose records cannot have expired, and the number that each had reached."""
+        """Return the seq that each customer of the latest rows had reached, for records that cannot have expired."""
         expiry_ms = expiries_ms(self.use_case)[self.use_case.subject]
         since = now - timedelta(milliseconds=expiry_ms) if expiry_ms else datetime.min.replace(tzinfo=UTC)
         return {row.customer: row.seq for row in self._rows(NUMBERS) if row.at > since}

@@ -1,4 +1,4 @@
-"""Questions to the assessments of a use case in BigQuery, with the patience and the parameters they share."""
+"""Queries of a use case's assessments in BigQuery, with the retries and parameters they share."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ COLD = 0.5  # of the first day's customers are new: the store was empty when the
 
 @dataclass(frozen=True)
 class Assessed:
-    """Where the assessments of a use case are. Its methods raise GoogleAPIError."""
+    """The assessments of a use case in BigQuery. Every method raises GoogleAPIError."""
 
     use_case: UseCase
     project: str
@@ -41,11 +41,11 @@ class Assessed:
         return f"{self.project}.{self.dataset}.{ASSESSMENTS.name}"
 
     def ask(self, sql: str, **values: int | str | datetime) -> RowIterator:
-        """The rows of a query that names its {table}."""
+        """Run a query that names its {table}, and return its rows."""
         return self.run(sql.format(table=self.table), **values)
 
     def run(self, sql: str, **values: int | str | datetime) -> RowIterator:
-        """The rows of a query with these parameters, beside @use_case and @fingerprint."""
+        """Run a query with these parameters, beside @use_case and @fingerprint, and return its rows."""
         texts = {"use_case": self.use_case.name, "fingerprint": self.use_case.fingerprint}
         kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
         given = [ScalarQueryParameter(k, kinds[type(v)], v) for k, v in (texts | values).items()]
@@ -57,12 +57,12 @@ class Assessed:
         return asked.result(**patience)
 
     def newest(self) -> datetime | None:
-        """The time of the newest scored event; None without any."""
+        """Return the time of the newest scored event; None without any."""
         ((newest,),) = self.ask(NEWEST)
         return newest  # type: ignore[no-any-return]
 
     def beginning(self, since: datetime, until: datetime, window: timedelta) -> "Beginning | None":
-        """When the log began, if it was within the window before `since`, or later."""
+        """Return the beginning of the log, if it was within the window before `since`, or later."""
         before = since - window - DAY
         ((oldest,),) = self.ask(OLDEST, since=before, until=until)
         if oldest is None or oldest < before + DAY:

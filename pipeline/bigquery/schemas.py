@@ -18,7 +18,7 @@ TIME = pa.timestamp("us", tz="UTC")
 class Table:
     """A table and its view: `unique_by` names a row, `first` orders its copies, the best first.
 
-    The column `of_first_sent` is that of the copy published first, which need not be the one that was assessed first.
+    The value of the column `of_first_sent` is taken from the copy that was published first.
     `renamed` are columns by their former names.
     """
 
@@ -38,7 +38,7 @@ class Table:
 
     @property
     def columns(self) -> str:
-        """What the view selects."""
+        """The columns that the view selects, as SQL."""
         if not self.of_first_sent:
             return "*"
         copies = f"PARTITION BY {', '.join(self.unique_by)} ORDER BY publish_time"
@@ -180,6 +180,6 @@ OF_JOB = (ASSESSMENTS, DEAD_LETTERS)  # what a job appends to
 
 
 def unique_rows(path: str, table: Table, columns: str = "", where: str = "TRUE") -> str:
-    """SQL for each row of the table once; `where` must hold for the first of its copies if for any."""
+    """Return Return SQL for each row of the table once; `where` must hold for the first of its copies if for any."""
     copies = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(table.unique_by)} ORDER BY {table.first})"
     return f"SELECT {columns or table.columns} FROM `{path}` WHERE {where} QUALIFY {copies} = 1"

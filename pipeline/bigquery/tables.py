@@ -87,7 +87,7 @@ def create_table(client: bigquery.Client, dataset: str, table: Table) -> Provisi
 def described(
     existing: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField]
 ) -> list[bigquery.SchemaField]:
-    """The existing columns with the descriptions that are declared now."""
+    """Return the existing columns with the descriptions that are declared now."""
     texts = {column.name: column.description for column in declared}
     return [
         bigquery.SchemaField.from_api_repr(
@@ -98,7 +98,7 @@ def described(
 
 
 def create_view(client: bigquery.Client, dataset: str, table: Table, stale: bool) -> Provisioned:
-    """A view holds no data: it is replaced when its text is another or its table has new columns (stale)."""
+    """Make or replace the view of a table; it is replaced if its text differs, or its table has new columns (stale)."""
     query = unique_rows(f"{client.project}.{dataset}.{table.name}", table)
     return make_view(client, f"{dataset}.{table.view}", query, stale)
 

@@ -46,7 +46,7 @@ class Publication(NamedTuple):
 
 
 def transport(client: Any) -> Any:
-    """The transport of a client class: with credentials, or to the emulator. Raises PubSubRefused."""
+    """Open the transport of a client class: with credentials, or to the emulator. Raises PubSubRefused."""
     emulator = os.environ.get(EMULATOR)
     if emulator:
         # Channels with equal options share a connection, and with it the pause after a failed attempt.
@@ -59,7 +59,7 @@ def transport(client: Any) -> Any:
 
 
 def method(channel: Any, name: str, request: Any, response: Any = None) -> Any:
-    """The plain call of a method; without `response` the answer is not looked at."""
+    """Return the plain call of a method; without `response` the answer stays bytes."""
     answer = response.pb().FromString if response else bytes
     return channel.unary_unary(f"/google.pubsub.v1.{name}", request.pb().SerializeToString, answer)
 
@@ -83,12 +83,15 @@ class Subscription:
         self._route = (("x-goog-request-params", f"subscription={quote(path)}"),)
 
     def pulling(self) -> grpc.Future:
-        """A pull under way: `received` waits for it, its `cancel` ends it."""
+        """Start a pull: `received` waits for it, its `cancel` ends it."""
         request = types.PullRequest.pb()(subscription=self.path, max_messages=PULL_MESSAGES)
         return self._pull.future(request, timeout=PULL_TIMEOUT_S, metadata=self._route)
 
     def received(self, pull: grpc.Future) -> list[Received]:
-        """What the pull brought, nothing if its time is over. Raises PubSubUnavailable, PubSubRefused."""
+        """Wait for a pull and return its messages, none if its time is over.
+
+        Raises PubSubUnavailable, PubSubRefused.
+        """
         try:
             return [_received(one) for one in pull.result().received_messages]
         except grpc.FutureCancelledError:
@@ -99,13 +102,13 @@ class Subscription:
             raise failure(error, f"pull from {self.path}") from error
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        """Raises PubSubUnavailable, PubSubRefused. May be repeated."""
+        """Acknowledge messages. Idempotent. Raises PubSubUnavailable, PubSubRefused."""
         build = types.AcknowledgeRequest.pb()
         requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
         self._all(self._ack, requests, "acknowledge at")
 
     def hand_back(self, ack_ids: Sequence[str]) -> None:
-        """Messages nobody has looked at: others get them at once, not after the deadline."""
+        """Hand back messages that were not processed: others get them at once, not after the deadline."""
         build = types.ModifyAckDeadlineRequest.pb()
         requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
         self._all(self._extend, requests, "hand back to")
@@ -119,7 +122,7 @@ class Subscription:
             raise failure(error, f"{what} {self.path}") from error
 
     def check(self) -> None:
-        """Whether it is there. Raises PubSubUnavailable, PubSubRefused."""
+        """Check that the subscription exists. Raises PubSubUnavailable, PubSubRefused."""
         _check(
             self._transport.grpc_channel, "Subscriber/GetSubscription",
             types.GetSubscriptionRequest.pb()(subscription=self.path), types.GetSubscriptionRequest, self.path,
@@ -137,7 +140,7 @@ class Publisher:
         self._publish = method(self._transport.grpc_channel, "Publisher/Publish", types.PublishRequest)
 
     def publish(self, topic: str, messages: Sequence[Publication]) -> None:
-        """Returns when all are published, those of one ordering key in order, and so are those without one.
+        """Publish all messages, those of one ordering key in order, and so those without one.
 
         Raises PubSubUnavailable, PubSubRefused; then some may be published, and none is under way any more.
         """
@@ -152,7 +155,7 @@ class Publisher:
                 raise failure(errors[0], f"publish to {topic}") from errors[0]
 
     def check(self, topic: str) -> None:
-        """Whether the topic is there. Raises PubSubUnavailable, PubSubRefused."""
+        """Check that the topic exists. Raises PubSubUnavailable, PubSubRefused."""
         request = types.GetTopicRequest.pb()(topic=topic)
         _check(self._transport.grpc_channel, "Publisher/GetTopic", request, types.GetTopicRequest, topic)
 
@@ -173,7 +176,7 @@ def _check(channel: Any, name: str, request: Any, kind: Any, path: str) -> None:
 
 
 def _received(one: Any) -> Received:
-    """From protobuf."""
+    """Convert a received message from protobuf."""
     message = one.message
     at = message.publish_time
     publish_us = at.seconds * 1_000_000 + at.nanos // 1_000
@@ -195,7 +198,7 @@ def _groups(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def rounds(messages: Sequence[Publication]) -> Iterator[list[list[Publication]]]:
-    """Groups that may be under way side by side, round after round: a request holds messages of one ordering key."""
+    """Yield rounds of requests that may be under way side by side; each holds messages of one ordering key."""
     by_key: dict[str, list[Publication]] = {}
     for message in messages:
         by_key.setdefault(message.ordering_key, []).append(message)
@@ -205,7 +208,7 @@ def rounds(messages: Sequence[Publication]) -> Iterator[list[list[Publication]]]
 
 
 def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:
-    """The messages in order, in groups that a request can hold."""
+    """Yield the messages in order, in groups that a request can hold."""
     group: list[Publication] = []
     room_bytes = PUBLISH_BYTES
     for message in messages:
@@ -220,6 +223,6 @@ def fitting(messages: Sequence[Publication]) -> Iterator[list[Publication]]:
 
 
 def size_bytes(message: Publication) -> int:
-    """At most what the message takes in a request."""
+    """Return an upper bound of the bytes that the message takes in a request."""
     attributes = sum(4 * (len(key) + len(value)) + 16 for key, value in message.attributes.items())
     return len(message.data) + attributes + 4 * len(message.ordering_key) + 32

@@ -23,7 +23,7 @@ class Lanes:
     """`lanes` ways to one topic, given by its whole path. A context manager that ends them."""
 
     def __init__(self, topic: str, lanes: int) -> None:
-        """Raises PubSubUnavailable, PubSubRefused when there is no such topic."""
+        """Open the publisher. Raises PubSubUnavailable, or PubSubRefused when there is no such topic."""
         self._publisher = Publisher()
         self._stopped = threading.Event()
         try:
@@ -44,7 +44,7 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends at once; what still waits is not published unless `finish` was called."""
+        """End at once; messages that still wait are not published unless `finish` was called."""
         self._stopped.set()
         for lane in self._lanes:
             lane.wake()
@@ -53,16 +53,16 @@ class Lanes:
 
     @property
     def published(self) -> int:
-        """Messages that Pub/Sub has taken."""
+        """The number of messages that Pub/Sub has taken."""
         return sum(lane.published for lane in self._lanes)
 
     def put(self, lane: int, messages: Sequence[Publication]) -> None:
-        """Waits while the lane is full. Raises PubSubRefused if any lane was refused."""
+        """Queue a message; wait while its lane is full. Raises PubSubRefused if any lane was refused."""
         self._lanes[lane].put(messages)
         self._raise_failure()
 
     def finish(self) -> None:
-        """Returns when everything is published. Raises PubSubRefused."""
+        """Wait until everything is published. Raises PubSubRefused."""
         for lane in self._lanes:
             lane.drain()
         self._raise_failure()
@@ -94,12 +94,12 @@ class _Lane:
             )
 
     def wake(self) -> None:
-        """Looks again whether it is to end."""
+        """Wake the thread, so that it checks whether it is to end."""
         with self._changed:
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Publishes until all is stopped; what it raises stops all lanes."""
+        """Publish until all lanes are stopped; an error stops all of them."""
         try:
             while group := self._taken():
                 self._publish(group)
@@ -112,7 +112,7 @@ class _Lane:
             self.wake()
 
     def _taken(self) -> list[Publication]:
-        """What goes into the next request; nothing at the end."""
+        """Take the messages of the next request; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopped.is_set())
             group: list[Publication] = []
@@ -126,7 +126,7 @@ class _Lane:
             return group
 
     def _publish(self, group: list[Publication]) -> None:
-        """Tries until it works or all is to end."""
+        """Publish one request, and try until it works or all is to end."""
         retrying(
             lambda: self._publisher.publish(self._topic, group),
             PubSubUnavailable,

@@ -26,7 +26,7 @@ class Puller:
         self._thread.start()
 
     def take(self, timeout_s: float) -> list[Received]:
-        """What waits, up to one batch; nothing if nothing comes in time. Raises PubSubRefused."""
+        """Take the waiting messages, up to one batch; none if none come in time. Raises PubSubRefused."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._failure, timeout_s)
             if self._failure:
@@ -36,13 +36,13 @@ class Puller:
             return taken
 
     def acknowledge(self, ack_ids: list[str]) -> None:
-        """Returns when they are acknowledged, or once the process stops: they come again then."""
+        """Acknowledge messages; return early once the process stops: they come again then."""
         waiting_out(
             "pubsub", lambda: self._subscription.acknowledge(ack_ids), PubSubUnavailable, "acknowledge"
         )
 
     def close(self) -> None:
-        """Ends the pull and hands back what nobody has taken."""
+        """End the pull and hand back the messages that were not taken."""
         with self._changed:
             self._is_closed = True
             if self._pull:
@@ -67,7 +67,7 @@ class Puller:
                 self._changed.notify_all()
 
     def _has_room(self) -> bool:
-        """Waits for room. False: closed."""
+        """Wait for room; return False once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or len(self._waiting) < self._batch)
             return not self._is_closed

@@ -69,7 +69,7 @@ def short(path: str) -> str:
 
 
 def create(names: Names, ordered: bool = False) -> list[Provisioned]:
-    """Makes what is missing; `ordered`: the subscription of events keeps the order of each ordering key.
+    """Make what is missing; `ordered`: the subscription of events keeps the order of each ordering key.
 
     Raises PubSubUnavailable, PubSubRefused, also for a subscription that is there and keeps no order.
     """
@@ -83,7 +83,7 @@ def create(names: Names, ordered: bool = False) -> list[Provisioned]:
 
 
 def check_keeps_order(project: str, topic: str) -> None:
-    """Raises PubSubRefused if the topic's own subscription is known to keep no order."""
+    """Check that the topic's subscription keeps order, as far as that can be seen. Raises PubSubRefused."""
     path = subscription_path(project, f"{short(topic)}-riskstream")
     with subscriber_client() as subscriber, explained(path):
         try:
@@ -94,18 +94,18 @@ def check_keeps_order(project: str, topic: str) -> None:
 
 
 def publisher_client() -> PublisherClient:
-    """The client for topics; messages go through `pipeline.pubsub.client`. Raises PubSubRefused."""
+    """Open the client for topics; messages go through `pipeline.pubsub.client`. Raises PubSubRefused."""
     return PublisherClient(transport=transport(PublisherClient))
 
 
 def subscriber_client() -> SubscriberClient:
-    """The client for subscriptions. Raises PubSubRefused."""
+    """Open the client for subscriptions. Raises PubSubRefused."""
     return SubscriberClient(transport=transport(SubscriberClient))
 
 
 @contextmanager
 def explained(path: str) -> Iterator[None]:
-    """What the clients raise, as PubSubUnavailable or PubSubRefused."""
+    """Turn errors of the clients into PubSubUnavailable or PubSubRefused."""
     try:
         yield
     except RetryError as error:
@@ -149,7 +149,7 @@ def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered:
 
 
 def _check_order(found: Subscription) -> None:
-    """Raises PubSubRefused for a subscription that keeps no order."""
+    """Check that a subscription keeps order. Raises PubSubRefused."""
     if not found.enable_message_ordering:
         raise PubSubRefused(
             f"{found.name} keeps no order, and that cannot be changed: let the job read it empty, delete it and make "

@@ -1,4 +1,4 @@
-"""How the log looks: text, or JSON lines with the names that Cloud Logging knows.
+"""The form of the log: text, or JSON lines with the names that Cloud Logging knows.
 
 The rule for all who log: no bodies, no values of fields, no ids of customers.
 """
@@ -20,7 +20,7 @@ TOLD = ("event_id", "event_type", "message_id", "reason", "trace_id")  # beside 
 
 
 def configure() -> None:
-    """Logs to stderr as the environment says."""
+    """Log to stderr in the form that the environment asks for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if os.environ.get(FORM) == "json" else PlainLines(TEXT))
     logging.basicConfig(level=os.environ.get(LEVEL, "WARNING"), handlers=[handler])

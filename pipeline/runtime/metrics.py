@@ -69,7 +69,7 @@ class Metric:
 
 
 def key(metric: Metric, value: str = "") -> str:
-    """How the process's own tally calls a series."""
+    """Return the name of a series in the process's own tally."""
     return f"{metric.name}-{value}" if metric.label else metric.name
 
 

@@ -1,4 +1,4 @@
-"""How the job in this process is doing: counted by its steps, written once a second as `job.json`.
+"""Progress of the job in this process: counted by its steps, written once a second as `job.json`.
 
 Beam's own counters are read where its runner shows them; this is the same for a job on one's own machine and for
 Prometheus. Also here is the one wish that a process has: to stop.
@@ -77,7 +77,7 @@ class Tally:
 
 @dataclass
 class Progress:
-    """What happened in this process since it started; its steps count here, under the keys of `metrics`."""
+    """Counts since this process started; its steps count here, under the keys of `metrics`."""
 
     model: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -96,12 +96,12 @@ progress = Progress()
 
 
 def tally(metric: Metric, value: float, of: str = "") -> None:
-    """One value of a distribution; `of` is its label's."""
+    """Count one value of a distribution; `label_value` is that of its label."""
     progress.seen.setdefault(key(metric, of), Tally(metric.bounds)).add(value)
 
 
 def attempt_for(part: str, action: Callable[[], Result], errors: type[Exception]) -> Callable[[], Result]:
-    """The action; while the last attempt at it has failed, the process shows to wait for `part`."""
+    """Return the action; while its last attempt has failed, `waiting_for` shows `part`."""
     failed = False
 
     def attempt() -> Result:
@@ -120,13 +120,13 @@ def attempt_for(part: str, action: Callable[[], Result], errors: type[Exception]
 
 
 def waiting_out(part: str, action: Callable[[], Result], errors: type[Exception], describe: str) -> Result:
-    """The result of `action`, tried until it works or the process is to stop; then its last error."""
+    """Try `action` until it works and return its result; raise its last error when the process is to stop."""
     return retrying(attempt_for(part, action, errors), errors, describe, stop.is_set)
 
 
 @contextmanager
 def reporting(folder: Path, use_case: str) -> Iterator[None]:
-    """Writes `job.json` in the folder once a second, and a last time at the end."""
+    """Write `job.json` in the folder once a second, and a last time at the end."""
     report = _Report(use_case)
     ended = threading.Event()
 
@@ -146,7 +146,7 @@ def reporting(folder: Path, use_case: str) -> Iterator[None]:
 
 
 class _Report:
-    """The progress of this process, with the rate since some reports ago."""
+    """Builds each status, with the rate of events over the last reports."""
 
     def __init__(self, use_case: str) -> None:
         self.use_case = use_case
@@ -183,12 +183,12 @@ class _Report:
 
 
 def labelled(counts: Mapping[str, Result], stem: str) -> Iterator[tuple[str, Result]]:
-    """The series of a metric whose names differ in a label, by that label."""
+    """Yield the series of a metric by the value of its label."""
     return ((name.removeprefix(stem), n) for name, n in counts.items() if name.startswith(stem))
 
 
 def write(folder: Path, status: Status) -> None:
-    """Replaces the status in one step. A full disk must not end the job: it is logged."""
+    """Replace the status file atomically. A full disk is logged: it must not end the job."""
     temporary = folder / f".{FILE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def write(folder: Path, status: Status) -> None:
 
 
 def read(folder: Path) -> Status | None:
-    """The status last written, if any."""
+    """Read the status that was written last; None without one."""
     file = folder / FILE
     return msgspec.json.decode(file.read_bytes(), type=Status) if file.exists() else None
 

@@ -1,4 +1,4 @@
-"""Waiting for a part that is away: Redis, Pub/Sub or BigQuery.
+"""Retries while Redis, Pub/Sub or BigQuery is unavailable.
 
 An action is tried until it works or the caller wants to stop; the pauses double from FIRST_PAUSE_S to
 LONGEST_PAUSE_S (seconds) and vary at random, so that many workers do not come back in one wave.
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def never() -> bool:
-    """The `should_stop` of a caller that waits for as long as it takes."""
+    """Never stop: the `should_stop` of a caller that waits for as long as it takes."""
     return False
 
 
@@ -31,7 +31,7 @@ def retrying(
     should_stop: Callable[[], bool] = never,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """The result of `action`, repeated while it raises one of `errors`; once stopped, its last error.
+    """Repeat `action` while it raises one of `errors` and return its result; once stopped, raise its last error.
 
     `describe` says what is tried, for the log: "write assessments to BigQuery". The action must be safe
     to repeat.
@@ -53,7 +53,7 @@ def retrying(
 
 
 def pauses_s() -> Iterator[float]:
-    """Seconds between attempts: doubling up to the longest, each cut by up to a half at random."""
+    """Yield the pauses between attempts, in seconds: doubling to the longest, each cut by up to a half at random."""
     pause_s = FIRST_PAUSE_S
     while True:
         yield pause_s * random.uniform(0.5, 1.0)
@@ -61,7 +61,7 @@ def pauses_s() -> Iterator[float]:
 
 
 def rest(pause_s: float, should_stop: Callable[[], bool], sleep: Callable[[float], None]) -> None:
-    """Sleeps in slices, ending early when the caller wants to stop."""
+    """Sleep in slices, and end early when the caller wants to stop."""
     while pause_s > 0 and not should_stop():
         sleep(min(pause_s, LONGEST_SLEEP_S))
         pause_s -= LONGEST_SLEEP_S

@@ -45,14 +45,14 @@ def parent_of(attributes: Mapping[str, str]) -> str:
 
 
 def trace_id(traceparent: str) -> str:
-    """The trace of a traceparent, 32 hexadecimal digits; empty for none."""
+    """Return the trace id of a traceparent, 32 hexadecimal digits; empty for none."""
     return traceparent[3:35]
 
 
 def batch(
     began_ns: int, stages: Mapping[str, tuple[int, float]], parents: Iterable[str], **facts: str | int
 ) -> str:
-    """Records a batch that ends now: `stages` are begin (ns since 1970) and seconds by name.
+    """Record a batch that ends now; `stages` are begin (ns since 1970) and seconds by name.
 
     It is linked with the messages of `parents`. The traceparent of the span; empty: this batch is not recorded.
     """
@@ -72,14 +72,14 @@ def batch(
 
 
 def emitted(traceparent: str, began_ns: int) -> None:
-    """Records that what follows from the batch of this span is delivered now."""
+    """Record that the outputs of this span's batch have been delivered."""
     if traceparent:
         parent = trace.set_span_in_context(NonRecordingSpan(_context(traceparent)))
         trace.get_tracer("riskstream").start_span("emit", parent, start_time=began_ns).end()
 
 
 def answered(parent: str, began_ns: int, status: int) -> None:
-    """Records a request to the REST service that is answered now, within its caller's trace."""
+    """Record a request to the REST service that is answered now, within its caller's trace."""
     context = trace.set_span_in_context(NonRecordingSpan(_context(parent))) if parent else None
     span = trace.get_tracer("riskstream").start_span("request", context, start_time=began_ns)
     span.set_attribute("http.response.status_code", status)

@@ -1,4 +1,4 @@
-"""What is committed in this process and has not left it yet: a repair reads the log only when there is none of it."""
+"""Batches that this process has committed and not delivered yet; a repair waits until there are none."""
 
 from typing import Protocol
 from weakref import WeakSet
@@ -14,10 +14,10 @@ _sources: WeakSet[Source] = WeakSet()
 
 
 def register(source: Source) -> None:
-    """From now on count what `source` holds, for as long as it exists."""
+    """Count what `source` holds from now on, for as long as it exists."""
     _sources.add(source)
 
 
 def total() -> int:
-    """Batches, or parts of them, that are committed and under way."""
+    """Return the number of batches, or parts of them, that are committed and not delivered."""
     return sum(source.undelivered() for source in list(_sources))

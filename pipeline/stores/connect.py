@@ -46,13 +46,13 @@ def store_of(settings: RedisSettings) -> RedisStore:
 def guarded_store_of(
     settings: RedisSettings, use_case: UseCase, kind: str, undelivered: Callable[[], int] = lambda: 0
 ) -> GuardedStore:
-    """The store for a process that assesses; `kind` and `undelivered` as in Guard. Raises StoreUnavailable."""
+    """Return the store of a process that assesses; `kind` and `undelivered` are Guard's. Raises StoreUnavailable."""
     store = store_of(settings)
     return GuardedStore(store, Guard(store, use_case, settings.prefix, kind, undelivered=undelivered))
 
 
 def cold_since_us(settings: RedisSettings, use_case: UseCase) -> int | None:
-    """When a job began on this store with nothing in it; None if it was filled, or if that cannot be told now."""
+    """Return when a job began with this store empty; None if it was filled, or if Redis cannot be asked now."""
     try:
         with closing(store_of(settings)) as store:
             marker = Warmth(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)

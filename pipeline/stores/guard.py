@@ -51,7 +51,7 @@ class Unconfirmed(Unavailable, RedisError):
 
 
 class Guard:
-    """Looks after one store for one process. `kind` says what the process is: job, service or backfill.
+    """Guard of one store for one process. `kind` says what the process is: job, service or backfill.
 
     `accepts` are the statuses in which it may write. `undelivered` tells how many batches are committed and not yet
     in BigQuery.
@@ -80,7 +80,7 @@ class Guard:
         self._wake, self._ended = threading.Event(), threading.Event()
 
     def demand(self) -> None:
-        """Raises StoreDamaged while the store may not be used, StoreUnavailable if it cannot be looked at."""
+        """Demand a whole store. Raises StoreDamaged while it is not, StoreUnavailable if it cannot be checked."""
         if self._thread is None:
             self._start()
         if self._problem:
@@ -88,7 +88,7 @@ class Guard:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What is written in the block is written before this process reports to have paused. Raises StoreDamaged."""
+        """Finish the writes of the block before this process reports that it has paused. Raises StoreDamaged."""
         self.demand()
         with self._lock:
             if self._problem:  # since a moment ago
@@ -101,13 +101,13 @@ class Guard:
                 self._writing -= 1
 
     def admit(self, server: Server) -> None:
-        """Raises Unconfirmed unless the server at the end of a new connection is known to have everything."""
+        """Admit a new connection only to a server that is known to have everything. Raises Unconfirmed."""
         if server.history not in self._confirmed:
             self._wake.set()
             raise Unconfirmed("another server answers than before; its records are being compared")
 
     def startled(self, found: list[bytes | None]) -> StoreDamaged:
-        """The error for signs that differ from what they must be; the thread looks at once."""
+        """Return the error for signs that differ from what they must be, and make the thread check at once."""
         self._wake.set()
         what = EMPTIED if None in found else "its state has changed"
         return StoreDamaged(f"Redis at {self._store.address}: {what}")
@@ -132,7 +132,7 @@ class Guard:
         self._store.close()
 
     def look(self) -> None:
-        """Look at everything once. Raises StoreUnavailable."""
+        """Check everything once. Raises StoreUnavailable."""
         seen = self._vitality.look()
         problem = self._judge(seen)
         self._settle(problem)
@@ -157,7 +157,7 @@ class Guard:
                 logger.info("cannot look at the store: %s", error)
 
     def _judge(self, seen: Seen) -> str:
-        """Why the store may not be used; empty if it may."""
+        """Return the reason why the store may not be used; empty if it may."""
         state = seen.state
         if state is None:
             return self._damage(EMPTIED) if self._life else self._words("nothing has filled it yet")
@@ -182,14 +182,14 @@ class Guard:
         return ""
 
     def _begin(self, state: State, seen: Seen) -> None:
-        """The store has a new life: what was written in the former one does not count any more."""
+        """Begin a new life of the store: writes of the former one do not count any more."""
         self.latest.clear()
         self._life = state.life
         self._verified, self._vouches = frozenset(), False
         self._evicted = {server.history: server.evicted_keys for server in seen.servers}
 
     def _loss(self, seen: Seen) -> str:
-        """What was evicted or emptied, in words."""
+        """Describe what was evicted or emptied; empty if nothing was."""
         for server in seen.servers:
             evicted = server.evicted_keys - self._evicted.setdefault(server.history, server.evicted_keys)
             if evicted > 0:
@@ -201,7 +201,7 @@ class Guard:
         return ""
 
     def _compared(self, seen: Seen, unconfirmed: frozenset[str]) -> str:
-        """Compares the latest records once with those of servers that nobody has confirmed; then asks the others."""
+        """Compare the latest records once with those of unconfirmed servers, then ask the other writers."""
         if self._verified != unconfirmed:
             records = self.latest.records()
             behind = self.latest.behind(self._store, records)
@@ -226,7 +226,7 @@ class Guard:
         return ""
 
     def _without(self, silent: list[Writer], now_ms: int) -> str:
-        """Waits for writers that have not said yet whether their records are there; not for ever if they are dead."""
+        """Return the writers that have not yet reported on their records; dead ones are not waited for for ever."""
         names = ", ".join(sorted(writer.name for writer in silent)) or "whoever wrote before"
         is_patient = time.monotonic() - self._unconfirmed_since_s < GRACE_S
         if is_patient or any(writer.is_alive(now_ms) for writer in silent):
@@ -236,7 +236,7 @@ class Guard:
         return self._damage(f"a server took over, and {names} cannot say whether its last writes are there")
 
     def _trust(self, seen: Seen, text: bytes | None) -> None:
-        """The store is whole: from now on its signs are these."""
+        """Take the store for whole: its signs are these from now on."""
         witnesses = self._vitality.witnesses()
         life: list[bytes | None] = [self._life.encode()] * len(witnesses)
         self._confirmed, self._verified = seen.histories, frozenset()
@@ -253,7 +253,7 @@ class Guard:
             self._vitality.sign_off(*dead)
 
     def _is_gone(self, writer: Writer) -> bool:
-        """Whether its process on this machine has ended. In a cluster its writes may be on other servers: not told."""
+        """Tell whether the writer's process on this machine has ended; in a cluster that would prove nothing."""
         if self._store.is_cluster or writer.host != socket.gethostname():
             return False
         try:

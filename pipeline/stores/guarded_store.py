@@ -20,7 +20,7 @@ class GuardedStore:
         return self._store.address
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The records, None where there is none, and in the same round trip the signs that the store is whole."""
+        """Read the records, None where there is none, and in the same round trip the signs that the store is whole."""
         self._guard.demand()
         signs, expected = self._guard.signs
         found = self._store.read([*keys, *signs])
@@ -32,14 +32,14 @@ class GuardedStore:
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
     ) -> list[bool]:
-        """Write blobs[i] if keys[i] still has seq before[i]; says which were written. One round trip."""
+        """Write blobs[i] if keys[i] still has seq before[i]; return which were written. One round trip."""
         with self._guard.writing():
             written = self._store.commit(keys, before, blobs, expiry_ms)
             self._guard.latest.note(keys, blobs, written)
         return written
 
     def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which keys hold a value of another type."""
+        """Tell which keys hold a value of another type."""
         return self._store.holds_other(keys)
 
     def memory(self) -> Memory:

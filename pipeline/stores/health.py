@@ -1,4 +1,4 @@
-"""How a store is, as `riskstream status` tells it: whole or not, since when, why, and who writes to it."""
+"""Health of a store, for `riskstream status`: whole or not, since when, why, and who writes to it."""
 
 from dataclasses import dataclass
 
@@ -36,12 +36,12 @@ class Condition:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is lost: an empty store has not lost anything either."""
+        """Tell whether nothing is lost: an empty store has not lost anything either."""
         return self.status in (WHOLE, EMPTY, UNNOTED)
 
 
 def condition(store: RedisStore, use_case: UseCase, prefix: str) -> Condition:
-    """Raises StoreUnavailable."""
+    """Read the health of a store. Read the health of a store. Raises StoreUnavailable."""
     vitality = Vitality(store, prefix, use_case.name, use_case.fingerprint)
     state, now_ms = vitality.state(), vitality.now_ms()
     writers = tuple(

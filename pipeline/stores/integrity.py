@@ -1,4 +1,4 @@
-"""Whether the store still holds what was written to it: its state, its servers' histories, and who writes to it.
+"""Integrity of a store: its state, its servers' histories, and who writes to it.
 
     PREFIX:USE_CASE:FINGERPRINT:life        State, as JSON
     PREFIX:USE_CASE:FINGERPRINT:writers     a hash: writer id -> Writer, as JSON
@@ -49,7 +49,7 @@ return 1
 
 
 class State(Struct, frozen=True):
-    """What is known of the store. `since` is RFC 3339 in UTC; `by` names the process that noted it.
+    """The state of the store. `since` is RFC 3339 in UTC; `by` names the process that noted it.
 
     `life` is drawn anew whenever the store is filled or repaired. `histories` are the servers whose content has been
     compared with what writers wrote.
@@ -110,7 +110,7 @@ class Vitality:
         self.state_key, self.writers_key = f"{stem}:life".encode(), f"{stem}:writers".encode()
 
     def look(self) -> Seen:
-        """Everything at once."""
+        """Read state, writers and servers at one moment."""
         servers = self.store.servers()
         text = self.store.call("GET", self.state_key)
         return Seen(text, self.writers(), servers, self.now_ms())
@@ -135,7 +135,7 @@ class Vitality:
         self.store.call("HDEL", self.writers_key, *names)
 
     def now_ms(self) -> int:
-        """The server's clock."""
+        """Read the server's clock, in milliseconds since 1970."""
         seconds, microseconds = self.store.call("TIME")
         return int(seconds) * 1_000 + int(microseconds) // 1_000
 
@@ -181,14 +181,14 @@ class Vitality:
         return after if self._swap(text, after) else None
 
     def witnesses(self) -> dict[bytes, str]:
-        """Of a cluster: a witness's key for each primary that has one, with the primary's address."""
+        """Return, for a cluster, the key of each primary's witness, by the primary's address."""
         keys: dict[str, bytes] = {}
         for key in self._witness_keys():
             keys.setdefault(self.store.address_of(key), key)
         return {key: address for address, key in keys.items()}
 
     def is_untouched(self) -> bool:
-        """Whether nothing here has ever been noted: the records are those of an older version, or there are none."""
+        """Tell whether no state was ever noted: the records are of an older version, or there are none."""
         keys = [self.state_key, self.writers_key, *self._witness_keys()]
         return not any(self.store.call("EXISTS", key) for key in keys)
 

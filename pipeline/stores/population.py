@@ -1,4 +1,4 @@
-"""The records of a use case's customers where they lie in Redis: how many, on which level, how large.
+"""Population of a store: how many customers it has, on which level, and how large their records are.
 
 Of each record one byte is read, the level. Above MOST_CUSTOMERS that many are looked at and no more: Redis scans
 in an order that has nothing to do with what records hold.
@@ -25,7 +25,7 @@ GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\"})
 
 @dataclass(frozen=True)
 class Population:
-    """What was found at `looked_at` customers; `complete` says whether these are all of them.
+    """Levels and sizes of `looked_at` customers; `complete` says whether these are all of them.
 
     `bytes_per_customer` is what Redis itself needs for a record, the mean of up to WEIGHED; None without any.
     """
@@ -39,14 +39,14 @@ class Population:
 
 
 def population(reach: Reach, stem: str) -> Population:
-    """The records whose keys begin with `stem`. Raises StoreUnavailable."""
+    """Count the records whose keys begin with `stem`. Raises StoreUnavailable."""
     with connected(reach) as client:
         return _looked_at(client, stem)
 
 
 @contextmanager
 def connected(reach: Reach) -> Iterator[Client]:
-    """A client for work on many keys. What it raises is StoreUnavailable."""
+    """Yield a client for work on many keys; its errors become StoreUnavailable."""
     with explained(address_in(reach.url)), closing(client_of(reach, TIMEOUT_S)) as client:
         yield client
 
@@ -70,7 +70,7 @@ def _looked_at(client: Client, stem: str) -> Population:
 
 
 def _keys(client: Client, stem: str) -> Iterator[bytes]:
-    """Each key once, as long as no more than some are asked for: a scan may repeat itself."""
+    """Yield each key once, for as many as are asked for: a scan may repeat itself."""
     seen: set[bytes] = set()
     for key in client.scan_iter(match=stem.translate(GLOB) + "*", count=GROUP):
         if key not in seen:
@@ -79,7 +79,7 @@ def _keys(client: Client, stem: str) -> Iterator[bytes]:
 
 
 def _levels(client: Client, keys: list[bytes]) -> list[str]:
-    """Records that have expired meanwhile are left out."""
+    """Read the levels of records, without those that have expired meanwhile."""
     pipe = client.pipeline(transaction=False)
     for key in keys:
         pipe.getrange(key, LEVEL_AT, LEVEL_AT)

@@ -1,4 +1,4 @@
-"""What Redis says about its own records: which features of a use case have any, and how far a backfill has come.
+"""Readiness of a store: which features of a use case have records, and how far a backfill has come.
 
     PREFIX:USE_CASE                 a hash: fingerprint -> Marker: this store may be relied on, and why
     PREFIX:USE_CASE:FINGERPRINT     Checkpoint: the backfill that has begun and not ended
@@ -19,9 +19,9 @@ COLD = "cold"
 
 
 class Marker(Struct, frozen=True):
-    """Why a store is not cold. `how`: "backfill", "repair", or "cold" when a job was told to start with nothing.
+    """The reason why a store is not cold. `how` is "backfill", "repair", or "cold" for a start with nothing.
 
-    What follows `at` tells of the backfill, so that its history can be recognized when it is given again.
+    The fields after `at` describe the backfill, so that its history is recognized when it is given again.
     """
 
     how: str
@@ -51,7 +51,7 @@ class Warmth:
         self._stem = f"{prefix}:{use_case}"
 
     def stem_of(self, fingerprint: str) -> str:
-        """What the keys of its records begin with."""
+        """Return the beginning of the keys of its records."""
         return f"{self._stem}:{fingerprint}:"
 
     def markers(self) -> dict[str, Marker]:
@@ -61,7 +61,7 @@ class Warmth:
         return {key.decode(): msgspec.json.decode(text, type=Marker) for key, text in pairs}
 
     def demand(self, fingerprint: str) -> None:
-        """Raises ColdStore unless the records of these features were filled, or begun with nothing on purpose."""
+        """Demand records of these features: filled, or empty on purpose at first. Raises ColdStore."""
         found = self.markers()
         if fingerprint in found:
             return
@@ -82,7 +82,7 @@ class Warmth:
     def mark(
         self, fingerprint: str, how: str, now: datetime, events: int = 0, digest: str = "", model: str = ""
     ) -> None:
-        """The store has what these features need; a backfill under way has ended.
+        """Mark the store as ready for these features; a backfill under way has ended.
 
         A second run of the same history adds nothing, so what the first one noted stays.
         """

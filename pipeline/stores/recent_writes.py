@@ -1,4 +1,4 @@
-"""The records that this process wrote last, and whether a store still holds them.
+"""Recent writes of this process, and the check that a store still holds them.
 
 A server that loses writes loses the last ones: what it has is what it had at an earlier moment. So if the latest
 records are there, all before them are.
@@ -34,7 +34,7 @@ class Latest:
         self._size, self._lock = 0, threading.Lock()
 
     def note(self, keys: Sequence[bytes], blobs: Sequence[bytes], written: Sequence[bool]) -> None:
-        """The records that were `written` are in the store."""
+        """Note the records that were `written`."""
         with self._lock:
             self._batches.append((time.monotonic(), keys, blobs, written))
             self._size += len(keys)
@@ -65,7 +65,7 @@ class Latest:
         return chosen
 
     def _recent(self) -> list[Written]:
-        """The batches whose records cannot have expired yet."""
+        """Yield the batches whose records cannot have expired yet."""
         oldest_s = time.monotonic() - MOST_AGE_S
         with self._lock:
             while self._batches and self._batches[0][0] < oldest_s:
@@ -76,7 +76,7 @@ class Latest:
         self._size -= len(self._batches.popleft()[1])
 
     def behind(self, store: RedisStore, records: Mapping[bytes, bytes]) -> list[bytes]:
-        """The keys whose record in the store is missing or older than in `records`. Raises StoreUnavailable."""
+        """Return the keys whose record in the store is missing or older than in `records`. Raises StoreUnavailable."""
         keys = list(records)
         lower = [
             key
@@ -86,7 +86,7 @@ class Latest:
         return [key for key in lower if not self._lives_again(key, records[key], store)]
 
     def _lives_again(self, key: bytes, blob: bytes, store: RedisStore) -> bool:
-        """Whether the record is no older although its seq is lower: forgotten and begun anew, or unreadable.
+        """Tell whether the record is no older although its seq is lower: forgotten and begun anew, or unreadable.
 
         An unreadable record is no loss of the store's; its customer's events are set aside when they come.
         """
@@ -101,5 +101,5 @@ class Latest:
 
 
 def _newest_us(found: record.Record) -> int:
-    """The event time up to which the record knows its entity."""
+    """Return the latest event time in the record, in microseconds."""
     return max((each.time_us for each in found.ring), default=found.floor_us or 0)

@@ -1,4 +1,4 @@
-"""How Redis is reached: one node or a cluster, plain or TLS."""
+"""Clients of Redis: one node or a cluster, plain or TLS."""
 
 import atexit
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ Client = Redis | RedisCluster
 
 @dataclass(frozen=True)
 class Reach:
-    """Where Redis is and how it is trusted. `url` is redis://, rediss:// (TLS) or unix://; files are local or gs://.
+    """The address of Redis, and the certificates for it.
 
-    `ca_file` names who vouches for the server, `cert_file` and `key_file` who vouches for this client.
+    `url` is redis://, rediss:// (TLS) or unix://. Files are local or gs://: `ca_file` is the certificate authority of
+    the server, `cert_file` and `key_file` are the certificate and key of this client.
     """
 
     url: str
@@ -31,7 +32,7 @@ class Reach:
 
 
 def client_of(reach: Reach, timeout_s: float, **options: Any) -> Client:
-    """A client, which connects when first used. Raises RedisError, or OSError if a file cannot be read."""
+    """Return a client, which connects when first used. Raises RedisError, or OSError if a file cannot be read."""
     timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     try:
         kind = RedisCluster if reach.cluster else Redis
@@ -60,7 +61,7 @@ def _tls(reach: Reach) -> dict[str, Any]:
 
 @cache
 def _local(file: str) -> str:
-    """The file's path on this machine: OpenSSL reads certificates of clients from files only.
+    """Return the file's path on this machine: OpenSSL reads certificates of clients from files only.
 
     What comes from gs:// lies in a folder that only this user can read, until the process ends.
     """
@@ -76,7 +77,7 @@ def _local(file: str) -> str:
 
 
 def address_in(url: str) -> str:
-    """Where the URL points, without user, password and options."""
+    """Return the address in the URL, without user, password and options."""
     parts = urlsplit(url)
     return (parts.netloc.rpartition("@")[2] + parts.path) or url.partition("?")[0]
 

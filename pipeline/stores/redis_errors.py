@@ -1,4 +1,4 @@
-"""What Redis or its client says, as StoreUnavailable with what to do about it."""
+"""Errors of Redis and of its client as StoreUnavailable, with advice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What Redis runs for us, each on one group of keys at once: Lua."""
+"""Lua scripts that Redis runs, each on one group of keys at once."""
 
 from hashlib import sha1
 

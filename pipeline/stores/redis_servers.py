@@ -24,7 +24,7 @@ class Server:
 
 
 def servers(client: Client) -> tuple[Server, ...]:
-    """All primaries. Raises RedisError if one of them cannot be asked, or is a replica."""
+    """List all primaries. Raises RedisError if one of them cannot be asked, or is a replica."""
     if isinstance(client, RedisCluster):
         answers = client.info(target_nodes=RedisCluster.PRIMARIES)
         return tuple(_server(address, info) for address, info in sorted(answers.items()))
@@ -32,7 +32,7 @@ def servers(client: Client) -> tuple[Server, ...]:
 
 
 def introduced(connection: Connection) -> Server:
-    """The server at the other end of a new connection. Raises RedisError if it is a replica."""
+    """Return the server at the other end of a new connection. Raises RedisError if it is a replica."""
     connection.send_command("INFO", "replication")  # type: ignore[no-untyped-call]
     lines = connection.read_response().decode().split("\r\n")
     return _server("", dict(line.split(":", 1) for line in lines if ":" in line))

@@ -71,7 +71,7 @@ class RedisStore:
         return f"RedisStore({self.address})"
 
     def twin(self) -> "RedisStore":
-        """Another one of the same settings, with connections of its own, which lead to any server."""
+        """Return a store with the same settings and separate connections, which may lead to any server."""
         reach = self.reach
         return RedisStore(
             reach.url, reach.ca_file, reach.cluster, reach.cert_file, reach.key_file, self._replicas
@@ -82,7 +82,7 @@ class RedisStore:
         self._admit = admit
 
     def check(self, allow_eviction: bool = False) -> None:
-        """Say within about a second whether records could be read and written here, and would be kept."""
+        """Check within about a second that records can be read and written here, and would be kept."""
         with explained(self.address):
             client = self._connect(CHECK_TIMEOUT_S)
             _call(client, ["EVAL", COMMIT, 0, b"", b""])
@@ -93,13 +93,13 @@ class RedisStore:
         check_eviction(server, self.address, allow_eviction)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The records, None where there is none. One round trip."""
+        """Read the records, None where there is none. One round trip."""
         return self.exchange(keys, lambda rows: ["MGET", *pick(keys, rows)])
 
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
     ) -> list[bool]:
-        """Write blobs[i] if keys[i] still has seq before[i]; says which were written. One round trip.
+        """Write blobs[i] if keys[i] still has seq before[i]; return which were written. One round trip.
 
         When the connection is lost on the way, nobody knows what was written: see RecordStore.commit.
         """
@@ -121,7 +121,7 @@ class RedisStore:
         return [flag == WRITTEN for flag in self.exchange(keys, command, self._replicas)]
 
     def seqs(self, keys: Sequence[bytes]) -> list[int]:
-        """The seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is no record."""
+        """Read the seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is no record."""
 
         def command(rows: Rows) -> Command:
             named = pick(keys, rows)
@@ -130,7 +130,7 @@ class RedisStore:
         return [int.from_bytes(seq, "little") for seq in self.exchange(keys, command)]
 
     def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which keys hold a value of another type: MGET answers as if there were none."""
+        """Tell which keys hold a value of another type: MGET answers as if there were none."""
 
         def command(rows: Rows) -> Command:
             named = pick(keys, rows)
@@ -139,22 +139,22 @@ class RedisStore:
         return [bool(answer) for answer in self.exchange(keys, command)]
 
     def call(self, *words: bytes | str | int) -> Any:
-        """One command and its answer, for what lies beside the records."""
+        """Send one command and return its answer, for keys beside the records."""
         with explained(self.address), self._noticing_loss():
             return _call(self._ready(), list(words))
 
     def scan(self, stem: bytes) -> Iterator[bytes]:
-        """The keys that begin with `stem`, while others may write; one may come twice."""
+        """Yield the keys that begin with `stem`, while others may write; a key may come twice."""
         with explained(self.address), self._noticing_loss():
             yield from self._ready().scan_iter(match=stem.decode().translate(GLOB) + "*", count=SCANNED)
 
     def servers(self) -> tuple[Server, ...]:
-        """All primaries, as they are now."""
+        """List all primaries as they are now."""
         with explained(self.address), self._noticing_loss():
             return servers(self._ready())
 
     def address_of(self, key: bytes) -> str:
-        """The primary that holds a key; empty if there is only one."""
+        """Return the address of the primary that holds a key; empty if there is only one."""
         with explained(self.address), self._noticing_loss():
             client = self._ready()
             if not isinstance(client, RedisCluster):
@@ -176,7 +176,7 @@ class RedisStore:
     def exchange(
         self, keys: Sequence[bytes], command: Callable[[Rows], Command], replicas: int = 0
     ) -> list[Any]:
-        """Send `command` of each group of keys; what was answered for each key.
+        """Send `command` of each group of keys, and return the answer for each key.
 
         With `replicas`, only once so many have what was written; until then nothing else is answered either.
         """
@@ -194,7 +194,7 @@ class RedisStore:
         return answers
 
     def _confirm(self, client: Client) -> None:
-        """What was committed and not confirmed is in its record: an event of it now answers as a duplicate."""
+        """Wait until replicas have what was committed and not confirmed; its events now answer as duplicates."""
         owed = list(self._owed)
         if owed:
             confirm(client, owed, self._replicas)
@@ -202,7 +202,7 @@ class RedisStore:
 
     @contextmanager
     def _owing(self, keys: Sequence[bytes]) -> Iterator[None]:
-        """Notes that replicas may not have these keys if the block fails."""
+        """Note that replicas may not have these keys if the block fails."""
         try:
             yield
         except (RedisError, RedisClusterException, OSError):
@@ -218,7 +218,7 @@ class RedisStore:
             raise
 
     def _ready(self) -> Client:
-        """The client, connected; after a loss with new connections, and a cluster's nodes as they are now."""
+        """Return the client; after a loss with new connections, and a cluster's nodes as they are now."""
         with self._lock:
             if self._client is None:
                 self._client = self._connect(TIMEOUT_S)
@@ -244,13 +244,13 @@ class RedisStore:
 
 
 def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
-    """Expiries as the script reads them: nothing to send if no key of the batch expires."""
+    """Return expiries as the script reads them: empty if no key of the batch expires."""
     texts = {ms: b"%0*d" % (EXPIRY_DIGITS, ms) for ms in set(expiry_ms)}
     return [b""] * len(expiry_ms) if not any(texts) else [texts[ms] for ms in expiry_ms]
 
 
 def _again(client: Client, command: Command) -> Any:
-    """The command once more, with the script's text, by redis-py, which follows redirections."""
+    """Send the command once more, with the script's text, through redis-py, which follows redirections."""
     name, *rest = command
     if name == "EVALSHA":
         name, rest[0] = "EVAL", COMMIT

@@ -34,7 +34,7 @@ class Unreplicated(Unavailable, RedisError):
 
 
 def routes(client: Client, keys: Sequence[bytes]) -> Routes:
-    """Groups of keys by the server that holds them. The last key is read after all others of its server."""
+    """Group keys by the server that holds them. The last key is read after all others of its server."""
     if isinstance(client, Redis):
         starts = range(0, len(keys), GROUP)
         return {client.connection_pool: [slice(i, min(i + GROUP, len(keys))) for i in starts]}
@@ -53,7 +53,7 @@ def pick(values: Sequence[T], rows: Rows) -> Sequence[T]:
 
 
 def put(values: list[Any], rows: Rows, new: Sequence[Any]) -> None:
-    """The inverse of `pick`."""
+    """Put new values in the places of `rows`: the inverse of `pick`."""
     places = range(rows.start, rows.stop) if isinstance(rows, slice) else rows
     for place, value in zip(places, new, strict=True):
         values[place] = value
@@ -62,7 +62,7 @@ def put(values: list[Any], rows: Rows, new: Sequence[Any]) -> None:
 def round_trip(
     routes: Routes, command: Callable[[Rows], Command], replicas: int = 0
 ) -> list[tuple[Rows, Any]]:
-    """The answer to `command` of each group; an AGAIN error is an answer.
+    """Send `command` of each group and return the answers; an AGAIN error is an answer.
 
     Raises Unreplicated unless `replicas` of each server have all of it, and what Redis says.
     """
@@ -85,14 +85,14 @@ def round_trip(
 
 
 def confirm(client: Client, keys: Sequence[bytes], replicas: int) -> None:
-    """Returns when that many replicas have all that was written to the servers of these keys. Raises Unreplicated."""
+    """Wait until that many replicas have every write to the servers of these keys. Raises Unreplicated."""
     first = {pool: groups[:1] for pool, groups in routes(client, keys).items()}
     round_trip(first, lambda rows: ["EVAL", TOUCH, 1, pick(keys, rows)[0]], replicas)
 
 
 @contextmanager
 def _borrowed(pool: ConnectionPool) -> Iterator[Connection]:
-    """A connection of the pool; closed when anything goes wrong, because answers may be on their way."""
+    """Lend a connection of the pool; close it when anything goes wrong, because answers may be on their way."""
     connection = pool.get_connection()
     try:
         yield connection

@@ -1,4 +1,4 @@
-"""Where records live between batches: the port `RecordStore`, and the store in memory.
+"""Records between batches: the port `RecordStore`, and the store in memory.
 
 A record's version is its seq, the uint64 (little endian) at bytes 12 to 20; a key without a record has seq 0.
 A record is written only over the seq that was read, so of several writers exactly one wins and the others
@@ -25,7 +25,7 @@ class RecordStore(Protocol):
     """Reads many records, writes many records; implemented by MemoryStore, RedisStore and, to try only, DryStore."""
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The records of `keys`, None where there is none. Raises StoreUnavailable."""
+        """Read the records of `keys`, None where there is none. Raises StoreUnavailable."""
 
     def commit(
         self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
@@ -38,7 +38,7 @@ class RecordStore(Protocol):
         """
 
     def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which keys hold a value of another type, which `read` takes for no record. Raises StoreUnavailable."""
+        """Tell which keys hold a value of another type, which `read` takes for no record. Raises StoreUnavailable."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,6 @@ def seq_bytes(seq: int) -> bytes:
 
 
 def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: Sequence[str]) -> list[bytes]:
-    """Keys of an entity's records: a record of other features never answers for these."""
+    """Return the keys of an entity's records; a record of other features never answers for these."""
     stem = f"{prefix}:{use_case}:{fingerprint}:{entity}:"
     return [f"{stem}{id}".encode() for id in ids]
