@@ -50,6 +50,7 @@ RiskstreamError
     +-- UnknownBundle            no such bundle
     +-- GateFailed               a version that may not be promoted
     +-- NoLabel                  a use case without a label
+    +-- CannotDraft              data from which no use case file can be drafted without a flag
     +-- NotJson                  a request whose body is not JSON
     +-- BadDeclaration           what an author declares in a file
     |   +-- BadUseCase               a use case file

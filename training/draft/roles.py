@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from features.errors import BadInput
 from features.usecase import Kind
 from training.draft.kinds import BIRTH, IDENTIFIER, Guess
 from training.draft.reading import Sample
@@ -26,7 +27,7 @@ POSITIVE = ("1", "true", "yes", "y", "t", "si", "ja", "fraud", "bad", "default",
 KEYS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 
 
-class CannotDraft(ValueError):
+class CannotDraft(BadInput):
     """The data do not say what a column is for, or a flag names what is not there; the message names the flag."""
 
 
