@@ -58,12 +58,12 @@ def checks(settings: Configuration, gate: Gate | None) -> list[Check]:
     """Return the checks before the service answers."""
     needed_files = CONNECTIONS * settings.max_in_flight + OTHER_FILES
     needed = [
-        preflight.bundle(settings),
-        preflight.redis(settings),
+        preflight.bundle(settings.use_case, settings.bundle),
+        preflight.redis(settings, settings.use_case, settings.allow_empty_store),
         preflight.topic(topic_path(settings.project, settings.events_topic)),
         Check(f"port {settings.port}", lambda: check_port(settings.host, settings.port)),
         Check("open files", lambda: allow_files(needed_files)),
-        *preflight.metrics(settings),
+        *preflight.metrics(settings.metrics_host, settings.metrics_port),
     ]
     if gate:
         needed.append(Check("issuer", gate.check))

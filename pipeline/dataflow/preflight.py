@@ -86,14 +86,14 @@ def _resources(launch: Launch, findings: Findings) -> list[Check]:
         findings.model = bundle.manifest.id
 
     checks = [
-        preflight.bundle(job, note),
+        preflight.bundle(launch.use_case, job.bundle, note),
         preflight.subscription(job.subscription),
         preflight.topic(job.alerts_topic, "alerts"),
         preflight.topic(job.dead_letters_topic, "dead letters"),
         preflight.tables(job.project, job.dataset),
     ]
     if not launch.settings.skip_redis_check:
-        checks.append(preflight.redis(job, tail_of(job)))
+        checks.append(preflight.redis(job, launch.use_case, job.allow_empty_store, tail_of(job)))
     return [*checks, Check("staging", lambda: _staging(launch.settings))]
 
 

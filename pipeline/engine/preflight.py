@@ -5,7 +5,7 @@ A program lists those that it needs, beside its own, and runs them with `pipelin
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Any
 
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -20,54 +20,39 @@ from pipeline.engine.start_check import check_store
 from pipeline.pubsub.client import Publisher, Subscription
 from pipeline.runtime import prometheus
 from pipeline.runtime.checks import Check
-from pipeline.stores.connect import Place, store_of
+from pipeline.stores.connect import store_of
 from pipeline.stores.readiness import Warmth
-
-
-class Needs(Place, Protocol):
-    """The settings of a process that assesses events: a job's, or the service's."""
-
-    @property
-    def use_case(self) -> UseCase: ...
-    @property
-    def bundle(self) -> str: ...
-    @property
-    def allow_eviction(self) -> bool: ...
-    @property
-    def allow_empty_store(self) -> bool: ...
-    @property
-    def metrics_host(self) -> str: ...
-    @property
-    def metrics_port(self) -> int | None: ...
+from pipeline.stores.settings import RedisWriterSettings
 
 
 def _ignore(_: Bundle) -> None:
     pass
 
 
-def bundle(needs: Needs, on_loaded: Callable[[Bundle], None] = _ignore) -> Check:
-    """The bundle in use can be loaded and has the features of the use case; `on_loaded` receives it."""
+def bundle(use_case: UseCase, root: str, on_loaded: Callable[[Bundle], None] = _ignore) -> Check:
+    """Check that the bundle in use can be loaded and has the use case's features; `on_loaded` receives it."""
 
     def look() -> str:
-        loaded = check_bundle(needs.use_case, needs.bundle)
+        loaded = check_bundle(use_case, root)
         on_loaded(loaded)
         return f"{loaded.manifest.id}, of these features"
 
     return Check("bundle", look)
 
 
-def redis(needs: Needs, tail: Tail | None = None) -> Check:
-    """Redis can be reached and written to, and it is neither empty by mistake nor damaged.
+def redis(
+    settings: RedisWriterSettings, use_case: UseCase, allow_empty_store: bool, tail: Tail | None = None
+) -> Check:
+    """Check that Redis can be reached and written to, and is neither empty by mistake nor damaged.
 
     With the `tail` of the log an empty store is compared with what was assessed before.
     """
 
     def look() -> str:
-        use_case = needs.use_case
-        with closing(store_of(needs)) as store:
-            store.check(needs.allow_eviction)
-            check_store(store, use_case, needs.prefix, needs.allow_empty_store, tail)
-            filled = Warmth(store, needs.prefix, use_case.name).markers().get(use_case.fingerprint)
+        with closing(store_of(settings)) as store:
+            store.check(settings.allow_eviction)
+            check_store(store, use_case, settings.prefix, allow_empty_store, tail)
+            filled = Warmth(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
         return f"{store.address}: " + (
             f"has records ({filled.how}, {filled.at})" if filled else "to start cold"
         )
@@ -76,7 +61,7 @@ def redis(needs: Needs, tail: Tail | None = None) -> Check:
 
 
 def subscription(path: str) -> Check:
-    """The subscription exists and may be used."""
+    """Check that the subscription exists and may be used."""
 
     def look() -> str:
         Subscription(path).check()
@@ -86,7 +71,7 @@ def subscription(path: str) -> Check:
 
 
 def topic(path: str, name: str = "") -> Check:
-    """The topic exists and may be used."""
+    """Check that the topic exists and may be used."""
 
     def look() -> str:
         Publisher().check(path)
@@ -101,7 +86,7 @@ def tables(
     needed: Sequence[schemas.Table] = schemas.OF_JOB,
     retry: Any = DEFAULT_RETRY,
 ) -> Check:
-    """The tables exist and have the columns that rows carry."""
+    """Check that the tables exist and have the columns that rows carry."""
 
     def look() -> str:
         bigquery_tables.check(query_client(project), dataset, needed, retry)
@@ -110,7 +95,6 @@ def tables(
     return Check("tables", look)
 
 
-def metrics(needs: Needs) -> list[Check]:
-    """The port for Prometheus is free, if metrics are wanted."""
-    port = needs.metrics_port
-    return [Check("metrics", lambda: prometheus.check(needs.metrics_host, port))] if port else []
+def metrics(host: str, port: int | None) -> list[Check]:
+    """Check that the port for Prometheus is free, if there is to be one."""
+    return [Check("metrics", lambda: prometheus.check(host, port))] if port else []

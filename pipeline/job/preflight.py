@@ -32,12 +32,13 @@ def check(job: Job) -> None:
 
 def checks(job: Job) -> list[Check]:
     """Return the checks of a job with whole paths."""
+    use_case = job.use_case
     return [
-        preflight.bundle(job),
-        preflight.redis(job, tail_of(job)),
+        preflight.bundle(use_case, job.bundle),
+        preflight.redis(job, use_case, job.allow_empty_store, tail_of(job)),
         preflight.subscription(job.subscription),
         preflight.tables(job.project, job.dataset),
-        *preflight.metrics(job),
+        *preflight.metrics(job.metrics_host, job.metrics_port),
         preflight.topic(job.alerts_topic),
         preflight.topic(job.dead_letters_topic),
     ]
