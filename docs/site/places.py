@@ -152,35 +152,42 @@ MESSAGE = (
 )
 ROW = (
     Step(
-        "training.train.train",
-        "Runs the whole program for `riskstream train`: bundle, report, registry.",
+        "training.data.files.read_all",
+        "Reads CSV, JSONL, Parquet or BigQuery through the use case's decoder, in event-time order.",
     ),
     Step(
-        "pipeline.files.reading.read", "Reads CSV, JSONL, Parquet or BigQuery through the use case's decoder."
+        "training.data.cleaning.clean", "Leaves out the rows that the use case declares, and counts them."
     ),
-    Step("training.data.cleaning", "Leaves out the rows that the use case declares, and counts them."),
+    Step(
+        "training.train.train",
+        "Runs the rest for `riskstream train` and `riskstream demo`: bundle, report, registry.",
+    ),
+    Step("training.steps.check_sections", "Refuses a wrong `model` or `policy` before the long part."),
     Step("features.replay.replay", "Runs the history through the stream's kernel, in event-time order."),
     Step(
         "training.data.labelled_rows.collect", "Keeps the scored events whose label is known, each one once."
     ),
+    Step(
+        "training.build_bundle.build_bundle", "Splits, selects, converts and measures a model; saves nothing."
+    ),
     Step("training.data.splits.split_rows", "Sets customers and the latest period apart."),
     Step(
-        "training.build_bundle.build_bundle", "Chooses, fits, converts and judges the model; writes nothing."
-    ),
-    Step(
         "training.models.selection.select_model",
-        "Compares the learners by cross-validation over customers, calibrates.",
-    ),
-    Step(
-        "training.policy.thresholds.choose", "Chooses the thresholds of the levels by the declared targets."
+        "Compares the learners by cross-validation over customers, fits the best one, calibrates it.",
     ),
     Step("export.onnx.convert", "Converts the fitted model to ONNX."),
     Step("export.onnx.parity", "Refuses a converted model that differs from the fitted one."),
     Step(
+        "training.policy.thresholds.choose", "Chooses the thresholds of the levels by the declared targets."
+    ),
+    Step(
         "training.evaluation.evaluate.evaluate", "Measures on customers that the model has not learned from."
     ),
+    Step("training.champion.gates.judge", "Checks the gates on what was measured."),
+    Step("training.report.page.page", "Draws the report as one HTML file."),
     Step("export.bundle.save", "Writes the bundle's folder: model, manifest, reference distributions."),
-    Step("training.report.page.page", "Writes the report as one HTML file."),
+    Step("training.steps.register", "Records bundle, report, figures, trials and failed gates in MLflow."),
+    Step("training.steps.apply_verdict", "Promotes the version, or rejects it with the reason."),
     Step("export.bundle.promote", "Moves the pointer, so that jobs and services load the bundle."),
 )
 REQUEST = (
