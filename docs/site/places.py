@@ -155,9 +155,7 @@ ROW = (
         "training.data.files.read_all",
         "Reads CSV, JSONL, Parquet or BigQuery through the use case's decoder, in event-time order.",
     ),
-    Step(
-        "training.data.cleaning.clean", "Leaves out the rows that the use case declares, and counts them."
-    ),
+    Step("training.data.cleaning.clean", "Leaves out the rows that the use case declares, and counts them."),
     Step(
         "training.train.train",
         "Runs the rest for `riskstream train` and `riskstream demo`: bundle, report, registry.",
