@@ -183,7 +183,7 @@ def record_bytes(events: float, found: Measured, peak_to_mean: float = 1.0) -> f
     for (low, below), (high, above) in pairwise(points):
         if events <= high:
             part = math.log(events / low) / math.log(high / low)
-            return below * (above / below) ** part
+            return float(below * (above / below) ** part)
     in_an_hour = events / MEMORY_HOURS * peak_to_mean
     held = min(max(in_an_hour, RING), MOST_RING) - RING
     return points[-1][1] + held * (larger - smallest) / (second - first)

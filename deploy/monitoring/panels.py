@@ -62,14 +62,28 @@ def of_dataflow(metric: str) -> Question:
     return ask
 
 
+def budget(share: Callable[[MonitoringSystem, str], str]) -> tuple[tuple[str, Question], ...]:
+    """The share of the budget that is used, in windows of three lengths."""
+
+    def over(window: str) -> Question:
+        return lambda q: f"{share(q, window)} / {alerts.BUDGET}"
+
+    return tuple((window, over(window)) for window in ("5m", "1h", "6h"))
+
+
+def drifted(what: str) -> Question:
+    """The share of checks that found drift."""
+    return lambda q: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}"
+
+
+def mean_time(stage: str) -> Question:
+    return lambda q: q.mean(m.STAGE, value=stage)
+
+
 HOUR_S = 3_600
 PANELS = (
-    Panel("Late events, of the budget (1: just so)", "short", tuple(
-        (window, lambda q, window=window: f"{alerts.late(q, window)} / {alerts.BUDGET}")
-        for window in ("5m", "1h", "6h"))),
-    Panel("REST service: slow and failed answers, of the budget (1: just so)", "short", tuple(
-        (window, lambda q, window=window: f"{alerts.slow(q, window)} / {alerts.BUDGET}")
-        for window in ("5m", "1h", "6h"))),
+    Panel("Late events, of the budget (1: just so)", "short", budget(alerts.late)),
+    Panel("REST service: slow and failed answers, of the budget (1: just so)", "short", budget(alerts.slow)),
     Panel("Events a second", "short", lines(done=rate(m.EVENTS), late=rate(m.LATE))),
     Panel("Backlog", "short", lines(messages=latest(m.BACKLOG))),
     Panel("Oldest event not acknowledged", "s", lines(age=latest(m.OLDEST))),
@@ -88,8 +102,7 @@ PANELS = (
     Panel("Drift of the scores (PSI)", "short", lines(score=latest(m.SCORE_PSI, "avg"))),
     Panel("Drift of the features (CSI)", "short", (("{feature}", latest(m.FEATURE_CSI, "avg", each=True)),)),
     Panel("Share of checks that found drift", "percentunit", tuple(
-        (what, lambda q, what=what: f"{q.rate(m.DRIFT, '1h', value=what)} / {q.rate(m.DRIFT_CHECKS, '1h')}")
-        for what in m.DRIFTED)),
+        (what, drifted(what)) for what in m.DRIFTED)),
     Panel("Past decisions by what is known of them", "short",
           (("{outcome}", latest(m.REALISED, "max", each=True)),)),
     Panel("Realised precision, with its interval", "percentunit",
@@ -105,8 +118,7 @@ PANELS = (
     Panel("Redis: losses of records an hour", "short", lines(lost=rate(m.STORE_DAMAGES, HOUR_S))),
     Panel("ONNX: time of a batch", "s", (*stage("score"), *stage("shadow"))),
     Panel("Time of a batch in the other stages, mean", "s", tuple(
-        (name, lambda q, name=name: q.mean(m.STAGE, value=name))
-        for name in m.STAGES if name not in ("read", "commit", "score", "shadow"))),
+        (name, mean_time(name)) for name in m.STAGES if name not in ("read", "commit", "score", "shadow"))),
     Panel("REST service: requests a second, by status", "short", (("{status}", by_label(m.REQUESTS)),)),
     Panel("REST service: time to the answer", "s", spread(m.LATENCY)),
     Panel("REST service: requests in flight, of all pods", "short",

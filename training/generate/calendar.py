@@ -52,7 +52,8 @@ def at_hours(days: Times, hours: str, rng: Generator) -> Times:
 
 def readable(times: Times) -> Times:
     """Times whose fraction prints with five or six digits, as in the real files."""
-    return times + (times % 100 == 0)
+    moved: Times = times + (times % 100 == 0)
+    return moved
 
 
 def months_between(start_us: int, end_us: int) -> Times:

@@ -87,7 +87,8 @@ def choose_path(types: NDArray[np.int8], friction: float, rng: Generator) -> NDA
     """A path for each transaction; friction multiplies the odds of being refused."""
     cumulative = np.cumsum(_WEIGHTS * np.where(REFUSED, friction, 1.0), axis=1)
     drawn = rng.random(len(types)) * cumulative[types, -1]
-    return (drawn[:, None] >= cumulative[types]).sum(axis=1).astype(np.int8)
+    path: NDArray[np.int8] = (drawn[:, None] >= cumulative[types]).sum(axis=1).astype(np.int8)
+    return path
 
 
 def settlement(types: NDArray[np.int8], path: NDArray[np.int8], created_us: Times, rng: Generator) -> Times:

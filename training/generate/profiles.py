@@ -109,11 +109,13 @@ def draw_trait(weights: Weights, suspended: NDArray[np.bool_], rng: Generator) -
     by_label = np.array([[active, bad] for _, active, bad in weights]).T
     cumulative = np.cumsum(by_label / by_label.sum(axis=1, keepdims=True), axis=1)[:, :-1]
     drawn = rng.random(len(suspended))
-    return values[(drawn[:, None] >= cumulative[suspended.astype(int)]).sum(axis=1)]
+    chosen: Texts = values[(drawn[:, None] >= cumulative[suspended.astype(int)]).sum(axis=1)]
+    return chosen
 
 
 def _mostly(shares: tuple[float, float], suspended: NDArray[np.bool_], rng: Generator) -> NDArray[np.bool_]:
-    return rng.random(len(suspended)) < np.array(shares)[suspended.astype(int)]
+    holds: NDArray[np.bool_] = rng.random(len(suspended)) < np.array(shares)[suspended.astype(int)]
+    return holds
 
 
 def _draw_phone(country: Texts, suspended: NDArray[np.bool_], rng: Generator) -> Texts:
@@ -134,4 +136,5 @@ def _draw_birth(suspended: NDArray[np.bool_], today: date, rng: Generator) -> Te
     age_years = np.minimum(ADULT_AGE_YEARS + rng.gamma(shape[label], scale[label]), OLDEST_AGE_YEARS)
     # one day older than the youngest allowed, so that nobody's birthday is today
     age_days = np.ceil(age_years * YEAR_DAYS).astype(np.int64) + 1
-    return (np.datetime64(today, "D") - age_days).astype(str)
+    births: Texts = (np.datetime64(today, "D") - age_days).astype(str)
+    return births

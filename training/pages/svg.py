@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 POSITIVE, NEGATIVE, PLAIN, PALE = "#c2410c", "#2563eb", "#64748b", "#cbd5e1"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "riskstream",  # the same data give the same bytes
     "text.parse_math": False,  # a dollar is a dollar

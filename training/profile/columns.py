@@ -1,5 +1,8 @@
 """One field: what is missing, how values are distributed, what lies far out, how it differs between outcomes."""
 
+from math import sqrt
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,11 +46,11 @@ def column(frame: Frame, f: Field, outcome: Outcome, is_label: bool) -> FieldFac
     )
 
 
-def _span(times_us: Floats) -> tuple[str, str]:
+def _span(times_us: NDArray[np.floating | np.integer]) -> tuple[str, str]:
     return rfc3339(int(times_us.min())), rfc3339(int(times_us.max()))
 
 
-def summary(present: Floats) -> Numbers:
+def summary(present: NDArray[np.floating | np.integer]) -> Numbers:
     """Summarize at least one value."""
     q05, q25, median, q75, q95 = np.quantile(present, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
     deviation = np.abs(present - median)
@@ -69,7 +72,7 @@ def summary(present: Floats) -> Numbers:
     )
 
 
-def _outliers(present: Floats, q25: float, q75: float) -> Outliers:
+def _outliers(present: NDArray[np.floating | np.integer], q25: float, q75: float) -> Outliers:
     beyond = np.maximum(q25 - present, present - q75) / (q75 - q25)
     rows = int((beyond > FENCE).sum())
     reach = FENCE * (q75 - q25)
@@ -102,15 +105,18 @@ def by_label(
     parts = [values[chosen & ~missing] for chosen in (positive, negative)]
     sizes = [int(chosen.sum()) for chosen in (positive, negative)]
     customers = [len(np.unique(subject[rows])) for rows in (positive, negative)]
-    sides = [_of_label(part, size, measured) for part, size in zip(parts, sizes, strict=True)]
+    of_positive, of_negative = (
+        _of_label(part, size, measured) for part, size in zip(parts, sizes, strict=True)
+    )
     if not measured:
-        counts = _counts(parts, sizes)
-        return ByLabel(*sides, _total_variation(*counts), _chance_of_variation(*counts, customers))
+        one, other = _counts(parts, sizes)
+        chance = _chance_of_variation(one, other, customers)
+        return ByLabel(of_positive, of_negative, _total_variation(one, other), chance)
     if not len(parts[0]) or not len(parts[1]):
-        return ByLabel(*sides, None, None)
+        return ByLabel(of_positive, of_negative, None, None)
     independent = [min(len(part), most) for part, most in zip(parts, customers, strict=True)]
-    chance = KS_CHANCE * np.sqrt(sum(1 / n for n in independent))
-    return ByLabel(*sides, _kolmogorov_smirnov(*parts), float(chance))
+    chance = KS_CHANCE * sqrt(sum(1 / n for n in independent))
+    return ByLabel(of_positive, of_negative, _kolmogorov_smirnov(*parts), chance)
 
 
 def _of_label(part: NDArray[np.floating | np.integer], size: int, measured: bool) -> OfLabel:
@@ -120,14 +126,14 @@ def _of_label(part: NDArray[np.floating | np.integer], size: int, measured: bool
     return OfLabel(size, size - len(part), float(part.mean()), tuple(quartiles))
 
 
-def _kolmogorov_smirnov(one: Floats, other: Floats) -> float:
+def _kolmogorov_smirnov(one: NDArray[Any], other: NDArray[Any]) -> float:
     one, other = np.sort(one), np.sort(other)
     places = np.concatenate([one, other])
     below = [np.searchsorted(each, places, side="right") / len(each) for each in (one, other)]
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _counts(parts: list[NDArray[np.integer]], sizes: list[int]) -> list[NDArray[np.int64]]:
+def _counts(parts: list[NDArray[Any]], sizes: list[int]) -> list[NDArray[np.int64]]:
     """Rows by value, for each outcome; missing, the last, is a value like any other."""
     width = 1 + max(int(part.max(initial=-1)) for part in parts)
     return [

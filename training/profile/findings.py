@@ -99,7 +99,7 @@ def _columns(each: EventTypeFacts) -> Iterator[Finding]:
             "look",
             f"{each.name}: the same in every row, or never there: {', '.join(constant)}. No model can use that.",
         )
-    far = [f"{c.field} {c.numbers.outliers.share:.1%}" for c in each.columns if _has_many_outliers(c)]
+    far = [f"{c.field} {share:.1%}" for c in each.columns if (share := _outliers(c)) > MANY_OUTLIERS]
     if far:
         yield Finding(
             "note",
@@ -134,8 +134,9 @@ def _is_garbled(text: str) -> bool:
         return False
 
 
-def _has_many_outliers(column: FieldFacts) -> bool:
-    return bool(column.numbers and column.numbers.outliers and column.numbers.outliers.share > MANY_OUTLIERS)
+def _outliers(column: FieldFacts) -> float:
+    """Return the share of values that lie far out; 0 where that has no meaning."""
+    return column.numbers.outliers.share if column.numbers and column.numbers.outliers else 0.0
 
 
 def _gaps(each: EventTypeFacts) -> Iterator[Finding]:
@@ -167,11 +168,11 @@ def _drift(each: EventTypeFacts) -> Iterator[Finding]:
 
 
 def _alike(each: EventTypeFacts) -> Iterator[Finding]:
-    for pair in each.correlations:
-        if abs(pair.rank) >= LIKE:
+    for numbers in each.correlations:
+        if abs(numbers.rank) >= LIKE:
             yield Finding(
                 "note",
-                f"{each.name}: {pair.one} and {pair.other} say the same (rank correlation {pair.rank:+.2f}).",
+                f"{each.name}: {numbers.one} and {numbers.other} say the same (rank correlation {numbers.rank:+.2f}).",
             )
     strong = [a for a in each.associations if a.strength > a.chance and a.strength >= TOGETHER]
     for pair in strong[:SHOWN_PAIRS]:

@@ -68,8 +68,12 @@ def _ends(each: EventTypeFacts) -> str:
 
 
 def by_label(each: EventTypeFacts) -> Iterator[Finding]:
-    compared = [(c.by_label.distance, c) for c in each.columns if c.by_label and c.by_label.distance]
-    apart = [(distance, c.field) for distance, c in compared if distance > c.by_label.chance]
+    compared = [
+        (c.by_label.distance, c.by_label.chance or 0.0, c.field)
+        for c in each.columns
+        if c.by_label and c.by_label.distance
+    ]
+    apart = [(distance, field) for distance, chance, field in compared if distance > chance]
     if compared and not apart:
         yield Finding("look", f"{each.name}: no field differs between the labels by more than chance.")
     elif apart:

@@ -32,7 +32,7 @@ def histogram(column: FieldFacts, values: NDArray[np.float64], outcome: NDArray[
             part = np.clip(values[chosen & present], edges[0], edges[-1])
             if len(part):
                 shares = np.full(len(part), 1 / len(part))
-                axes.hist(part, edges, weights=shares, color=color, alpha=0.45, label=name)
+                axes.hist(part, edges.tolist(), weights=shares, color=color, alpha=0.45, label=name)
         axes.set_yticks([])
         if column.kind == "date":
             axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(int(day), "D"))[:7])

@@ -189,4 +189,5 @@ def chances(counts: Counts) -> Floats:
     total, positives = np.rint(of_group + others).astype(np.int64)
     positives = np.clip(positives, k, total)
     tails = hypergeom.sf(k - 1, total, positives, n), hypergeom.cdf(k, total, positives, n)
-    return np.minimum(1.0, 2 * np.minimum(*tails))
+    both: Floats = np.minimum(1.0, 2 * np.minimum(*tails))
+    return both

@@ -79,7 +79,7 @@ def target(run: Run, level: str) -> str:
         return f"The policy says: {asked(run, level)}."
     ends = _ends(target_facts)
     ((kind, _),) = target_facts["target"].items()
-    verdict = (VERDICTS | OF_KIND.get(kind, {}))[status(run, level)].format(**ends)
+    verdict = {**VERDICTS, **OF_KIND.get(kind, {})}[status(run, level)].format(**ends)
     return " ".join(filter(None, [f"The policy asks: {asked(run, level)}.", counts(run, level), verdict]))
 
 

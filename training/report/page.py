@@ -147,7 +147,8 @@ def measures(evaluation: Evaluation) -> Iterator[Measure]:
 
 
 def _names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return list(max(one, other, key=len) | one | other)  # the longer one has them all, in their order
+    longer = one if len(one) >= len(other) else other
+    return list({**longer, **one, **other})  # the longer one has them all, in their order
 
 
 def medians(run: Run) -> list[str]:

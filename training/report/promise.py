@@ -35,10 +35,10 @@ def findings(promise: Promise) -> Iterator[tuple[str, str]]:
                 "Judge levels by their precision there, or train on histories as long as those that will be scored."
             ),
         )
-    for each in _off(promise.by_left):
-        yield "look", f"{each.words.capitalize()} before the end of the history, {_said(each)}"
-    for each in _off(promise.by_age):
-        yield "look", f"{each.words.capitalize()} after a customer's first event, {_said(each)}"
+    for left in _off(promise.by_left):
+        yield "look", f"{left.words.capitalize()} before the end of the history, {_said(left)}"
+    for age in _off(promise.by_age):
+        yield "look", f"{age.words.capitalize()} after a customer's first event, {_said(age)}"
 
 
 def look(each: Horizon | ShorterHistory) -> str:

@@ -145,9 +145,9 @@ def meaning(figures: UnitFigures, at: ThresholdFigures) -> str:
     """A threshold in people, or events: how many are flagged, how many of them rightly, who is missed."""
     if not figures.n:
         return f"No {figures.about} to count."
-    rightly = at.rightly
-    if rightly is None:
-        rightly = (at.recall.value if isfinite(at.recall.value) else 0.0) * figures.positives
+    rightly: float = at.rightly or 0
+    if at.rightly is None and isfinite(at.recall.value):
+        rightly = at.recall.value * figures.positives
     least = min(n for n in (at.flagged or figures.n, figures.positives or figures.n))
     per = next((each for each in PER if each * least >= LEAST * figures.n), PER[-1])
     flagged, right, positives = (round(per * n / figures.n) for n in (at.flagged, rightly, figures.positives))

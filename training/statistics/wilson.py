@@ -7,7 +7,7 @@ from training.statistics.interval import Interval
 Z = 1.959964  # of a 95 % interval
 
 
-def rate(count: float, of: int) -> Interval:
+def rate(count: float, of: float) -> Interval:
     """Return the share `count` / `of` with its interval; NaN if `of` is 0."""
     if of == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
