@@ -63,7 +63,7 @@ def reconcile(
     such events differ. Another history is refused.
     """
     from features.usecase import load
-    from pipeline.reconciliation.compare import lines
+    from pipeline.reconciliation.compare import report_lines
     from pipeline.reconciliation.reconcile import reconcile
     from pipeline.stores.connect import store_of
     from pipeline.stores.readiness import Warmth
@@ -84,7 +84,7 @@ def reconcile(
             loaded, project=log.project, dataset=log.dataset, bundle=bundle, store=store, prefix=redis.prefix,
             basis=basis,
         )  # fmt: skip
-    show_json(asdict(done)) if as_json else echo_each(lines(done.checks))
+    show_json(asdict(done)) if as_json else echo_each(report_lines(done.checks))
     raise typer.Exit(0 if done.holds else 1)
 
 

@@ -16,7 +16,8 @@ from pipeline.bigquery.settings import BigQuerySettings
 from pipeline.stores.settings import RedisSettings
 
 if TYPE_CHECKING:
-    from pipeline.reconciliation.repair_run import Repaired
+    from pipeline.reconciliation.repair_run import RepairReport
+
 
 app = typer.Typer()
 
@@ -77,7 +78,9 @@ def repair(
         basis, filled = basis_of(
             loaded, bundle, redis.prefix, history or [], as_us(default_event_time), history_model, marker
         )
-        place = repair_run.Place(loaded, log.project, log.dataset, bundle, store, redis.prefix, basis, filled)
+        place = repair_run.RepairTarget(
+            loaded, log.project, log.dataset, bundle, store, redis.prefix, basis, filled
+        )
         with staged() as progress:
             if dry_run:
                 done = repair_run.check(place, progress=progress)
@@ -87,13 +90,13 @@ def repair(
     raise typer.Exit(0 if done.is_whole else 1)
 
 
-def _facts(done: "Repaired") -> dict[str, Any]:
+def _facts(done: "RepairReport") -> dict[str, Any]:
     from msgspec import to_builtins
 
     return asdict(done) | {"state": to_builtins(done.state), "is_whole": done.is_whole}
 
 
-def _lines(done: "Repaired", dry_run: bool) -> Iterator[str]:
+def _lines(done: "RepairReport", dry_run: bool) -> Iterator[str]:
     yield f"{done.use_case} {done.fingerprint}: {done.events:,} events in the log; {done.seconds:.1f} s"
     for entity, each in done.tallies.items():
         counts = ", ".join(f"{n:,} {finding}" for finding, n in each.findings.items())
@@ -114,7 +117,7 @@ def _lines(done: "Repaired", dry_run: bool) -> Iterator[str]:
     yield _verdict(done, dry_run)
 
 
-def _verdict(done: "Repaired", dry_run: bool) -> str:
+def _verdict(done: "RepairReport", dry_run: bool) -> str:
     if dry_run:
         wrong = sum(each.wrong for each in done.tallies.values())
         return f"{wrong:,} records to rebuild: run `riskstream repair`" if wrong else "every record is right"

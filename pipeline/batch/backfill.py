@@ -1,4 +1,4 @@
-"""History into the store, so that the stream starts warm; and the records of former features out of it.
+"""Backfill: history goes into the store, so that the stream starts warm; records of former features are deleted.
 
 A backfill is the stream's own `assess` with nothing published: vectors, scores and policy included, because a
 record holds each event's outcome and a customer's level. So the records are byte by byte those that a stream
@@ -41,7 +41,7 @@ GROUP = 1_000  # keys deleted in one round trip
 
 @dataclass(frozen=True)
 class Backfilled:
-    """What became of a history. Figures are of the whole of it, `seconds` and `resumed_at` of this run.
+    """Result of a backfill. Figures are of the whole history, `seconds` and `resumed_at` of this run.
 
     events = applied + duplicates + too_late. `bad_rows` are the first of the `bad`.
     """
@@ -74,7 +74,7 @@ def backfill(
 ) -> Backfilled:
     """Assess the history; ends with the mark that the store is warm.
 
-    After each batch its place is noted in the store. Whoever is killed begins there again with the same history;
+    After each batch its place is noted in the store. A run that was killed is taken up there with the same history;
     a batch that was under way is then done twice and its events are duplicates. Another history begins at its
     start. Raises StoreUnavailable: run it again once the store is back; BadRecord: repair the record first.
     """
@@ -84,8 +84,8 @@ def backfill(
     if noted and noted.digest == history.digest:
         at, engine.breaker = noted, Breaker(noted.recommended_us)
     resumed_at = at.done
-    for said in assessed(engine, history, batch, at.done):
-        at, conflicts = _after(at, said, engine.breaker), conflicts + said.conflicts
+    for assessments in assessed(engine, history, batch, at.done):
+        at, conflicts = _after(at, assessments, engine.breaker), conflicts + assessments.conflicts
         warmth.note(fingerprint, at)
         progress("filling", at.done, len(history))
     warmth.mark(fingerprint, "backfill", now, at.applied, history.digest, engine.model_version)
@@ -107,7 +107,7 @@ def backfill(
 
 
 def assessed(engine: Engine, history: History, size: int = BATCH, done: int = 0) -> Iterator[Assessments]:
-    """Batch after batch, in order and without the first `done` events; the next is decoded while one is assessed."""
+    """Assess batch after batch, without the first `done` events; the next batch is decoded meanwhile."""
     batches = (part for batch in history.batches(size, done) for part in recoverable(batch))
     with ThreadPoolExecutor(1, "assess") as thread:
         waiting = next(batches, None)
@@ -118,22 +118,24 @@ def assessed(engine: Engine, history: History, size: int = BATCH, done: int = 0)
 
 
 def recoverable(batch: Batch) -> Iterator[Batch]:
-    """Parts of a batch, each of which can be done again after a crash in its middle.
+    """Cut a batch into parts, each of which can be done again after a crash in its middle.
 
     Other entities are written before the subject. If that is as far as it comes, their rings must still hold all
     events of the part, or they would count them twice. A stream's batch lies within seconds; history's may span
     days, so it is cut where an entity has more events than a ring surely holds, or may be forgotten in between.
     """
-    own = batch.use_case
+    use_case = batch.use_case
     others = {
         entity: arrivals.record.tolist()
         for entity, arrivals in batch.arrivals.items()
-        if entity != own.subject
+        if entity != use_case.subject
     }
-    forget_us = [own.plans[entity].forget_us for entity in others]
+    forget_us = [use_case.plans[entity].forget_us for entity in others]
     start = 0
     for end in (
-        _cuts(list(others.values()), forget_us, batch.time_us.tolist(), own.lateness_us) if others else ()
+        _cuts(list(others.values()), forget_us, batch.time_us.tolist(), use_case.lateness_us)
+        if others
+        else ()
     ):
         yield batch.take(np.arange(start, end))
         start = end
@@ -143,13 +145,13 @@ def recoverable(batch: Batch) -> Iterator[Batch]:
 def _cuts(
     others: Sequence[Sequence[int]], forget_us: Sequence[int], time_us: Sequence[int], lateness_us: int
 ) -> Iterator[int]:
-    """Rows at which a new part begins. Times never fall."""
+    """Yield the rows at which a new part begins. Times never fall."""
     began: list[dict[int, tuple[int, int]]] = [
         {} for _ in others
     ]  # by record: events so far, time of the first
     for row, at_us in enumerate(time_us):
         records = [entity[row] for entity in others]
-        states = [own.get(r, (0, at_us)) for own, r in zip(began, records, strict=True)]
+        states = [first.get(r, (0, at_us)) for first, r in zip(began, records, strict=True)]
         if any(
             _is_full(n, at_us - first_us, lateness_us, kept_us)
             for (n, first_us), kept_us in zip(states, forget_us, strict=True)
@@ -157,21 +159,21 @@ def _cuts(
             yield row
             began = [{} for _ in others]
             states = [(0, at_us) for _ in others]
-        for own, record, (n, first_us) in zip(began, records, states, strict=True):
+        for first, record, (n, first_us) in zip(began, records, states, strict=True):
             if record >= 0:
-                own[record] = (n + 1, first_us)
+                first[record] = (n + 1, first_us)
 
 
 def _is_full(events: int, span_us: int, lateness_us: int, forget_us: int) -> bool:
-    """Whether a ring might not hold one more event beside so many."""
+    """Return True if a ring might not hold one more event beside so many."""
     return events >= (RING_KEEP if span_us > lateness_us else RING_LIMIT) or 0 < forget_us < span_us
 
 
-def _after(at: Checkpoint, said: Assessments, breaker: Breaker) -> Checkpoint:
-    counts = Counter(said.disposition.tolist())
+def _after(at: Checkpoint, assessments: Assessments, breaker: Breaker) -> Checkpoint:
+    counts = Counter(assessments.disposition.tolist())
     late = counts[Disposition.TOO_LATE]
     repeated = counts[Disposition.DUPLICATE]
-    n = len(said.batch)
+    n = len(assessments.batch)
     return Checkpoint(
         digest=at.digest,
         done=at.done + n,
@@ -183,10 +185,10 @@ def _after(at: Checkpoint, said: Assessments, breaker: Breaker) -> Checkpoint:
 
 
 def drop(reach: Reach, warmth: Warmth, fingerprint: str, progress: Progress = quiet) -> int:
-    """Delete the records of one fingerprint and its mark; returns how many. Raises StoreUnavailable.
+    """Delete the records of one fingerprint and its mark and return their number. Raises StoreUnavailable.
 
-    Redis frees their memory beside its other work. Keys are looked for with SCAN, which takes as long as there
-    are keys in Redis, whosever they are.
+    Redis frees their memory beside its other work. SCAN finds the keys; it passes over all keys in Redis, those of
+    others included.
     """
     warmth.forget(fingerprint)  # first: what is half deleted is not warm
     deleted = 0

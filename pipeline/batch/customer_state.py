@@ -16,7 +16,7 @@ from features.usecase import UseCase
 from pipeline.engine.assessments import Assessments
 
 NEVER_US = np.iinfo(np.int64).min
-OUTCOMES = {  # of the events of files, with what a summary calls them
+OUTCOMES = {  # of the events of files, by their names in a summary
     "applied": Disposition.APPLIED,
     "duplicates": Disposition.DUPLICATE,
     "too_late": Disposition.TOO_LATE,
@@ -32,7 +32,7 @@ NOTHING_KNOWN = np.array((0, 0, np.nan, NEVER_US, np.nan, NEVER_US, 0, False), C
 
 
 @dataclass
-class Customers:
+class CustomerStates:
     """c customers. `known` is CUSTOMER [c]; `score` is the last one; a profile is an event that sets attributes.
 
     `latest` [c, LATEST] ends with the last score, NaN where there are fewer; `vectors` and `last_vectors` are [c, F].
@@ -78,7 +78,7 @@ class Customers:
 
     @property
     def customer_score(self) -> NDArray[np.float64]:
-        """[c] By which customers are ranked: the mean of their latest scores. NaN without a scored event."""
+        """[c] The mean of each customer's latest scores, which ranks customers. NaN without a scored event."""
         count = (~np.isnan(self.latest)).sum(axis=1)
         total = np.nansum(self.latest, axis=1, dtype=np.float64)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
@@ -114,7 +114,7 @@ def _longer(rows: NDArray[np.float32], more: int) -> NDArray[np.float32]:
 def shifted(
     latest: NDArray[np.float32], customer: NDArray[np.intp], score: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """`latest` [c, LATEST] with the scores [n] of events appended to their customers' [n], in the order of arrival."""
+    """Append the scores [n] of events to `latest` [c, LATEST] of their customers [n], in the order of arrival."""
     order = np.argsort(customer, kind="stable")
     count = np.bincount(customer, minlength=len(latest))
     from_end = np.repeat(np.cumsum(count), count) - 1 - np.arange(len(order))
@@ -127,10 +127,10 @@ def shifted(
 
 
 def profile_types(use_case: UseCase) -> tuple[str, ...]:
-    """The event types that set attributes of the subject; none if the use case has no attributes."""
+    """Return the event types that set attributes of the subject; none if the use case has no attributes."""
     return tuple(source.event_type for source in use_case.by_entity[use_case.subject].sources)
 
 
 def scored_types(use_case: UseCase) -> tuple[str, ...]:
-    """The event types that are scored."""
+    """Return the event types that are scored."""
     return tuple(each.name for each in use_case.event_types.values() if each.scored)

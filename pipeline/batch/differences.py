@@ -10,7 +10,7 @@ METRICS = {"average_precision": "average precision", "roc_auc": "ROC AUC"}
 
 
 def differences(scored: Scored) -> dict[str, Any]:
-    """The differences to training. Fields are event_type.field; `held_out` is None if there is no figure."""
+    """Return the differences from training. Fields are event_type.field; `held_out` is None if there is no figure."""
     coverage = scored.coverage
     return {
         "compared_with_training": coverage.known,
@@ -27,7 +27,7 @@ def differences(scored: Scored) -> dict[str, Any]:
 
 
 def held_out(scored: Scored) -> dict[str, Any] | None:
-    """Held-out figures with all fields, and without each that the files lack."""
+    """Return held-out figures with all fields, and without each field that the files lack."""
     coverage, lacking = scored.coverage, scored.lacking
     names = [*coverage.absent, *coverage.missing]
     if not names or lacking is None:
@@ -37,7 +37,7 @@ def held_out(scored: Scored) -> dict[str, Any] | None:
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
-    """What is different, and what follows from it; nothing if nothing is."""
+    """Describe the differences and their consequences; no sentences without a difference."""
     return [*_columns(facts), *_features(facts), *_figures(facts["held_out"]), *_left_out(facts)]
 
 
@@ -95,7 +95,7 @@ def _figures(held_out: Mapping[str, Any] | None) -> list[str]:
 
 
 def _changed(change: Mapping[str, float]) -> str:
-    """Whether average precision changes by more than chance."""
+    """Say if average precision changes by more than chance."""
     words = (
         f"average precision changes by {change['value']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
     )

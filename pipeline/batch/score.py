@@ -1,7 +1,7 @@
-"""Batch scoring: a history through the stream's own assess, in memory, and where each customer stands at its end.
+"""Batch scoring: a history goes through the stream's own `assess`, in memory; the result is each customer's state.
 
-So a customer's score and level are those that the stream would have come to with the same events and model, bit
-for bit, but for customers that the model has learned from: as far as the bundle's stand-in has not, it scores them.
+Scores and levels equal, bit for bit, those of a stream with the same events and model. Customers that the model has
+learned from are the exception: the bundle's stand-in scores them, unless it has learned from them, too.
 Times are int64 microseconds since 1970 UTC.
 """
 
@@ -21,7 +21,7 @@ from export.reasons import Reason, medians_at_highest, reasons
 from features import record
 from features.events import Presence
 from features.usecase import UseCase, is_known_later
-from pipeline.batch.customer_state import CUSTOMER, Customers
+from pipeline.batch.customer_state import CUSTOMER, CustomerStates
 from pipeline.engine.assess import assess
 from pipeline.engine.engine import Engine
 from pipeline.engine.stand_in import StandIn
@@ -33,7 +33,7 @@ BATCH = 100_000  # events: in memory, records are packed less often
 
 @dataclass(frozen=True)
 class Scored:
-    """Where c customers stand after a history. `status` is features.record.STATUS [c]: level, recommendation, since.
+    """State of c customers after a history. `status` is features.record.STATUS [c]: level, recommendation, since.
 
     `score` is the last, `highest` the highest; NaN without a scored event. `vectors` [c, F] and `reasons` [c] are
     those of the highest score. A customer without a scored event is on no level, whatever `status` holds.
@@ -57,7 +57,7 @@ class Scored:
     status: NDArray[np.void]
     vectors: NDArray[np.float32]
     last_vectors: NDArray[np.float32]  # [c, F] of the last scored events
-    typical: NDArray[np.float32]  # [F] what is usual in the training data, to which reasons compare
+    typical: NDArray[np.float32]  # [F] usual values in the training data, to which reasons compare
     usual: Mapping[str, Usual]  # by feature, among the customers of the training data; empty in older bundles
     reasons: list[list[Reason]]
     learned_from: NDArray[np.bool_] | None  # [c] by the model; None: the bundle does not keep it
@@ -76,26 +76,30 @@ class Scored:
 
     @property
     def is_scored(self) -> NDArray[np.bool_]:
-        """[c]"""
-        return self.scored > 0
+        """[c] True for customers with a scored event."""
+        is_scored: NDArray[np.bool_] = self.scored > 0
+        return is_scored
 
     def on(self, level: Level) -> NDArray[np.bool_]:
-        """[c] The scored customers on this level after their last event."""
-        return self.is_scored & (self.status["level"] == level)
+        """Return [c], true for scored customers on this level after their last event."""
+        is_on: NDArray[np.bool_] = self.status["level"] == level
+        return self.is_scored & is_on
 
     def ever_on(self, level: Level) -> NDArray[np.bool_]:
-        """[c] The scored customers whose highest level this is."""
-        return self.is_scored & (self.highest_level == level)
+        """Return [c], true for scored customers whose highest level this is."""
+        is_highest: NDArray[np.bool_] = self.highest_level == level
+        return self.is_scored & is_highest
 
     def with_recommendation(self, state: Recommendation) -> NDArray[np.bool_]:
-        """[c] The scored customers whose recommendation is in this state after their last event."""
-        return self.is_scored & (self.status["recommendation"] == state)
+        """Return [c], true for scored customers whose recommendation is in this state after their last event."""
+        is_in_state: NDArray[np.bool_] = self.status["recommendation"] == state
+        return self.is_scored & is_in_state
 
 
 def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progress = quiet) -> Scored:
     """Score a history's customers. Raises BundleMismatch when the bundle was trained for other features."""
     engine = engine_of(use_case, bundle, MemoryStore())
-    seen, presence = Customers(len(use_case.features)), Presence(use_case)
+    seen, presence = CustomerStates(len(use_case.features)), Presence(use_case)
     for batch in history.batches(BATCH):
         presence.add(batch)
         seen.add(assess(engine, batch))
@@ -126,9 +130,10 @@ def score(use_case: UseCase, bundle: Bundle, history: History, progress: Progres
 
 
 def engine_of(use_case: UseCase, bundle: Bundle, store: MemoryStore) -> Engine:
-    """The stream's engine, with the stand-in; a customer's highest score is compared with those of other customers.
+    """Return the stream's engine with the stand-in.
 
-    Where the label is an event's, it is compared with all events: whoever has many has a strange one among them.
+    Reasons compare a customer's highest score with the highest scores of others; if events are labelled one by one,
+    with all events, since a customer with many events has an unusual one among them.
     """
     engine = Engine.of(use_case, bundle, store)
     engine.stand_in = StandIn.of(bundle)
@@ -138,21 +143,21 @@ def engine_of(use_case: UseCase, bundle: Bundle, store: MemoryStore) -> Engine:
 
 
 def learned_from(bundle: Bundle, customers: Sequence[str]) -> NDArray[np.bool_] | None:
-    """[c] Whether the model has learned from a customer; None if the bundle does not keep it."""
+    """Return [c], true for customers that the model has learned from; None if the bundle does not keep it."""
     return None if bundle.learned_from is None else contains(decode(bundle.learned_from), hashes(customers))
 
 
 def by_stand_in(engine: Engine, customers: Sequence[str]) -> NDArray[np.bool_]:
-    """[c] Whether the stand-in scores a customer."""
+    """Return [c], true for customers that the stand-in scores."""
     return (
         np.zeros(len(customers), np.bool_) if engine.stand_in is None else engine.stand_in.scores(customers)
     )
 
 
 def explained(
-    engine: Engine, seen: Customers, silent: Collection[str], progress: Progress
+    engine: Engine, seen: CustomerStates, silent: Collection[str], progress: Progress
 ) -> list[list[Reason]]:
-    """The reasons of each customer's highest score, by the model that gave it; none without a scored event."""
+    """Explain each customer's highest score by the model that gave it; no reasons without a scored event."""
     explanations: list[list[Reason]] = [[] for _ in seen.rows]
     is_scored, others = seen.known["scored"] > 0, by_stand_in(engine, list(seen.rows))
     scorers = [(engine.scorer, ~others)] + ([(engine.stand_in.scorer, others)] if engine.stand_in else [])

@@ -1,4 +1,4 @@
-"""What became of the customers of scored files, in counts that add up, and in sentences for the terminal."""
+"""Summary of scored files: counts of customers and rows that add up, and sentences for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.batch.score import Scored
 
 
 def summary(scored: Scored) -> dict[str, Any]:
-    """How many customers the files have, on which level, and whose off-boarding is recommended.
+    """Count the customers of the files, by level and recommendation.
 
     `scored` and `not_scored` add up to `customers`; so do `not_scored` and the counts of `levels` (after the last
     event), or of `highest_levels`. The counts of `rows` add up to the rows of the files.
@@ -37,7 +37,7 @@ def summary(scored: Scored) -> dict[str, Any]:
 
 
 def learned(scored: Scored) -> dict[str, int] | None:
-    """Of the scored customers, how many the model has learned from, and who scores them; None: not known."""
+    """Count the scored customers that the model has learned from, by what scores them; None: not known."""
     if scored.learned_from is None:
         return None
     customers, by_stand_in = scored.learned_from & scored.is_scored, scored.by_stand_in & scored.is_scored
@@ -49,7 +49,7 @@ def learned(scored: Scored) -> dict[str, int] | None:
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
-    """The summary for a person."""
+    """Return the summary as sentences."""
     return [
         f"{counted(facts['customers'], 'customer')} in the files: {facts['scored']:,} scored, {not_scored(facts)}",
         *([without_profile(facts)] if facts["without_profile"] else []),
@@ -65,24 +65,24 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
 
 
 def not_scored(facts: Mapping[str, Any]) -> str:
-    """How many customers are not scored, and why."""
+    """Say how many customers are not scored, and why."""
     events = " or ".join(facts["scored_event_types"])
     return f"{facts['not_scored']:,} not scored (no usable {events} event)"
 
 
 def without_profile(facts: Mapping[str, Any]) -> str:
-    """How many customers have no event that sets attributes."""
+    """Say how many customers have no event that sets attributes."""
     events = " or ".join(facts["profile_event_types"])
     return f"{counted(facts['without_profile'], 'customer')} without a profile (no usable {events} event)"
 
 
 def counted(n: int, noun: str) -> str:
-    """A number with its noun, which takes an s in the plural."""
+    """Return a number with its noun, which takes an s in the plural."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def learned_sentences(facts: Mapping[str, Any]) -> list[str]:
-    """What follows from having learned from some of the customers."""
+    """Say which scores flatter because the model has learned from the customer."""
     learned = facts["learned_from"]
     if learned is None:
         return [
@@ -106,7 +106,7 @@ def _counts(numbers: Mapping[str, int]) -> str:
 
 
 def _rows(rows: Mapping[str, int]) -> str:
-    """What became of the rows of the files."""
+    """Count the rows of the files by what became of them."""
     others = {
         "duplicates": "duplicates",
         "too_late": "too late",

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.job.job import Job
 from pipeline.runtime import logging_setup, process_metrics
 from pipeline.runtime.folder_lock import claimed
-from pipeline.runtime.process_metrics import LastBatch, Status, stop
+from pipeline.runtime.process_metrics import JobStatus, LastBatch, stop
 
 STOP_TIMEOUT_S = 30.0  # a batch under way takes some seconds at worst
 POLL_S = 0.2  # between two looks at the workers
@@ -78,7 +78,7 @@ def _end(workers: Sequence[BaseProcess]) -> None:
             process.kill()
 
 
-def sum_up(of_workers: Sequence[Status | None], started_at: str) -> Status:
+def sum_up(of_workers: Sequence[JobStatus | None], started_at: str) -> JobStatus:
     """Sum up the statuses of the workers, as far as they have written one."""
     statuses = [status for status in of_workers if status is not None]
     reasons = sorted({reason for status in statuses for reason in status.rejects})
@@ -93,7 +93,7 @@ def sum_up(of_workers: Sequence[Status | None], started_at: str) -> Status:
         "recommendations",
         "models_refused",
     )
-    return Status(
+    return JobStatus(
         pid=os.getpid(),
         started_at=started_at,
         written_at=process_metrics.now(),

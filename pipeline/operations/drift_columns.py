@@ -1,4 +1,4 @@
-"""Scores and features of a sample beside training's, column by column; what cannot be judged has a reason."""
+"""Drift of scores and features, column by column, from training; a column that cannot be judged has a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,20 +22,19 @@ from export.distributions.independence import worth
 from export.distributions.reference import ABOVE, BELOW, MISSING, PLACES, Bins
 from features.usecase import UseCase, lookbacks
 from pipeline.bigquery.queries import Beginning
-from pipeline.operations.drift_sample import Period, Sample
+from pipeline.operations.drift_sample import DriftPeriod, DriftSample
 
 SCORE = "score"
 WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnDrift:
     """The score or a feature, then (in training) and now.
 
     `index` is the score's PSI or the feature's CSI, `ks` the Kolmogorov-Smirnov statistic, `divergence` the
-    Kullback-Leibler divergence of now from then in nats: export/distributions/distance.py. `usual` is what the
-    index comes to without
-    any change: by chance in a sample of this size, or, in less than a week, on single days of training.
+    Kullback-Leibler divergence of now from then in nats: export/distributions/distance.py. `usual` is the index
+    without any change: by chance in a sample of this size, or, in less than a week, on single days of training.
     Shares `then` and `now` are of training's bins; those of missing values, and of values below `low` or above `high`,
     which training never saw, are apart.
     """
@@ -62,17 +61,17 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DriftComparison:
     """The sample of a period; `score` is None with too few scores of this model."""
 
     looked_at: int
     verdict: DriftVerdict
-    score: Column | None
-    features: tuple[Column, ...]  # those first that have drifted most
+    score: ColumnDrift | None
+    features: tuple[ColumnDrift, ...]  # those first that have drifted most
 
     @property
     def drifted(self) -> list[str]:
-        """Names of features."""
+        """The names of features that have drifted."""
         return [each.name for each in self.features if each.verdict is DriftVerdict.DRIFTED]
 
     @property
@@ -83,8 +82,8 @@ class Comparison:
 
 
 def compare(
-    use_case: UseCase, bundle: Bundle, sample: Sample, during: Period, began: Beginning | None
-) -> Comparison:
+    use_case: UseCase, bundle: Bundle, sample: DriftSample, during: DriftPeriod, began: Beginning | None
+) -> DriftComparison:
     """Compare a sample of at least LEAST_ROWS events of a period with what the bundle's model has learned from."""
     reasons = unjudged(use_case, bundle, during.since, began)
     in_short = during.until - (max(during.since, began.at) if began else during.since) < WEEK
@@ -101,13 +100,13 @@ def compare(
         reasons.get(SCORE, ""), in_short, reference.score_models,
     )  # fmt: skip
     ranked = tuple(sorted(features, key=lambda each: (each.verdict is DriftVerdict.OPEN, -each.index)))
-    return Comparison(len(sample), together(score, ranked), score, ranked)
+    return DriftComparison(len(sample), overall(score, ranked), score, ranked)
 
 
 def unjudged(
     use_case: UseCase, bundle: Bundle, since: datetime, began: Beginning | None
 ) -> Mapping[str, str]:
-    """By the name of a feature, or `score`: why a difference would say nothing about drift."""
+    """Return, by name of a feature or `score`, why a difference would say nothing about drift."""
     reasons: dict[str, str] = {}
     span = timedelta(microseconds=bundle.reference.span_us)
     is_young = began is not None and began.cold and since < began.at + span
@@ -133,8 +132,11 @@ def unjudged(
     return reasons
 
 
-def together(score: Column | None, features: tuple[Column, ...]) -> DriftVerdict:
-    """Drifted if the score is, or if many of the features are worth a look; worth a look if anything is."""
+def overall(score: ColumnDrift | None, features: tuple[ColumnDrift, ...]) -> DriftVerdict:
+    """Return the overall verdict.
+
+    It is drifted if the score is, or if many features are worth a look; worth a look if any column is.
+    """
     judged = [each for each in features if each.verdict is not DriftVerdict.OPEN]
     moved = sum(each.verdict is not DriftVerdict.STEADY for each in judged)
     if are_many(moved, len(judged)) or (score and score.verdict is DriftVerdict.DRIFTED):
@@ -153,12 +155,12 @@ def _column(
     reason: str,
     in_short: bool,
     models: float = 0.0,
-) -> Column:
+) -> ColumnDrift:
     counts = np.bincount(place, minlength=PLACES)
     apart = distance(bins, counts, worth(place, customers, PLACES), models)
     usual = max(apart.index_by_chance, (bins.usual_day or 0.0) if in_short else 0.0)
     shares = (counts / counts.sum()).tolist()
-    return Column(
+    return ColumnDrift(
         name=name,
         words=words,
         index=apart.index,
@@ -182,7 +184,7 @@ def _column(
 
 
 def _reason(apart: Distance, usual: float) -> str:
-    """Reasons to change the verdict that the index alone would give."""
+    """Return reasons to change the verdict that the index alone would give."""
     by_chance = f"up to {usual:.2f} comes without any change" if WORTH_A_LOOK < apart.index <= usual else ""
     is_new = apart.never_seen >= NEVER_SEEN
     unseen = f"{apart.never_seen:.1%} of the values were never seen in training" if is_new else ""

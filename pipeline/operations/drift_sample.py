@@ -1,6 +1,6 @@
-"""A sample of the assessments in the log, binned as training was: what drift is measured on.
+"""Samples of the assessments in the log, binned as training was; drift is measured on them.
 
-BigQuery hands over the vectors of at most some MOST_VECTORS events, each once, chosen by a hash of their ids; page by
+BigQuery returns the vectors of at most some MOST_VECTORS events, each once, chosen by a hash of their ids; page by
 page they become places (export/distributions/reference.py), one byte a feature.
 """
 
@@ -26,16 +26,16 @@ CHOSEN = (
 )
 
 
-class Period(NamedTuple):
-    """Of event times: since <= time < until."""
+class DriftPeriod(NamedTuple):
+    """A period of event times: since <= time < until."""
 
     since: datetime
     until: datetime
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """n events: where their features and their scores lie, whose they are, when they happened."""
+class DriftSample:
+    """n events: the bins of their features and scores, their customers and times."""
 
     features: Places  # [n, F]
     score: Places  # [n]
@@ -46,17 +46,17 @@ class Sample:
     def __len__(self) -> int:
         return len(self.times_us)
 
-    def __getitem__(self, rows: NDArray[Any]) -> "Sample":
-        return Sample(*(each[rows] for each in vars(self).values()))
+    def __getitem__(self, rows: NDArray[Any]) -> "DriftSample":
+        return DriftSample(*(each[rows] for each in vars(self).values()))
 
-    def during(self, period: Period) -> "Sample":
-        """Its events of a period."""
+    def during(self, period: DriftPeriod) -> "DriftSample":
+        """Return the events of a period."""
         since_us, until_us = (round(each.timestamp() * 1e6) for each in period)
         return self[(self.times_us >= since_us) & (self.times_us < until_us)]
 
 
-def draw(log: Assessed, bundle: Bundle, during: Period, events: int) -> Sample:
-    """A sample of the period, which has so many events. Raises GoogleAPIError."""
+def draw(log: Assessed, bundle: Bundle, during: DriftPeriod, events: int) -> DriftSample:
+    """Draw a sample of a period that has so many events. Raises GoogleAPIError."""
     names = bundle.manifest.features
     features = BinnedColumns([bundle.reference.features[name] for name in names])
     score = BinnedColumns([bundle.reference.score])
@@ -68,7 +68,7 @@ def draw(log: Assessed, bundle: Bundle, during: Period, events: int) -> Sample:
             part = page.slice(start, PIECE)
             vectors = part["features"].flatten().to_numpy().reshape(-1, len(names))
             parts.append(
-                Sample(
+                DriftSample(
                     features.places(vectors),
                     score.places(part["score"].to_numpy()[:, None])[:, 0],
                     part["customer"].to_numpy(zero_copy_only=False),
@@ -76,14 +76,14 @@ def draw(log: Assessed, bundle: Bundle, during: Period, events: int) -> Sample:
                     pc.equal(part["model"], bundle.manifest.id).to_numpy(zero_copy_only=False),
                 )
             )
-    return Sample(
+    return DriftSample(
         *(np.concatenate(column) for column in zip(*(vars(p).values() for p in parts), strict=True))
     )
 
 
-def _none(features: int) -> Sample:
+def _none(features: int) -> DriftSample:
     nothing = np.zeros(0, np.int64)
-    return Sample(
+    return DriftSample(
         np.zeros((0, features), np.uint8),
         nothing.astype(np.uint8),
         nothing.astype(object),

@@ -1,4 +1,4 @@
-"""Gauges that nobody counts: what Redis and the local Pub/Sub server answer when they are asked.
+"""Gauges that no step counts: answers of Redis and of the local Pub/Sub server.
 
 A value that cannot be read is None.
 """

@@ -1,7 +1,7 @@
-"""How scores and features in the log are distributed beside training's: days of it, where drift.py sees the latest.
+"""Drift of the scores and features in the log from training, over days; live_drift.py measures the latest events.
 
-Every event counts once. Scores are those of one model; features are the same whatever the model. Nothing is said of
-less than a whole day, as the hours of a day differ.
+Every event counts once. Scores are those of one model; features do not depend on the model. A period has a whole day
+at least, since the hours of a day differ.
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from export.policy import Level
 from features.errors import NotEnoughData
 from features.usecase import UseCase, lookbacks
 from pipeline.bigquery.queries import ALL_SCORED, DAY, DURING, SCORED, Assessed, Beginning
-from pipeline.operations.drift_columns import Column, compare
-from pipeline.operations.drift_sample import Period, draw
-from pipeline.operations.drift_series import Part, parts
+from pipeline.operations.drift_columns import ColumnDrift, compare
+from pipeline.operations.drift_sample import DriftPeriod, draw
+from pipeline.operations.drift_series import DriftPart, parts
 
 TICK = timedelta(microseconds=1)  # of the log's times
 # To count copies once this reads less than the view, which looks at their vectors to find the best.
@@ -44,7 +44,7 @@ class Events(NamedTuple):
 
 @dataclass(frozen=True)
 class Distribution:
-    """A period of the log beside training. `features` has those first that have drifted most."""
+    """Distributions of a period of the log beside training. The features that have drifted most come first."""
 
     use_case: str
     fingerprint: str
@@ -58,19 +58,19 @@ class Distribution:
     models: Mapping[str, int]  # events by the model that scored them
     levels: Mapping[str, Events]  # events by the level after them; before: a period of the same length
     verdict: DriftVerdict
-    score: Column | None  # None: too few scores of this model
-    features: tuple[Column, ...]
+    score: ColumnDrift | None  # None: too few scores of this model
+    features: tuple[ColumnDrift, ...]
     began: Beginning | None  # of the log, unless it is older than all windows
-    parts: tuple[Part, ...]  # days, weeks and months, in order
+    parts: tuple[DriftPart, ...]  # days, weeks and months, in order
 
     @property
     def drifted(self) -> list[str]:
-        """Names of features."""
+        """The names of features that have drifted."""
         return [each.name for each in self.features if each.verdict is DriftVerdict.DRIFTED]
 
 
-def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> Period:
-    """The period asked for; by default it ends with the newest scored event. Raises TooFewEvents without any."""
+def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> DriftPeriod:
+    """Return the period asked for; by default it ends with the newest scored event. Raises TooFewEvents without one."""
     if until is None:
         newest = log.newest()
         if newest is None:
@@ -80,10 +80,12 @@ def period(log: Assessed, since: datetime | None, until: datetime | None, length
                 f"least {LEAST_ROWS}; look whether the job runs (`riskstream status`) and which features it has"
             )
         until = newest + TICK
-    return Period(since or until - length, until)
+    return DriftPeriod(since or until - length, until)
 
 
-def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = timedelta(0)) -> Distribution:
+def measure(
+    log: Assessed, bundle: Bundle, during: DriftPeriod, back: timedelta = timedelta(0)
+) -> Distribution:
     """Compare a period with the bundle's training; its parts reach as far `back` from its end, at least over it.
 
     Raises BundleMismatch for a bundle with other features, TooFewEvents, and GoogleAPIError.
@@ -97,7 +99,7 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
     sample = draw(log, bundle, during, events)
     if len(sample) < LEAST_ROWS:
         raise TooFewEvents(_too_few(log, len(sample), during))
-    longer = Period(min(during.since, during.until - back), during.until)
+    longer = DriftPeriod(min(during.since, during.until - back), during.until)
     began = log.beginning(longer.since, during.until, _reach(use_case, bundle))
     _check_whole(log, during, began)
     comparison = compare(use_case, bundle, sample, during, began)
@@ -123,13 +125,13 @@ def measure(log: Assessed, bundle: Bundle, during: Period, back: timedelta = tim
 
 
 def _reach(use_case: UseCase, bundle: Bundle) -> timedelta:
-    """How long before a period the beginning of the log matters: see `unjudged`."""
+    """Return how long before a period the beginning of the log matters: see `unjudged`."""
     longest = max(back.window_us for back in lookbacks(use_case))
     return timedelta(microseconds=max(longest, bundle.reference.span_us))
 
 
-def _check_whole(log: Assessed, during: Period, began: Beginning | None) -> None:
-    """Raises TooFewEvents for less than a day."""
+def _check_whole(log: Assessed, during: DriftPeriod, began: Beginning | None) -> None:
+    """Raise TooFewEvents for less than a day."""
     since = max(during.since, began.at) if began else during.since
     if during.until - since < DAY:
         hours = (during.until - since) / timedelta(hours=1)
@@ -139,7 +141,7 @@ def _check_whole(log: Assessed, during: Period, began: Beginning | None) -> None
         )
 
 
-def _too_few(log: Assessed, vectors: int, during: Period) -> str:
+def _too_few(log: Assessed, vectors: int, during: DriftPeriod) -> str:
     return (
         f"{log.table}: found {vectors:,} vectors of {log.use_case.name} with the features {log.use_case.fingerprint} "
         f"from {during.since:%Y-%m-%d %H:%M} to {during.until:%Y-%m-%d %H:%M} UTC, expected at least {LEAST_ROWS}: "

@@ -1,6 +1,6 @@
-"""Files published as events, all of them together in event-time order, as fast as may be or at a pace.
+"""Publishing of files as events, all of them together in event-time order, as fast as possible or at a pace.
 
-Bad rows stop nothing: they are counted and told at the end. One customer's events always go one after the other;
+Bad rows stop nothing: they are counted and reported at the end. One customer's events always go one after the other;
 those of different customers may overtake each other by some requests. Times are int64 microseconds since 1970 UTC.
 """
 
@@ -33,7 +33,7 @@ MICROSECOND = 1e-6
 
 @dataclass(frozen=True)
 class Published:
-    """What became of the files. `bad_rows` are the first of the `bad`; `seconds` are those of publishing."""
+    """Result of publishing. `bad_rows` are the first of the `bad`; `seconds` are those of publishing."""
 
     rows: int
     published: int
@@ -49,7 +49,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast: events a second, or times the pace of history, or (neither) as fast as may be."""
+    """Pace of publishing: events a second, or a multiple of history's pace, or (neither) as fast as possible."""
 
     rate: float | None = None
     speed: float | None = None
@@ -62,7 +62,7 @@ class Pace:
                 raise ValueError(f"found the {name} {value:g}, expected a number above 0")
 
     def due_s(self, index: int, time_us: NDArray[np.int64], first_us: int) -> NDArray[np.float64]:
-        """Seconds after the start at which events are due, the first of them being event `index` in all."""
+        """Return the seconds after the start at which events are due; the first of them is event `index` of all."""
         if self.rate is not None:
             return np.arange(index, index + len(time_us)) / self.rate
         if self.speed is not None:
@@ -70,7 +70,7 @@ class Pace:
         return np.zeros(len(time_us))
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """Events on their way out: a chunk, the type of each event in it and when each happened."""
 
     types: Sequence[str]
@@ -79,8 +79,8 @@ class Part(NamedTuple):
 
 
 @dataclass
-class _Tally:
-    """What is known of rows that are published as they are read."""
+class _PublishCount:
+    """Bad rows so far, while files are published as they are read."""
 
     bad: int = 0
     bad_rows: list[tuple[Place, BadRow]] = field(default_factory=list)
@@ -92,7 +92,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Way:
-    """How events get from here to the topic."""
+    """Parameters of publishing that hold for all events."""
 
     lanes: Lanes
     pace: Pace
@@ -114,14 +114,15 @@ def publish(
     ordered: bool = False,
     progress: Progress = quiet,
 ) -> Published:
-    """Publishes the good rows of all files: JSON bodies with the attributes event_type, event_id, event_time.
+    """Publish the good rows of all files: JSON bodies with the attributes event_type, event_id, event_time.
 
-    The event type of a file is named by its place, else `event_type`, else told by its columns. `rate` is in events a
-    second, `speed` in multiples of history's pace. Events without a time of their own are dated `dated_us`, or else
-    with the earliest of the others (now, if there are no others), and come first. The files are read as a whole and
-    sorted together first (some 100 bytes of memory an event, the rest on disk), unless `in_file_order`: then they are
-    published as they are read, one file after the other, and dated `dated_us` or now. `ordered` gives every event its
-    customer as ordering key. Raises BadFile, PubSubUnavailable, PubSubRefused, ValueError for an impossible pace.
+    The event type of a file is named by its place, else by `event_type`, else found by its columns. `rate` is in
+    events a second, `speed` in multiples of history's pace. Events without a time of their own are dated `dated_us`,
+    or else with the earliest of the others (now, if there are no others), and come first. The files are read as a
+    whole and sorted together first (some 100 bytes of memory an event, the rest on disk), unless `in_file_order`:
+    then they are published as they are read, one file after the other, and dated `dated_us` or now. `ordered` gives
+    every event its customer as ordering key. Raises BadFile, PubSubUnavailable, PubSubRefused, ValueError for an
+    impossible pace.
     """
     pace, now_us = Pace(rate, speed), time.time_ns() // 1_000
     named = [_named(use_case, place, event_type) for place in places]
@@ -130,13 +131,13 @@ def publish(
     with Lanes(topic_path(project, topic), _lanes(pace)) as lanes:
         way = _Way(lanes, pace, ordered, progress)
         if in_file_order:
-            tally = _Tally()
+            tally = _PublishCount()
             sent, seconds = _send(_as_read(use_case, named, now_us, dated_us, tally), way, None)
             bad, bad_rows = tally.bad, tuple(tally.bad_rows)
         else:
-            with history(use_case, named, now_us, dated_us, progress) as found:
-                sent, seconds = _send(_in_order(found), way, len(found))
-                bad, bad_rows = found.bad, found.bad_rows
+            with history(use_case, named, now_us, dated_us, progress) as events:
+                sent, seconds = _send(_in_order(events), way, len(events))
+                bad, bad_rows = events.bad, events.bad_rows
         return Published(
             rows=sent.total() + bad,
             published=lanes.published,
@@ -150,7 +151,7 @@ def publish(
 
 
 def _named(use_case: UseCase, place: Place, event_type: str | None) -> Named:
-    """The place with its event type. Raises BadFile."""
+    """Return the place with its event type. Raises BadFile."""
     if isinstance(place, Named):
         event_type_of(use_case, place)
         return place
@@ -161,27 +162,27 @@ def _lanes(pace: Pace) -> int:
     return PACED_LANES if pace.rate is not None and pace.rate <= FEW_PER_S else LANES
 
 
-def _in_order(found: History) -> Iterator[Part]:
-    """All events of all files in event-time order."""
+def _in_order(events: History) -> Iterator[FilePart]:
+    """Yield all events of all files in event-time order."""
     at = 0
-    for chunk in found.spool.chunks(found.order):
+    for chunk in events.spool.chunks(events.order):
         rows = slice(at, at + len(chunk))
-        yield Part(found.types[rows].tolist(), found.time_us[rows], chunk)
+        yield FilePart(events.types[rows].tolist(), events.time_us[rows], chunk)
         at += len(chunk)
 
 
 def _as_read(
-    use_case: UseCase, places: Sequence[Named], now_us: int, dated_us: int | None, tally: _Tally
-) -> Iterator[Part]:
-    """The files one after the other, each as it is."""
+    use_case: UseCase, places: Sequence[Named], now_us: int, dated_us: int | None, tally: _PublishCount
+) -> Iterator[FilePart]:
+    """Yield the events of one file after the other, each file in its order."""
     for place in places:
         for chunk in read(use_case, place.event_type, place, now_us, dated_us):
             tally.note(place, chunk)
-            yield Part([place.event_type] * len(chunk), chunk.time_us, chunk)
+            yield FilePart([place.event_type] * len(chunk), chunk.time_us, chunk)
 
 
-def _send(parts: Iterator[Part], way: _Way, total: int | None) -> tuple[Counter[str], float]:
-    """Publishes part by part, each event when it is due. Returns the events by type and the seconds that took."""
+def _send(parts: Iterator[FilePart], way: _Way, total: int | None) -> tuple[Counter[str], float]:
+    """Publish part by part, each event when it is due. Returns the number of events by type and the seconds spent."""
     first_us, sent, started_s = None, Counter[str](), time.monotonic()
     for part in parts:
         first_us = int(part.time_us[0]) if first_us is None and len(part.chunk) else first_us
@@ -198,7 +199,7 @@ def _send(parts: Iterator[Part], way: _Way, total: int | None) -> tuple[Counter[
 
 
 def _when_due(due_s: NDArray[np.float64], started_s: float) -> Iterator[slice]:
-    """Parts of what is due, each when its time has come; what is late goes at once."""
+    """Yield events in parts, each when it is due; late ones at once."""
     at = 0
     while at < len(due_s):
         now_s = time.monotonic() - started_s
@@ -211,13 +212,12 @@ def _when_due(due_s: NDArray[np.float64], started_s: float) -> Iterator[slice]:
 
 
 def _put(lanes: Lanes, messages: list[Publication], lane: list[int]) -> None:
-    """A customer's events always go into the same lane."""
+    """Put messages into their lanes. A customer's events always go into the same one."""
     for k in set(lane):
-        own = [message for message, wanted in zip(messages, lane, strict=True) if wanted == k]
-        lanes.put(k, own)
+        lanes.put(k, [message for message, wanted in zip(messages, lane, strict=True) if wanted == k])
 
 
-def _publications(part: Part, ordered: bool) -> list[Publication]:
+def _publications(part: FilePart, ordered: bool) -> list[Publication]:
     times = np.datetime_as_string(part.time_us.astype("M8[us]"), timezone="UTC").tolist()
     ids = part.chunk.ids
     if max(map(len, ids), default=0) > MAX_ID_BYTES // 4:

@@ -1,4 +1,4 @@
-"""How past decisions turned out, week by week, as labels come: SQL over the log, as a view and for a command.
+"""Realised performance: outcomes of past decisions, week by week, as labels come. SQL over the log, also as a view.
 
 A decision is that a customer was recommended for off-boarding, or reached a level by a score, once a week at most;
 where the label is an event's, it is the level that the event's score reached. A label counts as in training: a customer
@@ -26,8 +26,8 @@ class NoLabel(BadInput):
 
 
 @dataclass(frozen=True)
-class Week:
-    """What was decided in a week, and what is known of it by now; counts are of customers, or of events.
+class RealisedWeek:
+    """Decisions of a week and what is known of them by now; counts are of customers, or of events.
 
     Of those decided, `known_before` were known to be positive already; the others are `confirmed` (positive), `denied`
     (said since to be negative) or `unknown` as yet. `days` is the median from a decision to its label. `positives` are
@@ -47,13 +47,13 @@ class Week:
     decided_before: int
 
 
-def weeks(log: Assessed, since: date) -> list[Week]:
-    """The weeks from the one of `since` on, in order. Raises NoLabel, and GoogleAPIError."""
-    columns = ", ".join(Week.__dataclass_fields__)
+def weeks(log: Assessed, since: date) -> list[RealisedWeek]:
+    """Return the weeks from the one of `since` on, in order. Raises NoLabel, and GoogleAPIError."""
+    columns = ", ".join(RealisedWeek.__dataclass_fields__)
     inner = query(log.use_case, f"{log.project}.{log.dataset}")
     sql = f"SELECT {columns} FROM ({inner}) WHERE week >= CAST(@monday AS DATE) ORDER BY week, decision"
     monday = since - timedelta(days=since.weekday())
-    return [Week(*row.values()) for row in log.run(sql, monday=monday.isoformat())]
+    return [RealisedWeek(*row.values()) for row in log.run(sql, monday=monday.isoformat())]
 
 
 def create_view(client: bigquery.Client, dataset: str, use_case: UseCase) -> Provisioned:
@@ -66,7 +66,7 @@ def create_view(client: bigquery.Client, dataset: str, use_case: UseCase) -> Pro
 
 
 def query(use_case: UseCase, dataset: str) -> str:
-    """SQL for one row a decision and week, of PROJECT.DATASET. Raises NoLabel."""
+    """Return SQL for one row a decision and week, over PROJECT.DATASET. Raises NoLabel."""
     label = use_case.label
     if label is None:
         raise NoLabel(f"{use_case.file}: label is missing, so nothing says how decisions turned out")
@@ -86,13 +86,13 @@ def query(use_case: UseCase, dataset: str) -> str:
 
 
 def text(value: str) -> str:
-    """A string as SQL has it."""
+    """Return a string as a literal of SQL."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 
 
 def value_of(field: str) -> str:
-    """SQL for the text of a field of an event's body, without the blanks around it."""
+    """Return SQL for the text of a field of an event's body, without the blanks around it."""
     return f"TRIM(JSON_VALUE(body, '$.{field}'))"
 
 
@@ -101,7 +101,7 @@ def _as_json(value: str | bool) -> str:
 
 
 def _event_id(label: Label) -> str:
-    """Whose label it is: of the event that the fields name, or the event itself."""
+    """Return SQL for the id of the labelled event: the one that fields name, or the event itself."""
     return f"CONCAT({_joined(map(value_of, label.event_id))})" if label.event else "event_id"
 
 

@@ -27,7 +27,7 @@ from rich.text import Text
 from pipeline.files.history import Progress
 from pipeline.operations.follow_alerts import Followed
 from pipeline.operations.publish_file import Published
-from pipeline.operations.status import Backlog, Job, Status, Unknown
+from pipeline.operations.status import JobReport, StatusReport, SubscriptionBacklog, Unknown
 from pipeline.outputs.publications import Alert
 from pipeline.runtime.printable import printable, printable_lines
 from pipeline.stores.health import Condition
@@ -128,7 +128,7 @@ def _cells(alert: Alert) -> list[Text]:
     return [time, customer, Text.assemble(before, " -> ", after), transition, Text(score), model]
 
 
-def watch(ask: Callable[[], Status], wait: Callable[[], object], console: Console) -> None:
+def watch(ask: Callable[[], StatusReport], wait: Callable[[], object], console: Console) -> None:
     """The status again and again, until interrupted."""
     with Live(status(ask()), console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
@@ -136,7 +136,7 @@ def watch(ask: Callable[[], Status], wait: Callable[[], object], console: Consol
             live.update(status(ask()), refresh=True)
 
 
-def status(found: Status) -> RenderableType:
+def status(found: StatusReport) -> RenderableType:
     """All parts below each other; what is unknown says why."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -157,12 +157,12 @@ def _known(part: Part | Unknown, show: Callable[[Part], str]) -> Text:
     return Text(printable_lines(show(part)))
 
 
-def _backlog(waiting: tuple[Backlog, ...]) -> str:
+def _backlog(waiting: tuple[SubscriptionBacklog, ...]) -> str:
     lines = (f"{b.subscription}: {b.messages:,} messages, the oldest {b.oldest_s:,.1f} s" for b in waiting)
     return "\n".join(lines) or "no subscriptions: run `riskstream topics`"
 
 
-def _job(job: Job) -> str:
+def _job(job: JobReport) -> str:
     said = job.said
     state = "running" if job.running else f"not running: silent for {job.written_s_ago:,.0f} s"
     if job.running and said.waiting_for:

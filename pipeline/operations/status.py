@@ -1,6 +1,6 @@
-"""How things stand: backlog, job, customers by level, dead letters, Redis; each part asked on its own.
+"""Status of a use case: backlog, job, customers by level, dead letters, Redis; each part is asked by itself.
 
-A part that cannot be asked is `Unknown` and says why: nothing here raises because something is away. All
+A part that cannot be asked is `Unknown` and says why: nothing here raises because a service is away. All
 parts are asked at once, so the answer takes as long as the slowest of them, some seconds at most.
 """
 
@@ -40,14 +40,14 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Unknown:
-    """Why a part cannot be told."""
+    """A part that cannot be asked, and why."""
 
     unknown: str
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """What waits in one subscription; what is out for delivery waits too."""
+class SubscriptionBacklog:
+    """Messages that wait in one subscription, those out for delivery included."""
 
     subscription: str
     messages: int
@@ -55,26 +55,26 @@ class Backlog:
 
 
 @dataclass(frozen=True)
-class Job:
-    """The job as it last wrote; it is `running` if it did so within the last seconds."""
+class JobReport:
+    """The job's latest status; it is `running` if it wrote that within the last seconds."""
 
     running: bool
     written_s_ago: float
-    said: process_metrics.Status
+    said: process_metrics.JobStatus
 
 
 @dataclass(frozen=True)
-class Status:
-    """All there is to know at one moment about one use case."""
+class StatusReport:
+    """Status of one use case at one moment."""
 
     use_case: str
     fingerprint: str
     at: str
-    backlog: tuple[Backlog, ...] | Unknown
-    job: Job | Unknown
+    backlog: tuple[SubscriptionBacklog, ...] | Unknown
+    job: JobReport | Unknown
     store: Condition | Unknown
     customers: Population | Unknown
-    filled: Mapping[str, Marker] | Unknown  # by fingerprint: for which features Redis has records, and whence
+    filled: Mapping[str, Marker] | Unknown  # by fingerprint of the features that Redis has records of
     dead_letters: Mapping[str, int] | Unknown  # by reason
 
     @property
@@ -90,8 +90,8 @@ class Away(Unavailable):
     """A part cannot be asked; the message says why. It is shown as `Unknown`."""
 
 
-def status(use_case: UseCase, settings: StatusSettings) -> Status:
-    """Asks everything there is to ask."""
+def status(use_case: UseCase, settings: StatusSettings) -> StatusReport:
+    """Ask for all parts at once."""
     now = datetime.now(UTC)
     asked: tuple[Callable[[], Any], ...] = (
         lambda: backlog(settings.project, use_case.name),
@@ -104,7 +104,7 @@ def status(use_case: UseCase, settings: StatusSettings) -> Status:
     with ThreadPoolExecutor(len(asked)) as pool:
         answers = list(pool.map(_answer, asked))
     at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Status(use_case.name, use_case.fingerprint, at, *answers)
+    return StatusReport(use_case.name, use_case.fingerprint, at, *answers)
 
 
 def _answer(ask: Callable[[], Value]) -> Value | Unknown:
@@ -114,35 +114,35 @@ def _answer(ask: Callable[[], Value]) -> Value | Unknown:
         return Unknown(str(error))
 
 
-def backlog(project: str, use_case: str) -> tuple[Backlog, ...]:
-    """What waits in the subscriptions of the use case's topics. Raises Away."""
+def backlog(project: str, use_case: str) -> tuple[SubscriptionBacklog, ...]:
+    """Return what waits in the subscriptions of the use case's topics. Raises Away."""
     stem = f"projects/{project}/subscriptions/"
-    found = {path.removeprefix(stem): one for path, one in backlogs().items() if path.startswith(stem)}
-    return tuple(found[name] for name in sorted(found) if name.startswith(f"{use_case}-"))
+    by_name = {path.removeprefix(stem): one for path, one in backlogs().items() if path.startswith(stem)}
+    return tuple(by_name[name] for name in sorted(by_name) if name.startswith(f"{use_case}-"))
 
 
-def backlogs() -> dict[str, Backlog]:
-    """What waits in every subscription of the local server, by path. Raises Away."""
+def backlogs() -> dict[str, SubscriptionBacklog]:
+    """Return what waits in every subscription of the local server, by path. Raises Away."""
     address = os.environ.get(EMULATOR)
     if not address:
         raise Away("Pub/Sub itself does not say; Cloud Monitoring does: num_undelivered_messages")
     try:
         with grpc.insecure_channel(address) as channel:
-            found = msgspec.json.decode(channel.unary_unary(STATS_METHOD)(b"", timeout=TIMEOUT_S))
+            figures_by_path = msgspec.json.decode(channel.unary_unary(STATS_METHOD)(b"", timeout=TIMEOUT_S))
     except grpc.RpcError as error:
         raise Away(f"Pub/Sub at {address}: {error.code().name}: {error.details()}") from error
     return {
-        path: Backlog(
+        path: SubscriptionBacklog(
             path.rpartition("/")[2],
             int(figures["num_undelivered_messages"]),
             round(figures["oldest_unacked_age_s"], 3),
         )
-        for path, figures in found.items()
+        for path, figures in figures_by_path.items()
     }
 
 
-def job(state: Path, now: datetime) -> Job:
-    """What the job in this folder wrote last. Raises Away."""
+def job(state: Path, now: datetime) -> JobReport:
+    """Read what the job in this folder wrote last. Raises Away."""
     try:
         said = process_metrics.read(state)
     except (OSError, msgspec.MsgspecError) as error:
@@ -150,11 +150,11 @@ def job(state: Path, now: datetime) -> Job:
     if said is None:
         raise Away(f"no job has written {state / process_metrics.FILE}: start one with `riskstream run`")
     ago_s = (now - datetime.fromisoformat(said.written_at)).total_seconds()
-    return Job(ago_s < SILENT_S, round(ago_s, 1), said)
+    return JobReport(ago_s < SILENT_S, round(ago_s, 1), said)
 
 
 def customers(use_case: UseCase, settings: StatusSettings) -> Population:
-    """How many customers are on which level, and what they take in Redis. Raises Away."""
+    """Count the customers by level, and the bytes that they take in Redis. Raises Away."""
     if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     stem = f"{settings.prefix}:{use_case.name}:{use_case.fingerprint}:{use_case.subject}:"
@@ -165,7 +165,7 @@ def customers(use_case: UseCase, settings: StatusSettings) -> Population:
 
 
 def filled(use_case: UseCase, settings: StatusSettings) -> Mapping[str, Marker]:
-    """For which features there are records: the present ones, and former ones that nobody has dropped. Raises Away."""
+    """Return the features that there are records of: the present and former ones not yet dropped. Raises Away."""
     if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
@@ -176,7 +176,7 @@ def filled(use_case: UseCase, settings: StatusSettings) -> Mapping[str, Marker]:
 
 
 def store(use_case: UseCase, settings: StatusSettings) -> Condition:
-    """Whether Redis holds what was written to it. Raises Away."""
+    """Return whether Redis holds what was written to it. Raises Away."""
     if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
@@ -187,7 +187,7 @@ def store(use_case: UseCase, settings: StatusSettings) -> Condition:
 
 
 def dead_letters(use_case: str, settings: StatusSettings) -> dict[str, int]:
-    """Dead letters by reason, each once. Raises Away."""
+    """Count the dead letters by reason, each once. Raises Away."""
     from google.api_core.exceptions import GoogleAPIError  # these take seconds to import
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter

@@ -1,8 +1,9 @@
-"""What a check found, and the log and the stored records held against what the log implies, bit for bit."""
+"""Comparison, bit for bit, of the log and the stored records with what the log implies; invariants and their report."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -12,15 +13,22 @@ from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
-from pipeline.reconciliation.recompute import Engines, Other, Records, Retraced, retrace, retrace_other
+from pipeline.reconciliation.recompute import (
+    Engines,
+    Recomputed,
+    RecomputedEntity,
+    Records,
+    recompute,
+    recompute_entity,
+)
 from pipeline.stores.store import SEQ, RecordStore, record_keys
 
 EXAMPLES = 5  # shown of what is wrong
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that must hold: `looked_at` cases, of which `wrong` are not as expected, some of them shown."""
+class Invariant:
+    """A property that must hold: `looked_at` cases, of which `wrong` are not as expected, some of them shown."""
 
     name: str
     looked_at: int
@@ -32,53 +40,54 @@ class Check:
         return self.wrong == 0
 
 
-def lines(checks: Iterable[Check]) -> Iterator[str]:
-    """What was looked at, and what is wrong."""
+def report_lines(checks: Iterable[Invariant]) -> Iterator[str]:
+    """Describe each invariant in a line, with examples of what is wrong."""
     for each in checks:
-        of = f"{each.looked_at:,}" if each.holds else f"{each.wrong:,} of {each.looked_at:,}"
-        yield f"{'ok' if each.holds else 'WRONG':<5}  {each.name} ({of})"
+        count = f"{each.looked_at:,}" if each.holds else f"{each.wrong:,} of {each.looked_at:,}"
+        yield f"{'ok' if each.holds else 'WRONG':<5}  {each.name} ({count})"
         yield from (f"         {example}" for example in each.examples)
 
 
-def check(name: str, looked_at: int, wrong: Iterable[str]) -> Check:
+def invariant(name: str, looked_at: int, wrong: Iterable[str]) -> Invariant:
     examples = iter(wrong)
     shown = tuple(islice(examples, EXAMPLES))
-    return Check(name, looked_at, len(shown) + sum(1 for _ in examples), shown)
+    return Invariant(name, looked_at, len(shown) + sum(1 for _ in examples), shown)
 
 
-def check_rows(name: str, is_wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Check:
+def invariant_of_rows(name: str, is_wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Invariant:
     rows = np.flatnonzero(is_wrong)
-    return Check(name, len(is_wrong), len(rows), tuple(describe(int(row)) for row in rows[:EXAMPLES]))
+    return Invariant(name, len(is_wrong), len(rows), tuple(describe(int(row)) for row in rows[:EXAMPLES]))
 
 
-def named(log: Log, row: int) -> str:
-    said = log.table.slice(row, 1).select(("customer", "seq", "event_type", "event_id")).to_pylist()[0]
-    return f"customer {said['customer']}, number {said['seq']}, {said['event_type']} {said['event_id']}"
+def describe_row(log: Log, row: int) -> str:
+    event = log.table.slice(row, 1).select(("customer", "seq", "event_type", "event_id")).to_pylist()[0]
+    return f"customer {event['customer']}, number {event['seq']}, {event['event_type']} {event['event_id']}"
 
 
-def same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Bit for bit; missing is missing."""
+def bitwise_equal(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Compare bit for bit; NaN equals NaN, whatever its bits."""
     bits = [np.ascontiguousarray(side).view(np.int64) for side in (left, right)]
-    return (bits[0] == bits[1]) | (np.isnan(left) & np.isnan(right))
+    is_equal: NDArray[np.bool_] = (bits[0] == bits[1]) | (np.isnan(left) & np.isnan(right))
+    return is_equal
 
 
-def wrong_rows(piece: Retraced, log: Log, features: int) -> dict[str, NDArray[np.bool_]]:
-    """Which rows of a piece of the log say something else than the retracing, by what they say."""
+def wrong_rows(piece: Recomputed, log: Log, features: int) -> dict[str, NDArray[np.bool_]]:
+    """Return, by kind of value, the rows of a piece of the log that differ from what was recomputed."""
     rows = np.flatnonzero(log.has_vector)
     vectors = np.zeros(len(log), np.bool_)
     logged = log.vectors(rows, features)
-    vectors[rows] = ~same(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
+    vectors[rows] = ~bitwise_equal(logged, piece.vectors[rows].astype(np.float64)).all(axis=1)
     return {
         "vectors": vectors,
-        "scores": ~same(log.score, piece.score.astype(np.float64)),
+        "scores": ~bitwise_equal(log.score, piece.score.astype(np.float64)),
         "levels and transitions": log.outcome != piece.outcome,
         "numbers": log.seq != piece.seq,
     }
 
 
 @dataclass
-class Comparison:
-    """The log and the stored records against what the log implies."""
+class LogComparison:
+    """Comparison of the log and the stored records with what the log implies."""
 
     use_case: UseCase
     log: Log
@@ -94,39 +103,39 @@ class Comparison:
 
     def run(self, engines: Engines) -> None:
         others = {
-            entity: retrace_other(self.use_case, entity, self.log, self.basis)
+            entity: recompute_entity(self.use_case, entity, self.log, self.basis)
             for entity in self.use_case.entities
             if entity != self.use_case.subject
         }
         for entity, other in others.items():
             self.compare_other(entity, other)
-        for piece in retrace(self.use_case, engines, self.log, others, self.basis):
+        for piece in recompute(self.use_case, engines, self.log, others, self.basis):
             self.compare(piece, self.log.take(slice(piece.first, piece.first + len(piece.seq))))
         logged, before = set(self.log.texts("customer")), self.basis.of(self.use_case.subject)
         self.compare_records(self.use_case.subject, {id: before[id] for id in before if id not in logged})
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[Invariant]:
         return [
-            Check(name, n, self.wrong[name], tuple(self.examples.get(name, ())))
+            Invariant(name, n, self.wrong[name], tuple(self.examples.get(name, ())))
             for name, n in self.looked_at.items()
         ]
 
-    def compare(self, piece: Retraced, log: Log) -> None:
-        """One piece of the log."""
+    def compare(self, piece: Recomputed, log: Log) -> None:
+        """Compare one piece of the log."""
         for name, is_wrong in wrong_rows(piece, log, len(self.use_case.features)).items():
             self.note(f"{name} are what the log implies", is_wrong, log)
         self.compare_records(self.use_case.subject, piece.records)
 
-    def compare_other(self, entity: str, other: Other) -> None:
+    def compare_other(self, entity: str, other: RecomputedEntity) -> None:
         is_wrong = self.log.other_seqs(entity) != other.seq
         self.note(f"numbers of {entity} are what the log implies", is_wrong, self.log)
         self.compare_records(entity, other.records)
 
     def note(self, name: str, is_wrong: NDArray[np.bool_], log: Log) -> None:
-        """Counts rows of a log that are wrong."""
+        """Count the rows of a log that are wrong."""
         self.looked_at[name] += len(is_wrong)
         for row in np.flatnonzero(is_wrong).tolist():
-            self.note_wrong(name, lambda row=row: named(log, row))
+            self.note_wrong(name, partial(describe_row, log, row))
 
     def note_wrong(self, name: str, describe: Callable[[], str]) -> None:
         self.wrong[name] += 1
@@ -141,18 +150,17 @@ class Comparison:
         keys = record_keys(self.prefix, use_case.name, use_case.fingerprint, entity, ids)
         for id, stored in zip(ids, self.store.read(keys), strict=True):
             if stored != records[id] and not (stored is None and self.is_expired(entity, id)):
-                told = f"{entity} {id}: {difference(stored, records[id])}"
-                self.note_wrong(name, lambda told=told: told)
+                self.note_wrong(name, partial(describe_record, entity, id, stored, records[id]))
 
     def is_expired(self, entity: str, id: str) -> bool:
-        """Whether the store may have dropped a record by now, because nothing has been written to it for so long."""
+        """Return True if the store may have dropped a record, because nothing has been written to it for so long."""
         if entity not in self.recent:
-            self.recent[entity] = recent(self.use_case, entity, self.log, self.now_us)
+            self.recent[entity] = recently_written(self.use_case, entity, self.log, self.now_us)
         return expiries_ms(self.use_case)[entity] > 0 and id not in self.recent[entity]
 
 
-def recent(use_case: UseCase, entity: str, log: Log, now_us: int) -> frozenset[str]:
-    """The ids of an entity of which an event was assessed within the time that the store keeps its record."""
+def recently_written(use_case: UseCase, entity: str, log: Log, now_us: int) -> frozenset[str]:
+    """Return the ids of an entity whose latest event was assessed within the time that the store keeps a record."""
     since_us = now_us - 1_000 * expiries_ms(use_case)[entity]
     if entity == use_case.subject:
         rows, ids = np.arange(len(log)), np.array(log.texts("customer"), object)
@@ -162,8 +170,12 @@ def recent(use_case: UseCase, entity: str, log: Log, now_us: int) -> frozenset[s
     return frozenset(ids[log.times_us("assessed_at")[rows] > since_us].tolist())
 
 
+def describe_record(entity: str, id: str, stored: bytes | None, expected: bytes) -> str:
+    return f"{entity} {id}: {difference(stored, expected)}"
+
+
 def difference(stored: bytes | None, expected: bytes) -> str:
-    """How a stored record differs."""
+    """Describe how a stored record differs."""
     if stored is None:
         return "not in the store"
     if stored[SEQ] != expected[SEQ]:

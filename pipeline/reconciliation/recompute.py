@@ -1,6 +1,6 @@
 """The log run through the same kernel, scorer and policy again: the records and results that it implies.
 
-It goes on from the records that were there before it, those of a backfill (basis.py), or from nothing.
+It goes on from the records of a backfill (backfill_basis.py), or from nothing.
 
 Each record is rebuilt from its own events in the order of its own numbers. That order is all a record depends
 on; one order for all records at once need not exist, because concurrent workers may number two events of a
@@ -9,13 +9,14 @@ customer and a merchant differently. Memory: the log's, the other entities' colu
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export.policy import NO_BREAKER, Breaker, Transition, decide, terms, transition
-from features.events import BadEvent, Batch, decode_all, make_batch
+from features.events import BadEvent, Batch, Event, decode_all, make_batch
 from features.kernel import Advanced, Disposition, advance
 from features.kernel.plan import EntityPlan
 from features.record import Record, dumps
@@ -33,8 +34,8 @@ Records = dict[str, bytes]  # by the entity's id; those of a basis and those tha
 
 
 @dataclass(frozen=True)
-class Retraced:
-    """What the log implies for its rows `first` to `first + n`, and for the records of their customers."""
+class Recomputed:
+    """Results recomputed for the log's rows `first` to `first + n`, and the records of their customers."""
 
     first: int
     vectors: NDArray[np.float32]  # [n, F]
@@ -45,8 +46,8 @@ class Retraced:
 
 
 @dataclass(frozen=True)
-class Other:
-    """The same for another entity and the whole log of n rows; with the records that no row has changed."""
+class RecomputedEntity:
+    """Features and records of another entity, recomputed over the whole log of n rows."""
 
     raw: NDArray[np.float64]  # [n, columns of the plan] NaN where the event has no such entity
     seq: NDArray[np.int64]  # [n] 0: it has none
@@ -54,7 +55,7 @@ class Other:
 
 
 def batch_of(use_case: UseCase, log: Log) -> Batch:
-    """The events of a log as they were assessed. Raises BadEvent for a body that is none."""
+    """Decode the events of a log as they were assessed. Raises BadEvent for a body that is no event."""
     published_us, types = log.times_us("publish_time"), log.texts("event_type")
     bodies = [body.encode() for body in log.texts("body")]
     dated = np.datetime_as_string(log.times_us("event_time").astype("M8[us]"), timezone="UTC").tolist()
@@ -62,29 +63,29 @@ def batch_of(use_case: UseCase, log: Log) -> Batch:
     bad = next((event for event in events if isinstance(event, BadEvent)), None)
     if bad is not None:
         raise bad
-    return make_batch(use_case, list(zip(types, events, strict=True)), published_us)
+    return make_batch(use_case, list(zip(types, cast("list[Event]", events), strict=True)), published_us)
 
 
-def retrace_other(use_case: UseCase, entity: str, log: Log, basis: Basis = NOTHING) -> Other:
-    """The records of an entity that is not the subject."""
+def recompute_entity(use_case: UseCase, entity: str, log: Log, basis: Basis = NOTHING) -> RecomputedEntity:
+    """Recompute the records of an entity that is not the subject."""
     numbers, plan = log.other_seqs(entity), use_case.plans[entity]
     rows = np.flatnonzero(numbers)
     rows = rows[np.argsort(numbers[rows], kind="stable")]
-    found = Other(
+    result = RecomputedEntity(
         np.full((len(log), plan.raw_columns), np.nan),
         np.zeros(len(log), np.int64),
-        _numbered_from_1(plan, entity, log) | basis.of(entity),
+        {**_numbered_from_1(plan, entity, log), **basis.of(entity)},
     )
     for some in (rows[at : at + PIECE] for at in range(0, len(rows), PIECE)):
         batch = batch_of(use_case, log.take(some))
-        advanced = _advanced(batch, entity, found.records)
-        found.raw[some], found.seq[some] = advanced.raw, advanced.seq
-        found.records.update(_records(batch, entity, advanced))
-    return found
+        advanced = _advanced(batch, entity, result.records)
+        result.raw[some], result.seq[some] = advanced.raw, advanced.seq
+        result.records.update(_records(batch, entity, advanced))
+    return result
 
 
 def _numbered_from_1(plan: EntityPlan, entity: str, log: Log) -> Records:
-    """Empty records of those that an older program began, which numbered every record from 1."""
+    """Return empty records for those that an older program began, which numbered every record from 1."""
     if not plan.forget_us:
         return {}
     empty = dumps(plan, Record(0, 0, None, b"", False, (), (), (), ()))
@@ -92,37 +93,41 @@ def _numbered_from_1(plan: EntityPlan, entity: str, log: Log) -> Records:
     return dict.fromkeys(events.field("id").filter(pc.equal(events.field("seq"), 1)).to_pylist(), empty)
 
 
-def retrace(
-    use_case: UseCase, engines: Engines, log: Log, others: Mapping[str, Other], basis: Basis = NOTHING
-) -> Iterator[Retraced]:
-    """The subjects' records and the results, piece by piece; the log is in the order of customer and number."""
+def recompute(
+    use_case: UseCase,
+    engines: Engines,
+    log: Log,
+    others: Mapping[str, RecomputedEntity],
+    basis: Basis = NOTHING,
+) -> Iterator[Recomputed]:
+    """Recompute the subjects' records and results, piece by piece, from a log in the order of customer and number."""
     before = basis.of(use_case.subject)
     for piece in pieces(log.codes("customer")):
         rows = log.take(piece)
         records = {id: before[id] for id in dict.fromkeys(rows.texts("customer")) if id in before}
-        yield _retraced(use_case, engines, rows, piece, others, records)
+        yield _recompute_piece(use_case, engines, rows, piece, others, records)
 
 
 def pieces(customer: NDArray[np.int64]) -> Iterator[slice]:
-    """Parts of some PIECE rows; those of one customer stay together."""
+    """Cut the rows into pieces of about PIECE; those of one customer stay together."""
     borders = np.append(np.flatnonzero(np.diff(customer)) + 1, len(customer))
     at = 0
     while at < len(customer):
-        end = int(borders[min(np.searchsorted(borders, at + PIECE), len(borders) - 1)])
+        end = int(borders[min(int(np.searchsorted(borders, at + PIECE)), len(borders) - 1)])
         yield slice(at, end)
         at = end
 
 
-def _retraced(
+def _recompute_piece(
     use_case: UseCase,
     engines: Engines,
     log: Log,
     piece: slice,
-    others: Mapping[str, Other],
+    others: Mapping[str, RecomputedEntity],
     records: Records,
-) -> Retraced:
+) -> Recomputed:
     n = len(log)
-    found = Retraced(
+    result = Recomputed(
         first=piece.start,
         vectors=np.full((n, len(use_case.features)), np.nan, np.float32),
         score=np.full(n, np.nan, np.float32),
@@ -132,22 +137,22 @@ def _retraced(
     )
     is_limited = terms(use_case.policy, use_case.file).max_per_hour > 0
     for rows in steps(log, is_limited):
-        own = log.take(rows)
-        held = is_limited and transition(own.outcome)[0] != Transition.RECOMMENDED
+        step = log.take(rows)
+        held = is_limited and transition(step.outcome)[0] != Transition.RECOMMENDED
         raw = {entity: other.raw[piece][rows] for entity, other in others.items()}
-        _step(
-            engines(own.texts("model")[0]),
+        _recompute_rows(
+            engines(step.texts("model")[0]),
             OPEN if held else NO_BREAKER,
-            batch_of(use_case, own),
+            batch_of(use_case, step),
             raw,
             rows,
-            found,
+            result,
         )
-    return found
+    return result
 
 
 def steps(log: Log, is_limited: bool) -> Iterator[NDArray[np.intp]]:
-    """Rows that one engine can go through at once; a customer's rows come in their order.
+    """Yield rows that one engine can go through at once; a customer's rows come in their order.
 
     The model is in the log. So is what the breaker did, which depends on everybody's recommendations and not
     on one customer's: where it is set, what was recommended and what was not are different steps.
@@ -158,20 +163,20 @@ def steps(log: Log, is_limited: bool) -> Iterator[NDArray[np.intp]]:
     is_first = np.diff(log.codes("customer"), prepend=-1) != 0
     switches = np.cumsum((np.diff(kind, prepend=-1) != 0) & ~is_first)
     turn = switches - np.maximum.accumulate(np.where(is_first, switches, 0))
-    for at, of_kind in sorted(set(zip(turn.tolist(), kind.tolist(), strict=True))):
-        yield np.flatnonzero((turn == at) & (kind == of_kind))
+    for one_turn, one_kind in sorted(set(zip(turn.tolist(), kind.tolist(), strict=True))):
+        yield np.flatnonzero((turn == one_turn) & (kind == one_kind))
 
 
-def _step(
+def _recompute_rows(
     engine: Engine,
     breaker: Breaker,
     batch: Batch,
     raw: Mapping[str, NDArray[np.float64]],
     rows: NDArray[np.intp],
-    found: Retraced,
+    result: Recomputed,
 ) -> None:
     name = batch.use_case.subject
-    subject = _advanced(batch, name, found.records)
+    subject = _advanced(batch, name, result.records)
     columns = vectors(batch, {**raw, name: subject.raw})
     applied = subject.disposition == Disposition.APPLIED
     known = subject.disposition == Disposition.DUPLICATE  # events that the basis has
@@ -185,9 +190,9 @@ def _step(
     subject.store_outcomes(score, outcome)
     score[known], outcome[known] = subject.stored_score[known], subject.stored_outcome[known]
     scored |= batch.scored & known
-    found.vectors[rows[scored]] = columns[scored]
-    found.score[rows], found.outcome[rows], found.seq[rows] = score, outcome, subject.seq
-    found.records.update(_records(batch, name, subject))
+    result.vectors[rows[scored]] = columns[scored]
+    result.score[rows], result.outcome[rows], result.seq[rows] = score, outcome, subject.seq
+    result.records.update(_records(batch, name, subject))
 
 
 def _advanced(batch: Batch, entity: str, records: Records) -> Advanced:

@@ -1,8 +1,8 @@
-"""Records that the store has lost or that are older than the log, rebuilt from the log, bit for bit.
+"""Rebuilding, from the log and bit for bit, of records that the store has lost or that are older than the log.
 
-Every record is retraced as `reconcile` does it; only those that are not right are written, each over the very bytes
+Every record is recomputed as `reconcile` does it; only those that are not right are written, each over the very bytes
 that were read. The log is read before the records: what is written meanwhile is ahead of it, never behind.
-Memory: the log's, and one piece of the retracing.
+Memory: the log's, and one piece that is recomputed.
 """
 
 from collections import Counter, defaultdict
@@ -19,8 +19,14 @@ from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
 from pipeline.files.history import Progress, quiet
 from pipeline.reconciliation.compare import EXAMPLES, wrong_rows
-from pipeline.reconciliation.damage import RIGHT, Finding, Implied, judge
-from pipeline.reconciliation.recompute import Engines, Other, Retraced, retrace, retrace_other
+from pipeline.reconciliation.damage import RIGHT, ImpliedRecord, RecordState, judge
+from pipeline.reconciliation.recompute import (
+    Engines,
+    Recomputed,
+    RecomputedEntity,
+    recompute,
+    recompute_entity,
+)
 from pipeline.stores.overwrite import replace
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import record_keys
@@ -29,8 +35,8 @@ GROUP = 1_000  # records read in one round trip
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What was found of the records of one entity."""
+class EntityReport:
+    """Counts of the records of one entity, by state and by what was done."""
 
     findings: Mapping[str, int] = field(default_factory=Counter)
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ids, by finding
@@ -69,57 +75,64 @@ class Repair:
         default_factory=lambda: defaultdict(Counter)
     )  # rebuilt, changed ...
 
-    def run(self, engines: Engines) -> dict[str, Tally]:
-        """What was found and done, by entity. Raises StoreUnavailable, BundleMismatch; BadEvent for a logged body."""
+    def run(self, engines: Engines) -> dict[str, EntityReport]:
+        """Compare every record, rebuild what is wrong and return the counts by entity.
+
+        Raises StoreUnavailable, BundleMismatch; BadEvent for a logged body.
+        """
         subject, done = self.use_case.subject, 0
         others = {
-            entity: retrace_other(self.use_case, entity, self.log, self.basis)
+            entity: recompute_entity(self.use_case, entity, self.log, self.basis)
             for entity in self.use_case.entities
             if entity != subject
         }
         for entity, other in others.items():
             self.mend(entity, self.implied_of_other(entity, other))
-        for piece in retrace(self.use_case, engines, self.log, others, self.basis):
+        for piece in recompute(self.use_case, engines, self.log, others, self.basis):
             self.mend(subject, self.implied_of_subject(piece))
             done += len(piece.seq)
-            self.progress("retracing", done, len(self.log))
+            self.progress("recomputing", done, len(self.log))
         logged, before = set(self.log.texts("customer")), self.basis.of(subject)
-        self.mend(subject, {id: Implied(blob) for id, blob in before.items() if id not in logged})
+        self.mend(subject, {id: ImpliedRecord(blob) for id, blob in before.items() if id not in logged})
         known = {entity: other.records.keys() for entity, other in others.items()}
         for entity, ids in (known | {subject: logged | before.keys()}).items():
             self.look_at_unlogged(entity, ids)
         return {entity: self.tally(entity) for entity in self.use_case.entities}
 
-    def implied_of_subject(self, piece: Retraced) -> dict[str, Implied]:
+    def implied_of_subject(self, piece: Recomputed) -> dict[str, ImpliedRecord]:
         log = self.log.take(slice(piece.first, piece.first + len(piece.seq)))
         wrong = wrong_rows(piece, log, len(self.use_case.features))
         is_wrong = np.logical_or.reduce(list(wrong.values()))
         ids, made_us = log.texts("customer"), log.times_us("assessed_at")
         return implied(piece.records, ids, log.seq, piece.seq, made_us, is_wrong)
 
-    def implied_of_other(self, entity: str, other: Other) -> dict[str, Implied]:
+    def implied_of_other(self, entity: str, other: RecomputedEntity) -> dict[str, ImpliedRecord]:
         logged, ids = self.log.other_seqs(entity), self.log.other_ids(entity)
         made_us = self.log.times_us("assessed_at")
         return implied(other.records, ids, logged, other.seq, made_us, logged != other.seq)
 
-    def mend(self, entity: str, records: Mapping[str, Implied]) -> None:
+    def mend(self, entity: str, records: Mapping[str, ImpliedRecord]) -> None:
         ids = list(records)
         for some in (ids[at : at + GROUP] for at in range(0, len(ids), GROUP)):
             self.mend_group(entity, {id: records[id] for id in some})
 
-    def mend_group(self, entity: str, records: Mapping[str, Implied]) -> None:
-        keys, plan, own = self.keys(entity, list(records)), self.use_case.plans[entity], self.findings[entity]
+    def mend_group(self, entity: str, records: Mapping[str, ImpliedRecord]) -> None:
+        keys, plan, states = (
+            self.keys(entity, list(records)),
+            self.use_case.plans[entity],
+            self.findings[entity],
+        )
         expiry_us = 1_000 * expiries_ms(self.use_case)[entity]
         stored = self.read(keys)
         wrong: list[tuple[bytes, bytes | None, bytes]] = []
-        for (id, each), key, found in zip(records.items(), keys, stored, strict=True):
-            finding = judge(plan, found, each, self.now_us, expiry_us)
-            own[finding] += 1
-            if finding in RIGHT:
+        for (id, each), key, blob in zip(records.items(), keys, stored, strict=True):
+            state = judge(plan, blob, each, self.now_us, expiry_us)
+            states[state] += 1
+            if state in RIGHT:
                 continue
-            self.note(entity, finding, id)
+            self.note(entity, state, id)
             if each.exact or self.best_effort:
-                wrong.append((key, found, each.blob))
+                wrong.append((key, blob, each.blob))
             else:
                 self.counts[entity]["inexact"] += 1
         if wrong and self.write:
@@ -133,7 +146,7 @@ class Repair:
         self.counts[entity]["changed"] += len(written) - sum(written)
 
     def look_at_unlogged(self, entity: str, known: Container[str]) -> None:
-        """Records of ids that the log does not know are left alone, but for those that nobody can read."""
+        """Count the records of ids that the log does not know. They are left alone, unless nobody can read them."""
         stem = self.keys(entity, [""])[0]
         waiting: list[bytes] = []
         for key in self.store.scan(stem):
@@ -152,16 +165,16 @@ class Repair:
                     loads(self.use_case.plans[entity], blob)
                     self.counts[entity]["unlogged"] += 1
             except BadRecord:
-                self.findings[entity][Finding.UNREADABLE] += 1
-                self.note(entity, Finding.UNREADABLE, key[len(stem) :].decode(errors="replace"))
+                self.findings[entity][RecordState.UNREADABLE] += 1
+                self.note(entity, RecordState.UNREADABLE, key[len(stem) :].decode(errors="replace"))
                 unreadable.append((key, blob, None))
         if unreadable and self.write:
             self.rebuild(entity, unreadable)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values under these keys; empty for one of another type, which is no record."""
+        """Read the values under these keys; empty for one of another type, which is no record."""
         stored = self.store.read(keys)
-        absent = [i for i, found in enumerate(stored) if found is None]
+        absent = [i for i, blob in enumerate(stored) if blob is None]
         for i, is_other in zip(absent, self.store.holds_other([keys[i] for i in absent]), strict=True):
             if is_other:
                 stored[i] = b""
@@ -170,36 +183,36 @@ class Repair:
     def keys(self, entity: str, ids: Sequence[str]) -> list[bytes]:
         return record_keys(self.prefix, self.use_case.name, self.use_case.fingerprint, entity, ids)
 
-    def note(self, entity: str, finding: Finding, id: str) -> None:
-        examples = self.examples[entity][finding]
+    def note(self, entity: str, state: RecordState, id: str) -> None:
+        examples = self.examples[entity][state]
         if len(examples) < EXAMPLES:
             examples.append(id)
 
-    def tally(self, entity: str) -> Tally:
-        return Tally(dict(self.findings[entity]), dict(self.examples[entity]), **self.counts[entity])
+    def tally(self, entity: str) -> EntityReport:
+        return EntityReport(dict(self.findings[entity]), dict(self.examples[entity]), **self.counts[entity])
 
 
 def implied(
     records: Mapping[str, bytes],
     ids: Sequence[str],
     logged: NDArray[np.int64],
-    retraced: NDArray[np.int64],
+    recomputed: NDArray[np.int64],
     made_us: NDArray[np.int64],
     is_wrong: NDArray[np.bool_],
-) -> dict[str, Implied]:
-    """What the log implies for each record; row i of the log is of the record `ids[i]`."""
+) -> dict[str, ImpliedRecord]:
+    """Return the record that the log implies for each id; row i of the log belongs to the record `ids[i]`."""
     wrong = {ids[row] for row in np.flatnonzero(is_wrong).tolist()}
     numbers: dict[str, dict[int, int]] = {id: {} for id in wrong}
     for row in [row for row, id in enumerate(ids) if id in wrong] if wrong else []:
-        numbers[ids[row]][int(retraced[row])] = int(logged[row])
+        numbers[ids[row]][int(recomputed[row])] = int(logged[row])
     written_us = latest(ids, made_us)
     return {
-        id: Implied(blob, id not in wrong, numbers.get(id, {}), written_us.get(id))
+        id: ImpliedRecord(blob, id not in wrong, numbers.get(id, {}), written_us.get(id))
         for id, blob in records.items()
     }
 
 
 def latest(ids: Sequence[str], times_us: NDArray[np.int64]) -> dict[str, int]:
-    """The latest time of each id."""
+    """Return the latest time of each id."""
     order = np.argsort(times_us, kind="stable").tolist()
     return dict(zip([ids[row] for row in order], times_us[order].tolist(), strict=True))

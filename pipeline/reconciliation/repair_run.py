@@ -1,9 +1,10 @@
 """A repair from start to end: nobody else repairs, nobody writes, the records are mended, and writers go on.
 
-    PREFIX:USE_CASE:FINGERPRINT:repair      Holder, as JSON: who repairs; it expires unless it is renewed
+    PREFIX:USE_CASE:FINGERPRINT:repair      LockHolder, as JSON: who repairs; it expires unless it is renewed
 
-The state (vitality.py) makes every writer pause while the records are compared with the log; it is whole again only if
-every record is. Whoever dies in between leaves the state as it is: writers wait, and another repair begins anew.
+The store's state (pipeline/stores/integrity.py) makes every writer pause while the records are compared with the log.
+It is whole again only if every record is. A repair that dies leaves the state as it is: writers wait, and another
+repair begins anew.
 """
 
 import secrets
@@ -23,7 +24,7 @@ from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import read_log
 from pipeline.files.history import Progress, quiet
 from pipeline.reconciliation.reconcile import engines, first_copies
-from pipeline.reconciliation.repair import Repair, Tally
+from pipeline.reconciliation.repair import EntityReport, Repair
 from pipeline.runtime.errors import CannotStart, StoreUnavailable
 from pipeline.stores.integrity import FILLING, State, Vitality, Writer, this_process
 from pipeline.stores.readiness import Warmth
@@ -41,7 +42,7 @@ class RepairRefused(CannotStart):
     """The store cannot be repaired now: another process repairs or fills it, or writers do not pause."""
 
 
-class Holder(Struct, frozen=True):
+class LockHolder(Struct, frozen=True):
     """The process that repairs."""
 
     token: str
@@ -50,25 +51,25 @@ class Holder(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Repaired:
-    """What was found and done. `state` is the store's in the end, None if there is none."""
+class RepairReport:
+    """Result of a repair. `state` is the store's in the end, None if there is none."""
 
     use_case: str
     fingerprint: str
     events: int  # in the log, each once
-    tallies: Mapping[str, Tally]  # by entity
+    tallies: Mapping[str, EntityReport]  # by entity
     state: State | None
     seconds: float
 
     @property
     def is_whole(self) -> bool:
-        """Whether every record is right now."""
+        """True if every record is right now."""
         return all(each.wrong == each.rebuilt for each in self.tallies.values())
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where log, models and records are, and what the records held before the log began."""
+class RepairTarget:
+    """The log, models and records to repair with, and what the records held before the log began."""
 
     use_case: UseCase
     project: str
@@ -84,8 +85,8 @@ class Place:
         return Vitality(self.store, self.prefix, self.use_case.name, self.use_case.fingerprint)
 
 
-def check(place: Place, progress: Progress = quiet) -> Repaired:
-    """What a repair would rebuild. Writers go on: what they write meanwhile is ahead of the log.
+def check(place: RepairTarget, progress: Progress = quiet) -> RepairReport:
+    """Report what a repair would rebuild. Writers go on: what they write meanwhile is ahead of the log.
 
     Raises StoreUnavailable, SinkRefused, GoogleAPICallError, BundleMismatch; BadEvent for a logged body.
     """
@@ -93,7 +94,9 @@ def check(place: Place, progress: Progress = quiet) -> Repaired:
     return _walked(place, progress, began_s, lambda: None, write=False)
 
 
-def repair(place: Place, wait_s: float, best_effort: bool = False, progress: Progress = quiet) -> Repaired:
+def repair(
+    place: RepairTarget, wait_s: float, best_effort: bool = False, progress: Progress = quiet
+) -> RepairReport:
     """Rebuild what is wrong, with everybody else paused, and let writers go on if the store is then whole.
 
     Raises RepairRefused, and what `check` raises; then the state is what it was before.
@@ -115,8 +118,13 @@ def repair(place: Place, wait_s: float, best_effort: bool = False, progress: Pro
 
 
 def _walked(
-    place: Place, progress: Progress, began_s: float, is_held: Callable[[], None], **how: bool
-) -> Repaired:
+    place: RepairTarget,
+    progress: Progress,
+    began_s: float,
+    is_held: Callable[[], None],
+    write: bool,
+    best_effort: bool = False,
+) -> RepairReport:
     use_case = place.use_case
     progress("reading the log", 0, None)
     raw = read_log(place.project, place.dataset, use_case)
@@ -131,10 +139,11 @@ def _walked(
         now_us,
         progress=progress,
         before_writing=is_held,
-        **how,
+        write=write,
+        best_effort=best_effort,
     )
     tallies = walk.run(engines(use_case, place.bundle))
-    return Repaired(
+    return RepairReport(
         use_case.name,
         use_case.fingerprint,
         len(log),
@@ -144,8 +153,11 @@ def _walked(
     )
 
 
-def _ended(place: Place, done: Repaired, state: State, histories: frozenset[str]) -> Repaired:
-    """The state after a repair, and what a job asks for at its start. `histories` are those of its beginning."""
+def _ended(place: RepairTarget, done: RepairReport, state: State, histories: frozenset[str]) -> RepairReport:
+    """Set the store's state after a repair, and the marker that a job asks for.
+
+    `histories` are the servers' at its beginning.
+    """
     vitality, now = place.vitality, _now()
     seen = vitality.look()
     if seen.histories != histories:
@@ -167,7 +179,7 @@ def _ended(place: Place, done: Repaired, state: State, histories: frozenset[str]
 
 @contextmanager
 def _put_back(vitality: Vitality, before: State | None, state: State) -> Iterator[None]:
-    """Whatever ends a repair early, also Ctrl-C, writers are not left waiting for it without a word."""
+    """Put the state back if anything ends the repair early, Ctrl-C included: writers must not wait for it for ever."""
     try:
         yield
     except BaseException:
@@ -203,16 +215,16 @@ def _words(writer: Writer) -> str:
 
 
 @contextmanager
-def _held(place: Place) -> Iterator[Callable[[], None]]:
-    """Be the only repair; yields what raises RepairRefused once that is no longer sure."""
+def _held(place: RepairTarget) -> Iterator[Callable[[], None]]:
+    """Hold the lock of repairs; yields a function that raises RepairRefused once the lock may be lost."""
     store, use_case = place.store, place.use_case
     key = f"{place.prefix}:{use_case.name}:{use_case.fingerprint}:repair"
     mine = msgspec.json.encode(
-        Holder(secrets.token_hex(8), this_process(), _now().isoformat(timespec="seconds"))
+        LockHolder(secrets.token_hex(8), this_process(), _now().isoformat(timespec="seconds"))
     )
     if not store.call("SET", key, mine, "NX", "PX", HELD_MS):
         text = store.call("GET", key)
-        holder = msgspec.json.decode(text, type=Holder) if text else None
+        holder = msgspec.json.decode(text, type=LockHolder) if text else None
         who = f"{holder.by} since {holder.since}" if holder else "another process until now"
         raise RepairRefused(
             f"{store.address}: found a repair under way ({who}), expected none: wait for its end"

@@ -40,7 +40,7 @@ class LastBatch(msgspec.Struct, frozen=True):
     stages_us: Mapping[str, int]
 
 
-class Status(msgspec.Struct, frozen=True):
+class JobStatus(msgspec.Struct, frozen=True):
     """The content of `job.json`."""
 
     pid: int
@@ -153,11 +153,11 @@ class _Report:
         self.started_at = now()
         self.earlier: deque[tuple[float, int]] = deque(maxlen=RATE_S + 1)  # when, events
 
-    def status(self) -> Status:
+    def status(self) -> JobStatus:
         counts, last = progress.counts.copy(), progress.last_batch
         self.earlier.append((time.monotonic(), counts["events"]))
         (from_s, before), (to_s, after) = self.earlier[0], self.earlier[-1]
-        return Status(
+        return JobStatus(
             pid=os.getpid(),
             started_at=self.started_at,
             written_at=now(),
@@ -187,7 +187,7 @@ def labelled(counts: Mapping[str, Result], stem: str) -> Iterator[tuple[str, Res
     return ((name.removeprefix(stem), n) for name, n in counts.items() if name.startswith(stem))
 
 
-def write(folder: Path, status: Status) -> None:
+def write(folder: Path, status: JobStatus) -> None:
     """Replace the status file atomically. A full disk is logged: it must not end the job."""
     temporary = folder / f".{FILE}.{os.getpid()}"
     try:
@@ -198,10 +198,10 @@ def write(folder: Path, status: Status) -> None:
         logger.warning("cannot write %s: %s", folder / FILE, error)
 
 
-def read(folder: Path) -> Status | None:
+def read(folder: Path) -> JobStatus | None:
     """Read the status that was written last; None without one."""
     file = folder / FILE
-    return msgspec.json.decode(file.read_bytes(), type=Status) if file.exists() else None
+    return msgspec.json.decode(file.read_bytes(), type=JobStatus) if file.exists() else None
 
 
 def now() -> str:

@@ -92,7 +92,7 @@ def refused(n: int) -> int:
     return int(row["refused"])
 
 
-def rows(workers: int, worked: Worked, said: process_metrics.Status, refused: int) -> list[Row]:
+def rows(workers: int, worked: Worked, said: process_metrics.JobStatus, refused: int) -> list[Row]:
     of_workers_us, of_servers_us = (1e6 * spent / worked.events for spent in worked.cpu_s)
     setting = (
         f"off-boarding use case, worker processes: {workers}, one subscription, one Redis, batches of "

@@ -151,12 +151,12 @@ class Job:
         said = self.said()
         return said.events if said else 0
 
-    def of_workers(self) -> list[process_metrics.Status]:
+    def of_workers(self) -> list[process_metrics.JobStatus]:
         """Return the latest report of each worker process of a job with several."""
         found = [process_metrics.read(folder) for folder in sorted(self.state.glob("worker-*"))]
         return [status for status in found if status]
 
-    def said(self) -> process_metrics.Status | None:
+    def said(self) -> process_metrics.JobStatus | None:
         """Return the latest report of this very process."""
         pid, said = self.running().pid, process_metrics.read(self.state)
         return said if said and said.pid == pid else None

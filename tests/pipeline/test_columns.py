@@ -11,8 +11,8 @@ from export.bundle import Bundle
 from export.distributions.drift import BinnedColumns, DriftVerdict
 from export.distributions.reference import RowSource, reference
 from pipeline.bigquery.queries import Beginning
-from pipeline.operations.drift_columns import Comparison, compare, together, unjudged
-from pipeline.operations.drift_sample import Period, Sample
+from pipeline.operations.drift_columns import DriftComparison, compare, overall, unjudged
+from pipeline.operations.drift_sample import DriftPeriod, DriftSample
 from tests.pipeline.market import market
 from tests.pipeline.models import trained
 
@@ -65,7 +65,7 @@ class Judged:
 def test_a_tenth_of_the_features_is_drift_though_each_is_only_worth_a_look():
     def told(moved: int, verdict: DriftVerdict = DriftVerdict.LOOK) -> DriftVerdict:
         still = [Judged(DriftVerdict.STEADY)] * (50 - moved)
-        return together(None, (*[Judged(verdict)] * moved, *still, *[Judged(DriftVerdict.OPEN)] * 50))
+        return overall(None, (*[Judged(verdict)] * moved, *still, *[Judged(DriftVerdict.OPEN)] * 50))
 
     assert [told(n) for n in (0, 1, 5, 6)] == [
         DriftVerdict.STEADY,
@@ -74,7 +74,7 @@ def test_a_tenth_of_the_features_is_drift_though_each_is_only_worth_a_look():
         DriftVerdict.DRIFTED,
     ]
     assert told(1, DriftVerdict.DRIFTED) is DriftVerdict.LOOK
-    assert together(Judged(DriftVerdict.DRIFTED), (Judged(DriftVerdict.STEADY),)) is DriftVerdict.DRIFTED
+    assert overall(Judged(DriftVerdict.DRIFTED), (Judged(DriftVerdict.STEADY),)) is DriftVerdict.DRIFTED
 
 
 CUSTOMERS, EACH, FOLDS = 150, 20, 3
@@ -108,14 +108,14 @@ def learned(seed: int) -> Bundle:
     return structs.replace(trained(market()), reference=made)
 
 
-def compared(bundle: Bundle, seed: int, factor: float = 1.0, customers: int = CUSTOMERS) -> Comparison:
+def compared(bundle: Bundle, seed: int, factor: float = 1.0, customers: int = CUSTOMERS) -> DriftComparison:
     vectors, score, owner, times_us = process(seed, factor, customers)
     features = BinnedColumns([bundle.reference.features[name] for name in market().features])
-    sample = Sample(
+    sample = DriftSample(
         features.places(vectors), BinnedColumns([bundle.reference.score]).places(score[:, None])[:, 0],
         owner.astype(str).astype(object), times_us, np.ones(len(owner), bool),
     )  # fmt: skip
-    return compare(market(), bundle, sample, Period(BEGAN, BEGAN + 28 * DAY), None)
+    return compare(market(), bundle, sample, DriftPeriod(BEGAN, BEGAN + 28 * DAY), None)
 
 
 def test_strangers_of_the_same_process_do_not_alarm_and_doubled_amounts_do():

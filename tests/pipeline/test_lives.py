@@ -11,7 +11,7 @@ import pytest
 from features.usecase import UseCase, parse
 from features.usecase.yaml_values import FrozenDict
 from pipeline.bigquery.log_end import Tail
-from pipeline.reconciliation.damage import Finding, Implied, judge
+from pipeline.reconciliation.damage import ImpliedRecord, RecordState, judge
 from pipeline.stores.recent_writes import Latest
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
 from tests.pipeline.test_reconcile import (
@@ -93,10 +93,10 @@ def test_a_repair_misses_what_only_a_backfill_knew_even_if_it_may_have_expired(t
     blob = next(blob for key, blob in told.records.items() if b":merchant:" in key)
     plan = told.use_case.plans["merchant"]
     later_us = START_US + 40 * DAY_US
-    assert judge(plan, None, Implied(blob), later_us, expiry_us=33 * DAY_US) is Finding.MISSING
-    written = Implied(blob, written_us=START_US)
-    assert judge(plan, None, written, later_us, expiry_us=33 * DAY_US) is Finding.FORGOTTEN
-    assert judge(plan, None, written, later_us, expiry_us=0) is Finding.MISSING
+    assert judge(plan, None, ImpliedRecord(blob), later_us, expiry_us=33 * DAY_US) is RecordState.MISSING
+    written = ImpliedRecord(blob, written_us=START_US)
+    assert judge(plan, None, written, later_us, expiry_us=33 * DAY_US) is RecordState.FORGOTTEN
+    assert judge(plan, None, written, later_us, expiry_us=0) is RecordState.MISSING
 
 
 @pytest.mark.parametrize(("use_case", "expires"), [(forgetful(), True), (market("1m"), False)])

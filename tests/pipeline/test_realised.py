@@ -24,7 +24,7 @@ from pipeline.bigquery.client import Appender, query_client
 from pipeline.bigquery.queries import Assessed
 from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.operations import realised
-from pipeline.operations.realised import Week, weeks
+from pipeline.operations.realised import RealisedWeek, weeks
 from tests.commands import Ended, Run
 from tests.pipeline.market import MARKET
 
@@ -102,10 +102,10 @@ class Log:
         appender.append(ASSESSMENTS.name, pa.RecordBatch.from_pylist(whole, schema=ASSESSMENTS.rows))
         appender.close()
 
-    def weeks(self, since: date = MONDAY) -> list[Week]:
+    def weeks(self, since: date = MONDAY) -> list[RealisedWeek]:
         return weeks(Assessed(self.use_case, PROJECT, self.dataset), since)
 
-    def week(self, decision: str, k: int = 0) -> Week:
+    def week(self, decision: str, k: int = 0) -> RealisedWeek:
         monday = (START + 7 * k * DAY).date()
         return next(each for each in self.weeks() if (each.decision, each.week) == (decision, monday))
 
@@ -129,7 +129,7 @@ def decisions_in(row: dict) -> set[str]:
     }
 
 
-def oracle(rows: list[dict], delay: timedelta) -> list[Week]:
+def oracle(rows: list[dict], delay: timedelta) -> list[RealisedWeek]:
     """Row by row, for a label of customers."""
     said = defaultdict(list)
     for row in rows:
@@ -166,7 +166,7 @@ def oracle(rows: list[dict], delay: timedelta) -> list[Week]:
             found[name, monday(positive)]["decided_before"] += [customer] if earlier else []
     kinds = ("known_before", "confirmed", "denied", "unknown")
     return [
-        Week(
+        RealisedWeek(
             name, week, sum(len(parts[kind]) for kind in kinds), *(len(parts[kind]) for kind in kinds),
             median(parts["days"]) if parts["days"] else None, len(parts["positives"]), len(parts["decided_before"]),
         )
@@ -224,7 +224,7 @@ def test_a_decision_is_confirmed_denied_unknown_or_told_nothing_new(dataset: str
     )
     assert found.days == pytest.approx((3 + 6) / 2), "with the label's delay of a day"
     assert (found.positives, found.decided_before) == (2, 1)
-    assert log.week("MEDIUM") == Week(**asdict(found) | {"decision": "MEDIUM"})
+    assert log.week("MEDIUM") == RealisedWeek(**asdict(found) | {"decision": "MEDIUM"})
     assert log.weeks(since=date(2026, 3, 9)) == []
 
 
@@ -334,7 +334,7 @@ def test_the_view_holds_the_same_weeks_and_is_replaced_with_the_use_case(world: 
     rows = query_client(PROJECT).query_and_wait(
         f"SELECT * FROM {world.log.dataset}.realised_market ORDER BY week, decision"
     )
-    assert [Week(**row) for row in rows] == world.log.weeks()
+    assert [RealisedWeek(**row) for row in rows] == world.log.weeks()
     assert json.loads(world.run(*words).out)[-1]["action"] == "kept"
     world.file.write_text(world.file.read_text().replace("delay: 1d", "delay: 2d"))
     assert json.loads(world.run(*words).out)[-1]["action"] == "replaced"

@@ -22,7 +22,7 @@ from export.policy import Transition, transition
 from features.events import to_json
 from features.usecase import UseCase, parse
 from pipeline.batch.backfill import assessed as backfilled
-from pipeline.batch.backfill_basis import NOTHING, Basis, OtherHistory, basis, check
+from pipeline.batch.backfill_basis import NOTHING, Basis, WrongHistory, basis, check
 from pipeline.bigquery import tables
 from pipeline.bigquery.assessment_log import Log, read_log
 from pipeline.bigquery.client import Appender, query_client
@@ -539,11 +539,11 @@ def test_another_history_is_refused(tmp_path: Path) -> None:
     file = past.file(tmp_path)
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
     with pytest.raises(
-        OtherHistory, match=r"found 1\d\d events with digest .*, expected those of the backfill of 2026-01-01"
+        WrongHistory, match=r"found 1\d\d events with digest .*, expected those of the backfill of 2026-01-01"
     ):
         basis_of(past, [file])
     several = replace(past, marker=msgspec.structs.replace(past.marker, earlier=1))
-    with pytest.raises(OtherHistory, match="2 different histories"):
+    with pytest.raises(WrongHistory, match="2 different histories"):
         basis_of(several, [past.file(tmp_path)])
 
 

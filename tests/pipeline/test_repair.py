@@ -10,9 +10,9 @@ from features.record import loads
 from features.usecase import UseCase, parse
 from pipeline.bigquery.assessment_log import Log
 from pipeline.engine.assess import assess
-from pipeline.reconciliation.damage import Finding, Implied, judge
+from pipeline.reconciliation.damage import ImpliedRecord, RecordState, judge
 from pipeline.reconciliation.reconcile import engines, first_copies
-from pipeline.reconciliation.repair import Repair, Tally
+from pipeline.reconciliation.repair import EntityReport, Repair
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import MemoryStore, record_keys
 from tests.pipeline.market import MARKET, START_US, batched, history, market, payment
@@ -40,7 +40,7 @@ def stored(told: Told, redis_store: RedisStore, redis_server: RedisServer) -> Re
 
 def walked(
     told: Told, store: RedisStore, write: bool = True, now_us: int = START_US, **more: object
-) -> dict[str, Tally]:
+) -> dict[str, EntityReport]:
     order, _ = first_copies(Log(told.assessments))
     walk = Repair(
         told.use_case, Log(told.assessments).take(order), store, "riskstream", now_us=now_us, write=write,
@@ -107,7 +107,7 @@ def test_whatever_was_damaged_is_rebuilt_to_the_bit_and_nothing_else_is_written(
     assert contents(stored) == told.records
     again = walked(told, redis_store)
     assert all(each.wrong == each.rebuilt == 0 for each in again.values()), "a second repair finds nothing"
-    assert set(again["customer"].findings) == {Finding.EQUAL}
+    assert set(again["customer"].findings) == {RecordState.EQUAL}
 
 
 def test_a_cluster_is_repaired_on_all_its_nodes(told: Told, cluster_store: RedisStore) -> None:
@@ -161,7 +161,7 @@ def test_records_that_were_rolled_back_are_rebuilt(
     assert differ > 10
     done = walked(told, redis_store)
     assert sum(each.rebuilt for each in done.values()) == differ
-    assert done["customer"].findings[Finding.BEHIND] > 0
+    assert done["customer"].findings[RecordState.BEHIND] > 0
     assert contents(stored) == told.records
 
 
@@ -176,7 +176,9 @@ def test_a_record_ahead_of_the_log_is_kept(told: Told, stored: RedisServer, redi
     early = replace(told, assessments=told.assessments.slice(0, 400))
     done = walked(early, redis_store)
     assert sum(each.rebuilt for each in done.values()) == 0
-    assert done["customer"].findings[Finding.AHEAD] > 5 and done["merchant"].findings[Finding.AHEAD] > 0
+    assert (
+        done["customer"].findings[RecordState.AHEAD] > 5 and done["merchant"].findings[RecordState.AHEAD] > 0
+    )
     assert contents(stored) == told.records
 
 
@@ -191,9 +193,9 @@ def test_a_record_that_went_another_way_is_rebuilt(moment: Moment) -> None:
     others = [payment(use_case, f"other{i}", day_us + i, "c1", None, 9.0) for i in range(100)]
     for n in (1, 5, 60, 100):
         assess(engine(use_case, store), batched(use_case, others[:n]))
-        found = judge(plan, store.records[key], Implied(moment.after[key]))
-        assert found in (Finding.BEHIND, Finding.OTHER)
-    assert judge(plan, moment.after[key], Implied(moment.before[key])) is Finding.AHEAD
+        found = judge(plan, store.records[key], ImpliedRecord(moment.after[key]))
+        assert found in (RecordState.BEHIND, RecordState.OTHER)
+    assert judge(plan, moment.after[key], ImpliedRecord(moment.before[key])) is RecordState.AHEAD
 
 
 def test_what_the_log_does_not_know_is_left_alone_unless_nobody_can_read_it(
@@ -204,7 +206,7 @@ def test_what_the_log_does_not_know_is_left_alone_unless_nobody_can_read_it(
     stored.client.mset({new: blob, broken: b"garbage", b"riskstream:other": b"mine"})
     done = walked(told, redis_store)
     assert (done["customer"].unlogged, done["customer"].rebuilt, done["merchant"].unlogged) == (1, 1, 0)
-    assert done["customer"].examples == {Finding.UNREADABLE: ["bro:ken"]}
+    assert done["customer"].examples == {RecordState.UNREADABLE: ["bro:ken"]}
     assert contents(stored) == told.records | {new: blob, b"riskstream:other": b"mine"}
 
 
@@ -233,8 +235,8 @@ def test_a_record_that_may_have_expired_is_not_missed(
     left, year_us = contents(stored), 365 * 86_400_000_000
     lost = sum(b":merchant:" in key for key in told.records.keys() - left.keys())
     later = walked(told, redis_store, now_us=START_US + year_us)
-    assert later["merchant"].findings[Finding.FORGOTTEN] == lost > 0 == later["merchant"].rebuilt
-    assert later["customer"].rebuilt == later["customer"].findings[Finding.MISSING] > 0
+    assert later["merchant"].findings[RecordState.FORGOTTEN] == lost > 0 == later["merchant"].rebuilt
+    assert later["customer"].rebuilt == later["customer"].findings[RecordState.MISSING] > 0
 
 
 # A log that does not have everything
@@ -254,12 +256,12 @@ def test_with_gaps_in_the_log_a_good_record_is_kept_and_a_lost_one_is_told(
     gapped = without_numbers(told, "c1", 1, 2, 3)
     key = record_keys("riskstream", told.use_case.name, told.use_case.fingerprint, "customer", ["c1"])[0]
     kept = walked(gapped, redis_store)["customer"]
-    assert kept.wrong == kept.rebuilt == 0 and kept.findings[Finding.CONSISTENT] >= 1
+    assert kept.wrong == kept.rebuilt == 0 and kept.findings[RecordState.CONSISTENT] >= 1
     assert contents(stored) == told.records
     stored.client.delete(key)
     refused = walked(gapped, redis_store)["customer"]
     assert (refused.wrong, refused.inexact, refused.rebuilt) == (1, 1, 0)
-    assert refused.examples == {Finding.MISSING: ["c1"]}
+    assert refused.examples == {RecordState.MISSING: ["c1"]}
     assert stored.client.get(key) is None
     best = walked(gapped, redis_store, best_effort=True)["customer"]
     assert (best.wrong, best.inexact, best.rebuilt) == (1, 0, 1)

@@ -7,7 +7,7 @@ from google.cloud import bigquery
 from pipeline.job.job import Job
 from pipeline.reconciliation.published import PublishedMessages, audit_subscription, collect
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
-from pipeline.reconciliation.repair_run import Place, Repaired, repair
+from pipeline.reconciliation.repair_run import RepairReport, RepairTarget, repair
 from pipeline.runtime.metrics import STORE_WHOLE, key
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.redis_store import RedisStore
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("bigquery_server")
 EVENTS = 900
 
 
-def mended(job: Job, store: RedisStore) -> Repaired:
-    return repair(Place(job.use_case, job.project, job.dataset, job.bundle, store, job.prefix), 60.0)
+def mended(job: Job, store: RedisStore) -> RepairReport:
+    return repair(RepairTarget(job.use_case, job.project, job.dataset, job.bundle, store, job.prefix), 60.0)
 
 
 def reconciled(job: Job, store: RedisStore, sent: PublishedMessages) -> Reconciliation:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reconciliation.repair_run import Place, RepairRefused, repair
+from pipeline.reconciliation.repair_run import RepairRefused, RepairTarget, repair
 from pipeline.stores.integrity import DAMAGED, WHOLE, Vitality, Writer
 from pipeline.stores.readiness import Warmth
 from pipeline.stores.redis_store import RedisStore
@@ -42,8 +42,10 @@ class World:
         return Vitality(self.store, "riskstream", self.told.use_case.name, self.told.use_case.fingerprint)
 
     @property
-    def place(self) -> Place:
-        return Place(self.told.use_case, PROJECT, self.dataset, self.told.root, self.store, "riskstream")
+    def place(self) -> RepairTarget:
+        return RepairTarget(
+            self.told.use_case, PROJECT, self.dataset, self.told.root, self.store, "riskstream"
+        )
 
     def __call__(self, verb: str, *words: object) -> Ended:
         where = [
@@ -174,7 +176,7 @@ def test_only_one_repairs_at_a_time(world: World) -> None:
     assert world("repair").code == 0, "the lock of a killed repair expires"
 
 
-def refused_repair(place: Place, wait_s: float) -> None:
+def refused_repair(place: RepairTarget, wait_s: float) -> None:
     with pytest.raises(RepairRefused):
         repair(place, wait_s)
 

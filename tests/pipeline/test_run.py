@@ -258,7 +258,7 @@ def test_a_frozen_redis_is_waited_for(
     assert total >= 250, "some may have come twice"
 
 
-def said(job: Job) -> process_metrics.Status:
+def said(job: Job) -> process_metrics.JobStatus:
     found = process_metrics.read(Path(job.state))
     assert found is not None
     return found

@@ -18,7 +18,7 @@ from pipeline.bigquery import client as bigquery
 from pipeline.bigquery import schemas, tables
 from pipeline.operations import screen
 from pipeline.operations.settings import StatusSettings
-from pipeline.operations.status import Job, Unknown, status
+from pipeline.operations.status import JobReport, Unknown, status
 from pipeline.pubsub.client import Publication
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import StoreUnavailable
@@ -122,12 +122,12 @@ def test_the_backlog_is_that_of_the_use_cases_subscriptions(broker: Broker, tmp_
 def test_the_job_is_what_it_wrote_and_whether_it_still_writes(broker: Broker, tmp_path: Path) -> None:
     with process_metrics.reporting(tmp_path, SHOP.name):
         running = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
-    assert isinstance(running, Job) and running.running and running.said.use_case == SHOP.name
+    assert isinstance(running, JobReport) and running.running and running.said.use_case == SHOP.name
     file = tmp_path / process_metrics.FILE
     said = json.loads(file.read_text())
     file.write_text(json.dumps(said | {"written_at": "2024-01-02T09:00:00.000Z", "waiting_for": "redis"}))
     dead = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
-    assert isinstance(dead, Job) and not dead.running and dead.written_s_ago > 3_600
+    assert isinstance(dead, JobReport) and not dead.running and dead.written_s_ago > 3_600
     file.write_text("{")
     broken = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
     assert isinstance(broken, Unknown) and "job.json cannot be read" in broken.unknown

@@ -33,7 +33,7 @@ class DemoJob:
     def log(self) -> Path:
         return self.folder / "job.log"
 
-    def status(self) -> process_metrics.Status:
+    def status(self) -> process_metrics.JobStatus:
         """Return the status that the job reports. Raises DemoFailed, with the end of the log, if it has ended."""
         if self.process.running() is None:
             raise DemoFailed(f"the job has ended. Its log, {self.log}:\n{processes.last_lines(self.log)}")

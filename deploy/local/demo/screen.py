@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deploy.local.demo.alerts import Alerts, ReceivedAlert
 from deploy.local.demo.job import DemoJob
-from pipeline.runtime.process_metrics import Status
+from pipeline.runtime.process_metrics import JobStatus
 
 SHOWN_ALERTS = 12
 REFRESHES_PER_S = 4.0
@@ -30,7 +30,7 @@ class Streaming:
     alerts: Alerts
     total: int
     published: int = 0
-    status: Status | None = None
+    status: JobStatus | None = None
 
     def refresh(self) -> None:
         """Read the status of the job. Raises DemoFailed if it has ended."""

@@ -79,7 +79,7 @@ def report(summary: DemoSummary, folder: Path, keep: bool) -> Text:
     width = max(len(name) for name, _ in figures)
     verdict, colour = ("everything adds up", "green") if summary.holds else ("IT DOES NOT ADD UP", "red")
     above = ["", *(f"{name:<{width}}  {value}" for name, value in figures), ""]
-    above += [*compare.lines(summary.reconciliation.checks), ""]
+    above += [*compare.report_lines(summary.reconciliation.checks), ""]
     below = ["", "", *(kept_steps(folder) if keep else steps(folder))]
     return Text.assemble(
         "\n".join(above),
