@@ -1,1 +1,1 @@
-"""What is needed to run the program: the local stack, and the recipes for the cloud."""
+"""The local stack, and the recipes for the cloud."""

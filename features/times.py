@@ -45,7 +45,7 @@ _Int = TypeVar("_Int", np.int32, np.uint64)
 
 @dataclass(frozen=True)
 class Clock:
-    """What reads one event type's times."""
+    """A reader of one event type's times."""
 
     read: Reader
     word_utc: bool  # may a text end in the word UTC

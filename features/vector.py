@@ -45,7 +45,7 @@ def _assembly(use_case: UseCase) -> _Assembly:
 
 
 def _places(numbers: list[int]) -> Places:
-    """As a slice, if they follow one another: several times as fast."""
+    """Return the places as a slice if they follow one another, which is several times as fast."""
     follow = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return slice(numbers[0], numbers[-1] + 1) if follow else np.array(numbers)
 

@@ -1,4 +1,4 @@
-"""Who trains, with which program: known to the registry, and to no bundle."""
+"""The origin of a training: its user and program, known to the registry and to no bundle."""
 
 import getpass
 import subprocess
@@ -14,7 +14,7 @@ GIT_S = 10.0  # a checkout on a slow disk
 
 
 def origin(command: str, places: Sequence[object]) -> ModelOrigin:
-    """Of a training by this user, on these files and tables; `command` is what was run, such as "train"."""
+    """Return the origin of a training by this user, on these files and tables; `command` is such as "train"."""
     return ModelOrigin(_user(), f"{PROGRAM} {command}", _version(), commit(ROOT), tuple(map(str, places)))
 
 

@@ -159,24 +159,24 @@ class Estimate:
         return sum(self.usd_a_month.values())
 
 
-def estimate(load: Load, found: Measured, prices: Prices) -> Estimate:
-    redis = redis_for(load, found, prices)
-    workers = workers_for(load, found, redis)
-    pubsub, bigquery = pubsub_for(load, found), bigquery_for(load, found)
+def estimate(load: Load, measured: Measured, prices: Prices) -> Estimate:
+    redis = redis_for(load, measured, prices)
+    workers = workers_for(load, measured, redis)
+    pubsub, bigquery = pubsub_for(load, measured), bigquery_for(load, measured)
     return Estimate(
         load, workers, redis, pubsub, bigquery, money(workers, redis, pubsub, bigquery, prices),
         limits(workers, redis, pubsub, bigquery, prices),
     )  # fmt: skip
 
 
-def record_bytes(events: float, found: Measured, peak_to_mean: float = 1.0) -> float:
+def record_bytes(events: float, measured: Measured, peak_to_mean: float = 1.0) -> float:
     """Return the bytes of a record of a customer with so many events in 30 days.
 
     Straight lines between what was measured, in logarithms. Below the first the first (an upper bound); above the last
     the last, and one event's bytes for each that the ring must hold because it came within the lateness. Customers are
     unequal, and sizes grow ever slower: the mean of unequal ones is below that of equal ones.
     """
-    points = sorted(found.record_bytes.items())
+    points = sorted(measured.record_bytes.items())
     (first, smallest), (second, larger) = points[:2]
     if events <= first:
         return smallest
@@ -195,9 +195,9 @@ def by_size(size: float, points: Points) -> float:
     return less + max(0.0, size - small) * (more - less) / (large - small)
 
 
-def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
+def redis_for(load: Load, measured: Measured, prices: Prices) -> Redis:
     """One node as long as its memory, half a processor and half its network do; then a cluster, a command a record."""
-    size = record_bytes(load.events_a_customer, found, load.peak_to_mean)
+    size = record_bytes(load.events_a_customer, measured, load.peak_to_mean)
     entities = assumed("entities")
     a_customer_gib = entities * size * assumed("redis_overhead") / GIB
     dormant_gib = load.dormant * a_customer_gib * assumed("dormant_record")
@@ -208,10 +208,10 @@ def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
     by_network = math.ceil(
         mb_per_s / prices.limit("redis_node_mb_per_s") / assumed("redis_network_utilisation")
     )
-    cpus = keys_per_s * by_size(size, found.redis_cpu_us) / 1e6
+    cpus = keys_per_s * by_size(size, measured.redis_cpu_us) / 1e6
     shards, gib = 1, float(max(SMALLEST_GB, math.ceil(needed_gib)))
     if gib > prices.limit("redis_node_gib") or cpus > assumed("redis_cpu_utilisation") or by_network > 1:
-        cpus = keys_per_s * by_size(size, found.cluster_cpu_us) / 1e6
+        cpus = keys_per_s * by_size(size, measured.cluster_cpu_us) / 1e6
         node_gib = prices.limit("redis_cluster_node_gib")
         by_cpu = math.ceil(cpus / assumed("redis_cpu_utilisation"))
         shards = max(FEWEST_SHARDS, math.ceil(needed_gib / node_gib), by_cpu, by_network)
@@ -219,11 +219,13 @@ def redis_for(load: Load, found: Measured, prices: Prices) -> Redis:
     return Redis(size, data_gib, dormant_gib, shards, gib, keys_per_s, mb_per_s, cpus)
 
 
-def workers_for(load: Load, found: Measured, redis: Redis) -> Workers:
+def workers_for(load: Load, measured: Measured, redis: Redis) -> Workers:
     """Return the CPU seconds of one event, as measured with records of this size, times the runner's factor."""
-    client = found.cluster_client_cpu_us if redis.shards > 1 else found.redis_client_cpu_us
-    more_us = by_size(redis.record_bytes, client) - found.redis_client_cpu_us[min(found.redis_client_cpu_us)]
-    event_us = found.worker_cpu_us + more_us * assumed("entities")
+    client = measured.cluster_client_cpu_us if redis.shards > 1 else measured.redis_client_cpu_us
+    more_us = (
+        by_size(redis.record_bytes, client) - measured.redis_client_cpu_us[min(measured.redis_client_cpu_us)]
+    )
+    event_us = measured.worker_cpu_us + more_us * assumed("entities")
     busy = load.events_per_s * event_us * assumed("runner_overhead") / 1e6
     a_worker = assumed("worker_vcpus") * assumed("worker_utilisation")
     fewest = int(assumed("fewest_workers"))
@@ -231,10 +233,10 @@ def workers_for(load: Load, found: Measured, redis: Redis) -> Workers:
     return Workers(busy * load.peak_to_mean, max(fewest, at_peak), max(fewest, on_average))
 
 
-def pubsub_for(load: Load, found: Measured) -> PubSub:
+def pubsub_for(load: Load, measured: Measured) -> PubSub:
     """Events and alerts, each published once and delivered once; publishers put some kB into a request."""
-    bytes_per_event = found.message_bytes + found.alerts_per_event * assumed("alert_bytes")
-    kept = load.events_per_s * found.message_bytes * assumed("kept_days") * 86_400
+    bytes_per_event = measured.message_bytes + measured.alerts_per_event * assumed("alert_bytes")
+    kept = load.events_per_s * measured.message_bytes * assumed("kept_days") * 86_400
     return PubSub(
         2 * load.events_per_s * bytes_per_event * MONTH_S / GIB,
         kept / GIB,
@@ -242,11 +244,11 @@ def pubsub_for(load: Load, found: Measured) -> PubSub:
     )
 
 
-def bigquery_for(load: Load, found: Measured) -> BigQuery:
+def bigquery_for(load: Load, measured: Measured) -> BigQuery:
     """A row an event."""
-    gib_a_month = load.events_per_s * found.row_bytes * MONTH_S / GIB
+    gib_a_month = load.events_per_s * measured.row_bytes * MONTH_S / GIB
     stored = gib_a_month * assumed("row_days") / MONTH_DAYS
-    return BigQuery(gib_a_month, stored, load.peak_per_s * found.row_bytes / 1e6)
+    return BigQuery(gib_a_month, stored, load.peak_per_s * measured.row_bytes / 1e6)
 
 
 def money(
@@ -288,11 +290,11 @@ def limits(
         Limit("Redis: shards of a cluster", redis.shards, prices.limit("redis_cluster_shards"), "shards",
               "larger nodes (58 GB), or a cluster a use case"),
     )  # fmt: skip
-    found = (
+    by_part = (
         *of_redis,
         Limit("BigQuery: appended", bigquery.mb_per_s, prices.limit("bigquery_mb_per_s"), "MB/s",
               "a dataset in the multi-region EU, or a higher quota"),
         Limit("Pub/Sub: published", pubsub.mb_per_s, prices.limit("pubsub_mb_per_s"), "MB/s", "a higher quota"),
         Limit("Dataflow: workers", workers.at_peak, prices.limit("dataflow_workers"), "workers", "larger machines"),
     )  # fmt: skip
-    return tuple(sorted(found, key=lambda limit: limit.breaks_at))
+    return tuple(sorted(by_part, key=lambda limit: limit.breaks_at))

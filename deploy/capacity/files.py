@@ -84,12 +84,17 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def measured(file: Path = MEASURED) -> Measured:
     """The figures in a bench.json. Raises BadFile for one without them, OSError."""
-    found = _decoded(file, msgspec.json.decode)
+    benchmark = _decoded(file, msgspec.json.decode)
     try:
-        rows = {row[0]: float(row[1]) for row in found["rows"]}
-        of = found["machine"]
-        machine = f"{of['cpu']}, {of['cores']} cores"
-        head = {"date": found["date"], "commit": found["commit"], "machine": machine, "load": of["load"]}
+        rows = {row[0]: float(row[1]) for row in benchmark["rows"]}
+        machine_facts = benchmark["machine"]
+        machine = f"{machine_facts['cpu']}, {machine_facts['cores']} cores"
+        head = {
+            "date": benchmark["date"],
+            "commit": benchmark["commit"],
+            "machine": machine,
+            "load": machine_facts["load"],
+        }
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise BadFile(f"{file}: found no rows of a benchmark; expected what `make bench` writes") from error
     missing = [name for name in names() if name not in rows]
@@ -100,7 +105,7 @@ def measured(file: Path = MEASURED) -> Measured:
         name: {at * factor: rows[row.format(at)] for at in places}
         for name, (row, places, factor) in SERIES.items()
     }
-    lines = tuple((row[0], float(row[1]), row[3]) for row in found["rows"] if row[0] in TOLD)
+    lines = tuple((row[0], float(row[1]), row[3]) for row in benchmark["rows"] if row[0] in TOLD)
     figures: dict[str, Any] = head | values | series  # names are those of the fields, as tests see
     return Measured(**figures, told=lines)
 
@@ -113,27 +118,27 @@ def names() -> list[str]:
 def kept(bench: Path) -> bytes:
     """Return the part of a bench.json that is kept with the code: machine, date, rows in use. Raises as `measured`."""
     measured(bench)
-    found = msgspec.json.decode(bench.read_bytes())
-    found["machine"] = {name: found["machine"][name] for name in ("cpu", "cores", "python", "load")}
-    found["rows"] = [row for row in found["rows"] if row[0] in (*names(), *TOLD)]
-    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    benchmark = msgspec.json.decode(bench.read_bytes())
+    benchmark["machine"] = {name: benchmark["machine"][name] for name in ("cpu", "cores", "python", "load")}
+    benchmark["rows"] = [row for row in benchmark["rows"] if row[0] in (*names(), *TOLD)]
+    return msgspec.json.format(msgspec.json.encode(benchmark), indent=2) + b"\n"
 
 
 def prices(file: Path | None = None) -> Prices:
     """The prices of this package, those of `file` instead where it has some. Raises BadFile, OSError."""
-    own = msgspec.yaml.decode(PRICES.read_bytes())
+    shipped = msgspec.yaml.decode(PRICES.read_bytes())
     if file is None:
-        return msgspec.convert(own, Prices)
-    found = _decoded(file, msgspec.yaml.decode)
-    if not isinstance(found, dict):
+        return msgspec.convert(shipped, Prices)
+    given = _decoded(file, msgspec.yaml.decode)
+    if not isinstance(given, dict):
         raise BadFile(f"{file}: expected a mapping as in deploy/capacity/prices.yaml")
     for part in ("prices", "limits"):
-        unknown = sorted(set(found.get(part) or {}) - set(own[part]))
+        unknown = sorted(set(given.get(part) or {}) - set(shipped[part]))
         if unknown:
-            raise BadFile(f"{file}: {part}.{unknown[0]} is none; expected some of {', '.join(own[part])}")
-    merged = {part: {**own[part], **(found.get(part) or {})} for part in ("prices", "limits")}
+            raise BadFile(f"{file}: {part}.{unknown[0]} is none; expected some of {', '.join(shipped[part])}")
+    merged = {part: {**shipped[part], **(given.get(part) or {})} for part in ("prices", "limits")}
     try:
-        return msgspec.convert({**own, **found, **merged}, Prices)
+        return msgspec.convert({**shipped, **given, **merged}, Prices)
     except msgspec.ValidationError as error:
         raise BadFile(f"{file}: {error}") from error
 

@@ -13,9 +13,9 @@ END = "<!-- until here -->"
 
 def renewed(text: str) -> str:
     """The page with the tables as they are now. Raises ValueError when it has no marks."""
-    before, found, rest = text.partition(BEGIN)
+    before, tables, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
-    if not found or not ended:
+    if not tables or not ended:
         raise ValueError(f"{PAGE}: found no marks; expected {BEGIN} and {END}")
     made = page(files.measured(), files.prices(), ASSUMPTIONS["peak_to_mean"].value)
     return f"{before}{BEGIN}\n\n{made}\n\n{END}{after}"

@@ -28,9 +28,9 @@ Grid = Sequence[Estimate]  # by rate, then by customers
 Rows = list[tuple[str, str, str]]
 
 
-def grid(found: Measured, prices: Prices, peak_to_mean: float) -> Grid:
+def grid(measured: Measured, prices: Prices, peak_to_mean: float) -> Grid:
     loads = (Load(rate, customers, peak_to_mean) for rate in RATES for customers in CUSTOMERS)
-    return [estimate(load, found, prices) for load in loads]
+    return [estimate(load, measured, prices) for load in loads]
 
 
 def rounded(value: float) -> str:
@@ -41,8 +41,8 @@ def rounded(value: float) -> str:
     return f"{value:.{FEWEST_DIGITS}g}" if value >= 0.001 else "0"
 
 
-def of_redis(found: Estimate) -> str:
-    redis = found.redis
+def of_redis(estimate: Estimate) -> str:
+    redis = estimate.redis
     return (
         f"one node of {redis.gib:,.0f} GiB"
         if redis.shards == 1
@@ -50,46 +50,46 @@ def of_redis(found: Estimate) -> str:
     )
 
 
-def lines(found: Estimate) -> Rows:
+def lines(estimate: Estimate) -> Rows:
     """Return lines of item, amount, and USD a month."""
-    usd, workers, redis = found.usd_a_month, found.workers, found.redis
+    usd, workers, redis = estimate.usd_a_month, estimate.workers, estimate.redis
     amounts = {
         "Dataflow workers": f"{workers.paid} paid, {workers.at_peak} at the peak with {rounded(workers.vcpus_at_peak)} "
         "vCPUs busy",
-        "Streaming Engine": f"{rounded(found.pubsub.gib_a_month / 2)} GiB a month come in",
-        "Redis": f"{of_redis(found)}, a replica each: {rounded(redis.data_gib)} GiB of records of "
-        f"{redis.record_bytes:,.0f} bytes{of_dormant(found)}; at the peak {rounded(redis.keys_per_s)} records/s, "
+        "Streaming Engine": f"{rounded(estimate.pubsub.gib_a_month / 2)} GiB a month come in",
+        "Redis": f"{of_redis(estimate)}, a replica each: {rounded(redis.data_gib)} GiB of records of "
+        f"{redis.record_bytes:,.0f} bytes{of_dormant(estimate)}; at the peak {rounded(redis.keys_per_s)} records/s, "
         f"{rounded(redis.mb_per_s)} MB/s",
-        "Pub/Sub": f"{rounded(found.pubsub.gib_a_month)} GiB a month published and delivered",
-        "Pub/Sub, kept": f"{rounded(found.pubsub.kept_gib)} GiB",
-        "BigQuery, written": f"{rounded(found.bigquery.gib_a_month)} GiB a month",
-        "BigQuery, stored": f"{rounded(found.bigquery.stored_gib)} GiB once as much is deleted as is written",
+        "Pub/Sub": f"{rounded(estimate.pubsub.gib_a_month)} GiB a month published and delivered",
+        "Pub/Sub, kept": f"{rounded(estimate.pubsub.kept_gib)} GiB",
+        "BigQuery, written": f"{rounded(estimate.bigquery.gib_a_month)} GiB a month",
+        "BigQuery, stored": f"{rounded(estimate.bigquery.stored_gib)} GiB once as much is deleted as is written",
     }
     return [(what, amounts[what], rounded(usd[what])) for what in usd] + [
-        ("together", "", rounded(found.total_usd))
+        ("together", "", rounded(estimate.total_usd))
     ]
 
 
-def of_dormant(found: Estimate) -> str:
-    dormant = found.load.dormant
+def of_dormant(estimate: Estimate) -> str:
+    dormant = estimate.load.dormant
     return (
-        f", of which {rounded(found.redis.dormant_gib)} GiB for {dormant:,} dormant customers"
+        f", of which {rounded(estimate.redis.dormant_gib)} GiB for {dormant:,} dormant customers"
         if dormant
         else ""
     )
 
 
-def remembering(found: Estimate, without: Estimate) -> str:
+def remembering(estimate: Estimate, without: Estimate) -> str:
     """Return the costs of keeping the records of dormant customers; `without` is the same load without them."""
-    usd = found.total_usd - without.total_usd
+    usd = estimate.total_usd - without.total_usd
     return (
-        f"keeping {found.load.dormant:,} dormant customers costs {rounded(usd)} USD a month of this; "
+        f"keeping {estimate.load.dormant:,} dormant customers costs {rounded(usd)} USD a month of this; "
         "`forget_after` in the use case limits how long they are kept"
     )
 
 
-def first(found: Estimate) -> str:
-    limit = found.limits[0]
+def first(estimate: Estimate) -> str:
+    limit = estimate.limits[0]
     if limit.breaks_at < 1:
         return f"too much: {told(limit)}; {limit.remedy}"
     return f"first limit: {told(limit)}, reached at {rounded(limit.breaks_at)} times this load; then {limit.remedy}"
@@ -99,13 +99,13 @@ def told(limit: Limit) -> str:
     return f"{limit.what}, {rounded(limit.used)} of {rounded(limit.most)} {limit.unit}"
 
 
-def page(found: Measured, prices: Prices, peak_to_mean: float) -> str:
+def page(measured: Measured, prices: Prices, peak_to_mean: float) -> str:
     """All tables of docs/scaling.md."""
-    estimates = grid(found, prices, peak_to_mean)
-    return "\n\n".join(sections(estimates, found, prices))
+    estimates = grid(measured, prices, peak_to_mean)
+    return "\n\n".join(sections(estimates, measured, prices))
 
 
-def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
+def sections(estimates: Grid, measured: Measured, prices: Prices) -> Iterator[str]:
     usual = [each for each in estimates if each.load.customers == USUAL]
     yield "### Money a month, USD, at list prices\n\n" + by_both(estimates, lambda e: rounded(e.total_usd))
     yield f"### The same for {USUAL:,} customers, by what it is for\n\n" + markdown(
@@ -114,7 +114,7 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
     )
     yield "### Redis\n\n" + by_both(estimates, of_redis)
     yield f"### Redis for {USUAL:,} active customers, and all who ever were\n\n" + ever(
-        found, prices, estimates[0].load.peak_to_mean
+        measured, prices, estimates[0].load.peak_to_mean
     )
     yield "### Events a customer in 30 days, and bytes of a record\n\n" + by_both(
         estimates, lambda e: f"{rounded(e.load.events_a_customer)}; {e.redis.record_bytes:,.0f}"
@@ -135,10 +135,10 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
         ),
         [breaking(each) for each in estimates],
     )
-    yield "### What was measured\n\n" + measured_figures(found)
+    yield "### What was measured\n\n" + measured_figures(measured)
     yield "### One and two workers on one subscription\n\n" + markdown(
         ("figure", "value", "setting"),
-        [(name, rounded(value), setting) for name, value, setting in found.told],
+        [(name, rounded(value), setting) for name, value, setting in measured.told],
     )
     yield "### What was assumed\n\n" + markdown(
         ("assumption", "value", "why"),
@@ -154,12 +154,12 @@ def sections(estimates: Grid, found: Measured, prices: Prices) -> Iterator[str]:
     )  # fmt: skip
 
 
-def ever(found: Measured, prices: Prices, peak_to_mean: float) -> str:
+def ever(measured: Measured, prices: Prices, peak_to_mean: float) -> str:
     """A row a rate, a column a number of customers ever seen: the node or nodes, and their price."""
 
     def cell(rate: float, customers: int) -> str:
         load = Load(rate, USUAL, peak_to_mean, customers - USUAL)
-        each = estimate(load, found, prices)
+        each = estimate(load, measured, prices)
         return f"{of_redis(each)}; {rounded(each.usd_a_month['Redis'])} USD"
 
     return markdown(
@@ -177,35 +177,35 @@ def by_both(estimates: Grid, cell: Callable[[Estimate], str]) -> str:
     )
 
 
-def volumes(found: Estimate) -> tuple[str, ...]:
-    workers, redis = found.workers, found.redis
+def volumes(estimate: Estimate) -> tuple[str, ...]:
+    workers, redis = estimate.workers, estimate.redis
     return (
-        f"{found.load.events_per_s:,.0f}", str(workers.paid), str(workers.at_peak), rounded(workers.vcpus_at_peak),
-        rounded(redis.keys_per_s), rounded(found.pubsub.gib_a_month), rounded(found.bigquery.gib_a_month),
-        rounded(found.bigquery.stored_gib),
+        f"{estimate.load.events_per_s:,.0f}", str(workers.paid), str(workers.at_peak), rounded(workers.vcpus_at_peak),
+        rounded(redis.keys_per_s), rounded(estimate.pubsub.gib_a_month), rounded(estimate.bigquery.gib_a_month),
+        rounded(estimate.bigquery.stored_gib),
     )  # fmt: skip
 
 
-def breaking(found: Estimate) -> tuple[str, ...]:
-    nearest = found.limits[0]
-    past = [limit for limit in found.limits if limit.breaks_at < GROWTH]
+def breaking(estimate: Estimate) -> tuple[str, ...]:
+    nearest = estimate.limits[0]
+    past = [limit for limit in estimate.limits if limit.breaks_at < GROWTH]
     return (
-        f"{found.load.events_per_s:,.0f}", f"{found.load.customers:,}", told(nearest),
+        f"{estimate.load.events_per_s:,.0f}", f"{estimate.load.customers:,}", told(nearest),
         f"{rounded(nearest.breaks_at)} x", "; ".join(limit.what for limit in past) or "none",
         "; ".join(dict.fromkeys(limit.remedy for limit in past)) or "nothing to do",
     )  # fmt: skip
 
 
-def measured_figures(found: Measured) -> str:
+def measured_figures(measured: Measured) -> str:
     """All figures that the calculation uses."""
-    plain = [(name, f"{getattr(found, name):,.4g}", f"`{row}`") for name, row in ROWS.items()]
+    plain = [(name, f"{getattr(measured, name):,.4g}", f"`{row}`") for name, row in ROWS.items()]
     by = [
-        (f"{name} at {at * factor:,}", f"{getattr(found, name)[at * factor]:,.1f}", f"`{row.format(at)}`")
+        (f"{name} at {at * factor:,}", f"{getattr(measured, name)[at * factor]:,.1f}", f"`{row.format(at)}`")
         for name, (row, places, factor) in SERIES.items()
         for at in places
     ]
     table = markdown(("figure", "value", "row of bench.json"), [*plain, *by])
-    where = f"`make bench` on {found.date[:10]}, {found.machine}, commit {found.commit}, load {found.load}."
+    where = f"`make bench` on {measured.date[:10]}, {measured.machine}, commit {measured.commit}, load {measured.load}."
     return f"{where} {BUSY}\n\n{table}"
 
 

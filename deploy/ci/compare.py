@@ -72,8 +72,8 @@ def ask(url: str, token: str, query: str) -> float:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = Request(f"{url}/api/v1/query?{urlencode({'query': query})}", headers=headers)
     with urlopen(request, timeout=TIMEOUT_S) as answer:  # the URL is the pipeline's
-        found = json.load(answer)["data"]["result"]
-    value = float(found[0]["value"][1]) if found else 0.0
+        series = json.load(answer)["data"]["result"]
+    value = float(series[0]["value"][1]) if series else 0.0
     return 0.0 if math.isnan(value) else value
 
 
@@ -83,8 +83,8 @@ def watch(url: str, token: str, minutes: int) -> None:
     while True:
         stable, canary = (figures(url, token, track, minutes) for track in TRACKS)
         print(f"stable: {stable}\ncanary: {canary}", flush=True)
-        if found := fault(stable, canary):
-            raise CanaryWorse(found)
+        if worse := fault(stable, canary):
+            raise CanaryWorse(worse)
         left = ends - time.monotonic()
         if left <= 0:
             break

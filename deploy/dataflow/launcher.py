@@ -24,8 +24,8 @@ TRUTH = {"true": True, "false": False}
 
 def launch(arguments: Sequence[str]) -> None:
     """Builds the graph and hands it to the runner. Raises BadSettings, BadUseCase, CannotStart."""
-    own, beam_args = parted(arguments)
-    job = job_of(TemplateSettings.resolved(own, None))
+    settings, beam_args = parted(arguments)
+    job = job_of(TemplateSettings.resolved(settings, None))
     check(job)
     note_start(job)
     labels = [f"--labels={key}={value}" for key, value in own_labels(job.use_case).items()]
@@ -38,17 +38,17 @@ def launch(arguments: Sequence[str]) -> None:
 def parted(arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     """The template's own parameters, and what is Beam's; the project is told to both. Raises BadSettings."""
     known = {each.name: each for each in declared(TemplateSettings)}
-    own: dict[str, object] = {}
+    settings: dict[str, object] = {}
     beam_args = []
     for argument in arguments:
         name, _, value = argument.removeprefix("--").partition("=")
         if now := FORMER_KEYS.get(name):
             raise BadSettings(f"{name} is now {now}")
         if name in known and value:
-            own[name] = typed(known[name], value)
+            settings[name] = typed(known[name], value)
         if name not in {each.name for each in PARAMETERS}:
             beam_args.append(argument)
-    return own, beam_args
+    return settings, beam_args
 
 
 def typed(parameter: Declared, text: str) -> object:

@@ -22,18 +22,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.flink", description=cluster.__doc__)
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--task-managers", type=int, default=2)
-    told = parser.parse_args()
-    if told.verb == "down":
+    options = parser.parse_args()
+    if options.verb == "down":
         print("stopped" if cluster.down() else f"no Flink was up in {cluster.FOLDER}")
         return 0
     os.environ.update(stack_environment())
     try:
-        found = cluster.up(task_managers=told.task_managers)
+        processes = cluster.up(task_managers=options.task_managers)
     except files.FlinkMissing as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"Flink is up: {found.url} (logs in {found.folder}; `make flink-down` stops it). Now:\n")
-    print(f"riskstream run --workers 4 -- {shlex.join(found.beam_flags(parallelism=2))}")
+    print(f"Flink is up: {processes.url} (logs in {processes.folder}; `make flink-down` stops it). Now:\n")
+    print(f"riskstream run --workers 4 -- {shlex.join(processes.beam_flags(parallelism=2))}")
     return 0
 
 

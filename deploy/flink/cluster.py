@@ -90,10 +90,10 @@ class Cluster:
 
     def kill(self, process: Process) -> None:
         """kill -9: it can finish nothing. Returns when it has ended."""
-        found = process.running()
-        assert found is not None, f"process {process.pid} has ended before"
-        found.kill()
-        found.wait()
+        running = process.running()
+        assert running is not None, f"process {process.pid} has ended before"
+        running.kill()
+        running.wait()
 
     def registered(self) -> int:
         """Task managers that the job manager knows; 0 if it does not answer."""
@@ -159,8 +159,8 @@ def running(folder: Path = FOLDER, task_managers: int = 2) -> Iterator[Cluster]:
 
 def end(process: Process) -> None:
     """The process, and the workers that a pool has started."""
-    found = process.running()
-    workers = found.children(recursive=True) if found else []
+    running = process.running()
+    workers = running.children(recursive=True) if running else []
     process.stop()
     for worker in workers:
         try:

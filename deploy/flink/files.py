@@ -41,16 +41,16 @@ def fetch(folder: Path = FOLDER) -> Path:
 
 
 def need(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         raise FlinkMissing(f"{program} is not on the PATH: install a JDK {JAVA}")
-    return found
+    return path
 
 
 def download(folder: Path) -> Path:
     """The package's archive."""
-    told = ("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
-    command = [sys.executable, "-m", "pip", "download", *told, "--dest", str(folder), "-r", str(PACKAGE)]
+    flags = ("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
+    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder), "-r", str(PACKAGE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise FlinkMissing(
@@ -72,8 +72,8 @@ def unpack(archive: Path, into: Path) -> None:
 
 def runner(folder: Path = FOLDER) -> Path:
     """The jar for Beam's option --flink_job_server_jar. Raises FlinkMissing."""
-    if own := os.environ.get(OWN_RUNNER):
-        return Path(own).resolve()
+    if given := os.environ.get(OWN_RUNNER):
+        return Path(given).resolve()
     made = folder / "riskstream-flink.jar"
     sources = sorted(SOURCES.rglob("*.java"))
     if made.exists() and made.stat().st_mtime > max(source.stat().st_mtime for source in sources):

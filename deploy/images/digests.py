@@ -32,12 +32,12 @@ def digest_of(base: str) -> str:
     """sha256:... of all platforms' index. Raises NoDigest."""
     words = ["docker", "buildx", "imagetools", "inspect", base, "--format", "{{.Manifest.Digest}}"]
     try:
-        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        digest = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise NoDigest(f"{base}: {getattr(error, 'stderr', None) or error}") from error
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", told):
-        raise NoDigest(f"{base}: found {told!r}, expected sha256:...")
-    return told
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise NoDigest(f"{base}: found {digest!r}, expected sha256:...")
+    return digest
 
 
 def main(words: list[str]) -> None:

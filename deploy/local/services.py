@@ -71,10 +71,10 @@ def redis_server() -> Path:
 
 def packaged_server(package: str) -> Path | None:
     """Return the executable that a package brings; None if the package is not installed."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         return None
-    return next(Path(found.origin).parent.glob(REDIS_SERVERS[package]), None)
+    return next(Path(spec.origin).parent.glob(REDIS_SERVERS[package]), None)
 
 
 def redis_answers(ports: Sequence[int]) -> bool:

@@ -40,19 +40,19 @@ def _json(document: Any) -> str:
 
 def answered(panel: Panel, place: MonitoringSystem) -> list[tuple[str, str]]:
     """Legends and queries of what can be asked there."""
-    found = []
+    queries = []
     for legend, ask in panel.lines:
         try:
-            found.append((legend, ask(place)))
+            queries.append((legend, ask(place)))
         except Inexpressible:
             continue
-    return found
+    return queries
 
 
 def charts(place: MonitoringSystem) -> Iterator[tuple[Panel, list[tuple[str, str]]]]:
     for panel in PANELS:
-        if found := answered(panel, place):
-            yield panel, found
+        if queries := answered(panel, place):
+            yield panel, queries
 
 
 def grafana(place: MonitoringSystem) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def grafana(place: MonitoringSystem) -> dict[str, Any]:
     }
 
 
-def _grafana_panel(number: int, panel: Panel, found: list[tuple[str, str]]) -> dict[str, Any]:
+def _grafana_panel(number: int, panel: Panel, queries: list[tuple[str, str]]) -> dict[str, Any]:
     half = GRAFANA_WIDTH // 2
     return {
         "id": number + 1,
@@ -84,7 +84,7 @@ def _grafana_panel(number: int, panel: Panel, found: list[tuple[str, str]]) -> d
                 "expr": query,
                 "legendFormat": re.sub(r"\{(\w+)\}", r"{{\1}}", legend),
             }
-            for i, (legend, query) in enumerate(found)
+            for i, (legend, query) in enumerate(queries)
         ],
     }
 
@@ -92,14 +92,14 @@ def _grafana_panel(number: int, panel: Panel, found: list[tuple[str, str]]) -> d
 def cloud_dashboard(place: MonitoringSystem) -> dict[str, Any]:
     """A dashboard as the API of Cloud Monitoring takes it."""
     tiles = []
-    for number, (panel, found) in enumerate(charts(place)):
+    for number, (panel, queries) in enumerate(charts(place)):
         sets = [
             {
                 "timeSeriesQuery": {"prometheusQuery": query},
                 "plotType": "LINE",
                 "legendTemplate": "" if "{" in legend else legend,
             }
-            for legend, query in found
+            for legend, query in queries
         ]
         widget = {"title": panel.title, "xyChart": {"dataSets": sets, "yAxis": {"scale": "LINEAR"}}}
         half = CLOUD_WIDTH // 2
@@ -119,7 +119,7 @@ def asked(place: MonitoringSystem) -> Iterator[tuple[AlertRule, str]]:
 
 def rules(place: MonitoringSystem) -> dict[str, Any]:
     """Alert rules for Prometheus."""
-    found = [
+    entries = [
         {
             "alert": alert.name,
             "expr": query,
@@ -129,7 +129,7 @@ def rules(place: MonitoringSystem) -> dict[str, Any]:
         }
         for alert, query in asked(place)
     ]
-    return {"groups": [{"name": TITLE, "rules": found}]}
+    return {"groups": [{"name": TITLE, "rules": entries}]}
 
 
 def policies(place: MonitoringSystem) -> dict[str, dict[str, Any]]:
@@ -160,10 +160,10 @@ def _policy(alert: AlertRule, query: str) -> dict[str, Any]:
 
 def write(root: Path = ROOT) -> Mapping[str, str]:
     """Writes the files; those that are no longer made are removed."""
-    found = files()
+    texts = files()
     for old in (root / OWN / "cloud" / "alerts").glob("*.json"):
         old.unlink()
-    for path, text in found.items():
+    for path, text in texts.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
-    return found
+    return texts

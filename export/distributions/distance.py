@@ -65,7 +65,7 @@ def index_by_chance(bins: NDArray[np.integer], noise: Floats | float, freedom: F
 
 
 def empty_by_chance(then: Floats, now: Floats, rows: Floats | float) -> Floats:
-    """What the largest bin adds to the index [...] that is empty now, and may be so by chance among `rows` [...].
+    """Return the part of the index [...] of the largest bin that is empty now, maybe by chance among `rows` [...].
 
     The large-sample distribution does not know of it: an empty bin counts as LEAST_SHARE.
     """

@@ -231,13 +231,13 @@ def _walk(rules: _Rules, status: Any, record: Any, score: Any, time_us: Any, evi
     for i in range(len(record)):
         if not applied[i] or record[i] < 0:
             continue
-        own = status[record[i]]
+        entry = status[record[i]]
         if evidence[i] == 1:
-            _begin(own)
+            _begin(entry)
         word, until = (level[i], until_us[i]) if len(level) else (NO_OVERRIDE, 0)
-        before = own.level
-        transition = _apply(rules, own, score[i], time_us[i], evidence[i], word, until, recent_us)
-        outcome[i] = before | own.level << AFTER_BIT | transition << TRANSITION_BIT
+        before = entry.level
+        transition = _apply(rules, entry, score[i], time_us[i], evidence[i], word, until, recent_us)
+        outcome[i] = before | entry.level << AFTER_BIT | transition << TRANSITION_BIT
 
 
 Overrides = tuple[NDArray[np.uint8], NDArray[np.int64]]

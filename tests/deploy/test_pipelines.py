@@ -1,4 +1,4 @@
-"""Everything that pipelines run exists: verbs and flags, make targets, files, jobs and views that Terraform makes."""
+"""Pipelines run only what exists: verbs and flags, make targets, files, jobs and views that Terraform makes."""
 
 import os
 import re

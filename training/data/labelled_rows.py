@@ -114,9 +114,9 @@ class _Collected:
 
     def named_in(self, batch: Batch, rows: list[int]) -> Sequence[Owner]:
         """Return the events that these labels name."""
-        label, of = self.label, self.use_case.event_types[self.label.event]
+        label, event_type = self.label, self.use_case.event_types[self.label.event]
         known = known_codec(self.use_case, label.event_type)
-        ids = named_ids(known, [batch.events[row] for row in rows], label.event_id, of)
+        ids = named_ids(known, [batch.events[row] for row in rows], label.event_id, event_type)
         return [(batch.subject[row], label.event, id) for row, id in zip(rows, ids, strict=True)]
 
     def add_label(self, owner: Owner, positive: bool, time_us: int) -> None:

@@ -129,13 +129,13 @@ def _by_customers(
 ) -> dict[str, Interval]:
     """Widen the shares of events by the number of customers that they are of."""
     positive = sample.label == 1
-    of = {
+    counts = {
         "precision": sample.score >= threshold,
         "recall": positive,
         "false_positive_rate": ~positive,
         "accuracy": np.ones(len(positive), np.bool_),
     }
-    return {name: widened(figures[name], _customers(sample, rows)) for name, rows in of.items()}
+    return {name: widened(figures[name], _customers(sample, rows)) for name, rows in counts.items()}
 
 
 def _wilson(matrix: Confusion) -> dict[str, Interval]:

@@ -61,7 +61,7 @@ class Timeline:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What the policy says after each of the n events of a timeline."""
+    """Decisions of the policy after each of the n events of a timeline."""
 
     timeline: Timeline
     transition: NDArray[np.uint8]  # [n] export.policy.tables.Transition

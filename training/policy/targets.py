@@ -126,13 +126,13 @@ def counted(kind: str, curve: ThresholdCurve, place: int) -> Interval:
     if place < 0:
         return Interval(nan, nan, nan)
     true, flagged = round(curve.true[place]), round(curve.flagged[place])
-    of = {
+    counts = {
         "precision": (true, flagged),
         "recall": (true, round(curve.positives)),
         "share": (flagged, round(curve.cases)),
     }
-    if kind in of:
-        return rate(*of[kind])
+    if kind in counts:
+        return rate(*counts[kind])
     if kind != "per_week":
         return Interval(nan, nan, nan)
     low = chi2.ppf(0.025, 2 * flagged) / 2 if flagged else 0.0

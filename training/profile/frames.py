@@ -89,8 +89,8 @@ def _part(use_case: UseCase, fields: Columns, names_events: bool) -> dict[str, A
     event_type = fields.codec.event_type
     arrays: dict[str, Any] = {name: _array(f, fields) for name, f in event_type.fields.items()}
     if names_events and (label := use_case.label):
-        of = use_case.event_types[label.event]
-        arrays["@named"] = pa.array(named_ids(fields.codec, fields.events, label.event_id, of))
+        named_type = use_case.event_types[label.event]
+        arrays["@named"] = pa.array(named_ids(fields.codec, fields.events, label.event_id, named_type))
     return arrays | {
         "@subject": pa.array(fields.texts(event_type.subject)),
         "@id": pa.array(event_ids(fields.codec, fields.events)),

@@ -55,11 +55,11 @@ def page(
     )
 
 
-def value(found: float | None, kind: str) -> str:
+def value(shown: float | None, kind: str) -> str:
     """Days since 1970 as dates."""
-    if found is None or kind != Kind.DATE:
-        return number(found)
-    return (EPOCH + timedelta(days=round(found))).isoformat()
+    if shown is None or kind != Kind.DATE:
+        return number(shown)
+    return (EPOCH + timedelta(days=round(shown))).isoformat()
 
 
 def _section(each: EventTypeFacts, frame: Frame, outcome: Outcome, progress: Progress) -> dict[str, Any]:

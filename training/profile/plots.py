@@ -64,9 +64,13 @@ def bars(column: FieldFacts, rows: int) -> str:
         if column.by_label:
             sides = (("positive", POSITIVE, -0.2), ("negative", NEGATIVE, 0.2))
             for name, color, shift in sides:
-                of = getattr(column.by_label, name).rows
+                side_rows = getattr(column.by_label, name).rows
                 axes.barh(
-                    places + shift, [getattr(v, name) / of for v in values], 0.4, color=color, alpha=0.7
+                    places + shift,
+                    [getattr(v, name) / side_rows for v in values],
+                    0.4,
+                    color=color,
+                    alpha=0.7,
                 )
         else:
             axes.barh(places, [value.rows / rows for value in values], 0.8, color=PLAIN, alpha=0.7)

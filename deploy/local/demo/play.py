@@ -69,7 +69,7 @@ class DemoSettings:
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that the stream runs on."""
+    """The parts that the stream runs on."""
 
     settings: DemoSettings
     use_case: UseCase
