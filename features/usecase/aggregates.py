@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from features.kernel.plan import EVER, MAX_LANES, Statistic
 from features.usecase import descriptions, undated
 from features.usecase.conditions import CHANGED
+from features.usecase.declaration import Section
 from features.usecase.faults import UNREAD, known, need
+from features.usecase.feature_keys import AGGREGATE, ATTRIBUTE, DIFFERENCE, ENTITY, RATIO
 from features.usecase.schema import (
     NUMERIC,
     Age,
@@ -57,7 +59,7 @@ class _Draft:
 
 def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
     """Reads one entity's part of the `features` section."""
-    parts = node.record(optional=("aggregates", "ratios", "differences", "attributes"))
+    parts = node.section(ENTITY)
     draft = _Draft(scope, entity)
     for name, part in _entries(parts, "aggregates"):
         draft.aggregates[name] = UNREAD
@@ -70,9 +72,9 @@ def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
             f"found {lanes} with one for each list of changed fields, but an entity has at most {MAX_LANES} aggregates"
         )
     for name, part in _entries(parts, "ratios"):
-        node.attempt(_combination, draft, name, part, ("numerator", "denominator"), "over", Ratio)
+        node.attempt(_combination, draft, name, part, RATIO, "over", Ratio)
     for name, part in _entries(parts, "differences"):
-        node.attempt(_combination, draft, name, part, ("value", "minus"), "minus", Difference)
+        node.attempt(_combination, draft, name, part, DIFFERENCE, "minus", Difference)
     for name, part in _entries(parts, "attributes"):
         node.attempt(_attribute, draft, name, part)
     return _finished(draft)
@@ -131,7 +133,7 @@ def _shifted(feature: Feature, shift: int) -> Feature:
 
 
 def _aggregate(draft: _Draft, name: str, node: Node) -> None:
-    parts = node.record(("event", "statistics", "windows"), ("where", "value", "distinct", "description"))
+    parts = node.section(AGGREGATE)
     event_type = node.attempt(_type_of, draft, parts["event"])
     node.attempt(lambda: undated.refuse_aggregate(parts["event"], draft.scope.event_types[event_type]))
     value = node.attempt(_value, draft, parts.get("value"), event_type)
@@ -229,11 +231,11 @@ def _combination(
     draft: _Draft,
     name: str,
     node: Node,
-    keys: tuple[str, str],
+    declared: Section,
     link: str,
     build: Callable[[Raw, Raw], Formula],
 ) -> None:
-    parts = node.record(keys, ("description",))
+    parts, keys = node.section(declared), declared.required
     sides = [node.attempt(_reference, draft, parts[key]) for key in keys]
     need(*sides)
     aggregates = tuple(aggregate for _, aggregate, _ in sides if aggregate is not None)
@@ -274,7 +276,7 @@ def _feature(
 
 
 def _attribute(draft: _Draft, name: str, node: Node) -> None:
-    parts = node.record(("from",), ("as", "values", "description"))
+    parts = node.section(ATTRIBUTE)
     event_type, _, field_name = parts["from"].text().partition(".")
     _type_of(draft, parts["from"].child_of_key(event_type))
     known = draft.scope.field_of(parts["from"].child_of_key(field_name), event_type)

@@ -8,6 +8,7 @@ is no part of a feature, leaves the fingerprint as it is, and may name any field
 from collections.abc import Mapping
 
 from features.usecase.conditions import DERIVED, CleaningRule, Condition, Drop, Keep
+from features.usecase.event_keys import DROP, KEEP
 from features.usecase.schema import Field
 from features.usecase.where import tests
 from features.usecase.yaml_tree import Node, one_of
@@ -25,12 +26,12 @@ def _rule(node: Node, fields: Mapping[str, Field], is_dated: bool) -> CleaningRu
     if ("drop" in entries) == ("keep" in entries):
         node.fail("a rule with either drop or keep")
     if "drop" in entries:
-        parts = node.record(("drop", "reason"))
+        parts = node.section(DROP)
         dropped = node.attempt(_some_tests, parts["drop"], fields)
         if not is_dated:
             node.attempt(_refuse_derived, parts["drop"])
         return Drop(dropped, node.attempt(_text, parts["reason"]))
-    parts = node.record(("keep", "per", "reason"))
+    parts = node.section(KEEP)
     which = node.attempt(lambda: parts["keep"].choice(WHICH))
     return Keep(which, node.attempt(_fields, parts["per"], fields), node.attempt(_text, parts["reason"]))
 

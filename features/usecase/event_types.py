@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from features.times import EPOCHS
 from features.usecase.cleaning_rules import cleaning
 from features.usecase.conditions import DERIVED
+from features.usecase.event_keys import EVENT_TYPE, FIELD, FILE, OVERRIDE
 from features.usecase.faults import known, need
 from features.usecase.schema import LEVELS, NUMERIC, EventType, Field, FileFormat, Kind, Override
 from features.usecase.yaml_tree import Node, one_of
@@ -56,7 +57,7 @@ def event_types(node: Node, common: Common) -> dict[str, EventType]:
 
 
 def _event_type(name: str, node: Node, common: Common) -> EventType:
-    parts = node.record(("id", "time", "entities", "fields"), OPTIONAL_KEYS)
+    parts = node.section(EVENT_TYPE)
     declared = node.attempt(_fields, parts["fields"])
     entities = node.attempt(_entities, parts["entities"], declared, common.subject)
     return EventType(
@@ -105,7 +106,7 @@ def _kind(node: Node) -> Kind:
 
 
 def _long_field(name: str, node: Node) -> Field:
-    parts = node.record(optional=("type", "values", "optional", "min", "max", "description"))
+    parts = node.section(FIELD)
     optional = node.attempt(parts["optional"].flag) if "optional" in parts else False
     description = node.attempt(parts["description"].text) if "description" in parts else ""
     if ("type" in parts) == ("values" in parts):
@@ -246,7 +247,7 @@ def _timezone(node: Node) -> str:
 
 def _override(node: Node, declared: Mapping[str, Field]) -> Override:
     kinds = {"level": Kind.CATEGORY, "until": Kind.TIME, "author": Kind.STRING, "reason": Kind.STRING}
-    parts = node.record(kinds, ("max_duration",))
+    parts = node.section(OVERRIDE)
     max_duration_us = node.attempt(parts["max_duration"].duration_us) if "max_duration" in parts else None
     names = {
         key: node.attempt(_references, parts[key], declared, frozenset({kind})) for key, kind in kinds.items()
@@ -263,7 +264,7 @@ def _override(node: Node, declared: Mapping[str, Field]) -> Override:
 
 
 def _file(node: Node, declared: Mapping[str, Field]) -> FileFormat:
-    parts = node.record(optional=(*FILE_KEYS, "columns"))
+    parts = node.section(FILE)
     found = {key: node.attempt(FILE_KEYS[key], part) for key, part in parts.items() if key in FILE_KEYS}
     if "columns" in parts:
         found["columns"] = node.attempt(_columns, parts["columns"], declared)

@@ -15,6 +15,7 @@ from features.kernel.plan import EntityPlan, Lane, Output, Watch
 from features.usecase.aggregates import entity_features
 from features.usecase.event_types import Common, event_types
 from features.usecase.faults import UNREAD, BadUseCase, Fault, in_order, known
+from features.usecase.file_keys import ROOT
 from features.usecase.fingerprint import fingerprint
 from features.usecase.forgetting import declared_us, default_us
 from features.usecase.label import check_online, is_known_later
@@ -31,19 +32,6 @@ __all__ = ["BadUseCase", "FeatureRow", "UseCase", "feature_rows", "load", "look"
 
 LATENESS_US = 3_600 * 1_000_000  # most out-of-order events of a payment system come within an hour
 MAX_CLOCK_SKEW_US = 300 * 1_000_000  # how far a sender's clock may run ahead of Pub/Sub's
-REQUIRED = ("use_case", "subject", "events", "features")
-OPTIONAL = (
-    "allowed_lateness",
-    "max_clock_skew",
-    "forget_after",
-    "hops",
-    "label",
-    "protected",
-    "sensitive",
-    "model",
-    "policy",
-    "description",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +150,7 @@ class _Declared(NamedTuple):
 
 
 def _declared(root: Node) -> _Declared:
-    parts = root.record(REQUIRED, OPTIONAL)
+    parts = root.section(ROOT)
     name = root.attempt(lambda: parts["use_case"].name())
     subject = root.attempt(_subject, parts["subject"], parts["events"])
     lateness_us = root.attempt(_duration, parts, "allowed_lateness", LATENESS_US)

@@ -9,6 +9,7 @@ label: {from: verdict.fraud, positive: [true], event: transaction, event_id: tra
 from collections.abc import Mapping
 
 from features.usecase.faults import need
+from features.usecase.file_keys import LABEL
 from features.usecase.schema import EventType, Kind, Label
 from features.usecase.undated import refuse_label
 from features.usecase.yaml_tree import Node, one_of
@@ -16,7 +17,7 @@ from features.usecase.yaml_tree import Node, one_of
 
 def label(node: Node, types: Mapping[str, EventType]) -> Label:
     """Raises BadUseCase."""
-    parts = node.record(("from", "positive"), ("event", "event_id", "delay", "description"))
+    parts = node.section(LABEL)
     event_type, name = field_path(parts["from"], types)
     origin = types[event_type]
     if ("event" in parts) != ("event_id" in parts):

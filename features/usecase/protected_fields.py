@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from features.usecase.faults import known, need
+from features.usecase.file_keys import PERSON
 from features.usecase.label import field_path
 from features.usecase.schema import NUMERIC, Age, EventType, Feature, Kind, Label
 from features.usecase.yaml_tree import Node
@@ -96,7 +97,7 @@ def _field(node: Node, types: Mapping[str, EventType], is_protected: bool) -> Pe
         return PersonField(
             event_type, name, _usual_grouping(types[event_type].fields[name].kind), is_protected
         )
-    parts = node.record(("from", "as"))
+    parts = node.section(PERSON)
     event_type, name = field_path(parts["from"], types)
     node.attempt(parts["as"].choice, ("age",))
     kind = types[event_type].fields[name].kind

@@ -8,6 +8,7 @@ from dataclasses import replace
 from features.usecase import descriptions
 from features.usecase.conditions import DERIVED
 from features.usecase.faults import BadUseCase, need
+from features.usecase.feature_keys import EVENT_FEATURE
 from features.usecase.schema import NUMERIC, Age, Copy, Equals, Feature, Field, Kind, Raw
 from features.usecase.undated import refuse_derived
 from features.usecase.where import Scope
@@ -44,7 +45,7 @@ def _of_item(node: Node, scope: Scope) -> list[Feature]:
         return _of_event(node, str(node.value), {}, scope)
     features: list[Feature] = []
     for name, child in node.entries().items():
-        parts = child.record(optional=("as", "values")) if child.value is not None else {}
+        parts = child.section(EVENT_FEATURE) if child.value is not None else {}
         features += _of_event(node, name, parts, scope)
     return features
 

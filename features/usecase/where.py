@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from features.kernel.plan import EVER
 from features.usecase import hints
+from features.usecase.condition_keys import BOUNDS, CONDITION
 from features.usecase.conditions import CHANGED, DERIVED, WEEKDAYS, Condition
 from features.usecase.faults import need
 from features.usecase.schema import NUMERIC, EventType, Field, Kind, Label, Window
@@ -128,8 +129,7 @@ def _tests(name: str, node: Node, fields: Mapping[str, Field], others: tuple[str
     known = Field(name, Kind.INTEGER) if name in DERIVED else fields[one_of(key, (*fields, *others))]
     if not isinstance(node.value, dict):
         return [Condition(known.name, "in", _operands(node, known))]
-    bounds = ("min", "above", "max", "below", "multiple_of") if known.kind in NUMERIC else ()
-    parts = node.record(optional=("in", "not", "present", *bounds))
+    parts = node.record(optional=[k for k in CONDITION.names if known.kind in NUMERIC or k not in BOUNDS])
     found = [node.attempt(_test, test, part, known) for test, part in parts.items()]
     need(*found)
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from features.usecase import hints
+from features.usecase.declaration import Section
 from features.usecase.faults import UNREAD, BadUseCase, Fault, in_order, known, need
 from features.usecase.renamed_keys import renamed
 from features.usecase.yaml_values import FrozenDict, FrozenList, values
@@ -127,6 +128,10 @@ class Node:
                 self.attempt(self._miss, key)
                 found[key] = UNREAD
         return found
+
+    def section(self, declared: Section) -> "dict[str, Node]":
+        """Read the keys that a section declares, as `record` does."""
+        return self.record(declared.required, declared.optional)
 
     def _miss(self, key: str) -> NoReturn:
         self.need_whole()
