@@ -116,7 +116,7 @@ setup(
         "": ["py.typed"],
         "training": ["**/*.jinja"],
         "deploy": ["capacity/*.json", "capacity/*.yaml", "env/*.yaml"],
-        "usecases": ["*.yaml"],
+        "usecases": ["*.json", "*.yaml"],
     },
     py_modules=["riskstream"],
     install_requires=WORKER,

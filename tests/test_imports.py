@@ -83,7 +83,9 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("arrays",),
     ),
 }
-PURE_MODULES = tuple(f"export/policy/{name}.py" for name in ("__init__", "rules", "settings", "tables"))
+PURE_MODULES = tuple(
+    f"export/policy/{name}.py" for name in ("__init__", "keys", "rules", "settings", "tables")
+)
 WORKER_PACKAGES = PURE_PACKAGES | {
     "apache_beam", "google", "grpc", "onnxruntime", "opentelemetry", "prometheus_client", "pyarrow", "redis", "rich",
     "typer",

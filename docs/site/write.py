@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.site import cli, decisions, messages, metrics, overviews, pictures, places, tables
+from docs.site import cli, decisions, messages, metrics, overviews, pictures, places, tables, use_case
 
 ROOT = Path(__file__).parents[2]
 PAGES: dict[str, Callable[[], str]] = {
@@ -11,6 +11,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/tables.md": tables.page,
     "docs/reference/messages.md": messages.page,
     "docs/reference/metrics.md": metrics.page,
+    "docs/reference/use-case.md": use_case.page,
+    "usecases/schema.json": use_case.schema,
     "docs/walks.md": places.page,
     "docs/decisions/index.md": decisions.page,
     "docs/pictures/programs.svg": overviews.programs,

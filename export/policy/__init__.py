@@ -28,6 +28,7 @@ __all__ = [
     "is_alert",
     "is_new_level",
     "is_possible",
+    "keys",
     "level_after",
     "level_before",
     "outcome",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from export.policy.keys import COSTS, POLICY, RECOMMEND, TARGET
 from features.usecase import BadUseCase, Node, need, section
 
 HOUR_US = 3_600_000_000
@@ -60,7 +61,7 @@ def terms(policy: Mapping[str, Any], file: str = "use case", features: Sequence[
 
 
 def _terms(node: Node, features: Sequence[str] | None) -> Terms:
-    parts = node.record((), ("medium", "high", *READ, "recommend"))
+    parts = node.section(POLICY)
     values: dict[str, Any] = {
         level: node.attempt(_target, parts[level], features) for level in ("medium", "high") if level in parts
     }
@@ -72,7 +73,7 @@ def _terms(node: Node, features: Sequence[str] | None) -> Terms:
 
 
 def _recommend(node: Node) -> dict[str, int]:
-    parts = node.record((), ("in_a_row", "min_events"))
+    parts = node.section(RECOMMEND)
     return {name: node.attempt(whole, part, int(name == "in_a_row")) for name, part in parts.items()}
 
 
@@ -113,7 +114,7 @@ def positive(node: Node) -> float:
 def _target(node: Node, features: Sequence[str] | None) -> Target:
     if not isinstance(node.value, dict):
         return Target("score", _share(node))
-    parts = node.record((), (*TARGETS, "expected_cost"))
+    parts = node.section(TARGET)
     if len(node.entries()) != 1:
         node.fail(f"a number, or one of {', '.join((*TARGETS, 'expected_cost'))} with what is asked for")
     if not parts:
@@ -123,7 +124,7 @@ def _target(node: Node, features: Sequence[str] | None) -> Target:
 
 
 def _costs(node: Node, features: Sequence[str] | None) -> Target:
-    parts = node.record(("miss", "false_alarm"))
+    parts = node.section(COSTS)
     miss = node.attempt(_miss, parts["miss"], features)
     false_alarm = node.attempt(positive, parts["false_alarm"])
     need(miss, false_alarm)

@@ -15,7 +15,7 @@ from features.usecase.declaration import (
 
 DESCRIPTION = Key("description", text(), "What people call it, in reports and reasons.", "incoming payments")
 FIELD_NAME = text("field")
-FIELD_NAMES = list_of(FIELD_NAME, "fields")
+FIELD_NAMES = list_of(FIELD_NAME, "fields", least=1)
 PATH = Form("event_type.field", {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_]*\..+$"})
 SCALAR = Form("value", {"type": ["string", "number", "boolean"]})
 BOUNDS = ("min", "above", "max", "below", "multiple_of")

@@ -122,11 +122,23 @@ def mapping_of(form: Form, words: str, keys: str = "") -> Form:
     return Form(words, {"type": "object", "additionalProperties": form.schema, **named}, form.parts)
 
 
-def list_of(form: Form, words: str = "") -> Form:
-    """A list, or a single value in place of a list of one."""
+def at_least_one(form: Form) -> Form:
+    """A mapping that is not empty."""
+    return Form(form.words, {**form.schema, "minProperties": 1}, form.parts)
+
+
+def list_of(form: Form, words: str = "", least: int = 0) -> Form:
+    """A list of at least so many, or a single value in place of a list of one."""
     items: Json = form.schema
+    several: Json = {"type": "array", "items": items, "minItems": least}
+    return Form(words or f"list of {form.words}", {"anyOf": [items, several]}, form.parts)
+
+
+def vocabulary(words: str) -> Form:
+    """A list of different texts without blanks around them."""
+    item: dict[str, Json] = {"type": "string", "pattern": r"^\S(.*\S)?$"}
     return Form(
-        words or f"list of {form.words}", {"anyOf": [items, {"type": "array", "items": items}]}, form.parts
+        words, {"type": "array", "items": item, "minItems": 1, "maxItems": 1_000, "uniqueItems": True}
     )
 
 

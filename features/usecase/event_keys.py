@@ -7,6 +7,7 @@ from features.usecase.declaration import (
     Key,
     Section,
     any_of,
+    at_least_one,
     choice,
     duration,
     flag,
@@ -15,12 +16,16 @@ from features.usecase.declaration import (
     number,
     part,
     text,
+    vocabulary,
 )
 from features.usecase.schema import Kind
 
 KINDS = choice(*(kind.value for kind in Kind if kind is not Kind.CATEGORY))
 
 
+VOCABULARY = vocabulary("list of texts")
+NO_DERIVED = "^(?!(hour|weekday)$)"  # these are made of the time
+TIME_FORMAT = Form("format", {"type": "string", "pattern": "%|^epoch_(s|ms|us|ns)$"})
 FIELD = Section(
     "events.TYPE.fields.NAME",
     "One field of an event. A type alone or a list of values alone is short for it.",
@@ -99,7 +104,7 @@ REASON = Key("reason", text(), "Why, for the report.", "test users of the export
 DROP = Section(
     "events.TYPE.clean[] (drop)",
     "A rule that leaves out the rows of a history that pass all tests.",
-    (Key("drop", WHERE, "The tests.", "{state: TEST}", required=True), REASON),
+    (Key("drop", at_least_one(WHERE), "The tests.", "{state: TEST}", required=True), REASON),
 )
 KEEP = Section(
     "events.TYPE.clean[] (keep)",
@@ -157,7 +162,7 @@ EVENT_TYPE = Section(
         ),
         Key(
             "time_format",
-            list_of(text(), "formats of strptime, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`"),
+            list_of(TIME_FORMAT, "formats of strptime, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`"),
             "How times are written, beside RFC 3339, which always fits.",
             '["%Y-%m-%d %H:%M:%S"]',
             "RFC 3339 alone",
@@ -173,7 +178,9 @@ EVENT_TYPE = Section(
         Key(
             "fields",
             mapping_of(
-                any_of(KINDS, list_of(text()), part(FIELD), words="type, values or section"), "fields by name"
+                any_of(KINDS, VOCABULARY, part(FIELD), words="type, values or section"),
+                "fields by name",
+                NO_DERIVED,
             ),
             "The schema; a field that is not declared is ignored.",
             "{id: string, amount: {type: number, min: 0}}",

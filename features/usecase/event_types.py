@@ -24,16 +24,6 @@ PUBLISHED = "published"  # the time of an event that holds none
 ID_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY, Kind.DATE, Kind.TIME})
 ENTITY_KINDS = frozenset({Kind.STRING, Kind.INTEGER, Kind.CATEGORY})
 DIRECTIVES = "aAbBcdfHIjmMpSUwWyYz%GuV"  # what datetime.strptime understands
-OPTIONAL_KEYS = (
-    "scored",
-    "time_offset",
-    "time_format",
-    "timezone",
-    "file",
-    "override",
-    "clean",
-    "description",
-)
 
 
 @dataclass(frozen=True)

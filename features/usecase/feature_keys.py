@@ -21,7 +21,7 @@ WINDOW = Form("duration or `ever`", {"type": "string", "pattern": f"^ever$|{DURA
 STATISTIC = choice(*(statistic.name.lower() for statistic in Statistic))
 SIDE = Form(
     "aggregate.statistic.window or event.field",
-    {"type": "string", "pattern": r"^[^.]+\.[^.]+(\.[^.]+)?$"},
+    {"type": "string", "pattern": r"^(event\.[^.]+|[^.]+\.[^.]+\.[^.]+)$"},
 )
 
 AGGREGATE = Section(

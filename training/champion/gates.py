@@ -5,12 +5,13 @@ can tell whether it matters, makes it wait for approval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from export.policy import whole
 from features.usecase import Node, section
+from training.champion.gate_keys import GATES
 from training.evaluation.figures import Calendar
 from training.statistics.interval import Interval
 from training.statistics.ratios import FOUR_FIFTHS, lower_over_higher, times
@@ -71,7 +72,7 @@ class GateSettings:
 
     @classmethod
     def _read(cls, node: Node) -> "GateSettings":
-        parts = node.record((), [each.name for each in fields(cls)])
+        parts = node.section(GATES)
         return cls(
             **{name: node.attempt(_READ.get(name, _not_negative), part) for name, part in parts.items()}
         )

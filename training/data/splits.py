@@ -28,6 +28,7 @@ from features.times import rfc3339
 from features.usecase import Node, UseCase, is_known_later, section
 from training.arrays import Mask
 from training.data.labelled_rows import BadHistory, LabelledRows
+from training.data.split_keys import SPLIT
 
 SPLITS = ("group", "time", "both")
 TEST_SHARE = 0.25  # of the period, and of the customers too
@@ -61,7 +62,7 @@ class SplitSettings:
 
     @classmethod
     def _read(cls, node: Node, default: str) -> "SplitSettings":
-        parts = node.record((), ("by", "test", *TIMED))
+        parts = node.section(SPLIT)
         by = node.attempt(parts["by"].choice, SPLITS) if "by" in parts else default
         for name in TIMED:
             if by == "group" and name in parts:

@@ -16,6 +16,7 @@ import numpy as np
 from export.policy import positive
 from features.usecase import BadUseCase, Node, need
 from training.arrays import Floats, Labels
+from training.models.keys import COSTS, METRIC
 from training.statistics.metrics import Ranking, average_precision
 
 
@@ -62,7 +63,7 @@ class Objective:
             if node.choice(OBJECTIVES) in READ:
                 node.blame(f"{node.value} needs its number: {node.value}: {READ[node.value][1]}")
             return cls(node.value)
-        parts = node.record((), READ)
+        parts = node.section(METRIC)
         if len(node.entries()) != 1:
             node.fail(f"average_precision, or one of {', '.join(READ)} with its number")
         if not parts:
@@ -96,7 +97,7 @@ def _rate(node: Node) -> tuple[float]:
 
 
 def _costs(node: Node) -> tuple[float, float]:
-    parts = node.record(("miss", "false_alarm"))
+    parts = node.section(COSTS)
     miss, false_alarm = (node.attempt(positive, parts[name]) for name in ("miss", "false_alarm"))
     need(miss, false_alarm)
     return miss, false_alarm

@@ -7,12 +7,13 @@ the result is no worse by the metric.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from export.policy import positive, whole
 from features.usecase import Node, section
 from training.models.candidates import CANDIDATES
+from training.models.keys import MODEL
 from training.models.objectives import AVERAGE_PRECISION, Objective
 
 
@@ -45,7 +46,7 @@ class Parameters:
 
     @classmethod
     def _read(cls, node: Node) -> "Parameters":
-        parts = node.record((), [*(field.name for field in fields(cls)), *OTHERS])
+        parts = node.section(MODEL)
         parameters = cls(
             **{name: node.attempt(READ[name], part) for name, part in parts.items() if name not in OTHERS}
         )
