@@ -66,7 +66,7 @@ def _section(section: Section) -> str:
         )
         for key in section.keys
     ]
-    title = code(section.place) if section.place else "Top level"
+    title = section.place or "Top level"  # no code: a path of the file is no module
     return (
         f"## {title}\n\n{section.meaning}\n\n{table(('key', 'value', 'default', 'meaning', 'example'), rows)}"
     )
