@@ -74,5 +74,6 @@ __all__ = [
     "lookbacks",
     "need",
     "parse",
+    "renamed_keys",
     "section",
 ]
