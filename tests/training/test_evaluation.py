@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from export.onnx import Scorer, convert
 from features.usecase import Copy, Feature, Raw, parse
+from tests.training.tiny import payments
 from training.data.labelled_rows import BadHistory, LabelledRows
 from training.evaluation.calibration import calibration
 from training.evaluation.curves import ScoredSample, intervals
@@ -29,22 +30,9 @@ from training.models.held_out import HeldOut
 from training.report.calendar import summary, warning
 from training.statistics.interval import Interval
 
-TEXT = """
-use_case: tiny
-subject: customer
-events:
-  customer:
-    scored: false
-    id: ["*"]
-    time: published
-    entities: {customer: user_id}
-    fields: {user_id: string, state: [ACTIVE, SUSPENDED], sex: [F, M], plan: [FREE, PAID]}
-  payment:
-    scored: true
-    id: [id]
-    time: [at]
-    entities: {customer: user_id}
-    fields: {id: string, user_id: string, amount: number, at: time}
+TEXT = payments(
+    "sex: [F, M], plan: [FREE, PAID]",
+    """\
 features:
   customer:
     aggregates:
@@ -57,7 +45,8 @@ features:
   event: [amount]
 label: {from: customer.state, positive: [SUSPENDED]}
 protected: [customer.sex]
-"""
+""",
+)
 USE_CASE = parse(TEXT)
 FEATURES = ("paid_count_24h", "paid_sum_24h", "mean", "share", "plan_FREE", "plan_PAID", "amount")
 DAY_US = 86_400_000_000

@@ -9,6 +9,7 @@ from scipy.stats.contingency import relative_risk
 
 from export.policy import Terms
 from features.usecase import Grouping, PersonField, UseCase, parse
+from tests.training.tiny import payments
 from training.champion.evidence import contrasts
 from training.champion.gates import Contrast
 from training.data.labelled_rows import LabelledRows
@@ -22,29 +23,17 @@ from training.report.fairness import findings
 from training.statistics.interval import Interval
 from training.statistics.ratios import lower_over_higher, ratio, times
 
-TEXT = """
-use_case: tiny
-subject: customer
-events:
-  customer:
-    scored: false
-    id: ["*"]
-    time: published
-    entities: {customer: user_id}
-    fields: {user_id: string, state: [ACTIVE, SUSPENDED], sex: [F, M, X], born: {type: date, optional: true}}
-  payment:
-    scored: true
-    id: [id]
-    time: [at]
-    entities: {customer: user_id}
-    fields: {id: string, user_id: string, amount: number, at: time}
+TEXT = payments(
+    "sex: [F, M, X], born: {type: date, optional: true}",
+    """\
 features:
   customer:
     attributes: {age: {from: customer.born, as: age}}
   event: [amount]
 label: {from: customer.state, positive: [SUSPENDED]}
 protected: [customer.sex]
-"""
+""",
+)
 USE_CASE = parse(TEXT)
 DAY_US = 86_400_000_000
 HIGH = 0.5

@@ -14,7 +14,7 @@ from features.events import decode, from_row, make_batch
 from features.kernel import advance
 from features.usecase import BadUseCase, load, parse
 from features.vector import vectors
-from tests.training.test_train import DAY_US, TEXT, WHEN
+from tests.training.tiny import DAY_US, TEXT, WHEN
 from training.data.labelled_rows import BadHistory, collect
 from training.generate import generate
 from training.steps import TrainingOptions

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from export.onnx import Calibrated, Sigmoid, convert
 from features.usecase import parse
+from tests.training.tiny import payments
 from training.data.labelled_rows import LabelledRows
 from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.figures import Importance
@@ -17,22 +18,9 @@ from training.models.fit import fit, learning_rows
 from training.models.held_out import HeldOut
 from training.statistics.customer_score import customer_scores
 
-TEXT = """
-use_case: tiny
-subject: customer
-events:
-  customer:
-    scored: false
-    id: ["*"]
-    time: published
-    entities: {customer: user_id}
-    fields: {user_id: string, state: [ACTIVE, SUSPENDED], plan: [FREE, PAID, GOLD]}
-  payment:
-    scored: true
-    id: [id]
-    time: [at]
-    entities: {customer: user_id}
-    fields: {id: string, user_id: string, amount: number, at: time}
+TEXT = payments(
+    "plan: [FREE, PAID, GOLD]",
+    """\
 features:
   customer:
     aggregates:
@@ -45,7 +33,8 @@ features:
       plan: {from: customer.plan}
   event: [amount]
 label: {from: customer.state, positive: [SUSPENDED]}
-"""
+""",
+)
 USE_CASE = parse(TEXT)
 SIGNAL, FIRST, SECOND, NOISE = "paid_sum_24h", "plan_FREE", "plan_PAID", "amount"
 OVERFITTING = {"trees": 10, "leaves": 512, "rows_per_leaf": 1, "columns": 1.0, "balanced": False}

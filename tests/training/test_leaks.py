@@ -12,7 +12,7 @@ from features.events import Batch, decode, make_batch
 from features.replay import replay
 from features.usecase import UseCase, parse
 from tests.training.test_splits import history
-from tests.training.test_train import DAY_US, TEXT
+from tests.training.tiny import DAY_US, TEXT
 from training.data.leakage import auc, find_suspects
 
 NOW_US = 1_720_000_000_000_000

@@ -3,7 +3,7 @@
 import pytest
 
 from features.usecase import BadUseCase, parse
-from tests.training.test_train import TEXT
+from tests.training.tiny import TEXT
 from training.models.candidates import CANDIDATES
 from training.models.objectives import Objective
 from training.models.parameters import Parameters

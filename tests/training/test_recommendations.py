@@ -14,7 +14,7 @@ from export.policy import Target, Terms
 from export.policy.settings import HOUR_US
 from features.usecase import parse
 from tests.training.test_report import evaluation
-from tests.training.test_train import TEXT, WHEN, rows
+from tests.training.tiny import TEXT, WHEN, rows
 from training.build_bundle import build_bundle
 from training.data.labelled_rows import LabelledRows
 from training.evaluation.customers import HeldOutCustomers

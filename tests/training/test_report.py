@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from features.usecase import parse
-from tests.training.test_train import TEXT, WHEN, rows
+from tests.training.tiny import TEXT, WHEN, rows
 from training.build_bundle import build_bundle
 from training.champion.comparison import LevelMove, ModelComparison, PairedFigure
 from training.champion.gates import GateResult, Verdict

@@ -8,7 +8,7 @@ import pytest
 from export.registry.promotion import GateFailed, promote, standing
 from export.registry.versions import Registry
 from features.usecase import parse
-from tests.training.test_train import TEXT, WHEN, rows
+from tests.training.tiny import TEXT, WHEN, rows
 from training.report.words import first_lines
 from training.steps import TrainingOptions
 from training.train import train_on

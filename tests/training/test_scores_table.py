@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from features.usecase import parse
-from tests.training.test_train import TEXT, WHEN, rows
+from tests.training.tiny import TEXT, WHEN, rows
 from training import registry_facts
 from training.build_bundle import build_bundle
 from training.data.splits import SplitSettings

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.usecase import BadUseCase, load, parse
-from tests.training.test_train import DAY_US, TEXT
+from tests.training.tiny import DAY_US, TEXT
 from training.data.labelled_rows import BadHistory, LabelledRows
 from training.data.splits import SplitSettings, set_apart, split_rows
 
