@@ -23,10 +23,10 @@ from features.usecase import UseCase, parse
 from tests.commands import Run
 from tests.export.small import made
 from tests.training.bundles import put_in_use
-from training.build_bundle import build_bundle
+from training.build_bundle import BuiltBundle, build_bundle
 from training.champion.champion_model import champion_scores, load_champion, policy_of, unseen_from_us
 from training.data.files import EventRows, batches, read_all
-from training.data.labelled_rows import collect
+from training.data.labelled_rows import LabelledRows, collect
 from training.data.splits import SplitSettings, set_apart
 from training.generate import generate
 from training.models.held_out import HeldOut
@@ -67,6 +67,19 @@ def root(tmp_path: Path, with_registry: Callable[[Path], Path]) -> Path:
 @pytest.fixture(scope="module")
 def rows(files: list[Path]) -> EventRows:
     return read_all(use_case(), files, NOW_US)
+
+
+@pytest.fixture(scope="module")
+def history(rows: EventRows) -> LabelledRows:
+    return collect(use_case(), replay(batches(use_case(), rows)))
+
+
+@pytest.fixture(scope="module")
+def built(history: LabelledRows) -> BuiltBundle:
+    """A challenger whose held-out rows are those of a retraining."""
+    return build_bundle(
+        use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
+    )
 
 
 def retrained(
@@ -115,9 +128,12 @@ def test_a_label_that_is_noise_is_refused(root: Path, files: list[Path], rows: E
     assert bundles.read_pointer(str(root), use_case().name) is None
 
 
-def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: EventRows) -> None:
+def test_a_champion_of_other_features_is_asked_by_its_own(
+    root: Path, rows: EventRows, built: BuiltBundle
+) -> None:
     older = parse(use_case().text.replace("    - hour\n", ""), "older.yaml")
-    put_in_use(older, collect(older, replay(batches(older, rows))), root, WHEN)
+    theirs = collect(older, replay(batches(older, rows)))
+    put_in_use(older, theirs, root, WHEN)
     champion = bundles.load_in_use(str(root), use_case().name)
     options = TrainingOptions(seed=1, created_at=WHEN + timedelta(minutes=1))
     found, report = retrain(use_case(), rows, Registry(str(root), "offboarding"), options)
@@ -127,20 +143,15 @@ def test_a_champion_of_other_features_is_asked_by_its_own(root: Path, rows: Even
     assert compared is not None and compared.notes == found.notes
     assert sum(move.customers for move in compared.last_levels) == compared.customers
     assert b"Champion and challenger" in report.files["report.html"]
-    history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = build_bundle(
-        use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
-    )
-    theirs = collect(older, replay(batches(older, rows)))
-    own = dict(
+    score_of = dict(
         zip(theirs.event_ids.tolist(), Scorer(champion.stand_in).score(theirs.vectors).tolist(), strict=True)
     )
-    asked = champion_scores(champion, use_case(), made.held_out, rows)
-    assert asked.tolist() == [own[id] for id in made.held_out.rows.event_ids.tolist()]
+    asked = champion_scores(champion, use_case(), built.held_out, rows)
+    assert asked.tolist() == [score_of[id] for id in built.held_out.rows.event_ids.tolist()]
 
 
 def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
-    root: Path, rows: EventRows
+    root: Path, rows: EventRows, history: LabelledRows
 ) -> None:
     """Or a challenger could never win with customers who are labelled once and for all."""
     asked = use_case(trees=40)
@@ -153,7 +164,6 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
     assert ended.verdict in ("promoted", "waiting"), (
         "made in the same manner, of more: it is not worse for sure"
     )
-    history = collect(asked, replay(batches(asked, rows)))
     made = build_bundle(
         asked,
         history,
@@ -168,15 +178,11 @@ def test_a_champion_is_not_flattered_by_customers_that_it_has_learned_from(
     assert honest + 0.05 < flattered
 
 
-def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_do(rows: EventRows) -> None:
+def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_do(
+    rows: EventRows, history: LabelledRows
+) -> None:
     bundle = msgspec.structs.replace(made(), use_case_text=use_case().text.replace("policy:", "polici:"))
-    held_out = HeldOut(
-        collect(use_case(), replay(batches(use_case(), rows)))[:9],
-        np.zeros(9),
-        {},
-        b"",
-        terms=Terms(in_a_row=7),
-    )
+    held_out = HeldOut(history[:9], np.zeros(9), {}, b"", terms=Terms(in_a_row=7))
     assert policy_of(bundle, held_out).in_a_row == 7, "the challenger's"
     with pytest.raises(
         BundleMismatch, match=r"polici.*it cannot be read any more.*promote the new bundle by hand"
@@ -185,18 +191,12 @@ def test_a_champion_whose_use_case_is_no_longer_accepted_is_named_with_what_to_d
 
 
 def test_customers_that_the_stand_in_has_learned_from_are_not_compared(
-    tmp_path: Path, rows: EventRows
+    tmp_path: Path, rows: EventRows, history: LabelledRows, built: BuiltBundle
 ) -> None:
     less = parse(use_case().text.replace("test: 0.4", "test: 0.2"), "less.yaml")
-    put_in_use(less, collect(less, replay(batches(less, rows))), tmp_path, WHEN)
-    history = collect(use_case(), replay(batches(use_case(), rows)))
-    made = build_bundle(
-        use_case(), history, seed=1, created_at=WHEN, split_settings=SplitSettings("both", 0.4)
-    )
-    unknown = np.isnan(
-        champion_scores(bundles.load_in_use(str(tmp_path), use_case().name), use_case(), made.held_out, rows)
-    )
-    assert (unknown == ~set_apart(made.held_out.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
+    champion = put_in_use(less, history, tmp_path, WHEN)
+    unknown = np.isnan(champion_scores(champion, use_case(), built.held_out, rows))
+    assert (unknown == ~set_apart(built.held_out.rows.customers, 0.2)).all() and 0 < unknown.mean() < 1
 
 
 def test_the_command_line_says_how_it_ended(
@@ -223,7 +223,7 @@ def test_the_command_line_says_how_it_ended(
 
 
 def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
-    tmp_path: Path, rows: EventRows
+    tmp_path: Path, rows: EventRows, history: LabelledRows
 ) -> None:
     days = rows.time_us.min() + np.array([40, 58]) * 86_400_000_000
     for until_us, is_enough in zip(days, (True, False), strict=True):
@@ -232,11 +232,7 @@ def test_what_the_champion_has_not_learned_from_judges_if_there_is_enough_of_it(
         older.bodies.extend(rows.bodies[: len(older.time_us)])
         root = tmp_path / str(is_enough)
         put_in_use(use_case(trees=1), collect(use_case(), replay(batches(use_case(), older))), root, WHEN)
-        champion, history = (
-            load_champion(str(root), use_case().name),
-            collect(use_case(), replay(batches(use_case(), rows))),
-        )
-        begins_us = unseen_from_us(champion, history)
+        begins_us = unseen_from_us(load_champion(str(root), use_case().name), history)
         assert (begins_us is not None) == is_enough
         if begins_us:
             assert 0 <= begins_us - older.time_us.max() <= 86_400_000_000
