@@ -33,7 +33,7 @@ def serve(settings: ServiceSettings, access: AccessSettings, use_case: UseCase =
     GET  /health/ready, /health/parts   the state of the service and its parts
     """
     from features.usecase import load
-    from serving.access import Access
+    from serving.auth.access import Access
     from serving.configuration import Configuration
     from serving.server import run
 

@@ -1,8 +1,9 @@
 """The family of errors: every error that riskstream itself raises, named by what helps against it.
 
 Four types say what to do; all others derive from one of them and say which part it is about. An error outside the
-family is a defect, or comes from a library. Exit codes (commands/errors.py), HTTP statuses (serving/problems.py) and
-retries (pipeline/runtime/transient.py) are tables of these types. A test keeps this tree complete:
+family is a defect, or comes from a library. Exit codes (commands/errors.py), HTTP statuses
+(serving/http/problems.py) and retries (pipeline/runtime/transient.py) are tables of these types. A test keeps this tree
+complete:
 
 RiskstreamError
 +-- Unavailable              a part cannot be used now: wait and try again

@@ -1,5 +1,5 @@
-"""The REST service: the same engine for a caller that waits for the answer.
+"""The REST service: the same engine for callers that wait for the answer.
 
 An event is published first and then assessed: the job finds it a duplicate, and writes its row and its alert. So the
-service has no ways out of its own, and what it has answered is as safe as what the job has done (decisions/0010).
+service needs no outputs, and its answers are as safe as the work of the job (decisions/0010).
 """

@@ -1,4 +1,4 @@
-"""The routes: what is asked under which path, and who does it."""
+"""Routes of the service, and the application that they make."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,27 +10,26 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from features.events import BadEvent
 from features.times import clock
 from pipeline.runtime.tracing import parent_of
-from serving import service as own
-from serving.access import ANONYMOUS
-from serving.audit_requests import Audited, entry_of
-from serving.auth import Gate
+from serving.auth.access import ANONYMOUS
+from serving.auth.roles import Operation
+from serving.auth.tokens import Authenticator
 from serving.batching import Batcher
-from serving.browsers import OwnPagesOnly, demand_json, hosts_of
-from serving.customer import Standing
-from serving.formats import RFC3339, whole
-from serving.guard import Guard
-from serving.middleware import Observed
-from serving.openapi import document, request_body
+from serving.customer import CustomerStatus
+from serving.http.audited import Audited, entry_of
+from serving.http.browsers import OwnPagesOnly, demand_json, hosts_of
+from serving.http.formats import RFC3339, whole
+from serving.http.guard import AccessGuard
+from serving.http.middleware import Observed
+from serving.http.openapi import document, request_body
+from serving.http.pages import pages
+from serving.http.problems import DEADLINE_S, PROBLEMS, handlers
 from serving.overrides import author_of, refuse_over
-from serving.pages import pages
-from serving.problems import DEADLINE_S, PROBLEMS, handlers
 from serving.responses import Assessment, ModelInUse
-from serving.roles import Action
-from serving.service import Service
+from serving.service import Answer, EventRequest, Service
 
 MOST_AT_ONCE = 500  # events of a batch: some milliseconds
 PUBLISHING = 8  # requests to Pub/Sub at once; each takes ten or twenty milliseconds on Google Cloud
-# FastAPI would tell paths and messages of errors, which may name customers; what may be told is in observing.py.
+# FastAPI would record paths and error messages, which may name customers; middleware.py records what may be recorded.
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 EventTime = Annotated[
     str | None,
@@ -39,22 +38,22 @@ EventTime = Annotated[
         json_schema_extra={"format": "date-time", "pattern": whole(RFC3339)},
     ),
 ]
-Reasons = Annotated[bool, Query(description="tell why the score is as high as it is")]
-Features = Annotated[bool, Query(description="tell the features that were scored")]
-Create = Annotated[bool, Query(description="take it although nothing is known of the customer")]
+Reasons = Annotated[bool, Query(description="return the reasons for the score")]
+Features = Annotated[bool, Query(description="return the features that were scored")]
+Create = Annotated[bool, Query(description="accept the override although nothing is known of the customer")]
 Withdraw = Annotated[
-    bool, Query(description="take one that is over at its own time, which withdraws the override in force")
+    bool, Query(description="accept an override that has expired, which withdraws the one in force")
 ]
 COUNTS, KEEPS_NOTHING = (
     "Counts the event, once however often it is sent.",
-    "Says what would be said, and keeps nothing.",
+    "Returns the answer that the event would get, and keeps nothing.",
 )
-Found = TypeVar("Found")
-Answering = Callable[[own.Request], Awaitable[own.Answer]]
+Result = TypeVar("Result")
+Answering = Callable[[EventRequest], Awaitable[Answer]]
 
 
-def app(service: Service, gate: Gate | None, max_in_flight: int) -> Observed:
-    """The ASGI application; it closes the service and the gate when it ends."""
+def app(service: Service, gate: Authenticator | None, max_in_flight: int) -> Observed:
+    """Return the ASGI application, which closes the service and the authenticator when it ends."""
     publishing = Batcher("publish", service.publish, MOST_AT_ONCE, PUBLISHING)
     assessing = Batcher("assess", service.assess, MOST_AT_ONCE)
 
@@ -64,17 +63,17 @@ def app(service: Service, gate: Gate | None, max_in_flight: int) -> Observed:
         for each in (publishing, assessing, service, *([gate] if gate else ())):
             each.close()
 
-    async def assessed(request: own.Request) -> own.Answer:
-        """Published first: what Pub/Sub has is not lost, whatever happens then."""
+    async def assessed(request: EventRequest) -> Answer:
+        """Publish the event first, so that it is not lost whatever happens then, and assess it."""
         await publishing.do(request)
         return await assessing.do(request)
 
-    async def attempted(request: own.Request) -> own.Answer:
+    async def attempted(request: EventRequest) -> Answer:
         return await asyncio.to_thread(service.attempt, request)
 
-    asked, guard = APIRouter(prefix="/v1", responses=PROBLEMS), Guard(service, gate)  # type: ignore[arg-type]
+    asked, guard = APIRouter(prefix="/v1", responses=PROBLEMS), AccessGuard(service.trail, gate)  # type: ignore[arg-type]
     add_events(asked, service, guard, assessed, attempted)
-    add_questions(asked, service, guard)
+    add_reads(asked, service, guard)
     made = FastAPI(
         title=f"riskstream: {service.use_case.name}", version="1", lifespan=lifespan, telemetry=NO_TELEMETRY,
         description="Risk of a customer, event by event: the engine of the streaming job for callers that wait.",
@@ -84,23 +83,23 @@ def app(service: Service, gate: Gate | None, max_in_flight: int) -> Observed:
     made.include_router(asked)
     settings = service.settings
     described = document(made, settings.access, settings.root_path)
-    made.include_router(pages(made.title, described, guard.before(Action.MODEL)))
+    made.include_router(pages(made.title, described, guard.before(Operation.MODEL)))
     made.include_router(health(service))
     audited: Any = Audited(made, service.trail, service.use_case.name)
-    return Observed(audited if gate else OwnPagesOnly(audited, hosts_of(settings)), max_in_flight)
+    return Observed(audited if gate else OwnPagesOnly(audited, hosts_of(settings.host)), max_in_flight)
 
 
 def add_events(
-    router: APIRouter, service: Service, guard: Guard, assessed: Answering, attempted: Answering
+    router: APIRouter, service: Service, guard: AccessGuard, assessed: Answering, attempted: Answering
 ) -> None:
-    """For each event type of the use case a path of its own, with its fields in the document."""
+    """Add a path for each event type of the use case, with its fields in the document."""
     for name, event_type in service.use_case.event_types.items():
-        sends = Action.OVERRIDE if event_type.override else Action.SEND
+        sends = Operation.OVERRIDE if event_type.override else Operation.SEND
         ways = {f"/events/{name}": (sends, assessed, "Assess", COUNTS)}
         if event_type.scored:
-            ways[f"/scores/{name}"] = (Action.TRY, attempted, "Try", KEEPS_NOTHING)
+            ways[f"/scores/{name}"] = (Operation.TRY, attempted, "Try", KEEPS_NOTHING)
         for path, (action, answer, verb, description) in ways.items():
-            of_action = decision_route if action is Action.OVERRIDE else route
+            of_action = decision_route if action is Operation.OVERRIDE else route
             router.add_api_route(
                 path, of_action(service, name, answer), methods=["POST"], summary=f"{verb} a {name} event",
                 description=description, operation_id=path.strip("/").replace("/", "_"),
@@ -109,10 +108,10 @@ def add_events(
             )  # fmt: skip
 
     @router.post(
-        "/events/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Action.SEND))]
+        "/events/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Operation.SEND))]
     )
     @router.post(
-        "/scores/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Action.TRY))]
+        "/scores/{event_type}", include_in_schema=False, dependencies=[Depends(guard.before(Operation.TRY))]
     )
     def unknown(event_type: str) -> None:
         expected = ", ".join(service.use_case.event_types)
@@ -120,7 +119,7 @@ def add_events(
 
 
 def route(service: Service, event_type: str, answer: Answering) -> Callable[..., Awaitable[Assessment]]:
-    """Takes an event of this type and answers it."""
+    """Return the handler of an event of this type."""
 
     async def answered(
         request: Request, event_time: EventTime = None, reasons: Reasons = False, features: Features = False
@@ -134,7 +133,7 @@ def route(service: Service, event_type: str, answer: Answering) -> Callable[...,
 def decision_route(
     service: Service, event_type: str, answer: Answering
 ) -> Callable[..., Awaitable[Assessment]]:
-    """Takes a human's decision of this type and answers it."""
+    """Return the handler of an override of this type."""
 
     async def answered(
         request: Request, event_time: EventTime = None, create: Create = False, withdraw: Withdraw = False
@@ -154,8 +153,8 @@ def decision_route(
 async def event_in(
     request: Request, service: Service, event_type: str, event_time: str | None,
     reasons: bool = False, features: bool = False,
-) -> own.Request:  # fmt: skip
-    """The event in the body of a request, in the name of its caller; its audit entry tells of it.
+) -> EventRequest:  # fmt: skip
+    """Decode the event in the body of a request, and note it in the audit entry.
 
     Raises NotJson, BadEvent.
     """
@@ -171,47 +170,47 @@ async def event_in(
 
 
 def demand_time(text: str) -> None:
-    """Raises BadEvent unless it is RFC 3339, also where the event has a time of its own and this one is not used."""
+    """Refuse a time that is not RFC 3339, even where the event has a time and this one is not used. Raises BadEvent."""
     try:
         clock((), "UTC").read(text)
     except ValueError as error:
         raise BadEvent("invalid", f"event_time: {text[:80]!r} is not a time in RFC 3339: {error}") from None
 
 
-async def result(answer: Awaitable[own.Answer]) -> Assessment:
-    """The answer, in time. Raises BadEvent, BadRecord, TimeoutError."""
+async def result(answer: Awaitable[Answer]) -> Assessment:
+    """Wait for the answer. Raises BadEvent, BadRecord, TimeoutError."""
     assessment = await in_time(answer)
     if isinstance(assessment, Exception):
         raise assessment
     return assessment
 
 
-def add_questions(router: APIRouter, service: Service, guard: Guard) -> None:
-    """What changes nothing."""
+def add_reads(router: APIRouter, service: Service, guard: AccessGuard) -> None:
+    """Add the routes that only read."""
 
     @router.get(
-        "/customers/{customer:path}", summary="How a customer stands",
-        dependencies=[Depends(guard.before(Action.LOOK))],
+        "/customers/{customer:path}", summary="The status of a customer",
+        dependencies=[Depends(guard.before(Operation.LOOK))],
     )  # fmt: skip
-    async def customer(customer: str) -> Standing:
-        found = await in_time(asyncio.to_thread(service.standing, customer))
-        if found is None:
+    async def customer(customer: str) -> CustomerStatus:
+        status = await in_time(asyncio.to_thread(service.customer_status, customer))
+        if status is None:
             raise HTTPException(404, f"nothing is known of this {service.use_case.subject}")
-        return found
+        return status
 
-    @router.get("/model", summary="The model in use", dependencies=[Depends(guard.before(Action.MODEL))])
+    @router.get("/model", summary="The model in use", dependencies=[Depends(guard.before(Operation.MODEL))])
     def model() -> ModelInUse:
         return service.model_in_use()
 
 
-async def in_time(work: Awaitable[Found]) -> Found:
-    """Raises TimeoutError. A thread that is at work is not waited for."""
+async def in_time(work: Awaitable[Result]) -> Result:
+    """Wait for some work, for two seconds at most. Raises TimeoutError; a thread at work goes on."""
     async with asyncio.timeout(DEADLINE_S):
         return await work
 
 
 def health(service: Service) -> APIRouter:
-    """For whoever restarts and routes; nobody needs a token for it.
+    """Return the routes for orchestrators and load balancers, which need no token.
 
     Ready is a process that is warm, whatever it needs: were all pods unready while Redis is away, callers would hear
     it from a gateway that does not say when to come back, and no metric would tell.

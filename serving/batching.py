@@ -1,12 +1,13 @@
-"""Requests that wait together are done together: what comes while a batch is under way is the next batch.
+"""Batches of requests: those that arrive while a batch is under way are the next batch, in order of arrival.
 
-A lone request never waits for company; a thousand share one round trip. Order is that of arrival.
+A lone request never waits for others; a thousand share one round trip.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 In = TypeVar("In")
@@ -14,9 +15,9 @@ Out = TypeVar("Out")
 
 
 class Batcher(Generic[In, Out]):
-    """`work` on lists of at most `most`, in `threads` threads of its own: so many batches are under way at once.
+    """Does `work` on lists of at most `most` requests, in `threads` threads: so many batches are under way at once.
 
-    What `work` raises is raised to everyone whose request was in the batch.
+    An error of `work` is raised to every caller whose request was in the batch.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Batcher(Generic[In, Out]):
         self._pool = ThreadPoolExecutor(threads, name)
 
     async def do(self, request: In) -> Out:
-        """The result for one request."""
+        """Return the result of one request."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Out] = loop.create_future()
         self._waiting.append((request, answer))
@@ -36,6 +37,7 @@ class Batcher(Generic[In, Out]):
         return await answer
 
     def close(self) -> None:
+        """Wait for the batches that are under way, and end the threads."""
         self._pool.shutdown()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +45,7 @@ class Batcher(Generic[In, Out]):
             self._free -= 1
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             under_way = loop.run_in_executor(self._pool, self._work, [request for request, _ in batch])
-            under_way.add_done_callback(lambda done, batch=batch: self._done(loop, batch, done))
+            under_way.add_done_callback(partial(self._done, loop, batch))
 
     def _done(
         self,
@@ -53,12 +55,12 @@ class Batcher(Generic[In, Out]):
     ) -> None:
         self._free += 1
         self._start(loop)
-        error = done.exception()
-        results = [None] * len(batch) if error else done.result()
-        for (_, answer), result in zip(batch, results, strict=True):
-            if answer.done():
-                continue  # who asked has gone
-            if error:
-                answer.set_exception(error)
-            else:
+        waiting = [answer for _, answer in batch]
+        if error := done.exception():
+            for answer in waiting:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for answer, result in zip(waiting, done.result(), strict=True):
+            if not answer.done():  # else the caller has gone
                 answer.set_result(result)

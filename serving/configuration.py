@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from features.usecase import UseCase
 from pipeline.runtime.errors import BadSettings
-from serving.access import Access
-from serving.issuers import is_loopback
+from serving.auth.access import Access
+from serving.auth.issuers import is_loopback
 from serving.settings import ServiceSettings
 
 

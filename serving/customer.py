@@ -1,73 +1,79 @@
-"""How a customer stands: the record as it is in the store, as far as somebody can use it."""
+"""The status of a customer: level, recommendation, override and latest events, read from the stored record."""
 
 from itertools import islice
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from export import policy
-from export.policy import Level, Recommendation
+from export.policy import Recommendation
 from features.record import STATUS, Record, RingEvent, loads
 from features.times import rfc3339
 from features.usecase import UseCase
-from serving.responses import Changed, Named, Score, Time, known
+from serving.responses import LevelName, Score, Time, TransitionName, known, level_name
 
-LATEST = 20  # events told; the record has at least 64
+RecommendationName = Literal["NONE", "OPEN", "HELD"]
+LATEST = 20  # events shown; the record has at least 64
 
 
-class Remark(BaseModel):
-    """An event that the record holds one by one, and what it led to."""
+class RecentEvent(BaseModel):
+    """An event that the record holds one by one, and its outcome."""
 
     seq: int
     event_time: Time
     score: Score | None
-    level: Named
-    transition: Changed | None
+    level: LevelName
+    transition: TransitionName | None
 
 
-class Override(BaseModel):
-    """A human's word."""
+class ActiveOverride(BaseModel):
+    """A human's override of the level that is in force."""
 
-    level: Named
+    level: LevelName
     until: Time
 
 
-class Standing(BaseModel):
-    """Where a customer stands. `since` is the time of the event that set the level; null: it is the first one."""
+class CustomerStatus(BaseModel):
+    """Status of a customer. `since` is the time of the event that set the level; null: it is the first level."""
 
     customer: str
-    events: int = Field(description="counted so far")
-    level: Named
+    events: int = Field(description="events counted so far")
+    level: LevelName
     since: Time | None
-    recommendation: Literal["NONE", "OPEN", "HELD"] = Field(description="of off-boarding")
+    recommendation: RecommendationName = Field(description="whether off-boarding is recommended")
     cooldown_until: Time | None = Field(description="until then the level does not fall")
-    override: Override | None = Field(description="null: none, or it was withdrawn")
+    override: ActiveOverride | None = Field(description="null: there is none, or it was withdrawn")
     forgotten_after: str | None = Field(
         description="an event after this time finds a new customer; null: never (`forget_after` of the use case)"
     )
-    latest: list[Remark] = Field(description=f"the latest {LATEST} events, the latest first")
+    latest: list[RecentEvent] = Field(description=f"the latest {LATEST} events, the latest first")
 
 
-def standing(use_case: UseCase, customer: str, blob: bytes) -> Standing:
-    """Raises BadRecord."""
+def status_of(use_case: UseCase, customer: str, blob: bytes) -> CustomerStatus:
+    """Return the status that a record holds. Raises BadRecord."""
     plan = use_case.plans[use_case.subject]
     record = loads(plan, blob)
     (status,) = np.frombuffer(record.status, STATUS)
     override_us = int(status["override_until_us"])
-    return Standing(
+    return CustomerStatus(
         customer=customer,
         events=record.events,
-        level=Level(int(status["level"])).name,
+        level=level_name(int(status["level"])),
         since=_time(int(status["since_us"])),
-        recommendation=Recommendation(int(status["recommendation"])).name,
+        recommendation=recommendation_name(int(status["recommendation"])),
         cooldown_until=_time(int(status["cooldown_until_us"])),
-        override=Override(level=Level(int(status["override_level"])).name, until=rfc3339(override_us))
+        override=ActiveOverride(level=level_name(int(status["override_level"])), until=rfc3339(override_us))
         if override_us
         else None,
         forgotten_after=_forgotten_after(record, plan.forget_us),
-        latest=[_remark(each) for each in islice(sorted(record.ring, key=_newest), LATEST)],
+        latest=[_recent_event(each) for each in islice(sorted(record.ring, key=_newest), LATEST)],
     )
+
+
+def recommendation_name(recommendation: int) -> RecommendationName:
+    """Return the name of a recommendation's number."""
+    return cast(RecommendationName, Recommendation(recommendation).name)
 
 
 def _forgotten_after(record: Record, forget_us: int) -> str | None:
@@ -78,14 +84,14 @@ def _newest(event: RingEvent) -> tuple[int, int]:
     return -event.time_us, -event.seq
 
 
-def _remark(event: RingEvent) -> Remark:
+def _recent_event(event: RingEvent) -> RecentEvent:
     outcome = policy.outcome.parts(event.outcome)
-    return Remark(
+    return RecentEvent(
         seq=event.seq,
         event_time=rfc3339(event.time_us),
         score=known(event.score),
-        level=outcome.level.name,
-        transition=outcome.transition_name,
+        level=level_name(outcome.level),
+        transition=cast("TransitionName | None", outcome.transition_name),
     )
 
 

@@ -1,7 +1,7 @@
-"""What the service asks of a human's decision before it takes it: it is not over yet, or is meant to withdraw one.
+"""Overrides over HTTP: one that has expired is refused, unless the caller says that it withdraws another.
 
-In the stream a decision whose end is not after its event withdraws the one in force. A caller may as well have mistaken
-the year, so here that has to be said. Times are int64 microseconds since 1970 UTC.
+In the stream an override that ends before its own event withdraws the one in force. A caller may as well have mistaken
+the year, so over HTTP the withdrawal must be explicit. Times are int64 microseconds since 1970 UTC.
 """
 
 from features.events import BadEvent, Event, event_time_us, known_codec
@@ -10,7 +10,7 @@ from features.usecase import UseCase
 
 
 def refuse_over(use_case: UseCase, event_type: str, event: Event, now_us: int, withdraw: bool) -> None:
-    """Raises BadEvent for a decision that is over, and with `withdraw` for one that is not."""
+    """Refuse an override that has expired or, with `withdraw`, one that has not. Raises BadEvent."""
     known = known_codec(use_case, event_type)
     override, time_us = known.event_type.override, event_time_us(event)
     if override is None:
@@ -32,7 +32,7 @@ def refuse_over(use_case: UseCase, event_type: str, event: Event, now_us: int, w
 
 
 def author_of(use_case: UseCase, event_type: str, event: Event) -> str | None:
-    """Whose decision the event says it is; None: it is no override."""
+    """Return the author of an override; None for any other event."""
     known = known_codec(use_case, event_type)
     override = known.event_type.override
     return str(known.getters[override.author](event)) if override else None

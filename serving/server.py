@@ -1,4 +1,4 @@
-"""The service from start to end: looked at first, then on its port until SIGTERM or Ctrl-C."""
+"""Run the service: check everything first, then serve until SIGTERM or Ctrl-C."""
 
 import logging
 import resource
@@ -23,9 +23,9 @@ from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
 from pipeline.runtime.transient import TRANSIENT
 from serving.api import app
-from serving.auth import Gate
+from serving.auth.tokens import Authenticator
 from serving.configuration import Configuration
-from serving.connections import Connection, Crowd
+from serving.http.connections import Connection, Crowd
 from serving.service import Service
 
 CHECK_S = 6.0  # for all checks together; each answers within milliseconds when all is well
@@ -40,21 +40,21 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: Configuration) -> None:
-    """Serves until it is told to end. Raises CannotStart within seconds, with a line for each thing that is wrong."""
-    gate = Gate(settings.access) if settings.access else None
+    """Serve until a stop signal. Raises CannotStart within seconds, with a line for each fault."""
+    gate = Authenticator(settings.access) if settings.access else None
     demand(run_checks(checks(settings, gate), CHECK_S))
     tracing.start()
     service = Service(settings)
     service.warm()
     if gate:
         gate.start()
-    with ending_quietly(), telling(settings, service):
+    with ending_quietly(), serving_metrics(settings, service):
         tune_process()
         logger.warning("answering at http://%s:%d/docs", settings.host, settings.port)
         server(app(service, gate, settings.max_in_flight), settings).run()
 
 
-def checks(settings: Configuration, gate: Gate | None) -> list[Check]:
+def checks(settings: Configuration, gate: Authenticator | None) -> list[Check]:
     """Return the checks before the service answers."""
     needed_files = CONNECTIONS * settings.max_in_flight + OTHER_FILES
     needed = [
@@ -73,7 +73,7 @@ def checks(settings: Configuration, gate: Gate | None) -> list[Check]:
 
 
 def check_trail(settings: Configuration) -> None:
-    """Check that the table is there. While BigQuery is away records wait for it, so that is no reason not to start.
+    """Check that the audit table exists. BigQuery may be away: records wait for it.
 
     Raises TableMismatch, GoogleAPIError, and OSError if the folder cannot be written to.
     """
@@ -87,7 +87,7 @@ def check_trail(settings: Configuration) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises OSError unless it is free."""
+    """Check that the port is free. Raises OSError."""
     with socket.create_server((host, port)):
         pass
 
@@ -102,8 +102,8 @@ def allow_files(needed: int) -> None:
 
 
 @contextmanager
-def telling(settings: Configuration, service: Service) -> Iterator[None]:
-    """Metrics for Prometheus, if somebody wants them."""
+def serving_metrics(settings: Configuration, service: Service) -> Iterator[None]:
+    """Serve metrics for Prometheus, if a port is set for them."""
     if not settings.metrics_port:
         yield
         return
@@ -117,7 +117,7 @@ def telling(settings: Configuration, service: Service) -> Iterator[None]:
 
 @contextmanager
 def ending_quietly() -> Iterator[None]:
-    """uvicorn ends by these signals, and then sends them again: to be told to end is no failure."""
+    """Ignore the signals that end uvicorn, which it sends again at its end: a stop is no failure."""
     before = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
     try:
         yield
@@ -127,7 +127,7 @@ def ending_quietly() -> Iterator[None]:
 
 
 def server(application: object, settings: Configuration) -> uvicorn.Server:
-    """The server; what is in flight is answered when it ends. Paths may name customers, so requests are not logged."""
+    """Return the server. It answers requests in flight before it ends, and logs none: paths may name customers."""
     crowd = Crowd(CONNECTIONS * settings.max_in_flight)
     return uvicorn.Server(uvicorn.Config(
         application, host=settings.host, port=settings.port, root_path=settings.root_path,  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from commands.errors import EXITS, codes, exit_code
 from features import errors
 from features.errors import BadInput, Mismatch, Refused, RiskstreamError, Unavailable
 from pipeline.runtime.transient import TRANSIENT, is_transient
-from serving import problems
+from serving.http import problems
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "deploy")

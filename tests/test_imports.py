@@ -82,6 +82,14 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("statistics", "progress", "origin"),
         ("arrays",),
     ),
+    "serving": (
+        ("server",),
+        ("api",),
+        ("http", "service"),
+        ("configuration", "customer"),
+        ("responses", "auth"),
+        ("audit", "batching", "overrides", "settings"),
+    ),
 }
 PURE_MODULES = tuple(
     f"export/policy/{name}.py" for name in ("__init__", "keys", "rules", "settings", "tables")

@@ -189,9 +189,9 @@ ROW = (
     Step("export.bundle.promote", "Moves the pointer, so that jobs and services load the bundle."),
 )
 REQUEST = (
-    Step("serving.middleware.Observed", "Counts the request and bounds how many are in flight."),
-    Step("serving.audit_requests.Audited", "Opens the record of the audit trail."),
-    Step("serving.guard.Guard", "Checks token and role before the body is used."),
+    Step("serving.http.middleware.Observed", "Counts the request and bounds how many are in flight."),
+    Step("serving.http.audited.Audited", "Opens the record of the audit trail."),
+    Step("serving.http.guard.AccessGuard", "Checks token and role before the body is used."),
     Step("serving.api.event_in", "Decodes the event in the request's body."),
     Step(
         "serving.service.Service.publish",
@@ -239,7 +239,7 @@ QUESTIONS = (
     Question("a metric named", ("pipeline.runtime.metrics.METRICS",), "[Metrics](reference/metrics.md)"),
     Question("an error's meaning", ("features.errors",), "The whole family stands in one docstring."),
     Question("an exit code", ("commands.errors.EXITS",), "[Command line](reference/cli.md)"),
-    Question("a role of the REST service", ("serving.roles",)),
+    Question("a role of the REST service", ("serving.auth.roles",)),
     Question("the log rebuilt and compared", ("pipeline.reconciliation.reconcile.reconcile",)),
     Question("a gate for a new model", ("training.champion.gates",)),
 )

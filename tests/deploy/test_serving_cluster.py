@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pipeline.runtime.metrics import IN_FLIGHT
-from serving.problems import DEADLINE_S
+from serving.http.problems import DEADLINE_S
 from serving.server import END_S, KEEP_ALIVE_S
 from tests.deploy.manifests import (
     OVERLAYS,

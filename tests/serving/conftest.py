@@ -18,7 +18,7 @@ from export.bundle import promote, save
 from features.events import to_json
 from features.times import rfc3339
 from serving.api import app
-from serving.auth import Gate
+from serving.auth.tokens import Authenticator
 from serving.configuration import Configuration
 from serving.server import server
 from serving.service import Service
@@ -101,7 +101,7 @@ def serving(settings: Configuration) -> Serving:
         told = replace(settings, **others)
         service = Service(told)
         service.warm()
-        gate = Gate(told.access) if told.access else None
+        gate = Authenticator(told.access) if told.access else None
         if gate:
             gate.check()
             gate.start()

@@ -14,11 +14,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from serving import keys
-from serving.access import Access
-from serving.auth import Caller, Gate, Unauthenticated, caller_of
-from serving.keys import ProviderUnavailable
-from serving.roles import Role
+from serving.auth import keys
+from serving.auth.access import Access
+from serving.auth.keys import ProviderUnavailable
+from serving.auth.roles import Role
+from serving.auth.tokens import Authenticator, Caller, Unauthenticated, caller_of
 from tests.serving.conftest import Serving, within
 
 AUDIENCE = "https://prod.deblock.com/ai/"
@@ -118,16 +118,16 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def gate(provider: Provider) -> Iterator[Gate]:
+def gate(provider: Provider) -> Iterator[Authenticator]:
     """Callers of the provider are viewers; with its keys."""
-    found = Gate(Access(provider.issuer, AUDIENCE, others=Role.VIEWER))
+    found = Authenticator(Access(provider.issuer, AUDIENCE, others=Role.VIEWER))
     found.check()
     found.start()
     yield found
     found.close()
 
 
-def asked(gate: Gate, token: str) -> Caller:
+def asked(gate: Authenticator, token: str) -> Caller:
     return asyncio.run(gate.caller(f"Bearer {token}"))
 
 
@@ -210,7 +210,7 @@ def test_a_subject_is_never_called_like_an_address() -> None:
     assert Caller(CALLER, None, None).name == f"subject:{CALLER}"
 
 
-def test_a_caller_in_no_list_has_the_role_of_all_others(provider: Provider, gate: Gate) -> None:
+def test_a_caller_in_no_list_has_the_role_of_all_others(provider: Provider, gate: Authenticator) -> None:
     caller = asked(gate, provider.token(email="any@bank.example"))
     assert (caller.name, caller.role) == ("any@bank.example", Role.VIEWER)
 
@@ -251,7 +251,7 @@ def test_keys_come_over_tls_or_from_this_machine(issuer: str) -> None:
 
 
 def test_a_provider_that_is_away_at_the_start_is_no_fault_of_the_caller(provider: Provider) -> None:
-    gate, token = Gate(Access(provider.issuer, AUDIENCE, others=Role.VIEWER)), provider.token()
+    gate, token = Authenticator(Access(provider.issuer, AUDIENCE, others=Role.VIEWER)), provider.token()
     provider.close()
     with pytest.raises(ProviderUnavailable, match="the keys of http"):
         asked(gate, token)
@@ -260,7 +260,7 @@ def test_a_provider_that_is_away_at_the_start_is_no_fault_of_the_caller(provider
 
 
 def test_a_new_key_is_fetched_when_a_token_names_it(
-    provider: Provider, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, gate: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the request, if the last fetch was long enough ago; else the caller is refused for that long."""
     provider.rotate()
@@ -298,7 +298,7 @@ def test_junk_has_nobody_wait_while_the_issuer_hangs(
 
 
 def test_keys_outlive_their_issuer_for_an_hour(
-    provider: Provider, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, gate: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = provider.token()
     provider.close()
@@ -337,7 +337,9 @@ def test_an_issuer_that_answers_nonsense_is_told(answer: bytes) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
         with pytest.raises(ProviderUnavailable, match="the keys of http"):
-            Gate(Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE, others=Role.VIEWER)).check()
+            Authenticator(
+                Access(f"http://127.0.0.1:{server.server_port}", AUDIENCE, others=Role.VIEWER)
+            ).check()
         server.shutdown()
 
 

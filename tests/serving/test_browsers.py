@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from serving.access import Access
-from serving.browsers import LOOPBACK, fault
-from serving.roles import Role
+from serving.auth.access import Access
+from serving.auth.roles import Role
+from serving.http.browsers import LOOPBACK, fault
 from tests.pipeline.market import START_US, market, payment
 from tests.serving.conftest import JSON, Served, Serving, body_of
 from tests.serving.test_access import AUDIENCE, CALLER, Provider, bearer, provider  # noqa: F401

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pipeline.runtime import metrics
 from pipeline.runtime.metrics import key
 from pipeline.runtime.process_metrics import progress
-from serving import connections
-from serving.connections import Connection, Crowd
+from serving.http import connections
+from serving.http.connections import Connection, Crowd
 from tests.pipeline.market import START_US, market, payment
 from tests.pipeline.servers import free_port, wait_for
 from tests.serving.conftest import Served, Serving, within

@@ -15,8 +15,8 @@ from schemathesis.generation.modes import GenerationMode
 from features.events import days, decode, event_id, event_time_us, to_json
 from features.times import clock, rfc3339
 from features.usecase import load
-from serving import formats
-from serving.openapi import event_schema
+from serving.http import formats
+from serving.http.openapi import event_schema
 from serving.responses import Assessment
 from tests.pipeline.market import market, payment
 from tests.serving.conftest import ROOT, Served, body_of

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from features.times import rfc3339
-from serving.access import Access
-from serving.auth import role_of
-from serving.roles import MAY, Action, Role, strongest
+from serving.auth.access import Access
+from serving.auth.roles import MAY, Operation, Role, strongest
+from serving.auth.tokens import role_of
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import START_US, market, payment, sent
 from tests.serving.conftest import Served, Serving, body_of
@@ -88,7 +88,7 @@ def test_every_route_is_in_the_table(guarded: Served, provider: Provider) -> Non
         for method in methods
     }
     assert paths == {route for route in TABLE if "unheard_of" not in route}
-    assert set(MAY) == set(Action)
+    assert set(MAY) == set(Operation)
 
 
 def test_the_most_powerful_of_several_roles_counts() -> None:

@@ -152,6 +152,6 @@ def test_a_request_belongs_to_its_callers_trace(
     assert {span.parent_span_id.hex() for span in server.spans} == {PARENT[36:52]}  # type: ignore[attr-defined]
     (published,) = broker.messages(broker.names.events, 1)
     assert published.attributes["traceparent"] == PARENT
-    (failure,) = [line for line in log if line["logger"] == "serving.problems"]
+    (failure,) = [line for line in log if line["logger"] == "serving.http.problems"]
     assert failure["trace_id"] == TRACE and "answered 503" in failure["message"]
     assert "ann" not in json.dumps(log) + str(server.spans)  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving.access import Access
-from serving.roles import Role
+from serving.auth.access import Access
+from serving.auth.roles import Role
 from tests.pipeline.servers import free_port
 from tests.serving.conftest import Serving
 from tests.serving.test_access import AUDIENCE, CALLER, Provider, provider  # noqa: F401
@@ -25,7 +25,7 @@ def test_a_service_that_answers_has_passed(serving: Serving, provider: Provider)
         ended = smoke(served.url, provider.token())
         assert ended.returncode == 0, ended.stderr
         assert served.service.model_in_use().model in ended.stdout
-        assert served.service.standing("smoke-test-nobody") is None, "nothing is kept"
+        assert served.service.customer_status("smoke-test-nobody") is None, "nothing is kept"
 
 
 def test_one_that_lets_everybody_in_or_nobody_has_not(serving: Serving, provider: Provider) -> None:  # noqa: F811

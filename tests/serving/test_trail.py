@@ -17,11 +17,11 @@ from pipeline.bigquery import schemas, tables
 from pipeline.bigquery.client import query_client
 from pipeline.runtime.metrics import AUDIT_MISSING, AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress
-from serving.access import Access
-from serving.audit_files import Record, Segment, left_behind
-from serving.audit_trail import Trail, TrailFull
+from serving.audit.files import AuditFile, AuditRecord, left_behind
+from serving.audit.trail import Trail, TrailFull
+from serving.auth.access import Access
+from serving.auth.roles import Role
 from serving.configuration import Configuration
-from serving.roles import Role
 from tests.commands import Run
 from tests.pipeline.market import START_US, market, payment
 from tests.pipeline.servers import RedisServer
@@ -60,8 +60,8 @@ def logged(dataset: str, columns: str = "*", view: str = schemas.AUDIT.view) -> 
     return [tuple(row) for row in query_client(PROJECT).query_and_wait(query)]
 
 
-def record(number: int) -> Record:
-    return Record(
+def record(number: int) -> AuditRecord:
+    return AuditRecord(
         f"r{number}", START_US + number, "market", "look", 200, customer=f"c{number}", caller="anonymous"
     )
 
@@ -194,7 +194,7 @@ def test_an_answer_that_cannot_be_recorded_does_not_leave(
     with serving(dataset=dataset, no_audit=False, audit_folder=tmp_path) as served:
         assert served.client.post("/v1/events/payment", content=PAYMENT, headers=KIND).status_code == 200
         with monkeypatch.context() as patch:
-            patch.setattr(Segment, "add", fail)
+            patch.setattr(AuditFile, "add", fail)
             answer = served.client.get("/v1/customers/ann")
             assert answer.status_code == 503 and "level" not in answer.text
             assert served.client.post("/v1/events/payment", content=PAYMENT, headers=KIND).status_code == 200
@@ -210,9 +210,9 @@ def test_a_record_comes_once_though_it_is_sent_twice(tmp_path: Path, dataset: st
 
 
 def test_two_services_on_one_folder_leave_each_others_files_alone(tmp_path: Path) -> None:
-    mine = Segment.new(tmp_path)
+    mine = AuditFile.new(tmp_path)
     mine.add(b'{"id":"a","answered_at":1,"use_case":"u","action":"look","status":200}\n', 1)
-    look = "import sys, pathlib, serving.audit_files as s; print(len(list(s.left_behind(pathlib.Path(sys.argv[1])))))"
+    look = "import sys, pathlib, serving.audit.files as s; print(len(list(s.left_behind(pathlib.Path(sys.argv[1])))))"
     other = [sys.executable, "-c", look, str(tmp_path)]
     assert subprocess.check_output(other, text=True) == "0\n", "its process lives"
     mine.close(drop=False)
@@ -227,7 +227,7 @@ def test_the_runbooks_query_finds_events_that_claim_a_caller_and_have_no_record(
     query = text.split("```sql\n")[1].split("```")[0].replace("riskstream.", f"{dataset}.")
     with closing(Trail(PROJECT, dataset, tmp_path, 1 << 20)) as trail:
         event = {"customer": "ann", "event_type": "payment", "event_id": "p1"}
-        trail.add(Record("r1", time.time_ns() // 1_000, "market", "send", 200, **event))
+        trail.add(AuditRecord("r1", time.time_ns() // 1_000, "market", "send", 200, **event))
     values = {
         "event_type": "'payment'", "event_time": "CURRENT_TIMESTAMP()", "publish_time": "CURRENT_TIMESTAMP()",
         "assessed_at": "CURRENT_TIMESTAMP()", "use_case": "'market'", "customer": "'ann'", "seq": "1",
@@ -266,8 +266,8 @@ def test_the_log_of_the_service_names_neither_callers_nor_customers(
 
 
 @pytest.fixture
-def segment(tmp_path: Path) -> Iterator[Segment]:
-    found = Segment.new(tmp_path)
+def segment(tmp_path: Path) -> Iterator[AuditFile]:
+    found = AuditFile.new(tmp_path)
     for number in range(3):
         found.add(
             b'{"id":"%d","answered_at":%d,"use_case":"u","action":"look","status":200}\n'
@@ -278,7 +278,7 @@ def segment(tmp_path: Path) -> Iterator[Segment]:
 
 
 def test_a_line_that_was_never_finished_is_of_a_request_never_answered(
-    segment: Segment, tmp_path: Path
+    segment: AuditFile, tmp_path: Path
 ) -> None:
     os.write(segment.descriptor, b'{"id":"torn","answered_at":')
     segment.close(drop=False)
@@ -288,7 +288,7 @@ def test_a_line_that_was_never_finished_is_of_a_request_never_answered(
 
 
 def test_a_file_that_is_none_is_set_aside_and_told(
-    segment: Segment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    segment: AuditFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     segment.path.write_bytes(b"\0" * 100 + b"\n")
     segment.close(drop=False)
@@ -297,7 +297,7 @@ def test_a_file_that_is_none_is_set_aside_and_told(
     assert "is no file of audit records" in caplog.text
 
 
-def test_a_full_disk_leaves_whole_lines(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_whole_lines(segment: AuditFile, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:10]))
     with pytest.raises(OSError, match="the disk is full"):

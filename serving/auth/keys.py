@@ -1,4 +1,4 @@
-"""The public keys that an issuer signs tokens with, kept fresh by a thread of their own.
+"""Public keys with which an issuer signs tokens, kept fresh by a separate thread.
 
 No request with a known key waits for a fetch, however slow the issuer is: there is one fetch at a time, every five
 minutes, and earlier when a token names an unknown key. Anybody can make such tokens, so that happens at most once in
@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import jwt
 
 from features.errors import Unavailable
-from serving.issuers import is_safe
+from serving.auth.issuers import is_safe
 
 DISCOVERY = ".well-known/openid-configuration"
 TIMEOUT_S = 3.0  # of connecting, and of each read
@@ -40,7 +40,7 @@ class ProviderUnavailable(Unavailable):
 
 
 class Keys:
-    """The keys of one issuer by their id. `start` it once; all methods may be called from any thread."""
+    """Keys of one issuer, by id. Call `start` once; any thread may call any method."""
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
@@ -82,7 +82,7 @@ class Keys:
         raise ProviderUnavailable(f"the keys of {self._issuer} could not be fetched for {STALE_S:g} s")
 
     def _may_want(self) -> bool:
-        """Whether a fetch is under way or may begin."""
+        """Return whether a fetch is under way or may begin."""
         if time.monotonic() - self._tried_s >= INTERVAL_S:
             self._wanted.set()
         return self._wanted.is_set() or self._begun > self._ended
@@ -113,14 +113,14 @@ class Keys:
 
 
 def fetched(issuer: str) -> dict[str, jwt.PyJWK]:
-    """The issuer's keys for signatures, by id. Raises ProviderUnavailable."""
+    """Fetch the issuer's keys for signatures, by id. Raises ProviderUnavailable."""
     try:
         document = _json(f"{issuer.rstrip('/')}/{DISCOVERY}")
         if document.get("issuer") != issuer:
             raise ValueError(f"it calls itself {document.get('issuer')!r}")
         if not is_safe(str(document["jwks_uri"])):
             raise ValueError(f"found keys at {document['jwks_uri']!r}, expected an https:// URL")
-        keys = jwt.PyJWKSet.from_dict(_json(document["jwks_uri"])).keys
+        keys = jwt.PyJWKSet.from_dict(_json(str(document["jwks_uri"]))).keys
     except UNREADABLE as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise ProviderUnavailable(f"the keys of {issuer}: {reason!r}") from error
@@ -128,7 +128,7 @@ def fetched(issuer: str) -> dict[str, jwt.PyJWK]:
 
 
 def _json(url: str) -> dict[str, object]:
-    """Raises OSError, ValueError."""
+    """Fetch a JSON object. Raises OSError, ValueError."""
     until_s, body = time.monotonic() + LONGEST_FETCH_S, bytearray()
     with urlopen(url, timeout=TIMEOUT_S) as answer:  # the issuer is a setting, not the caller's
         while part := answer.read1(65_536):
@@ -137,7 +137,7 @@ def _json(url: str) -> dict[str, object]:
                 raise OSError(
                     f"{url} answers more than {MOST_BYTES} bytes, or for more than {LONGEST_FETCH_S:g} s"
                 )
-    found = json.loads(body)
-    if not isinstance(found, dict):
+    document = json.loads(body)
+    if not isinstance(document, dict):
         raise ValueError(f"{url} answers no JSON object")
-    return found
+    return document

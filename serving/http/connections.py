@@ -1,7 +1,7 @@
-"""What a connection may cost before a request of it is answered: bounds on size, time and number, before any token.
+"""Bounds on connections before any token is checked: size, time and number of requests.
 
-uvicorn bounds none of this with its fast parser. A request reaches the application, and takes a place there, once all
-of it is here. Refusals are problems like any other; after one the connection ends. `docs/rest.md` lists the bounds.
+uvicorn's fast parser bounds none of this. A request reaches the application, and takes a place there, once it is
+complete. Refusals are problems like any other; after one the connection ends. `docs/rest.md` lists the bounds.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from features.events import MAX_EVENT_BYTES
 from pipeline.runtime import metrics
 from pipeline.runtime.metrics import key
 from pipeline.runtime.process_metrics import progress
-from serving.middleware import count_refusal
-from serving.problems import problem
+from serving.http.middleware import count_refusal
+from serving.http.problems import problem
 
 MOST_HEAD_BYTES = 16 << 10  # request line and headers; a token has one or two thousand
 MOST_BODY_BYTES = MAX_EVENT_BYTES
@@ -24,7 +24,7 @@ MOST_LARGE_BODIES = 32  # at once; memory stays bounded, and small ones never wa
 REQUEST_S = (
     10.0  # from a request's first byte to its last, and from a connection's begin to its first request
 )
-UNREAD_S = 10.0  # how long a caller may leave an answer unread
+UNREAD_S = 10.0  # a caller may leave an answer unread for this long
 LINGER_S = (
     1.0  # what is still being sent is read and dropped, or the caller would lose the refusal to a reset
 )
@@ -39,7 +39,7 @@ REFUSALS = {
 
 
 class Crowd:
-    """All connections of a server, and of these those that wait for a request, longest first."""
+    """The connections of a server, and among them those that wait for a request, longest first."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -48,27 +48,27 @@ class Crowd:
         self.large_bodies = 0
 
     def add(self, connection: "Connection") -> None:
-        """Take one more; if there are too many, the one that has waited longest ends."""
+        """Add a connection; if there are too many, the one that has waited longest is ended."""
         self.open.add(connection)
         self.waiting[connection] = None
         if len(self.open) > self.most:
             self.remove(longest := next(iter(self.waiting)))
             longest.transport.abort()
             progress.counts[key(metrics.CLOSED, "crowded")] += 1
-        self._tell()
+        self._note()
 
     def remove(self, connection: "Connection") -> None:
-        """Idempotent."""
+        """Remove a connection; idempotent."""
         self.open.discard(connection)
         self.waiting.pop(connection, None)
-        self._tell()
+        self._note()
 
-    def _tell(self) -> None:
+    def _note(self) -> None:
         progress.gauges[key(metrics.CONNECTIONS)] = len(self.open)
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection with bounds."""
+    """A connection of uvicorn, with bounds."""
 
     def __init__(self, *args: Any, crowd: Crowd, **others: Any) -> None:
         super().__init__(*args, **others)
@@ -110,7 +110,7 @@ class Connection(HttpToolsProtocol):
             self._read_on()
 
     def _read_on(self) -> None:
-        """Look whether more may be read: a request is not whole, or what came is none."""
+        """Refuse a request that has grown too large, else wait for the rest of it, for some time."""
         if self._is_in_head and self._bytes > MOST_HEAD_BYTES:
             self._refuse(431)
         elif self._bytes > MOST_HEAD_BYTES + MOST_BODY_BYTES:  # most of it frames of chunks, or trailers
@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(*self._held)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Start to answer a request, or hold it until its body is whole."""
+        """Start to answer a request, or hold it until its body is complete."""
         if cycle.more_body:
             self._held = cycle, app
             return
@@ -232,7 +232,7 @@ class Connection(HttpToolsProtocol):
 
 
 def refusal(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
-    """The status that refuses a request by its head; 0 if nothing does."""
+    """Return the status that refuses a request by its headers; 0 if they are fine."""
     size, body = len(url), 0
     for name, value in headers:
         size += len(name) + len(value) + 4
@@ -244,7 +244,7 @@ def refusal(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
 
 
 def message(status: int) -> bytes:
-    """A refusal as bytes: it never comes near the application."""
+    """Return a refusal as bytes; it never reaches the application."""
     answer = problem(status, *REFUSALS[status], headers={"connection": "close"})
     head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
     return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)

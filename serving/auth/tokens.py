@@ -1,4 +1,4 @@
-"""Who asks: a bearer token of an OpenID Connect provider, checked by the keys that the provider publishes."""
+"""Bearer tokens of an OpenID Connect provider, checked with the keys that the provider publishes."""
 
 import re
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import jwt
 
 from features.errors import Refused
-from serving.access import Access
-from serving.keys import Keys
-from serving.roles import Role, strongest
+from serving.auth.access import Access
+from serving.auth.keys import Keys
+from serving.auth.roles import Role, strongest
 
 ALGORITHMS = ("RS256", "ES256", "PS256")  # never "none", never a shared secret
 SLACK_S = 30  # clocks differ
@@ -26,20 +26,20 @@ class Forbidden(Refused):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who made a request, as the token has it."""
+    """Caller of a request, as named by the token."""
 
     subject: str
-    email: str | None  # None: the token has no verified one
+    email: str | None  # None: the token has no verified address
     role: Role | None  # None: may do nothing
 
     @property
     def name(self) -> str:
-        """The e-mail address, or the subject with a prefix: a subject may look like somebody's address."""
+        """Return the e-mail address, or the subject with a prefix: a subject may look like somebody's address."""
         return self.email or f"subject:{self.subject}"
 
 
-class Gate:
-    """Lets callers in by their tokens. `start` it before the first one comes."""
+class Authenticator:
+    """Authenticates callers by their tokens. Call `start` before the first request."""
 
     def __init__(self, access: Access) -> None:
         self._access, self._keys = access, Keys(access.issuer)
@@ -49,9 +49,11 @@ class Gate:
         self._keys.fetch()
 
     def start(self) -> None:
+        """Keep the provider's keys fresh from now on."""
         self._keys.start()
 
     def close(self) -> None:
+        """End the thread that fetches keys."""
         self._keys.close()
 
     async def caller(self, authorization: str | None) -> Caller:
@@ -80,9 +82,10 @@ class Gate:
 
 
 def caller_of(access: Access, claims: dict[str, object]) -> Caller:
-    """Only the boolean true verifies an e-mail address: "false" is a text that would pass for true.
+    """Return the caller that the claims of a token name.
 
-    What does not look like an address is none, or an issuer's user could be called `anonymous` or `subject:117`.
+    Only the boolean true verifies an e-mail address: the text "false" would pass for true. A text that does not look
+    like an address is ignored, or an issuer's user could be called `anonymous` or `subject:117`.
     Raises Unauthenticated for a name that no log can hold.
     """
     email = claims.get("email")
@@ -97,13 +100,13 @@ def caller_of(access: Access, claims: dict[str, object]) -> Caller:
 
 
 def groups_of(access: Access, claims: dict[str, object]) -> list[str]:
-    """The groups that a token lists."""
+    """Return the groups that a token lists."""
     groups = claims.get(access.groups_claim)
     return [group for group in groups if isinstance(group, str)] if isinstance(groups, list) else []
 
 
 def role_of(access: Access, subject: str, email: str | None, groups: list[str]) -> Role | None:
-    """The most powerful role that a caller is given by name or group; without any, that of all others."""
+    """Return the most powerful role that a caller has by name or group; without any, that of all others."""
     named = {access.subjects.get(subject), access.emails.get(email or "")}
     named |= {access.groups.get(group) for group in groups}
     return strongest({role for role in named if role}) or access.others

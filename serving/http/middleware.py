@@ -1,4 +1,4 @@
-"""Around every request: how many there are, how long they take, and no more at once than can be answered in time."""
+"""Middleware that counts and times requests, and takes no more at once than can be answered in time."""
 
 import time
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from pipeline.runtime import metrics, tracing
 from pipeline.runtime.metrics import PROMPT_S, key
 from pipeline.runtime.process_metrics import progress, tally
-from serving.problems import problem
+from serving.http.problems import problem
 
 UNOBSERVED = ("/health", "/docs", "/openapi.json")
 TOO_MANY = "as many as can be answered in time wait already; ask again"
 
 
 class Observed:
-    """An ASGI application around another. Nothing is logged: paths may name customers."""
+    """ASGI middleware. It logs nothing: paths may name customers."""
 
     def __init__(self, app: Any, most: int) -> None:
         self._app, self._most, self._in_flight = app, most, 0
@@ -50,17 +50,19 @@ class Observed:
 
 
 def count(status: int, spent_s: float) -> None:
+    """Count an answered request and its time."""
     progress.counts[key(metrics.REQUESTS, str(status))] += 1
     progress.counts[key(metrics.SLOW)] += status >= 500 or spent_s > PROMPT_S
     tally(metrics.LATENCY, spent_s)
 
 
 def count_refusal(status: int) -> None:
-    """Count a request that was refused before it was whole; it has no time of an answer."""
+    """Count a request that was refused before it was complete; it has no answer time."""
     progress.counts[key(metrics.REQUESTS, str(status))] += 1
     progress.counts[key(metrics.SLOW)] += status >= 500
 
 
 def parent(scope: Any) -> str:
+    """Return the traceparent of a request; "" if it has none."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return tracing.parent_of(headers)

@@ -1,8 +1,9 @@
-"""Around every request: what it did, for whom and with which answer, as a record of the audit trail.
+"""Middleware that keeps a record of each request in the audit trail: operation, caller, customer, status.
 
 The routes fill in the entry of their request; the record is kept before the first byte of the answer leaves. While no
-more records can wait, nobody looks at a customer, tries an event or decides: that must leave a trace. Events are taken
-all the same, as a payment waits for its answer and the event itself names its caller; the lack is counted.
+more records can wait, requests that look at a customer, try an event or override a level are refused: they must leave a
+trace. Events are accepted all the same, as a payment waits for the answer and the event itself names its caller; the
+missing record is counted.
 """
 
 import time
@@ -14,23 +15,23 @@ from pipeline.pubsub.message import id_attribute
 from pipeline.runtime import tracing
 from pipeline.runtime.metrics import AUDIT_MISSING, key
 from pipeline.runtime.process_metrics import progress
-from serving.audit_files import Record
-from serving.audit_trail import Trail, TrailFull
-from serving.middleware import parent
-from serving.problems import problem
-from serving.roles import Action, Role
+from serving.audit.files import AuditRecord
+from serving.audit.trail import Trail, TrailFull
+from serving.auth.roles import Operation, Role
+from serving.http.middleware import parent
+from serving.http.problems import problem
 
 ENTRY = "riskstream.audit"  # in the scope of a request
 LONGEST_CHARACTERS = 200  # of a text in a record, as of an id
 FULL = ("The audit trail is full", "BigQuery has been away for too long: ask again when it is back")
-WITHHELD = {Action.LOOK, Action.TRY}  # their answers do not leave without a record, but for refusals
+WITHHELD = {Operation.LOOK, Operation.TRY}  # their answers do not leave without a record, but for refusals
 
 
 @dataclass
-class Entry:
-    """What is known of a request so far; without an action it leaves no record."""
+class AuditEntry:
+    """The facts of a request that are known so far; without an action it leaves no record."""
 
-    action: Action | None = None
+    action: Operation | None = None
     caller: str | None = None
     role: Role | None = None
     customer: str | None = None
@@ -39,14 +40,14 @@ class Entry:
     author: str | None = None
 
 
-def entry_of(scope: Any) -> Entry:
-    """The entry of the request with this scope."""
-    entry: Entry = scope[ENTRY]
+def entry_of(scope: Any) -> AuditEntry:
+    """Return the entry of the request with this scope."""
+    entry: AuditEntry = scope[ENTRY]
     return entry
 
 
 class Audited:
-    """An ASGI application around another; without a trail nothing is kept."""
+    """ASGI middleware; without a trail it keeps nothing."""
 
     def __init__(self, app: Any, trail: Trail | None, use_case: str) -> None:
         self._app, self._trail, self._use_case = app, trail, use_case
@@ -55,7 +56,7 @@ class Audited:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        entry, is_answered, is_withheld = Entry(), False, False
+        entry, is_answered, is_withheld = AuditEntry(), False, False
         scope[ENTRY] = entry
 
         async def keeping(message: Any) -> None:
@@ -75,9 +76,9 @@ class Audited:
             if not is_answered:
                 self._keep(entry, scope, 500)
 
-    def _keep(self, entry: Entry, scope: Any, status: int) -> bool:
+    def _keep(self, entry: AuditEntry, scope: Any, status: int) -> bool:
         """Keep the record, if the request leaves one. Returns False if it should and could not."""
-        if self._trail is None or entry.action in (None, Action.MODEL):
+        if self._trail is None or entry.action in (None, Operation.MODEL):
             return True
         try:
             self._trail.add(record(entry, scope, status, self._use_case), is_stranger=entry.caller is None)
@@ -88,14 +89,14 @@ class Audited:
 
 
 def says_something(status: int) -> bool:
-    """Whether an answer of this status tells of a customer; that nothing is known of one does as well."""
+    """Return whether an answer of this status says something of a customer; a 404 does as well."""
     return status < 400 or status == 404
 
 
-def record(entry: Entry, scope: Any, status: int, use_case: str) -> Record:
-    """The record of a request that is answered now."""
+def record(entry: AuditEntry, scope: Any, status: int, use_case: str) -> AuditRecord:
+    """Return the record of a request that is answered now."""
     client = scope.get("client")
-    return Record(
+    return AuditRecord(
         id=uuid.uuid4().hex,
         answered_at=time.time_ns() // 1_000,
         use_case=use_case,
@@ -113,4 +114,5 @@ def record(entry: Entry, scope: Any, status: int, use_case: str) -> Record:
 
 
 def cut(text: str | None) -> str | None:
+    """Return the first characters of a text, as many as a record holds."""
     return text and text[:LONGEST_CHARACTERS]

@@ -1,7 +1,7 @@
-"""Texts as JSON Schema describes them: patterns of times, dates and texts that are not blank.
+"""Patterns for JSON Schema: times, dates and texts that are not blank.
 
-A pattern allows nothing that is refused. At the edges it is stricter than what is taken: a time may have a leap second
-or an offset without a colon, and the first and the last years that are taken have no pattern. ECMA 262 and Python share
+A pattern allows nothing that is refused. At the edges it is stricter than the decoder, which accepts a leap second, an
+offset without a colon, and some years before the first and after the last of the pattern. ECMA 262 and Python share
 the syntax.
 """
 
@@ -9,7 +9,7 @@ import re
 
 from features.usecase import EventType, Field, Kind
 
-BLANKS = r"\s\u001c-\u001f\u0085\ufeff"  # what Python or JavaScript call so
+BLANKS = r"\s\u001c-\u001f\u0085\ufeff"  # blank for Python or for JavaScript
 NOT_BLANK = f"[^{BLANKS}]"
 _DAY = "(0[1-9]|1[0-9]|2[0-8])"
 _MONTH_DAY = (
@@ -34,12 +34,12 @@ DIRECTIVES = {
 
 
 def whole(pattern: str, or_empty: bool = False) -> str:
-    """A pattern of whole texts."""
+    """Return the pattern of a complete text."""
     return f"^({pattern}){'?' if or_empty else ''}$"
 
 
 def pattern_of(f: Field, event_type: EventType) -> str | None:
-    """The pattern of a field's texts; None: any text will do, or no pattern can be told."""
+    """Return the pattern of a field's texts; None if any text is accepted, or no pattern is known."""
     if f.kind is Kind.STRING and not f.optional:
         return NOT_BLANK  # blanks around a text are no part of it
     if f.kind is Kind.DATE:
@@ -51,7 +51,7 @@ def pattern_of(f: Field, event_type: EventType) -> str | None:
 
 
 def written(form: str) -> str | None:
-    """The pattern of a declared format of times; None if it has what is not known here."""
+    """Return the pattern of a declared time format; None if it has an unknown directive."""
     parts = re.split(f"({'|'.join(map(re.escape, DIRECTIVES))})", form)
     if any("%" in part for part in parts[::2]):
         return None

@@ -1,4 +1,4 @@
-"""Files of audit records that wait for BigQuery: one JSON object a line, locked by the process that they belong to."""
+"""Files of audit records that wait for BigQuery: a JSON object a line, locked by the process that owns the file."""
 
 import fcntl
 import logging
@@ -18,7 +18,7 @@ UNREADABLE = ".unreadable"
 logger = logging.getLogger(__name__)
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class AuditRecord(msgspec.Struct, omit_defaults=True):
     """One row of the table `audit`; `answered_at` is int64 microseconds since 1970 UTC."""
 
     id: str
@@ -36,12 +36,12 @@ class Record(msgspec.Struct, omit_defaults=True):
     trace_id: str | None = None
 
 
-DECODER = msgspec.json.Decoder(Record)
+DECODER = msgspec.json.Decoder(AuditRecord)
 
 
 @dataclass
-class Segment:
-    """One file."""
+class AuditFile:
+    """One file of audit records."""
 
     path: Path
     descriptor: int
@@ -51,14 +51,14 @@ class Segment:
 
     @classmethod
     def new(cls, folder: Path) -> Self:
-        """An empty file. Raises OSError."""
+        """Create an empty file. Raises OSError."""
         path = folder / f"{time.time_ns()}-{uuid.uuid4().hex}{ENDING}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(path, descriptor)
 
     def add(self, line: bytes, answered_us: int) -> None:
-        """Write one record. Raises OSError, and then the file is as it was."""
+        """Append one record. Raises OSError, and leaves the file as it was."""
         written = os.write(self.descriptor, line)
         if written < len(line):
             os.ftruncate(self.descriptor, self.size_bytes)
@@ -67,20 +67,20 @@ class Segment:
         self.records += 1
         self.oldest_us = self.oldest_us or answered_us
 
-    def read(self) -> list[Record]:
-        """The records. What follows the last line break is of a request that was never answered."""
+    def read(self) -> list[AuditRecord]:
+        """Return the records. Bytes after the last line break belong to a request that was never answered."""
         text = os.pread(self.descriptor, self.size_bytes, 0)
         return DECODER.decode_lines(text[: text.rfind(b"\n") + 1])
 
     def close(self, drop: bool) -> None:
-        """Give the file up for another process, or delete it."""
+        """Unlock the file for another process, or delete it if `drop`."""
         if drop:
             self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
 
-def left_behind(folder: Path) -> Iterator[Segment]:
-    """The files of processes that have ended, the oldest first; from now on they are this process's. Raises OSError."""
+def left_behind(folder: Path) -> Iterator[AuditFile]:
+    """Yield the files of ended processes, the oldest first, locked for this process. Raises OSError."""
     for path in sorted(folder.glob(f"*{ENDING}")):
         segment = _taken(path)
         if segment is None:
@@ -97,8 +97,8 @@ def left_behind(folder: Path) -> Iterator[Segment]:
         yield segment
 
 
-def _taken(path: Path) -> Segment | None:
-    """The file, locked; None while its process lives, or if another process was faster."""
+def _taken(path: Path) -> AuditFile | None:
+    """Open and lock a file; None while its process lives, or if another process was faster."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
     except FileNotFoundError:
@@ -108,4 +108,4 @@ def _taken(path: Path) -> Segment | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    return Segment(path, descriptor, os.fstat(descriptor).st_size)
+    return AuditFile(path, descriptor, os.fstat(descriptor).st_size)

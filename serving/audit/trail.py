@@ -1,8 +1,8 @@
-"""The audit trail: a record of each request that writes, tries an event or looks at a customer, on its way to BigQuery.
+"""The audit trail: a record of each request that writes, tries an event or looks at a customer.
 
-A record is in a file before its request is answered, and a thread appends the files to the table `audit`. So no answer
-waits for BigQuery, and what a killed process has left is sent by the next one on the same folder. Records wait for as
-long as BigQuery is away, up to a number of bytes; then whoever asks decides what may go on without one.
+A record is written to a file before its request is answered, and a thread appends the files to the table `audit`. So no
+answer waits for BigQuery, and the next process with the same folder sends what a killed one has left. Records wait as
+long as BigQuery is away, up to a number of bytes; after that the caller of `add` decides what may go on without one.
 """
 
 import logging
@@ -21,7 +21,7 @@ from pipeline.bigquery.schemas import AUDIT
 from pipeline.runtime.errors import SinkRefused, SinkUnavailable
 from pipeline.runtime.metrics import AUDIT_OLDEST, AUDIT_WAITING, key
 from pipeline.runtime.process_metrics import progress
-from serving.audit_files import Record, Segment, left_behind
+from serving.audit.files import AuditFile, AuditRecord, left_behind
 
 REFUSED_SHARE = (
     4  # a quarter of the room at most is for requests without a good token: anybody can make those
@@ -41,13 +41,13 @@ class TrailFull(Unavailable):
 
 
 class Trail:
-    """The way of records to BigQuery. Safe for threads. Raises OSError if the folder cannot be written to."""
+    """The audit trail of one process; safe for threads. Raises OSError if the folder is not writable."""
 
     def __init__(self, project: str, dataset: str, folder: Path, most_bytes: int) -> None:
         self._folder, self._most_bytes = folder / f"{project}.{dataset}", most_bytes
         self._folder.mkdir(parents=True, exist_ok=True)
         self._closed = deque(left_behind(self._folder))
-        self._open: Segment | None = None
+        self._open: AuditFile | None = None
         self._size_bytes = sum(segment.size_bytes for segment in self._closed)
         self._records = sum(segment.records for segment in self._closed)
         self._lock, self._ending = threading.Lock(), threading.Event()
@@ -60,22 +60,22 @@ class Trail:
 
     @property
     def is_full(self) -> bool:
-        """Whether there may be no room for one more record."""
+        """Return whether there may be no room for one more record."""
         return self._size_bytes + ROOM_BYTES > self._most_bytes
 
     def __str__(self) -> str:
-        """How it stands, in words."""
+        """Return the state of the trail in words."""
         return f"{'full: ' if self.is_full else ''}{self._records:,} records wait for BigQuery"
 
-    def add(self, record: Record, is_stranger: bool = False) -> None:
-        """Keep a record; `is_stranger`: of a request without a good token. Raises TrailFull."""
+    def add(self, record: AuditRecord, is_stranger: bool = False) -> None:
+        """Keep a record; `is_stranger` marks a request without a good token. Raises TrailFull."""
         line = msgspec.json.encode(record) + b"\n"
         limit_bytes = self._most_bytes // (REFUSED_SHARE if is_stranger else 1)
         with self._lock:
             if self._size_bytes + len(line) > limit_bytes:
                 raise TrailFull(f"{self._records:,} audit records wait for BigQuery, and no more can")
             try:
-                self._open = self._open or Segment.new(self._folder)
+                self._open = self._open or AuditFile.new(self._folder)
                 self._open.add(line, record.answered_at)
             except OSError as error:
                 raise TrailFull(f"no audit record can be written: {error}") from error
@@ -85,7 +85,7 @@ class Trail:
                 self._rotate()
 
     def close(self) -> None:
-        """Append what waits, for some seconds; the rest stays in its files for the next start."""
+        """Append waiting records for some seconds; the rest stays in its files for the next start."""
         self._until_s = time.monotonic() + CLOSE_S
         self._ending.set()
         self._thread.join()
@@ -99,7 +99,7 @@ class Trail:
         progress.gauges.pop(key(AUDIT_WAITING), None)
         progress.gauges.pop(key(AUDIT_OLDEST), None)
 
-    def _segments(self) -> list[Segment]:
+    def _segments(self) -> list[AuditFile]:
         return [*self._closed, *([self._open] if self._open else [])]
 
     def _rotate(self) -> None:
@@ -138,7 +138,7 @@ class Trail:
             segment.close(drop=True)
 
     def _should_stop(self) -> bool:
-        """Asked after each failed attempt, so that the figures are told meanwhile."""
+        """Return whether appending must end; called after each failed attempt, it also updates the gauges."""
         self._note()
         return time.monotonic() >= self._until_s
 
@@ -149,7 +149,7 @@ class Trail:
         progress.gauges[key(AUDIT_OLDEST)] = (time.time_ns() // 1_000 - oldest_us) / 1e6 if oldest_us else 0.0
 
 
-def rows(records: Sequence[Record]) -> pa.RecordBatch:
-    """Rows of the table `audit`."""
+def rows(records: Sequence[AuditRecord]) -> pa.RecordBatch:
+    """Return records as rows of the table `audit`."""
     columns = {name: [getattr(each, name) for each in records] for name in AUDIT.rows.names}
     return pa.RecordBatch.from_pydict(columns, schema=AUDIT.rows)

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and Swagger UI's page of it. All of the page comes from here: there may be no internet."""
+"""Routes of the OpenAPI document and its Swagger UI. All assets are served from here: there may be no internet."""
 
 from collections.abc import Awaitable, Callable
 from html import escape
@@ -30,7 +30,7 @@ Check = Callable[[Request], Awaitable[None]]
 
 
 def pages(title: str, document: dict[str, Any], check: Check) -> APIRouter:
-    """The routes of the document and of its page, each behind `check`."""
+    """Return the routes of the document and of its page, each behind `check`."""
     router = APIRouter(include_in_schema=False, dependencies=[Depends(check)])
     body = msgspec.json.encode(document)
 
@@ -52,7 +52,7 @@ def pages(title: str, document: dict[str, Any], check: Check) -> APIRouter:
 
 
 def asset(name: str) -> Callable[[], Awaitable[FileResponse]]:
-    """What answers with one of Swagger UI's files."""
+    """Return the handler that serves one of Swagger UI's files."""
 
     async def answered() -> FileResponse:
         return FileResponse(str(ASSETS / name), media_type=MEDIA_TYPES[name], headers=HEADERS)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from pipeline.runtime.errors import BadSettings
 from pipeline.runtime.settings import declared, flag
-from serving.issuers import is_public, is_safe
-from serving.roles import Role
+from serving.auth.issuers import is_public, is_safe
+from serving.auth.roles import Role
 from serving.settings import ROLES, AccessSettings
 
 ANONYMOUS = "anonymous"  # the caller of a service without tokens

@@ -1,9 +1,9 @@
-"""What is known of issuers of tokens by their URL alone."""
+"""Issuers of tokens, judged by their URL alone."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-# Whoever signs up gets a token there, for an audience of their choice.
+# Anybody who signs up there gets a token for an audience of their choice.
 PUBLIC_HOSTS = frozenset({
     "access.line.me", "accounts.google.com", "agent.buildkite.com", "api.login.yahoo.com", "app.terraform.io",
     "appleid.apple.com", "discord.com", "gitlab.com", "id.twitch.tv", "limited.facebook.com",
@@ -16,14 +16,14 @@ PUBLIC_TENANTS = frozenset({"common", "organizations", "consumers", "9188040d-6c
 
 
 def is_public(issuer: str) -> bool:
-    """Whether anybody can get a token of this issuer."""
+    """Return whether anybody can get a token of this issuer."""
     url = urlsplit(issuer.lower())
     tenant = url.path.strip("/").partition("/")[0]
     return url.hostname in PUBLIC_HOSTS or (url.hostname in MICROSOFT_HOSTS and tenant in PUBLIC_TENANTS)
 
 
 def is_safe(issuer: str) -> bool:
-    """Whether keys come from the issuer itself: over TLS, or from this machine."""
+    """Return whether keys come from the issuer itself: over TLS, or from this machine."""
     url = urlsplit(issuer)
     return bool(url.hostname) and (
         url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or ""))
@@ -31,7 +31,7 @@ def is_safe(issuer: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's alone."""
+    """Return whether a host is this machine's loopback interface, by name or address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

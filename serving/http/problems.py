@@ -1,6 +1,7 @@
-"""What every failure is answered with: a problem (RFC 9457) that says what was found and what to do.
+"""Problems (RFC 9457): the answer to each kind of failure says what was found and what to do.
 
-Those that are not the caller's fault are logged as well, with the trace and without the path: it may name a customer.
+Failures that are not the caller's fault are logged as well, with the trace but without the path, which may name a
+customer.
 """
 
 import logging
@@ -9,6 +10,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -17,10 +19,9 @@ from features.events import BadEvent
 from features.record import BadRecord
 from pipeline.runtime import tracing
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable, StoreUnavailable
-from serving.audit_trail import TrailFull
-from serving.auth import Forbidden, Unauthenticated
-from serving.keys import ProviderUnavailable
-from serving.responses import Problem
+from serving.audit.trail import TrailFull
+from serving.auth.keys import ProviderUnavailable
+from serving.auth.tokens import Forbidden, Unauthenticated
 
 DEADLINE_S = 2.0  # of an answer: a caller who waits longer has gone
 AGAIN = "ask again: an event that had been counted meanwhile is not counted twice"
@@ -32,6 +33,15 @@ logger = logging.getLogger(__name__)
 
 class NotJson(BadInput):
     """The body of the request is not declared as JSON."""
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457): why there is no answer."""
+
+    title: str
+    status: int
+    detail: str
+    reason: str | None = Field(None, description="of an event that cannot be used, as in dead letters")
 
 
 # By type of error, the more special one first: status, title, what to add to the detail.
@@ -70,11 +80,12 @@ PROBLEMS = {
 
 
 def handlers() -> dict[Any, Any]:
-    """By error: what answers it."""
+    """Return the handler of each type of error."""
     return {**dict.fromkeys(FAILURES, known), RequestValidationError: bad_query, HTTPException: missed}
 
 
 async def known(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of the table FAILURES."""
     status, title, advice = next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)
     if status >= 500:
         trace = tracing.trace_id(tracing.parent_of(request.headers))
@@ -86,17 +97,20 @@ async def known(request: Request, error: Exception) -> JSONResponse:
 
 
 async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
-    said = (f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-    return problem(422, "The query cannot be used", "; ".join(said))
+    """Answer a query that FastAPI refuses."""
+    faults = (f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+    return problem(422, "The query cannot be used", "; ".join(faults))
 
 
 async def missed(_: Request, error: HTTPException) -> JSONResponse:
+    """Answer a path that does not exist, or of which nothing is known."""
     return problem(error.status_code, "There is nothing here", error.detail, headers=error.headers)
 
 
 def problem(
     status: int, title: str, detail: str, reason: str | None = None, headers: Any = None
 ) -> JSONResponse:
+    """Return a problem as the response."""
     content = Problem(title=title, status=status, detail=detail, reason=reason)
     return JSONResponse(
         content.model_dump(exclude_none=True), status, HEADERS.get(status, {}) | dict(headers or {}),
