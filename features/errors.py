@@ -45,7 +45,7 @@ RiskstreamError
 +-- BadInput                 what the sender, the author or the caller gave cannot be used
     +-- BadEvent                 an event
     +-- BadFile                  a file or table of history
-    +-- OtherHistory             a history that is not the one that filled the store
+    +-- WrongHistory             a history that is not the one that filled the store
     +-- BadSettings              flags or an environment file
     +-- UnknownVersion           no such version of the model
     +-- UnknownBundle            no such bundle

@@ -127,7 +127,7 @@ def test_every_exit_code_of_an_error_has_a_meaning() -> None:
         ("GateFailed", "export.registry.promotion", 2),
         ("UnknownBundle", "export.bundle", 2),
         ("BadSettings", "pipeline.runtime.errors", 2),
-        ("OtherHistory", "pipeline.batch.backfill_basis", 2),
+        ("WrongHistory", "pipeline.batch.backfill_basis", 2),
         ("NoLabel", "pipeline.operations.realised", 2),
         ("BadUseCase", "features.usecase", 3),
         ("BundleMismatch", "export.manifest", 4),
