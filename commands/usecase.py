@@ -66,8 +66,8 @@ def check(
 
 @usecase.command(
     epilog=examples(
-        "riskstream usecase init payments.csv --name payments",
-        "riskstream usecase init users.csv payments.csv --subject user_id --label fraud=1 --out bank.yaml",
+        "riskstream usecase init build/payments.csv --name payments",
+        "riskstream usecase init build/users.csv build/payments.csv --subject user_id --label fraud=1 --out bank.yaml",
     )
 )
 def init(
