@@ -472,7 +472,7 @@ def test_a_flex_template_builds_the_same_job(world: World) -> None:
            "--batch=5000"]  # fmt: skip
     with pytest.raises(CannotStart, match="riskstream backfill"):
         launcher.launch([*google, *own])
-    launcher.launch([*google, *own, "--allow-empty-store=true"])
+    launcher.launch([*google, *own, "--allow_empty_store=true"])
     assert world.cloud.dataflow.jobs == {}, "Dataflow starts it"
     told = json.loads(world.cloud.storage.read(place))
     assert told["name"] == "from-template"
@@ -488,11 +488,11 @@ def test_a_flex_template_builds_the_same_job(world: World) -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("--batch=many", "a number"),
-        ("--cold=true", "is now allow_empty_store"),
-        ("--allow-empty-store=maybe", "true or false"),
+        ("--batch=many", "expected a number"),
+        ("--cold=true", "cold is now allow_empty_store"),
+        ("--allow_empty_store=maybe", "expected true or false"),
     ],
 )
 def test_a_templates_parameters_are_typed(word: str, said: str) -> None:
-    with pytest.raises(BadSettings, match=f"expected {said}"):
+    with pytest.raises(BadSettings, match=said):
         launcher.launch([f"--project={PROJECT}", word])
