@@ -1,4 +1,4 @@
-"""Jobs on Dataflow as its API tells them: listed, found by name, waited for, drained, cancelled.
+"""Jobs on Dataflow, through its API: listed, found by name, waited for, drained, cancelled.
 
 With DATAFLOW_EMULATOR_HOST set (a URL with the word localhost, which is how Beam knows a local one), everything
 goes to a local server, without credentials.
@@ -65,7 +65,7 @@ Tell = Callable[[Facts], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs are: their names are unique there."""
+    """A project and a region; the names of jobs are unique there."""
 
     project: str
     region: str
@@ -74,7 +74,7 @@ class Place:
         return f"{self.project} in {self.region}"
 
     def console(self, job_id: str) -> str:
-        """The page of a job."""
+        """Return the address of a job's page in the console."""
         where = f"https://console.cloud.google.com/dataflow/jobs/{self.region}/{job_id}"
         return f"{where}?project={self.project}"
 
@@ -85,7 +85,7 @@ def short(state: int) -> str:
 
 
 def listed(place: Place, *, ended: bool = False, everyones: bool = False) -> list[Facts]:
-    """The jobs that riskstream started, the newest first; with those that have `ended`, with those of others."""
+    """List the jobs that riskstream started, the newest first; also `ended` ones, and `everyones`."""
     request = dataflow.ListJobsRequest(
         project_id=place.project, location=place.region, filter=Filter.ALL if ended else Filter.ACTIVE
     )
@@ -96,13 +96,13 @@ def listed(place: Place, *, ended: bool = False, everyones: bool = False) -> lis
 
 
 def running(place: Place, name: str) -> Facts | None:
-    """The active job of this name: there is one at most."""
+    """Return the active job of this name, of which there is one at most."""
     active = listed(place, everyones=True)
     return next((each for each in active if each.name == name and each.is_active), None)
 
 
 def find(place: Place, name_or_id: str) -> Facts:
-    """The active job of this name, or the job of this id. Raises NoSuchJob."""
+    """Find the active job of this name or id. Raises NoSuchJob."""
     active = [each for each in listed(place, everyones=True) if each.is_active]
     for each in active:
         if name_or_id in (each.name, each.id):
@@ -112,7 +112,7 @@ def find(place: Place, name_or_id: str) -> Facts:
 
 
 def whole(place: Place, job_id: str) -> dataflow.Job:
-    """All that Dataflow says about a job. Raises NoSuchJob."""
+    """Read everything that Dataflow holds about a job. Raises NoSuchJob."""
     request = dataflow.GetJobRequest(
         project_id=place.project, location=place.region, job_id=job_id, view=JobView.JOB_VIEW_ALL
     )
@@ -124,7 +124,7 @@ def whole(place: Place, job_id: str) -> dataflow.Job:
 
 
 def end(place: Place, job_id: str, how: str) -> None:
-    """Asks for the job's end, `how` being a key of ENDINGS."""
+    """Request the end of a job, `how` being a key of ENDINGS."""
     request = dataflow.UpdateJobRequest(
         project_id=place.project, location=place.region, job_id=job_id,
         job=dataflow.Job(requested_state=ENDINGS[how][0]),
@@ -134,7 +134,7 @@ def end(place: Place, job_id: str, how: str) -> None:
 
 
 def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, tell: Tell) -> Facts:
-    """The job, once it is in one of these states or has ended, or the time is over; each new state is told."""
+    """Wait until the job is in one of these states, has ended, or the time is over; tell each new state."""
     until_s, pause_s, before = time.monotonic() + timeout_s, POLL_S[0], ""
     while True:
         found = Facts.of(whole(place, job_id))
@@ -148,7 +148,7 @@ def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, t
 
 
 def errors(place: Place, job_id: str) -> list[str]:
-    """What the service says is wrong with a job."""
+    """Read the error messages of a job."""
     request = dataflow.ListJobMessagesRequest(
         project_id=place.project, location=place.region, job_id=job_id,
         minimum_importance=dataflow.JobMessageImportance.JOB_MESSAGE_ERROR,
@@ -159,14 +159,17 @@ def errors(place: Place, job_id: str) -> list[str]:
 
 
 def demand_credentials() -> None:
-    """Raises DefaultCredentialsError, which without this comes of each part, of some after long retries."""
+    """Demand credentials at once: parts would miss them later, some after long retries.
+
+    Raises DefaultCredentialsError.
+    """
     if not os.environ.get(EMULATOR):
         google.auth.default()
 
 
 @contextmanager
 def _jobs() -> Iterator[dataflow.JobsV1Beta3Client]:
-    """Raises ServiceUnavailable also where a local server is not there."""
+    """Open the client. Raises ServiceUnavailable also where a local server does not run."""
     with dataflow.JobsV1Beta3Client(**_options()) as client:
         try:
             yield client

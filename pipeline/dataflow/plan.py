@@ -1,4 +1,4 @@
-"""From settings to a job: what Beam is told, labels, and the whole of it as a plan to read before anything happens."""
+"""The plan of a launch: Beam's options, labels and checks, to read before anything happens."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from pipeline.runtime.settings import declared
 
 @dataclass(frozen=True)
 class Plan:
-    """A launch that has been looked at."""
+    """A launch with the results of its checks."""
 
     launch: Launch
     preflight: Preflight
 
     def facts(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the plan for JSON."""
         settings, built = self.launch.settings, self.preflight.built
         return {
             "job_name": settings.name,
@@ -48,7 +48,7 @@ class Plan:
         }
 
     def notes(self) -> dict[str, str]:
-        """What follows from the settings, without a price."""
+        """Return the consequences of the settings, without a price."""
         settings = self.launch.settings
         return {
             "mode": f"{settings.mode}: {MODES[settings.mode]}",
@@ -65,7 +65,7 @@ class Plan:
 def launch_of(
     settings: DataflowSettings, old: Facts | None = None, mapping: Mapping[str, str] | None = None
 ) -> Launch:
-    """What is to be launched, or to replace `old`. Raises BadUseCase."""
+    """Return the launch of a new job, or of one that replaces `old`. Raises BadUseCase."""
     job = job_of(settings)
     use_case = job.use_case
     args = beam_args(settings, use_case, old, mapping or {})
@@ -79,7 +79,7 @@ def job_of(settings: TemplateSettings) -> Job:
 
 
 def plan(launch: Launch) -> Plan:
-    """The launch, looked at, with the model's label."""
+    """Check a launch, and give it the model's label."""
     checked = preflight.look(launch)
     label = f"--labels=model={checked.model.lower()}"
     return Plan(replace(launch, beam_args=(*launch.beam_args, label)), checked)
@@ -88,7 +88,7 @@ def plan(launch: Launch) -> Plan:
 def beam_args(
     settings: DataflowSettings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Beam's own options. Every streaming job in Python has Streaming Engine; it is said all the same."""
+    """Return Beam's options. Streaming Engine is named, although every streaming job in Python has it."""
     staging = settings.staging.rstrip("/")
     flags = {
         "runner": DATAFLOW, "project": settings.project, "region": settings.region, "job_name": settings.name,
@@ -117,7 +117,7 @@ def beam_args(
 
 
 def own_labels(use_case: UseCase) -> dict[str, str]:
-    """By which `riskstream jobs` knows a job."""
+    """Return the labels by which `riskstream jobs` knows a job."""
     return {"riskstream": "job", "use_case": use_case.name.lower(), "fingerprint": use_case.fingerprint}
 
 
@@ -127,6 +127,6 @@ def _subnetwork(settings: DataflowSettings) -> str:
 
 
 def _local() -> list[str]:
-    """For a local Dataflow, which asks for no credentials."""
+    """Return the options for a local Dataflow, which asks for no credentials."""
     url = os.environ.get(jobs.EMULATOR)
     return [f"--dataflow_endpoint={url}", "--no_auth"] if url else []

@@ -1,4 +1,4 @@
-"""What is looked at before a job is submitted or replaced: each part with its result, all at once.
+"""Checks before a job is submitted or replaced: each part with its result, all at once.
 
 Nothing is taken for granted but what is asked for: --skip-redis-check, --allow-empty-store.
 """
@@ -27,7 +27,7 @@ OF_UPDATE = ("--update", "--transform_name_mapping")
 
 @dataclass(frozen=True)
 class Launch:
-    """All that is known of a job when it is looked at; `old` is the job it is to replace, `mapping` renames steps."""
+    """A job to launch or to update; `old` is the job it replaces, `mapping` renames that one's steps."""
 
     settings: DataflowSettings
     job: Job
@@ -159,7 +159,7 @@ def _is_ours(launch: Launch) -> str:
 
 
 def _features(launch: Launch) -> str:
-    """Other features are other keys in Redis: what the running job has counted is not in them."""
+    """Check that other features have records: their keys in Redis are others, without the counts so far."""
     assert launch.old is not None
     before, after = launch.old.fingerprint, launch.use_case.fingerprint
     if before == after:

@@ -1,4 +1,4 @@
-"""A job to Dataflow: submitted, or in place of the one that runs; and what the service makes of it."""
+"""Jobs submitted to Dataflow, as new ones or in place of a running one, and watched until they run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ class Submitted:
 
 
 def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
-    """The job; once it runs, with `wait`, which tells its states.
+    """Submit the job of a plan; with `wait`, return once it runs, and tell its states.
 
     Raises CannotStart when a check has failed, or when it does not run.
     """
@@ -45,7 +45,7 @@ def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
 
 
 def started(place: Place, job_id: str, tell: Tell) -> Facts:
-    """The job, running. Raises CannotStart with what Dataflow says if it is not."""
+    """Wait until the job runs. Raises CannotStart, with Dataflow's messages, if it does not."""
     found = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S, tell)
     if found.state != "RUNNING":
         said = jobs.errors(place, job_id) or ["it says nothing; look at its page"]

@@ -1,4 +1,4 @@
-"""The graph that Dataflow is given, as steps that can be compared: may a new one take over from a running one?
+"""Compatibility of graphs as Dataflow sees them: whether a new one can take over from a running one.
 
 A step is known by its label; what waits between two steps is in the coder of the first. So labels and coders
 must stay, or be mapped, for an update in place; anything else about a step may change.
@@ -24,7 +24,7 @@ Steps = Mapping[str, str | None]  # label -> digest of the coders of what leaves
 
 @dataclass(frozen=True)
 class Built:
-    """What the runner has made of a graph."""
+    """A graph as the runner has translated it."""
 
     pipeline: beam_runner_api_pb2.Pipeline
     job: dataflow.Job
@@ -35,7 +35,7 @@ class Built:
 
 
 def build(job: Job, beam_args: Sequence[str]) -> Built:
-    """The graph as the runner would submit it, without submitting. Raises ValueError for wrong options of Beam."""
+    """Translate the graph as the runner would, without submitting. Raises ValueError for wrong options of Beam."""
     options = beam_options([*beam_args])
     options.view_as(TestOptions).dry_run = True
     runner = DataflowRunner()
@@ -46,7 +46,7 @@ def build(job: Job, beam_args: Sequence[str]) -> Built:
 
 
 def steps_of(pipeline: beam_runner_api_pb2.Pipeline) -> Steps:
-    """The labels of all transforms, with their coders."""
+    """Return the labels of all transforms, with their coders."""
     parts = pipeline.components
 
     def coders(transform: beam_runner_api_pb2.PTransform) -> str:
@@ -58,19 +58,19 @@ def steps_of(pipeline: beam_runner_api_pb2.Pipeline) -> Steps:
 
 
 def is_label(unique_name: str) -> bool:
-    """Whether it is a step; Beam also writes down the whole pipeline as one, with a name that counts up."""
+    """Tell whether the name is a step's; Beam also lists the whole pipeline as one, with a numbered name."""
     return bool(unique_name) and not unique_name.startswith("ref_")
 
 
 def _coder(parts: beam_runner_api_pb2.Components, id: str) -> str:
-    """A digest of a coder and those it is made of, whatever ids they have."""
+    """Return a digest of a coder and its components, whatever ids they have."""
     coder = parts.coders[id]
     inner = "".join(_coder(parts, each) for each in coder.component_coder_ids)
     return hashlib.sha256(coder.spec.SerializeToString() + inner.encode()).hexdigest()[:12]
 
 
 def running_steps(job: dataflow.Job) -> Steps:
-    """The steps of a running job: of the pipeline it was started with; if that is gone, as the service tells them.
+    """Return the steps of a running job: of its staged pipeline, or without coders if that is gone.
 
     Raises OSError when Cloud Storage cannot be asked.
     """
@@ -84,7 +84,7 @@ def running_steps(job: dataflow.Job) -> Steps:
 
 
 def differences(old: Steps, new: Steps, mapping: Mapping[str, str]) -> Iterator[str]:
-    """Why the new graph cannot take over from the old one; nothing if it can. `mapping` renames steps of the old."""
+    """Yield why the new graph cannot take over from the old one. `mapping` renames steps of the old one."""
     for prefix, other in mapping.items():
         if not any(_is_in(name, prefix) for name in old):
             yield f"--map {prefix}={other}: the running job has no step {prefix}, only {', '.join(sorted(old))}"
@@ -109,7 +109,7 @@ def _is_in(name: str, prefix: str) -> bool:
 
 
 def _renamed(name: str, mapping: Mapping[str, str]) -> str:
-    """What a step is called now; empty: it is gone on purpose."""
+    """Return the present name of a step; empty if it was removed on purpose."""
     for prefix, other in mapping.items():
         if _is_in(name, prefix):
             return other + name[len(prefix) :] if other else ""

@@ -31,7 +31,7 @@ A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def rows(event_type: EventType, converts: Converts, batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:
-    """The rows of the batches, numbered from 1."""
+    """Yield the rows of the batches, numbered from 1."""
     first = 1
     for batch in batches:
         values = {
@@ -44,7 +44,7 @@ def rows(event_type: EventType, converts: Converts, batches: Iterator[pa.RecordB
 
 
 def _again(event_type: EventType, values: Mapping[str, list[Any]], bodies: list[bytes], row: int) -> bytes:
-    """The body of a row. Raises BadEvent for a text that is not UTF-8."""
+    """Return the body of a row. Raises BadEvent for a text that is not UTF-8."""
     for name, column in values.items():
         if isinstance(text := column[row], str):
             refuse_broken(text, event_type.fields[name])
@@ -52,7 +52,10 @@ def _again(event_type: EventType, values: Mapping[str, list[Any]], bodies: list[
 
 
 def converts(use_case: UseCase, event_type: EventType, place: Place, schema: pa.Schema) -> Converts:
-    """Of each field that is there. Raises BadFile for columns that are missing, repeated or of another type."""
+    """Return the conversion of each field that the file has.
+
+    Raises BadFile for columns that are missing, repeated or of another type.
+    """
     lacking = [column for column in needed_columns(event_type) if column not in schema.names]
     twice = repeated(schema.names)
     if lacking or twice:
@@ -83,7 +86,7 @@ def _convert(f: Field, event_type: EventType, column: str, stored: pa.DataType, 
 
 
 def _declared(f: Field, event_type: EventType) -> Kinds:
-    """What else a column may hold, because the use case says so."""
+    """Return the other types that a column may have, because the use case says so."""
     if f.kind is Kind.CATEGORY and any(map(WHOLE_NUMBER.fullmatch, f.values)):
         return _NUMBERED
     if f.kind is not Kind.TIME:
@@ -94,7 +97,7 @@ def _declared(f: Field, event_type: EventType) -> Kinds:
 
 
 def _unpacked(convert: Convert, plain: pa.DataType, array: pa.Array, event_type: EventType) -> list[Any]:
-    """Of a dictionary column."""
+    """Return the plain values of a dictionary column."""
     return convert(array.cast(plain), event_type)
 
 
@@ -124,7 +127,7 @@ def _finite(value: float | None) -> float | str | None:
 
 
 def _decimals(array: pa.Array, _: EventType) -> list[Any]:
-    """The nearest float64, as of the same digits in a text; Arrow's own cast misses it now and then."""
+    """Return the nearest float64, as for the same digits in a text; Arrow's own cast sometimes misses it."""
     return [None if text is None else float(text) for text in array.cast(pa.string()).to_pylist()]
 
 
@@ -148,14 +151,14 @@ def _is_whole(value: Decimal) -> bool:
 
 
 def _words(of: Convert) -> Convert:
-    """Identifiers, codes and counts kept as whole numbers; anything else stays what it is and is refused."""
+    """Return identifiers, codes and counts that are stored as whole numbers; anything else stays and is refused."""
     return lambda array, event_type: [
         str(value) if isinstance(value, int) else value for value in of(array, event_type)
     ]
 
 
 def _texts_of_dates(array: pa.Array, event_type: EventType) -> list[Any]:
-    """Dates as the files write them; what is none stays as it is and is refused."""
+    """Return dates as the files write them; a value that is no date stays and is refused."""
     read = reader(Kind.DATE, event_type.file)
     return [_date_or_text(read, text) for text in _texts(array, event_type)]
 
@@ -204,7 +207,7 @@ def _times(array: pa.Array, event_type: EventType) -> list[Any]:
 
 
 def _stored(integers: pa.Array) -> NDArray[np.int64]:
-    """The numbers that are stored, 0 for null."""
+    """Return the stored numbers, 0 for null."""
     return np.asarray(integers.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 

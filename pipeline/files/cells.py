@@ -43,7 +43,7 @@ def _plain(fields: tuple[str, ...]) -> type[msgspec.Struct]:
 
 
 def values(event_type: EventType, texts: Mapping[str, list[str]]) -> tuple[dict[str, list[Any]], set[int]]:
-    """Values by field from columns of text by their name in the file, and the doubtful rows."""
+    """Read columns of text, by their names in the file, into values by field; return also the doubtful rows."""
     file, doubtful = event_type.file, set[int]()
     found: dict[str, list[Any]] = {}
     for name, f in event_type.fields.items():
@@ -69,7 +69,7 @@ def present(texts: Sequence[str | None], file: FileFormat) -> list[str | None]:
 
 
 def _joined(columns: list[list[str | None]], doubtful: set[int]) -> list[str | None]:
-    """The columns joined by a blank; rows that have only some of them are doubtful."""
+    """Join columns by a blank; rows that have only some of them are doubtful."""
     if len(columns) == 1:
         return columns[0]
     whole: list[str | None] = []
@@ -82,7 +82,7 @@ def _joined(columns: list[list[str | None]], doubtful: set[int]) -> list[str | N
 
 
 def read_all(read: Cell, texts: list[str | None], doubtful: set[int]) -> list[Any]:
-    """The cells read; None where there is none, and where one is wrong, which makes its row doubtful."""
+    """Read cells; None where there is none, or where one is wrong, which makes its row doubtful."""
     try:
         return [text if text is None else read(text) for text in texts]
     except ValueError:

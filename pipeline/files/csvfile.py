@@ -34,7 +34,7 @@ class Cut(NamedTuple):
 
 
 def columns(use_case: UseCase, path: Path) -> list[str]:
-    """The header, read with the separator that splits it best of those the use case declares."""
+    """Read the header with the separator that splits it best of those the use case declares."""
     formats = dict.fromkeys((t.file.encoding, t.file.separator) for t in use_case.event_types.values())
     headers, wrong = [], []
     for encoding, separator in formats:
@@ -48,7 +48,7 @@ def columns(use_case: UseCase, path: Path) -> list[str]:
 
 
 def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]:
-    """The rows below the header. Raises BadFile for a header that does not fit."""
+    """Yield the rows below the header. Raises BadFile for a header that does not fit."""
     file = event_type.file
     header = _header(path, file.encoding, file.separator)
     _check_header(use_case, event_type, path, header)
@@ -60,7 +60,7 @@ def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]
 
 
 def _open(path: Path, encoding: str) -> TextIO:
-    """Bytes that are not in the encoding become surrogates: only the rows that have them are bad."""
+    """Open the file. Bytes outside the encoding become surrogates: only the rows that have them are bad."""
     return path.open(encoding=WITH_BOM.get(encoding, encoding), errors="surrogateescape", newline="")
 
 
@@ -75,7 +75,7 @@ def _header(path: Path, encoding: str, separator: str) -> Header:
 
 
 def _first_row(reader: Reader) -> list[str]:
-    """The first row that is not an empty line; nothing if there is none."""
+    """Return the first row that is not an empty line; empty if there is none."""
     return next(filter(None, reader), [])
 
 
@@ -95,7 +95,7 @@ def _check_header(use_case: UseCase, event_type: EventType, path: Path, header: 
 
 
 def _cut(reader: Reader, width: int) -> Cut:
-    """The next rows, as many as a chunk has; none at the end of the file."""
+    """Return the next rows, as many as a chunk has; none at the end of the file."""
     lines: list[int] = []
     rows: list[list[str]] = []
     broken: list[BadRow] = []

@@ -43,7 +43,7 @@ class History:
         return len(self.order)
 
     def batches(self, size: int, done: int = 0) -> Iterator[Batch]:
-        """Batches of `size` events, a last smaller one; without the first `done` events."""
+        """Yield batches of `size` events, the last one smaller, without the first `done` events."""
         starts = range(done, len(self) + size, size)
         chunks = self.spool.chunks(self.order[done:])
         waiting: list[bytes] = []
@@ -64,7 +64,7 @@ class History:
 
 
 def quiet(stage: str, done: int, total: int | None) -> None:
-    """Progress that nobody looks at."""
+    """Report no progress."""
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def history(
 
 
 class _Intake:
-    """What is known of the events read so far."""
+    """Accounts of the events read so far."""
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool

@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 10_000_000  # Pub/Sub's limit for a message
 
 
 def columns(_use_case: UseCase, path: Path) -> list[str]:
-    """The fields of the first object; lines before it that are none will be bad rows."""
+    """Return the fields of the first object; lines before it that are no objects will be bad rows."""
     first, wrong = None, (1, "nothing is in it")
     with path.open("rb") as file:
         for line, text in islice(_lines(file), LOOKED_AT_LINES):
@@ -39,7 +39,7 @@ def rows(_use_case: UseCase, _event_type: EventType, path: Path) -> Iterator[Row
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Lines that are not empty, stripped; None for one that is too long to be kept."""
+    """Yield the lines that are not empty, stripped; None for one that is too long."""
     line = 0
     while text := file.readline(MAX_LINE_BYTES):
         line += 1

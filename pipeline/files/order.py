@@ -13,7 +13,7 @@ def in_event_time(
     dated_us: int | None,
     ties: NDArray[np.uint64] | None = None,
 ) -> tuple[NDArray[np.intp], Times]:
-    """Positions [n] of rows by event time, and their times [n] in that order; equal times as the files give them.
+    """Return row positions [n] in event-time order, and their times [n]; equal times keep the files' order.
 
     `timeless` rows [n] have no time of their own: they are dated `dated_us`, or else with the earliest of the others,
     and come first. `ties` [n] orders equal times of rows that have no order of their own, those of a table.

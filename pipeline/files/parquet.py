@@ -15,7 +15,7 @@ def columns(_use_case: UseCase, path: Path) -> list[str]:
 
 
 def rows(use_case: UseCase, event_type: EventType, path: Path) -> Iterator[Rows]:
-    """The rows of the file. Raises BadFile for columns that are missing or of another type."""
+    """Yield the rows of the file. Raises BadFile for columns that are missing or of another type."""
     with pq.ParquetFile(path) as file:
         converts = arrow.converts(use_case, event_type, path, file.schema_arrow)
         batches = file.iter_batches(CHUNK_ROWS, columns=[column for column, _ in converts.values()])

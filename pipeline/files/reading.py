@@ -54,7 +54,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Reader:
-    """What one file is read as. `event_time` dates events that have no time of their own."""
+    """The use case and event type of one file. `event_time` dates events that have no time of their own."""
 
     use_case: UseCase
     codec: Codec
@@ -65,7 +65,7 @@ class Reader:
 def read(
     use_case: UseCase, event_type: str, place: Place, now_us: int, published_us: int | None = None
 ) -> Iterator[Chunk]:
-    """The rows of a file or table in chunks. Raises BadFile.
+    """Read a file or table in chunks. Raises BadFile.
 
     Events without a time of their own are dated `published_us` (default: now); events that lie too far after
     `now_us` are bad.
@@ -82,7 +82,7 @@ def read(
 
 
 def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> str:
-    """The event type named, or the only one whose required fields the file has. Raises BadFile."""
+    """Return the event type named, or the only one whose required fields the file has. Raises BadFile."""
     types = use_case.event_types
     if isinstance(place, Named):
         named, place = place.event_type, place.place
@@ -106,7 +106,7 @@ def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> 
 
 
 def _format(place: Path | Table) -> Any:
-    """The module that reads it."""
+    """Return the module that reads the place."""
     if isinstance(place, Table):
         from pipeline.files import warehouse  # BigQuery's clients take a second to import
 
@@ -135,14 +135,14 @@ def _chunk(reader: Reader, rows: Rows) -> Chunk:
 
 
 def _wrong(events: list[Any]) -> list[int]:
-    """Which of them are none."""
+    """Return the texts that are no event times."""
     if BadEvent not in set(map(type, events)):
         return []
     return [i for i, event in enumerate(events) if isinstance(event, BadEvent)]
 
 
 def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
-    """Each row's event or BadEvent, and its body."""
+    """Yield each row's event or BadEvent, and its body."""
     n, name, bodies = len(rows.bodies), reader.codec.event_type.name, list(rows.bodies)
     found: list[Event | BadEvent] = decode_all(
         reader.use_case, [name] * n, bodies, [reader.now_us] * n, [reader.event_time] * n
@@ -155,7 +155,7 @@ def _events(reader: Reader, rows: Rows) -> tuple[list[Any], list[bytes]]:
 
 
 def _sized(event: Event | BadEvent, body: bytes) -> Event | BadEvent:
-    """The event, unless the job would refuse its message."""
+    """Return the event, or a BadEvent if the job would refuse its message."""
     return event if len(body) <= MAX_EVENT_BYTES else too_large(len(body))
 
 

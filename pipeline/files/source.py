@@ -1,4 +1,4 @@
-"""What every format's reader hands on, and what can be wrong with a file or a row."""
+"""Places of history, chunks of their rows, and faults of files and rows, whatever the format."""
 
 import re
 from collections import Counter
@@ -31,7 +31,7 @@ class Table:
 
     @property
     def path(self) -> str:
-        """What the API calls it."""
+        """The name of the table in the API."""
         return f"projects/{self.project}/datasets/{self.dataset}/tables/{self.name}"
 
 
@@ -50,7 +50,7 @@ Place = Path | Table | Named  # where rows are
 
 
 def place(text: str | Place) -> Place:
-    """The file or table that is meant, TYPE= before it or not. Raises BadFile for a table without its three names."""
+    """Return the file or table meant, with TYPE= before it or not. Raises BadFile for a table without three names."""
     if not isinstance(text, str):
         return text
     named = re.fullmatch(r"([A-Za-z]\w*)=(.+)", text)
@@ -95,13 +95,13 @@ class Rows:
 
 
 def needed_columns(event_type: EventType) -> list[str]:
-    """The columns that a file of such events must have."""
+    """Return the columns that a file of such events must have."""
     needed = [name for name, f in event_type.fields.items() if not f.optional]
     return [column for name in needed for column in columns_of(event_type.file, name)]
 
 
 def parted_columns(event_type: EventType, columns: Collection[str]) -> list[str]:
-    """What is wrong with fields made of several columns of which the file has only some."""
+    """Yield the faults of fields made of several columns of which the file has only some."""
     wrong = []
     for name in event_type.fields:
         parts = columns_of(event_type.file, name)
@@ -112,5 +112,5 @@ def parted_columns(event_type: EventType, columns: Collection[str]) -> list[str]
 
 
 def repeated(columns: Sequence[str]) -> list[str]:
-    """Names that several columns have: which of them is meant, nobody can tell."""
+    """Return names that several columns have: nobody can tell which of them is meant."""
     return sorted(name for name, times in Counter(columns).items() if times > 1)

@@ -18,7 +18,7 @@ PATTERN = f"^([{FORMULA_STARTS.replace('-', '')}-])"
 
 
 def harmless(rows: pa.Table) -> pa.Table:
-    """The table with an apostrophe before every text that a spreadsheet would run."""
+    """Return the table with an apostrophe before every text that a spreadsheet would run."""
     for i, field in enumerate(rows.schema):
         if pt.is_string(field.type) or pt.is_large_string(field.type):
             texts = pc.replace_substring_regex(rows.column(i), PATTERN, r"'\1")

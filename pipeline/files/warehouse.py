@@ -37,7 +37,7 @@ def columns(_use_case: UseCase, table: Table) -> list[str]:
 
 
 def rows(use_case: UseCase, event_type: EventType, table: Table) -> Iterator[Rows]:
-    """The rows of the table. Raises BadFile for columns that are missing or of another type."""
+    """Yield the rows of the table. Raises BadFile for columns that are missing or of another type."""
     client = asked(table, read_client)
     whole = schema(asked(table, lambda: session(client, table, [])))
     converts = arrow.converts(use_case, event_type, table, whole)
@@ -47,7 +47,7 @@ def rows(use_case: UseCase, event_type: EventType, table: Table) -> Iterator[Row
 
 
 def session(client: BigQueryReadClient, table: Table, selected: list[str]) -> ReadSession:
-    """The table as of now, in one stream, so that its rows can be numbered; all columns if none is selected."""
+    """Open the table as of now, in one stream, so that rows can be numbered; all columns if none is selected."""
     options = ReadSession.TableReadOptions(
         selected_fields=selected,
         arrow_serialization_options=ArrowSerializationOptions(buffer_compression=COMPRESSION),
@@ -67,7 +67,7 @@ def schema(opened: ReadSession) -> pa.Schema:
 
 
 def batches(client: BigQueryReadClient, opened: ReadSession, table: Table) -> Iterator[pa.RecordBatch]:
-    """Batches of at most CHUNK_ROWS rows; a broken connection is taken up again where it broke."""
+    """Yield batches of at most CHUNK_ROWS rows; a broken connection is resumed where it broke."""
     known = schema(opened)
     for stream in opened.streams:  # one, or none of an empty table
         messages = iter(client.read_rows(stream.name))
