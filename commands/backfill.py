@@ -75,19 +75,19 @@ def _filled(
     from pipeline.files import place
     from pipeline.files.history import history
     from pipeline.stores.connect import store_of
-    from pipeline.stores.readiness import Warmth
+    from pipeline.stores.readiness import Readiness
 
     loaded, places = bundles.load_in_use(root, use_case.name), list(map(place, files))
     with closing(store_of(redis)) as store:
         store.check(redis.allow_eviction)
-        warmth = Warmth(store, redis.prefix, use_case.name)
+        readiness = Readiness(store, redis.prefix, use_case.name)
         with (
             staged() as progress,
             history(use_case, places, now_us(), dated_us, progress) as events,
             filling(store, use_case, redis.prefix) as guarded,
         ):
             engine = Engine.of(use_case, loaded, guarded, redis.prefix)
-            return backfill(engine, events, warmth, datetime.now(UTC), progress, batch)
+            return backfill(engine, events, readiness, datetime.now(UTC), progress, batch)
 
 
 def _facts(done: "Backfilled") -> dict[str, Any]:

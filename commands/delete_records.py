@@ -32,11 +32,11 @@ def delete_records(
     from features.usecase import load
     from pipeline.batch.backfill import drop
     from pipeline.stores.connect import store_of
-    from pipeline.stores.readiness import Warmth
+    from pipeline.stores.readiness import Readiness
 
     loaded = load(use_case)
     with closing(store_of(redis)) as store, staged() as progress:
-        deleted = drop(store.reach, Warmth(store, redis.prefix, loaded.name), fingerprint, progress)
+        deleted = drop(store.reach, Readiness(store, redis.prefix, loaded.name), fingerprint, progress)
     if as_json:
         show_json({"fingerprint": fingerprint, "records": deleted})
     else:

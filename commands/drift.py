@@ -71,14 +71,14 @@ def drift(
     """
     from export import bundle as bundles
     from features.usecase import load
-    from pipeline.bigquery.queries import Assessed
+    from pipeline.bigquery.queries import AssessmentQueries
     from pipeline.operations.logged_drift import measure, period
 
     if since and (days or (until and until <= since)):
         raise typer.BadParameter("give --since with a later --until, or --days", param_hint="--since")
     check_url(notify)
     use = load(use_case)
-    assessed, loaded = Assessed(use, log.project, log.dataset), bundles.load_in_use(bundle, use.name)
+    assessed, loaded = AssessmentQueries(use, log.project, log.dataset), bundles.load_in_use(bundle, use.name)
     during = period(assessed, in_utc(since), in_utc(until), timedelta(days=days or DAYS))
     measured = measure(assessed, loaded, during, timedelta(days=series or 0))
     facts = _facts(measured)

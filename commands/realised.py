@@ -50,14 +50,14 @@ def realised(
     decisions whose outcome is known, recall of those known to be positive, each with its 95 % interval.
     """
     from features.usecase import is_known_later, load
-    from pipeline.bigquery.queries import Assessed
+    from pipeline.bigquery.queries import AssessmentQueries
     from pipeline.operations import realised
     from training.pages.realised_page import figures, page
 
     loaded = load(use_case)
     first = (since or datetime.now(UTC) - timedelta(days=7 * (weeks - 1))).date()
     monday = first - timedelta(days=first.weekday())
-    rows = realised.weeks(Assessed(loaded, log.project, log.dataset), monday)
+    rows = realised.weeks(AssessmentQueries(loaded, log.project, log.dataset), monday)
     by_event = is_known_later(loaded.label, loaded.event_types)
     total = [figures(each, rows, monday, by_event) for each in realised.DECISIONS[int(by_event) :]]
     if out:

@@ -66,11 +66,11 @@ def reconcile(
     from pipeline.reconciliation.compare import report_lines
     from pipeline.reconciliation.reconcile import reconcile
     from pipeline.stores.connect import store_of
-    from pipeline.stores.readiness import Warmth
+    from pipeline.stores.readiness import Readiness
 
     loaded = load(use_case)
     with closing(store_of(redis)) as store:
-        marker = Warmth(store, redis.prefix, loaded.name).markers().get(loaded.fingerprint)
+        marker = Readiness(store, redis.prefix, loaded.name).markers().get(loaded.fingerprint)
         if marker and marker.events and not history:
             typer.echo(
                 f"these records also hold {marker.events:,} events of a backfill ({marker.at}), not in the log: "

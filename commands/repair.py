@@ -64,11 +64,11 @@ def repair(
     from features.usecase import load
     from pipeline.reconciliation import repair_run
     from pipeline.stores.connect import store_of
-    from pipeline.stores.readiness import Warmth
+    from pipeline.stores.readiness import Readiness
 
     loaded = load(use_case)
     with closing(store_of(redis)) as store:
-        marker = Warmth(store, redis.prefix, loaded.name).markers().get(loaded.fingerprint)
+        marker = Readiness(store, redis.prefix, loaded.name).markers().get(loaded.fingerprint)
         if marker and marker.events and not history:
             raise typer.BadParameter(
                 f"a backfill ({marker.at}) has filled these records with {marker.events:,} events that are not in the "

@@ -32,7 +32,7 @@ from pipeline.engine.engine import Engine
 from pipeline.files import BadRow, Place
 from pipeline.files.history import History, Progress, quiet
 from pipeline.stores.population import GLOB, connected
-from pipeline.stores.readiness import Checkpoint, Warmth
+from pipeline.stores.readiness import Checkpoint, Readiness
 from pipeline.stores.redis_client import Reach
 
 BATCH = 16_000  # events, as the stream's: the more, the more share the reading and writing of a record
@@ -67,7 +67,7 @@ class Backfilled:
 def backfill(
     engine: Engine,
     history: History,
-    warmth: Warmth,
+    readiness: Readiness,
     now: datetime,
     progress: Progress = quiet,
     batch: int = BATCH,
@@ -79,17 +79,17 @@ def backfill(
     start. Raises StoreUnavailable: run it again once the store is back; BadRecord: repair the record first.
     """
     fingerprint, began_s, conflicts = engine.use_case.fingerprint, time.monotonic(), 0
-    noted = warmth.checkpoint(fingerprint)
+    noted = readiness.checkpoint(fingerprint)
     at = Checkpoint(history.digest, 0)
     if noted and noted.digest == history.digest:
         at, engine.breaker = noted, Breaker(noted.recommended_us)
     resumed_at = at.done
     for assessments in assessed(engine, history, batch, at.done):
         at, conflicts = _after(at, assessments, engine.breaker), conflicts + assessments.conflicts
-        warmth.note(fingerprint, at)
+        readiness.note(fingerprint, at)
         progress("filling", at.done, len(history))
-    warmth.mark(fingerprint, "backfill", now, at.applied, history.digest, engine.model_version)
-    warmth.finish(fingerprint)
+    readiness.mark(fingerprint, "backfill", now, at.applied, history.digest, engine.model_version)
+    readiness.finish(fingerprint)
     return Backfilled(
         use_case=engine.use_case.name,
         fingerprint=fingerprint,
@@ -184,16 +184,16 @@ def _after(at: Checkpoint, assessments: Assessments, breaker: Breaker) -> Checkp
     )
 
 
-def drop(reach: Reach, warmth: Warmth, fingerprint: str, progress: Progress = quiet) -> int:
+def drop(reach: Reach, readiness: Readiness, fingerprint: str, progress: Progress = quiet) -> int:
     """Delete the records of one fingerprint and its mark and return their number. Raises StoreUnavailable.
 
     Redis frees their memory beside its other work. SCAN finds the keys; it passes over all keys in Redis, those of
     others included.
     """
-    warmth.forget(fingerprint)  # first: what is half deleted is not warm
+    readiness.forget(fingerprint)  # first: what is half deleted is not warm
     deleted = 0
     with connected(reach) as client:
-        keys = client.scan_iter(match=warmth.stem_of(fingerprint).translate(GLOB) + "*", count=GROUP)
+        keys = client.scan_iter(match=readiness.stem_of(fingerprint).translate(GLOB) + "*", count=GROUP)
         while group := list(islice(keys, GROUP)):
             deleted += _unlink(client, group)
             progress("dropping", deleted, None)

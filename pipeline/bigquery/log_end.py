@@ -31,7 +31,7 @@ SELECT customer, MAX(assessed_at) AS at,
 
 
 @dataclass(frozen=True)
-class Tail:
+class LogEnd:
     """The end of the log of one use case's present features. Every method raises SinkUnavailable."""
 
     project: str

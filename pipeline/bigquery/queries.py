@@ -29,7 +29,7 @@ COLD = 0.5  # of the first day's customers are new: the store was empty when the
 
 
 @dataclass(frozen=True)
-class Assessed:
+class AssessmentQueries:
     """The assessments of a use case in BigQuery. Every method raises GoogleAPIError."""
 
     use_case: UseCase

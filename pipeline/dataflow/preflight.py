@@ -17,7 +17,7 @@ from pipeline.dataflow.settings import DataflowSettings
 from pipeline.dataflow.update_compatibility import Built
 from pipeline.engine import preflight
 from pipeline.job.job import Job
-from pipeline.job.preflight import tail_of
+from pipeline.job.preflight import log_end_of
 from pipeline.runtime.checks import OK, SKIPPED, Check, CheckResult, run_checks
 
 TIMEOUT_S = 20.0  # for all together; BigQuery and Dataflow take a second or two
@@ -93,7 +93,7 @@ def _resources(launch: Launch, findings: Findings) -> list[Check]:
         preflight.tables(job.project, job.dataset),
     ]
     if not launch.settings.skip_redis_check:
-        checks.append(preflight.redis(job, launch.use_case, job.allow_empty_store, tail_of(job)))
+        checks.append(preflight.redis(job, launch.use_case, job.allow_empty_store, log_end_of(job)))
     return [*checks, Check("staging", lambda: _staging(launch.settings))]
 
 

@@ -14,14 +14,14 @@ from features.usecase import UseCase
 from pipeline.bigquery import schemas
 from pipeline.bigquery import tables as bigquery_tables
 from pipeline.bigquery.client import query_client
-from pipeline.bigquery.log_end import Tail
+from pipeline.bigquery.log_end import LogEnd
 from pipeline.engine.live_model import check_bundle
 from pipeline.engine.start_check import check_store
 from pipeline.pubsub.client import Publisher, Subscription
 from pipeline.runtime import prometheus
 from pipeline.runtime.checks import Check
 from pipeline.stores.connect import store_of
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.settings import RedisWriterSettings
 
 
@@ -41,18 +41,18 @@ def bundle(use_case: UseCase, root: str, on_loaded: Callable[[Bundle], None] = _
 
 
 def redis(
-    settings: RedisWriterSettings, use_case: UseCase, allow_empty_store: bool, tail: Tail | None = None
+    settings: RedisWriterSettings, use_case: UseCase, allow_empty_store: bool, log_end: LogEnd | None = None
 ) -> Check:
     """Check that Redis can be reached and written to, and is neither empty by mistake nor damaged.
 
-    With the `tail` of the log an empty store is compared with what was assessed before.
+    With `log_end` an empty store is compared with what was assessed before.
     """
 
     def look() -> str:
         with closing(store_of(settings)) as store:
             store.check(settings.allow_eviction)
-            check_store(store, use_case, settings.prefix, allow_empty_store, tail)
-            filled = Warmth(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
+            check_store(store, use_case, settings.prefix, allow_empty_store, log_end)
+            filled = Readiness(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
         return f"{store.address}: " + (
             f"has records ({filled.how}, {filled.at})" if filled else "to start cold"
         )

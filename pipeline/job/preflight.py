@@ -6,7 +6,7 @@ All run at once, so that they take seconds whatever is wrong; `CannotStart` then
 from contextlib import closing
 
 from features.usecase import BadUseCase
-from pipeline.bigquery.log_end import Tail
+from pipeline.bigquery.log_end import LogEnd
 from pipeline.engine import preflight
 from pipeline.engine.start_check import begin
 from pipeline.job.job import Job
@@ -35,7 +35,7 @@ def checks(job: Job) -> list[Check]:
     use_case = job.use_case
     return [
         preflight.bundle(use_case, job.bundle),
-        preflight.redis(job, use_case, job.allow_empty_store, tail_of(job)),
+        preflight.redis(job, use_case, job.allow_empty_store, log_end_of(job)),
         preflight.subscription(job.subscription),
         preflight.tables(job.project, job.dataset),
         *preflight.metrics(job.metrics_host, job.metrics_port),
@@ -47,9 +47,9 @@ def checks(job: Job) -> list[Check]:
 def note_start(job: Job) -> None:
     """Note in the store that the job begins. Raises StoreUnavailable, SinkUnavailable."""
     with closing(store_of(job)) as store:
-        begin(store, job.use_case, job.prefix, tail_of(job))
+        begin(store, job.use_case, job.prefix, log_end_of(job))
 
 
-def tail_of(job: Job) -> Tail:
+def log_end_of(job: Job) -> LogEnd:
     """Return the end of the job's log."""
-    return Tail(job.project, job.dataset, job.use_case)
+    return LogEnd(job.project, job.dataset, job.use_case)

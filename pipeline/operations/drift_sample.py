@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.bundle import Bundle
 from export.distributions.drift import BinnedColumns
 from export.distributions.reference import Places
-from pipeline.bigquery.queries import DURING, SCORED, Assessed
+from pipeline.bigquery.queries import DURING, SCORED, AssessmentQueries
 from pipeline.bigquery.schemas import ASSESSMENTS, TIME, unique_rows
 
 MOST_VECTORS = 100_000  # by chance alone an index is then about 0.0001; about a minute of BigQuery's answers
@@ -55,7 +55,7 @@ class DriftSample:
         return self[(self.times_us >= since_us) & (self.times_us < until_us)]
 
 
-def draw(log: Assessed, bundle: Bundle, during: DriftPeriod, events: int) -> DriftSample:
+def draw(log: AssessmentQueries, bundle: Bundle, during: DriftPeriod, events: int) -> DriftSample:
     """Draw a sample of a period that has so many events. Raises GoogleAPIError."""
     names = bundle.manifest.features
     features = BinnedColumns([bundle.reference.features[name] for name in names])

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from export.bundle import Bundle
 from export.distributions.drift import LEAST_ROWS
-from pipeline.bigquery.queries import DAY, DURING, SCORED, Assessed, Beginning
+from pipeline.bigquery.queries import DAY, DURING, SCORED, AssessmentQueries, Beginning
 from pipeline.operations.drift_columns import DriftComparison, compare
 from pipeline.operations.drift_sample import DriftPeriod, DriftSample, draw
 
@@ -37,7 +37,11 @@ class DriftPart:
 
 
 def parts(
-    log: Assessed, bundle: Bundle, during: DriftPeriod, sample: DriftSample | None, began: Beginning | None
+    log: AssessmentQueries,
+    bundle: Bundle,
+    during: DriftPeriod,
+    sample: DriftSample | None,
+    began: Beginning | None,
 ) -> tuple[DriftPart, ...]:
     """Compare the days, weeks and months of a period, empty ones too; a sample is drawn unless one is given.
 
@@ -63,7 +67,7 @@ def calendar(during: DriftPeriod, by: DriftBy) -> Iterator[DriftPeriod]:
 
 
 def _part(
-    log: Assessed,
+    log: AssessmentQueries,
     bundle: Bundle,
     by: DriftBy,
     each: DriftPeriod,

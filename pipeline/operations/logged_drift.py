@@ -15,7 +15,7 @@ from export.distributions.drift import LEAST_ROWS, DriftVerdict
 from export.policy import Level
 from features.errors import NotEnoughData
 from features.usecase import UseCase, lookbacks
-from pipeline.bigquery.queries import ALL_SCORED, DAY, DURING, SCORED, Assessed, Beginning
+from pipeline.bigquery.queries import ALL_SCORED, DAY, DURING, SCORED, AssessmentQueries, Beginning
 from pipeline.operations.drift_columns import ColumnDrift, compare
 from pipeline.operations.drift_sample import DriftPeriod, draw
 from pipeline.operations.drift_series import DriftPart, parts
@@ -69,7 +69,9 @@ class Distribution:
         return [each.name for each in self.features if each.verdict is DriftVerdict.DRIFTED]
 
 
-def period(log: Assessed, since: datetime | None, until: datetime | None, length: timedelta) -> DriftPeriod:
+def period(
+    log: AssessmentQueries, since: datetime | None, until: datetime | None, length: timedelta
+) -> DriftPeriod:
     """Return the period asked for; by default it ends with the newest scored event. Raises TooFewEvents without one."""
     if until is None:
         newest = log.newest()
@@ -84,7 +86,7 @@ def period(log: Assessed, since: datetime | None, until: datetime | None, length
 
 
 def measure(
-    log: Assessed, bundle: Bundle, during: DriftPeriod, back: timedelta = timedelta(0)
+    log: AssessmentQueries, bundle: Bundle, during: DriftPeriod, back: timedelta = timedelta(0)
 ) -> Distribution:
     """Compare a period with the bundle's training; its parts reach as far `back` from its end, at least over it.
 
@@ -130,7 +132,7 @@ def _reach(use_case: UseCase, bundle: Bundle) -> timedelta:
     return timedelta(microseconds=max(longest, bundle.reference.span_us))
 
 
-def _check_whole(log: Assessed, during: DriftPeriod, began: Beginning | None) -> None:
+def _check_whole(log: AssessmentQueries, during: DriftPeriod, began: Beginning | None) -> None:
     """Raise TooFewEvents for less than a day."""
     since = max(during.since, began.at) if began else during.since
     if during.until - since < DAY:
@@ -141,7 +143,7 @@ def _check_whole(log: Assessed, during: DriftPeriod, began: Beginning | None) ->
         )
 
 
-def _too_few(log: Assessed, vectors: int, during: DriftPeriod) -> str:
+def _too_few(log: AssessmentQueries, vectors: int, during: DriftPeriod) -> str:
     return (
         f"{log.table}: found {vectors:,} vectors of {log.use_case.name} with the features {log.use_case.fingerprint} "
         f"from {during.since:%Y-%m-%d %H:%M} to {during.until:%Y-%m-%d %H:%M} UTC, expected at least {LEAST_ROWS}: "

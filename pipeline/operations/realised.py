@@ -13,7 +13,7 @@ from google.cloud import bigquery
 
 from features.errors import BadInput
 from features.usecase import Label, UseCase, is_known_later
-from pipeline.bigquery.queries import Assessed
+from pipeline.bigquery.queries import AssessmentQueries
 from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.bigquery.tables import make_view
 from pipeline.runtime.provisioned import Provisioned
@@ -47,7 +47,7 @@ class RealisedWeek:
     decided_before: int
 
 
-def weeks(log: Assessed, since: date) -> list[RealisedWeek]:
+def weeks(log: AssessmentQueries, since: date) -> list[RealisedWeek]:
     """Return the weeks from the one of `since` on, in order. Raises NoLabel, and GoogleAPIError."""
     columns = ", ".join(RealisedWeek.__dataclass_fields__)
     inner = query(log.use_case, f"{log.project}.{log.dataset}")

@@ -30,7 +30,7 @@ from pipeline.operations.publish_file import Published
 from pipeline.operations.status import JobReport, StatusReport, SubscriptionBacklog, Unknown
 from pipeline.outputs.publications import Alert
 from pipeline.runtime.printable import printable, printable_lines
-from pipeline.stores.health import Condition
+from pipeline.stores.health import StoreHealth
 from pipeline.stores.population import Population
 from pipeline.stores.readiness import Marker
 
@@ -180,7 +180,7 @@ def _job(job: JobReport) -> str:
     return "\n".join(lines)
 
 
-def _store(found: Condition) -> str:
+def _store(found: StoreHealth) -> str:
     writers = [
         f"{each.name}: {'paused' if each.is_paused else 'writes'}"
         + (f", {each.undelivered} batches under way" if each.undelivered else "")

@@ -24,9 +24,9 @@ from pipeline.pubsub.client import EMULATOR
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.connect import store_of
-from pipeline.stores.health import Condition, condition
+from pipeline.stores.health import StoreHealth, store_health
 from pipeline.stores.population import Population, population
-from pipeline.stores.readiness import Marker, Warmth
+from pipeline.stores.readiness import Marker, Readiness
 
 STATS_METHOD = "/riskstream.local.Stats/Get"  # of the local server only
 TIMEOUT_S = 5.0
@@ -72,7 +72,7 @@ class StatusReport:
     at: str
     backlog: tuple[SubscriptionBacklog, ...] | Unknown
     job: JobReport | Unknown
-    store: Condition | Unknown
+    store: StoreHealth | Unknown
     customers: Population | Unknown
     filled: Mapping[str, Marker] | Unknown  # by fingerprint of the features that Redis has records of
     dead_letters: Mapping[str, int] | Unknown  # by reason
@@ -170,18 +170,18 @@ def filled(use_case: UseCase, settings: StatusSettings) -> Mapping[str, Marker]:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
         with closing(store_of(settings)) as store:
-            return Warmth(store, settings.prefix, use_case.name).markers()
+            return Readiness(store, settings.prefix, use_case.name).markers()
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 
 
-def store(use_case: UseCase, settings: StatusSettings) -> Condition:
+def store(use_case: UseCase, settings: StatusSettings) -> StoreHealth:
     """Return whether Redis holds what was written to it. Raises Away."""
     if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
         with closing(store_of(settings)) as found:
-            return condition(found, use_case, settings.prefix)
+            return store_health(found, use_case, settings.prefix)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 

@@ -26,8 +26,8 @@ from pipeline.files.history import Progress, quiet
 from pipeline.reconciliation.reconcile import engines, first_copies
 from pipeline.reconciliation.repair import EntityReport, Repair
 from pipeline.runtime.errors import CannotStart, StoreUnavailable
-from pipeline.stores.integrity import FILLING, State, Vitality, Writer, this_process
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.integrity import FILLING, Integrity, State, Writer, this_process
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_store import RedisStore
 
 HELD_MS = 30_000  # a repair that was killed is in nobody's way for longer
@@ -78,11 +78,11 @@ class RepairTarget:
     store: RedisStore
     prefix: str
     basis: Basis = NOTHING
-    filled: Mapping[str, Any] = field(default_factory=dict)  # of the backfill, as Warmth.mark takes it
+    filled: Mapping[str, Any] = field(default_factory=dict)  # of the backfill, as Readiness.mark takes it
 
     @property
-    def vitality(self) -> Vitality:
-        return Vitality(self.store, self.prefix, self.use_case.name, self.use_case.fingerprint)
+    def integrity(self) -> Integrity:
+        return Integrity(self.store, self.prefix, self.use_case.name, self.use_case.fingerprint)
 
 
 def check(place: RepairTarget, progress: Progress = quiet) -> RepairReport:
@@ -101,18 +101,18 @@ def repair(
 
     Raises RepairRefused, and what `check` raises; then the state is what it was before.
     """
-    began_s, vitality = time.monotonic(), place.vitality
+    began_s, integrity = time.monotonic(), place.integrity
     with _held(place) as is_held:
-        seen = vitality.look()
+        seen = integrity.look()
         before = seen.state
         if before and before.status == FILLING:
             raise RepairRefused(
                 f"{place.store.address}: found a backfill filling the store since {before.since} ({before.by}), "
                 "expected none: wait for its end, or run the same `riskstream backfill` again if it was killed"
             )
-        state = vitality.mark_repairing(_now(), before.why if before else "it was empty")
-        with _put_back(vitality, before, state):
-            _await_writers(vitality, wait_s, progress)
+        state = integrity.mark_repairing(_now(), before.why if before else "it was empty")
+        with _put_back(integrity, before, state):
+            _await_writers(integrity, wait_s, progress)
             done = _walked(place, progress, began_s, is_held, write=True, best_effort=best_effort)
         return _ended(place, done, state, seen.histories)
 
@@ -148,7 +148,7 @@ def _walked(
         use_case.fingerprint,
         len(log),
         tallies,
-        place.vitality.state(),
+        place.integrity.state(),
         time.monotonic() - began_s,
     )
 
@@ -158,44 +158,44 @@ def _ended(place: RepairTarget, done: RepairReport, state: State, histories: fro
 
     `histories` are the servers' at its beginning.
     """
-    vitality, now = place.vitality, _now()
-    seen = vitality.look()
+    integrity, now = place.integrity, _now()
+    seen = integrity.look()
     if seen.histories != histories:
-        vitality.mark_damaged("a server took over during a repair, and may lack what was rebuilt", now)
+        integrity.mark_damaged("a server took over during a repair, and may lack what was rebuilt", now)
         raise RepairRefused(f"{place.store.address}: a server took over during the repair: run it again")
     if not done.is_whole:
         wrong = sum(each.wrong - each.rebuilt for each in done.tallies.values())
-        vitality.mark_damaged(f"{wrong} records are not what the log implies and could not be rebuilt", now)
-        return replace(done, state=vitality.state())
-    warmth = Warmth(place.store, place.prefix, done.use_case)
-    if done.fingerprint not in warmth.markers():
-        warmth.mark(done.fingerprint, "repair", now, **place.filled)
+        integrity.mark_damaged(f"{wrong} records are not what the log implies and could not be rebuilt", now)
+        return replace(done, state=integrity.state())
+    readiness = Readiness(place.store, place.prefix, done.use_case)
+    if done.fingerprint not in readiness.markers():
+        readiness.mark(done.fingerprint, "repair", now, **place.filled)
     dead = [name for name, writer in seen.writers.items() if not writer.is_alive(seen.now_ms)]
     if dead:
-        vitality.sign_off(*dead)
-    vitality.mark_whole(now, over=state)
-    return replace(done, state=vitality.state())
+        integrity.sign_off(*dead)
+    integrity.mark_whole(now, over=state)
+    return replace(done, state=integrity.state())
 
 
 @contextmanager
-def _put_back(vitality: Vitality, before: State | None, state: State) -> Iterator[None]:
+def _put_back(integrity: Integrity, before: State | None, state: State) -> Iterator[None]:
     """Put the state back if anything ends the repair early, Ctrl-C included: writers must not wait for it for ever."""
     try:
         yield
     except BaseException:
         with suppress(StoreUnavailable):
             if before:
-                vitality.put_back(before, over=state)
+                integrity.put_back(before, over=state)
             else:
-                vitality.mark_damaged("it was empty, and a repair did not end", _now())
+                integrity.mark_damaged("it was empty, and a repair did not end", _now())
         raise
 
 
-def _await_writers(vitality: Vitality, wait_s: float, progress: Progress) -> None:
+def _await_writers(integrity: Integrity, wait_s: float, progress: Progress) -> None:
     """Return once every live writer has paused and delivered. Raises RepairRefused after `wait_s`."""
-    since_ms, until_s = vitality.now_ms(), time.monotonic() + wait_s
+    since_ms, until_s = integrity.now_ms(), time.monotonic() + wait_s
     while True:
-        seen_ms, writers = vitality.now_ms(), vitality.writers()
+        seen_ms, writers = integrity.now_ms(), integrity.writers()
         alive = [writer for writer in writers.values() if writer.is_alive(seen_ms)]
         busy = [w for w in alive if not w.paused or w.undelivered or w.at < since_ms]
         progress("waiting for writers", len(alive) - len(busy), len(alive))

@@ -15,7 +15,7 @@ from features.usecase import UseCase
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
-from pipeline.stores.readiness import COLD, Warmth
+from pipeline.stores.readiness import COLD, Readiness
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.settings import RedisSettings, RedisWriterSettings
 
@@ -55,7 +55,7 @@ def cold_since_us(settings: RedisSettings, use_case: UseCase) -> int | None:
     """Return when a job began with this store empty; None if it was filled, or if Redis cannot be asked now."""
     try:
         with closing(store_of(settings)) as store:
-            marker = Warmth(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
+            marker = Readiness(store, settings.prefix, use_case.name).markers().get(use_case.fingerprint)
     except StoreUnavailable as error:
         logger.info("whether the store began empty: %s", error)
         return None

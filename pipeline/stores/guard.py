@@ -27,7 +27,7 @@ from features.usecase import UseCase
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.metrics import STORE_WHOLE, key
 from pipeline.runtime.process_metrics import progress
-from pipeline.stores.integrity import WHOLE, Seen, State, Vitality, Writer, described
+from pipeline.stores.integrity import WHOLE, Integrity, Seen, State, Writer, described
 from pipeline.stores.recent_writes import Latest
 from pipeline.stores.redis_memory import Memory
 from pipeline.stores.redis_servers import Server
@@ -62,7 +62,7 @@ class Guard:
         accepts: Collection[str] = (WHOLE,), undelivered: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._store = store.twin()
-        self._vitality = Vitality(self._store, prefix, use_case.name, use_case.fingerprint)
+        self._integrity = Integrity(self._store, prefix, use_case.name, use_case.fingerprint)
         self._kind, self._accepts, self._undelivered = kind, accepts, undelivered
         self.latest = Latest(use_case, prefix)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -126,14 +126,14 @@ class Guard:
         thread.join(CLOSE_S)
         if not self._problem:
             try:
-                self._vitality.sign_off(self.name)
+                self._integrity.sign_off(self.name)
             except StoreUnavailable as error:
                 logger.info("cannot sign off: %s", error)
         self._store.close()
 
     def look(self) -> None:
         """Check everything once. Raises StoreUnavailable."""
-        seen = self._vitality.look()
+        seen = self._integrity.look()
         problem = self._judge(seen)
         self._settle(problem)
         self._report(seen)
@@ -194,7 +194,7 @@ class Guard:
             evicted = server.evicted_keys - self._evicted.setdefault(server.history, server.evicted_keys)
             if evicted > 0:
                 return f"Redis has evicted {evicted:,} keys: its memory is full"
-        witnesses = self._vitality.witnesses()
+        witnesses = self._integrity.witnesses()
         for address, life in zip(witnesses.values(), self._store.read(list(witnesses)), strict=True):
             if life != self._life.encode():
                 return f"its primary {address} was emptied: the witness that lies beside the records is gone"
@@ -219,7 +219,7 @@ class Guard:
             return self._without(silent, seen.now_ms)
         if not self._vouches and not any(w.vouches for w in seen.writers.values()):
             return self._without([], seen.now_ms)
-        text = self._vitality.confirm(seen.text or b"", seen.histories)
+        text = self._integrity.confirm(seen.text or b"", seen.histories)
         if text is None:
             return self._words("another process has changed its state")
         self._trust(seen, text)
@@ -237,10 +237,10 @@ class Guard:
 
     def _trust(self, seen: Seen, text: bytes | None) -> None:
         """Take the store for whole: its signs are these from now on."""
-        witnesses = self._vitality.witnesses()
+        witnesses = self._integrity.witnesses()
         life: list[bytes | None] = [self._life.encode()] * len(witnesses)
         self._confirmed, self._verified = seen.histories, frozenset()
-        self.signs = ((self._vitality.state_key, *witnesses), [text, *life])
+        self.signs = ((self._integrity.state_key, *witnesses), [text, *life])
 
     def _remove_dead(self, seen: Seen) -> None:
         """Their writes are safe: this removal comes after them, on the same server and on its replicas."""
@@ -250,7 +250,7 @@ class Guard:
             if name != self.name and (seen.now_ms - writer.at > DEAD_MS or self._is_gone(writer))
         ]
         if dead:
-            self._vitality.sign_off(*dead)
+            self._integrity.sign_off(*dead)
 
     def _is_gone(self, writer: Writer) -> bool:
         """Tell whether the writer's process on this machine has ended; in a cluster that would prove nothing."""
@@ -265,8 +265,8 @@ class Guard:
         return False
 
     def _damage(self, why: str) -> str:
-        progress.store_damages += self._vitality.mark_damaged(why, datetime.now(UTC))
-        state = self._vitality.state()
+        progress.store_damages += self._integrity.mark_damaged(why, datetime.now(UTC))
+        state = self._integrity.state()
         return self._words(described(state) if state else why)
 
     def _words(self, what: str) -> str:
@@ -287,8 +287,8 @@ class Guard:
             is_paused = bool(self._problem) and not self._writing
         histories = self._verified | (frozenset() if self._problem else self._confirmed)
         writer = Writer(
-            at=self._vitality.now_ms(), paused=is_paused, undelivered=self._undelivered(),
+            at=self._integrity.now_ms(), paused=is_paused, undelivered=self._undelivered(),
             verified=tuple(sorted(histories)), host=socket.gethostname(), pid=os.getpid(), kind=self._kind,
             vouches=self._vouches or not self._problem,
         )  # fmt: skip
-        self._vitality.report(self.name, writer)
+        self._integrity.report(self.name, writer)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from features.usecase import UseCase
-from pipeline.stores.integrity import WHOLE, Vitality, described
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.integrity import WHOLE, Integrity, described
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_store import RedisStore
 
 EMPTY, EMPTIED, UNNOTED = "empty", "emptied", "unnoted"
@@ -16,7 +16,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Reporting:
+class WriterReport:
     """A process that writes to the store, as it last reported."""
 
     name: str
@@ -26,13 +26,13 @@ class Reporting:
 
 
 @dataclass(frozen=True)
-class Condition:
+class StoreHealth:
     """`status` is whole, filling, repairing, damaged, empty, emptied or unnoted; `words` says what to do about it."""
 
     status: str
     since: str
     words: str
-    writers: tuple[Reporting, ...] = ()
+    writers: tuple[WriterReport, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -40,18 +40,18 @@ class Condition:
         return self.status in (WHOLE, EMPTY, UNNOTED)
 
 
-def condition(store: RedisStore, use_case: UseCase, prefix: str) -> Condition:
+def store_health(store: RedisStore, use_case: UseCase, prefix: str) -> StoreHealth:
     """Read the health of a store. Read the health of a store. Raises StoreUnavailable."""
-    vitality = Vitality(store, prefix, use_case.name, use_case.fingerprint)
-    state, now_ms = vitality.state(), vitality.now_ms()
+    integrity = Integrity(store, prefix, use_case.name, use_case.fingerprint)
+    state, now_ms = integrity.state(), integrity.now_ms()
     writers = tuple(
-        Reporting(writer.name, writer.is_alive(now_ms), writer.paused, writer.undelivered)
-        for writer in sorted(vitality.writers().values(), key=lambda each: each.name)
+        WriterReport(writer.name, writer.is_alive(now_ms), writer.paused, writer.undelivered)
+        for writer in sorted(integrity.writers().values(), key=lambda each: each.name)
     )
     if state:
-        return Condition(state.status, state.since, described(state), writers)
-    if not vitality.is_untouched():
-        return Condition(EMPTIED, "", WORDS[EMPTIED], writers)
-    is_filled = use_case.fingerprint in Warmth(store, prefix, use_case.name).markers()
+        return StoreHealth(state.status, state.since, described(state), writers)
+    if not integrity.is_untouched():
+        return StoreHealth(EMPTIED, "", WORDS[EMPTIED], writers)
+    is_filled = use_case.fingerprint in Readiness(store, prefix, use_case.name).markers()
     status = UNNOTED if is_filled else EMPTY
-    return Condition(status, "", WORDS[status], writers)
+    return StoreHealth(status, "", WORDS[status], writers)

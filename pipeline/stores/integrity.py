@@ -101,7 +101,7 @@ class Seen:
         return frozenset(server.history for server in self.servers)
 
 
-class Vitality:
+class Integrity:
     """The state and the writers of one use case's records. Every method raises StoreUnavailable."""
 
     def __init__(self, store: RedisStore, prefix: str, use_case: str, fingerprint: str) -> None:

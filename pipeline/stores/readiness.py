@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.runtime.errors import ColdStore
-from pipeline.stores.integrity import Vitality
+from pipeline.stores.integrity import Integrity
 from pipeline.stores.redis_store import RedisStore
 
 COLD = "cold"
@@ -43,7 +43,7 @@ class Checkpoint(Struct, frozen=True):
     recommended_us: tuple[int, ...] = ()  # what the policy's breaker counts: the latest recommendations
 
 
-class Warmth:
+class Readiness:
     """Markers and checkpoints of one use case. Every method raises StoreUnavailable."""
 
     def __init__(self, store: RedisStore, prefix: str, use_case: str) -> None:
@@ -96,7 +96,7 @@ class Warmth:
 
     def forget(self, fingerprint: str) -> None:
         """Remove all that says that there are records."""
-        Vitality(self._store, self._prefix, self._use_case, fingerprint).forget()
+        Integrity(self._store, self._prefix, self._use_case, fingerprint).forget()
         self._store.call("HDEL", self._stem, fingerprint)
         self._store.call("DEL", f"{self._stem}:{fingerprint}")
 

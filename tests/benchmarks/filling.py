@@ -12,7 +12,7 @@ from features.usecase import load
 from pipeline.batch.backfill import BATCH, backfill
 from pipeline.engine.engine import Engine
 from pipeline.files.history import history
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_store import RedisStore
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
@@ -32,22 +32,22 @@ def filling(events: int) -> list[Row]:
         with ProcessPoolExecutor(1, get_context("spawn")) as process:  # it takes its memory with it
             process.submit(make, events, file, root).result()
         store = RedisStore(redis.url)
-        engine, warmth = (
+        engine, readiness = (
             Engine.of(use_case, bundles.load_in_use(root, use_case.name), store),
-            Warmth(store, "bench", use_case.name),
+            Readiness(store, "bench", use_case.name),
         )
         with history(use_case, [file.with_name("few.jsonl")], NOW_US) as few:  # compiled code is loaded
             backfill(
                 Engine.of(use_case, bundles.load_in_use(root, use_case.name), store, "warming"),
                 few,
-                warmth,
+                readiness,
                 NOW,
             )
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began = datetime.now(UTC)
         with history(use_case, [file], NOW_US) as found:
             read_s = (datetime.now(UTC) - began).total_seconds()
-            done = backfill(engine, found, warmth, NOW)
+            done = backfill(engine, found, readiness, NOW)
         more_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1_024
         store.close()
     assert done.applied == events

@@ -27,7 +27,7 @@ from pipeline.files.history import history
 from pipeline.job.translate import decode
 from pipeline.pubsub.message import Message
 from pipeline.runtime.errors import ColdStore, StoreUnavailable
-from pipeline.stores.readiness import Checkpoint, Warmth
+from pipeline.stores.readiness import Checkpoint, Readiness
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import SEQ, Expiry, MemoryStore, record_keys
@@ -59,8 +59,8 @@ def filled(
     store: RedisStore, files: Sequence[Path], use_case: UseCase = USE_CASE, batch: int = 700
 ) -> Backfilled:
     with history(use_case, files, NOW_US) as found:
-        warmth = Warmth(store, "riskstream", use_case.name)
-        return backfill(engine(use_case, store), found, warmth, NOW, batch=batch)
+        readiness = Readiness(store, "riskstream", use_case.name)
+        return backfill(engine(use_case, store), found, readiness, NOW, batch=batch)
 
 
 def records(server: RedisServer, use_case: UseCase = USE_CASE) -> dict[bytes, bytes]:
@@ -78,7 +78,7 @@ def test_records_equal_those_of_a_stream(
     assert records(redis_server) == stream.records
     assert done.applied + done.duplicates + done.too_late == done.events == len(events)
     assert done.duplicates > 0 and done.bad == 0 and done.resumed_at == 0
-    marker = Warmth(redis_store, "riskstream", USE_CASE.name).markers()[USE_CASE.fingerprint]
+    marker = Readiness(redis_store, "riskstream", USE_CASE.name).markers()[USE_CASE.fingerprint]
     assert (marker.how, marker.events) == ("backfill", done.applied)
 
 
@@ -93,8 +93,8 @@ def test_a_crash_between_any_two_writes_is_made_good(
     expected = MemoryStore()
     assess_in(engine(use_case, expected), events, [200] * 10)
     with history(use_case, [file], NOW_US) as found, pytest.raises(StoreUnavailable, match="pulled"):
-        warmth = Warmth(redis_store, "riskstream", use_case.name)
-        backfill(engine(use_case, Plug(redis_store, fails_at)), found, warmth, NOW, batch=1_500)
+        readiness = Readiness(redis_store, "riskstream", use_case.name)
+        backfill(engine(use_case, Plug(redis_store, fails_at)), found, readiness, NOW, batch=1_500)
     assert records(redis_server, use_case) != expected.records
     done = filled(redis_store, [file], use_case, batch=900)
     assert records(redis_server, use_case) == expected.records
@@ -116,8 +116,8 @@ def test_a_crash_over_a_silence_in_which_merchants_are_forgotten_is_made_good(
     file, expected = written(events, tmp_path), MemoryStore()
     assess_in(engine(use_case, expected), events, [1] * len(events))
     with history(use_case, [file], NOW_US) as found, pytest.raises(StoreUnavailable, match="pulled"):
-        warmth = Warmth(redis_store, "riskstream", use_case.name)
-        backfill(engine(use_case, Plug(redis_store, fails_at)), found, warmth, NOW)
+        readiness = Readiness(redis_store, "riskstream", use_case.name)
+        backfill(engine(use_case, Plug(redis_store, fails_at)), found, readiness, NOW)
     filled(redis_store, [file], use_case)
     assert records(redis_server, use_case) == expected.records
 
@@ -205,8 +205,8 @@ def test_beside_a_stream_each_event_is_counted_once(
 
     with ThreadPoolExecutor(1) as pool, history(use_case, [file], NOW_US) as found:
         streaming = pool.submit(stream)
-        warmth = Warmth(redis_store, "riskstream", use_case.name)
-        done = backfill(engine(use_case, redis_store), found, warmth, NOW, together, batch=31)
+        readiness = Readiness(redis_store, "riskstream", use_case.name)
+        done = backfill(engine(use_case, redis_store), found, readiness, NOW, together, batch=31)
         said = streaming.result()
     other.close()
     applied = sum(int((each.disposition == Disposition.APPLIED).sum()) for each in said)
@@ -247,35 +247,35 @@ def test_dropping_takes_one_fingerprint_and_no_other(
     old, new = market("1m"), market("2m")
     filled(store, [file], old)
     filled(store, [file], new)
-    warmth = Warmth(store, "riskstream", old.name)
-    assert warmth.markers().keys() == {old.fingerprint, new.fingerprint}
+    readiness = Readiness(store, "riskstream", old.name)
+    assert readiness.markers().keys() == {old.fingerprint, new.fingerprint}
     kept = record_keys("riskstream", new.name, new.fingerprint, "customer", ["c1", "c2"])
     before = store.read(kept)
-    dropped = drop(Reach(server.url, cluster=kind == "cluster"), warmth, old.fingerprint)
+    dropped = drop(Reach(server.url, cluster=kind == "cluster"), readiness, old.fingerprint)
     assert dropped > 10
-    assert warmth.markers().keys() == {new.fingerprint}
+    assert readiness.markers().keys() == {new.fingerprint}
     assert store.read(kept) == before and None not in before
     gone = record_keys("riskstream", old.name, old.fingerprint, "customer", ["c1", "c2"])
     assert store.read(gone) == [None, None]
-    assert drop(Reach(server.url, cluster=kind == "cluster"), warmth, old.fingerprint) == 0
+    assert drop(Reach(server.url, cluster=kind == "cluster"), readiness, old.fingerprint) == 0
 
 
 def test_a_store_is_cold_until_filled_or_begun_with_nothing_on_purpose(
     redis_store: RedisStore, tmp_path: Path
 ) -> None:
-    warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
+    readiness = Readiness(redis_store, "riskstream", USE_CASE.name)
     with pytest.raises(ColdStore, match=r"no records of .*market with .*; every.*riskstream backfill"):
-        warmth.demand(USE_CASE.fingerprint)
+        readiness.demand(USE_CASE.fingerprint)
     old = market("1m")
-    warmth.mark(old.fingerprint, "cold", NOW)
+    readiness.mark(old.fingerprint, "cold", NOW)
     with pytest.raises(ColdStore, match=rf"only those of {old.fingerprint} \(cold, 2026-01-01T00:00:00Z\)"):
-        warmth.demand(USE_CASE.fingerprint)
-    warmth.note(USE_CASE.fingerprint, Checkpoint("0", 1_234))
+        readiness.demand(USE_CASE.fingerprint)
+    readiness.note(USE_CASE.fingerprint, Checkpoint("0", 1_234))
     with pytest.raises(ColdStore, match=r"a backfill of .* that has done 1,234 events and has not ended"):
-        warmth.demand(USE_CASE.fingerprint)
+        readiness.demand(USE_CASE.fingerprint)
     filled(redis_store, [written(sorted_events(100, seed=8), tmp_path)])
-    warmth.demand(USE_CASE.fingerprint)
-    warmth.demand(old.fingerprint)
+    readiness.demand(USE_CASE.fingerprint)
+    readiness.demand(old.fingerprint)
 
 
 def test_a_file_and_a_message_are_the_same_event(
@@ -303,8 +303,8 @@ def test_a_file_and_a_message_are_the_same_event(
     said = assess(engine(USE_CASE, redis_store), stream.events)
     before = records(redis_server)
     with history(USE_CASE, files, NOW_US, dated_us) as found:
-        warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
-        done = backfill(engine(USE_CASE, redis_store), found, warmth, NOW)
+        readiness = Readiness(redis_store, "riskstream", USE_CASE.name)
+        done = backfill(engine(USE_CASE, redis_store), found, readiness, NOW)
     assert (done.applied, done.duplicates, done.too_late) == (0, len(said.batch), 0)
     assert records(redis_server) == before
 
@@ -360,7 +360,7 @@ def test_what_the_breaker_has_counted_is_known_after_a_stop(
     said = assess_in(engine(use_case, expected), events, [400] * 5)
     held = sum(int((transition(each.outcome) == Transition.HELD).sum()) for each in said)
     assert held > 0, "the test needs a breaker that opens"
-    warmth = Warmth(redis_store, "riskstream", use_case.name)
+    readiness = Readiness(redis_store, "riskstream", use_case.name)
     for stop_at in (140, 280, 420, 560, 700):
 
         def stop(_stage: str, done: int, _total: int | None, stop_at: int = stop_at) -> None:
@@ -368,7 +368,7 @@ def test_what_the_breaker_has_counted_is_known_after_a_stop(
                 raise KeyboardInterrupt
 
         with history(use_case, [file], NOW_US) as found, pytest.raises(KeyboardInterrupt):
-            backfill(engine(use_case, redis_store), found, warmth, NOW, stop, batch=70)
+            backfill(engine(use_case, redis_store), found, readiness, NOW, stop, batch=70)
     done = filled(redis_store, [file], use_case, batch=500)
     assert done.resumed_at >= 700
     assert records(redis_server, use_case) == expected.records
@@ -383,9 +383,9 @@ def test_the_marker_names_the_history_and_the_model_that_filled_the_store(
         written(events[:200], tmp_path, "first.jsonl"),
         written(events[200:], tmp_path, "second.jsonl"),
     )
-    warmth = Warmth(redis_store, "riskstream", USE_CASE.name)
+    readiness = Readiness(redis_store, "riskstream", USE_CASE.name)
     filled(redis_store, [first])
-    marker = warmth.markers()[USE_CASE.fingerprint]
+    marker = readiness.markers()[USE_CASE.fingerprint]
     with history(USE_CASE, [first], NOW_US) as found:
         assert (marker.digest, marker.model, marker.earlier) == (
             found.digest,
@@ -393,7 +393,7 @@ def test_the_marker_names_the_history_and_the_model_that_filled_the_store(
             0,
         )
     filled(redis_store, [first])
-    assert warmth.markers()[USE_CASE.fingerprint] == marker
+    assert readiness.markers()[USE_CASE.fingerprint] == marker
     filled(redis_store, [second])
-    other = warmth.markers()[USE_CASE.fingerprint]
+    other = readiness.markers()[USE_CASE.fingerprint]
     assert other.digest != marker.digest and other.earlier == 1

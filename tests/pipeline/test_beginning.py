@@ -7,8 +7,8 @@ import pytest
 from pipeline.engine.assess import assess
 from pipeline.engine.start_check import check_store, filling
 from pipeline.runtime.errors import ColdStore
-from pipeline.stores.integrity import State, Vitality
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.integrity import Integrity, State
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
 from tests.pipeline.market import batched, history, market
@@ -21,13 +21,13 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def state(store: RedisStore) -> State | None:
-    return Vitality(store, "riskstream", USE_CASE.name, USE_CASE.fingerprint).state()
+    return Integrity(store, "riskstream", USE_CASE.name, USE_CASE.fingerprint).state()
 
 
-def filled_warmth(store: RedisStore) -> Warmth:
-    warmth = Warmth(store, "riskstream", USE_CASE.name)
-    warmth.mark(USE_CASE.fingerprint, "backfill", NOW, 100)
-    return warmth
+def filled_warmth(store: RedisStore) -> Readiness:
+    readiness = Readiness(store, "riskstream", USE_CASE.name)
+    readiness.mark(USE_CASE.fingerprint, "backfill", NOW, 100)
+    return readiness
 
 
 def test_a_store_is_whole_once_it_was_filled(redis_store: RedisStore) -> None:
@@ -56,7 +56,7 @@ def test_a_store_that_is_emptied_while_it_is_filled_is_not_whole(
 
 
 def test_whole_stays_whole_beside_a_stream(redis_store: RedisStore) -> None:
-    before = Vitality(redis_store, "riskstream", USE_CASE.name, USE_CASE.fingerprint).mark_whole(NOW)
+    before = Integrity(redis_store, "riskstream", USE_CASE.name, USE_CASE.fingerprint).mark_whole(NOW)
     with filling(redis_store, USE_CASE, "riskstream") as guarded:
         assess(engine(USE_CASE, guarded), EVENTS)
     assert state(redis_store) == before
@@ -82,13 +82,13 @@ def test_a_state_that_is_gone_is_not_taken_for_an_older_version(
 
 
 def test_nobody_begins_on_a_damaged_store(redis_store: RedisStore) -> None:
-    warmth = filled_warmth(redis_store)
-    vitality = Vitality(redis_store, "riskstream", USE_CASE.name, USE_CASE.fingerprint)
-    vitality.mark_damaged("2 keys were evicted", NOW)
+    readiness = filled_warmth(redis_store)
+    integrity = Integrity(redis_store, "riskstream", USE_CASE.name, USE_CASE.fingerprint)
+    integrity.mark_damaged("2 keys were evicted", NOW)
     for allow_empty_store in (True, False):
         with pytest.raises(StoreDamaged, match=r"2 keys were evicted.*riskstream repair"):
             check_store(redis_store, USE_CASE, "riskstream", allow_empty_store=allow_empty_store)
     with pytest.raises(StoreDamaged), filling(redis_store, USE_CASE, "riskstream"):
         pass
-    warmth.forget(USE_CASE.fingerprint)
+    readiness.forget(USE_CASE.fingerprint)
     assert state(redis_store) is None, "what is dropped is begun anew"

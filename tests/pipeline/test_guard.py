@@ -16,7 +16,7 @@ from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import guard as guards
 from pipeline.stores.guard import Guard
 from pipeline.stores.guarded_store import GuardedStore
-from pipeline.stores.integrity import Vitality, Writer
+from pipeline.stores.integrity import Integrity, Writer
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
 from tests.pipeline.failover import Pair, pair
@@ -69,8 +69,8 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def vitality_of(url: str, cluster: bool = False) -> Vitality:
-    return Vitality(RedisStore(url, cluster=cluster), "riskstream", USE_CASE.name, USE_CASE.fingerprint)
+def vitality_of(url: str, cluster: bool = False) -> Integrity:
+    return Integrity(RedisStore(url, cluster=cluster), "riskstream", USE_CASE.name, USE_CASE.fingerprint)
 
 
 @contextmanager
@@ -85,13 +85,13 @@ def working(*processes: Process) -> Iterator[None]:
             process.store.close()
 
 
-def killed(vitality: Vitality) -> None:
+def killed(integrity: Integrity) -> None:
     """Leave a writer's last report, as one on another machine does that has just been killed."""
-    vitality.report("dead", Writer(vitality.now_ms(), False, 0, (), "elsewhere", 1, "job", True))
+    integrity.report("dead", Writer(integrity.now_ms(), False, 0, (), "elsewhere", 1, "job", True))
 
 
-def damage(vitality: Vitality) -> str:
-    state = vitality.state()
+def damage(integrity: Integrity) -> str:
+    state = integrity.state()
     return state.why if state and state.status == "damaged" else ""
 
 
@@ -113,17 +113,17 @@ def test_a_store_that_nothing_has_filled_is_not_used(place: tuple[str, bool]) ->
 def test_nothing_is_assessed_on_a_store_that_was_emptied(
     redis_server: RedisServer, redis_store: RedisStore
 ) -> None:
-    vitality = vitality_of(redis_server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(redis_server.url)
+    integrity.mark_whole(NOW)
     job, service = Process(redis_server.url), Process(redis_server.url, kind="service", first=200)
     with working(job, service):
         redis_server.client.flushall()
         assert "emptied" in job.refused() and service.refused()
         assert not list(redis_server.client.scan_iter("*:customer:*")), "not one record"
-        until(lambda: bool(damage(vitality)), NOTICED_S)
-        assert "emptied" in damage(vitality)
+        until(lambda: bool(damage(integrity)), NOTICED_S)
+        assert "emptied" in damage(integrity)
         until(lambda: "riskstream repair" in job.refused(), NOTICED_S)
-        vitality.mark_whole(NOW)
+        integrity.mark_whole(NOW)
         job.works_again()
         service.works_again()
 
@@ -131,36 +131,36 @@ def test_nothing_is_assessed_on_a_store_that_was_emptied(
 def test_one_emptied_primary_of_a_cluster_is_enough(
     redis_cluster: RedisCluster, cluster_store: RedisStore
 ) -> None:
-    vitality = vitality_of(redis_cluster.url, True)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(redis_cluster.url, True)
+    integrity.mark_whole(NOW)
     process = Process(redis_cluster.url, True)
     for node in redis_cluster.nodes:
         with working(process):
             node.client.flushall()
             process.refused()
-            until(lambda: bool(damage(vitality)), NOTICED_S)
-            vitality.mark_whole(NOW)
+            until(lambda: bool(damage(integrity)), NOTICED_S)
+            integrity.mark_whole(NOW)
             process.works_again()
 
 
 def test_a_restart_with_everything_goes_on_by_itself(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
-    vitality = vitality_of(server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(server.url)
+    integrity.mark_whole(NOW)
     first, second = Process(server.url), Process(server.url, first=200)
     with working(first, second):
         server.stop()
         server.start()
         first.works_again()
         second.works_again()
-        assert not damage(vitality)
+        assert not damage(integrity)
     server.stop()
 
 
 def test_a_restart_without_data_is_noticed(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis")
-    vitality = vitality_of(server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(server.url)
+    integrity.mark_whole(NOW)
     process = Process(server.url)
     with working(process):
         server.stop()
@@ -168,9 +168,9 @@ def test_a_restart_without_data_is_noticed(tmp_path: Path) -> None:
         for _ in range(20):
             assert not process.tried()
             time.sleep(0.02)
-        until(lambda: "emptied" in damage(vitality), NOTICED_S)
+        until(lambda: "emptied" in damage(integrity), NOTICED_S)
         assert server.client.dbsize() == 2, "the state and the writers, no records"
-        vitality.mark_whole(NOW)
+        integrity.mark_whole(NOW)
         process.works_again()
     server.stop()
 
@@ -183,23 +183,23 @@ def servers(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_a_failover_that_loses_nothing_goes_on_by_itself(servers: Pair) -> None:
-    vitality = vitality_of(servers.line.url)
+    integrity = vitality_of(servers.line.url)
     job, service = Process(servers.line.url), Process(servers.line.url, kind="service", first=200)
     with working(job, service):
-        before = vitality.state()
+        before = integrity.state()
         servers.catch_up()
         servers.fail_over()
         began_s = time.monotonic()
         job.works_again()
         service.works_again()
         assert time.monotonic() - began_s < NOTICED_S
-        state = vitality.state()
+        state = integrity.state()
         assert before and state and state.life == before.life and state.status == "whole"
         assert set(state.histories).isdisjoint(before.histories)
 
 
 def test_a_failover_that_loses_writes_stops_every_writer(servers: Pair) -> None:
-    vitality = vitality_of(servers.line.url)
+    integrity = vitality_of(servers.line.url)
     job, service = Process(servers.line.url), Process(servers.line.url, kind="service", first=200)
     with working(job, service):
         servers.catch_up()
@@ -207,19 +207,19 @@ def test_a_failover_that_loses_writes_stops_every_writer(servers: Pair) -> None:
         service.work()  # only the service loses something; the job has no way to see that
         servers.fail_over()
         before = servers.replica.client.dbsize()
-        until(lambda: not job.tried() and "took over" in damage(vitality), NOTICED_S)
-        assert "of the latest" in damage(vitality)
+        until(lambda: not job.tried() and "took over" in damage(integrity), NOTICED_S)
+        assert "of the latest" in damage(integrity)
         until(lambda: "riskstream repair" in job.refused(), NOTICED_S)
         until(lambda: "riskstream repair" in service.refused(), NOTICED_S)
         assert servers.replica.client.dbsize() == before
-        vitality.mark_whole(NOW)
+        integrity.mark_whole(NOW)
         job.works_again()
         service.works_again()
 
 
 def test_a_primary_that_comes_back_is_another_server(servers: Pair) -> None:
     """Its process has never ended: only its history tells that it took another's data in between."""
-    vitality = vitality_of(servers.line.url)
+    integrity = vitality_of(servers.line.url)
     process = Process(servers.line.url)
     with working(process):
         servers.line.lead(None)  # nobody writes what the replica would lack
@@ -232,25 +232,25 @@ def test_a_primary_that_comes_back_is_another_server(servers: Pair) -> None:
         servers.primary.client.replicaof("NO", "ONE")
         process.work()
         servers.line.lead(servers.primary.port)
-        until(lambda: not process.tried() and bool(damage(vitality)), NOTICED_S)
+        until(lambda: not process.tried() and bool(damage(integrity)), NOTICED_S)
 
 
 def test_a_writer_that_died_around_a_failover_leaves_the_store_in_doubt(
     servers: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guards, "GRACE_S", 1.0)
-    vitality = vitality_of(servers.line.url)
+    integrity = vitality_of(servers.line.url)
     alive = Process(servers.line.url)
     with working(alive):
-        killed(vitality)
+        killed(integrity)
         servers.catch_up()
         servers.fail_over()
         assert not alive.tried()
-        until(lambda: "cannot say" in damage(vitality))
+        until(lambda: "cannot say" in damage(integrity))
 
 
 def test_a_writer_that_ended_in_good_order_is_not_asked(servers: Pair) -> None:
-    vitality = vitality_of(servers.line.url)
+    integrity = vitality_of(servers.line.url)
     alive, ended = Process(servers.line.url), Process(servers.line.url, first=200)
     with working(alive):
         with working(ended):
@@ -258,57 +258,57 @@ def test_a_writer_that_ended_in_good_order_is_not_asked(servers: Pair) -> None:
         servers.catch_up()
         servers.fail_over()
         alive.works_again()
-        assert not damage(vitality)
+        assert not damage(integrity)
 
 
 def test_the_death_of_a_writer_alone_harms_nobody(redis_server: RedisServer, redis_store: RedisStore) -> None:
-    vitality = vitality_of(redis_server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(redis_server.url)
+    integrity.mark_whole(NOW)
     alive = Process(redis_server.url)
     with working(alive):
-        killed(vitality)
+        killed(integrity)
         alive.work()
         time.sleep(1.5)
         alive.work()
-        assert not damage(vitality)
+        assert not damage(integrity)
 
 
 def test_an_evicted_key_is_a_loss(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-random")
-    vitality = vitality_of(server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(server.url)
+    integrity.mark_whole(NOW)
     process = Process(server.url)
     with working(process):
         for i in range(200):
             server.client.set(f"other:{i}", bytes(20_000))
-        until(lambda: bool(damage(vitality)) or vitality.state() is None, NOTICED_S)
+        until(lambda: bool(damage(integrity)) or integrity.state() is None, NOTICED_S)
         until(lambda: not process.tried(), NOTICED_S)
     server.stop()
 
 
 def test_records_that_somebody_deletes_are_missed(redis_server: RedisServer, redis_store: RedisStore) -> None:
-    vitality = vitality_of(redis_server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(redis_server.url)
+    integrity.mark_whole(NOW)
     process = Process(redis_server.url)
     with working(process):
         redis_server.client.delete(*redis_server.client.scan_iter("*:customer:*"))
-        until(lambda: "missing or older" in damage(vitality), NOTICED_S)
+        until(lambda: "missing or older" in damage(integrity), NOTICED_S)
         until(lambda: "riskstream repair" in process.refused(), NOTICED_S)
 
 
 def test_writers_tell_when_they_have_paused(redis_server: RedisServer, redis_store: RedisStore) -> None:
-    vitality = vitality_of(redis_server.url)
-    vitality.mark_whole(NOW)
+    integrity = vitality_of(redis_server.url)
+    integrity.mark_whole(NOW)
     process = Process(redis_server.url)
     with working(process):
-        (writer,) = vitality.writers().values()
-        assert not writer.paused and writer.kind == "job" and writer.is_alive(vitality.now_ms())
-        repairing = vitality.mark_repairing(NOW)
-        until(lambda: all(each.paused for each in vitality.writers().values()), NOTICED_S)
+        (writer,) = integrity.writers().values()
+        assert not writer.paused and writer.kind == "job" and writer.is_alive(integrity.now_ms())
+        repairing = integrity.mark_repairing(NOW)
+        until(lambda: all(each.paused for each in integrity.writers().values()), NOTICED_S)
         assert "being repaired" in process.refused()
-        vitality.mark_whole(NOW, over=repairing)
+        integrity.mark_whole(NOW, over=repairing)
         process.works_again()
-    assert vitality.writers() == {}
+    assert integrity.writers() == {}
 
 
 def test_a_planned_failover_of_a_cluster_goes_on_by_itself(tmp_path: Path) -> None:
@@ -321,15 +321,15 @@ def test_a_planned_failover_of_a_cluster_goes_on_by_itself(tmp_path: Path) -> No
     until(lambda: name in str(replica.client.execute_command("CLUSTER NODES")))
     until(lambda: followed(replica, name))
     until(lambda: replica.client.info("replication").get("master_link_status") == "up")
-    vitality = vitality_of(cluster.url, True)
-    before = vitality.mark_whole(NOW)
+    integrity = vitality_of(cluster.url, True)
+    before = integrity.mark_whole(NOW)
     process = Process(cluster.url, True)
     with working(process):
         until(lambda: taken_over(replica))
         process.works_again()
-        until(lambda: len(set(histories(vitality)) - set(before.histories)) == 1)
+        until(lambda: len(set(histories(integrity)) - set(before.histories)) == 1)
         process.work()
-        assert not damage(vitality)
+        assert not damage(integrity)
     replica.stop()
     cluster.stop()
 
@@ -350,6 +350,6 @@ def followed(replica: RedisServer, name: str) -> bool:
         return False
 
 
-def histories(vitality: Vitality) -> tuple[str, ...]:
-    state = vitality.state()
+def histories(integrity: Integrity) -> tuple[str, ...]:
+    state = integrity.state()
     return state.histories if state else ()

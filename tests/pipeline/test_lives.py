@@ -10,7 +10,7 @@ import pytest
 
 from features.usecase import UseCase, parse
 from features.usecase.yaml_values import FrozenDict
-from pipeline.bigquery.log_end import Tail
+from pipeline.bigquery.log_end import LogEnd
 from pipeline.reconciliation.damage import ImpliedRecord, RecordState, judge
 from pipeline.stores.recent_writes import Latest
 from tests.pipeline.market import MARKET, START_US, Sent, history, market
@@ -104,7 +104,7 @@ def test_a_job_that_starts_misses_no_customer_whose_record_may_have_expired(
     use_case: UseCase, expires: bool, tmp_path: Path
 ) -> None:
     told = assessed_from(use_case, str(tmp_path), history(use_case, 200, seed=9))
-    tail, began = Tail(PROJECT, logged(told), use_case), datetime.fromtimestamp(START_US / 1e6, UTC)
+    tail, began = LogEnd(PROJECT, logged(told), use_case), datetime.fromtimestamp(START_US / 1e6, UTC)
     known = tail.numbers(began + timedelta(days=230))
     assert known.keys() == set(told.assessments["customer"].to_pylist())
     assert tail.numbers(began + timedelta(days=232)) == ({} if expires else known)

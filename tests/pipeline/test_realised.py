@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 from features.usecase import UseCase, parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import Appender, query_client
-from pipeline.bigquery.queries import Assessed
+from pipeline.bigquery.queries import AssessmentQueries
 from pipeline.bigquery.schemas import ASSESSMENTS
 from pipeline.operations import realised
 from pipeline.operations.realised import RealisedWeek, weeks
@@ -103,7 +103,7 @@ class Log:
         appender.close()
 
     def weeks(self, since: date = MONDAY) -> list[RealisedWeek]:
-        return weeks(Assessed(self.use_case, PROJECT, self.dataset), since)
+        return weeks(AssessmentQueries(self.use_case, PROJECT, self.dataset), since)
 
     def week(self, decision: str, k: int = 0) -> RealisedWeek:
         monday = (START + 7 * k * DAY).date()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.reconciliation.repair_run import RepairRefused, RepairTarget, repair
-from pipeline.stores.integrity import DAMAGED, WHOLE, Vitality, Writer
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.integrity import DAMAGED, WHOLE, Integrity, Writer
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_store import RedisStore
 from tests.commands import Ended, Run
 from tests.pipeline.market import market
@@ -38,8 +38,8 @@ class World:
     file: Path
 
     @property
-    def vitality(self) -> Vitality:
-        return Vitality(self.store, "riskstream", self.told.use_case.name, self.told.use_case.fingerprint)
+    def integrity(self) -> Integrity:
+        return Integrity(self.store, "riskstream", self.told.use_case.name, self.told.use_case.fingerprint)
 
     @property
     def place(self) -> RepairTarget:
@@ -104,8 +104,8 @@ def world(
 
 
 def test_the_command_rebuilds_what_is_lost_and_reconcile_holds(world: World) -> None:
-    world.vitality.mark_whole(NOW)
-    world.vitality.mark_damaged("a test took records away", NOW)
+    world.integrity.mark_whole(NOW)
+    world.integrity.mark_damaged("a test took records away", NOW)
     lost = some_are_lost(world.server, world.told.records)
     seen = world("repair", "--dry-run", "--json")
     facts = json.loads(seen.out)
@@ -114,14 +114,14 @@ def test_the_command_rebuilds_what_is_lost_and_reconcile_holds(world: World) -> 
         and sum(each["findings"].get("missing", 0) for each in facts["tallies"].values()) == lost
     )
     assert facts["is_whole"] is False and facts["state"]["status"] == DAMAGED
-    assert world.vitality.state().why == "a test took records away", "a check changes nothing"
+    assert world.integrity.state().why == "a test took records away", "a check changes nothing"
     told = world("repair", "--dry-run")
     assert told.code == 1 and told.out.endswith(f"{lost} records to rebuild: run `riskstream repair`\n")
     done = world("repair")
     assert done.code == 0, done
     assert "missing\n    missing: " in done.out and "the store is whole (life " in done.out
     assert world.records() == world.told.records
-    assert world.vitality.state().status == WHOLE
+    assert world.integrity.state().status == WHOLE
     again = json.loads(world("repair", "--json").out)
     assert again["is_whole"] and all(each["rebuilt"] == 0 for each in again["tallies"].values())
     assert world("reconcile").code == 0
@@ -132,7 +132,7 @@ def test_an_emptied_store_is_whole_again_and_a_job_may_start(world: World) -> No
     assert world("reconcile").code == 1
     assert world("repair").code == 0
     assert world.records() == world.told.records
-    marker = Warmth(world.store, "riskstream", world.told.use_case.name).markers()[
+    marker = Readiness(world.store, "riskstream", world.told.use_case.name).markers()[
         world.told.use_case.fingerprint
     ]
     assert marker.how == "repair"
@@ -145,14 +145,14 @@ def test_records_that_cannot_be_rebuilt_leave_the_store_damaged(
 ) -> None:  # fmt: skip
     gapped = without_numbers(told, "c1", 1, 2, 3)
     world = world_of(gapped, None, redis_server, redis_store, run, tmp_path, bigquery_environment)
-    world.vitality.mark_whole(NOW)
+    world.integrity.mark_whole(NOW)
     world.server.client.flushall()
     done = world("repair")
     assert done.code == 1 and "not all of their events are in the log" in done.out and "--history" in done.out
-    state = world.vitality.state()
+    state = world.integrity.state()
     assert state.status == DAMAGED and "could not be rebuilt" in state.why
     best = world("repair", "--best-effort")
-    assert best.code == 0 and world.vitality.state().status == WHOLE
+    assert best.code == 0 and world.integrity.state().status == WHOLE
 
 
 # Others
@@ -186,17 +186,17 @@ def reporting(world: World, writer: Writer, name: str = "w") -> Iterator[list[Wr
     """A writer that reports ten times a second, as it says in the list; it is gone in the end."""
     says, ended = [writer], threading.Event()
     store = RedisStore(world.server.url)
-    vitality = Vitality(store, "riskstream", world.told.use_case.name, world.told.use_case.fingerprint)
+    integrity = Integrity(store, "riskstream", world.told.use_case.name, world.told.use_case.fingerprint)
 
     def report() -> None:
         while not ended.wait(0.1):
             own = says[-1]
-            vitality.report(
-                name, Writer(vitality.now_ms(), own.paused, own.undelivered, (), own.host, own.pid, own.kind)
+            integrity.report(
+                name, Writer(integrity.now_ms(), own.paused, own.undelivered, (), own.host, own.pid, own.kind)
             )
 
-    vitality.report(
-        name, Writer(vitality.now_ms(), *(getattr(writer, each) for each in writer.__struct_fields__[1:]))
+    integrity.report(
+        name, Writer(integrity.now_ms(), *(getattr(writer, each) for each in writer.__struct_fields__[1:]))
     )
     thread = threading.Thread(target=report)
     thread.start()
@@ -205,17 +205,17 @@ def reporting(world: World, writer: Writer, name: str = "w") -> Iterator[list[Wr
     finally:
         ended.set()
         thread.join()
-        vitality.sign_off(name)
+        integrity.sign_off(name)
         store.close()
 
 
 def test_writers_are_waited_for_until_they_pause_and_have_delivered(world: World) -> None:
-    world.vitality.mark_whole(NOW)
+    world.integrity.mark_whole(NOW)
     stages: list[tuple[str, int, int | None]] = []
     with reporting(world, Writer(0, False, 3, (), "pod-1", 7, "job")) as says:
         with pytest.raises(RepairRefused, match=r"within 0.5 s: job 7 on pod-1: it has not paused.*--wait"):
             repair(world.place, 0.5)
-        assert world.vitality.state().status == WHOLE, "writers go on"
+        assert world.integrity.state().status == WHOLE, "writers go on"
 
         def say() -> None:
             time.sleep(0.4)
@@ -232,9 +232,9 @@ def test_writers_are_waited_for_until_they_pause_and_have_delivered(world: World
 
 
 def test_a_writer_that_died_is_not_waited_for_and_signed_off(world: World) -> None:
-    world.vitality.report("dead", Writer(world.vitality.now_ms() - 60_000, False, 5, (), "pod-2", 8, "job"))
+    world.integrity.report("dead", Writer(world.integrity.now_ms() - 60_000, False, 5, (), "pod-2", 8, "job"))
     assert repair(world.place, 0.5).is_whole
-    assert world.vitality.writers() == {}
+    assert world.integrity.writers() == {}
 
 
 def test_a_repair_that_is_broken_off_leaves_the_state_as_it_was(world: World) -> None:
@@ -242,18 +242,18 @@ def test_a_repair_that_is_broken_off_leaves_the_state_as_it_was(world: World) ->
         if stage == "reading the log":
             raise KeyboardInterrupt
 
-    world.vitality.mark_whole(NOW)
+    world.integrity.mark_whole(NOW)
     with pytest.raises(KeyboardInterrupt):
         repair(world.place, 5.0, progress=interrupt)
-    assert world.vitality.state().status == WHOLE
-    world.vitality.mark_damaged("a failover", NOW)
+    assert world.integrity.state().status == WHOLE
+    world.integrity.mark_damaged("a failover", NOW)
     with pytest.raises(KeyboardInterrupt):
         repair(world.place, 5.0, progress=interrupt)
-    assert (world.vitality.state().status, world.vitality.state().why) == (DAMAGED, "a failover")
+    assert (world.integrity.state().status, world.integrity.state().why) == (DAMAGED, "a failover")
 
 
 def test_a_backfill_under_way_is_left_alone(world: World) -> None:
-    world.vitality.mark_filling(NOW)
+    world.integrity.mark_filling(NOW)
     with pytest.raises(RepairRefused, match="found a backfill filling the store since 2026-01-01T00:00:00Z"):
         repair(world.place, 5.0)
 
@@ -268,7 +268,7 @@ def test_an_emptied_store_that_a_backfill_had_filled_is_rebuilt_from_its_history
     past = warm(market("1m"), tmp_path / "past", 600)
     past = replace(past, told=recent(past.told))
     world = world_of(past.told, None, redis_server, redis_store, run, tmp_path, bigquery_environment)
-    notes, own = Warmth(redis_store, "riskstream", past.told.use_case.name), past.told.use_case
+    notes, own = Readiness(redis_store, "riskstream", past.told.use_case.name), past.told.use_case
     notes.mark(own.fingerprint, "backfill", NOW, past.marker.events, past.marker.digest, past.marker.model)
     assert world("repair").code == 2, (
         "without its history, records would be rebuilt from half of their events"

@@ -19,7 +19,7 @@ import riskstream
 from pipeline.job.job import Job
 from pipeline.job.preflight import check, note_start
 from pipeline.runtime.errors import CannotStart, StoreUnavailable
-from pipeline.stores.integrity import Vitality
+from pipeline.stores.integrity import Integrity
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
 from tests.pipeline.broker import Broker
@@ -93,16 +93,16 @@ def test_every_command_needs_what_the_page_says(
 def it_begins_only_on_what_it_left(server: RedisServer, job: Job) -> None:  # noqa: F811
     """A supervisor starts the same job again, with --allow-empty-store, on a store that has changed meanwhile."""
     check(job)
-    vitality = Vitality(RedisStore(server.url), job.prefix, USE_CASE.name, USE_CASE.fingerprint)
+    integrity = Integrity(RedisStore(server.url), job.prefix, USE_CASE.name, USE_CASE.fingerprint)
     note_start(job)
-    whole = vitality.state()
+    whole = integrity.state()
     assert whole and whole.status == "whole"
-    stranger = vitality.confirm(vitality.look().text or b"", frozenset({"another server"}))
+    stranger = integrity.confirm(integrity.look().text or b"", frozenset({"another server"}))
     assert stranger, "now nobody has confirmed the server that answers"
     note_start(job)
-    confirmed = vitality.state()
+    confirmed = integrity.state()
     assert confirmed and confirmed.histories == whole.histories, "the log's latest rows are there"
-    vitality.confirm(vitality.look().text or b"", frozenset({"another server"}))
+    integrity.confirm(integrity.look().text or b"", frozenset({"another server"}))
     records = server.client.keys(f"riskstream:{USE_CASE.name}:{USE_CASE.fingerprint}:customer:*")
     server.client.delete(records[0])
     with pytest.raises(StoreDamaged, match=r"1 of the .* customers of the log's latest rows"):

@@ -23,7 +23,7 @@ from pipeline.pubsub.client import Publication
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores import population
-from pipeline.stores.readiness import Warmth
+from pipeline.stores.readiness import Readiness
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import record_keys
@@ -181,9 +181,9 @@ def test_everything_together(
     bigquery_environment: Mapping[str, str],
 ) -> None:
     fill(redis_store, LEVELS)
-    warmth = Warmth(redis_store, "riskstream", SHOP.name)
-    warmth.mark(SHOP.fingerprint, "backfill", datetime(2026, 1, 2, tzinfo=UTC), 1_234)
-    warmth.mark("0123", "cold", datetime(2026, 1, 1, tzinfo=UTC))
+    readiness = Readiness(redis_store, "riskstream", SHOP.name)
+    readiness.mark(SHOP.fingerprint, "backfill", datetime(2026, 1, 2, tzinfo=UTC), 1_234)
+    readiness.mark("0123", "cold", datetime(2026, 1, 1, tzinfo=UTC))
     for name, value in bigquery_environment.items():
         monkeypatch.setenv(name, value)
     with process_metrics.reporting(tmp_path, SHOP.name):

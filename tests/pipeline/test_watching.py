@@ -45,7 +45,7 @@ from pipeline.runtime.metrics import METRICS, OF_JOB, Kind, key
 from pipeline.runtime.process_metrics import Tally, progress
 from pipeline.runtime.prometheus import Endpoint, check
 from pipeline.stores.connect import cold_since_us
-from pipeline.stores.readiness import COLD, Warmth
+from pipeline.stores.readiness import COLD, Readiness
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import MemoryStore
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
@@ -261,10 +261,10 @@ def test_windows_that_a_new_store_has_not_filled_do_not_alarm() -> None:
 def test_redis_says_whether_the_store_began_empty(job: Job) -> None:
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     with closing(RedisStore(job.redis_url)) as store:
-        warmth = Warmth(store, job.prefix, job.use_case.name)
+        readiness = Readiness(store, job.prefix, job.use_case.name)
         found = []
         for how in (COLD, "backfill"):
-            warmth.mark(job.use_case.fingerprint, how, at)
+            readiness.mark(job.use_case.fingerprint, how, at)
             found.append(cold_since_us(job, job.use_case))
     assert found == [round(at.timestamp() * 1e6), None]
     assert cold_since_us(replace(job, redis_url="redis://127.0.0.1:1"), job.use_case) is None
