@@ -1,4 +1,4 @@
-"""What features are when no event has a value in some fields, as in files that lack a column.
+"""Feature values where no event has a value in some fields, as in files that lack a column.
 
 Counts, sums and numbers of different values are 0 then, other statistics, attributes and values of the event unknown
 (NaN). An aggregate that asks for events without a value is taken as one that finds none.

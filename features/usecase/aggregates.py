@@ -58,7 +58,7 @@ class _Draft:
 
 
 def entity_features(node: Node, scope: Scope, entity: str) -> EntityFeatures:
-    """Reads one entity's part of the `features` section."""
+    """Read one entity's part of the `features` section."""
     parts = node.section(ENTITY)
     draft = _Draft(scope, entity)
     for name, part in _entries(parts, "aggregates"):

@@ -29,7 +29,7 @@ class Condition:
 
     @property
     def is_change(self) -> bool:
-        """Whether it compares an event with the one before it, which only the record knows."""
+        """True for a test that compares an event with the one before it, which only the record knows."""
         return self.test == CHANGED
 
     @property

@@ -1,4 +1,4 @@
-"""What a feature is, in words: a phrase that a sentence can go on from ("number of declined transactions in 7 days").
+"""Meanings of features as phrases that a sentence can go on from ("number of declined transactions in 7 days").
 
 A `description` of the use case file takes the place of names: a field's ("amount in euros"), an aggregate's for its
 events ("declined transactions"), that of a ratio, a difference or an attribute for the whole phrase.
@@ -36,7 +36,7 @@ class Side(NamedTuple):
 
 
 def of_aggregate(statistic: Statistic, aggregate: Aggregate, fields: Mapping[str, Field]) -> str:
-    """Without the window. `fields` are those of the aggregate's event type."""
+    """Return the phrase without the window. `fields` are those of the aggregate's event type."""
     return STATISTICS[statistic].format(
         events=events(aggregate),
         value=field(fields[aggregate.value]) if aggregate.value else "",

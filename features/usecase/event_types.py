@@ -28,14 +28,14 @@ DIRECTIVES = "aAbBcdfHIjmMpSUwWyYz%GuV"  # what datetime.strptime understands
 
 @dataclass(frozen=True)
 class Common:
-    """What all event types of a file share."""
+    """Settings that all event types of a file share."""
 
     subject: str
     max_clock_skew_us: int
 
 
 def event_types(node: Node, common: Common) -> dict[str, EventType]:
-    """Reads the `events` section; at least one type, each with the subject."""
+    """Read the `events` section; at least one type, each with the subject."""
     found = {}
     for name, part in node.entries().items():
         node.attempt(part.child_of_key(name).name)
@@ -74,7 +74,7 @@ def _event_type(name: str, node: Node, common: Common) -> EventType:
 
 
 def _fields(node: Node) -> FrozenDict:
-    """The fields that could not be read are there too, as UNREAD."""
+    """Read the schema; fields that could not be read are in it as UNREAD."""
     return FrozenDict({key: node.attempt(_field, key, part) for key, part in node.entries().items()})
 
 

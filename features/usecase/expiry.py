@@ -11,7 +11,7 @@ EXPIRY_SLACK = timedelta(days=31)  # the longest that Pub/Sub keeps a message be
 
 
 def expiries_ms(use_case: UseCase) -> dict[str, int]:
-    """How long after its latest write the store may drop a record, by entity; 0: never.
+    """Return by entity how long after its latest write the store may drop a record; 0 means never.
 
     By then the kernel begins a new record anyway, unless an event arrives later than EXPIRY_SLACK after it happened.
     """

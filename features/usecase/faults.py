@@ -1,4 +1,4 @@
-"""What is wrong with a use case file: faults with their places, and the error that carries all of them.
+"""Faults of a use case file with their places, and the error that carries all of them.
 
 A reader goes on behind a fault: it keeps the fault, puts `UNREAD` where the value would be, and reads the rest. What
 depends on an unread value is left alone, so one mistake gives one fault.

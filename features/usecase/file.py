@@ -92,7 +92,7 @@ class FeatureRow(NamedTuple):
 
 
 def load(path: str | Path) -> UseCase:
-    """Reads a file. Raises BadUseCase, also when there is no such file or it is not UTF-8."""
+    """Read a use case file. Raises BadUseCase, also when there is no such file or it is not UTF-8."""
     return parse(_text(path), str(path))
 
 
@@ -105,7 +105,7 @@ def _text(path: str | Path) -> str:
 
 @lru_cache(maxsize=32)  # unpickling the same use case again gives the same object
 def parse(text: str, file: str = "use case") -> UseCase:
-    """Parses the text of a use case file; `file` is what messages call it. Raises BadUseCase with every fault."""
+    """Parse the text of a use case file; `file` is what messages call it. Raises BadUseCase with every fault."""
     root = read(text, file)
     declared = root.whole(_declared)
     number = fingerprint(
@@ -133,7 +133,7 @@ def parse(text: str, file: str = "use case") -> UseCase:
 
 
 class _Declared(NamedTuple):
-    """What the file says, before anything is made of it."""
+    """The sections of the file as they were read, before plans are made of them."""
 
     name: str
     subject: str
@@ -185,7 +185,7 @@ def _check_scored(node: Node, types: Mapping[str, EventType]) -> None:
 
 
 class Look(NamedTuple):
-    """What can be said of a file however wrong it is; other rooms look at its sections."""
+    """Facts about a file, however wrong it is; other rooms read its `model` and `policy`."""
 
     faults: tuple[Fault, ...]
     model: Mapping[str, Any]
@@ -240,7 +240,7 @@ def _features(node: Node, scope: Scope) -> tuple[dict[str, EntityFeatures], tupl
 
 
 def _entities(node: Node, scope: Scope) -> Iterable[str]:
-    """What features may be kept for; any name, if the entities of an event type could not be read."""
+    """Return the entities that features may be kept for; any name if those of an event type could not be read."""
     kinds = [node.attempt(attrgetter("entities"), each) for each in scope.event_types.values()]
     return node.entries() if UNREAD in kinds else dict.fromkeys(name for names in kinds for name in names)
 

@@ -1,4 +1,4 @@
-"""How long a record is kept: until its entity has been silent, in event time, for longer than `forget_us`.
+"""Lifetime of a record: it is kept until its entity has been silent, in event time, for longer than `forget_us`.
 
 The subject is kept for ever unless the use case says otherwise (`forget_after`). Another entity whose features look
 at windows only is kept as long as a window can still reach its events; one with attributes or features over `ever`
@@ -49,7 +49,7 @@ def longest_window_us(entity: EntityFeatures) -> int:
 
 
 def kept(plans: Mapping[str, EntityPlan]) -> dict[str, str]:
-    """How long each entity's record is kept, in words."""
+    """Return by entity, in words, how long a record is kept."""
     return {
         entity: f"until silent for more than {duration_words(plan.forget_us)}"
         if plan.forget_us

@@ -1,4 +1,4 @@
-"""What the author of a use case file probably meant: other systems' words, misspellings, durations in other forms."""
+"""Hints at what an author meant: words of other systems, misspellings, durations in other forms."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -40,7 +40,7 @@ def label(node: Node, types: Mapping[str, EventType]) -> Label:
 
 
 def is_known_later(label: Label | None, types: Mapping[str, EventType]) -> bool:
-    """Whether the label is of single events, and not of the subject."""
+    """Return whether the label judges single events instead of the subject."""
     return label is not None and (bool(label.event) or types[label.event_type].scored)
 
 

@@ -1,4 +1,4 @@
-"""How far back a feature looks: after a cold start its window fills first, and what counts over `ever` only grows."""
+"""Lookback of each feature: after a cold start its window fills first, and counts over `ever` only grow."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -20,7 +20,7 @@ from features.usecase.yaml_tree import Node
 
 
 class Grouping(StrEnum):
-    """How the values of a field make groups of customers."""
+    """Ways to make groups of customers from the values of a field."""
 
     VALUE = "value"
     AGE = "age"  # of a date of birth

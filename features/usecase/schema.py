@@ -1,7 +1,7 @@
-"""What a use case file says, as frozen values. Durations and times are int64 microseconds (`_us`).
+"""Content of a use case file as frozen values. Durations and times are int64 microseconds (`_us`).
 
-Nothing here knows YAML, JSON or arrays: `usecase.py` and `formulas.py` fill these in, `decoding.py`,
-`events.py` and `vector.py` act on them.
+Nothing here knows YAML, JSON or arrays. The modules beside this one make these values from a file; `features.events`
+and `features.vector` act on them.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Field:
 
     @property
     def words(self) -> str:
-        """What the field must hold, in words."""
+        """Expected content of the field, in words."""
         if self.kind is Kind.CATEGORY:
             return "one of " + ", ".join(self.values)
         bounds = [f"at least {self.minimum:.15g}"] if self.minimum is not None else []
@@ -61,7 +61,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How files write an event type: separators, and words for true, false and missing."""
+    """Format of an event type's files: separators, and words for true, false and missing values."""
 
     separator: str = ","
     encoding: str = "utf-8"
@@ -75,7 +75,7 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Override:
-    """Which fields of an event carry a human's decision. `level` is one of LEVELS.
+    """Fields of an event that carry a person's decision. `level` is one of LEVELS.
 
     A decision whose `until` is not after its event withdraws the one in force. `max_duration_us` is how long after
     its event a decision may last; None: as long as it says. It is no part of the fingerprint.
@@ -201,7 +201,7 @@ class Feature:
 
     @property
     def meaning(self) -> str:
-        """All that its number says."""
+        """Meaning of the feature's number, with its unit."""
         if self.choice:
             return f"{self.words} is {self.choice}"
         return f"{self.words}, in {self.unit}" if self.unit else self.words
@@ -219,7 +219,7 @@ class Source:
 
 @dataclass(frozen=True)
 class EntityFeatures:
-    """What the file declares for one entity."""
+    """Features and their inputs that the file declares for one entity."""
 
     entity: str
     aggregates: tuple[Aggregate, ...]

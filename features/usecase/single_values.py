@@ -35,7 +35,7 @@ def event_field(node: Node, name: str, scope: Scope, kinds: frozenset[Kind]) -> 
 
 
 def event_features(node: Node, scope: Scope) -> tuple[Feature, ...]:
-    """Reads `features.event`: names, or name: {as: code} or {values: [...]}."""
+    """Read `features.event`: names, or name: {as: code} or {values: [...]}."""
     found = node.each(lambda item: _of_item(item, scope))
     return tuple(feature for each in found for feature in each)
 

@@ -1,4 +1,4 @@
-"""Which statistics an aggregate can answer, and over which windows."""
+"""Statistics that an aggregate can answer, and the windows over which each has a meaning."""
 
 from features.kernel.plan import EVER, EVER_STATISTICS, Statistic
 from features.usecase.schema import Aggregate, Window
@@ -22,7 +22,7 @@ def statistic(node: Node, aggregate: Aggregate) -> Statistic:
 
 
 def is_meaningful(chosen: Statistic, span: Window) -> bool:
-    """Whether the statistic can be asked over the window."""
+    """Return whether the statistic has a meaning over the window."""
     return chosen in (EVER_STATISTICS if span.length_us == EVER else WINDOWED)
 
 

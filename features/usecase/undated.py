@@ -1,4 +1,4 @@
-"""What must not be made of events without a time of their own (`time: published`).
+"""Refusals of features that events without a time (`time: published`) cannot have.
 
 The stream dates such an event by its publication. Files do not hold that time, so in a history all rows of the type
 stand at the beginning, and whatever depends on their time shows when an export begins, not what anybody did

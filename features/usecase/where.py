@@ -1,4 +1,4 @@
-"""What declarations may refer to (`Scope`), windows with their hops, and the tests of a `where`."""
+"""Names that declarations may refer to (`Scope`), windows with their hops, and the tests of a `where`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_HOPS = 1_000  # tiles a window may span; a record that needs more is too big
 
 @dataclass(frozen=True)
 class Scope:
-    """What formulas may refer to, and the fields they must leave alone."""
+    """Names that formulas may refer to, and the fields that they must leave alone."""
 
     event_types: Mapping[str, EventType]
     hops: Mapping[int, int]
@@ -33,7 +33,7 @@ class Scope:
         return self.event_types[event_type].fields[name]
 
     def why_not(self, event_type: str, name: str) -> str:
-        """Why no feature may use the field; empty if one may."""
+        """Return why no feature may use the field; empty if one may."""
         own = self.label and not self.label.event  # what comes as an event of its own is known when it comes
         if self.label and own and (event_type, name) == (self.label.event_type, self.label.field):
             return "the label: a feature made of it knows the answer"

@@ -1,7 +1,7 @@
 """Reading a use case file as a tree in which every value knows its path and its line.
 
-Whoever asks a `Node` for something it does not hold gets a `BadUseCase`. `attempt`, `each` and `record` keep such a
-fault and go on, so that `whole` can tell all of them at once.
+A `Node` that is asked for something it does not hold raises `BadUseCase`. `attempt`, `each` and `record` keep such a
+fault and go on, so that `whole` can report all of them at once.
 """
 
 import re
@@ -62,7 +62,7 @@ class Node:
         return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
     def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `read` returns. If it raises BadUseCase, its faults are kept and UNREAD is returned."""
+        """Return what `read` returns. If it raises BadUseCase, keep its faults and return UNREAD."""
         try:
             return read(*args, **kwargs)
         except BadUseCase as error:
@@ -70,13 +70,13 @@ class Node:
             return UNREAD  # type: ignore[no-any-return]
 
     def each(self, read: "Callable[[Node], T]") -> tuple[T, ...]:
-        """What `read` makes of every item of a list, all of which are looked at."""
+        """Return what `read` makes of every item of a list; all items are read before a fault ends the reading."""
         made = tuple(item.attempt(read, item) for item in self.items())
         need(*made)
         return made
 
     def whole(self, read: "Callable[[Node], T]") -> T:
-        """What `read` makes of a file or a section. Raises one BadUseCase with all the faults in it."""
+        """Return what `read` makes of a file or a section. Raises one BadUseCase with all the faults in it."""
         made = self.attempt(read, self)
         if self.faults:
             raise in_order(self.faults)
@@ -101,7 +101,7 @@ class Node:
         return {key: self.child(key, value) for key, value in self.value.items()}
 
     def descend(self, *keys: str) -> "Node":
-        """What lies below these keys, one after the other."""
+        """Return the node below these keys, one after the other."""
         node = self
         for key in keys:
             node = node.entries()[key]

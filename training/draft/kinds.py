@@ -40,7 +40,7 @@ EPOCH_LENGTHS = {
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column holds. `form` is the format of a time or a date, "" for RFC 3339."""
+    """Content of a column. `form` is the format of a time or a date, "" for RFC 3339."""
 
     column: Column
     kind: Kind

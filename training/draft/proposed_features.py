@@ -25,7 +25,7 @@ YEARS = re.compile(r"(^|_)(age|years_old)(_|$)", re.I)
 
 @dataclass(frozen=True)
 class Shape:
-    """What matters of a file for its features. Times are microseconds since 1970 UTC."""
+    """Time span and density of a file. Times are microseconds since 1970 UTC."""
 
     file: File
     time: str  # the field, "" without one
@@ -35,7 +35,7 @@ class Shape:
 
     @property
     def is_profile(self) -> bool:
-        """Whether the rows describe customers and are no events of theirs."""
+        """True if the rows describe customers and are no events of theirs."""
         return not self.time or self.rows_per_subject <= PROFILE_ROWS
 
     @property

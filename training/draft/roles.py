@@ -1,4 +1,4 @@
-"""What columns are for: whose events they are, what names and dates an event, and what is to be predicted.
+"""Roles of columns: the customer, the id and the time of an event, and the label.
 
 A role that the author names is taken. One that only one column can have is assumed, and the assumption is listed.
 Where several could, or none, `CannotDraft` says which flag decides.

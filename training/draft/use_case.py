@@ -26,7 +26,7 @@ COSTLY = (
 
 @dataclass(frozen=True)
 class Checked:
-    """How many rows of a file the draft accepts; `first` says why the first of the others is refused."""
+    """Numbers of rows that the draft accepts and refuses; `first` says why the first one is refused."""
 
     path: Path
     event_type: str
@@ -108,7 +108,7 @@ def _one_format(guesses: dict[str, Guess]) -> dict[str, Guess]:
 
 
 def _doubts(file: File) -> list[str]:
-    """What the author should look at, of one file."""
+    """Return what the author should check in one file."""
     kind, sample = file.event_type, file.sample
     doubts = [
         f"{kind}.{name}: {g.doubt}; {g.form} is taken"
