@@ -159,7 +159,7 @@ def faults_of(file: Path) -> "Iterator[Fault]":
 
 
 def _readers_of_model(found: "Look", file: str) -> tuple[Callable[[], object], ...]:
-    """Return the readers of `model`; none where the training packages, which alone use the section, are not installed."""
+    """Return the readers of `model`; none where the training packages, which alone use it, are not installed."""
     if find_spec("sklearn") is None:
         return ()
     from training.champion.gates import GateSettings
