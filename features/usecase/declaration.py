@@ -107,8 +107,8 @@ def number(
     """A number from `least` to `most`, or strictly `above` and `below`."""
     bounds = {"minimum": least, "maximum": most, "exclusiveMinimum": above, "exclusiveMaximum": below}
     schema: dict[str, Json] = {key: bound for key, bound in bounds.items() if bound is not None}
-    said = [(least, "at least"), (above, "above"), (most, "at most"), (below, "below")]
-    words = " and ".join(f"{word} {bound:g}" for bound, word in said if bound is not None)
+    worded = [(least, "at least"), (above, "above"), (most, "at most"), (below, "below")]
+    words = " and ".join(f"{word} {bound:g}" for bound, word in worded if bound is not None)
     return Form(f"number {words}".strip(), {"type": "number", **schema})
 
 
@@ -144,8 +144,8 @@ def vocabulary(words: str) -> Form:
 
 def any_of(*forms: Form, words: str = "") -> Form:
     parts = tuple(part for form in forms for part in form.parts)
-    said = words or " or ".join(form.words for form in forms)
-    return Form(said, {"anyOf": [form.schema for form in forms]}, parts)
+    both = words or " or ".join(form.words for form in forms)
+    return Form(both, {"anyOf": [form.schema for form in forms]}, parts)
 
 
 def part(section: Section, words: str = "section") -> Form:
