@@ -7,7 +7,6 @@ a label are left out. Times are int64 microseconds.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from features.events import Batch, FieldUse, Presence, known_codec, named_ids
 from features.replay import Replayed
 from features.times import rfc3339
 from features.usecase import BadUseCase, Label, UseCase
-from training.arrays import Indices, Vectors
+from training.arrays import Indices, Mask, Texts, Vectors
 
 # whose label it is: a customer's, or an event's by customer, type and id
 Owner = str | tuple[str, str, str]
@@ -29,12 +28,12 @@ class LabelledRows:
 
     vectors: Vectors
     label: NDArray[np.int64]
-    customers: NDArray[Any]
+    customers: Texts
     times_us: NDArray[np.int64]
     known_us: NDArray[np.int64]  # when the label was known: no earlier than the event
-    event_types: NDArray[Any]
-    event_ids: NDArray[Any]
-    people: Mapping[str, NDArray[Any]]  # latest known value of each protected or sensitive field, "": none
+    event_types: Texts
+    event_ids: Texts
+    people: Mapping[str, Texts]  # latest known value of each protected or sensitive field, "": none
     events: NDArray[np.int64] | None = None  # of the customer up to this one, of any type; None: not known
     fields: Mapping[str, FieldUse] = field(
         default_factory=dict
@@ -44,7 +43,7 @@ class LabelledRows:
     def __len__(self) -> int:
         return len(self.label)
 
-    def __getitem__(self, rows: NDArray[Any] | slice) -> "LabelledRows":
+    def __getitem__(self, rows: Mask | Indices | slice) -> "LabelledRows":
         """Return the rows of a mask, of places or of a slice."""
         not_by_row = ("people", "fields", "left_out")
         arrays = {
@@ -200,7 +199,7 @@ def _refuse_foresight(
         )
 
 
-def _first_of_each(customers: NDArray[Any], seq: NDArray[np.int64]) -> Indices:
+def _first_of_each(customers: Texts, seq: NDArray[np.int64]) -> Indices:
     """Return the place of the first row of each (customer, seq), so that a redelivered event counts once."""
     customer = np.unique(customers, return_inverse=True)[1]
     order = np.lexsort((seq, customer))  # stable: equal rows stay in the order of arrival

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from export.learned import hashes, is_set_apart
 from features.times import rfc3339
 from features.usecase import Node, UseCase, is_known_later, section
-from training.arrays import Mask
+from training.arrays import Mask, Texts
 from training.data.labelled_rows import BadHistory, LabelledRows
 from training.data.split_keys import SPLIT
 
@@ -165,7 +165,7 @@ def _is_known_positive(history: LabelledRows, since_us: int) -> Mask:
     return np.asarray(known_us[customer] < history.times_us // DAY_US * DAY_US)
 
 
-def set_apart(customers: NDArray[Any], share: float) -> Mask:
+def set_apart(customers: Texts, share: float) -> Mask:
     """Mark the rows [n] of about that share of the customers, the same ones in every history.
 
     A smaller share is part of a larger one.

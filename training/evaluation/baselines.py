@@ -6,14 +6,13 @@ it, as the model does. The same customers are drawn for both (a paired bootstrap
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.ranking import LATEST
 from features.usecase import UseCase
-from training.arrays import Floats, Indices, Labels, Vectors
+from training.arrays import Floats, Indices, Labels, Mask, Vectors
 from training.evaluation.curves import ScoredSample, intervals
 from training.evaluation.customers import HeldOutCustomers
 from training.evaluation.figures import Baseline
@@ -94,7 +93,7 @@ class _FoldedRows:
         self.weight, self.customer, self.fold = customers.weight, customers.of_row, fold
         self.by_customer = by_customer
 
-    def sample(self, score: Floats, chosen: NDArray[Any] | slice = slice(None)) -> ScoredSample:
+    def sample(self, score: Floats, chosen: Mask | Indices | slice = slice(None)) -> ScoredSample:
         """Return events, or customers, of some of the rows with their scores."""
         label, weight = self.label[chosen], self.weight[chosen]
         customer = np.unique(self.customer[chosen], return_inverse=True)[1]

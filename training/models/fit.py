@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from export.onnx import margin
 from export.ranking import LATEST
-from training.arrays import Floats, Indices, Labels, Mask, Vectors
+from training.arrays import Floats, Indices, Labels, Mask, Texts, Vectors
 from training.data.labelled_rows import BadHistory
 from training.models.candidates import CANDIDATES
 from training.models.parallel import run_in_parallel
@@ -55,7 +55,7 @@ class LearningRows:
 def learning_rows(
     vectors: Vectors,
     label: Labels,
-    customers: NDArray[Any],
+    customers: Texts,
     folds: int,
     rows_per_customer: int,
     seed: int,
@@ -115,7 +115,7 @@ def _without(
     return learner, margin(learner, rows.vectors[out])
 
 
-def _numbered(label: Labels, customers: NDArray[Any]) -> tuple[Indices, NDArray[np.int64]]:
+def _numbered(label: Labels, customers: Texts) -> tuple[Indices, NDArray[np.int64]]:
     """Number the customers, and return the label of each: positive if any row is."""
     names, customer = np.unique(customers, return_inverse=True)
     customer_label = np.zeros(len(names), np.int64)

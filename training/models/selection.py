@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.onnx import Calibrated, Sigmoid
-from training.arrays import Floats, Labels, Mask, Vectors
+from training.arrays import Floats, Labels, Mask, Texts, Vectors
 from training.models.calibrate import crossfitted, fit_sigmoid, probabilities
 from training.models.comparison import Contender, LearnerResult, compare_learners
 from training.models.fit import LearningRows, fit, fit_folds, learning_rows
@@ -61,7 +60,7 @@ class SelectedModel:
 def select_model(
     vectors: Vectors,
     label: Labels,
-    customers: NDArray[Any],
+    customers: Texts,
     parameters: Parameters,
     seed: int,
     progress: Progress = lambda _: None,
