@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from features.record import SEQ
 from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
 from pipeline.batch.backfill_basis import NOTHING, Basis
@@ -21,7 +22,7 @@ from pipeline.reconciliation.recompute import (
     recompute,
     recompute_entity,
 )
-from pipeline.stores.store import SEQ, RecordStore, record_keys
+from pipeline.stores.store import RecordStore, record_keys
 
 EXAMPLES = 5  # shown of what is wrong
 

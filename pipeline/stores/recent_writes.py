@@ -15,7 +15,6 @@ from features import record
 from features.usecase import UseCase
 from features.usecase.expiry import EXPIRY_SLACK
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import SEQ
 
 MOST_RECORDS = 16_000  # some 20 MB; at least the latest batch, and a second of most streams
 MOST_AGE_S = EXPIRY_SLACK.total_seconds()  # no record expires sooner after it was written
@@ -79,9 +78,7 @@ class Latest:
         """Return the keys whose record in the store is missing or older than in `records`. Raises StoreUnavailable."""
         keys = list(records)
         lower = [
-            key
-            for key, seq in zip(keys, store.seqs(keys), strict=True)
-            if seq < int.from_bytes(records[key][SEQ], "little")
+            key for key, seq in zip(keys, store.seqs(keys), strict=True) if seq < record.seq_of(records[key])
         ]
         return [key for key in lower if not self._lives_again(key, records[key], store)]
 

@@ -1,19 +1,28 @@
-"""Lua scripts that Redis runs, each on one group of keys at once."""
+"""Lua scripts that Redis runs, each on one group of keys at once.
+
+Of a record they know its magic and its seq, whose places come from `features.record`; Lua counts bytes from 1.
+"""
 
 from hashlib import sha1
+
+from features.record import MAGIC, SEQ
+
+EXPIRY_DIGITS = 16  # enough for 300,000 years
+SIGN, ENDS = MAGIC.decode(), len(MAGIC)
+HEAD = SEQ.stop  # bytes up to the end of the seq
 
 # KEYS: the records. ARGV: when each expires (ms, EXPIRY_DIGITS characters; empty: none does), all expected seqs
 # (8 bytes each), then the new records. SET takes away the expiry that a key had.
 # Seqs are compared as bytes: a Lua number is a double and would be wrong above 2^53.
 # A value of another type has no seq: it is left alone, and the others of the group are written.
-COMMIT = """
-local answer, none = {}, string.rep('\\0', 8)
+COMMIT = f"""
+local answer, none = {{}}, string.rep('\\0', 8)
 for i, key in ipairs(KEYS) do
-  local seq = redis.pcall('GETRANGE', key, '12', '19')
+  local seq = redis.pcall('GETRANGE', key, '{SEQ.start}', '{HEAD - 1}')
   if type(seq) == 'table' and not string.find(seq.err, 'WRONGTYPE', 1, true) then return seq end
   if seq == '' then seq = none end
   if seq == string.sub(ARGV[2], 8 * i - 7, 8 * i) then
-    local expiry = tonumber(string.sub(ARGV[1], 16 * i - 15, 16 * i)) or 0
+    local expiry = tonumber(string.sub(ARGV[1], {EXPIRY_DIGITS} * i - {EXPIRY_DIGITS - 1}, {EXPIRY_DIGITS} * i)) or 0
     if expiry > 0 then
       redis.call('PSETEX', key, expiry, ARGV[i + 2])
     else
@@ -28,14 +37,14 @@ return table.concat(answer)
 """
 COMMIT_SHA = sha1(COMMIT.encode(), usedforsecurity=False).hexdigest()
 
-SEQS = """
-local answer = {}
+SEQS = f"""
+local answer = {{}}
 for i, key in ipairs(KEYS) do
-  local head = redis.pcall('GETRANGE', key, '0', '19')
+  local head = redis.pcall('GETRANGE', key, '0', '{HEAD - 1}')
   if type(head) == 'table' and not string.find(head.err, 'WRONGTYPE', 1, true) then return head end
-  local is_record = type(head) == 'string' and string.len(head) == 20 and string.sub(head, 1, 3) == 'RSR'
+  local is_record = type(head) == 'string' and string.len(head) == {HEAD} and string.sub(head, 1, {ENDS}) == '{SIGN}'
   if is_record then
-    answer[i] = string.sub(head, 13, 20)
+    answer[i] = string.sub(head, {SEQ.start + 1}, {HEAD})
   elseif redis.call('EXISTS', key) == 0 then
     answer[i] = ''
   else

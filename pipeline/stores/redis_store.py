@@ -22,7 +22,7 @@ from pipeline.stores.population import GLOB
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.stores.redis_errors import explained
 from pipeline.stores.redis_memory import Memory, check_eviction, memory
-from pipeline.stores.redis_scripts import COMMIT, COMMIT_SHA, OTHER_TYPES, SEQS
+from pipeline.stores.redis_scripts import COMMIT, COMMIT_SHA, EXPIRY_DIGITS, OTHER_TYPES, SEQS
 from pipeline.stores.redis_servers import Server, introduced, servers
 from pipeline.stores.round_trip import (
     AGAIN,
@@ -41,7 +41,6 @@ SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
 
-EXPIRY_DIGITS = 16  # enough for 300,000 years
 WRITTEN = ord("1")
 
 

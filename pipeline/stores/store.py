@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from features.record import SEQ
 from pipeline.runtime.errors import StoreUnavailable
 
 Expiry = Sequence[int] | None
-SEQ = slice(12, 20)  # where a record keeps its version
 NO_SEQ = bytes(8)  # the version of a record that is not there
 
 

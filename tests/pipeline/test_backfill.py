@@ -18,6 +18,7 @@ from export.bundle import promote, save
 from export.policy import Transition, transition
 from features.events import to_json
 from features.kernel import Disposition
+from features.record import SEQ
 from features.times import rfc3339
 from features.usecase import UseCase, parse
 from pipeline.batch.backfill import Backfilled, backfill, drop
@@ -30,7 +31,7 @@ from pipeline.runtime.errors import ColdStore, StoreUnavailable
 from pipeline.stores.readiness import Checkpoint, Readiness
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import SEQ, Expiry, MemoryStore, record_keys
+from pipeline.stores.store import Expiry, MemoryStore, record_keys
 from tests.commands import Run
 from tests.pipeline.market import MARKET, MINUTE_US, START_US, Sent, assess_in, market, payment, sent
 from tests.pipeline.market import history as events_of
