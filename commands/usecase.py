@@ -14,6 +14,7 @@ from commands.verbs import Group
 
 if TYPE_CHECKING:
     from features.usecase import Fault, Look
+    from training.draft import Draft
 
 app = typer.Typer()
 WRONG = 3  # the exit code: see EXITS
@@ -111,15 +112,19 @@ def init(
 
     first = sample(files[0])
     name = name or first.event_type
-    out = out or Path(f"{name}.yaml")
-    if out.exists():
+    if (out := out or Path(f"{name}.yaml")).exists():
         raise typer.BadParameter(f"{out} exists; remove it, or name another file", param_hint="--out")
-    asked = Asked(subject, tuple(id or ()), tuple(time or ()), label)
     try:
+        asked = Asked(subject, tuple(id or ()), tuple(time or ()), label)
         made = draft([first, *map(sample, files[1:])], name, asked, now_us())
     except CannotDraft as error:
         raise typer.BadParameter(str(error)) from None
     out.write_text(made.text, encoding="utf-8")
+    _report(made, out)
+
+
+def _report(made: "Draft", out: Path) -> None:
+    """Print what was assumed, how the files fit, and the commands that come next."""
     for text in made.assumed:
         typer.echo(f"assumed: {text}")
     for each in made.checked:

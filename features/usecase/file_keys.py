@@ -59,10 +59,35 @@ PERSON = Section(
 )
 PEOPLE = list_of(any_of(PATH, part(PERSON)), "list of fields")
 
+FORGET = any_of(duration(), mapping_of(duration(), "duration by entity"))
+TIMING = (
+    Key(
+        "allowed_lateness",
+        duration(),
+        "How late an event may come and still count in its place.",
+        "2h",
+        "1h",
+    ),
+    Key("max_clock_skew", duration(), "How far the clock of a sender may run ahead.", "10m", "5m"),
+    Key(
+        "forget_after",
+        FORGET,
+        "The silence after which a record is forgotten.",
+        "730d",
+        "never, or after its windows",
+    ),
+    Key(
+        "hops",
+        mapping_of(duration(), "hop by window", DURATION),
+        "The steps in which a window moves; a whole fraction of it, down to a thousandth.",
+        "{180d: 3d}",
+        "{1h: 5m, 24h: 1h, 1d: 1h, 7d: 6h, 30d: 1d, 90d: 1d}",
+    ),
+)
+
 
 def root(model: Form = ANYTHING, policy: Form = ANYTHING) -> Section:
     """Return the declaration of a whole file, with the sections that other rooms read."""
-    forget = any_of(duration(), mapping_of(duration(), "duration by entity"))
     return Section(
         "",
         "The whole file.",
@@ -76,28 +101,7 @@ def root(model: Form = ANYTHING, policy: Form = ANYTHING) -> Section:
             ),
             Key("subject", name("entity"), "The entity whose risk is decided.", "customer", required=True),
             DESCRIPTION,
-            Key(
-                "allowed_lateness",
-                duration(),
-                "How late an event may come and still count in its place.",
-                "2h",
-                "1h",
-            ),
-            Key("max_clock_skew", duration(), "How far the clock of a sender may run ahead.", "10m", "5m"),
-            Key(
-                "forget_after",
-                forget,
-                "The silence after which a record is forgotten.",
-                "730d",
-                "never, or after its windows",
-            ),
-            Key(
-                "hops",
-                mapping_of(duration(), "hop by window", DURATION),
-                "The steps in which a window moves; a whole fraction of it, down to a thousandth.",
-                "{180d: 3d}",
-                "{1h: 5m, 24h: 1h, 1d: 1h, 7d: 6h, 30d: 1d, 90d: 1d}",
-            ),
+            *TIMING,
             Key(
                 "events",
                 mapping_of(part(EVENT_TYPE), "event types by name", NAME),

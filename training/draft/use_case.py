@@ -4,11 +4,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from features.times import EPOCHS
-from features.usecase import DERIVED, Kind, parse
-from pipeline.files import read
+from features.usecase import DERIVED, Kind
+from training.draft.check import Checked, checked
 from training.draft.kinds import ISO_DATE, Guess, decimal_sign, guess
 from training.draft.proposed_features import YEARS, Shape, features, is_protected, shape, tell_the_label
 from training.draft.reading import JSON_TEXT, Sample
@@ -22,17 +21,6 @@ UNDATED = "published       # the latest row of a customer counts"
 COSTLY = (
     "# Ask who decides: what a missed case and a false alarm cost decides where the thresholds should lie."
 )
-
-
-@dataclass(frozen=True)
-class Checked:
-    """Numbers of rows that the draft accepts and refuses; `first` says why the first one is refused."""
-
-    path: Path
-    event_type: str
-    good: int
-    bad: int
-    first: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ def draft(samples: Sequence[Sample], name: str, asked: Asked, now_us: int) -> Dr
     ]
     shapes = [shape(file, chosen) for file in files]
     text = _text(name, shapes, chosen)
-    return Draft(text, tuple(chosen.assumed), tuple(_checked(text, name, files, now_us)))
+    return Draft(text, tuple(chosen.assumed), tuple(checked(text, name, files, now_us)))
 
 
 def _file(sample: Sample) -> File:
@@ -287,15 +275,3 @@ def _policy(shapes: Sequence[Shape], scored: str) -> list[str]:
         "  cooldown: 24h",
         f"  recommend: {recommend}",
     ]
-
-
-def _checked(text: str, name: str, files: Sequence[File], now_us: int) -> list[Checked]:
-    """Read every file by the draft, as training will."""
-    use_case, checks = parse(text, f"{name}.yaml"), list[Checked]()
-    for file in files:
-        good, bad, first = 0, 0, ""
-        for chunk in read(use_case, file.event_type, file.sample.path, now_us):
-            good, bad = good + len(chunk), bad + len(chunk.bad)
-            first = first or next((f"line {row.line}: {row.detail}" for row in chunk.bad), "")
-        checks.append(Checked(file.sample.path, file.event_type, good, bad, first))
-    return checks
