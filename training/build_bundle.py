@@ -61,8 +61,7 @@ def build_bundle(
 ) -> BuiltBundle:
     """Build a bundle; the same seed and rows give the same bytes.
 
-    `split_settings` and `cut_us` override the use case's `model.split`; `cleaning` are facts for the manifest. Raises
-    BadHistory (nothing to learn from), BadUseCase (`model`, `policy`) and ParityError.
+    `split_settings` and `cut_us` override the use case's `model.split`. Raises BadHistory, BadUseCase, ParityError.
     """
     served = replace(
         history, vectors=np.ascontiguousarray(history.vectors, np.float32)
@@ -85,9 +84,7 @@ def build_bundle(
     if twin is None:
         held_out = out_of_fold = _with_fold_models(out_of_fold, final, cases)
     else:
-        share = _customers(history[sides.learn]) / _customers(learned)
-        twin_cases = Cases.of(policy, served[sides.learn], twin, use_case.features, share)
-        held_out = _after_cut(history[sides.held_out], twin, levels.choose(policy, twin_cases), policy, seed)
+        held_out = _after_cut(use_case, served, history, sides, twin, policy, seed)
     progress("measuring on what the model had not seen")
     measured = metrics(held_out, seed) | {
         "levels": levels.facts(policy, cases, thresholds, seed),
@@ -174,12 +171,16 @@ def _with_fold_models(out_of_fold: HeldOut, final: SelectedModel, cases: Cases) 
 
 
 def _after_cut(
-    rows: LabelledRows, twin: SelectedModel, thresholds: dict[str, float], policy: Terms, seed: int
-) -> HeldOut:
-    """Return the rows after the cut with their scores by the twin."""
+    use_case: UseCase, served: LabelledRows, history: LabelledRows, sides: Split, twin: SelectedModel, policy: Terms,
+    seed: int,
+) -> HeldOut:  # fmt: skip
+    """Return the rows after the cut with their scores by the twin, and its thresholds from before the cut."""
+    share = _customers(history[sides.learn]) / _customers(history[sides.final])
+    cases = Cases.of(policy, served[sides.learn], twin, use_case.features, share)
     model, _ = to_onnx(twin.model, twin, seed)
+    rows = history[sides.held_out]
     score = Scorer(model).score(rows.vectors).astype(np.float64)
-    return HeldOut(rows, score, thresholds, model, twin.rows.by_event, terms=policy)
+    return HeldOut(rows, score, levels.choose(policy, cases), model, twin.rows.by_event, terms=policy)
 
 
 def _customers(history: LabelledRows) -> int:
