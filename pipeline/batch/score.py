@@ -135,8 +135,8 @@ def engine_of(use_case: UseCase, bundle: Bundle, store: MemoryStore) -> Engine:
     Reasons compare a customer's highest score with the highest scores of others; if events are labelled one by one,
     with all events, since a customer with many events has an unusual one among them.
     """
-    engine = Engine.of(use_case, bundle, store)
-    engine.stand_in = StandIn.of(bundle)
+    engine = Engine.from_bundle(use_case, bundle, store)
+    engine.stand_in = StandIn.from_bundle(bundle)
     if not is_known_later(use_case.label, use_case.event_types):
         engine.typical = medians_at_highest(bundle.reference, use_case.table)
     return engine

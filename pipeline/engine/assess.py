@@ -129,4 +129,4 @@ def _shadow(engine: Engine, events: Attempt, stage: _Stopwatch) -> Shadow | None
     if challenger is None:
         return None
     with stage("shadow"):
-        return challenger.asked(events.vectors, events.has_vector & ~np.isnan(events.score))
+        return challenger.score(events.vectors, events.has_vector & ~np.isnan(events.score))

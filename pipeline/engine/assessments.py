@@ -1,4 +1,4 @@
-"""Assessments: all that is known about the events of a batch once they are stored, in arrays of one row an event."""
+"""Assessments: everything known about the events of a batch once they are stored, in arrays of one row per event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class AssessedEvents:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessments(AssessedEvents):
-    """Everything about the n events of a batch, all of which are stored."""
+    """The n assessed events of a batch, all of which are stored."""
 
     has_vector: (
         Mask  # [n] the features are known: scored, not refused and, for a duplicate, still as they were

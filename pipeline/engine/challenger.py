@@ -1,6 +1,6 @@
-"""The challenger: a model scored beside the one in use, whose scores are noted and from which nothing follows.
+"""The challenger: a model that scores in shadow, beside the one in use. Its scores are logged and decide nothing.
 
-The rule: whatever is wrong with it, the model in use goes on. It is told once, and the challenger is let go.
+The rule: whatever is wrong with it, the model in use goes on. The fault is logged once, and the challenger is dropped.
 """
 
 import logging
@@ -23,22 +23,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shadow:
-    """A challenger's scores of the n events of a batch; levels are what the score alone reaches, without memory."""
+    """A challenger's scores of the n events of a batch, with the levels that the scores alone reach."""
 
     version: str
-    score: NDArray[np.float32]  # [n] NaN: not scored just now
-    level: NDArray[np.uint8]  # [n] by its own thresholds
+    score: NDArray[np.float32]  # [n] NaN: not scored
+    level: NDArray[np.uint8]  # [n] by its score thresholds
 
 
 def scorer_of(bundle: Bundle) -> Scorer:
-    """The bundle's model, tried once. Raises BundleMismatch if it cannot score vectors of the bundle's features."""
+    """Return the bundle's model, tried once. Raises BundleMismatch if it cannot score vectors of its features."""
     scorer = Scorer(bundle.model)
     scorer.score(np.zeros((1, len(bundle.manifest.features)), np.float32))
     return scorer
 
 
 def policy_of(use_case: UseCase, bundle: Bundle) -> Policy:
-    """The use case's policy with the bundle's thresholds. Raises BundleMismatch for thresholds that cannot work.
+    """Return the use case's policy with the bundle's thresholds. Raises BundleMismatch for thresholds that cannot work.
 
     Raises BadUseCase for a policy that cannot be read.
     """
@@ -52,7 +52,7 @@ def policy_of(use_case: UseCase, bundle: Bundle) -> Policy:
 
 @dataclass
 class Challenger:
-    """A model ready to be asked; once it could not answer, it is `broken` and asked no more."""
+    """A model ready to score in shadow; once it fails, it is `broken` and no longer used."""
 
     scorer: Scorer
     policy: Policy
@@ -60,20 +60,20 @@ class Challenger:
     broken: bool = False
 
     @classmethod
-    def of(cls, use_case: UseCase, bundle: Bundle) -> Self:
-        """Raises BundleMismatch for a bundle of another use case or features, or that cannot score."""
+    def from_bundle(cls, use_case: UseCase, bundle: Bundle) -> Self:
+        """Return the challenger of a bundle. Raises BundleMismatch if it is of another use case or cannot score."""
         bundles.check(bundle, use_case)
         return cls(scorer_of(bundle), policy_of(use_case, bundle), bundle.manifest.id)
 
-    def asked(self, vectors: NDArray[np.float32], wanted: NDArray[np.bool_]) -> Shadow | None:
-        """Score the `wanted` vectors; None if it cannot."""
-        own = np.full(len(vectors), np.nan, np.float32)
+    def score(self, vectors: NDArray[np.float32], wanted: NDArray[np.bool_]) -> Shadow | None:
+        """Return the scores of the `wanted` vectors; None if it cannot score."""
+        score = np.full(len(vectors), np.nan, np.float32)
         if self.broken:
             return None
         try:
-            own[wanted] = self.scorer.score(vectors[wanted])
+            score[wanted] = self.scorer.score(vectors[wanted])
         except BundleMismatch as error:
             logger.error("challenger %s cannot score, going on without it: %s", self.model_version, error)
             self.broken, progress.challenger = True, None
             return None
-        return Shadow(self.model_version, own, self.policy.reached(own))
+        return Shadow(self.model_version, score, self.policy.reached(score))

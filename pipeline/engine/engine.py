@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class Engine:
-    """Everything that `assess` needs beside the events. It has one model; another model is another engine.
+    """One model ready to assess events, with its policy and the store. Another model is another engine.
 
     `breaker` counts the recommendations that this engine committed.
     """
@@ -41,7 +41,9 @@ class Engine:
     stand_in: StandIn | None = None  # scores customers in files that the model has learned from
 
     @classmethod
-    def of(cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream") -> Self:
+    def from_bundle(
+        cls, use_case: UseCase, bundle: Bundle, store: RecordStore, prefix: str = "riskstream"
+    ) -> Self:
         """Return the engine of a bundle. Raises BundleMismatch if it is of another use case or cannot score."""
         bundles.check(bundle, use_case)
         policy = policy_of(use_case, bundle)

@@ -1,8 +1,8 @@
-"""How scores and features of the latest day are distributed beside training's, from a sample of each batch.
+"""Live drift: scores and features of the latest day compared with training, from a sample of each batch.
 
 The hours of a day differ, so nothing is compared before a process has seen a whole day of event time, and then always
-the latest 24 hours. A sampled event counts as often as there were events for each of the sample: quiet hours
-are sampled more densely. Counts live as long as the process.
+the latest 24 hours. A sampled event is weighted by the number of events it stands for: quiet hours are sampled more
+densely. Counts live as long as the process.
 """
 
 from collections import Counter
@@ -15,7 +15,6 @@ from export.bundle import Bundle
 from export.distributions.distance import Floats, empty_by_chance, index_by_chance
 from export.distributions.drift import DRIFTED, LEAST_ROWS, WORTH_A_LOOK, BinnedColumns, are_many
 from export.distributions.reference import PLACES, Bins, expected
-from features.kernel import Disposition
 from features.usecase import Lookback, UseCase, lookbacks
 from pipeline.engine.assessments import Assessments
 from pipeline.runtime.metrics import DRIFT, DRIFT_CHECKS, FEATURE_CSI, SCORE_PSI, key
@@ -27,11 +26,11 @@ HOURS = 24  # a day: features that follow the hour would seem to drift all the t
 HOUR_US = 3_600_000_000
 
 
-class Drift:
-    """One model's; `seen` is called with every batch that is done."""
+class LiveDrift:
+    """The drift of one model; `add` takes every assessed batch."""
 
     def __init__(self, bundle: Bundle, use_case: UseCase, cold_us: int | None = None) -> None:
-        """`cold_us` is when the store began with nothing in it: windows fill from then on. None: it is filled."""
+        """`cold_us` is the time at which the store began empty: windows fill from then on. None: it was filled."""
         self.model, self.names = bundle.manifest.id, bundle.manifest.features
         bins = [*(bundle.reference.features[name] for name in self.names), bundle.reference.score]
         self._fills = _Fills(bins[:-1], lookbacks(use_case), bundle.reference.span_us, cold_us)
@@ -39,9 +38,9 @@ class Drift:
         self._day = _Day(self._columns.then.shape)
         self._checked_s = float("-inf")
 
-    def seen(self, assessments: Assessments, now_s: float) -> Counter[str]:
-        """What there is to count. `now_s` never goes back."""
-        rows = np.flatnonzero((assessments.disposition == Disposition.APPLIED) & ~np.isnan(assessments.score))
+    def add(self, assessments: Assessments, now_s: float) -> Counter[str]:
+        """Add a batch and return the counts of a check, if one is due. `now_s` never goes back."""
+        rows = np.flatnonzero(assessments.is_new & ~np.isnan(assessments.score))
         if len(rows) == 0 or assessments.model_version != self.model:
             return Counter()
         weight = max(1.0, len(rows) / SAMPLE)
@@ -81,7 +80,7 @@ class Drift:
 
 
 class _Fills:
-    """Which columns can be judged: not those that grow, nor those whose windows are not filled."""
+    """The columns that can be compared: not those that grow, nor those with windows that are not filled."""
 
     def __init__(
         self, features: Sequence[Bins], backs: Sequence[Lookback], span_us: int, cold_us: int | None
@@ -108,7 +107,7 @@ class _Fills:
 
 
 class _Noise:
-    """How far the columns lie from training on a day without any change."""
+    """The distance of the columns from training on a day without any change."""
 
     def __init__(self, columns: list[Bins], models: float) -> None:
         trained = np.array([each.effective or np.inf for each in columns])
@@ -121,7 +120,7 @@ class _Noise:
         self._day = np.array([each.usual_day or 0.0 for each in columns])
 
     def usual(self, bins: NDArray[np.integer], rows: float, counts: Floats) -> Floats:
-        """[columns] the larger of what chance gives and what training's days show."""
+        """Return [columns] the larger of the distance by chance and the distance of a usual day of training."""
         worth = rows * self._alike
         by_chance = index_by_chance(bins, self._training + 1 / worth, self._freedom)
         by_chance = by_chance + empty_by_chance(self._then, counts, worth)
@@ -177,6 +176,6 @@ class _Day:
 
     @property
     def rows(self) -> float:
-        """How many events of equal weight would scatter as much (Kish's effective sample size)."""
+        """The number of events of equal weight that would scatter as much (Kish's effective sample size)."""
         squares = self._squares[self._latest].sum()
         return float(self._weights[self._latest].sum() ** 2 / squares) if squares else 0.0

@@ -1,7 +1,7 @@
-"""The engine in use, exchanged for that of a newly promoted bundle while the job runs; and the one in shadow.
+"""The engine in use, exchanged for that of a newly promoted bundle while the process runs; and the challenger.
 
-A thread looks at the pointers, loads what they name and tries it. Whoever assesses only takes what is ready,
-between two batches.
+A thread watches the pointers, loads the bundles that they name and tries them. The threads that assess take what is
+ready, between two batches.
 """
 
 import logging
@@ -16,8 +16,8 @@ from export.storage import StorageUnavailable
 from features.usecase import UseCase
 from pipeline.engine.challenger import Challenger
 from pipeline.engine.engine import Engine
-from pipeline.engine.live_drift import Drift
-from pipeline.engine.pointer_watch import Looking, Pointer
+from pipeline.engine.live_drift import LiveDrift
+from pipeline.engine.pointer_watch import PointerWatch, WatchedPointer
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.store import MemoryStore, RecordStore
 
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Ready:
-    """A model loaded and tried, to be taken by the next batch."""
+    """An engine loaded and tried, which the next batch takes."""
 
     engine: Engine
-    drift: Drift
+    drift: LiveDrift
 
 
-class Model:
-    """One engine at a time, for the threads of one process; between batches ask for the `current` one."""
+class LiveModel:
+    """The engine in use, for all threads of a process; ask for the `current` one between batches."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class Model:
         shadow: bool = True,
         cold_us: int | None = None,
     ) -> None:
-        """Loads the bundle in use and looks for others until `close`. Without `shadow` no challenger is asked.
+        """Load the bundle in use and watch for others until `close`. Without `shadow` there is no challenger.
 
-        `cold_us` is when the store began with nothing in it, if it did.
-        Raises BundleMismatch, StorageUnavailable: there must be a good bundle to begin with.
+        `cold_us` is the time at which the store began empty, if it did. Raises BundleMismatch or StorageUnavailable if
+        there is no good bundle to begin with.
         """
         self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
         self._cold_us = cold_us
@@ -58,17 +58,17 @@ class Model:
         ready = self._prepare(bundles.load_in_use(root, use_case.name))
         self._engine, self.drift = ready.engine, ready.drift
         progress.model = self._engine.model_version
-        pointers = [Pointer(root, use_case.name, POINTER, seen, self._load)]
+        pointers = [WatchedPointer(root, use_case.name, POINTER, seen, self._load)]
         if shadow:
-            pointers.append(Pointer(root, use_case.name, SHADOW, None, self._load_challenger))
-        self._looking = Looking(root, pointers)
+            pointers.append(WatchedPointer(root, use_case.name, SHADOW, None, self._load_challenger))
+        self._watch = PointerWatch(root, pointers)
 
     def close(self) -> None:
-        """Looks no more."""
-        self._looking.close()
+        """Stop watching."""
+        self._watch.close()
 
     def current(self) -> Engine:
-        """The engine to use for the next batch."""
+        """Return the engine for the next batch."""
         if self._next is not None:
             self._hand_over()
         engine, challenger = self._engine, self._challenger
@@ -77,7 +77,7 @@ class Model:
         return engine
 
     def _hand_over(self) -> None:
-        """Exchanges the engine. The breaker stays: it counts recommendations, whatever model made them."""
+        """Exchange the engine. The breaker stays: it counts recommendations of all models."""
         with self._lock:
             ready, self._next = self._next, None
             if ready is None:
@@ -88,7 +88,7 @@ class Model:
         logger.warning("model %s takes over from %s", self._engine.model_version, before.model_version)
 
     def _load(self, bundle_id: str | None) -> None:
-        """Makes a bundle ready for the next batch. Raises BundleMismatch, StorageUnavailable."""
+        """Make a bundle ready for the next batch. Raises BundleMismatch, StorageUnavailable."""
         if bundle_id is None:
             raise StorageUnavailable("the pointer is gone; promote a bundle with `riskstream promote`")
         ready = self._prepare(self._bundle(bundle_id))
@@ -96,10 +96,10 @@ class Model:
             self._next = ready
 
     def _load_challenger(self, bundle_id: str | None) -> None:
-        """Exchanges the challenger; one that is refused leaves none."""
+        """Exchange the challenger; if the new one is refused, there is none."""
         self._challenger = progress.challenger = None
         if bundle_id is not None:
-            self._challenger = Challenger.of(self._use_case, self._bundle(bundle_id))
+            self._challenger = Challenger.from_bundle(self._use_case, self._bundle(bundle_id))
             progress.challenger = self._challenger.model_version
             logger.warning("challenger in shadow: %s", bundle_id)
 
@@ -107,12 +107,12 @@ class Model:
         return bundles.load(storage.join(self._root, bundle_id))
 
     def _prepare(self, bundle: Bundle) -> _Ready:
-        engine = Engine.of(self._use_case, bundle, self._store, self._prefix)
-        return _Ready(engine, Drift(bundle, self._use_case, self._cold_us))
+        engine = Engine.from_bundle(self._use_case, bundle, self._store, self._prefix)
+        return _Ready(engine, LiveDrift(bundle, self._use_case, self._cold_us))
 
 
 def check_bundle(use_case: UseCase, root: str) -> Bundle:
-    """The bundle in use, if events could be assessed with it. Raises BundleMismatch, StorageUnavailable."""
+    """Return the bundle in use if it can assess events. Raises BundleMismatch, StorageUnavailable."""
     loaded = bundles.load_in_use(root, use_case.name)
-    Engine.of(use_case, loaded, MemoryStore())
+    Engine.from_bundle(use_case, loaded, MemoryStore())
     return loaded

@@ -1,6 +1,6 @@
-"""Looking at a bundle folder's pointers again and again, in a thread of its own: no event ever waits for a bucket.
+"""A watch of a bundle folder's pointers, in a thread of its own: no event ever waits for a bucket.
 
-Whatever a look meets, what is in use goes on. Every failed look is counted; each fault is logged once.
+Whatever happens, the model in use stays in use. Every failed look is counted; each fault is logged once.
 """
 
 import logging
@@ -22,8 +22,8 @@ CLOSE_S = 2.0  # a look that hangs is not waited for longer when the process end
 logger = logging.getLogger(__name__)
 
 
-class Pointer:
-    """One pointer of a use case: what it named last, and what is wrong with what it names."""
+class WatchedPointer:
+    """One pointer of a use case: the bundle it named last, and the latest fault."""
 
     def __init__(
         self, root: str, use_case: str, name: str, seen: str | None, use: Callable[[str | None], None]
@@ -32,10 +32,10 @@ class Pointer:
         self._root, self._use_case, self._name = root, use_case, name
         self._seen, self._use = seen, use
         self._fault = ""
-        self._refused = ("", float("-inf"))  # which bundle, and until when it is left alone
+        self._refused = ("", float("-inf"))  # bundle, and the time until which it is not tried again
 
     def look(self, now_s: float) -> None:
-        """Looks once; `now_s` never goes back."""
+        """Look once; `now_s` never goes back."""
         bundle_id = None
         try:
             bundle_id = read_pointer(self._root, self._use_case, self._name)
@@ -43,12 +43,12 @@ class Pointer:
                 self._use(bundle_id)
                 self._seen = bundle_id
         except StorageUnavailable as error:
-            self._tell(f"cannot look at {self._place}: {error}")
+            self._report(f"cannot look at {self._place}: {error}")
             progress.looks_failed += 1
         except (BundleMismatch, BadUseCase) as error:
             if bundle_id is not None:
                 self._refused = (bundle_id, now_s + REFUSED_S)
-            if self._tell(f"{self._place} is refused: {error}"):
+            if self._report(f"{self._place} is refused: {error}"):
                 progress.models_refused += 1
         else:
             self._recover(bundle_id)
@@ -57,8 +57,8 @@ class Pointer:
     def _place(self) -> str:
         return f"the bundle that {self._use_case}.{self._name} in {self._root} names"
 
-    def _tell(self, fault: str) -> bool:
-        """Logs a fault unless it was the last one; says whether it is new."""
+    def _report(self, fault: str) -> bool:
+        """Log a fault unless it was the last one; return whether it is new."""
         is_new = fault != self._fault
         if is_new:
             logger.error("%s; what is in use goes on", fault)
@@ -71,10 +71,10 @@ class Pointer:
             self._fault = ""
 
 
-class Looking:
-    """A thread that looks at some pointers, at once and then every pause, until it is closed."""
+class PointerWatch:
+    """A thread that looks at pointers, at once and then after every pause, until it is closed."""
 
-    def __init__(self, root: str, pointers: Sequence[Pointer]) -> None:
+    def __init__(self, root: str, pointers: Sequence[WatchedPointer]) -> None:
         self._pause_s = REMOTE_LOOK_S if is_remote(root) else LOOK_S
         self._pointers = pointers
         self._ended = threading.Event()
@@ -82,7 +82,7 @@ class Looking:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._ended.set()
         self._thread.join(CLOSE_S)
 
@@ -95,4 +95,4 @@ class Looking:
         finally:
             if not self._ended.is_set():  # a defect: its traceback follows, and the stream goes on
                 progress.looks_failed += 1
-                logger.critical("nobody looks at the pointers any more; restart to load new models")
+                logger.critical("the watch of the pointers has ended; restart to load new models")

@@ -1,4 +1,4 @@
-"""Messages that cannot be used, each with its reason: what becomes a dead letter."""
+"""Rejects: messages that cannot be used, each with its reason. They become dead letters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipeline.pubsub.message import ASSESSED_WITH, Message
 
 @dataclass(frozen=True)
 class Reject:
-    """A message that cannot be used, and what is known about its event."""
+    """A message that cannot be used, with its reason and what is known of its event."""
 
     message: Message
     reason: str  # one of metrics.REASONS
@@ -26,25 +26,26 @@ class Reject:
     key: str = ""  # of the record that cannot be read, for the log
 
 
-def answered(messages: Sequence[Message], said: Assessments) -> dict[int, str]:
-    """The duplicates that the REST service had assessed before it came to us: by row the id of the model it used."""
-    rows = np.flatnonzero(said.disposition == Disposition.DUPLICATE).tolist()
-    found = {i: messages[i].attributes.get(ASSESSED_WITH, "") for i in rows}
-    return {i: model for i, model in found.items() if model}
+def answered(messages: Sequence[Message], assessments: Assessments) -> dict[int, str]:
+    """Return, by row, the model with which the REST service had already assessed a duplicate."""
+    rows = np.flatnonzero(assessments.disposition == Disposition.DUPLICATE).tolist()
+    models = {i: messages[i].attributes.get(ASSESSED_WITH, "") for i in rows}
+    return {i: model for i, model in models.items() if model}
 
 
-def too_late(messages: Sequence[Message], said: Assessments) -> list[Reject]:
-    """The events of the batch that came after their record had closed over their time."""
-    batch = said.batch
+def too_late(messages: Sequence[Message], assessments: Assessments) -> list[Reject]:
+    """Return the events that came after their record had evicted later ones."""
+    batch = assessments.batch
     return [
         Reject(
             messages[i], "too_late", why_too_late(batch, i), batch.types[i], batch.event_id[i], int(batch.time_us[i])
         )
-        for i in np.flatnonzero(said.disposition == Disposition.TOO_LATE).tolist()
+        for i in np.flatnonzero(assessments.disposition == Disposition.TOO_LATE).tolist()
     ]  # fmt: skip
 
 
 def why_too_late(batch: Batch, i: int) -> str:
+    """Return why event i of the batch was refused as too late, and what to do."""
     name = batch.use_case.subject
     forget_us = batch.use_case.plans[name].forget_us
     or_forgotten = (
@@ -58,13 +59,13 @@ def why_too_late(batch: Batch, i: int) -> str:
     )
 
 
-def unreadable(messages: Sequence[Message], said: Assessments) -> list[Reject]:
-    """The events of the batch that have an entity whose record cannot be read."""
-    batch = said.batch
+def unreadable(messages: Sequence[Message], assessments: Assessments) -> list[Reject]:
+    """Return the events with an entity whose record cannot be read."""
+    batch = assessments.batch
     return [
         Reject(
             messages[i], "bad_record", f"{record}; run `riskstream repair`, then publish this message again",
             batch.types[i], batch.event_id[i], int(batch.time_us[i]), record.key.decode(errors="replace"),
         )
-        for i, record in sorted(said.unreadable.items())
+        for i, record in sorted(assessments.unreadable.items())
     ]  # fmt: skip

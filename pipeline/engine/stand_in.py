@@ -1,7 +1,7 @@
-"""The bundle's stand-in, for customers in files that the model has learned from.
+"""The bundle's stand-in: a second model that scores the customers in files from whom the model has learned.
 
-A model's score of a customer that it has learned from is flattering: it has seen what became of that customer. The
-stand-in has learned from all others but those that are set apart, so it scores these instead. Streams never ask it.
+A model's score of such a customer is too good: it has seen how that customer turned out. The stand-in has learned from
+all customers but those that are set apart, and scores these instead. Streams never use it.
 """
 
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ class StandIn:
     share: float
 
     @classmethod
-    def of(cls, bundle: Bundle) -> Self | None:
-        """None if the bundle has no stand-in or does not keep whom it has learned from. Raises BundleMismatch."""
+    def from_bundle(cls, bundle: Bundle) -> Self | None:
+        """Return the stand-in; None if the bundle has none or lists no customers. Raises BundleMismatch."""
         if bundle.stand_in is None or bundle.learned_from is None:
             return None
         share = float(bundle.manifest.training["set_apart"])
         return cls(Scorer(bundle.stand_in), decode(bundle.learned_from), share)
 
     def scores(self, customers: Sequence[str]) -> NDArray[np.bool_]:
-        """[c] Whether a customer is one of its."""
+        """Return [c], true for the customers that the stand-in scores."""
         asked = hashes(customers)
         return contains(self.learned_from, asked) & is_set_apart(asked, self.share)
 
     def rows(self, batch: Batch) -> NDArray[np.bool_]:
-        """[n] The events of its customers."""
+        """Return [n], true for the events of the customers that the stand-in scores."""
         arrivals = batch.arrivals[batch.use_case.subject]
         return self.scores(arrivals.ids)[arrivals.record]

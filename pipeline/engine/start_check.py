@@ -1,4 +1,4 @@
-"""Whether a job, or the service, may begin on a store as it is; and what a job notes when it begins.
+"""Checks of the store before a job or the service begins, and the note that a job has begun.
 
 A supervisor starts a job again with the same arguments. So --allow-empty-store means: nothing has filled these
 records yet. If the log says otherwise, the store was emptied, and nobody begins again in silence.

@@ -58,7 +58,7 @@ def count_batch(
     latest_us = int(assessments.batch.time_us.max()) if assessments else None
     counts = _batch_counts(decoded, assessments, outgoing, now_us)
     counts.update(drift)
-    counts.update(engine_counts.of_looks())
+    counts.update(engine_counts.background_counts())
     _add(
         counts,
         LastBatch(
@@ -88,7 +88,7 @@ def _event_counts(decoded: Decoded, assessments: Assessments, now_us: int) -> Co
     is_duplicate = assessments.disposition == Disposition.DUPLICATE
     is_late = now_us - assessments.batch.published_us > IN_TIME_US
     by_service = len(answered(decoded.messages, assessments))
-    counts = engine_counts.of_new(assessments)
+    counts = engine_counts.new_event_counts(assessments)
     counts[key(metrics.EVENTS)] = len(assessments.batch)
     counts[key(metrics.LATE)] = int(np.count_nonzero(is_late & ~is_duplicate))
     counts[key(metrics.DUPLICATES)] = int(np.count_nonzero(is_duplicate)) - by_service

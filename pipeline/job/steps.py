@@ -107,7 +107,7 @@ class Assess(beam.DoFn):
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
         outgoing = encode(decoded, assessments, now_us)
         encode_s = time.perf_counter() - began_s
-        drift = self.model.drift.seen(assessments, time.monotonic()) if assessments else Counter[str]()
+        drift = self.model.drift.add(assessments, time.monotonic()) if assessments else Counter[str]()
         count_batch(decoded, assessments, outgoing, drift, encode_s, now_us)
         if outgoing.dead_letters:
             log_rejects(all_rejects(decoded, assessments))

@@ -35,4 +35,4 @@ def trained(use_case: UseCase) -> Bundle:
 
 
 def engine(use_case: UseCase, store: RecordStore) -> Engine:
-    return Engine.of(use_case, trained(use_case), store)
+    return Engine.from_bundle(use_case, trained(use_case), store)

@@ -312,7 +312,7 @@ def test_the_breaker_holds_recommendations_across_batches(sizes: tuple[int, ...]
 
 def test_a_bundle_of_other_features_is_refused() -> None:
     with pytest.raises(BundleMismatch):
-        Engine.of(offboarding(), trained(MARKET), MemoryStore())
+        Engine.from_bundle(offboarding(), trained(MARKET), MemoryStore())
 
 
 # Crashes and lost races

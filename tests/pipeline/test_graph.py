@@ -142,7 +142,7 @@ def test_what_passes_between_steps_can_be_encoded() -> None:
 
 
 def model_of(store: MemoryStore) -> Engine:
-    return Engine.of(market(), trained(market()), store)
+    return Engine.from_bundle(market(), trained(market()), store)
 
 
 def collected(job: Job, batches: list[Messages]) -> list[Outgoing]:

@@ -21,7 +21,7 @@ from export.storage import StorageUnavailable
 from features.usecase import UseCase
 from pipeline.engine import pointer_watch
 from pipeline.engine.assess import assess
-from pipeline.engine.live_model import Model, check_bundle
+from pipeline.engine.live_model import LiveModel, check_bundle
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.store import MemoryStore
 from tests.pipeline.market import batched, history, market, offboarding
@@ -73,11 +73,11 @@ def later(days: int, model: bytes | None = None) -> Bundle:
     )  # fmt: skip
 
 
-def model_of(root: str, shadow: bool = True) -> closing[Model]:
-    return closing(Model(market(), root, MemoryStore(), "p", shadow))
+def model_of(root: str, shadow: bool = True) -> closing[LiveModel]:
+    return closing(LiveModel(market(), root, MemoryStore(), "p", shadow))
 
 
-def in_use(model: Model) -> str:
+def in_use(model: LiveModel) -> str:
     return model.current().model_version
 
 
@@ -198,7 +198,7 @@ def test_a_bundle_that_cannot_be_used_is_refused_at_the_start(root: str, fault: 
     with pytest.raises(BundleMismatch):
         check_bundle(market(), root)
     with pytest.raises(BundleMismatch):
-        Model(market(), root, MemoryStore(), "p")
+        LiveModel(market(), root, MemoryStore(), "p")
 
 
 def test_a_refused_bundle_is_tried_again_once_its_files_are_copied_anew(

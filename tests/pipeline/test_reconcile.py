@@ -114,7 +114,7 @@ def assessed_from(
     for one in both:
         bundles.save(one, root)
     bundles.promote(root, both[1].manifest.id)
-    engines = [Engine.of(use_case, one, store) for one in both]
+    engines = [Engine.from_bundle(use_case, one, store) for one in both]
     messages = [
         Message(to_json(one.event), {"event_type": one.event_type}, str(i), one.published_us)
         for i, one in enumerate(events)
@@ -485,7 +485,7 @@ def warm(use_case: UseCase, folder: Path, n: int = 1_200) -> Warm:
     half, store = len(events) // 2, MemoryStore()
     found = Warm(None, events[:half], None)  # type: ignore[arg-type]
     with files_of(use_case, [found.file(folder)], END_US) as past:
-        for _ in backfilled(Engine.of(use_case, trained(use_case), store), past):
+        for _ in backfilled(Engine.from_bundle(use_case, trained(use_case), store), past):
             pass
         marker = Marker("backfill", "2026-01-01T00:00:00Z", half, past.digest, trained(use_case).manifest.id)
     told = assessed_from(
@@ -571,6 +571,6 @@ def test_a_table_is_the_same_history_in_whatever_order_it_is_read(tmp_path: Path
             client.load_table_from_file(file, f"{PROJECT}.past.{name}", job_config=how).result()
         with files_of(use_case, [Table(PROJECT, "past", name)], END_US) as table:
             digests.add(table.digest)
-            found.append(basis(Engine.of(use_case, trained(use_case), MemoryStore()), table).records)
+            found.append(basis(Engine.from_bundle(use_case, trained(use_case), MemoryStore()), table).records)
     assert len(digests) == 1
     assert found[0] == found[1] and len(found[0]["customer"]) > 5

@@ -30,7 +30,7 @@ from export.distributions.reference import reference
 from features.events import to_json
 from pipeline.engine.assess import assess
 from pipeline.engine.assessments import Assessments
-from pipeline.engine.live_drift import HOURS, Drift
+from pipeline.engine.live_drift import HOURS, LiveDrift
 from pipeline.job import graph, worker
 from pipeline.job.beam_options import beam_options
 from pipeline.job.instrumentation import EXAMPLES, log_rejects
@@ -133,11 +133,11 @@ def test_beam_and_prometheus_are_told_the_same(job: Job) -> None:
 
 
 def test_bands_hold_the_scores_up_to_their_end() -> None:
-    from pipeline.engine.counts import in_bands
+    from pipeline.engine.counts import band_counts
 
     rng = np.random.default_rng(1)
     score = np.concatenate([rng.random(500), metrics.BANDS, [0.0]]).astype(np.float32)
-    found = in_bands(score)
+    found = band_counts(score)
     below = [-1.0, *(float(np.float32(end)) for end in metrics.BANDS)]
     expected = [int(np.count_nonzero((score > low) & (score <= high))) for low, high in pairwise(below)]
     assert list(found.values()) == expected and list(found) == [f"scores-{end:g}" for end in metrics.BANDS]
@@ -199,13 +199,13 @@ def scored(n: int, shift: float, seed: int, hour: int = 0) -> Assessments:
 
 def test_a_day_that_is_as_training_is_no_drift_and_one_that_is_not_is() -> None:
     for shift, is_drift in ((1.0, 0), (30.0, 1)):
-        drift = Drift(trained(market()), market())
-        seen = [drift.seen(scored(300, shift, seed=hour, hour=hour), LOOKED_AT * hour) for hour in range(26)]
+        drift = LiveDrift(trained(market()), market())
+        seen = [drift.add(scored(300, shift, seed=hour, hour=hour), LOOKED_AT * hour) for hour in range(26)]
         assert not any(seen[:HOURS]), "not a whole day yet"
         expected = {"drift-checks": 1, "drifted-score": is_drift, "drifted-features": is_drift}
         assert seen[HOURS:] == [expected] * 2
         assert (progress.gauges["score-psi"] > 0.2) == bool(is_drift)
-        assert not drift.seen(scored(300, shift, seed=99, hour=26), LOOKED_AT * 25 + 1), "a look is not due"
+        assert not drift.add(scored(300, shift, seed=99, hour=26), LOOKED_AT * 25 + 1), "a look is not due"
 
 
 def test_hours_that_differ_are_no_drift_but_the_whole_day_moved_is() -> None:
@@ -222,19 +222,19 @@ def test_hours_that_differ_are_no_drift_but_the_whole_day_moved_is() -> None:
     vectors, score = (np.concatenate([getattr(each, name) for each in day]) for name in ("vectors", "score"))
     learned = structs.replace(trained(market()), reference=reference(market().features, vectors, score))
     for moved, is_drift in ((0, 0), (12, 1)):
-        drift = Drift(learned, market())
-        seen = [drift.seen(at(hour, moved), LOOKED_AT * hour) for hour in range(40)]
+        drift = LiveDrift(learned, market())
+        seen = [drift.add(at(hour, moved), LOOKED_AT * hour) for hour in range(40)]
         assert not any(seen[:HOURS])
         assert [each["drifted-features"] for each in seen[HOURS:]] == [is_drift] * 16
 
 
 def test_the_latest_day_counts_and_what_is_older_does_not() -> None:
-    drift = Drift(trained(market()), market())
+    drift = LiveDrift(trained(market()), market())
     for hour in range(25):
-        drift.seen(scored(300, 30.0, seed=hour, hour=hour), LOOKED_AT * hour)
+        drift.add(scored(300, 30.0, seed=hour, hour=hour), LOOKED_AT * hour)
     for hour in range(25, 49):
-        found = drift.seen(scored(300, 1.0, seed=hour, hour=hour), LOOKED_AT * hour)
-        late = drift.seen(scored(300, 30.0, seed=hour, hour=hour - 24), LOOKED_AT * hour + 1)
+        found = drift.add(scored(300, 1.0, seed=hour, hour=hour), LOOKED_AT * hour)
+        late = drift.add(scored(300, 30.0, seed=hour, hour=hour - 24), LOOKED_AT * hour + 1)
         assert not late, "too late to be of the latest day"
     assert found["drifted-features"] == 0
 
@@ -243,12 +243,12 @@ def test_windows_that_a_new_store_has_not_filled_do_not_alarm() -> None:
     """The longest window has seven days, and training's records are as old as ten."""
     known = trained(market())
     learned = structs.replace(known, reference=structs.replace(known.reference, span_us=10 * 24 * HOUR_US))
-    cold, filled = (Drift(learned, market(), cold_us) for cold_us in (0, None))
+    cold, filled = (LiveDrift(learned, market(), cold_us) for cold_us in (0, None))
     weekly = [name for name in market().features if name.endswith("_7d")]
     for hour in range(12 * 24):
         said = scored(120, 1.0, seed=hour, hour=hour)
         said.vectors[:, [market().features.index(name) for name in weekly]] *= np.float32(40)
-        found = [drift.seen(said, LOOKED_AT * hour) for drift in (cold, filled)]
+        found = [drift.add(said, LOOKED_AT * hour) for drift in (cold, filled)]
         if hour in (2 * 24, 6 * 24):
             assert [each["drifted-features"] for each in found] == [0, 1]
         if hour == 9 * 24:
@@ -271,8 +271,8 @@ def test_redis_says_whether_the_store_began_empty(job: Job) -> None:
 
 
 def test_drift_is_told_of_the_model_in_use_only() -> None:
-    drift, said = Drift(trained(market()), market()), replace(said_of(1_000), model_version="another")
-    assert not any(drift.seen(hour_of(said, hour), LOOKED_AT * hour) for hour in range(30))
+    drift, said = LiveDrift(trained(market()), market()), replace(said_of(1_000), model_version="another")
+    assert not any(drift.add(hour_of(said, hour), LOOKED_AT * hour) for hour in range(30))
 
 
 def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixture) -> None:

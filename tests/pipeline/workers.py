@@ -16,6 +16,6 @@ def work(
     """Assess these events of the history in batches of `size`; the columns and the number of conflicts."""
     use_case = market()
     events = history(use_case, n, seed)
-    engine = Engine.of(use_case, bundle, RedisStore(url))
+    engine = Engine.from_bundle(use_case, bundle, RedisStore(url))
     results = assess_in(engine, [events[i] for i in order], [size] * (len(order) // size))
     return columns(results), sum(result.conflicts for result in results)
