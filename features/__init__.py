@@ -1,1 +1,1 @@
-"""The pure part: use case, events, record, kernel, replay. No IO, no clock, no randomness."""
+"""The pure rooms: use case, events, record, kernel, replay. No IO, no clock, no randomness."""

@@ -1,8 +1,8 @@
-"""Text to int64 microseconds since 1970 UTC: RFC 3339 always, other formats only as declared.
+"""Times: text to int64 microseconds since 1970 UTC. RFC 3339 is always read, other formats only as declared.
 
 Times without an offset are read in the declared time zone. Nothing is guessed; years run from 1900 to 2261.
 `read` takes one text; `read_all` takes many at once and leaves the unusual ones to `read`. A local time that a
-change of clocks skips has the offset from before the change; of one that comes twice, the first is meant.
+change of clocks skips has the offset from before the change; a local time that comes twice means the first.
 """
 
 import re
@@ -54,19 +54,19 @@ class Clock:
     counts_first: bool  # digits alone are a count, whatever other formats there are
 
     def read_all(self, texts: list[str]) -> NDArray[np.int64]:
-        """Microseconds; NOT_READ where only `read` can tell. Much faster than `read` text by text."""
+        """Return microseconds [n]; NOT_READ where only `read` can tell. Much faster than `read` text by text."""
         lengths = list(map(len, texts))
         if len(set(lengths)) == 1:
             return self._read_same(texts, lengths[0])
-        found = np.full(len(texts), NOT_READ)
+        times_us = np.full(len(texts), NOT_READ)
         array = np.array(lengths, dtype=np.int64)
         for length in set(lengths):
             rows = np.flatnonzero(array == length)
-            found[rows] = self._read_same([texts[i] for i in rows.tolist()], length)
-        return found
+            times_us[rows] = self._read_same([texts[i] for i in rows.tolist()], length)
+        return times_us
 
     def _read_same(self, texts: list[str], length: int) -> NDArray[np.int64]:
-        """Texts of one length; the first shows how they end."""
+        """Read texts of one length; the first shows how they end."""
         suffix = WORD if self.word_utc and texts[0].endswith(WORD) else "Z"
         digits = length - len("YYYY-MM-DDTHH:MM:SS.") - len(suffix)
         if digits == -1 or 1 <= digits <= 6:
@@ -76,7 +76,7 @@ class Clock:
         return np.full(len(texts), NOT_READ)
 
     def instants(self, local_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Local times of the declared zone, in microseconds since 1970-01-01 00:00 there, as UTC."""
+        """Return local times of the declared zone, in microseconds since 1970-01-01 00:00 there, as UTC."""
         if self.zone is UTC:
             return local_us
         seconds, rows = np.unique(local_us // 1_000_000, return_inverse=True)
@@ -87,7 +87,7 @@ class Clock:
 
 @lru_cache(maxsize=256)
 def clock(formats: tuple[str, ...], timezone: str) -> Clock:
-    """The clock for the formats a file declares beside RFC 3339."""
+    """Return the clock for the formats that a file declares beside RFC 3339."""
     zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)
     plain = {f.replace(".%f", "") for f in formats}
     word_utc = any(form + WORD in plain for form in ISO_FORMS)
@@ -106,7 +106,7 @@ def clock(formats: tuple[str, ...], timezone: str) -> Clock:
 
 
 def _otherwise(text: str, slow: Reader, error: ValueError) -> int:
-    """What a declared format says; if none fits, why a text that looks like RFC 3339 is none."""
+    """Read a text by the declared formats; if none fits, raise what is wrong with it as RFC 3339."""
     try:
         return slow(text)
     except ValueError:
@@ -116,7 +116,7 @@ def _otherwise(text: str, slow: Reader, error: ValueError) -> int:
 
 
 def _iso_reader(word_utc: bool, naive_zone: tzinfo | None) -> Reader:
-    """RFC 3339; also with the word UTC, or without an offset, where a format declares it."""
+    """Return a reader of RFC 3339; also with the word UTC, or without an offset, where a format declares it."""
 
     def read(text: str) -> int:
         plain = (
@@ -150,14 +150,14 @@ def _written_offset_us(text: str) -> int:
 
 
 def _offset_us(moment: datetime, zone: tzinfo | None) -> int:
-    """What a naive moment of the zone is ahead of UTC."""
+    """Return how far a naive moment of the zone is ahead of UTC."""
     assert zone is not None
     offset = moment.replace(tzinfo=zone).utcoffset()
     return 0 if offset is None else _microseconds(offset)
 
 
 def _after_leap(time_us: int) -> int:
-    """A leap second is counted as POSIX does: as the first second of the next day. `time_us` is one before it."""
+    """Return a leap second as POSIX counts it, the first second of the next day. `time_us` is one second before it."""
     after_us = time_us + 1_000_000
     day = EPOCH + timedelta(days=after_us // DAY_US)
     if after_us % DAY_US >= 1_000_000 or (day.month, day.day) not in ((1, 1), (7, 1)):
@@ -194,7 +194,7 @@ def _declared_us(text: str, form: str, zone: tzinfo) -> int:
 
 
 def parsed(text: str, form: str) -> datetime:
-    """The text by a format of strptime, which alone would take the digits of all scripts. Raises ValueError."""
+    """Read a text by a format of strptime, with the digits 0 to 9 only. Raises ValueError."""
     if not text.isascii() and any(letter.isdigit() for letter in text if not letter.isascii()):
         raise ValueError("expected the digits 0 to 9")
     return datetime.strptime(text, form)
@@ -212,7 +212,7 @@ def _within(time_us: int) -> int:
 
 @lru_cache(maxsize=64)
 def _layout(length: int, suffix: str) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint8]]:
-    """Positions of digits, positions of other characters (the 10th aside), and what those must be."""
+    """Return the positions of digits, those of other characters (the 10th aside), and these characters."""
     fraction = length - 20 - len(suffix)
     template = "0000-00-00?00:00:00" + ("." + "0" * fraction if fraction > 0 else "") + suffix
     expected = np.frombuffer(template.encode(), dtype=np.uint8)
@@ -221,7 +221,7 @@ def _layout(length: int, suffix: str) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def _read_layout(texts: list[str], length: int, suffix: str) -> NDArray[np.int64]:
-    """Texts of one length that end in `suffix`, digit position by digit position."""
+    """Read texts of one length that end in `suffix`, digit position by digit position."""
     at_digits, at_others, expected = _layout(length, suffix)
     letters = "".join(texts).encode()
     if len(letters) != length * len(texts):
@@ -231,9 +231,9 @@ def _read_layout(texts: list[str], length: int, suffix: str) -> NDArray[np.int64
     good = (digits <= 9).all(axis=0) & (grid[at_others] == expected[:, None]).all(axis=0)
     good &= (grid[10] == ord("T")) | (grid[10] == ord(" "))
     wide = digits.astype(np.int32)
-    year, month, day = _whole(wide[0:4]), _whole(wide[4:6]), _whole(wide[6:8])
-    hour, minute, second = _whole(wide[8:10]), _whole(wide[10:12]), _whole(wide[12:14])
-    micro = _whole(wide[14:]) * 10 ** (6 - len(wide[14:]))
+    year, month, day = _number(wide[0:4]), _number(wide[4:6]), _number(wide[6:8])
+    hour, minute, second = _number(wide[8:10]), _number(wide[10:12]), _number(wide[12:14])
+    micro = _number(wide[14:]) * 10 ** (6 - len(wide[14:]))
     months = np.where(good, (year - 1970) * 12 + month - 1, 0)
     first, following = _first_day(months), _first_day(months + 1)
     good &= (year >= 1900) & (year < 2262) & (month >= 1) & (month <= 12) & (day >= 1)
@@ -243,22 +243,22 @@ def _read_layout(texts: list[str], length: int, suffix: str) -> NDArray[np.int64
 
 
 def _read_counts(texts: list[str], length: int, per_second: int) -> NDArray[np.int64]:
-    """Texts of one length of at most 19 characters that are digits alone."""
+    """Read counts of an epoch: texts of one length, at most 19 digits."""
     letters = "".join(texts).encode()
     if len(letters) != length * len(texts):
         return np.full(len(texts), NOT_READ)  # not ASCII
     digits = np.frombuffer(letters, dtype=np.uint8).reshape(-1, length).T - np.uint8(ord("0"))
-    count = _whole(digits.astype(np.uint64))
+    count = _number(digits.astype(np.uint64))
     good = (digits <= 9).all(axis=0) & (count < LAST_US // 1_000_000 * per_second)
-    whole = np.where(good, count, 0).astype(np.int64)
+    counts = np.where(good, count, 0).astype(np.int64)
     time_us = (
-        whole * (1_000_000 // per_second) if per_second <= 1_000_000 else whole // (per_second // 1_000_000)
+        counts * (1_000_000 // per_second) if per_second <= 1_000_000 else counts // (per_second // 1_000_000)
     )
     return np.where(good, time_us, NOT_READ)
 
 
-def _whole(digits: NDArray[_Int]) -> NDArray[_Int]:
-    """The number written by rows of digits."""
+def _number(digits: NDArray[_Int]) -> NDArray[_Int]:
+    """Return the number that rows of digits write."""
     number = np.zeros(digits.shape[1], dtype=digits.dtype)
     for row in digits:
         number = number * 10 + row
@@ -266,17 +266,17 @@ def _whole(digits: NDArray[_Int]) -> NDArray[_Int]:
 
 
 def _first_day(months: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Days since 1970 of the first day of a month counted from January 1970."""
+    """Return the days since 1970 of the first day of a month counted from January 1970."""
     return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
 
 
 def rfc3339(time_us: int) -> str:
-    """The instant as RFC 3339 in UTC with microseconds, ending in Z."""
+    """Return the instant as RFC 3339 in UTC with microseconds, ending in Z."""
     seconds, fraction = divmod(time_us, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{fraction:06d}Z"
 
 
 def rfc3339_all(times_us: NDArray[np.int64]) -> list[str]:
-    """`rfc3339` of each."""
+    """Return `rfc3339` of each time."""
     texts: list[str] = np.datetime_as_string(times_us.astype("M8[us]"), timezone="UTC").tolist()
     return texts

@@ -1,7 +1,6 @@
 """A batch of events as arrays: what the kernel, the vector and the tables need, in arrival order.
 
 Times are int64 microseconds since 1970 UTC. An event without an entity has record -1 for it.
-Decoding lives in `decoding.py`; its names are repeated here, so that an event's user needs one import.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from features.usecase import LEVELS, Raw, UseCase
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two keys fall together
 NO_LEVEL = 255  # in Batch.override: the event is no override
-Rows = slice | NDArray[np.intp]
+RowIndex = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The events of one type and where they stand in the batch."""
+class _TypeRows:
+    """The events of one type, and their rows in the batch."""
 
     columns: Columns
-    rows: Rows
+    rows: RowIndex
     ids: list[str]
 
     @property
@@ -65,7 +64,7 @@ class _Part:
 def make_batch(
     use_case: UseCase, events: Sequence[tuple[str, Event]], published_us: Sequence[int] | NDArray[np.int64]
 ) -> Batch:
-    """The arrays of `events`, which are (event type, event) in arrival order.
+    """Return the arrays of `events`, which are (event type, event) in arrival order.
 
     `published_us` dates events that carry no time of their own. Raises BadEvent where an event is later than
     its publish time allows; `decode` with the publish time has already refused those.
@@ -100,12 +99,12 @@ def _refuse_future(use_case: UseCase, time_us: NDArray[np.int64], published: NDA
     late = time_us > published + use_case.max_clock_skew_us
     if late.any():
         i = int(np.argmax(late))
-        found = f"event {i} of the batch is dated {rfc3339(int(time_us[i]))}"
-        raise BadEvent("from_future", f"{found}, published {rfc3339(int(published[i]))}")
+        dated = f"event {i} of the batch is dated {rfc3339(int(time_us[i]))}"
+        raise BadEvent("from_future", f"{dated}, published {rfc3339(int(published[i]))}")
 
 
-def _groups(types: tuple[str, ...]) -> list[tuple[str, Rows]]:
-    """Event types of the batch with the rows they are in; one slice if there is only one type."""
+def _groups(types: tuple[str, ...]) -> list[tuple[str, RowIndex]]:
+    """Return the event types of the batch with their rows; one slice if there is only one type."""
     names = list(dict.fromkeys(types))
     if len(names) == 1:
         return [(names[0], slice(None))]
@@ -113,30 +112,32 @@ def _groups(types: tuple[str, ...]) -> list[tuple[str, Rows]]:
     return [(name, np.flatnonzero(array == name)) for name in names]
 
 
-def _part(use_case: UseCase, name: str, rows: Rows, events: list[Event], time_us: NDArray[np.int64]) -> _Part:
+def _part(
+    use_case: UseCase, name: str, rows: RowIndex, events: list[Event], time_us: NDArray[np.int64]
+) -> _TypeRows:
     known = known_codec(use_case, name)
-    own = events if isinstance(rows, slice) else [events[i] for i in rows]
-    return _Part(Columns(known, own, time_us[rows]), rows, event_ids(known, own))
+    typed = events if isinstance(rows, slice) else [events[i] for i in rows]
+    return _TypeRows(Columns(known, typed, time_us[rows]), rows, event_ids(known, typed))
 
 
-def _scattered(columns: Iterable[tuple[Rows, list[str]]], n: int) -> list[str]:
-    """Texts of the parts put in their places, "" elsewhere."""
-    found = [""] * n
+def _scattered(columns: Iterable[tuple[RowIndex, list[str]]], n: int) -> list[str]:
+    """Return texts [n] with those of the parts in their rows, "" elsewhere."""
+    scattered = [""] * n
     for rows, texts in columns:
         if isinstance(rows, slice):
             return texts
         for i, text in zip(rows.tolist(), texts, strict=True):
-            found[i] = text
-    return found
+            scattered[i] = text
+    return scattered
 
 
-def _entity_ids(entity: str, parts: list[_Part], n: int) -> list[str]:
+def _entity_ids(entity: str, parts: list[_TypeRows], n: int) -> list[str]:
     having = [p for p in parts if entity in p.codec.event_type.entities]
     return _scattered(((p.rows, p.columns.texts(p.codec.event_type.entities[entity])) for p in having), n)
 
 
 def _all_arrivals(
-    use_case: UseCase, parts: list[_Part], time_us: NDArray[np.int64], scored: NDArray[np.bool_]
+    use_case: UseCase, parts: list[_TypeRows], time_us: NDArray[np.int64], scored: NDArray[np.bool_]
 ) -> dict[str, Arrivals]:
     key = np.empty(len(time_us), dtype=np.uint64)
     for part in parts:
@@ -146,12 +147,12 @@ def _all_arrivals(
     subject = _arrivals(use_case, use_case.subject, parts, key, time_us, scored)
     others = [entity for entity in use_case.entities if entity != use_case.subject]
     key_of_others = _with_subject(key, subject) if others else key
-    found = {e: _arrivals(use_case, e, parts, key_of_others, time_us, scored) for e in others}
-    return found | {use_case.subject: subject}
+    arrivals = {e: _arrivals(use_case, e, parts, key_of_others, time_us, scored) for e in others}
+    return arrivals | {use_case.subject: subject}
 
 
 def _with_subject(key: NDArray[np.uint64], subject: Arrivals) -> NDArray[np.uint64]:
-    """The keys of the events in records that several subjects share.
+    """Return the keys of the events in records that several subjects share.
 
     Ids are unique within a subject: the two legs of a transfer have one id, and count as two events of a device.
     """
@@ -162,7 +163,7 @@ def _with_subject(key: NDArray[np.uint64], subject: Arrivals) -> NDArray[np.uint
 def _arrivals(
     use_case: UseCase,
     entity: str,
-    parts: list[_Part],
+    parts: list[_TypeRows],
     key: NDArray[np.uint64],
     time_us: NDArray[np.int64],
     scored: NDArray[np.bool_],
@@ -173,14 +174,14 @@ def _arrivals(
     values = np.full((n, plan.values), np.nan)
     slots = np.zeros((n, plan.distincts), dtype=np.uint8)
     for part in parts:
-        own = tuple(a for a in declared.aggregates if a.event_type == part.codec.event_type.name)
-        lane_bits[part.rows] = lanes(part.columns, own)
-        for column, name in {a.value_column: a.value for a in own if a.value}.items():
+        aggregates = tuple(a for a in declared.aggregates if a.event_type == part.codec.event_type.name)
+        lane_bits[part.rows] = lanes(part.columns, aggregates)
+        for column, name in {a.value_column: a.value for a in aggregates if a.value}.items():
             values[part.rows, column] = part.columns.numbers(name)
         for watch in (w for w in declared.watches if w.event_type == part.codec.event_type.name):
             lane_bits[part.rows] |= np.uint64(1 << watch.lane)
             values[part.rows, watch.value_column] = part.columns.digests(watch.fields)
-        for column, name in {a.slot_column: a.distinct for a in own if a.distinct}.items():
+        for column, name in {a.slot_column: a.distinct for a in aggregates if a.distinct}.items():
             slots[part.rows, column] = part.columns.slots(name)
     lane_bits[record < 0] = 0
     source, row, attributes, owner = _attributes(use_case, entity, parts, record)
@@ -190,16 +191,16 @@ def _arrivals(
 
 
 def _records(texts: list[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Record numbers in order of first appearance, -1 for no id."""
+    """Return record numbers in order of first appearance, -1 for no id, and the ids."""
     ids = tuple(text for text in dict.fromkeys(texts) if text)
     number = {"": -1} | {text: i for i, text in enumerate(ids)}
     return np.array([number[text] for text in texts], dtype=np.int32), ids
 
 
 def _attributes(
-    use_case: UseCase, entity: str, parts: list[_Part], record: NDArray[np.int32]
+    use_case: UseCase, entity: str, parts: list[_TypeRows], record: NDArray[np.int32]
 ) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float64], NDArray[np.int8]]:
-    """source[n], attribute_row[n], attributes[m, k], attribute_source[k]"""
+    """Return source [n], attribute_row [n], attributes [m, k] and attribute_source [k]."""
     declared, n = use_case.by_entity[entity], len(record)
     owner = np.zeros(declared.attributes, dtype=np.int8)
     source, row = np.full(n, -1, dtype=np.int8), np.full(n, -1, dtype=np.int32)
@@ -220,12 +221,12 @@ def _attributes(
     return source, row, wide[setting] if len(setting) else wide, owner
 
 
-def _overrides(parts: list[_Part], n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
-    found = [p for p in parts if p.codec.event_type.override is not None]
-    if not found:
+def _overrides(parts: list[_TypeRows], n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+    overriding = [p for p in parts if p.codec.event_type.override is not None]
+    if not overriding:
         return None
     level, until_us = np.full(n, NO_LEVEL, dtype=np.uint8), np.zeros(n, dtype=np.int64)
-    for part in found:
+    for part in overriding:
         t = part.codec.event_type
         assert t.override is not None
         read = clock(t.time_format, t.timezone).read
@@ -236,12 +237,12 @@ def _overrides(parts: list[_Part], n: int) -> tuple[NDArray[np.uint8], NDArray[n
 
 @lru_cache(maxsize=64)
 def _event_fields(use_case: UseCase) -> tuple[str, ...]:
-    """Fields that formulas take from the event itself."""
+    """Return the fields that formulas take from the event itself."""
     raws = (raw for f in use_case.table for raw in vars(f.formula).values() if isinstance(raw, Raw))
     return tuple(dict.fromkeys(raw.field for raw in raws if raw.column == -1))
 
 
-def _event_value(name: str, parts: list[_Part], n: int) -> NDArray[np.float64]:
+def _event_value(name: str, parts: list[_TypeRows], n: int) -> NDArray[np.float64]:
     values = np.full(n, np.nan)
     for part in parts:
         if name in part.codec.event_type.fields or name in ("hour", "weekday"):

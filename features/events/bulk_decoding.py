@@ -1,7 +1,7 @@
-"""Many messages to events at once: `decode` for the stream's hot path, several times as fast.
+"""Bulk decoding: many messages to events at once, `decode` for the stream's hot path, several times as fast.
 
-The usual message takes the short way (struct in C, times as columns); whatever is unusual in any respect is
-given to `decode`, so both always come to the same result.
+The usual message takes the short way (struct in C, times as columns); anything unusual is given to `decode`, so both
+always give the same result.
 """
 
 from collections import deque
@@ -29,23 +29,23 @@ def decode_all(
     published_us: Sequence[int],
     event_times: Sequence[str | None] | None = None,
 ) -> list[Event | BadEvent]:
-    """What `decode` returns or raises for each message, in order."""
-    found: list[Event | None] = [None] * len(bodies)
+    """Return, for each message in order, the event or the BadEvent that `decode` returns or raises."""
+    short: list[Event | None] = [None] * len(bodies)
     for name, known in codecs(use_case).items():
         if is_limited(known.event_type.override):
-            continue  # `decode` looks how long it lasts
+            continue  # `decode` checks how long it lasts
         if known.time and event_types.count(name) == len(event_types):
-            found = _short_way(known, bodies, published_us)
+            short = _short_way(known, bodies, published_us)
         elif known.time:
             rows = [i for i, event_type in enumerate(event_types) if event_type == name]
-            short = _short_way(known, [bodies[i] for i in rows], [published_us[i] for i in rows])
-            for i, event in zip(rows, short, strict=True):
-                found[i] = event
-    whole: list[Event | BadEvent] = found  # type: ignore[assignment]
-    for i in () if all(found) else [i for i, event in enumerate(found) if event is None]:
+            typed = _short_way(known, [bodies[i] for i in rows], [published_us[i] for i in rows])
+            for i, event in zip(rows, typed, strict=True):
+                short[i] = event
+    events: list[Event | BadEvent] = short  # type: ignore[assignment]
+    for i in () if all(short) else [i for i, event in enumerate(short) if event is None]:
         event_time = event_times[i] if event_times else None
-        whole[i] = _long_way(use_case, event_types[i], bodies[i], published_us[i], event_time)
-    return whole
+        events[i] = _long_way(use_case, event_types[i], bodies[i], published_us[i], event_time)
+    return events
 
 
 def is_limited(override: Override | None) -> bool:
@@ -62,7 +62,7 @@ def _long_way(
 
 
 def _short_way(known: Codec, bodies: Sequence[bytes], published_us: Sequence[int]) -> list[Event | None]:
-    """Events without anything unusual; None where `decode` has to look."""
+    """Return the events of usual messages; None for those that `decode` must read."""
     events = _structs(known, bodies)
     usual, latest = events, np.asarray(published_us, dtype=np.int64) + known.event_type.max_clock_skew_us
     if not all(events):
@@ -87,7 +87,7 @@ def _structs(known: Codec, bodies: Sequence[bytes]) -> list[Event | None]:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """The decoder looks at no text that nobody declared."""
+    """Return whether a body is UTF-8: the decoder does not check undeclared text."""
     try:
         return body.isascii() or bool(body.decode())
     except UnicodeDecodeError:
@@ -104,9 +104,10 @@ def _decoded(known: Codec, bodies: Sequence[bytes], is_utf8: bool) -> list[Event
 
 
 def _may_hold_blanks(joined: bytes) -> bool:
-    """Whether a text of these bodies may begin or end with a blank; never of compact JSON in ASCII without escapes.
+    """Return whether a text of these bodies may begin or end with a blank.
 
-    Then a quote stands beside a blank. Pairs of bytes are compared as numbers: ten times as fast as to search.
+    Compact JSON in ASCII without escapes has none; elsewhere a quote stands beside a blank. Pairs of bytes are compared
+    as numbers: ten times as fast as to search.
     """
     if b"\\" in joined or not joined.isascii():
         return True
@@ -119,7 +120,10 @@ def _may_hold_blanks(joined: bytes) -> bool:
 
 
 def _has_blanks(known: Codec, events: list[Event | None]) -> bool:
-    """Whether a text does. Only fields of any text: dates, times and categories with blanks are unusual anyway."""
+    """Return whether a text begins or ends with a blank.
+
+    Only fields of any text are read: dates, times and categories with blanks are unusual anyway.
+    """
     there = [event for event in events if event is not None]
     for name, f in known.event_type.fields.items():
         if f.kind is Kind.STRING:
@@ -145,7 +149,7 @@ def _struct(known: Codec, body: bytes) -> Event | None:
 
 
 def _times(known: Codec, events: list[Event]) -> NDArray[np.int64]:
-    """First non-empty of the time fields, read."""
+    """Return the event times [n]: the first non-empty of the time fields, read."""
     texts: list[str] = list(map(known.getters[known.time[0][0]], events))
     for name, _ in known.time[1:]:
         following = map(known.getters[name], events)
@@ -157,7 +161,7 @@ def _times(known: Codec, events: list[Event]) -> NDArray[np.int64]:
 
 
 def _checked(known: Codec, events: list[Event]) -> NDArray[np.bool_]:
-    """Whether the other times and dates are right, or at least missing."""
+    """Return [n], true where the other times and dates are right or missing."""
     good = np.ones(len(events), dtype=np.bool_)
     for name, _, _ in known.checks:
         texts = [text or "" for text in map(known.getters[name], events)]

@@ -1,6 +1,6 @@
-"""Columns of a batch of events of one type, and the lanes each event counts in.
+"""Columns of a batch of events of one type, and the lanes in which each event counts.
 
-A column is made when first asked for. Missing is NaN (numbers), -1 (codes), "" (texts).
+A column is made when it is first used. Missing is NaN (numbers), -1 (codes), "" (texts).
 """
 
 from collections.abc import Callable
@@ -36,20 +36,20 @@ class Columns:
         self._masks: dict[Condition, Mask] = {}
 
     def objects(self, name: str) -> list[Any]:
-        """The values as decoded."""
+        """Return the values as decoded."""
         if name not in self._objects:
             self._objects[name] = list(map(self.codec.getters[name], self.events))
         return self._objects[name]
 
     def texts(self, name: str) -> list[str]:
-        """Values as text, "" where missing."""
+        """Return values as text, "" where missing."""
         f = self.codec.event_type.fields[name]
         if f.kind in (Kind.STRING, Kind.CATEGORY) and not f.optional:
             return self.objects(name)
         return ["" if value is None else str(value) for value in self.objects(name)]
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """float64[n]: numbers, codes of categories, 0 and 1 of booleans, days of dates, derived values."""
+        """Return float64 [n]: numbers, codes of categories, 0 and 1 of booleans, days of dates, derived values."""
         if name not in self._numbers:
             self._numbers[name] = self._derived(name) if name in DERIVED else self._numbers_of(name)
         return self._numbers[name]
@@ -69,6 +69,7 @@ class Columns:
         return np.array(self.objects(name), dtype=np.float64)  # None becomes NaN
 
     def present(self, name: str) -> Mask:
+        """Return [n], true where the event has a value."""
         f = self.codec.event_type.fields.get(name)
         if f is None or not f.optional:
             return np.ones(len(self.events), dtype=np.bool_)
@@ -84,16 +85,17 @@ class Columns:
         return np.array([digest(row) for row in rows], dtype=np.float64).reshape(len(self.events))
 
     def _plain(self, name: str) -> list[str]:
-        """The values as texts that are equal where the values are: 0 and -0 are equal."""
+        """Return the values as texts that are equal where the values are: 0 and -0 are equal."""
         if self.codec.event_type.fields[name].kind in NUMERIC:
             return list(map(repr, (self.numbers(name) + 0.0).tolist()))
         return self.texts(name)
 
     def slots(self, name: str) -> NDArray[np.uint8]:
-        """The value's position in a distinct sketch."""
+        """Return the positions of the values in a distinct sketch, uint8 [n]."""
         return np.array([slot(text) for text in self.texts(name)], dtype=np.uint8)
 
     def mask(self, condition: Condition) -> Mask:
+        """Return [n], true where the event fulfils the condition."""
         if condition not in self._masks:
             self._masks[condition] = TESTS[condition.test](self, condition)
         return self._masks[condition]
@@ -101,12 +103,13 @@ class Columns:
 
 @lru_cache(maxsize=65_536)
 def slot(text: str) -> int:
+    """Return a value's position in a distinct sketch."""
     return xxhash.xxh3_64_intdigest(text.encode()) & 255
 
 
 @lru_cache(maxsize=65_536)
 def digest(texts: tuple[str, ...]) -> float:
-    """A hash of some texts, between -2e7 and 2e7 in steps of 0.01."""
+    """Return a hash of texts, between -2e7 and 2e7 in steps of 0.01."""
     number = xxhash.xxh3_64_intdigest(msgspec.json.encode(texts)) % DIGESTS
     return (number - DIGESTS // 2) / 100
 
@@ -154,7 +157,7 @@ TESTS: dict[str, Callable[[Columns, Condition], Mask]] = {
 
 
 def lanes(columns: Columns, aggregates: tuple[Aggregate, ...]) -> NDArray[np.uint64]:
-    """uint64[n]: bit k is set where the event counts in lane k."""
+    """Return uint64 [n]: bit k is set where the event counts in lane k."""
     n = len(columns.events)
     bits = np.zeros((8 * (1 + max((a.lane for a in aggregates), default=0) // 8), n), dtype=np.bool_)
     for aggregate in aggregates:

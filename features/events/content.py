@@ -1,7 +1,7 @@
-"""Values as they come, in JSON or in a cell, to the values that an event keeps; one rule for every door.
+"""Content: values as they come, in JSON or in a cell, to the values that an event keeps; one rule for every source.
 
-Blanks around a text are no part of it; a number without a fraction is a whole number (5.0 is 5); a count of an epoch
-is kept as the text of its digits.
+Blanks around a text are removed; a number without a fraction is a whole number (5.0 is 5); a count of an epoch is kept
+as the text of its digits.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from features.usecase import Field, Kind
 
 
 def tidy(known: Codec, event: Event) -> None:
-    """Take the blanks off the texts and write counts of an epoch as texts. Raises BadEvent for a text of blanks."""
+    """Strip the texts and write counts of an epoch as texts. Raises BadEvent for a text of blanks."""
     values = [getattr(event, attribute) for _, attribute in known.texts]
     if not known.clock.epoch and [value and value.strip() for value in values] == values:
         return
@@ -34,7 +34,7 @@ def _replace(known: Codec, event: Event, name: str, attribute: str, text: str) -
 
 
 def _plain(value: Any, f: Field, own_clock: Clock) -> Any:
-    """A value as it is kept: a text without blanks around it, of a count its digits, 5 for the whole number 5.0."""
+    """Return a value as it is kept: a text stripped, a count as its digits, 5 for the whole number 5.0."""
     if f.kind not in TEXTS:
         return int(value) if f.kind is Kind.INTEGER and _is_whole(value) else value
     text = value.strip() if isinstance(value, str) else value
@@ -52,7 +52,7 @@ def _is_whole(value: object) -> bool:
 
 
 def converted(known: Codec, content: dict[str, Any]) -> Event:
-    """The event with these values of declared fields. Raises BadEvent with field, value and expectation."""
+    """Return the event with these values of declared fields. Raises BadEvent with field, value and expectation."""
     fields = known.event_type.fields
     content = {name: _plain(value, fields[name], known.clock) for name, value in content.items()}
     try:
@@ -62,10 +62,10 @@ def converted(known: Codec, content: dict[str, Any]) -> Event:
 
 
 def content_of(known: Codec, body: bytes) -> dict[str, Any]:
-    """The declared fields of a body that the typed decoder refuses. Raises BadEvent if it is no JSON object."""
+    """Return the declared fields of a body that the typed decoder refuses. Raises BadEvent if it is no JSON object."""
     try:
         body.decode()
-        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        content = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except RecursionError:
         raise BadEvent("undecodable", "the JSON is nested too deeply") from None
     except msgspec.ValidationError:
@@ -73,7 +73,9 @@ def content_of(known: Codec, body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise BadEvent("undecodable", f"not JSON in UTF-8: {error}") from None
     return {
-        name: _untyped(f, bytes(found[name])) for name, f in known.event_type.fields.items() if name in found
+        name: _untyped(f, bytes(content[name]))
+        for name, f in known.event_type.fields.items()
+        if name in content
     }
 
 

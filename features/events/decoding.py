@@ -1,8 +1,8 @@
-"""JSON bytes or file rows to events: msgspec structs built from the use case.
+"""Decoding: JSON bytes or file rows to events, msgspec structs built from the use case.
 
-Whatever comes in, an event or a `BadEvent` comes out. Strict: no text is taken for a number; unknown fields
-are ignored. A missing optional field is null, absent or, where it would hold text, empty. Blanks around a text
-are no part of it, and a number without a fraction is a whole number (5.0 is 5), through every door: docs/values.md.
+Any bytes give an event or a `BadEvent`. Decoding is strict: no text is taken for a number; unknown fields are ignored.
+A missing optional field is null, absent or, where it would hold text, empty. Blanks around a text are removed, and a
+number without a fraction is a whole number (5.0 is 5), wherever it comes from: docs/values.md.
 """
 
 import msgspec
@@ -22,7 +22,7 @@ def decode(
     published_us: int | None = None,
     event_time: str | None = None,
 ) -> Event:
-    """The event in `body`, or BadEvent.
+    """Return the event in `body`. Raises BadEvent.
 
     With `published_us` an event dated too far in its future is refused, and a type with `time: published`
     gets its time: the message attribute `event_time` (RFC 3339) if there is one, else the publish time.
@@ -38,7 +38,7 @@ def decode(
 
 
 def dated(known: Codec, event: Event, published_us: int | None, event_time: str | None) -> Event:
-    """The event with its time in it, its other times and dates checked."""
+    """Return the event with its time set, its other times and dates checked. Raises BadEvent."""
     time_us = _time_us(known, event, published_us, event_time)
     for name, attribute, read in known.checks:
         text = getattr(event, attribute)
@@ -46,15 +46,15 @@ def dated(known: Codec, event: Event, published_us: int | None, event_time: str 
             _read(read, name, text, known)
     if published_us is not None and time_us > published_us + known.event_type.max_clock_skew_us:
         limit = known.event_type.max_clock_skew_us // 1_000_000
-        found = f"the event's time {rfc3339(time_us)} is more than {limit} s after {rfc3339(published_us)}"
-        raise BadEvent("from_future", f"{found}, when it was published; set the sender's clock")
+        dated = f"the event's time {rfc3339(time_us)} is more than {limit} s after {rfc3339(published_us)}"
+        raise BadEvent("from_future", f"{dated}, when it was published; set the sender's clock")
     _refuse_long(known, event, time_us)
     force_setattr(event, "_time_us", time_us)
     return event
 
 
 def _refuse_long(known: Codec, event: Event, time_us: int) -> None:
-    """Raise BadEvent for a human's decision that would last longer than the use case allows."""
+    """Raise BadEvent for an override that would last longer than the use case allows."""
     override = known.event_type.override
     if override is None or override.max_duration_us is None or time_us == UNKNOWN_TIME_US:
         return
@@ -94,33 +94,33 @@ def _bad_time(name: str, text: str, known: Codec, error: ValueError) -> BadEvent
 
 
 def to_json(event: Event) -> bytes:
-    """The event as it is published: declared fields, missing ones left out."""
+    """Return the event as it is published: declared fields, missing ones left out."""
     names = zip(event.__struct_fields__[:-1], event.__struct_encode_fields__[:-1], strict=True)
     content = {name: getattr(event, attribute) for attribute, name in names}
     return msgspec.json.encode({name: value for name, value in content.items() if value not in (None, "")})
 
 
 def event_time_us(event: Event) -> int:
-    """The event's own time; UNKNOWN_TIME_US for `time: published` decoded without a publish time."""
+    """Return the event's own time; UNKNOWN_TIME_US for `time: published` decoded without a publish time."""
     return int(getattr(event, "_time_us"))  # noqa: B009 - not an attribute of every struct
 
 
 def event_ids(known: Codec, events: list[Event]) -> list[str]:
-    """What makes each event unique: its id values joined by ":", or a hash of the whole content."""
+    """Return the id of each event: its id values joined by ":", or a hash of the whole content."""
     if known.event_type.whole:
         return [xxhash.xxh3_128_hexdigest(to_json(event)) for event in events]
     return named_ids(known, events, known.event_type.id, known.event_type)
 
 
-def named_ids(known: Codec, events: list[Event], fields: tuple[str, ...], of: EventType) -> list[str]:
-    """The ids of events of type `of` that `fields` of these events name.
+def named_ids(known: Codec, events: list[Event], fields: tuple[str, ...], named: EventType) -> list[str]:
+    """Return the ids of events of type `named` that `fields` of these events refer to.
 
     Colons are escaped where two values may hold one, so that different ids never join to the same text.
     """
     columns = [_texts(known, name, events) for name in fields]
     if len(columns) == 1:
         return columns[0]
-    free = [_may_hold_colon(of.fields[name]) for name in of.id]
+    free = [_may_hold_colon(named.fields[name]) for name in named.id]
     if sum(free) > 1:
         columns = [_escaped(texts) if may else texts for texts, may in zip(columns, free, strict=True)]
     return list(map(":".join, zip(*columns, strict=True)))
@@ -143,5 +143,5 @@ def _may_hold_colon(f: Field) -> bool:
 
 
 def event_id(use_case: UseCase, event_type: str, event: Event) -> str:
-    """What makes the event unique within its type, as in `Batch.event_id`."""
+    """Return the id of an event, unique within its type, as in `Batch.event_id`."""
     return event_ids(known_codec(use_case, event_type), [event])[0]

@@ -1,6 +1,6 @@
-"""Rows of files (all text) to events, with the dirtiness the use case declares; nothing else is forgiven.
+"""Rows of files, all text, to events, with the dirt that the use case declares; nothing else is accepted.
 
-`reader` says what one cell holds; `from_row` reads a row by it, and `pipeline.files` whole columns.
+`reader` reads one cell; `from_row` reads a row with it, and `pipeline.files` whole columns.
 """
 
 import math
@@ -22,15 +22,15 @@ MAX_DIGITS = 400  # float64 ends at 309; Python refuses thousands
 ISO_DATE = "%Y-%m-%d"
 REMEMBERED_DATES = 65_536  # dates repeat, strptime is slow
 
-Cell = Callable[[str], Any]  # raises ValueError, which says what was expected beside the field's words
+Cell = Callable[[str], Any]  # raises ValueError; its text follows the field's words in the message
 
 
 def from_row(
     use_case: UseCase, event_type: str, row: Mapping[str, str], published_us: int | None = None
 ) -> Event:
-    """The event in one row of a file. Raises BadEvent with field, value and expectation.
+    """Return the event in one row of a file. Raises BadEvent with field, value and expectation.
 
-    Columns nobody declared are ignored. A column that is not in the file counts as missing.
+    Undeclared columns are ignored. A column that is not in the file counts as missing.
     """
     known = known_codec(use_case, event_type)
     t = known.event_type
@@ -46,12 +46,12 @@ def from_row(
 
 
 def columns_of(file: FileFormat, field: str) -> tuple[str, ...]:
-    """The columns of a file that hold a field; several are joined by a blank."""
+    """Return the columns of a file that hold a field; several are joined by a blank."""
     return (file.columns or {}).get(field, (field,))
 
 
 def _cell(row: Mapping[str, str], f: Field, file: FileFormat) -> str | None:
-    """The field's text, stripped; None where missing. Raises BadEvent where a part of it is missing."""
+    """Return the field's text, stripped; None if missing. Raises BadEvent if a part of it is missing."""
     columns = columns_of(file, f.name)
     texts = [(row.get(column) or "").strip() for column in columns]
     empty = [
@@ -66,12 +66,12 @@ def _cell(row: Mapping[str, str], f: Field, file: FileFormat) -> str | None:
 
 
 def refuse_broken(text: str, f: Field) -> None:
-    """Raise BadEvent for a text with bytes that are none in the file's encoding."""
+    """Raise BadEvent for a text with bytes that the file's encoding does not have."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        found = f"{text[:80]!r} is not {f.words} in Unicode"
-        raise BadEvent("undecodable", f"{f.name}: {found}; declare the file's encoding") from None
+        problem = f"{text[:80]!r} is not {f.words} in Unicode"
+        raise BadEvent("undecodable", f"{f.name}: {problem}; declare the file's encoding") from None
 
 
 def _value(text: str, f: Field, file: FileFormat) -> Any:
@@ -83,7 +83,7 @@ def _value(text: str, f: Field, file: FileFormat) -> Any:
 
 
 def reader(kind: Kind, file: FileFormat) -> Cell:
-    """What reads cells with such a field."""
+    """Return the reader of cells with such a field."""
     return _READERS[kind](file) if kind in _READERS else str
 
 
@@ -102,7 +102,7 @@ def _number(file: FileFormat) -> Cell:
 
 
 def _with_point(read: Cell, file: FileFormat) -> Cell:
-    """Reads numbers with the declared decimal sign as `read` does those with a point."""
+    """Return a reader of numbers with the declared decimal sign; `read` reads those with a point."""
 
     def read_replaced(text: str) -> Any:
         if "." in text:

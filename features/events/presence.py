@@ -1,4 +1,4 @@
-"""Which fields of events hold values and how much these differ, counted batch by batch.
+"""Presence: counts of the events with a value in each field, and of different values, batch by batch.
 
 Only fields of which features are made are counted, by the name event_type.field. Training keeps the counts, and files
 to be scored are compared with them.
@@ -19,7 +19,7 @@ SAMPLE = 100_000  # known values of a field of which the most frequent is groups
 
 
 class FieldUse(Struct, frozen=True):
-    """How the events of a type use one of its fields."""
+    """Counts of one field in the events of its type."""
 
     events: int
     known: int  # events with a value
@@ -28,12 +28,12 @@ class FieldUse(Struct, frozen=True):
 
     @property
     def share(self) -> float:
-        """The share of events with a value."""
+        """Share of events with a value."""
         return self.known / self.events if self.events else 0.0
 
 
 def fields_of(use_case: UseCase, feature: Feature) -> tuple[tuple[str, ...], ...]:
-    """The fields that a feature is made of; the field of a scored event is that of any type which has it."""
+    """Return the fields that a feature is made of; a field of the scored event is that of each scored type with it."""
     groups = []
     for path in feature.fields:
         name, _, field_name = path.partition(".")
@@ -83,7 +83,7 @@ class Presence:
                 )
 
     def fields(self) -> dict[str, FieldUse]:
-        """The counts by event_type.field."""
+        """Return the counts by event_type.field."""
         return {
             f"{name}.{each}": _use(self.events.get(name, 0), counted)
             for name, fields in self._fields.items()

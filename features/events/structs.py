@@ -1,4 +1,4 @@
-"""One event type of a use case made executable: msgspec structs whose types accept exactly the fields' values."""
+"""Structs: the event types of a use case as msgspec structs whose types accept exactly the fields' values."""
 
 import keyword
 import re
@@ -43,7 +43,7 @@ class BadEvent(BadInput):
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """One event type made executable."""
+    """The struct, decoder and readers of one event type."""
 
     event_type: EventType
     struct: type[Event]
@@ -62,15 +62,16 @@ class Codec:
 
 @lru_cache(maxsize=64)
 def codecs(use_case: UseCase) -> dict[str, Codec]:
-    """The codec of each event type."""
+    """Return the codec of each event type."""
     return {name: codec(event_type) for name, event_type in use_case.event_types.items()}
 
 
 def codec(event_type: EventType) -> Codec:
+    """Return the codec of an event type."""
     fields = list(event_type.fields.values())
-    own_clock = clock(event_type.time_format, event_type.timezone)
+    type_clock = clock(event_type.time_format, event_type.timezone)
     types = {f.name: _type(f, f.name in _identifiers(event_type)) for f in fields}
-    if own_clock.epoch:
+    if type_clock.epoch:
         types |= {f.name: _or_count(types[f.name]) for f in fields if f.kind is Kind.TIME}
     attributes = {f.name: _attribute(f.name, i) for i, f in enumerate(fields)}
     struct = msgspec.defstruct(
@@ -88,7 +89,7 @@ def codec(event_type: EventType) -> Codec:
         frozen=True,
         gc=False,
     )
-    readers: dict[Kind, Reader] = {Kind.TIME: own_clock.read, Kind.DATE: days}
+    readers: dict[Kind, Reader] = {Kind.TIME: type_clock.read, Kind.DATE: days}
     only = event_type.time if len(event_type.time) == 1 else ()
     checks = [(f.name, attributes[f.name], readers[f.kind]) for f in fields if f.kind in readers]
     return Codec(
@@ -100,7 +101,7 @@ def codec(event_type: EventType) -> Codec:
         tuple((name, attributes[name]) for name in event_type.time),
         tuple(check for check in checks if check[0] not in only),
         tuple((f.name, attributes[f.name]) for f in fields if f.kind in TEXTS),
-        own_clock,
+        type_clock,
     )
 
 
@@ -118,13 +119,13 @@ def _member(attribute: str, kind: Any, f: Field) -> tuple[str, Any, Any]:
 
 
 def _type(f: Field, identifier: bool) -> Any:
-    """The msgspec type that accepts exactly the field's values."""
+    """Return the msgspec type that accepts exactly the field's values."""
     base: Any = _BASES[f.kind](f, identifier)
     return Union[base, None] if f.optional else base  # noqa: UP007 - `base` is only known at run time
 
 
 def _or_count(kind: Any) -> Any:
-    """Of a time that may be a count of an epoch: also a whole number of at most 64 bits."""
+    """Return a type that also accepts a count of an epoch, a whole number of at most 64 bits."""
     return Union[kind, Annotated[int, msgspec.Meta(ge=-MAX_COUNT, le=MAX_COUNT)]]  # noqa: UP007 - as in `_type`
 
 
@@ -152,26 +153,28 @@ _BASES: dict[Kind, Callable[[Field, bool], Any]] = {
 
 @lru_cache(maxsize=65_536)  # birthdays repeat
 def days(text: str) -> int:
-    """Days since 1970 of YYYY-MM-DD. Raises ValueError."""
+    """Return the days since 1970 of YYYY-MM-DD. Raises ValueError."""
     if not DAY.fullmatch(text):
         raise ValueError("not YYYY-MM-DD")
     return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
 
 
 def too_large(size_bytes: int) -> BadEvent:
-    """Of a body of more than MAX_EVENT_BYTES."""
+    """Return the error for a body of more than MAX_EVENT_BYTES."""
     return BadEvent("undecodable", f"the body has {size_bytes} bytes; an event has at most {MAX_EVENT_BYTES}")
 
 
 def known_codec(use_case: UseCase, event_type: str) -> Codec:
-    found = codecs(use_case).get(event_type)
-    if found is None:
+    """Return the codec of an event type. Raises BadEvent if the use case has no such type."""
+    known = codecs(use_case).get(event_type)
+    if known is None:
         expected = ", ".join(use_case.event_types)
         raise BadEvent("unknown_type", f"event type {shown(event_type)} is not one of {expected}")
-    return found
+    return known
 
 
 def shown(value: object) -> str:
+    """Return a value as messages show it, cut to SHOWN_CHARACTERS."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # integers of more than 4300 digits, deep nesting
