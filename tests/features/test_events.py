@@ -497,6 +497,19 @@ def mixed() -> Iterator[tuple[str, Event]]:
             yield "verdict", decode(SHOPPING, "verdict", msgspec.json.encode(verdict))
 
 
+def test_some_events_of_a_batch_are_the_batch_of_these_events() -> None:
+    events = list(mixed())
+    published = np.arange(len(events)) + PUBLISHED_US
+    rows = np.arange(len(events))[::-3]
+    taken = make_batch(SHOPPING, events, published).take(rows)
+    made = make_batch(SHOPPING, [events[i] for i in rows], published[rows])
+    assert (taken.types, taken.events, taken.event_id) == (made.types, made.events, made.event_id)
+    assert taken.published_us.tolist() == published[rows].tolist()
+    for entity, arrivals in made.arrivals.items():
+        assert taken.arrivals[entity].ids == arrivals.ids
+        assert taken.arrivals[entity].record.tolist() == arrivals.record.tolist()
+
+
 def test_a_mixed_batch_says_of_each_event_what_a_batch_of_one_says() -> None:
     events = list(mixed())
     published = [PUBLISHED_US + i for i in range(len(events))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ VALUES = st.one_of(
     st.integers(-1000, 1000).map(lambda cents: float(np.nextafter(cents / 100, 1))),
     st.sampled_from((0.0, -0.0, float("nan"), 21474836.47, -21474836.48, 2e7, -2e7, 19999999.99)),
 )
+GOOD = golden.RECORD.read_bytes() if golden.RECORD.exists() else b""
 FARTHEST_US = 2**61  # records of later times are refused
 
 
@@ -125,9 +127,17 @@ def test_the_header_stands_where_the_stores_look() -> None:
     assert record.seq_of(blob) == 100
 
 
-# What is not a record.
+def test_the_header_has_one_home() -> None:
+    """Stores and their scripts take magic and seq from it, and never spell them out."""
+    assert (b"RSR", slice(12, 20), 48) == (record.MAGIC, record.SEQ, record.LEVEL_AT)
+    assert GOOD[record.SEQ] == record.seq_bytes(100)
+    assert [status.tobytes() for status in record.statuses([GOOD])] == [GOOD[48:80]]
+    root = Path(__file__).parents[2]
+    others = [file for room in ("pipeline", "serving", "training") for file in (root / room).rglob("*.py")]
+    assert [file.name for file in others if "RSR" in file.read_text()] == []
 
-GOOD = golden.RECORD.read_bytes() if golden.RECORD.exists() else b""
+
+# What is not a record.
 
 
 @pytest.mark.parametrize(

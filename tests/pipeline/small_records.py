@@ -3,8 +3,9 @@
 A record here is 12 bytes of nothing, the seq, and then whatever the test keeps in it.
 """
 
+from features.record import seq_bytes
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import RecordStore, seq_bytes
+from pipeline.stores.store import RecordStore
 
 WRITERS = 3
 ROUNDS = 60
