@@ -6,7 +6,7 @@ Each is built when a step first asks for it, from the job's settings alone, and 
 import threading
 from functools import cached_property, partial
 
-from pipeline.engine.live_model import Model
+from pipeline.engine.live_model import LiveModel
 from pipeline.job.job import Job
 from pipeline.job.sinks import Sinks
 from pipeline.operations import gauges
@@ -47,9 +47,9 @@ class Worker:
         return Endpoint(job.metrics_host, job.metrics_port, OF_JOB, read)
 
     @cached_property
-    def _model(self) -> Model:
+    def _model(self) -> LiveModel:
         cold_us = cold_since_us(self.job, self.use_case)
-        return Model(self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us)
+        return LiveModel(self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us)
 
     @cached_property
     def _puller(self) -> Puller:
@@ -60,7 +60,7 @@ class Worker:
         return Sinks(self.job)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> LiveModel:
         with _lock:
             _ = self._endpoint  # a process that assesses serves its metrics
             return self._model
