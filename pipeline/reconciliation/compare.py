@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.record import SEQ
 from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
+from features.record import seq_of
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
 from pipeline.reconciliation.recompute import (
@@ -179,7 +180,7 @@ def difference(stored: bytes | None, expected: bytes) -> str:
     """Describe how a stored record differs."""
     if stored is None:
         return "not in the store"
-    if stored[SEQ] != expected[SEQ]:
-        numbers = [int.from_bytes(record[SEQ], "little") for record in (stored, expected)]
+    if seq_of(stored) != seq_of(expected):
+        numbers = [seq_of(record) for record in (stored, expected)]
         return f"found event number {numbers[0]} as the record's latest, expected {numbers[1]}"
     return f"found {len(stored)} bytes, expected {len(expected)}, of which some differ"

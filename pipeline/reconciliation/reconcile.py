@@ -239,6 +239,6 @@ def engines(use_case: UseCase, root: str) -> Engines:
         bundle = bundles.load(root) if bundles.is_bundle(root) else None
         if bundle is None or bundle.manifest.id != model:
             bundle = bundles.load(storage.join(root, model))
-        return Engine.of(use_case, bundle, MemoryStore())
+        return Engine.from_bundle(use_case, bundle, MemoryStore())
 
     return engine
