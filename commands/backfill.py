@@ -86,7 +86,7 @@ def _filled(
             history(use_case, places, now_us(), dated_us, progress) as events,
             filling(store, use_case, redis.prefix) as guarded,
         ):
-            engine = Engine.of(use_case, loaded, guarded, redis.prefix)
+            engine = Engine.from_bundle(use_case, loaded, guarded, redis.prefix)
             return backfill(engine, events, readiness, datetime.now(UTC), progress, batch)
 
 

@@ -14,9 +14,9 @@ from features.record import BadRecord, faults
 from features.times import rfc3339
 from pipeline.engine.assess import assess
 from pipeline.engine.assessments import Assessments
-from pipeline.engine.counts import of_looks, of_new
+from pipeline.engine.counts import background_counts, new_event_counts
 from pipeline.engine.engine import Engine
-from pipeline.engine.live_model import Model
+from pipeline.engine.live_model import LiveModel
 from pipeline.engine.rejects import why_too_late
 from pipeline.engine.unreadable import OTHER_TYPE, UnreadableRecord
 from pipeline.pubsub.client import Publication, Publisher
@@ -61,7 +61,7 @@ class Service:
         self.settings, self.use_case = settings, settings.use_case
         self.store = guarded_store_of(settings, self.use_case, "service")
         cold_us = cold_since_us(settings, self.use_case)
-        self._model = Model(self.use_case, settings.bundle, self.store, settings.prefix, False, cold_us)
+        self._model = LiveModel(self.use_case, settings.bundle, self.store, settings.prefix, False, cold_us)
         self._publisher = Publisher()
         self._topic = topic_path(settings.project, settings.events_topic)
         self.trail = trail_of(settings)
@@ -179,9 +179,9 @@ class Service:
         self._publisher.check(self._topic)
 
     def _count(self, engine: Engine, assessments: Assessments) -> None:
-        counts = of_new(assessments)
-        counts.update(of_looks())
-        counts.update(self._model.drift.seen(assessments, time.monotonic()))
+        counts = new_event_counts(assessments)
+        counts.update(background_counts())
+        counts.update(self._model.drift.add(assessments, time.monotonic()))
         progress.counts.update(counts)
         progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(assessments.batch.time_us.max()))
         for stage, spent_s in assessments.seconds.items():

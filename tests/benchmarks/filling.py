@@ -33,12 +33,12 @@ def filling(events: int) -> list[Row]:
             process.submit(make, events, file, root).result()
         store = RedisStore(redis.url)
         engine, readiness = (
-            Engine.of(use_case, bundles.load_in_use(root, use_case.name), store),
+            Engine.from_bundle(use_case, bundles.load_in_use(root, use_case.name), store),
             Readiness(store, "bench", use_case.name),
         )
         with history(use_case, [file.with_name("few.jsonl")], NOW_US) as few:  # compiled code is loaded
             backfill(
-                Engine.of(use_case, bundles.load_in_use(root, use_case.name), store, "warming"),
+                Engine.from_bundle(use_case, bundles.load_in_use(root, use_case.name), store, "warming"),
                 few,
                 readiness,
                 NOW,
