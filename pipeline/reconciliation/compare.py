@@ -9,10 +9,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from features.record import SEQ
+from features.record import seq_of
 from features.usecase import UseCase
 from features.usecase.expiry import expiries_ms
-from features.record import seq_of
 from pipeline.batch.backfill_basis import NOTHING, Basis
 from pipeline.bigquery.assessment_log import Log
 from pipeline.reconciliation.recompute import (
