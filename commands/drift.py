@@ -1,4 +1,4 @@
-"""Whether the stream still looks like what the model learned from: drift."""
+"""The stream compared with the training data of its model: drift."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -17,6 +17,33 @@ app = typer.Typer()
 DAYS = 7
 CODES = {"steady": 0, "worth a look": 0, "drifted": 12}  # beside those of errors: see EXITS
 SHOWN = 5  # names in a sentence
+Days = Annotated[
+    int | None, typer.Option(min=1, help="The number of days to compare.", show_default=str(DAYS))
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(formats=FORMATS, metavar="TIME", help="The beginning of the period, by event time (UTC)."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=FORMATS, metavar="TIME", help="The end of the period.", show_default="the newest event"
+    ),
+]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="DAYS",
+        help="The number of days of the series by day, week and month.",
+        show_default="those to compare",
+    ),
+]
+Page = Annotated[str | None, typer.Option(metavar="FILE", help="Also write an HTML page; local or gs://.")]
+Notify = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="POST the result to this webhook, as JSON, if there is drift."),
+]
 
 
 @app.command(
@@ -33,41 +60,19 @@ def drift(
     log: BigQuerySettings,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
-    days: Annotated[
-        int | None, typer.Option(min=1, help=f"How many days are looked at; default: {DAYS}.")
-    ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(formats=FORMATS, metavar="TIME", help="Its first moment, by event time (UTC)."),
-    ] = None,
-    until: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=FORMATS, metavar="TIME", help="The first moment after it; default: the newest event's."
-        ),
-    ] = None,
-    series: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="DAYS",
-            help="How many days back the series by day, week and month goes; default: the days looked at.",
-        ),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Also write a page for people; local or gs://.")
-    ] = None,
-    notify: Annotated[
-        str | None, typer.Option(metavar="URL", help="POST the result here, as JSON, when it has drifted.")
-    ] = None,
+    days: Days = None,
+    since: Since = None,
+    until: Until = None,
+    series: Series = None,
+    out: Page = None,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare scores and features of the events assessed of late with what the model has learned from.
+    """Compare scores and features of recently assessed events with the training data of the model.
 
-    Reads the assessments in BigQuery, each event once, and the bundle in use (or the one given). A stability index (PSI
-    of the score, CSI of a feature) above 0.2 is drift, from 0.1 on it is worth a look, unless a sample of this size
-    shows as much without any change. The exit code is 12 if the score has drifted, or if more than a tenth of the
-    features are worth a look, 7 if there are fewer than 500 events or less than a day, which say nothing, else 0.
+    A stability index (PSI of the score, CSI of a feature) above 0.2 is drift; from 0.1 on it is worth a look, unless a
+    sample of this size shows as much without any change. The exit code is 12 if the score has drifted, or if more than
+    a tenth of the features are worth a look. It is 7 for fewer than 500 events or less than a day, which say nothing.
     """
     from export import bundle as bundles
     from features.usecase import load
@@ -80,20 +85,23 @@ def drift(
     use = load(use_case)
     assessed, loaded = AssessmentQueries(use, log.project, log.dataset), bundles.load_in_use(bundle, use.name)
     during = period(assessed, in_utc(since), in_utc(until), timedelta(days=days or DAYS))
-    measured = measure(assessed, loaded, during, timedelta(days=series or 0))
+    measured = measure(assessed, model, during, timedelta(days=series or 0))
     facts = _facts(measured)
-    if out:
-        from export.storage import write
-        from training.pages.drift_page import page
-
-        write(out, page(measured, _words(measured)).encode())
     show_json(facts) if as_json else typer.echo("\n".join(_lines(measured)))
     if out:
-        typer.echo(f"page: {out}", err=True)
+        _write_page(measured, out)
     code = CODES[measured.verdict]
     if code:
         post(notify, facts)
     raise typer.Exit(code)
+
+
+def _write_page(measured: Any, out: str) -> None:
+    from export.storage import write
+    from training.pages.drift_page import page
+
+    write(out, page(measured, _words(measured)).encode())
+    typer.echo(f"page: {out}", err=True)
 
 
 def _facts(measured: Any) -> dict[str, Any]:

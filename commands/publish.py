@@ -1,6 +1,7 @@
 """Files as events: publish."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -23,38 +24,29 @@ def publish(
     files: Files,
     project: Project,
     use_case: UseCase = OFFBOARDING,
-    topic: Annotated[str, by_name("events", "Where events go.")] = "",
+    topic: Annotated[str, by_name("events", "The topic that events go to.")] = "",
     type: Annotated[
         str | None, typer.Option(help="The event type of files that TYPE=FILE does not name.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace of history.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Multiples of the pace of history.")] = None,
     default_event_time: EventTime = None,
     in_file_order: Annotated[
-        bool, typer.Option("--in-file-order", help="One file after the other, not sorted by event time.")
+        bool,
+        typer.Option("--in-file-order", help="Publish one file after the other, not sorted by event time."),
     ] = False,
     ordered: Annotated[
         bool,
-        typer.Option(
-            "--ordered", help="Have Pub/Sub keep each customer's order: see `riskstream topics --ordered`."
-        ),
+        typer.Option("--ordered", help="Publish with ordering keys: see `riskstream topics --ordered`."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish files as events, all of them together in event-time order.
 
-    As fast as Pub/Sub takes them, or at a pace. Bad rows are told with their line and are not published; the
-    exit code is then 1. One customer's events are published in order; that they are also delivered in order takes
-    --ordered, which sends a request for each customer's events and is slower.
+    They are published as fast as Pub/Sub accepts them, or at a pace. Bad rows are printed with their line and are not
+    published; the exit code is then 1. One customer's events are published in order. To have them delivered in order
+    as well takes --ordered, which sends a request for each customer's events and is slower.
     """
-    if rate and speed:
-        raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
-    dated_us = as_us(default_event_time)
-    if dated_us is not None and dated_us > now_us():
-        raise typer.BadParameter(
-            f"found {default_event_time}, expected a time that has come: events of the future are refused",
-            param_hint="--default-event-time",
-        )
     from rich.console import Console
 
     from features.usecase import load
@@ -63,12 +55,25 @@ def publish(
     from pipeline.operations.publish_file import publish
     from pipeline.pubsub import topics
 
-    found = load(use_case)
+    if rate and speed:
+        raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
+    dated_us, loaded = _past_us(default_event_time), load(use_case)
+    where = topic or topics.Names(project, loaded.name).events
     with screen.publishing() as progress:
         done = publish(
-            found, list(map(place, files)), topic or topics.Names(project, found.name).events, project, event_type=type,
-            rate=rate, speed=speed, dated_us=dated_us, in_file_order=in_file_order,
-            ordered=ordered, progress=progress,
+            loaded, list(map(place, files)), where, project, event_type=type, rate=rate, speed=speed,
+            dated_us=dated_us, in_file_order=in_file_order, ordered=ordered, progress=progress,
         )  # fmt: skip
     show_json(asdict(done)) if as_json else Console().print(screen.published(done))
     raise typer.Exit(1 if done.bad else 0)
+
+
+def _past_us(moment: datetime | None) -> int | None:
+    """Return a time in microseconds. Raises BadParameter for one that has not come."""
+    us = as_us(moment)
+    if us is not None and us > now_us():
+        raise typer.BadParameter(
+            f"found {moment}, expected a time that has come: events of the future are refused",
+            param_hint="--default-event-time",
+        )
+    return us

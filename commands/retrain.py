@@ -1,4 +1,4 @@
-"""The one command for a scheduler: retrain."""
+"""Retraining by a scheduler: retrain."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from commands.options import (
     UseCase,
     examples,
 )
-from commands.terminal import report_lines, show_json
+from commands.terminal import show_json
 
 app = typer.Typer()
 CODES = {"promoted": 0, "waiting": 10, "rejected": 11}  # beside those of errors: see EXITS
@@ -35,52 +35,49 @@ def retrain(
     bundle: BundleRoot = BUNDLES,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and files give the same model.")] = 1,
     since: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DD", help="Where the period that judges both begins.")
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The first day of the period that judges both models."),
     ] = None,
-    notify: Annotated[str | None, typer.Option(metavar="URL", help="POST the result here, as JSON.")] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="URL", help="POST the result to this webhook, as JSON.")
+    ] = None,
     scores: KeepsScores = True,
     like: Like = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger, compare it with the champion on the same held-out events, and promote it if it is better.
 
-    What it has to show is in the use case (`model.gates`). It is promoted, waits in shadow for `riskstream approve`, or
-    is rejected with the reasons: exit codes 0, 10 and 11. Bad rows are told and left out. With --like, the challenger
-    does without features that say nothing in the files to be scored.
+    The use case declares what it has to show (`model.gates`). It is promoted, waits in shadow for `riskstream approve`,
+    or is rejected with the reasons: exit codes 0, 10 and 11. Bad rows are printed and left out. With --like, the
+    challenger does without features that say nothing in the files to be scored.
     """
     import msgspec
 
     from commands.models import registry_of
     from commands.train import (
+        read_history,
         recommended_facts,
         recommended_lines,
-        replayed_like,
-        report_folder,
-        told_history,
+        training_options,
+        write_report,
     )
     from features.usecase import load
-    from training.origin import origin
-    from training.report.page import write
     from training.retrain import retrain as run
-    from training.steps import TrainingOptions
 
     check_url(notify)
-    found, now = load(use_case), datetime.now(UTC)
+    loaded, now = load(use_case), datetime.now(UTC)
     cut_us = None if since is None else _day_us(since)
     registry = registry_of(use_case, bundle, new=True)  # first: reading and learning take long
-    rows, cleaned = told_history(found, files)
-    options = TrainingOptions(
-        seed=seed, created_at=now, cleaning=tuple(cleaned), origin=origin("retrain", files), keeps_scores=scores,
-        to_be_scored=replayed_like(found, like), progress=lambda stage: typer.echo(stage, err=True),
-    )  # fmt: skip
-    ended, told = run(found, rows, registry, options, cut_us=cut_us)
-    facts = msgspec.to_builtins(ended)
-    pages = write(told, report_folder(bundle, ended.challenger))
-    typer.echo("\n".join([told.run.evaluation.words, *report_lines(pages)]), err=True)
-    facts |= {"report": pages[0]} | recommended_facts(told.run)
-    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), _words(facts)]))
+    rows, cleaned = read_history(loaded, files)
+    options = training_options("retrain", loaded, files, like, seed, now, cleaned, scores)
+    result, report = run(loaded, rows, registry, options, cut_us=cut_us)
+    pages = write_report(report, bundle, result.challenger)
+    typer.echo("\n".join([report.run.evaluation.words, *pages]), err=True)
+    facts = msgspec.to_builtins(result) | {"report": pages[0].removeprefix("report: ")}
+    facts |= recommended_facts(report.run)
+    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(report.run), _words(facts)]))
     post(notify, facts)
-    raise typer.Exit(CODES[ended.verdict])
+    raise typer.Exit(CODES[result.verdict])
 
 
 def check_url(notify: str | None) -> None:
@@ -94,7 +91,7 @@ def check_url(notify: str | None) -> None:
 
 
 def post(notify: str | None, facts: dict[str, Any]) -> None:
-    """To the webhook, if one is given. That it takes nothing is told, and changes nothing else."""
+    """Post facts to the webhook, if one is given; a failure is printed and changes nothing else."""
     from commands import webhook
 
     try:
@@ -105,7 +102,7 @@ def post(notify: str | None, facts: dict[str, Any]) -> None:
 
 
 def _day_us(text: str) -> int:
-    """Midnight UTC."""
+    """Return the beginning of a day (UTC) in microseconds."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

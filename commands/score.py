@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
+Customers = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A file of customers.")]
+Transactions = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A file of transactions.")
+]
 
 
 @app.command(
@@ -36,12 +40,8 @@ SHOWN_CUSTOMERS = 20  # of the off-boarding list: a screen; the file has all
 def score(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .csv or .parquet.")],
     files: Annotated[list[str] | None, FILES] = None,
-    customers: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A file of customers.")
-    ] = None,
-    transactions: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A file of transactions.")
-    ] = None,
+    customers: Customers = None,
+    transactions: Transactions = None,
     use_case: UseCase = OFFBOARDING,
     bundle: BundleRoot = BUNDLES,
     default_event_time: EventTime = None,
@@ -58,7 +58,7 @@ def score(
     """
     from export import bundle as bundles
     from features.usecase import load
-    from pipeline.batch import customer_table, differences
+    from pipeline.batch import customer_table
     from pipeline.batch import summary as counts
     from pipeline.batch.score import score
     from pipeline.files import place
@@ -77,9 +77,7 @@ def score(
     customer_table.write(customer_table.table(scored), out)
     facts = counts.summary(scored) | {"out": str(out), "report": str(report) if report else None}
     if report:
-        from training.pages import segments_page
-
-        segments_page.write(scored, facts, differences.sentences(facts["differences"]), report)
+        _write_report(scored, facts, report)
     tell_bad_rows(events.bad_rows, events.bad)
     facts |= {"seconds": round(time.monotonic() - started_s, 3)}
     if as_json:
@@ -87,6 +85,13 @@ def score(
     else:
         typer.echo("\n".join([*_off_boarding_list(scored, out), "", *counts.sentences(facts)]))
     raise typer.Exit(1 if events.bad else 0)
+
+
+def _write_report(scored: "Scored", facts: dict[str, Any], report: Path) -> None:
+    from pipeline.batch import differences
+    from training.pages import segments_page
+
+    segments_page.write(scored, facts, differences.sentences(facts["differences"]), report)
 
 
 def _off_boarding_list(scored: "Scored", out: Path) -> list[str]:

@@ -25,8 +25,8 @@ SHOWN_BAD_ROWS = 100
 REJECTED = 11  # the exit code: see EXITS
 
 
-def told_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
-    """The rows of files and tables, cleaned, and the rules' counts; what was wrong is told on stderr."""
+def read_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
+    """Return the cleaned rows of files and tables with the counts of the rules; bad rows go to stderr."""
     from training.data.cleaning import clean
     from training.data.files import read_all
 
@@ -61,15 +61,14 @@ def train(
     like: Like = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from history, write a report and promote the bundle: running jobs take it over.
+    """Learn from history, write a report and promote the bundle, which running jobs then adopt.
 
-    A model no better than chance or a small rule is registered and not promoted; the exit code is then 11.
+    Rows are replayed through the kernel of the stream in event-time order. The columns of a file tell which events it
+    has. Bad rows are printed with their line and left out; the exit code is then 1. Rows that the use case's `clean`
+    rules leave out are counted.
 
-    The rows are replayed through the kernel of the stream in event-time order. Which events a file has is told by its
-    columns. Bad rows are told with their line and left out; the exit code is then 1. What the use case's `clean` rules
-    leave out is counted.
-
-    What the policy would have done with held-out customers is printed, with warnings where a level misses its target or
+    A model no better than chance or a small rule is registered and not promoted; the exit code is then 11. The output
+    shows what the policy would have done with held-out customers, with warnings where a level misses its target or
     nobody is recommended. The last line is the bundle.
     """
     import msgspec
@@ -79,33 +78,50 @@ def train(
     from features.replay import replay
     from features.usecase import load
     from training.data import files as history
-    from training.origin import origin
-    from training.report.page import write
     from training.report.words import first_lines
-    from training.steps import TrainingOptions
     from training.train import train as run
 
-    found, now = load(use_case), datetime.now(UTC)
+    loaded, now = load(use_case), datetime.now(UTC)
     registry = registry_of(use_case, bundle, new=True)
-    rows, cleaned = told_history(found, files)
-    options = TrainingOptions(
-        seed=seed, created_at=now, cleaning=tuple(cleaned), origin=origin("train", files), keeps_scores=scores,
-        to_be_scored=replayed_like(found, like), progress=lambda stage: typer.echo(stage, err=True),
-    )  # fmt: skip
-    replayed = replay(history.batches(found, rows))
-    path, told = run(found, replayed, registry, options, allow_no_signal=allow_no_signal)
+    rows, cleaned = read_history(loaded, files)
+    options = training_options("train", loaded, files, like, seed, now, cleaned, scores)
+    path, report = run(
+        loaded, replay(history.batches(loaded, rows)), registry, options, allow_no_signal=allow_no_signal
+    )
     manifest = bundles.load(path).manifest
-    pages = write(told, report_folder(bundle, manifest.id))
-    typer.echo("\n".join([*first_lines(told.run), *report_lines(pages)]), err=True)
-    facts = msgspec.structs.asdict(manifest) | recommended_facts(told.run)
-    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(told.run), path]))
-    if told.run.verdict == "rejected":
+    pages = write_report(report, bundle, manifest.id)
+    typer.echo("\n".join([*first_lines(report.run), *pages]), err=True)
+    facts = msgspec.structs.asdict(manifest) | recommended_facts(report.run)
+    show_json(facts) if as_json else typer.echo("\n".join([*recommended_lines(report.run), path]))
+    if report.run.verdict == "rejected":
         raise typer.Exit(REJECTED)
     raise typer.Exit(1 if rows.bad else 0)
 
 
+def training_options(
+    verb: str, use_case: Any, files: Sequence[str], like: Sequence[str] | None, seed: int, now: datetime,
+    cleaned: Sequence[Any], keeps_scores: bool,
+) -> Any:  # fmt: skip
+    """Return the options of a training that shows its stages on stderr."""
+    from training.origin import origin
+    from training.steps import TrainingOptions
+
+    return TrainingOptions(
+        seed=seed, created_at=now, cleaning=tuple(cleaned), origin=origin(verb, files), keeps_scores=keeps_scores,
+        to_be_scored=replayed_like(use_case, like), progress=lambda stage: typer.echo(stage, err=True),
+    )  # fmt: skip
+
+
+def write_report(report: Any, root: str, bundle_id: str) -> list[str]:
+    """Write the report of a bundle beside the bundles; return lines that name its files."""
+    from export.storage import join
+    from training.report.page import write
+
+    return report_lines(write(report, join(root, "reports", bundle_id)))
+
+
 def recommended_facts(run: Any) -> dict[str, Any]:
-    """For JSON: what the replayed policy did, and the warnings; figures that cannot be had are null."""
+    """Return what the replayed policy did, and the warnings, for JSON; figures that cannot be had are null."""
     import msgspec
 
     from training.report.levels import warnings
@@ -115,7 +131,7 @@ def recommended_facts(run: Any) -> dict[str, Any]:
 
 
 def recommended_lines(run: Any) -> list[str]:
-    """For people: a short table of what the replayed policy did, and the warnings."""
+    """Return a short table of what the replayed policy did, and the warnings."""
     from training.report.levels import rows, warnings
 
     titles = ("the policy, replayed over held-out scores", "")
@@ -124,7 +140,7 @@ def recommended_lines(run: Any) -> list[str]:
 
 
 def replayed_like(use_case: Any, files: Sequence[str] | None) -> Any:
-    """The events of files that are to be scored, replayed; None without files. Bad rows are told on stderr."""
+    """Return the replayed events of files that are to be scored; None without files. Bad rows go to stderr."""
     from features.replay import replay
     from training.data.files import batches, read_all
 
@@ -133,10 +149,3 @@ def replayed_like(use_case: Any, files: Sequence[str] | None) -> Any:
     rows = read_all(use_case, files, time.time_ns() // 1000)
     tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
     return replay(batches(use_case, rows))
-
-
-def report_folder(root: str, bundle_id: str) -> str:
-    """Where the report of a bundle is, beside the bundles."""
-    from export.storage import join
-
-    return join(root, "reports", bundle_id)

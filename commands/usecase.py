@@ -20,6 +20,16 @@ app = typer.Typer()
 WRONG = 3  # the exit code: see EXITS
 usecase = typer.Typer(cls=Group, help="Draft and check use case files.", no_args_is_help=True)
 app.add_typer(usecase, name="usecase", epilog=examples("riskstream usecase check usecases/offboarding.yaml"))
+IdColumns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="A column of an event's id; repeat the flag for several."),
+]
+TimeColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN", help="The column that dates an event; once for each file, if they differ."
+    ),
+]
 
 
 @usecase.command(
@@ -41,7 +51,7 @@ def check(
 ) -> None:
     """Read a use case file and print its features, in the order of the vector, and their fingerprint.
 
-    A wrong file is not: every fault of it is printed with its line and what was probably meant, and the exit code is 3.
+    For a wrong file, every fault is printed with its line and what was probably meant, and the exit code is 3.
     """
     from features.usecase import feature_rows, in_order, kept, load
 
@@ -88,16 +98,8 @@ def init(
     subject: Annotated[
         str, typer.Option(metavar="COLUMN", help="The column that names the customer; all files need it.")
     ] = "",
-    id: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column of an event's id; repeat the flag for several."),
-    ] = None,
-    time: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN", help="The column that dates an event; once for each file, if they differ."
-        ),
-    ] = None,
+    id: IdColumns = None,
+    time: TimeColumns = None,
     label: Annotated[
         str, typer.Option(metavar="COLUMN=VALUE", help="The column to predict, and its positive value.")
     ] = "",

@@ -20,7 +20,7 @@ from tests.pipeline.market import MARKET
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.claims import claimed
+from pipeline.runtime.folder_lock import claimed
 with claimed(Path(sys.argv[1]), "job", "wait"):
     print("held", flush=True)
     time.sleep(600)
