@@ -1,12 +1,22 @@
 """Alerts as they come: alerts."""
 
-from typing import Annotated
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import OFFBOARDING, AsJson, Project, UseCase, by_name, examples
 from commands.terminal import echo_each
+from pipeline.runtime.printable import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from pipeline.operations.follow_alerts import Followed
+
+SHOWN_ALERTS = 20  # the latest, while following
 app = typer.Typer()
 
 
@@ -34,7 +44,6 @@ def alerts(
     from rich.console import Console
 
     from features.usecase import load
-    from pipeline.operations import screen
     from pipeline.operations.follow_alerts import following
     from pipeline.pubsub import topics
 
@@ -43,6 +52,55 @@ def alerts(
         if as_json:
             echo_each(each.body.decode() for each in followed)
         elif Console().is_terminal:
-            screen.show_alerts(followed, Console())
+            show_alerts(followed, Console())
         else:
-            echo_each(map(screen.alert_line, followed))
+            echo_each(map(alert_line, followed))
+
+
+def show_alerts(alerts: "Iterable[Followed]", console: "Console") -> int:
+    """Show the latest alerts as a live table until there are no more. Return how many there were."""
+    from rich.live import Live
+
+    from pipeline.runtime.terminal import REFRESHES_PER_S
+
+    latest: deque[Followed] = deque(maxlen=SHOWN_ALERTS)
+    count = 0
+    with Live(_view(latest, 0), console=console, refresh_per_second=REFRESHES_PER_S) as live:
+        for each in alerts:
+            count += 1
+            latest.append(each)
+            live.update(_view(latest, count))
+    return count
+
+
+def alert_line(each: "Followed") -> str:
+    """Return an alert as a line, for an output that is no terminal."""
+    return "  ".join(cell.plain for cell in _cells(each))
+
+
+def _view(latest: "Iterable[Followed]", count: int) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
+
+    from pipeline.runtime.terminal import live_table
+
+    table = live_table("event time", "customer", "level", "transition", "score", "model")
+    for each in latest:
+        table.add_row(*_cells(each))
+    return Group(table, Text(f"{count:,} alerts; Ctrl-C ends", style="dim"))
+
+
+def _cells(each: "Followed") -> "list[Text]":
+    from rich.text import Text
+
+    from pipeline.runtime.terminal import level_change
+
+    alert = each.alert
+    time, customer, transition, model = (
+        Text(printable(text))
+        for text in (
+            alert.event_time[:19].replace("T", " "), alert.customer, alert.transition or "", alert.model,
+        )
+    )  # fmt: skip
+    score = Text("" if alert.score is None else f"{alert.score:.3f}")
+    return [time, customer, level_change(alert.level_before, alert.level), transition, score, model]

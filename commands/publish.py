@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import OFFBOARDING, AsJson, EventTime, Files, Project, UseCase, by_name, examples
-from commands.terminal import show_json
+from commands.terminal import show_json, staged, table
 from commands.times import as_us, now_us
+
+if TYPE_CHECKING:
+    from pipeline.operations.publish_file import Published
 
 app = typer.Typer()
 
@@ -47,11 +50,8 @@ def publish(
     published; the exit code is then 1. One customer's events are published in order. To have them delivered in order
     as well takes --ordered, which sends a request for each customer's events and is slower.
     """
-    from rich.console import Console
-
     from features.usecase import load
     from pipeline.files import place
-    from pipeline.operations import screen
     from pipeline.operations.publish_file import publish
     from pipeline.pubsub import topics
 
@@ -59,12 +59,12 @@ def publish(
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--rate")
     dated_us, loaded = _past_us(default_event_time), load(use_case)
     where = topic or topics.Names(project, loaded.name).events
-    with screen.publishing() as progress:
+    with staged() as progress:
         done = publish(
             loaded, list(map(place, files)), where, project, event_type=type, rate=rate, speed=speed,
             dated_us=dated_us, in_file_order=in_file_order, ordered=ordered, progress=progress,
         )  # fmt: skip
-    show_json(asdict(done)) if as_json else Console().print(screen.published(done))
+    show_json(asdict(done)) if as_json else typer.echo(summary(done))
     raise typer.Exit(1 if done.bad else 0)
 
 
@@ -77,3 +77,24 @@ def _past_us(moment: datetime | None) -> int | None:
             param_hint="--default-event-time",
         )
     return us
+
+
+def summary(done: "Published") -> str:
+    """Return the bad rows as a table, if there are any, and a line that sums up."""
+    counts = [f"{count:,} {kind}" for kind, count in done.by_type.items()]
+    kinds = ", ".join(counts[:-1]) + " and " + counts[-1] if len(counts) > 1 else "".join(done.by_type)
+    line = (
+        f"published {done.published:,} of {done.rows:,} rows{f' as {kinds} events' if kinds else ''} in "
+        f"{done.seconds:,.1f} s ({done.events_per_s:,.0f}/s)"
+    )
+    if not done.bad:
+        return line
+    rows = [(str(file), str(row.line), row.reason, row.detail) for file, row in done.bad_rows]
+    more = done.bad - len(rows)
+    return "\n".join(
+        [
+            table(("file", "line", "reason", "what is wrong"), rows),
+            *([f"... and {more:,} more"] if more else []),
+            f"{line}; {done.bad:,} bad rows were not published",
+        ]
+    )

@@ -65,7 +65,7 @@ def realised(
 
         write(out, page(loaded.name, total, rows, by_event).encode())
         typer.echo(f"page: {out}", err=True)
-    facts = {"use_case": loaded.name, "since": monday.isoformat(), "words": total[0].words}
+    facts: dict[str, Any] = {"use_case": loaded.name, "since": monday.isoformat(), "words": total[0].words}
     facts |= {"total": [_total(each) for each in total], "weeks": [vars(each) for each in rows]}
     show_json(facts) if as_json else typer.echo(_lines(total, rows))
     if push:
@@ -78,7 +78,7 @@ def realised(
 def _total(each: Any) -> dict[str, Any]:
     shares = {name: getattr(each, name) for name in ("precision", "recall")}
     known = {name: _interval(share) if share.value == share.value else None for name, share in shares.items()}
-    return vars(each) | known | {"since": each.since.isoformat()}
+    return {**vars(each), **known, "since": each.since.isoformat()}
 
 
 def _interval(share: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What verbs print: JSON, tables, and a progress bar for persons. Results go to stdout, all else to stderr."""
+"""Output of the verbs: JSON, tables and progress. Results go to stdout, all else to stderr."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,43 +52,29 @@ def show_error(error: Exception) -> None:
 
 
 @contextmanager
-def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr for as long as the block lasts, if a person is looking; told (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def staged() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show progress bars on stderr; the callback takes stage, done, and the total if known."""
+    from pipeline.runtime.terminal import progress_bars
 
-    columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(unit, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with progress_bars() as show:
+        yield show
 
 
 @contextmanager
-def staged() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A progress bar whose unit changes with the stage; told (stage, done, total if known). With the pace."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show one progress bar on stderr; the callback takes done and total."""
+    with staged() as show:
+        yield lambda done, total: show(unit, done, total)
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
+
+def labelled(parts: Mapping[str, str]) -> str:
+    """Align texts behind their labels; further lines of a text are indented."""
+    width = max(map(len, parts)) + 2
+    return "\n".join(
+        f"{label if first else '':<{width}}{line}"
+        for label, text in parts.items()
+        for first, line in ((i == 0, line) for i, line in enumerate(printable_lines(text).splitlines()))
     )
-    console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True,
-                  disable=not console.is_terminal) as progress:  # fmt: skip
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total, pace="")
-            elapsed_s = progress.tasks[tasks[stage]].elapsed or 0.0
-            pace = f"{done / elapsed_s:,.0f}/s" if elapsed_s else ""
-            progress.update(tasks[stage], completed=done, total=total, pace=pace)
-
-        yield tell
 
 
 def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:

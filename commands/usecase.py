@@ -10,6 +10,7 @@ import typer
 
 from commands.options import AsJson, examples, use_case_file
 from commands.terminal import show_json, table
+from commands.times import now_us
 from commands.verbs import Group
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ def check(
     rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
     if as_json:
         facts = {"use_case": found.name, "fingerprint": found.fingerprint, "entities": found.entities}
-        facts["records_kept"] = kept(found.plans)
-        show_json(facts | {"features": [dict(zip(titles, row, strict=True)) for row in rows]})
+        show_json(
+            facts
+            | {"records_kept": kept(found.plans)}
+            | {"features": [dict(zip(titles, row, strict=True)) for row in rows]}
+        )
         return
     typer.echo(table(titles, rows))
     records = ", ".join(f"{entity} {words}" for entity, words in kept(found.plans).items())
@@ -91,9 +95,11 @@ def init(
             help="CSV, JSONL or Parquet files; each is one type of events.",
         ),
     ],
-    name: Annotated[str, typer.Option(help="The name of the use case (default: of the first file).")] = "",
+    name: Annotated[
+        str, typer.Option(help="The name of the use case.", show_default="that of the first file")
+    ] = "",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file to write (default: NAME.yaml).")
+        Path | None, typer.Option(metavar="FILE", help="The file to write.", show_default="NAME.yaml")
     ] = None,
     subject: Annotated[
         str, typer.Option(metavar="COLUMN", help="The column that names the customer; all files need it.")
@@ -103,12 +109,13 @@ def init(
     label: Annotated[
         str, typer.Option(metavar="COLUMN=VALUE", help="The column to predict, and its positive value.")
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Draft a use case from files of events.
 
-    Types, formats and missing values are read from the data. What cannot be known from them is asked for, and what is
-    assumed is printed and stands as a comment in the file. TYPE.COLUMN names a column of one file, where TYPE is the
-    file's name.
+    Types, formats and missing values are read from the data. The command asks for what the data cannot tell. What it
+    assumes is printed and stands as a comment in the file. TYPE.COLUMN names a column of one file, where TYPE is the
+    name of the file.
     """
     from training.draft import Asked, CannotDraft, draft, sample
 
@@ -122,26 +129,26 @@ def init(
     except CannotDraft as error:
         raise typer.BadParameter(str(error)) from None
     out.write_text(made.text, encoding="utf-8")
-    _report(made, out)
+    show_json(_facts(made, out)) if as_json else typer.echo("\n".join(_lines(made, out)))
 
 
-def _report(made: "Draft", out: Path) -> None:
-    """Print what was assumed, how the files fit, and the commands that come next."""
+def _facts(made: "Draft", out: Path) -> dict[str, object]:
+    checked = [
+        {"file": str(each.path), "event_type": each.event_type, "good": each.good, "bad": each.bad}
+        for each in made.checked
+    ]
+    return {"use_case": str(out), "assumed": list(made.assumed), "checked": checked}
+
+
+def _lines(made: "Draft", out: Path) -> Iterator[str]:
     for text in made.assumed:
-        typer.echo(f"assumed: {text}")
+        yield f"assumed: {text}"
     for each in made.checked:
         refused = f", {each.bad:,} rows do not fit ({each.first})" if each.bad else ""
-        typer.echo(f"{each.path}: {each.good:,} rows fit {each.event_type}{refused}")
+        yield f"{each.path}: {each.good:,} rows fit {each.event_type}{refused}"
     named = " ".join(f"{each.event_type}={each.path}" for each in made.checked)
-    typer.echo(f"\nwrote {out}; next: read it, then\n  riskstream usecase check {out}")
-    typer.echo(f"  riskstream profile {named} --use-case {out}\n  riskstream train {named} --use-case {out}")
-
-
-def now_us() -> int:
-    """Return the time in microseconds since 1970 UTC."""
-    from time import time_ns
-
-    return time_ns() // 1000
+    yield f"\nwrote {out}; next: read it, then\n  riskstream usecase check {out}"
+    yield f"  riskstream profile {named} --use-case {out}\n  riskstream train {named} --use-case {out}"
 
 
 def faults_of(file: Path) -> "Iterator[Fault]":

@@ -147,11 +147,17 @@ def imports_of(room: str) -> Iterator[Import]:
 
 def imports_in(file: Path) -> Iterator[Import]:
     tree = tree_of(file)
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    inside = {node for f in ast.walk(tree) if isinstance(f, functions) for node in ast.walk(f)}
+    inside = {node for f in ast.walk(tree) if is_run_later(f) for node in ast.walk(f)}
     for node in ast.walk(tree):
         for module in modules(node):
             yield Import(str(file.relative_to(ROOT)), node.lineno, module, node not in inside)  # type: ignore[attr-defined]
+
+
+def is_run_later(node: ast.AST) -> bool:
+    """A function, or what only a type checker reads."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
 def modules(node: ast.AST) -> list[str]:

@@ -14,7 +14,7 @@ import usecases
 from pipeline.bigquery.settings import PROJECT
 from pipeline.job.settings import JobSettings
 from pipeline.runtime.errors import BadSettings
-from pipeline.runtime.settings import Rules, Setting, declared, faults, flag
+from pipeline.runtime.settings import Rules, Setting, SettingsClass, declared, faults, flag
 from pipeline.stores.settings import CA_FILE, CERT_FILE, KEY_FILE, PREFIX
 
 EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
@@ -95,7 +95,8 @@ class TemplateSettings(JobSettings):
         Raises BadSettings, which names the file where it is at fault.
         """
         given = {name: value for name, value in flags.items() if value is not None}
-        known = declared(cls)
+        settings_class: type[SettingsClass] = cls
+        known = declared(settings_class)
         written = _read(file, [each.name for each in known]) if file else {}
         both = {**written, **given}
         if "labels" in given and isinstance(written.get("labels"), dict):

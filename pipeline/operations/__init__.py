@@ -6,7 +6,6 @@ __all__ = [
     "logged_drift",
     "publish_file",
     "realised",
-    "screen",
     "settings",
     "status",
 ]

@@ -14,6 +14,7 @@ __all__ = [
     "pushgateway",
     "retry",
     "settings",
+    "terminal",
     "tracing",
     "transient",
     "undelivered",

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from commands.alerts import show_alerts
 from deploy.local.pubsub.server import stats
-from pipeline.operations import screen
 from pipeline.operations.follow_alerts import Recent, following
 from pipeline.pubsub.client import Publication
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
@@ -136,7 +136,7 @@ def test_a_table_shows_the_latest_alerts(broker: Broker) -> None:
         broker.publish(
             broker.names.alerts, *(alert(seq, score=None, transition=None) for seq in range(24)), alert(24)
         )
-        assert screen.show_alerts(alerts, console) == 25
+        assert show_alerts(alerts, console) == 25
     text = console.export_text()
     assert "2024-01-02 09:00:00  c24       LOW -> HIGH  RECOMMENDED  0.750  m1" in text
     assert "25 alerts" in text and " c4 " not in text and " c5 " in text

@@ -13,11 +13,11 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
+from commands.alerts import alert_line, show_alerts
 from commands.terminal import show_error, table, tell_bad_rows
 from pipeline.batch import customer_table
 from pipeline.files import BadRow
 from pipeline.files.spreadsheet import FORMULA_STARTS, write_csv
-from pipeline.operations import screen
 from pipeline.operations.follow_alerts import Followed
 from pipeline.outputs.publications import Alert
 from pipeline.runtime import logging_setup
@@ -93,8 +93,8 @@ def alert() -> Followed:
 def test_no_view_sends_what_an_event_holds(capsys: pytest.CaptureFixture[str]) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=False, width=400)
-    screen.show_alerts([alert()], console)
-    print(screen.alert_line(alert()))
+    show_alerts([alert()], console)
+    print(alert_line(alert()))
     print(table(("customer",), [(f"a{PAINT}\nb",)]))
     tell_bad_rows([("f.csv", BadRow(3, "invalid", PAINT))], 1)
     show_error(ValueError(f"one{PAINT}\ntwo"))

@@ -10,13 +10,13 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from rich.console import Console
 
+from commands.publish import summary
+from commands.terminal import staged
 from features.events import decode, event_id, event_time_us
 from features.times import rfc3339
 from features.usecase import load, parse
 from pipeline.files import BadFile
-from pipeline.operations import screen
 from pipeline.operations.publish_file import Pace, Published, publish
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.topics import publisher_client
@@ -234,12 +234,10 @@ def test_a_person_sees_a_bar_and_then_what_was_wrong(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
     path = sales_file(tmp_path, *["bad"] * 102, row(1), row(2))
-    with screen.publishing() as progress:
+    with staged() as progress:
         done, _ = published(broker, path, progress=progress)
     assert "publishing" in capsys.readouterr().err
-    console = Console(record=True, width=200)
-    console.print(screen.published(done))
-    text = console.export_text()
+    text = summary(done)
     assert "sales.csv  2     undecodable  1 columns, expected 11 as in the header" in text
     assert "... and 2 more" in text
     assert "published 2 of 104 rows as sale events" in text and "102 bad rows were not published" in text

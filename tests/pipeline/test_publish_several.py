@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from commands.publish import summary
 from features.usecase import load
 from pipeline.files import BadFile, place
-from pipeline.operations import screen
 from pipeline.operations.publish_file import publish
 from pipeline.pubsub.client import Subscription
 from tests.commands import Run
@@ -152,8 +151,6 @@ def test_a_person_sees_the_file_of_a_bad_row_and_what_was_published(
     done = publish(SHOP, files, broker.names.events, PROJECT, progress=lambda *step: told.append(step))
     assert [step for step in told if step[0] == "reading"][-1] == ("reading", 7, None)
     assert told[-1] == ("publishing", 6, 6)
-    console = Console(record=True, width=300)
-    console.print(screen.published(done))
-    text = console.export_text()
+    text = summary(done)
     assert f"{files[2]}  4     undecodable" in text
     assert "published 6 of 7 rows as 2 visit and 4 sale events" in text

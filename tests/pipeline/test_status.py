@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from rich.console import Console, RenderableType
 
+from commands.status import text_of
 from export.policy import Level
 from features.events import decode, make_batch
 from features.kernel import advance
 from pipeline.bigquery import client as bigquery
 from pipeline.bigquery import schemas, tables
-from pipeline.operations import screen
 from pipeline.operations.settings import StatusSettings
 from pipeline.operations.status import JobReport, Unknown, status
 from pipeline.pubsub.client import Publication
@@ -57,12 +56,6 @@ LEVELS = {
     f"c{i}": Level.HIGH if i % 10 == 0 else Level.MEDIUM if i % 10 < 4 else Level.LOW for i in range(1_500)
 }
 COUNTS = {"LOW": 900, "MEDIUM": 450, "HIGH": 150}
-
-
-def shown(view: RenderableType) -> str:
-    console = Console(record=True, width=160)
-    console.print(view)
-    return console.export_text()
 
 
 def test_customers_are_counted_by_their_level(redis_store: RedisStore, redis_server: RedisServer) -> None:
@@ -152,7 +145,7 @@ def test_what_is_away_is_told_part_by_part_and_soon(tmp_path: Path, monkeypatch:
         assert isinstance(part, Unknown) and expected in part.unknown
     said = json.loads(found.to_json())
     assert all("unknown" in said[part] for part in ("backlog", "job", "customers", "dead_letters"))
-    assert "no job has written" in shown(screen.status(found))
+    assert "no job has written" in text_of(found)
 
 
 def test_pubsub_itself_is_said_not_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +202,7 @@ def test_everything_together(
     assert (said["use_case"], said["fingerprint"]) == ("shop", SHOP.fingerprint)
     assert said["customers"]["levels"] == COUNTS
     assert said["job"]["said"]["events"] == process_metrics.progress.counts["events"]
-    text = shown(screen.status(found))
+    text = text_of(found)
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text
     assert f"{SHOP.fingerprint} (these features): backfill, 2026-01-02T00:00:00Z, 1,234 events" in text

@@ -16,10 +16,8 @@ from deploy.local.demo.job import DemoJob
 from pipeline.runtime.process_metrics import JobStatus
 
 SHOWN_ALERTS = 12
-REFRESHES_PER_S = 4.0
 LINE_S = 3.0  # between two lines without a terminal
 STEP_WIDTH = 66
-COLOURS = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red"}
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Streaming:
         bars = Table.grid(padding=(0, 1))
         bars.add_row("  published", ProgressBar(self.total, self.published, width=40), self.share())
         bars.add_row("  assessed", ProgressBar(self.total, assessed, width=40), self.pace())
-        table = Table("event time", "customer", "level", "change", "score", "after", box=None, padding=(0, 2))
+        table = live_table("event time", "customer", "level", "transition", "score", "after")
         for seen in self.alerts.latest(SHOWN_ALERTS):
             table.add_row(*cells(seen))
         return Group(bars, Text(f"\n  {len(self.alerts.by_id):,} alerts, the latest:"), table)
@@ -69,11 +67,10 @@ class Streaming:
 def cells(seen: ReceivedAlert) -> list[Text]:
     """Return an alert as a row of the table."""
     alert = seen.alert
-    before, after = ((level, COLOURS.get(level, "")) for level in (alert.level_before, alert.level))
     return [
         Text(alert.event_time[:19].replace("T", " ")),
         Text(alert.customer),
-        Text.assemble(before, " to ", after),
+        level_change(alert.level_before, alert.level),
         Text(alert.transition or ""),
         Text("" if alert.score is None else f"{alert.score:.3f}"),
         Text(f"{seen.after_ms:,.0f} ms"),
