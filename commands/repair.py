@@ -17,7 +17,7 @@ from pipeline.stores.settings import RedisSettings
 
 if TYPE_CHECKING:
     from pipeline.reconciliation.repair_run import RepairReport
-
+    from pipeline.stores.readiness import Marker
 
 app = typer.Typer()
 
@@ -88,6 +88,15 @@ def repair(
                 done = repair_run.repair(place, timeout, best_effort, progress)
     show_json(_facts(done)) if as_json else echo_each(_lines(done, dry_run))
     raise typer.Exit(0 if done.is_whole else 1)
+
+
+def _demand_history(marker: "Marker | None", history: list[str] | None) -> None:
+    if marker and marker.events and not history:
+        raise typer.BadParameter(
+            f"a backfill ({marker.at}) has filled these records with {marker.events:,} events that are not in the "
+            "log: give the files that it has read",
+            param_hint="--history",
+        )
 
 
 def _facts(done: "RepairReport") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from commands.terminal import labelled
 from pipeline.operations.settings import StatusSettings
 
 if TYPE_CHECKING:
-    from pipeline.operations.status import Backlog, Job, Status, Unknown
+    from pipeline.operations.status import JobReport, StatusReport, SubscriptionBacklog, Unknown
     from pipeline.stores.health import Condition
     from pipeline.stores.population import Population
     from pipeline.stores.readiness import Marker
@@ -47,7 +47,7 @@ def status(
     raise typer.Exit(0 if report.is_sound else NOT_SOUND)
 
 
-def _watch(ask: Callable[[], "Status"]) -> None:
+def _watch(ask: Callable[[], "StatusReport"]) -> None:
     """Show the status again and again, until interrupted."""
     from rich.console import Console
     from rich.live import Live
@@ -60,7 +60,7 @@ def _watch(ask: Callable[[], "Status"]) -> None:
             live.update(Text(text_of(ask())), refresh=True)
 
 
-def text_of(status: "Status") -> str:
+def text_of(status: "StatusReport") -> str:
     """Return all parts below each other; one that is unknown says why."""
     return labelled({
         "use case": f"{status.use_case}, features {status.fingerprint}, {status.at}",
@@ -82,12 +82,12 @@ def _known(part: "Part | Unknown", show: Callable[[Part], str]) -> str:
     return show(part)
 
 
-def _backlog(waiting: "tuple[Backlog, ...]") -> str:
+def _backlog(waiting: "tuple[SubscriptionBacklog, ...]") -> str:
     lines = (f"{b.subscription}: {b.messages:,} messages, the oldest {b.oldest_s:,.1f} s" for b in waiting)
     return "\n".join(lines) or "no subscriptions: run `riskstream topics`"
 
 
-def _job(job: "Job") -> str:
+def _job(job: "JobReport") -> str:
     status = job.said
     state = "running" if job.running else f"not running: silent for {job.written_s_ago:,.0f} s"
     if job.running and status.waiting_for:

@@ -14,6 +14,7 @@ from rich.text import Text
 from deploy.local.demo.alerts import Alerts, ReceivedAlert
 from deploy.local.demo.job import DemoJob
 from pipeline.runtime.process_metrics import JobStatus
+from pipeline.runtime.terminal import REFRESHES_PER_S, level_change, live_table
 
 SHOWN_ALERTS = 12
 LINE_S = 3.0  # between two lines without a terminal
