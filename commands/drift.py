@@ -82,8 +82,9 @@ def drift(
     if since and (days or (until and until <= since)):
         raise typer.BadParameter("give --since with a later --until, or --days", param_hint="--since")
     check_url(notify)
-    use = load(use_case)
-    assessed, loaded = AssessmentQueries(use, log.project, log.dataset), bundles.load_in_use(bundle, use.name)
+    loaded = load(use_case)
+    assessed = AssessmentQueries(loaded, log.project, log.dataset)
+    model = bundles.load_in_use(bundle, loaded.name)
     during = period(assessed, in_utc(since), in_utc(until), timedelta(days=days or DAYS))
     measured = measure(assessed, model, during, timedelta(days=series or 0))
     facts = _facts(measured)

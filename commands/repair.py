@@ -69,12 +69,7 @@ def repair(
     loaded = load(use_case)
     with closing(store_of(redis)) as store:
         marker = Readiness(store, redis.prefix, loaded.name).markers().get(loaded.fingerprint)
-        if marker and marker.events and not history:
-            raise typer.BadParameter(
-                f"a backfill ({marker.at}) has filled these records with {marker.events:,} events that are not in the "
-                "log: give the files that it has read",
-                param_hint="--history",
-            )
+        _demand_history(marker, history)
         basis, filled = basis_of(
             loaded, bundle, redis.prefix, history or [], as_us(default_event_time), history_model, marker
         )
