@@ -13,7 +13,7 @@ from pipeline.operations.settings import StatusSettings
 
 if TYPE_CHECKING:
     from pipeline.operations.status import JobReport, StatusReport, SubscriptionBacklog, Unknown
-    from pipeline.stores.health import Condition
+    from pipeline.stores.health import StoreHealth
     from pipeline.stores.population import Population
     from pipeline.stores.readiness import Marker
 
@@ -106,7 +106,7 @@ def _job(job: "JobReport") -> str:
     return "\n".join(lines)
 
 
-def _store(store: "Condition") -> str:
+def _store(store: "StoreHealth") -> str:
     writers = [
         f"{each.name}: {'paused' if each.is_paused else 'writes'}"
         + (f", {each.undelivered} batches under way" if each.undelivered else "")
