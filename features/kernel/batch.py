@@ -95,6 +95,12 @@ def _blank_answers(events: int) -> _Answers:
     )
 
 
+def _blank_states(records: int) -> _States:
+    """Return the states of so many new records."""
+    before, after = np.zeros((2, records), np.int64)
+    return _States(np.zeros((records, STATUS_WORDS), np.int64), before, after)
+
+
 def _place(order: NDArray[np.intp], events: int) -> NDArray[np.intp]:
     """Return the place in `order` of each of so many events; those without a record come behind all others."""
     place = np.full(events, len(order))
@@ -210,30 +216,12 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     answers = _blank_answers(len(order))
     raw = np.full((len(arrivals), plan.raw_columns), np.nan)
     places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
-    states = _States(
-        np.zeros((len(records), STATUS_WORDS), np.int64),
-        np.zeros(len(records), np.int64),
-        np.zeros(len(records), np.int64),
-    )
+    states = _blank_states(len(records))
     earlier = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # events of lives before
     inputs = _inputs(arrivals, order)
     bad = fold_batch(
-        p,
-        w,
-        f,
-        inputs,
-        starts,
-        read,
-        read_at,
-        written,
-        written_at,
-        order,
-        raw,
-        answers,
-        earlier,
-        places,
-        states,
-    )
+        p, w, f, inputs, starts, read, read_at, written, written_at, order, raw, answers, earlier, places, states
+    )  # fmt: skip
     if bad >= 0:
         raise BadRecord(UNSOUND)
     place = _place(order, len(arrivals))
