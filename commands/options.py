@@ -41,12 +41,12 @@ def examples(*lines: str) -> str:
 
 
 def _folded(line: str) -> str:
-    """Return a command of which no line is longer than help may be; quoted words stay whole."""
+    """Return a command of which no line is longer than help may be; a flag stays with its value, quotes stay whole."""
     rows = [""]
-    for word in re.findall(r"(?:[^\s']|'[^']*')+", line):
-        if len(rows[-1]) + len(word) > EXAMPLE_WIDTH:
+    for words in re.findall(r"-{1,2}\w[\w-]* (?!-)(?:[^\s']|'[^']*')+|(?:[^\s']|'[^']*')+", line):
+        if len(rows[-1]) + len(words) > EXAMPLE_WIDTH and rows[-1].strip():
             rows.append("     ")
-        rows[-1] += f" {word}" if rows[-1] else word
+        rows[-1] += f" {words}" if rows[-1] else words
     return " \\\n".join(rows)
 
 

@@ -1,9 +1,9 @@
 """From history to a bundle: train."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,12 +20,21 @@ from commands.options import (
 )
 from commands.terminal import report_lines, show_json, table, tell_bad_rows
 
+if TYPE_CHECKING:
+    from features.replay import Replayed
+    from features.usecase import UseCase as Declared
+    from training.data.cleaning import CleaningCount
+    from training.data.files import EventRows
+    from training.report.page import Report
+    from training.report.run import Run
+    from training.steps import TrainingOptions
+
 app = typer.Typer()
 SHOWN_BAD_ROWS = 100
 REJECTED = 11  # the exit code: see EXITS
 
 
-def read_history(use_case: Any, files: Sequence[str]) -> tuple[Any, list[Any]]:
+def read_history(use_case: "Declared", files: Sequence[str]) -> "tuple[EventRows, list[CleaningCount]]":
     """Return the cleaned rows of files and tables with the counts of the rules; bad rows go to stderr."""
     from training.data.cleaning import clean
     from training.data.files import read_all
@@ -99,9 +108,9 @@ def train(
 
 
 def training_options(
-    verb: str, use_case: Any, files: Sequence[str], like: Sequence[str] | None, seed: int, now: datetime,
-    cleaned: Sequence[Any], keeps_scores: bool,
-) -> Any:  # fmt: skip
+    verb: str, use_case: "Declared", files: Sequence[str], like: Sequence[str] | None, seed: int, now: datetime,
+    cleaned: "Sequence[CleaningCount]", keeps_scores: bool,
+) -> "TrainingOptions":  # fmt: skip
     """Return the options of a training that shows its stages on stderr."""
     from training.origin import origin
     from training.steps import TrainingOptions
@@ -112,7 +121,7 @@ def training_options(
     )  # fmt: skip
 
 
-def write_report(report: Any, root: str, bundle_id: str) -> list[str]:
+def write_report(report: "Report", root: str, bundle_id: str) -> list[str]:
     """Write the report of a bundle beside the bundles; return lines that name its files."""
     from export.storage import join
     from training.report.page import write
@@ -120,7 +129,7 @@ def write_report(report: Any, root: str, bundle_id: str) -> list[str]:
     return report_lines(write(report, join(root, "reports", bundle_id)))
 
 
-def recommended_facts(run: Any) -> dict[str, Any]:
+def recommended_facts(run: "Run") -> dict[str, Any]:
     """Return what the replayed policy did, and the warnings, for JSON; figures that cannot be had are null."""
     import msgspec
 
@@ -130,16 +139,17 @@ def recommended_facts(run: Any) -> dict[str, Any]:
     return {"recommendations": plain, "warnings": warnings(run)}
 
 
-def recommended_lines(run: Any) -> list[str]:
+def recommended_lines(run: "Run") -> list[str]:
     """Return a short table of what the replayed policy did, and the warnings."""
     from training.report.levels import rows, warnings
 
     titles = ("the policy, replayed over held-out scores", "")
-    shown = table(titles, rows(run.evaluation.recommendations))
-    return [shown, *(f"WARNING: {warning}" for warning in warnings(run))]
+    recommendations = run.evaluation.recommendations
+    shown = [table(titles, rows(recommendations))] if recommendations else []
+    return [*shown, *(f"WARNING: {warning}" for warning in warnings(run))]
 
 
-def replayed_like(use_case: Any, files: Sequence[str] | None) -> Any:
+def replayed_like(use_case: "Declared", files: Sequence[str] | None) -> "Iterable[Replayed] | None":
     """Return the replayed events of files that are to be scored; None without files. Bad rows go to stderr."""
     from features.replay import replay
     from training.data.files import batches, read_all

@@ -8,7 +8,7 @@ from pipeline.dataflow.settings import TemplateSettings
 from pipeline.runtime.settings import Declared, declared
 
 METADATA = Path(__file__).with_name("metadata.json")
-TYPES = {bool: "BOOLEAN", int: "NUMBER", str: "TEXT"}
+TYPES: dict[object, str] = {bool: "BOOLEAN", int: "NUMBER", str: "TEXT"}
 SPECIAL_TYPES = {
     "subscription": "PUBSUB_SUBSCRIPTION",
     "alerts_topic": "PUBSUB_TOPIC",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
 from functools import cache
+from types import UnionType
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, get_args, get_origin, get_type_hints
 
 
@@ -49,8 +50,8 @@ class Declared(NamedTuple):
     """A field of a settings class, with its declaration."""
 
     name: str
-    kind: Any  # a type, or `int | None`
-    default: Any  # MISSING if there is none
+    kind: type | UnionType  # such as `int | None`
+    default: object  # MISSING if there is none
     setting: Setting
 
     @property
@@ -78,7 +79,7 @@ def declared(settings: type[SettingsClass]) -> tuple[Declared, ...]:
     )
 
 
-def _declared(each: Field[Any], kind: Any, setting: Setting) -> Declared:
+def _declared(each: Field[object], kind: type | UnionType, setting: Setting) -> Declared:
     default = each.default if each.default_factory is MISSING else each.default_factory()
     return Declared(each.name, dict if get_origin(kind) is dict else kind, default, setting)
 
@@ -92,11 +93,11 @@ def faults(settings: SettingsClass) -> Iterator[str]:
     yield from wrong or (text for is_right, text in rules if not is_right(settings))
 
 
-def _faults(each: Declared, value: Any) -> Iterator[str]:
+def _faults(each: Declared, value: object) -> Iterator[str]:
     """Yield why a value will not do. A password in it is not repeated."""
     setting = each.setting
     if not _is_of(each.kind, value):
-        wanted = setting.wanted or {bool: "true or false", str: "text"}[each.kind]
+        wanted = setting.wanted or ("true or false" if each.kind is bool else "text")
         yield f"{each.flag}: found {value!r}, expected {wanted}"
     elif isinstance(value, str):
         if setting.pattern and (value or each.is_required) and not re.fullmatch(setting.pattern, value):
@@ -106,7 +107,7 @@ def _faults(each: Declared, value: Any) -> Iterator[str]:
         yield f"{each.flag}: found {value}, expected {setting.wanted}"
 
 
-def _is_of(kind: Any, value: Any) -> bool:
+def _is_of(kind: type | UnionType, value: object) -> bool:
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     if kind is float:
