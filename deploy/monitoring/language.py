@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from features.errors import Refused
-from pipeline.runtime.metrics import Kind, Metric
+from pipeline.runtime.metrics import Metric, MetricKind
 
 JOB = 'job_name=~"riskstream-.*"'
 COUNTER = "dataflow_googleapis_com:job_user_counter"
@@ -112,7 +112,7 @@ class Cloud:
 
     def _series(self, metric: Metric, value: str = "", part: str = "") -> str:
         self.used.add(metric.name)
-        assert metric.kind is not Kind.GAUGE
+        assert metric.kind is not MetricKind.GAUGE
         wanted = f'="{metric.beam}{part}"'
         if metric.label:
             wanted = f'="{metric.beam}-{value}{part}"' if value else f'=~"{metric.beam}-.*"'

@@ -19,7 +19,7 @@ from features.events import BadEvent, Batch, decode_all, make_batch
 from features.usecase import UseCase
 from pipeline.files import BadRow, Chunk, Place, event_type_of, in_event_time, read
 from pipeline.files.sorted_spill import Spool
-from pipeline.files.source import Named, Table
+from pipeline.files.source import Named, WarehouseTable
 
 SHOWN_BAD_ROWS = 100
 
@@ -108,7 +108,7 @@ class _Intake:
         self.spool.add(chunk)
         hashes = np.array([xxhash.xxh3_64_intdigest(body) for body in chunk.bodies], np.uint64)
         self.hashes.append(hashes)
-        is_table = isinstance(path.place if isinstance(path, Named) else path, Table)
+        is_table = isinstance(path.place if isinstance(path, Named) else path, WarehouseTable)
         self.ties.append(hashes if is_table else np.zeros_like(hashes))
         self.kind.append(np.full(len(chunk), self.kinds.setdefault(kind, len(self.kinds)), np.int8))
         self.times.append(chunk.time_us)

@@ -25,7 +25,7 @@ from features.events import (
 from features.times import rfc3339
 from features.usecase import UseCase
 from pipeline.files import csvfile, jsonl, parquet
-from pipeline.files.source import BadFile, BadRow, Named, Place, Rows, Table, needed_columns
+from pipeline.files.source import BadFile, BadRow, Named, Place, Rows, WarehouseTable, needed_columns
 
 FORMATS: dict[str, ModuleType] = {
     ".csv": csvfile,
@@ -105,9 +105,9 @@ def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> 
     return fitting[0]
 
 
-def _format(place: Path | Table) -> Any:
+def _format(place: Path | WarehouseTable) -> Any:
     """Return the module that reads the place."""
-    if isinstance(place, Table):
+    if isinstance(place, WarehouseTable):
         from pipeline.files import warehouse  # BigQuery's clients take a second to import
 
         return warehouse

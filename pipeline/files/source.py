@@ -19,7 +19,7 @@ class BadFile(BadInput):
 
 
 @dataclass(frozen=True)
-class Table:
+class WarehouseTable:
     """A table of BigQuery, shown as bq://PROJECT.DATASET.TABLE."""
 
     project: str
@@ -40,13 +40,13 @@ class Named:
     """A file or table whose event type is told and not found by its columns, shown as TYPE=PLACE."""
 
     event_type: str
-    place: Path | Table
+    place: Path | WarehouseTable
 
     def __str__(self) -> str:
         return f"{self.event_type}={self.place}"
 
 
-Place = Path | Table | Named  # where rows are
+Place = Path | WarehouseTable | Named  # where rows are
 
 
 def place(text: str | Place) -> Place:
@@ -59,7 +59,7 @@ def place(text: str | Place) -> Place:
     return _unnamed(text)
 
 
-def _unnamed(text: str) -> Path | Table:
+def _unnamed(text: str) -> Path | WarehouseTable:
     if not text.startswith(TABLE):
         return Path(text)
     found = re.fullmatch(
@@ -67,7 +67,7 @@ def _unnamed(text: str) -> Path | Table:
     )  # example.com:project is one
     if not found:
         raise BadFile(f"{text}: expected {TABLE}PROJECT.DATASET.TABLE")
-    return Table(*found.groups())
+    return WarehouseTable(*found.groups())
 
 
 @dataclass(frozen=True)

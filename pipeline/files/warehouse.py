@@ -19,7 +19,7 @@ from google.cloud.bigquery_storage_v1.types import ArrowSerializationOptions, Da
 from features.usecase import EventType, UseCase
 from pipeline.bigquery.client import read_client
 from pipeline.files import arrow
-from pipeline.files.source import CHUNK_ROWS, BadFile, Rows, Table
+from pipeline.files.source import CHUNK_ROWS, BadFile, Rows, WarehouseTable
 from pipeline.runtime.errors import SinkRefused
 from pipeline.runtime.transient import is_transient
 
@@ -31,12 +31,12 @@ COMPRESSION = ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
 T = TypeVar("T")
 
 
-def columns(_use_case: UseCase, table: Table) -> list[str]:
+def columns(_use_case: UseCase, table: WarehouseTable) -> list[str]:
     client = asked(table, read_client)
     return list(schema(asked(table, lambda: session(client, table, []))).names)
 
 
-def rows(use_case: UseCase, event_type: EventType, table: Table) -> Iterator[Rows]:
+def rows(use_case: UseCase, event_type: EventType, table: WarehouseTable) -> Iterator[Rows]:
     """Yield the rows of the table. Raises BadFile for columns that are missing or of another type."""
     client = asked(table, read_client)
     whole = schema(asked(table, lambda: session(client, table, [])))
@@ -46,7 +46,7 @@ def rows(use_case: UseCase, event_type: EventType, table: Table) -> Iterator[Row
     yield from arrow.rows(event_type, converts, batches(client, opened, table))
 
 
-def session(client: BigQueryReadClient, table: Table, selected: list[str]) -> ReadSession:
+def session(client: BigQueryReadClient, table: WarehouseTable, selected: list[str]) -> ReadSession:
     """Open the table as of now, in one stream, so that rows can be numbered; all columns if none is selected."""
     options = ReadSession.TableReadOptions(
         selected_fields=selected,
@@ -66,7 +66,9 @@ def schema(opened: ReadSession) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(opened.arrow_schema.serialized_schema))
 
 
-def batches(client: BigQueryReadClient, opened: ReadSession, table: Table) -> Iterator[pa.RecordBatch]:
+def batches(
+    client: BigQueryReadClient, opened: ReadSession, table: WarehouseTable
+) -> Iterator[pa.RecordBatch]:
     """Yield batches of at most CHUNK_ROWS rows; a broken connection is resumed where it broke."""
     known = schema(opened)
     for stream in opened.streams:  # one, or none of an empty table
@@ -78,7 +80,7 @@ def batches(client: BigQueryReadClient, opened: ReadSession, table: Table) -> It
                 yield batch.slice(start, CHUNK_ROWS)
 
 
-def asked(table: Table, ask: Callable[[], T]) -> T:
+def asked(table: WarehouseTable, ask: Callable[[], T]) -> T:
     """Return BigQuery's answer. Raises BadFile if the table, or the right to read it, is missing.
 
     An unreachable BigQuery is nobody's mistake, and stays ServiceUnavailable or RetryError.

@@ -21,7 +21,7 @@ from pipeline.engine.rejects import Reject, answered
 from pipeline.job.sinks import Outgoing
 from pipeline.job.translate import Decoded
 from pipeline.runtime import metrics, tracing
-from pipeline.runtime.metrics import NAMESPACE, OF_JOB, STEM, Kind, Metric, key
+from pipeline.runtime.metrics import NAMESPACE, OF_JOB, STEM, Metric, MetricKind, key
 from pipeline.runtime.process_metrics import LastBatch, progress, tally
 
 IN_TIME_US = metrics.IN_TIME_S * 1_000_000
@@ -29,7 +29,7 @@ IN_TIME_US = metrics.IN_TIME_S * 1_000_000
 FROM_ZERO = [
     key(metric, value)
     for metric in OF_JOB
-    if metric.kind is Kind.COUNTER
+    if metric.kind is MetricKind.COUNTER
     for value in (metric.values if metric.label else ("",))
 ]
 EXAMPLES = 5  # rejects of a batch that are logged one by one: a flood of them must not stop the stream

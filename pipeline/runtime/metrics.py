@@ -32,7 +32,7 @@ CLOUD_REDIS, CLOUD_READER = (
 )
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     COUNTER = "counter"
     DISTRIBUTION = "distribution"
     GAUGE = "gauge"
@@ -43,7 +43,7 @@ class Metric:
     """`scale` makes the integers that Beam wants of a distribution's values, `beam_unit` names their unit."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     unit: str
     meaning: str
     label: str = ""  # what its series differ in
@@ -57,14 +57,14 @@ class Metric:
     @property
     def beam(self) -> str:
         """The name in Beam and Dataflow; empty: not there. A label's value follows after a hyphen."""
-        is_there = self.in_beam and self.kind is not Kind.GAUGE
+        is_there = self.in_beam and self.kind is not MetricKind.GAUGE
         return "-".join(filter(None, (STEM + self.name, self.beam_unit))) if is_there else ""
 
     @property
     def prometheus(self) -> str:
         """The name in Prometheus, of a distribution without _bucket, _sum and _count."""
         ending = {"seconds": "_seconds", "bytes": "_bytes"}.get(self.unit, "")
-        total = "_total" if self.kind is Kind.COUNTER else ""
+        total = "_total" if self.kind is MetricKind.COUNTER else ""
         return f"{NAMESPACE}_{self.name.replace('-', '_')}{ending}{total}"
 
 
@@ -76,11 +76,11 @@ def key(metric: Metric, value: str = "") -> str:
 def _counter(
     name: str, unit: str, meaning: str, label: str = "", values: tuple[str, ...] = (), **rest: bool
 ) -> Metric:
-    return Metric(name, Kind.COUNTER, unit, meaning, label, values, **rest)  # type: ignore[arg-type]
+    return Metric(name, MetricKind.COUNTER, unit, meaning, label, values, **rest)  # type: ignore[arg-type]
 
 
 def _gauge(name: str, unit: str, meaning: str, **rest: str | bool | tuple[str, ...]) -> Metric:
-    return Metric(name, Kind.GAUGE, unit, meaning, **rest)  # type: ignore[arg-type]
+    return Metric(name, MetricKind.GAUGE, unit, meaning, **rest)  # type: ignore[arg-type]
 
 
 EVENTS = _counter("events", "messages", "Messages done with, whatever came of them.")
@@ -118,17 +118,17 @@ DRIFT = _counter(
     "what",
     DRIFTED,
 )
-BATCH = Metric("batch-size", Kind.DISTRIBUTION, "messages", "Messages of a batch.", bounds=BATCHES)
+BATCH = Metric("batch-size", MetricKind.DISTRIBUTION, "messages", "Messages of a batch.", bounds=BATCHES)
 LAG = Metric(
-    "lag", Kind.DISTRIBUTION, "seconds", "System lag: from publishing to assessed, of each batch's oldest message.",
+    "lag", MetricKind.DISTRIBUTION, "seconds", "System lag: from publishing to assessed, of each batch's oldest message.",
     bounds=LAGS_S, scale=1e3, beam_unit="ms",
 )  # fmt: skip
 EVENT_LAG = Metric(
-    "event-lag", Kind.DISTRIBUTION, "seconds", "Event-time lag: since the latest event of each batch happened.",
+    "event-lag", MetricKind.DISTRIBUTION, "seconds", "Event-time lag: since the latest event of each batch happened.",
     bounds=LAGS_S, scale=1e3, beam_unit="ms",
 )  # fmt: skip
 STAGE = Metric(
-    "stage", Kind.DISTRIBUTION, "seconds",
+    "stage", MetricKind.DISTRIBUTION, "seconds",
     "Time of a batch in a stage: read and commit are Redis, score is ONNX, send waits for BigQuery and Pub/Sub.",
     "stage", STAGES, STAGES_S, scale=1e6, beam_unit="us",
 )  # fmt: skip
@@ -179,7 +179,7 @@ SLOW = _counter(
 )
 LATENCY = Metric(
     "api-latency",
-    Kind.DISTRIBUTION,
+    MetricKind.DISTRIBUTION,
     "seconds",
     "Time from a request to its answer, of assessments and questions.",
     bounds=ANSWERS_S,

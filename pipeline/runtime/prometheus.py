@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pipeline.runtime import metrics
-from pipeline.runtime.metrics import Kind, Metric, key
+from pipeline.runtime.metrics import Metric, MetricKind, key
 from pipeline.runtime.process_metrics import Tally, labelled, progress
 
 PORTS = 64  # as many as a job may have workers
@@ -98,10 +98,10 @@ class Families(Collector):
 
     def collect(self) -> Iterator[Family]:
         waiting = {key(metrics.WAITING, part): float(n) for part, n in progress.waiting.copy().items()}
-        tallies: dict[Kind, Mapping[str, float | Tally]] = {
-            Kind.COUNTER: progress.counts.copy(),
-            Kind.GAUGE: progress.gauges | waiting,
-            Kind.DISTRIBUTION: progress.seen.copy(),
+        tallies: dict[MetricKind, Mapping[str, float | Tally]] = {
+            MetricKind.COUNTER: progress.counts.copy(),
+            MetricKind.GAUGE: progress.gauges | waiting,
+            MetricKind.DISTRIBUTION: progress.seen.copy(),
         }
         for metric in self._metrics:
             yield _family(metric, dict(_series(metric, tallies[metric.kind])))
@@ -109,10 +109,10 @@ class Families(Collector):
 
 def _series(metric: Metric, tally: Mapping[str, float | Tally]) -> Iterator[tuple[str, float | Tally]]:
     """Yield the metric's series by the value of its label; series of known values exist from the beginning."""
-    if metric.kind is Kind.GAUGE and not metric.label:
+    if metric.kind is MetricKind.GAUGE and not metric.label:
         if key(metric) in tally:
             yield "", tally[key(metric)]
-    elif metric.kind is Kind.DISTRIBUTION:
+    elif metric.kind is MetricKind.DISTRIBUTION:
         for value in metric.values or ("",):
             yield value, tally.get(key(metric, value), Tally(metric.bounds))
     else:
@@ -137,8 +137,8 @@ def _family(metric: Metric, series: dict[str, float | Tally]) -> Family:
     return family  # type: ignore[no-any-return]
 
 
-FAMILIES: dict[Kind, Any] = {
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.DISTRIBUTION: HistogramMetricFamily,
+FAMILIES: dict[MetricKind, Any] = {
+    MetricKind.COUNTER: CounterMetricFamily,
+    MetricKind.GAUGE: GaugeMetricFamily,
+    MetricKind.DISTRIBUTION: HistogramMetricFamily,
 }

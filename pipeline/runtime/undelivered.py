@@ -4,16 +4,16 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class Source(Protocol):
+class Outlet(Protocol):
     """A step or a sink through which batches leave."""
 
     def undelivered(self) -> int: ...
 
 
-_sources: WeakSet[Source] = WeakSet()
+_sources: WeakSet[Outlet] = WeakSet()
 
 
-def register(source: Source) -> None:
+def register(source: Outlet) -> None:
     """Count what `source` holds from now on, for as long as it exists."""
     _sources.add(source)
 

@@ -29,7 +29,7 @@ from pipeline.runtime.metrics import STORE_WHOLE, key
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.integrity import WHOLE, Integrity, Seen, State, Writer, described
 from pipeline.stores.recent_writes import Latest
-from pipeline.stores.redis_memory import Memory
+from pipeline.stores.redis_memory import RedisMemory
 from pipeline.stores.redis_servers import Server
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import StoreDamaged
@@ -112,7 +112,7 @@ class Guard:
         what = EMPTIED if None in found else "its state has changed"
         return StoreDamaged(f"Redis at {self._store.address}: {what}")
 
-    def memory(self) -> Memory:
+    def memory(self) -> RedisMemory:
         """Return the memory of whatever server is there. Raises StoreUnavailable."""
         return self._store.memory()
 

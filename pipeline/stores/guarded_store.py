@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.stores.guard import Guard
-from pipeline.stores.redis_memory import Memory
+from pipeline.stores.redis_memory import RedisMemory
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.store import Expiry
 
@@ -42,7 +42,7 @@ class GuardedStore:
         """Tell which keys hold a value of another type."""
         return self._store.holds_other(keys)
 
-    def memory(self) -> Memory:
+    def memory(self) -> RedisMemory:
         """Return the memory of all primaries."""
         return self._guard.memory()
 

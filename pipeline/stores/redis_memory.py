@@ -20,21 +20,21 @@ UNSAID = "Redis at %s does not say its maxmemory-policy; make sure that it is no
 logger = logging.getLogger(__name__)
 
 
-class Memory(NamedTuple):
+class RedisMemory(NamedTuple):
     """Memory of all primaries together."""
 
     used_bytes: int
     limit_bytes: int  # 0: no limit
 
 
-def memory(client: Client) -> Memory:
+def memory(client: Client) -> RedisMemory:
     """Ask all primaries for their memory. Raises RedisError."""
     if isinstance(client, RedisCluster):
         answers = list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())
     else:
         answers = [client.info("memory")]
     used, limit = (sum(answer[name] for answer in answers) for name in ("used_memory", "maxmemory"))
-    return Memory(used, limit)
+    return RedisMemory(used, limit)
 
 
 def check_eviction(info: Mapping[str, Any], address: str, allow_eviction: bool) -> None:

@@ -21,7 +21,7 @@ from pipeline.runtime.errors import StoreUnavailable
 from pipeline.stores.population import GLOB
 from pipeline.stores.redis_client import Client, Reach, address_in, client_of, renew
 from pipeline.stores.redis_errors import explained
-from pipeline.stores.redis_memory import Memory, check_eviction, memory
+from pipeline.stores.redis_memory import RedisMemory, check_eviction, memory
 from pipeline.stores.redis_scripts import COMMIT, COMMIT_SHA, EXPIRY_DIGITS, OTHER_TYPES, SEQS
 from pipeline.stores.redis_servers import Server, introduced, servers
 from pipeline.stores.round_trip import (
@@ -160,7 +160,7 @@ class RedisStore:
                 return ""
             return str(client.get_node_from_key(key).name)  # type: ignore[no-untyped-call]
 
-    def memory(self) -> Memory:
+    def memory(self) -> RedisMemory:
         """Return the memory of all primaries."""
         with explained(self.address), self._noticing_loss():
             return memory(self._ready())

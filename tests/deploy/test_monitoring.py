@@ -10,7 +10,7 @@ import yaml
 from deploy.monitoring import write
 from deploy.monitoring.alerts import ALERTS, Severity
 from deploy.monitoring.language import Cloud, MonitoringSystem, Prometheus
-from pipeline.runtime.metrics import METRICS, Kind
+from pipeline.runtime.metrics import METRICS, MetricKind
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
@@ -42,7 +42,7 @@ def test_files_ask_only_for_metrics_of_the_table() -> None:
     for path in ("deploy/monitoring/grafana/dashboard.json", "deploy/monitoring/prometheus/rules.yaml"):
         for name in re.findall(r"riskstream_\w+", files[path]):
             stem = re.sub(r"_(bucket|sum|count)$", "", name)
-            assert name in named or named[stem].kind is Kind.DISTRIBUTION, name
+            assert name in named or named[stem].kind is MetricKind.DISTRIBUTION, name
     of_dataflow = {
         name
         for path, text in files.items()
@@ -106,6 +106,6 @@ def test_names_are_what_both_systems_take() -> None:
     assert len({metric.prometheus for metric in METRICS}) == len(METRICS)
     for metric in METRICS:
         assert re.fullmatch(r"riskstream_[a-z_]+[a-z]", metric.prometheus)
-        assert bool(metric.bounds) == (metric.kind is Kind.DISTRIBUTION) and list(metric.bounds) == sorted(
+        assert bool(metric.bounds) == (metric.kind is MetricKind.DISTRIBUTION) and list(
             metric.bounds
-        )
+        ) == sorted(metric.bounds)

@@ -11,7 +11,7 @@ from google.cloud import bigquery
 
 from pipeline.bigquery.client import query_client
 from pipeline.files import read
-from pipeline.files.source import Table
+from pipeline.files.source import WarehouseTable
 from tests.doors.judging import Outcomes, parquet, published, wrong
 from tests.doors.table import DOORS, NOW_US, USUAL, Case, array, cases
 from tests.pipeline.conftest import bigquery_environment, bigquery_server  # noqa: F401
@@ -74,16 +74,16 @@ def by_column() -> dict[tuple[str, str, str], Stored]:
     return found
 
 
-def loaded(client: bigquery.Client, path: Path, name: str, kinds: dict[str, str]) -> Table:
+def loaded(client: bigquery.Client, path: Path, name: str, kinds: dict[str, str]) -> WarehouseTable:
     columns = [bigquery.SchemaField(field, kind) for field, kind in kinds.items()]
     client.create_table(bigquery.Table(f"{PROJECT}.doors.{name}", columns))
     how = bigquery.LoadJobConfig(source_format="PARQUET")
     with path.open("rb") as file:
         client.load_table_from_file(file, f"{PROJECT}.doors.{name}", job_config=how).result()
-    return Table(PROJECT, "doors", name)
+    return WarehouseTable(PROJECT, "doors", name)
 
 
-def answers(rows: Stored, event_type: str, table: Table) -> Outcomes:
+def answers(rows: Stored, event_type: str, table: WarehouseTable) -> Outcomes:
     (chunk,) = read(DOORS, event_type, table, NOW_US)
     good = {int(name): row for row, name in enumerate(chunk.ids)}
     bad = {row.line - 1: f"{row.reason}: {row.detail}" for row in chunk.bad}

@@ -31,7 +31,7 @@ from pipeline.engine.engine import Engine
 from pipeline.engine.rejects import too_late
 from pipeline.files import Place
 from pipeline.files.history import history as files_of
-from pipeline.files.source import Table
+from pipeline.files.source import WarehouseTable
 from pipeline.job.translate import decode
 from pipeline.outputs import rows
 from pipeline.pubsub.client import Publication
@@ -569,7 +569,7 @@ def test_a_table_is_the_same_history_in_whatever_order_it_is_read(tmp_path: Path
         how = bigquery.LoadJobConfig(source_format="PARQUET")
         with (tmp_path / f"{name}.parquet").open("rb") as file:
             client.load_table_from_file(file, f"{PROJECT}.past.{name}", job_config=how).result()
-        with files_of(use_case, [Table(PROJECT, "past", name)], END_US) as table:
+        with files_of(use_case, [WarehouseTable(PROJECT, "past", name)], END_US) as table:
             digests.add(table.digest)
             found.append(basis(Engine.from_bundle(use_case, trained(use_case), MemoryStore()), table).records)
     assert len(digests) == 1

@@ -18,7 +18,7 @@ from commands.errors import exit_code
 from features.usecase import load, parse
 from pipeline.bigquery.client import query_client
 from pipeline.files import BadFile, Chunk, event_type_of, place, read, warehouse
-from pipeline.files.source import CHUNK_ROWS, Table
+from pipeline.files.source import CHUNK_ROWS, WarehouseTable
 from tests.pipeline.shop import SHOP
 from training.data.files import read_all
 from training.generate import generate
@@ -63,14 +63,14 @@ def column(of: pa.Field) -> bigquery.SchemaField:
     return bigquery.SchemaField(of.name, STORED[of.type])
 
 
-def loaded(client: bigquery.Client, path: Path, name: str) -> Table:
+def loaded(client: bigquery.Client, path: Path, name: str) -> WarehouseTable:
     """A table with the rows of a Parquet file."""
     columns = [column(of) for of in pq.read_schema(path)]
     client.create_table(bigquery.Table(f"{PROJECT}.bank.{name}", columns))
     how = bigquery.LoadJobConfig(source_format="PARQUET")
     with path.open("rb") as file:
         client.load_table_from_file(file, f"{PROJECT}.bank.{name}", job_config=how).result()
-    return Table(PROJECT, "bank", name)
+    return WarehouseTable(PROJECT, "bank", name)
 
 
 def sale(i: int, **changed: Any) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_a_table_that_is_not_there_or_does_not_fit_is_told(client: bigquery.Clie
     with pytest.raises(BadFile, match=r"bank\.other: no event type fits its columns \(a\)"):
         read_all(TABLE_SHOP, ["bq://local-project.bank.other"], NOW_US)
     with pytest.raises(BadFile, match=r"bank\.other: it lacks the columns sale_id"):
-        list(read(TABLE_SHOP, "sale", Table(PROJECT, "bank", "other"), NOW_US))
+        list(read(TABLE_SHOP, "sale", WarehouseTable(PROJECT, "bank", "other"), NOW_US))
 
 
 @pytest.mark.parametrize("name", ["bq://a.b", "bq://", "bq://a.b.c;d", "bq://a/b/c"])
@@ -159,7 +159,7 @@ def test_a_table_has_three_names(name: str) -> None:
 
 
 def test_a_project_may_have_a_domain_and_a_table_a_partition() -> None:
-    assert place("bq://example.com:risk-1.bank.sales$20240101") == Table(
+    assert place("bq://example.com:risk-1.bank.sales$20240101") == WarehouseTable(
         "example.com:risk-1", "bank", "sales$20240101"
     )
     assert place("build/users.csv") == Path("build/users.csv")

@@ -41,7 +41,7 @@ from pipeline.operations.gauges import redis_memory
 from pipeline.pubsub.message import Message
 from pipeline.runtime import metrics, tracing
 from pipeline.runtime.logging_setup import JsonLines
-from pipeline.runtime.metrics import METRICS, OF_JOB, Kind, key
+from pipeline.runtime.metrics import METRICS, OF_JOB, MetricKind, key
 from pipeline.runtime.process_metrics import Tally, progress
 from pipeline.runtime.prometheus import Endpoint, check
 from pipeline.stores.connect import cold_since_us
@@ -374,7 +374,7 @@ def test_kinds_are_told_as_what_they_are(job: Job, redis_server: RedisServer) ->
     own = endpoint(job, redis_server.url)
     with closing(own), urlopen(f"http://127.0.0.1:{own.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    kinds = {Kind.DISTRIBUTION: "histogram", Kind.COUNTER: "counter", Kind.GAUGE: "gauge"}
+    kinds = {MetricKind.DISTRIBUTION: "histogram", MetricKind.COUNTER: "counter", MetricKind.GAUGE: "gauge"}
     for metric in OF_JOB:
         assert f"# TYPE {metric.prometheus} {kinds[metric.kind]}\n" in text
         assert f"# HELP {metric.prometheus} {metric.meaning}" in text

@@ -21,7 +21,7 @@ Waiting = (
 )  # a message that was never out is kept without a lease: a backlog may hold millions
 
 
-class Key:
+class OrderingKeyQueue:
     """One ordering key: messages that wait and messages that are out, both in publish order."""
 
     __slots__ = ("is_queued", "not_before_s", "out", "waiting")
@@ -40,7 +40,7 @@ class DeliveryQueue:
         self._is_ordered = is_ordered
         self._fresh: deque[StoredMessage] = deque()
         self._again: deque[Lease] = deque()
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, OrderingKeyQueue] = {}
         self._ready: deque[str] = deque()  # keys with something waiting and nothing out
         self._delayed: list[tuple[float, int, Lease]] = []  # a heap: (not before, tie-breaker, lease)
         self._counter = itertools.count()
@@ -58,7 +58,7 @@ class DeliveryQueue:
             return
         for message in messages:
             if message.ordering_key:
-                self._keys.setdefault(message.ordering_key, Key()).waiting.append(message)
+                self._keys.setdefault(message.ordering_key, OrderingKeyQueue()).waiting.append(message)
                 self._offer(message.ordering_key)
             else:
                 self._fresh.append(message)
@@ -131,7 +131,7 @@ class DeliveryQueue:
     def _has_key(self, lease: Lease) -> bool:
         return self._is_ordered and lease.message.ordering_key != ""
 
-    def _key_of(self, lease: Lease) -> Key | None:
+    def _key_of(self, lease: Lease) -> OrderingKeyQueue | None:
         return self._keys[lease.message.ordering_key] if self._has_key(lease) else None
 
     def _wait_again(self, lease: Lease, not_before_s: float) -> None:
@@ -140,7 +140,7 @@ class DeliveryQueue:
         else:
             self._again.append(lease)
 
-    def _hold(self, key: Key, lease: Lease, not_before_s: float) -> None:
+    def _hold(self, key: OrderingKeyQueue, lease: Lease, not_before_s: float) -> None:
         if not_before_s > -math.inf:
             key.not_before_s = not_before_s
             heapq.heappush(self._delayed, (not_before_s, next(self._counter), lease))
