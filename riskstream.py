@@ -38,7 +38,7 @@ from commands import (
     usecase,
 )
 from commands.errors import EXITS, exit_code
-from commands.options import Log, set_log
+from commands.options import LogFormat, set_log
 from commands.terminal import show_error
 from commands.verbs import Verbs, exit_line
 
@@ -71,8 +71,8 @@ def settings(
     context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to stderr.")] = False,
     log: Annotated[
-        Log, typer.Option(envvar="RISKSTREAM_LOG", help="Log as text, or as one JSON object a line.")
-    ] = Log.TEXT,
+        LogFormat, typer.Option(envvar="RISKSTREAM_LOG", help="Log as text, or as one JSON object a line.")
+    ] = LogFormat.TEXT,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
     version: Annotated[
         bool,

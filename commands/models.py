@@ -18,7 +18,7 @@ LEVEL_FIRST = ("customers", "assessments")  # whose of these figures is shown, t
 Wanted = Annotated[str, typer.Argument(metavar="BUNDLE_OR_VERSION", help="A bundle's id, or a version.")]
 
 
-class Role(StrEnum):
+class ModelRole(StrEnum):
     champion = "champion"
     challenger = "challenger"
 
@@ -32,7 +32,7 @@ AcceptedGates = Annotated[
     ),
 ]
 As = Annotated[
-    Role, typer.Option("--as", help="In use, or scored in shadow and waiting for `riskstream approve`.")
+    ModelRole, typer.Option("--as", help="In use, or scored in shadow and waiting for `riskstream approve`.")
 ]
 
 
@@ -72,7 +72,7 @@ def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_jso
 )
 def promote(
     wanted: Wanted,
-    role: As = Role.champion,
+    role: As = ModelRole.champion,
     accept_gate: AcceptedGates = [],  # noqa: B006
     approver: Annotated[str, typer.Option(help="Who decides; needed with --accept-gate.")] = "",
     reason: Annotated[str, typer.Option(help="Why; kept with the version. Needed with --accept-gate.")] = "",
@@ -89,12 +89,12 @@ def promote(
     from export.registry import promotion
 
     approval = approval_of(approver, reason, accept_gate) if accept_gate or approver or reason else None
-    if role is Role.challenger and approval:
+    if role is ModelRole.challenger and approval:
         raise typer.BadParameter(
             "a challenger decides nothing; give it when it is approved", param_hint="--accept-gate"
         )
     registry, now = registry_of(use_case, bundle), datetime.now(UTC)
-    if role is Role.challenger:
+    if role is ModelRole.challenger:
         told(promotion.challenge(registry, wanted, now), as_json)
     else:
         told(promotion.promote(registry, wanted, now, approval), as_json)

@@ -18,14 +18,14 @@ from pipeline.engine import settings as engine
 EXAMPLE_WIDTH = 70  # with indents and a backslash it fits 80 columns
 
 
-class Log(StrEnum):
+class LogFormat(StrEnum):
     """How the log looks."""
 
     TEXT = "text"
     JSON = "json"
 
 
-def set_log(form: Log, verbose: bool) -> None:
+def set_log(form: LogFormat, verbose: bool) -> None:
     """For this process and those that it starts."""
     from pipeline.runtime import logging_setup
 

@@ -120,7 +120,7 @@ DRIFT = _counter(
 )
 BATCH = Metric("batch-size", MetricKind.DISTRIBUTION, "messages", "Messages of a batch.", bounds=BATCHES)
 LAG = Metric(
-    "lag", MetricKind.DISTRIBUTION, "seconds", "System lag: from publishing to assessed, of each batch's oldest message.",
+    "lag", MetricKind.DISTRIBUTION, "seconds", "System lag: from publishing to assessed, of a batch's oldest message.",
     bounds=LAGS_S, scale=1e3, beam_unit="ms",
 )  # fmt: skip
 EVENT_LAG = Metric(
