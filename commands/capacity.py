@@ -1,4 +1,4 @@
-"""What a load needs: capacity."""
+"""The needs of a load: capacity."""
 
 from dataclasses import asdict, replace
 from pathlib import Path

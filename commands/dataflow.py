@@ -226,7 +226,7 @@ def _pairs(mapping: list[str]) -> dict[str, str]:
 
 
 def _where(env: Path | None, project: str | None, region: str | None, name: str | None) -> tuple[Any, str]:
-    """Where a job is and what it is called, by flags, else by the file."""
+    """Return a job's place and name, by flags, else by the file."""
     from pipeline.dataflow.jobs import Place
 
     flags = {"project": project, "region": region}

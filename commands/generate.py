@@ -18,7 +18,7 @@ app = typer.Typer()
 
 
 class Observation(StrEnum):
-    """From when until when generated customers are seen."""
+    """The time in which generated customers are observed."""
 
     period = "period"
     by_label = "by_label"

@@ -95,9 +95,9 @@ def promote(
         )
     registry, now = registry_of(use_case, bundle), datetime.now(UTC)
     if role is ModelRole.challenger:
-        told(promotion.challenge(registry, wanted, now), as_json)
+        show_version(promotion.challenge(registry, wanted, now), as_json)
     else:
-        told(promotion.promote(registry, wanted, now, approval), as_json)
+        show_version(promotion.promote(registry, wanted, now, approval), as_json)
 
 
 @app.command(
@@ -123,7 +123,7 @@ def approve(
     from export.registry import promotion
 
     registry, approval = registry_of(use_case, bundle), approval_of(approver, reason, accept_gate)
-    told(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
+    show_version(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
 
 
 def approval_of(approver: str, reason: str, accept_gate: list[str]) -> Any:
@@ -165,8 +165,8 @@ def registry_of(use_case: Path, root: str, new: bool = False) -> Any:
     return Registry(root, use_case_name(use_case), new)
 
 
-def told(version: Any, as_json: bool) -> None:
-    """Which version is now what."""
+def show_version(version: Any, as_json: bool) -> None:
+    """Show the version and its new status."""
     if as_json:
         show_json(facts(version, {}))
         return

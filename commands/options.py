@@ -19,7 +19,7 @@ EXAMPLE_WIDTH = 70  # with indents and a backslash it fits 80 columns
 
 
 class LogFormat(StrEnum):
-    """How the log looks."""
+    """The format of the log."""
 
     TEXT = "text"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""What a history looks like: profile."""
+"""The profile of a history: profile."""
 
 import time
 from typing import Annotated

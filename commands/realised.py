@@ -1,4 +1,4 @@
-"""How past decisions turned out, as labels come: realised."""
+"""Realised performance of past decisions, as labels come: realised."""
 
 from datetime import UTC, datetime, timedelta
 from math import nan

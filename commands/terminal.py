@@ -23,7 +23,7 @@ def show_json(value: object) -> None:
 
 
 def plain(value: object) -> Any:
-    """What JSON does not know: mappings, iterables, and the rest by its name."""
+    """Return mappings and iterables, which JSON does not know, as dicts and lists, and the rest by its name."""
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Iterable) else str(value)
@@ -86,6 +86,6 @@ def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
 
 
 def report_lines(paths: Sequence[str]) -> list[str]:
-    """Where the report is, and the held-out scores beside it if they were kept."""
+    """Return lines that name the report, and the held-out scores beside it if they were kept."""
     scores = [f"held-out scores: {path}" for path in paths if path.endswith(".parquet")]
     return [f"report: {paths[0]}", *scores]

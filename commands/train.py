@@ -1,4 +1,4 @@
-"""From history to a bundle: train."""
+"""Training of a bundle from a history: train."""
 
 import time
 from collections.abc import Iterable, Sequence

@@ -68,6 +68,16 @@ def test_no_count_goes_up() -> None:
     assert more == {}
 
 
+def test_a_class_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = {}
+    for room in ROOMS[:-1]:
+        for file in files(room):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_what_mypy_ignores_is_there() -> None:
     assert [name for name in ignored() if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
 

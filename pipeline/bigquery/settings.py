@@ -13,7 +13,7 @@ DATASET = Setting(help="The dataset in BigQuery.", expected="a name", pattern=r"
 
 @dataclass(frozen=True, kw_only=True)
 class BigQuerySettings:
-    """Where the tables are."""
+    """The project, dataset and location of the tables."""
 
     project: Annotated[str, PROJECT]
     dataset: Annotated[str, DATASET] = "riskstream"

@@ -1,4 +1,4 @@
-"""What the command line and the demo share of a terminal: progress bars, live tables, the colours of levels.
+"""Terminal output of the command line and the demo: progress bars, live tables, the colours of levels.
 
 Progress goes to stderr, and only to a terminal. Import it where it is used: rich takes a tenth of a second.
 """

@@ -22,7 +22,7 @@ PREFIX = Setting(help="The prefix of all keys in Redis.", expected="text without
 
 @dataclass(frozen=True, kw_only=True)
 class RedisSettings:
-    """How to reach the records. A password is in the URL, or in a secret that is named."""
+    """The address of the records. A password is in the URL, or in a secret that is named."""
 
     RULES: ClassVar[Rules] = (
         (
@@ -54,7 +54,7 @@ class RedisSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RedisWriterSettings(RedisSettings):
-    """How to reach the records, for whoever assesses events."""
+    """The address of the records, for programs that assess events."""
 
     redis_replicas: Annotated[
         int, Setting(help="How many replicas must have a commit before it counts (WAIT).", least=0, most=5)
