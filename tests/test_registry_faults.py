@@ -95,8 +95,8 @@ READ_ONLY = """
 import os, sys
 from datetime import UTC, datetime
 from export.registry import promotion
-from export.registry import Registry
-from export.tracking import RegistryUnavailable
+from export.registry.versions import Registry
+from export.registry.tracking import RegistryUnavailable
 promotion.promote(Registry(sys.argv[1], "offboarding"), "1", datetime.now(UTC))  # imports what it takes
 if os.getuid() == 0:
     os.setuid(65534)  # root is never refused

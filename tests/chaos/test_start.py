@@ -20,7 +20,7 @@ OTHER_WINDOWS = ("windows: [1h, 24h, 7d, 30d]", "windows: [1h, 24h, 7d, 90d]")
 
 FAULTS = {
     "wrong flag": (["--batches", "10"], WRONG_FLAG, "No such option: --batches"),
-    "wrong value": (["--batch", "0"], CANNOT_START, "--batch: found 0, expected 1 to"),
+    "wrong value": (["--batch", "0"], WRONG_FLAG, "Invalid value for '--batch'"),
     "Redis": (["--redis-url", "redis://127.0.0.1:1"], CANNOT_START, "Redis: Redis at 127.0.0.1:1: "),
     "topic": (["--alerts-topic", "nowhere"], CANNOT_START, "topics/nowhere: NOT_FOUND"),
     "subscription": (["--subscription", "nowhere"], CANNOT_START, "subscriptions/nowhere: NOT_FOUND"),
