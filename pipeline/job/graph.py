@@ -13,7 +13,6 @@ from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Messages
 from pipeline.job.steps import Assess, Decode, Send
-from pipeline.job.translate import Decoded
 
 SOURCES = {LOCAL: source.pull, DATAFLOW: source.read}  # another runner: `source.pull_apart`
 
@@ -21,14 +20,15 @@ SOURCES = {LOCAL: source.pull, DATAFLOW: source.read}  # another runner: `source
 def stream(pipeline: beam.Pipeline, job: Job, runner: str) -> PCollection[None]:
     """Build the whole job: messages in; assessments, alerts and dead letters out."""
     messages = SOURCES.get(runner, source.pull_apart)(job)
-    leaving = assessed(pipeline | "Messages" >> messages, job)
-    sent: PCollection[None] = leaving | "Send" >> beam.ParDo(Send(job))
+    outgoing = assessed(pipeline | "Messages" >> messages, job)
+    sent: PCollection[None] = outgoing | "Send" >> beam.ParDo(Send(job))
     return sent
 
 
 def assessed(messages: PCollection[Messages], job: Job) -> PCollection[Outgoing]:
     """Turn batches of messages into what leaves the job. What comes out is committed."""
     coders.register()
-    decoded: PCollection[Decoded] = messages | "Decode" >> beam.ParDo(Decode(job))
-    outgoing: PCollection[Outgoing] = decoded | "Assess" >> beam.ParDo(Assess(job))
+    outgoing: PCollection[Outgoing] = (
+        messages | "Decode" >> beam.ParDo(Decode(job)) | "Assess" >> beam.ParDo(Assess(job))
+    )
     return outgoing
