@@ -157,15 +157,14 @@ def endpoint(job: Job, redis_url: str) -> Endpoint:
 
 def test_a_taken_port_is_left_to_its_owner(job: Job, redis_server: RedisServer) -> None:
     """Each worker process takes the next; and what is away is not told as if it were there."""
-    first = endpoint(job, redis_server.url)
-    second = endpoint(job, "redis://127.0.0.1:1")
+    with closing(endpoint(job, redis_server.url)) as first:
+        first._ask()
+        assert scraped(first.port)["riskstream_redis_used_bytes"][()] > 100_000
+        with pytest.raises(OSError, match="in use"):
+            check("127.0.0.1", first.port)
+        second = endpoint(job, "redis://127.0.0.1:1")
+        assert first.port == job.metrics_port < second.port
     with closing(second):
-        with closing(first):
-            with pytest.raises(OSError, match="in use"):
-                check("127.0.0.1", first.port)
-            assert first.port == job.metrics_port < second.port
-            first._ask()
-            assert scraped(second.port)["riskstream_redis_used_bytes"][()] > 100_000
         with pytest.raises(OSError):
             scraped(first.port)
         second._ask()
@@ -293,7 +292,10 @@ def test_what_is_logged_of_rejects_is_no_content(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_log_of_a_command_is_json_if_wanted() -> None:
-    code = "import logging, commands.options as f; f.set_log(f.Log.JSON, True); logging.getLogger('a').info('b %d', 1)"
+    code = (
+        "import logging; from commands.options import LogFormat, set_log; set_log(LogFormat.JSON, True); "
+        "logging.getLogger('a').info('b %d', 1)"
+    )
     environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": "p"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, env=environment
