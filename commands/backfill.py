@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -90,7 +90,7 @@ def _filled(
             return backfill(engine, events, readiness, datetime.now(UTC), progress, batch)
 
 
-def _facts(done: "Backfilled") -> dict[str, Any]:
+def _facts(done: "Backfilled") -> dict[str, object]:
     bad_rows = [{"file": str(file), **asdict(row)} for file, row in done.bad_rows]
     return asdict(done) | {"bad_rows": bad_rows, "events_per_s": round(done.events_per_s, 1)}
 

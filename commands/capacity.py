@@ -71,7 +71,7 @@ def capacity(
     typer.echo(f"figures of {figures.date[:10]} ({figures.machine}); list prices, see docs/scaling.md")
 
 
-def as_data(found: Any, figures: Any) -> dict[str, Any]:
+def as_data(found: Any, figures: Any) -> dict[str, object]:
     from deploy.capacity.estimate import ASSUMPTIONS
 
     limits = [{**limit._asdict(), "breaks_at": limit.breaks_at} for limit in found.limits]

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from pipeline.bigquery.settings import PROJECT
 from pipeline.dataflow.settings import DataflowSettings, labels_of
 from pipeline.runtime.errors import BadSettings
 from pipeline.runtime.settings import flag
+
+if TYPE_CHECKING:
+    from pipeline.dataflow.jobs import Facts, Place
+    from pipeline.dataflow.plan import Plan
 
 app = typer.Typer()
 Env = Annotated[
@@ -142,7 +146,7 @@ def cancel(
     _end("cancel", job, env, project, region, wait, as_json)
 
 
-def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | None = None) -> Any:
+def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | None = None) -> "Plan":
     """The plan of a launch; with a mapping, though empty, of an update."""
     labels = flags["labels"] and labels_of(flags["labels"])
     settings = DataflowSettings.resolved(flags | {"labels": labels}, env)
@@ -159,7 +163,7 @@ def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | Non
     return plan.plan(plan.launch_of(settings, old, mapping))
 
 
-def _running(settings: DataflowSettings) -> Any:
+def _running(settings: DataflowSettings) -> "Facts":
     """The job that is to be replaced."""
     from pipeline.dataflow import jobs
 
@@ -169,7 +173,7 @@ def _running(settings: DataflowSettings) -> Any:
         raise jobs.NoSuchJob(f"{error}; `riskstream launch` starts one") from None
 
 
-def _submitted(plan: Any, only_plan: bool, wait: bool, as_json: bool) -> None:
+def _submitted(plan: "Plan", only_plan: bool, wait: bool, as_json: bool) -> None:
     """Shows the plan, submits it unless that was all that was wanted."""
     from pipeline.dataflow.submit import submit
     from pipeline.runtime.checks import FAILED as WRONG
@@ -210,7 +214,7 @@ def _words(facts: dict[str, Any], whole: bool) -> str:
     )
 
 
-def _plainly(value: Any) -> str:
+def _plainly(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={each}" for key, each in value.items()) or "-"
     if isinstance(value, bool):
@@ -225,7 +229,9 @@ def _pairs(mapping: list[str]) -> dict[str, str]:
     return {old: new for old, _, new in found}
 
 
-def _where(env: Path | None, project: str | None, region: str | None, name: str | None) -> tuple[Any, str]:
+def _where(
+    env: Path | None, project: str | None, region: str | None, name: str | None
+) -> "tuple[Place, str]":
     """Return a job's place and name, by flags, else by the file."""
     from pipeline.dataflow.jobs import Place
 
@@ -267,6 +273,6 @@ def _end(
         raise typer.Exit(UNENDED)
 
 
-def _tell(job: Any) -> None:
+def _tell(job: "Facts") -> None:
     """A state of a job that is waited for."""
     typer.echo(f"{job.name}: {job.state}", err=True)

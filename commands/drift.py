@@ -1,8 +1,8 @@
 """The stream compared with the training data of its model: drift."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from commands.retrain import check_url, post
 from commands.terminal import show_json, table
 from commands.times import FORMATS, in_utc
 from pipeline.bigquery.settings import BigQuerySettings
+
+if TYPE_CHECKING:
+    from pipeline.operations.drift_columns import ColumnDrift
+    from pipeline.operations.drift_series import DriftPart
+    from pipeline.operations.logged_drift import Distribution, Events
 
 app = typer.Typer()
 DAYS = 7
@@ -97,7 +102,7 @@ def drift(
     raise typer.Exit(code)
 
 
-def _write_page(measured: Any, out: str) -> None:
+def _write_page(measured: "Distribution", out: str) -> None:
     from export.storage import write
     from training.pages.drift_page import page
 
@@ -105,7 +110,7 @@ def _write_page(measured: Any, out: str) -> None:
     typer.echo(f"page: {out}", err=True)
 
 
-def _facts(measured: Any) -> dict[str, Any]:
+def _facts(measured: "Distribution") -> dict[str, object]:
     """The result as JSON has it: the index under its name, PSI of the score and CSI of a feature."""
     levels = {name: each._asdict() for name, each in measured.levels.items()}
     times = {name: _moment(getattr(measured, name)) for name in ("since", "until")}
@@ -125,13 +130,13 @@ def _facts(measured: Any) -> dict[str, Any]:
     return known | {name: each for name, each in vars(measured).items() if name not in (*known, "parts")}
 
 
-def _named(column: Any, index: str) -> dict[str, Any]:
+def _named(column: "ColumnDrift", index: str) -> dict[str, object]:
     return {index if name == "index" else name: each for name, each in vars(column).items()}
 
 
-def _part(part: Any) -> dict[str, Any]:
+def _part(part: "DriftPart") -> dict[str, object]:
     """A day, week or month, with its figures if it was compared."""
-    known = {"by": part.by, "since": _moment(part.since), "until": _moment(part.until)}
+    known: dict[str, object] = {"by": part.by, "since": _moment(part.since), "until": _moment(part.until)}
     known |= {"looked_at": part.looked_at, "reason": part.reason}
     comparison = part.comparison
     if comparison is None:
@@ -154,7 +159,7 @@ def _moment(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def _words(measured: Any) -> str:
+def _words(measured: "Distribution") -> str:
     """The answer in a sentence."""
     names = measured.drifted
     some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
@@ -167,7 +172,7 @@ def _words(measured: Any) -> str:
     return f"{measured.verdict}: {_score_words(measured)}; {features}"
 
 
-def _score_words(measured: Any) -> str:
+def _score_words(measured: "Distribution") -> str:
     score = measured.score
     if score is None:
         return f"nothing can be said of the score, as too few were given by {measured.model}"
@@ -177,7 +182,7 @@ def _score_words(measured: Any) -> str:
     return f"the score is {score.verdict} (PSI {score.index:.3f}{because})"
 
 
-def _lines(measured: Any) -> Iterator[str]:
+def _lines(measured: "Distribution") -> Iterator[str]:
     yield _words(measured)
     yield (
         f"{measured.use_case}: {measured.events:,} scored events of {measured.customers:,} customers from "
@@ -198,14 +203,14 @@ def _lines(measured: Any) -> Iterator[str]:
     yield "\n" + table(("model", "events"), [(name, f"{n:,}") for name, n in measured.models.items()])
 
 
-def _row(column: Any) -> tuple[str, ...]:
+def _row(column: "ColumnDrift") -> tuple[str, ...]:
     figures = (f"{each:.3f}" for each in (column.index, column.usual, column.ks, column.divergence))
     missing = (f"{share:.1%}" for share in (column.missing_then, column.missing_now))
     meaning = f"{column.words} ({column.reason})" if column.reason else column.words
     return (column.name, *figures, str(column.verdict), *missing, meaning)
 
 
-def _series(measured: Any) -> Iterator[tuple[str, ...]]:
+def _series(measured: "Distribution") -> Iterator[tuple[str, ...]]:
     for part in measured.parts:
         each, known = part.comparison, (f"{part.since:%Y-%m-%d}", str(part.by), f"{part.looked_at:,}")
         if each is None:
@@ -215,7 +220,7 @@ def _series(measured: Any) -> Iterator[tuple[str, ...]]:
             yield (*known, psi, str(len(each.drifted)), str(each.verdict))
 
 
-def _levels(levels: Any) -> list[tuple[str, ...]]:
+def _levels(levels: "Mapping[str, Events]") -> list[tuple[str, ...]]:
     """Shares of the events, before and in the period."""
     sums = [sum(each) for each in zip(*levels.values(), strict=True)]
     return [

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.options import BUNDLES, OFFBOARDING, AsJson, BundleRoot, UseCase, examples
 from commands.terminal import show_json, table
+
+if TYPE_CHECKING:
+    from export.registry.promotion import Approval
+    from export.registry.versions import ModelVersion, Registry
 
 app = typer.Typer()
 MAIN_METRICS = ("average_precision", "roc_auc")  # in the table, each with its interval; --json has all
@@ -126,7 +130,7 @@ def approve(
     show_version(promotion.approve(registry, wanted, approval, datetime.now(UTC)), as_json)
 
 
-def approval_of(approver: str, reason: str, accept_gate: list[str]) -> Any:
+def approval_of(approver: str, reason: str, accept_gate: list[str]) -> "Approval":
     from export.registry.promotion import Approval
 
     return Approval(said("--approver", approver), said("--reason", reason), tuple(dict.fromkeys(accept_gate)))
@@ -159,13 +163,13 @@ def use_case_name(use_case: Path) -> str:
     return load(use_case).name
 
 
-def registry_of(use_case: Path, root: str, new: bool = False) -> Any:
+def registry_of(use_case: Path, root: str, new: bool = False) -> "Registry":
     from export.registry.versions import Registry
 
     return Registry(root, use_case_name(use_case), new)
 
 
-def show_version(version: Any, as_json: bool) -> None:
+def show_version(version: "ModelVersion", as_json: bool) -> None:
     """Show the version and its new status."""
     if as_json:
         show_json(facts(version, {}))
@@ -173,7 +177,7 @@ def show_version(version: Any, as_json: bool) -> None:
     typer.echo(f"version {version.number}, {version.bundle_id}: {version.status}")
 
 
-def facts(version: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
+def facts(version: "ModelVersion", metrics: Mapping[str, float]) -> dict[str, Any]:
     found = {
         "version": version.number,
         "bundle": version.bundle_id,

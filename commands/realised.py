@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from math import nan
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,11 @@ from commands.flags import with_settings
 from commands.options import OFFBOARDING, AsJson, UseCase, examples
 from commands.terminal import show_json, table
 from pipeline.bigquery.settings import BigQuerySettings
+
+if TYPE_CHECKING:
+    from pipeline.operations.realised import RealisedWeek
+    from training.pages.realised_page import RealisedFigures
+    from training.statistics.interval import Interval
 
 app = typer.Typer()
 WEEKS = 12
@@ -65,7 +70,7 @@ def realised(
 
         write(out, page(loaded.name, total, rows, by_event).encode())
         typer.echo(f"page: {out}", err=True)
-    facts: dict[str, Any] = {"use_case": loaded.name, "since": monday.isoformat(), "words": total[0].words}
+    facts: dict[str, object] = {"use_case": loaded.name, "since": monday.isoformat(), "words": total[0].words}
     facts |= {"total": [_total(each) for each in total], "weeks": [vars(each) for each in rows]}
     show_json(facts) if as_json else typer.echo(_lines(total, rows))
     if push:
@@ -75,17 +80,17 @@ def realised(
         push_to(push, OF_REALISED, _gauges(total[0]), loaded.name)
 
 
-def _total(each: Any) -> dict[str, Any]:
+def _total(each: "RealisedFigures") -> dict[str, object]:
     shares = {name: getattr(each, name) for name in ("precision", "recall")}
     known = {name: _interval(share) if share.value == share.value else None for name, share in shares.items()}
     return {**vars(each), **known, "since": each.since.isoformat()}
 
 
-def _interval(share: Any) -> dict[str, float]:
+def _interval(share: "Interval") -> dict[str, float]:
     return {"estimate": share.value, "low": share.low, "high": share.high}
 
 
-def _lines(total: list[Any], rows: list[Any]) -> str:
+def _lines(total: "list[RealisedFigures]", rows: "list[RealisedWeek]") -> str:
     counts = ("decided", "confirmed", "denied", "unknown", "known_before", "positives", "decided_before")
     titles = ("decision", "week of", *(name.replace("_", " ") for name in counts), "median days")
     lines = [
@@ -100,7 +105,7 @@ def _lines(total: list[Any], rows: list[Any]) -> str:
     return "\n".join([*(each.words for each in total), "", table(titles, lines)])
 
 
-def _gauges(total: Any) -> dict[str, float]:
+def _gauges(total: "RealisedFigures") -> dict[str, float]:
     """Values of the metrics in `OF_REALISED`; not a number where nothing is known."""
     from pipeline.runtime.metrics import BOUNDS, OUTCOMES, REALISED, REALISED_PRECISION, REALISED_RECALL, key
 

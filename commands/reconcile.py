@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -91,7 +91,7 @@ def reconcile(
 def basis_of(
     use_case: "Declared", bundle: str, prefix: str, files: Sequence[str], dated_us: int | None, model: str,
     marker: "Marker | None",
-) -> "tuple[Basis, dict[str, Any]]":  # fmt: skip
+) -> "tuple[Basis, dict[str, object]]":  # fmt: skip
     """Replay the given history; return the records it implies, and the note for a store that has lost its own."""
     from pipeline.batch import backfill_basis
     from pipeline.files import place

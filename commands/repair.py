@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -94,7 +94,7 @@ def _demand_history(marker: "Marker | None", history: list[str] | None) -> None:
         )
 
 
-def _facts(done: "RepairReport") -> dict[str, Any]:
+def _facts(done: "RepairReport") -> dict[str, object]:
     from msgspec import to_builtins
 
     return asdict(done) | {"state": to_builtins(done.state), "is_whole": done.is_whole}

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pipeline.runtime.printable import printable, printable_lines
+
+if TYPE_CHECKING:
+    from pipeline.files import BadRow
 
 
 def show_outcomes(outcomes: Iterable[Any], as_json: bool) -> None:
@@ -22,7 +25,7 @@ def show_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, default=plain))
 
 
-def plain(value: object) -> Any:
+def plain(value: object) -> object:
     """Return mappings and iterables, which JSON does not know, as dicts and lists, and the rest by its name."""
     if isinstance(value, Mapping):
         return dict(value)
@@ -77,7 +80,7 @@ def labelled(parts: Mapping[str, str]) -> str:
     )
 
 
-def tell_bad_rows(rows: Sequence[tuple[Any, Any]], bad: int) -> None:
+def tell_bad_rows(rows: "Sequence[tuple[object, BadRow]]", bad: int) -> None:
     """The first of the bad rows, by file and line, and how many more there are; to stderr."""
     for file, row in rows:
         typer.echo(printable(f"{file}:{row.line}: {row.reason}: {row.detail}"), err=True)

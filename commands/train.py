@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -129,7 +129,7 @@ def write_report(report: "Report", root: str, bundle_id: str) -> list[str]:
     return report_lines(write(report, join(root, "reports", bundle_id)))
 
 
-def recommended_facts(run: "Run") -> dict[str, Any]:
+def recommended_facts(run: "Run") -> dict[str, object]:
     """Return what the replayed policy did, and the warnings, for JSON; figures that cannot be had are null."""
     import msgspec
 

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -26,7 +25,7 @@ def check(url: str) -> None:
         raise ValueError(f"{url!r} is not a URL such as https://example.com/hooks/riskstream")
 
 
-def notify(url: str, message: Mapping[str, Any]) -> None:
+def notify(url: str, message: Mapping[str, object]) -> None:
     """Posts `message` as JSON. Raises NotNotified after the last attempt, or when the answer will not change."""
     body = json.dumps(message).encode()
     request = Request(url, body, {"Content-Type": "application/json"}, method="POST")

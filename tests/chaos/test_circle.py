@@ -22,7 +22,7 @@ from training.generate import generate
 
 GATES = (
     "gates: {min_customers: 9, baselines: -1, min_positives: 3, calibration: 1, fairness: 0, max_drifted_share: 1, "
-    "min_improvement: -1, max_regression: 1}"
+    "min_improvement: -1, max_regression: 1, calendar: known}"
 )
 
 
@@ -43,7 +43,7 @@ def riskstream(place: Place, *words: str | Path) -> dict[str, object]:
         [sys.executable, "-m", "riskstream", *map(str, words), *shared],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}"
     return json.loads(done.stdout)
 
 
