@@ -39,15 +39,15 @@ def show(
     from export import bundle as bundles
     from export.registry.runs import flat, numbers
 
-    found = bundles.load(bundles.path_of(bundle, wanted, use_case_name(use_case)))
+    shown = bundles.load(bundles.path_of(bundle, wanted, use_case_name(use_case)))
     if as_json:
-        reference = msgspec.to_builtins(found.reference)
-        show_json(msgspec.structs.asdict(found.manifest) | {"reference": reference})
+        reference = msgspec.to_builtins(shown.reference)
+        show_json(msgspec.structs.asdict(shown.manifest) | {"reference": reference})
         return
-    manifest = found.manifest
+    manifest = shown.manifest
     origin = {"use case": manifest.use_case, "fingerprint": manifest.fingerprint, "created": manifest.created_at,
               "seed": manifest.seed, **flat(manifest.training)}  # fmt: skip
-    bins = [("score", found.reference.score), *found.reference.features.items()]
+    bins = [("score", shown.reference.score), *shown.reference.features.items()]
     parts = (
         table(("bundle", manifest.id), [(name, str(value)) for name, value in origin.items()]),
         table(("level", "from"), [(name, f"{value:.4f}") for name, value in manifest.thresholds.items()]),
@@ -61,11 +61,11 @@ def show(
 
 def figures(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Each by its name, those with an interval as one."""
-    whole = {
+    overall = {
         name.removesuffix(".value") for name in metrics if f"{name.removesuffix('.value')}.low" in metrics
     }
-    rows = {name: f"{value:.4g}" for name, value in metrics.items() if name.rpartition(".")[0] not in whole}
-    return [(name, interval(metrics, name)) for name in sorted(whole)] + list(rows.items())
+    rows = {name: f"{value:.4g}" for name, value in metrics.items() if name.rpartition(".")[0] not in overall}
+    return [(name, interval(metrics, name)) for name in sorted(overall)] + list(rows.items())
 
 
 def spread(name: str, bins: "Bins") -> tuple[str, ...]:

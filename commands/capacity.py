@@ -60,23 +60,23 @@ def capacity(
         raise typer.BadParameter(f"found {ever:,.0f}, expected at least --customers", param_hint="--ever")
     figures, listed = files.measured(bench or files.MEASURED), files.prices(prices)
     load = Load(events_per_second, round(customers), peak, round(ever or customers) - round(customers))
-    found = estimate(load, figures, listed)
+    estimated = estimate(load, figures, listed)
     if as_json:
-        show_json(as_data(found, figures))
+        show_json(as_data(estimated, figures))
         return
-    typer.echo(table(("what", "how much", "USD a month"), tables.lines(found)))
-    typer.echo(f"\n{tables.first(found)}")
+    typer.echo(table(("what", "how much", "USD a month"), tables.lines(estimated)))
+    typer.echo(f"\n{tables.first(estimated)}")
     if load.dormant:
-        typer.echo(tables.remembering(found, estimate(replace(load, dormant=0), figures, listed)))
+        typer.echo(tables.remembering(estimated, estimate(replace(load, dormant=0), figures, listed)))
     typer.echo(f"figures of {figures.date[:10]} ({figures.machine}); list prices, see docs/scaling.md")
 
 
-def as_data(found: Any, figures: Any) -> dict[str, object]:
+def as_data(estimated: Any, figures: Any) -> dict[str, object]:
     from deploy.capacity.estimate import ASSUMPTIONS
 
-    limits = [{**limit._asdict(), "breaks_at": limit.breaks_at} for limit in found.limits]
-    return asdict(found) | {
-        "total_usd": found.total_usd,
+    limits = [{**limit._asdict(), "breaks_at": limit.breaks_at} for limit in estimated.limits]
+    return asdict(estimated) | {
+        "total_usd": estimated.total_usd,
         "limits": limits,
         "measured": {"date": figures.date, "commit": figures.commit, "machine": figures.machine},
         "assumptions": {name: each._asdict() for name, each in ASSUMPTIONS.items()},

@@ -49,15 +49,15 @@ def generate(
     from training import generate as synthetic
 
     with bar("customers") as progress:
-        found = synthetic.generate(
+        written = synthetic.generate(
             customers, days, seed, out, dirt=rates(dirt), observation=observation, progress=progress
         )
     if as_json:
-        show_json(asdict(found))
+        show_json(asdict(written))
         return
-    typer.echo(f"{found.customers} customers, {sum(found.suspended.values())} of them suspended")
-    typer.echo(f"{found.transaction_rows} rows of {found.transaction_ids} transactions")
-    typer.echo("\n".join(map(str, found.files)))
+    typer.echo(f"{written.customers} customers, {sum(written.suspended.values())} of them suspended")
+    typer.echo(f"{written.transaction_rows} rows of {written.transaction_ids} transactions")
+    typer.echo("\n".join(map(str, written.files)))
 
 
 def rates(words: Sequence[str]) -> "Dirt":

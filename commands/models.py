@@ -54,17 +54,17 @@ def models(use_case: UseCase = OFFBOARDING, bundle: BundleRoot = BUNDLES, as_jso
     from export.registry.promotion import standing
 
     registry = registry_of(use_case, bundle)
-    found = standing(registry)
-    rows = [facts(version, registry.metrics(version)) for version in found.versions]
+    state = standing(registry)
+    rows = [facts(version, registry.metrics(version)) for version in state.versions]
     if as_json:
-        pointers = {"current": found.current, "challenger": found.challenger}
+        pointers = {"current": state.current, "challenger": state.challenger}
         show_json({"use_case": registry.name, "registry": registry.uri, "pointers": pointers, "versions": rows,
-                   "disagreements": found.disagreements})  # fmt: skip
+                   "disagreements": state.disagreements})  # fmt: skip
     else:
         typer.echo(listed(rows) if rows else f"{registry.name}: no model is registered in {registry.uri}")
-    for line in found.disagreements:
+    for line in state.disagreements:
         typer.echo(f"riskstream: {line}", err=True)
-    raise typer.Exit(1 if found.disagreements else 0)
+    raise typer.Exit(1 if state.disagreements else 0)
 
 
 @app.command(

@@ -88,7 +88,7 @@ def _backlog(waiting: "tuple[SubscriptionBacklog, ...]") -> str:
 
 
 def _job(job: "JobReport") -> str:
-    status = job.said
+    status = job.status
     state = "running" if job.running else f"not running: silent for {job.written_s_ago:,.0f} s"
     if job.running and status.waiting_for:
         state = f"waiting for {status.waiting_for}"

@@ -61,21 +61,21 @@ def check(
             raise in_order(faults)
         show_json({"faults": [asdict(fault) for fault in in_order(faults).faults]})
         raise typer.Exit(WRONG)
-    found = load(file)
+    loaded = load(file)
     titles = ("feature", "entity", "window", "fields", "meaning")
-    rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(found)]
+    rows = [(row.feature, row.entity, row.window, row.fields, row.meaning) for row in feature_rows(loaded)]
     if as_json:
-        facts = {"use_case": found.name, "fingerprint": found.fingerprint, "entities": found.entities}
+        facts = {"use_case": loaded.name, "fingerprint": loaded.fingerprint, "entities": loaded.entities}
         show_json(
             facts
-            | {"records_kept": kept(found.plans)}
+            | {"records_kept": kept(loaded.plans)}
             | {"features": [dict(zip(titles, row, strict=True)) for row in rows]}
         )
         return
     typer.echo(table(titles, rows))
-    records = ", ".join(f"{entity} {words}" for entity, words in kept(found.plans).items())
+    records = ", ".join(f"{entity} {words}" for entity, words in kept(loaded.plans).items())
     typer.echo(
-        f"\n{found.name}: {len(rows)} features, fingerprint {found.fingerprint}; records kept: {records}"
+        f"\n{loaded.name}: {len(rows)} features, fingerprint {loaded.fingerprint}; records kept: {records}"
     )
 
 
@@ -157,14 +157,14 @@ def faults_of(file: Path) -> "Iterator[Fault]":
     from features.usecase import BadUseCase, look
 
     try:
-        found = look(file)
+        looked = look(file)
     except BadUseCase as error:
         yield from error.faults
         return
-    yield from found.faults
+    yield from looked.faults
     for read in (
-        lambda: terms(found.policy, str(file), found.features),
-        *_readers_of_model(found, str(file)),
+        lambda: terms(looked.policy, str(file), looked.features),
+        *_readers_of_model(looked, str(file)),
     ):
         try:
             read()
@@ -172,7 +172,7 @@ def faults_of(file: Path) -> "Iterator[Fault]":
             yield from error.faults
 
 
-def _readers_of_model(found: "Look", file: str) -> tuple[Callable[[], object], ...]:
+def _readers_of_model(looked: "Look", file: str) -> tuple[Callable[[], object], ...]:
     """Return the readers of `model`; none where the training packages, which alone use it, are not installed."""
     if find_spec("sklearn") is None:
         return ()
@@ -180,7 +180,7 @@ def _readers_of_model(found: "Look", file: str) -> tuple[Callable[[], object], .
     from training.data.splits import SplitSettings
     from training.models.parameters import Parameters
 
-    model, usual = found.model, "both" if found.label_is_known_later else "group"
+    model, usual = looked.model, "both" if looked.label_is_known_later else "group"
     return (
         lambda: Parameters.of(model, file),
         lambda: GateSettings.of(model.get("gates"), file),

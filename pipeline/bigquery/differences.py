@@ -41,40 +41,40 @@ def bigquery_field(field: pa.Field) -> bigquery.SchemaField:
 
 
 def missing_columns(
-    found: bigquery.Table, declared: bigquery.Table, renamed: Mapping[str, str]
+    table: bigquery.Table, declared: bigquery.Table, renamed: Mapping[str, str]
 ) -> list[bigquery.SchemaField]:
-    """Return the columns to add to `found`. Raises TableMismatch, naming what cannot be mended by adding columns."""
-    refuse_former_names(found, renamed)
-    differences = list(layout_differences(found, declared))
-    there = {column.name for column in found.schema}
+    """Return the columns to add to `table`. Raises TableMismatch, naming what cannot be mended by adding columns."""
+    refuse_former_names(table, renamed)
+    differences = list(layout_differences(table, declared))
+    there = {column.name for column in table.schema}
     missing = [column for column in declared.schema if column.name not in there]
     differences += [f"{c.name} is missing and REQUIRED" for c in missing if c.mode == "REQUIRED"]
-    differences += column_differences(found.schema, [c for c in declared.schema if c.name in there])
+    differences += column_differences(table.schema, [c for c in declared.schema if c.name in there])
     if differences:
         raise TableMismatch(
-            f"table {found.full_table_id} is not the one expected: {'; '.join(differences)}. "
+            f"table {table.full_table_id} is not the one expected: {'; '.join(differences)}. "
             "Rename or drop it, or choose another dataset."
         )
     return missing
 
 
-def refuse_former_names(found: bigquery.Table, renamed: Mapping[str, str]) -> None:
+def refuse_former_names(table: bigquery.Table, renamed: Mapping[str, str]) -> None:
     """Refuse a table with columns under former names and without the new ones. Raises TableMismatch."""
-    there = {column.name for column in found.schema}
+    there = {column.name for column in table.schema}
     former = {old: new for old, new in renamed.items() if old in there and new not in there}
     if former:
         names = ", ".join(f"{old} is called {new} now" for old, new in former.items())
         clauses = ", ".join(f"RENAME COLUMN {old} TO {new}" for old, new in former.items())
         raise TableMismatch(
-            f"table {found.full_table_id} has columns of an earlier version: {names}. "
-            f"Run `ALTER TABLE {found.reference} {clauses}`, then `riskstream tables`."
+            f"table {table.full_table_id} has columns of an earlier version: {names}. "
+            f"Run `ALTER TABLE {table.reference} {clauses}`, then `riskstream tables`."
         )
 
 
-def layout_differences(found: bigquery.Table, declared: bigquery.Table) -> Iterator[str]:
+def layout_differences(table: bigquery.Table, declared: bigquery.Table) -> Iterator[str]:
     layouts = [
-        ("partitioned by day of", partition(found), partition(declared)),
-        ("clustered by", found.clustering_fields, declared.clustering_fields),
+        ("partitioned by day of", partition(table), partition(declared)),
+        ("clustered by", table.clustering_fields, declared.clustering_fields),
     ]
     for what, there, expected in layouts:
         if there != expected:
@@ -87,10 +87,10 @@ def partition(table: bigquery.Table) -> str | None:
 
 
 def column_differences(
-    found: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField], parent: str = ""
+    columns: Iterable[bigquery.SchemaField], declared: Iterable[bigquery.SchemaField], parent: str = ""
 ) -> Iterator[str]:
     """Yield the differences of columns, deep into records; columns that nobody declared may exist."""
-    there = {column.name: column for column in found}
+    there = {column.name: column for column in columns}
     for column in declared:
         name = f"{parent}{column.name}"
         if column.name not in there:

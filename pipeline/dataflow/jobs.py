@@ -90,9 +90,9 @@ def listed(place: Place, *, ended: bool = False, everyones: bool = False) -> lis
         project_id=place.project, location=place.region, filter=Filter.ALL if ended else Filter.ACTIVE
     )
     with _jobs() as client:
-        found = [Facts.of(job) for job in client.list_jobs(request=request, retry=None, timeout=TIMEOUT_S)]
-    own = [each for each in found if everyones or "riskstream" in each.labels]
-    return sorted(own, key=lambda each: (each.created_at, each.id), reverse=True)
+        jobs = [Facts.of(job) for job in client.list_jobs(request=request, retry=None, timeout=TIMEOUT_S)]
+    ours = [each for each in jobs if everyones or "riskstream" in each.labels]
+    return sorted(ours, key=lambda each: (each.created_at, each.id), reverse=True)
 
 
 def running(place: Place, name: str) -> Facts | None:
@@ -137,12 +137,12 @@ def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, t
     """Wait until the job is in one of these states, has ended, or the time is over; tell each new state."""
     until_s, pause_s, before = time.monotonic() + timeout_s, POLL_S[0], ""
     while True:
-        found = Facts.of(whole(place, job_id))
-        if found.state != before:
-            tell(found)
-        before = found.state
-        if found.state in states or not found.is_active or time.monotonic() >= until_s:
-            return found
+        facts = Facts.of(whole(place, job_id))
+        if facts.state != before:
+            tell(facts)
+        before = facts.state
+        if facts.state in states or not facts.is_active or time.monotonic() >= until_s:
+            return facts
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, POLL_S[1])
 
@@ -154,8 +154,8 @@ def errors(place: Place, job_id: str) -> list[str]:
         minimum_importance=dataflow.JobMessageImportance.JOB_MESSAGE_ERROR,
     )  # fmt: skip
     with dataflow.MessagesV1Beta3Client(**_options()) as client:
-        found = client.list_job_messages(request=request, retry=None, timeout=TIMEOUT_S)
-        return [message.message_text for message in found]
+        messages = client.list_job_messages(request=request, retry=None, timeout=TIMEOUT_S)
+        return [message.message_text for message in messages]
 
 
 def demand_credentials() -> None:

@@ -236,10 +236,10 @@ def _wrong_labels(labels: Mapping[str, str]) -> Iterator[str]:
 
 def labels_of(pairs: Iterable[str]) -> dict[str, str]:
     """Return KEY=VALUE pairs as a mapping. Raises BadSettings."""
-    found = [pair.partition("=") for pair in pairs]
-    if without := [key for key, sign, _ in found if not sign]:
+    parts = [pair.partition("=") for pair in pairs]
+    if without := [key for key, sign, _ in parts if not sign]:
         raise BadSettings(f"--label: found {without[0]!r}, expected KEY=VALUE")
-    return {key: value for key, _, value in found}
+    return {key: value for key, _, value in parts}
 
 
 def _read(file: Path, known: list[str]) -> dict[str, Any]:
@@ -247,16 +247,18 @@ def _read(file: Path, known: list[str]) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSettings(f"{file}: {error.strerror}") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSettings(f"{file}: {error}") from None
-    if not isinstance(found, dict):
-        raise BadSettings(f"{file}: found {type(found).__name__}, expected keys such as project and region")
-    if unknown := [str(key) for key in found if key not in known]:
+    if not isinstance(document, dict):
+        raise BadSettings(
+            f"{file}: found {type(document).__name__}, expected keys such as project and region"
+        )
+    if unknown := [str(key) for key in document if key not in known]:
         raise BadSettings("\n".join(f"{file}: {_unknown(key, known)}" for key in unknown))
-    return found
+    return document
 
 
 def _unknown(key: str, known: list[str]) -> str:

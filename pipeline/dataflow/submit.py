@@ -40,15 +40,15 @@ def submit(plan: Plan, *, wait: bool, tell: Tell) -> Submitted:
     stream(pipeline, launch.job, DATAFLOW)
     result: Any = pipeline.run()  # a DataflowPipelineResult
     job_id = result.job_id()
-    found = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
-    return Submitted(found, launch.place.console(job_id))
+    facts = started(launch.place, job_id, tell) if wait else Facts.of(jobs.whole(launch.place, job_id))
+    return Submitted(facts, launch.place.console(job_id))
 
 
 def started(place: Place, job_id: str, tell: Tell) -> Facts:
     """Wait until the job runs. Raises CannotStart, with Dataflow's messages, if it does not."""
-    found = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S, tell)
-    if found.state != "RUNNING":
-        said = jobs.errors(place, job_id) or ["it says nothing; look at its page"]
-        reasons = "\n".join(f"Dataflow: {line}" for line in said)
-        raise CannotStart(f"{found.name} ({job_id}) is {found.state}\n{reasons}\n{place.console(job_id)}")
-    return found
+    facts = jobs.wait(place, job_id, {"RUNNING"}, START_TIMEOUT_S, tell)
+    if facts.state != "RUNNING":
+        messages = jobs.errors(place, job_id) or ["it says nothing; look at its page"]
+        reasons = "\n".join(f"Dataflow: {line}" for line in messages)
+        raise CannotStart(f"{facts.name} ({job_id}) is {facts.state}\n{reasons}\n{place.console(job_id)}")
+    return facts

@@ -74,12 +74,12 @@ def running_steps(job: dataflow.Job) -> Steps:
 
     Raises OSError when Cloud Storage cannot be asked.
     """
-    told = job.environment.sdk_pipeline_options or {}
+    options = job.environment.sdk_pipeline_options or {}
     try:
-        staged = storage.read(told["options"]["pipelineUrl"])
+        staged = storage.read(options["options"]["pipelineUrl"])
     except (KeyError, FileNotFoundError):
-        own = [each.name for each in job.pipeline_description.original_pipeline_transform]
-        return dict.fromkeys(own or [each.properties["user_name"] for each in job.steps])
+        labels = [each.name for each in job.pipeline_description.original_pipeline_transform]
+        return dict.fromkeys(labels or [each.properties["user_name"] for each in job.steps])
     return steps_of(beam_runner_api_pb2.Pipeline.FromString(staged))
 
 

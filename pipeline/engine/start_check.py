@@ -78,9 +78,9 @@ def filling(store: RedisStore, use_case: UseCase, prefix: str) -> Iterator[Guard
         )  # by an older version
         begun = integrity.mark_whole if is_filled else integrity.mark_filling
         begun(datetime.now(UTC))
-    own = store.twin()
-    guard = Guard(own, use_case, prefix, "backfill", accepts=(WHOLE, FILLING))
-    with closing(GuardedStore(own, guard)) as guarded:
+    twin = store.twin()
+    guard = Guard(twin, use_case, prefix, "backfill", accepts=(WHOLE, FILLING))
+    with closing(GuardedStore(twin, guard)) as guarded:
         yield guarded
     state = integrity.state()
     if state and state.status == FILLING:

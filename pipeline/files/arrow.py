@@ -62,14 +62,14 @@ def converts(use_case: UseCase, event_type: EventType, place: Place, schema: pa.
         wrong = f"it lacks the columns {', '.join(lacking)}" if lacking else f"it repeats {', '.join(twice)}"
         there = f"found {', '.join(schema.names)}; expected the fields of events.{event_type.name}"
         raise BadFile(f"{place}: {wrong}; {there} of {use_case.file}")
-    found = {}
+    converters = {}
     for name, f in event_type.fields.items():
         column, *others = columns_of(event_type.file, name)
         if others:
             raise BadFile(f"{place}: {name} is made of several columns; columns with types need it in one")
         if column in schema.names:
-            found[name] = column, _convert(f, event_type, column, schema.field(column).type, place)
-    return found
+            converters[name] = column, _convert(f, event_type, column, schema.field(column).type, place)
+    return converters
 
 
 def _convert(f: Field, event_type: EventType, column: str, stored: pa.DataType, place: Place) -> Convert:
@@ -142,8 +142,10 @@ def _whole(value: float | str | None) -> Any:
 
 def _whole_decimals(array: pa.Array, _: EventType) -> list[Any]:
     """Whole numbers; what has a fraction, or more than 64 bits, stays a float and is refused."""
-    found = array.to_pylist()
-    return [value if value is None else int(value) if _is_whole(value) else float(value) for value in found]
+    decimals = array.to_pylist()
+    return [
+        value if value is None else int(value) if _is_whole(value) else float(value) for value in decimals
+    ]
 
 
 def _is_whole(value: Decimal) -> bool:

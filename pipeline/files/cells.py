@@ -45,14 +45,14 @@ def _plain(fields: tuple[str, ...]) -> type[msgspec.Struct]:
 def values(event_type: EventType, texts: Mapping[str, list[str]]) -> tuple[dict[str, list[Any]], set[int]]:
     """Read columns of text, by their names in the file, into values by field; return also the doubtful rows."""
     file, doubtful = event_type.file, set[int]()
-    found: dict[str, list[Any]] = {}
+    by_field: dict[str, list[Any]] = {}
     for name, f in event_type.fields.items():
         columns = columns_of(file, name)
         if set(columns) <= set(texts):
-            whole = _joined([present(texts[column], file) for column in columns], doubtful)
+            texts_joined = _joined([present(texts[column], file) for column in columns], doubtful)
             read = reader(f.kind, file)
-            found[name] = whole if read is str else read_all(read, whole, doubtful)
-    return found, doubtful
+            by_field[name] = texts_joined if read is str else read_all(read, texts_joined, doubtful)
+    return by_field, doubtful
 
 
 def present(texts: Sequence[str | None], file: FileFormat) -> list[str | None]:
@@ -72,13 +72,13 @@ def _joined(columns: list[list[str | None]], doubtful: set[int]) -> list[str | N
     """Join columns by a blank; rows that have only some of them are doubtful."""
     if len(columns) == 1:
         return columns[0]
-    whole: list[str | None] = []
+    joined: list[str | None] = []
     for i, row in enumerate(zip(*columns, strict=True)):
         there = [text for text in row if text is not None]
-        whole.append(" ".join(there) if len(there) == len(row) else None)
+        joined.append(" ".join(there) if len(there) == len(row) else None)
         if 0 < len(there) < len(row):
             doubtful.add(i)
-    return whole
+    return joined
 
 
 def read_all(read: Cell, texts: list[str | None], doubtful: set[int]) -> list[Any]:

@@ -30,8 +30,8 @@ def columns(_use_case: UseCase, path: Path) -> list[str]:
 
 def rows(_use_case: UseCase, _event_type: EventType, path: Path) -> Iterator[Rows]:
     with path.open("rb") as file:
-        found = _lines(file)
-        while chunk := list(islice(found, CHUNK_ROWS)):
+        lines = _lines(file)
+        while chunk := list(islice(lines, CHUNK_ROWS)):
             good = [(line, text) for line, text in chunk if text is not None]
             bodies = [text for _, text in good]
             broken = [_too_long(line) for line, text in chunk if text is None]

@@ -96,12 +96,12 @@ def event_type_of(use_case: UseCase, place: Place, named: str | None = None) -> 
         raise BadFile(f"{place}: cannot be read: {error}") from error
     fitting = [name for name, t in types.items() if set(needed_columns(t)) <= set(columns)]
     if len(fitting) != 1:
-        found = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
+        fit = f"{' and '.join(fitting)} fit" if fitting else "no event type fits"
         expected = (
             f"expected those of one of {', '.join(types)} (TYPE=FILE names one; so does `publish --type`)"
         )
         several = f"; for all of them: {' '.join(f'{name}={place}' for name in fitting)}" if fitting else ""
-        raise BadFile(f"{place}: {found} its columns ({', '.join(columns)}); {expected}{several}")
+        raise BadFile(f"{place}: {fit} its columns ({', '.join(columns)}); {expected}{several}")
     return fitting[0]
 
 
@@ -111,10 +111,10 @@ def _format(place: Path | WarehouseTable) -> Any:
         from pipeline.files import warehouse  # BigQuery's clients take a second to import
 
         return warehouse
-    found = FORMATS.get(place.suffix.lower())
-    if found is None:
+    reader = FORMATS.get(place.suffix.lower())
+    if reader is None:
         raise BadFile(f"{place}: found the ending {place.suffix!r}, expected one of {', '.join(FORMATS)}")
-    return found
+    return reader
 
 
 def _chunk(reader: Reader, rows: Rows) -> Chunk:

@@ -62,12 +62,12 @@ def place(text: str | Place) -> Place:
 def _unnamed(text: str) -> Path | WarehouseTable:
     if not text.startswith(TABLE):
         return Path(text)
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"([\w.:-]+)\.(\w+)\.([\w$-]+)", text.removeprefix(TABLE)
     )  # example.com:project is one
-    if not found:
+    if not match:
         raise BadFile(f"{text}: expected {TABLE}PROJECT.DATASET.TABLE")
-    return WarehouseTable(*found.groups())
+    return WarehouseTable(*match.groups())
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def columns(_use_case: UseCase, table: WarehouseTable) -> list[str]:
 def rows(use_case: UseCase, event_type: EventType, table: WarehouseTable) -> Iterator[Rows]:
     """Yield the rows of the table. Raises BadFile for columns that are missing or of another type."""
     client = asked(table, read_client)
-    whole = schema(asked(table, lambda: session(client, table, [])))
-    converts = arrow.converts(use_case, event_type, table, whole)
+    columns = schema(asked(table, lambda: session(client, table, [])))
+    converts = arrow.converts(use_case, event_type, table, columns)
     wanted = [column for column, _ in converts.values()]
     opened = asked(table, lambda: session(client, table, wanted))
     yield from arrow.rows(event_type, converts, batches(client, opened, table))

@@ -60,7 +60,7 @@ class JobReport:
 
     running: bool
     written_s_ago: float
-    said: process_metrics.JobStatus
+    status: process_metrics.JobStatus
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def backlogs() -> dict[str, SubscriptionBacklog]:
 def job(state: Path, now: datetime) -> JobReport:
     """Read what the job in this folder wrote last. Raises Away."""
     try:
-        said = process_metrics.read(state)
+        status = process_metrics.read(state)
     except (OSError, msgspec.MsgspecError) as error:
         raise Away(f"{state / process_metrics.FILE} cannot be read: {error}") from error
-    if said is None:
+    if status is None:
         raise Away(f"no job has written {state / process_metrics.FILE}: start one with `riskstream run`")
-    ago_s = (now - datetime.fromisoformat(said.written_at)).total_seconds()
-    return JobReport(ago_s < SILENT_S, round(ago_s, 1), said)
+    ago_s = (now - datetime.fromisoformat(status.written_at)).total_seconds()
+    return JobReport(ago_s < SILENT_S, round(ago_s, 1), status)
 
 
 def customers(use_case: UseCase, settings: StatusSettings) -> Population:
@@ -180,8 +180,8 @@ def store(use_case: UseCase, settings: StatusSettings) -> StoreHealth:
     if not settings.redis_url:
         raise Away("no Redis is given: set REDIS_URL (`riskstream env`)")
     try:
-        with closing(store_of(settings)) as found:
-            return store_health(found, use_case, settings.prefix)
+        with closing(store_of(settings)) as opened:
+            return store_health(opened, use_case, settings.prefix)
     except StoreUnavailable as error:
         raise Away(str(error)) from error
 

@@ -87,10 +87,10 @@ def check_keeps_order(project: str, topic: str) -> None:
     path = subscription_path(project, f"{short(topic)}-riskstream")
     with subscriber_client() as subscriber, explained(path):
         try:
-            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+            subscription = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
         except (NotFound, PermissionDenied):  # a publisher need not see who reads
             return
-    _check_order(found)
+    _check_order(subscription)
 
 
 def publisher_client() -> PublisherClient:
@@ -137,21 +137,21 @@ def _create_reader(subscriber: SubscriberClient, path: str, topic: str, ordered:
         try:
             subscriber.create_subscription(request=wanted, retry=None, timeout=CALL_TIMEOUT_S)
         except AlreadyExists:
-            found = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
-            if found.topic != topic:
+            subscription = subscriber.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT_S)
+            if subscription.topic != topic:
                 raise PubSubRefused(
-                    f"{path} is there, but reads {found.topic}, expected {topic}: delete or rename it"
+                    f"{path} is there, but reads {subscription.topic}, expected {topic}: delete or rename it"
                 ) from None
             if ordered:
-                _check_order(found)
+                _check_order(subscription)
             return Provisioned("subscription", short(path), "kept")
     return Provisioned("subscription", short(path), "created")
 
 
-def _check_order(found: Subscription) -> None:
+def _check_order(subscription: Subscription) -> None:
     """Check that a subscription keeps order. Raises PubSubRefused."""
-    if not found.enable_message_ordering:
+    if not subscription.enable_message_ordering:
         raise PubSubRefused(
-            f"{found.name} keeps no order, and that cannot be changed: let the job read it empty, delete it and make "
-            "it anew with `riskstream topics --ordered`"
+            f"{subscription.name} keeps no order, and that cannot be changed: let the job read it empty, delete it "
+            "and create it again with `riskstream topics --ordered`"
         )

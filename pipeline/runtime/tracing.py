@@ -40,8 +40,8 @@ def start() -> None:
 
 def parent_of(attributes: Mapping[str, str]) -> str:
     """A message's traceparent; empty: it has none, or not one as W3C has it."""
-    found = next((attributes[name] for name in ATTRIBUTES if name in attributes), "")
-    return found if PARENT.fullmatch(found) else ""
+    header = next((attributes[name] for name in ATTRIBUTES if name in attributes), "")
+    return header if PARENT.fullmatch(header) else ""
 
 
 def trace_id(traceparent: str) -> str:

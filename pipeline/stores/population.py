@@ -83,7 +83,7 @@ def _levels(client: Client, keys: list[bytes]) -> list[str]:
     pipe = client.pipeline(transaction=False)
     for key in keys:
         pipe.getrange(key, LEVEL_AT, LEVEL_AT)
-    return [Level(found[0]).name for found in pipe.execute() if found]
+    return [Level(level[0]).name for level in pipe.execute() if level]
 
 
 def _sizes(client: Client, keys: list[bytes]) -> list[int]:

@@ -56,14 +56,14 @@ class Readiness:
 
     def markers(self) -> dict[str, Marker]:
         """By fingerprint."""
-        found = self._store.call("HGETALL", self._stem)
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        fields = self._store.call("HGETALL", self._stem)
+        pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
         return {key.decode(): msgspec.json.decode(text, type=Marker) for key, text in pairs}
 
     def demand(self, fingerprint: str) -> None:
         """Demand records of these features: filled, or empty on purpose at first. Raises ColdStore."""
-        found = self.markers()
-        if fingerprint in found:
+        markers = self.markers()
+        if fingerprint in markers:
             return
         begun = self.checkpoint(fingerprint)
         if begun:
@@ -71,7 +71,7 @@ class Readiness:
                 f"{self._store.address}: found a backfill of {fingerprint} that has done {begun.done:,} events and "
                 "has not ended, expected one that has; wait for it, or run the same `riskstream backfill` again"
             )
-        others = ", ".join(f"{name} ({marker.how}, {marker.at})" for name, marker in sorted(found.items()))
+        others = ", ".join(f"{name} ({marker.how}, {marker.at})" for name, marker in sorted(markers.items()))
         raise ColdStore(
             f"{self._store.address}: found no records of {self._stem} with fingerprint {fingerprint}"
             + (f", only those of {others}" if others else "")
@@ -101,8 +101,8 @@ class Readiness:
         self._store.call("DEL", f"{self._stem}:{fingerprint}")
 
     def checkpoint(self, fingerprint: str) -> Checkpoint | None:
-        found = self._store.call("GET", f"{self._stem}:{fingerprint}")
-        return None if found is None else msgspec.json.decode(found, type=Checkpoint)
+        text = self._store.call("GET", f"{self._stem}:{fingerprint}")
+        return None if text is None else msgspec.json.decode(text, type=Checkpoint)
 
     def note(self, fingerprint: str, checkpoint: Checkpoint) -> None:
         self._store.call("SET", f"{self._stem}:{fingerprint}", msgspec.json.encode(checkpoint))

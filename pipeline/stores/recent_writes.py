@@ -97,6 +97,6 @@ class Latest:
             return True
 
 
-def _newest_us(found: record.Record) -> int:
+def _newest_us(newest: record.Record) -> int:
     """Return the latest event time in the record, in microseconds."""
-    return max((each.time_us for each in found.ring), default=found.floor_us or 0)
+    return max((each.time_us for each in newest.ring), default=newest.floor_us or 0)

@@ -62,6 +62,6 @@ def explained(address: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:
-        found = str(error) or type(error).__name__
-        advice = next((advice for sign, advice in ADVICE if sign in found), OTHERWISE)
-        raise StoreUnavailable(f"Redis at {address}: {found.rstrip('.')}. {advice}") from error
+        message = str(error) or type(error).__name__
+        advice = next((advice for sign, advice in ADVICE if sign in message), OTHERWISE)
+        raise StoreUnavailable(f"Redis at {address}: {message.rstrip('.')}. {advice}") from error

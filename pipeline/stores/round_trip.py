@@ -41,11 +41,11 @@ def routes(client: Client, keys: Sequence[bytes]) -> Routes:
     by_slot: dict[int, list[int]] = {}
     for row in range(len(keys) - 1, -1, -1):
         by_slot.setdefault(key_slot(keys[row]), []).append(row)
-    found: Routes = {}
+    by_node: Routes = {}
     for slot, rows in reversed(by_slot.items()):
         node = client.nodes_manager.get_node_from_slot(slot)
-        found.setdefault(client.get_redis_connection(node).connection_pool, []).append(rows)
-    return found
+        by_node.setdefault(client.get_redis_connection(node).connection_pool, []).append(rows)
+    return by_node
 
 
 def pick(values: Sequence[T], rows: Rows) -> Sequence[T]:

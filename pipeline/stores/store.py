@@ -63,8 +63,8 @@ class MemoryStore:
         return [False] * len(keys)
 
     def _write(self, key: bytes, before: int, blob: bytes) -> bool:
-        found = self.records.get(key)
-        seq = NO_SEQ if found is None else found[SEQ]
+        stored = self.records.get(key)
+        seq = NO_SEQ if stored is None else stored[SEQ]
         if seq != seq_bytes(before):
             return False
         self.records[key] = blob

@@ -115,7 +115,7 @@ def test_the_backlog_is_that_of_the_use_cases_subscriptions(broker: Broker, tmp_
 def test_the_job_is_what_it_wrote_and_whether_it_still_writes(broker: Broker, tmp_path: Path) -> None:
     with process_metrics.reporting(tmp_path, SHOP.name):
         running = status(SHOP, StatusSettings(project=PROJECT, state=str(tmp_path))).job
-    assert isinstance(running, JobReport) and running.running and running.said.use_case == SHOP.name
+    assert isinstance(running, JobReport) and running.running and running.status.use_case == SHOP.name
     file = tmp_path / process_metrics.FILE
     said = json.loads(file.read_text())
     file.write_text(json.dumps(said | {"written_at": "2024-01-02T09:00:00.000Z", "waiting_for": "redis"}))
@@ -201,7 +201,7 @@ def test_everything_together(
     said = json.loads(found.to_json())
     assert (said["use_case"], said["fingerprint"]) == ("shop", SHOP.fingerprint)
     assert said["customers"]["levels"] == COUNTS
-    assert said["job"]["said"]["events"] == process_metrics.progress.counts["events"]
+    assert said["job"]["status"]["events"] == process_metrics.progress.counts["events"]
     text = text_of(found)
     assert "LOW 900, MEDIUM 450, HIGH 150 (1,500 looked at, all" in text
     assert "invalid 2, too_late 1" in text
