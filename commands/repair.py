@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+BestEffort = Annotated[
+    bool,
+    typer.Option(
+        "--best-effort", help="Also rebuild records whose events are only partly in the log, from those."
+    ),
+]
+
+
 @app.command(
     epilog=examples(
         "riskstream repair --dry-run",
@@ -42,12 +50,7 @@ def repair(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be rebuilt; write and stop nothing.")
     ] = False,
-    best_effort: Annotated[
-        bool,
-        typer.Option(
-            "--best-effort", help="Also rebuild records whose events are only partly in the log, from those."
-        ),
-    ] = False,
+    best_effort: BestEffort = False,
     timeout: Annotated[
         float, typer.Option(min=0, help="Seconds within which jobs and services have to pause.")
     ] = 60.0,
