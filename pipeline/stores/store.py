@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from features.record import SEQ
+from features.record import SEQ, seq_bytes
 from pipeline.runtime.errors import StoreUnavailable
 
 Expiry = Sequence[int] | None
@@ -90,11 +90,6 @@ class DryStore:
 
     def holds_other(self, keys: Sequence[bytes]) -> list[bool]:
         return self.below.holds_other(keys)
-
-
-def seq_bytes(seq: int) -> bytes:
-    """A seq as a record holds it."""
-    return int(seq).to_bytes(8, "little")
 
 
 def record_keys(prefix: str, use_case: str, fingerprint: str, entity: str, ids: Sequence[str]) -> list[bytes]:

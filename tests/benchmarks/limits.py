@@ -15,14 +15,14 @@ from redis import Redis
 from export import bundle as bundles
 from export.onnx import Scorer
 from features.events import known_codec
-from features.record import SEQ
+from features.record import SEQ, seq_bytes
 from features.replay import replay
 from features.usecase import load
 from pipeline.job.beam_options import beam_options
 from pipeline.job.job import Job
 from pipeline.job.source import FOREVER
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import record_keys, seq_bytes
+from pipeline.stores.store import record_keys
 from tests.benchmarks import workloads
 from tests.benchmarks.assessing import server
 from tests.benchmarks.graph import cpu_of

@@ -23,7 +23,7 @@ from training.statistics.interval import Interval
 from training.statistics.metrics import REPLICATES, Ranking, average_precision, brier, roc_auc
 from training.statistics.wilson import rate
 
-CHAMPION, CHALLENGER = MODELS = ("champion", "challenger")
+CHAMPION, CHALLENGER = "champion", "challenger"
 LOWER_IS_BETTER = ("Brier score",)
 LEAST = 10  # customers of a share; a bootstrap of fewer is too narrow
 
