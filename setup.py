@@ -1,4 +1,4 @@
-"""What riskstream consists of and needs. The base is what a streaming worker needs, and nothing else.
+"""Packages and dependencies of riskstream. The base holds what a streaming worker needs, and nothing else.
 
 Ranges are stated here, exact versions with hashes in requirements.lock (`make lock`).
 """

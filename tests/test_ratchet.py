@@ -15,7 +15,8 @@ RATCHET = Path(__file__).with_name("ratchet.json")
 ROOMS = ("features", "export", "pipeline", "training", "serving", "commands", "deploy", "tests")
 # A first line that begins so leans on a name beside it, instead of saying what there is or what is done.
 FRAGMENT = re.compile(
-    r"(What|Of|Whether|Who|Whose|Which|How|Where|When|Why|As|From|To|With|Without|If|All that|Everything|Told|Said)\b"
+    r"(What|By|Of|Whether|Who|Whose|Which|How|Where|When|Why|As|From|To|With|Without|If|All that|Everything|Told"
+    r"|Said)\b"
 )
 EMPTY_NAMES = {"found", "said", "told", "own", "tell", "whole", "of"}
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

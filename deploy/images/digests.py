@@ -19,7 +19,7 @@ class NoDigest(Refused):
 
 
 def bases(text: str) -> dict[str, str | None]:
-    """By NAME:TAG, the digest as written, @sha256:..., or None."""
+    """Return by NAME:TAG the digest as written, @sha256:..., or None."""
     return {name: digest or None for _, name, digest in BASE.findall(text)}
 
 

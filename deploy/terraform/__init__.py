@@ -16,7 +16,7 @@ DATASET_PATH = "PROJECT.DATASET"
 
 
 def declarations() -> dict[str, str]:
-    """By file name, what it has to say."""
+    """Return the declarations by file name."""
     return {"topics.json": _json(topic_declarations()), "tables.json": _json(table_declarations())}
 
 

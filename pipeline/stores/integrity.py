@@ -121,7 +121,7 @@ class Integrity:
         return None if text is None else msgspec.json.decode(text, type=State)
 
     def writers(self) -> dict[str, Writer]:
-        """By id. Those that ended in good order are not there."""
+        """Return the writers by id, without those that ended in good order."""
         answer = self.store.call("HGETALL", self.writers_key)
         pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
         return {name.decode(): msgspec.json.decode(text, type=Writer) for name, text in pairs}

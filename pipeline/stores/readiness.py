@@ -55,7 +55,7 @@ class Readiness:
         return f"{self._stem}:{fingerprint}:"
 
     def markers(self) -> dict[str, Marker]:
-        """By fingerprint."""
+        """Return the markers by fingerprint."""
         fields = self._store.call("HGETALL", self._stem)
         pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
         return {key.decode(): msgspec.json.decode(text, type=Marker) for key, text in pairs}

@@ -47,7 +47,7 @@ class Latest:
             self._size = 0
 
     def records(self) -> dict[bytes, bytes]:
-        """By key, as written last."""
+        """Return the records by key, as written last."""
         return {
             key: blob
             for _, keys, blobs, written in self._recent()

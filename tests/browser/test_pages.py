@@ -35,7 +35,7 @@ HEADINGS = {
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By name, the files of the pages."""
+    """Return the files of the pages by name."""
     folder = tmp_path_factory.mktemp("pages")
     files = (str(folder / "users.csv"), str(folder / "transactions.csv"))
     bundles, profile, scores = folder / "bundles", folder / "profile.html", folder / "scores.html"

@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 def stages(text: str) -> dict[str, list[Step]]:
-    """By stage, what is done in it, the first step being FROM."""
+    """Return the steps by stage, the first one being FROM."""
     found: dict[str, list[Step]] = {}
     lines = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
     for verb, _, words in (line.partition(" ") for line in lines if line.strip()):

@@ -26,7 +26,7 @@ def shares(seed, rows=3_000):
 
 
 def test_a_share_of_small_spread_says_as_much_as_to_scikit_learn():
-    """By their spread alone, 0.9 and 0.1 would lie 200 and 1,800 of it from the median: nearly the same logarithm."""
+    """Scaled by spread alone, 0.9 and 0.1 would lie 200 and 1,800 of it from the median: nearly the same logarithm."""
     (vectors, label), (others, truth) = shares(1), shares(2)
     known = make_pipeline(StandardScaler(), LogisticRegression()).fit(vectors, label)
     ours = average_precision_score(truth, fitted(vectors, label).decision_function(others))

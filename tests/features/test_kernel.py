@@ -158,7 +158,7 @@ def test_a_batch_may_be_empty_or_name_nobody() -> None:
 
 
 def applied_events(case: Case, told: Told) -> dict[tuple[str | None, int], Event]:
-    """By entity and sequence number."""
+    """Return the applied events by entity and sequence number."""
     rows = zip(case.events, told.disposition, told.seq, strict=True)
     return {(event.entity, seq): event for event, said, seq in rows if said == "applied"}
 

@@ -340,7 +340,7 @@ def test_the_fingerprint_changes_with_what_can_change_a_vector(old: str, new: st
 
 
 def forgotten(text: str) -> dict[str, int]:
-    """By entity: after so many hours of silence; 0: never."""
+    """Return by entity the hours of silence after which it is forgotten; 0: never."""
     return {entity: plan.forget_us // 3_600_000_000 for entity, plan in parse(text).plans.items()}
 
 

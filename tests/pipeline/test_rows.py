@@ -98,7 +98,7 @@ def expected_row(message: Message, said: Assessments, i: int) -> dict[str, objec
 
 
 def level_of(score: float) -> str:
-    """By the thresholds of the tests' models."""
+    """Return the level by the thresholds of the tests' models."""
     return "HIGH" if score >= THRESHOLDS["high"] else "MEDIUM" if score >= THRESHOLDS["medium"] else "LOW"
 
 

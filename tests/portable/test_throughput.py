@@ -25,7 +25,7 @@ ACK_DEADLINE_S = 60  # as in a real subscription: nothing is to come again
 
 @pytest.fixture(scope="module")
 def figures() -> Iterator[dict[str, float]]:
-    """By runner; printed together at the end."""
+    """Collect figures by runner; they are printed together at the end."""
     found: dict[str, float] = {}
     yield found
     print("\n" + "\n".join(f"{name:30} {rate:>8,.0f} events/s" for name, rate in found.items()))

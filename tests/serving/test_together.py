@@ -178,7 +178,7 @@ def test_what_the_service_was_first_to_assess_is_no_duplicate_of_the_job(
 def test_every_metric_of_the_service_on_a_dashboard_is_told(
     settings: Configuration, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """By a process started as its user does, which then ends as it is told to."""
+    """A process started as its user does serves every metric, and ends when it has to."""
     progress.gauges.clear()
     port, dataset = free_port(), f"d{time.time_ns()}"
     tables.create(query_client(BROKER_PROJECT), dataset)

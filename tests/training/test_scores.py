@@ -26,7 +26,7 @@ def test_places_count_a_customer_s_rows_in_the_order_of_arrival():
 
 
 def test_one_high_score_long_ago_says_little_of_a_customer_and_many_events_nothing():
-    """By the highest of its scores a busy customer would rank first for its number of events alone."""
+    """Ranked by the highest score, a busy customer would come first for its number of events alone."""
     rng = np.random.default_rng(3)
     quiet, busy = np.repeat(np.arange(100), 20), np.repeat(np.arange(100, 200), 500)
     customer = np.concatenate([quiet, busy])

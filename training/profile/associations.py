@@ -81,7 +81,7 @@ def associations(frame: Frame, outcome: Outcome, label: str | None) -> tuple[Ass
 
 
 def categorical(frame: Frame, outcome: Outcome, label: str | None) -> dict[str, Codes]:
-    """By field, the codes [n] of at least two and at most MOST_VALUES values, -1 for missing."""
+    """Return by field the codes [n] of at least two and at most MOST_VALUES values, -1 for missing."""
     codes = {
         name: texts.codes
         for name, texts in frame.texts.items()

@@ -79,7 +79,7 @@ def _looked_up(owners: Owners, known: Mapping[tuple[str, ...], int]) -> Outcome:
 
 
 def _by_owner(source: Frame, label: Label, owners: Owners) -> pd.DataFrame:
-    """By owner with any label: how many rows and different values, and whether one is positive."""
+    """Count rows and different values by owner with any label, and say whether one is positive."""
     codes, words = source.texts[label.field].codes, source.texts[label.field].words
     is_positive = np.array([word in _positive(label) for word in words] + [False])
     rows = pd.DataFrame(

@@ -62,7 +62,7 @@ def _label_of(use_case: UseCase, frame: Frame) -> str | None:
 
 
 def bad(use_case: UseCase, rows: Sequence[tuple[Place, BadRow]]) -> tuple[Bad, ...]:
-    """By place, reason and field; the most frequent first."""
+    """Count bad rows by place, reason and field, the most frequent first."""
     fields = {name for t in use_case.event_types.values() for name in t.fields}
     alike = defaultdict[tuple[str, str, str], list[str]](list)
     for place, row in rows:

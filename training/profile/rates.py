@@ -36,7 +36,7 @@ class Groups(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """By group, and of all rows together as the last entry, [groups + 1]."""
+    """Counts [groups + 1] by group, with those of all rows together as the last entry."""
 
     known: Ints
     positive: Ints

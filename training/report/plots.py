@@ -75,7 +75,7 @@ def calibration(evaluation: Evaluation) -> str:
 
 
 def cost(evaluation: Evaluation) -> str:
-    """By threshold, those of the levels as lines. Only where the use case gives costs."""
+    """Draw costs by threshold, with the levels' thresholds as lines, for a use case that gives costs."""
     level = deciding(evaluation)
     with style():
         drawn = figure(SIDE, SIDE)

@@ -131,7 +131,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def judges(run: Run) -> str:
-    """By what the model is judged, without the name of the way and with times to the minute."""
+    """Describe the rows that judge the model, without the split's name and with times to the minute."""
     split = run.training["split"].partition(": ")[2] or run.training["split"]
     return re.sub(r"(\d)T(\d\d:\d\d):[\d.]+Z", r"\1 \2 UTC", split)
 
