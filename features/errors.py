@@ -18,6 +18,7 @@ RiskstreamError
 |   +-- ProviderUnavailable      the identity provider of the REST service
 |   +-- TrailFull                the audit trail of the REST service
 |   +-- Away                     a part that the status asks
+|   +-- NotInTime                a certification: something that takes seconds has not happened within minutes
 |   +-- NotNotified              the webhook of a retraining
 +-- Refused                  it will never work as it stands: something is missing, forbidden or in the way
 |   +-- PubSubRefused            Pub/Sub: no such topic or subscription, or no permission
@@ -28,6 +29,7 @@ RiskstreamError
 |   |   +-- FolderInUse              another process works in the folder
 |   |   +-- RepairRefused            another repair or a writer is in the way
 |   |   +-- DemoFailed               the demo
+|   +-- JobEnded                 a certification: its job ended by itself
 |   +-- StackError               the local stack
 |   +-- FlinkMissing             Flink on this machine
 |   +-- RequestRefused           an HTTP request to the local Google Cloud

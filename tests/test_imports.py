@@ -60,7 +60,7 @@ FLOORS = {  # of a room's parts, top floor first; parts of one floor do not impo
         ("distributions", "policy", "storage", "ranking"),
     ),
     "pipeline": (
-        ("dataflow",),
+        ("dataflow", "certification"),
         ("job", "reconciliation"),
         ("batch", "operations"),
         ("outputs",),

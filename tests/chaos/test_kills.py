@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.certification.publishing import publish_over
 from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of
-from tests.chaos.publishing import publish_over
 from tests.chaos.stream import Stream, stream
 
 LONGEST_LIFE_S = 2.0  # at work

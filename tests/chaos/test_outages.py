@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from deploy.local import stack
+from pipeline.certification.publishing import publish_over
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of
-from tests.chaos.publishing import publish_over
 from tests.chaos.stream import stream
 from tests.deploy import outages
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.certification.publishing import publish_over
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.ordered_publisher import Lanes
 from pipeline.pubsub.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import ROOT, Job, Place, job_of, wait_for
-from tests.chaos.publishing import publish_over
 from tests.chaos.stream import stream
 from tests.pipeline.failover import Pair, pair
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.certification.publishing import publish_over
 from pipeline.pubsub.ordered_publisher import Lanes
 from pipeline.pubsub.topics import ACK_DEADLINE_S
 from tests.chaos.account import settle
 from tests.chaos.job import Job, Place, job_of, wait_for
-from tests.chaos.publishing import publish_over
 from tests.chaos.stream import Stream, stream
 from tests.pipeline.servers import RedisCluster, RedisServer
 
@@ -54,7 +54,7 @@ def test_two_workers_count_every_event_once(
         for _ in parts(job, lanes, sent):
             pass
         job.stop()
-    shares, conflicts = [each.events for each in job.of_workers()], conflicts_of(job)
+    shares, conflicts = [each.events for each in job.worker_statuses()], conflicts_of(job)
     print(f"\n{messages} messages, workers took {shares}, {conflicts} conflicts, {settle(own, sent)}")
     assert conflicts > 0, "the test needs workers that meet"
 
@@ -96,7 +96,7 @@ def both_at_work(job: Job, lanes: Lanes, sent: Stream) -> int:
     One may be up long before the other: what is published then comes again and again, which harms nobody.
     """
     job.start()
-    wait_for(lambda: len(job.of_workers()) == int(WORKERS) and bool(job.running()), "both workers start")
+    wait_for(lambda: len(job.worker_statuses()) == int(WORKERS) and bool(job.running()), "both workers start")
     published = 0
 
     def each_has_some() -> bool:
@@ -105,14 +105,14 @@ def both_at_work(job: Job, lanes: Lanes, sent: Stream) -> int:
         if job.place.unacknowledged() == 0:
             published = min(published + FIRST, len(sent.messages) // 4)
             publish_over(lanes, sent.messages[published - FIRST : published], 0)
-        return sum(each.events > 0 for each in job.of_workers()) == int(WORKERS)
+        return sum(each.events > 0 for each in job.worker_statuses()) == int(WORKERS)
 
     wait_for(each_has_some, "both workers work")
     return published
 
 
 def conflicts_of(job: Job) -> int:
-    return sum(each.conflicts for each in job.of_workers())
+    return sum(each.conflicts for each in job.worker_statuses())
 
 
 def reshard(cluster: RedisCluster, source: RedisServer, target: RedisServer) -> int:

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.flink import cluster
 from deploy.flink.cluster import Cluster
+from pipeline.certification.publishing import publish_over
 from pipeline.pubsub.ordered_publisher import Lanes
 from tests.chaos.account import settle
 from tests.chaos.job import Place, job_of, wait_for
-from tests.chaos.publishing import publish_over
 from tests.chaos.stream import stream
 
 pytestmark = [pytest.mark.flink, pytest.mark.timeout(1_800), pytest.mark.usefixtures("fetched")]

@@ -10,7 +10,10 @@ SLICE_S = 0.05
 
 
 def publish_over(lanes: Lanes, messages: Sequence[Publication], seconds: float) -> None:
-    """In order, at an even pace; they may still be under way when it returns."""
+    """Publish in order, at an even pace; the last messages may still be under way when it returns.
+
+    Raises PubSubRefused.
+    """
     began_s, done = time.monotonic(), 0
     while done < len(messages):
         share = min(1.0, (time.monotonic() - began_s) / seconds) if seconds else 1.0
