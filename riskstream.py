@@ -16,6 +16,7 @@ from commands import (
     bundle,
     capacity,
     dataflow,
+    dataflow_jobs,
     delete_records,
     demo,
     drift,
@@ -54,7 +55,8 @@ app = typer.Typer(
 )
 for part in (
     demo, local, usecase, generate, profile, train, retrain, models, bundle, capacity, topics, tables, backfill,
-    run, publish, alerts, status, dataflow, serve, score, drift, realised, reconcile, repair, delete_records,
+    run, publish, alerts, status, dataflow, dataflow_jobs, serve, score, drift, realised, reconcile, repair,
+    delete_records,
 ):  # fmt: skip
     app.add_typer(part.app)
 

@@ -1,22 +1,23 @@
-"""The job on Dataflow: launch, update, drain, cancel, jobs."""
+"""The job on Dataflow, started or replaced: launch, update."""
 
+import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.flags import Given, option, with_settings
+from commands.flags import Given, with_settings
 from commands.options import AsJson, examples
 from commands.terminal import show_json, table
-from pipeline.bigquery.settings import PROJECT
 from pipeline.dataflow.settings import DataflowSettings, labels_of
 from pipeline.runtime.errors import BadSettings
-from pipeline.runtime.settings import flag
 
 if TYPE_CHECKING:
-    from pipeline.dataflow.jobs import Facts, Place
+    from pipeline.dataflow.jobs import Facts
     from pipeline.dataflow.plan import Plan
+    from pipeline.dataflow.preflight import Replacement
 
 app = typer.Typer()
 Env = Annotated[
@@ -24,16 +25,10 @@ Env = Annotated[
     typer.Option("--env", metavar="FILE", help="A file with settings (deploy/env); flags win over it."),
 ]
 OnlyPlan = Annotated[bool, typer.Option("--plan", help="Print the plan with its checks, and stop.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Until Dataflow has done it.")]
-Project = Annotated[str | None, option(PROJECT)]
-Region = Annotated[str | None, typer.Option(help="Where the job runs.")]
-JobName = Annotated[
-    str | None, typer.Argument(metavar="[JOB]", help="Its name or id; default: that of --env.")
-]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until Dataflow has done it.")]
+OVERLAP = "10m"  # workers take one to three minutes to come up, the rest is to look at them
 FAILED = 8  # the exit code: see EXITS
-END_TIMEOUT_S = 3_600.0  # a drain works off what it has pulled, some minutes at most
-UNENDED = 1  # the exit code when a job has not ended as it was asked to
-
+UNENDED = 1  # the exit code when the replaced job has not drained
 
 Flags = Annotated[dict[str, Any], Given(DataflowSettings)]
 
@@ -55,8 +50,8 @@ def launch(
 ) -> None:
     """Start the streaming job on Dataflow.
 
-    Looks first at all that can be seen from here, and tells each part with its result: bundle, subscription,
-    topics, tables, Redis, staging, name, graph. Nothing is submitted unless all of it is well (exit code 8).
+    All that can be seen from here is checked first, and each check is shown with its result: bundle, subscription,
+    topics, tables, Redis, staging, name, graph. If one of them fails, nothing is submitted (exit code 8).
     """
     _submitted(_plan(flags, env), only_plan, wait, as_json)
 
@@ -66,6 +61,8 @@ def launch(
         "riskstream update --env deploy/env/production.yaml --plan",
         "riskstream update --env deploy/env/production.yaml --wait",
         "riskstream update --env deploy/env/production.yaml --map Assess=Score",
+        "riskstream update --env deploy/env/production.yaml --parallel --wait",
+        "riskstream update --env deploy/env/production.yaml --parallel --overlap 30m --plan",
     )
 )
 @with_settings
@@ -78,93 +75,80 @@ def update(
             "--map", metavar="OLD=NEW", help="What a step of the running job is called now; OLD=: gone."
         ),
     ] = None,
+    parallel: Annotated[
+        bool,
+        typer.Option("--parallel", help="Start the new job beside the running one, then drain that one."),
+    ] = False,
+    overlap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long both jobs run at least with --parallel, such as 90s, 10m or 1h.",
+            show_default=OVERLAP,
+        ),
+    ] = None,
     only_plan: OnlyPlan = False,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replace the running job of the same name in place, without a gap.
+    """Replace the running job of the same name, in place or by one that starts beside it.
 
-    Refused, with the reason, when the new graph cannot take over: another label or coder of a step, another use case.
+    In place, events wait for the minutes in which Dataflow stops the old job and starts the new one. Refused, with the
+    reason, when the new graph cannot take over: another label or coder of a step, another use case.
+
+    With --parallel, no event waits: both jobs read the subscription until the new one has run for the overlap, then
+    Dataflow drains the old one. Records count every event once, whichever job gets it. Steps need not fit each other,
+    but features must be the same. With --wait the command ends once the old job has drained, with exit code 1 if it
+    has ended otherwise.
+
     Other features are other records in Redis: fill them with `riskstream backfill` first, or give --allow-empty-store.
     """
-    _submitted(_plan(flags, env, _pairs(mapping or [])), only_plan, wait, as_json)
+    renamed = _pairs(mapping or [])
+    overlap = _overlap(parallel, overlap, renamed)
+
+    def replacement(settings: DataflowSettings) -> "Replacement":
+        from pipeline.dataflow.preflight import Replacement
+
+        return Replacement(_running(settings), renamed, overlap)
+
+    _submitted(_plan(flags, env, replacement), only_plan, wait, as_json)
 
 
-@app.command(
-    epilog=examples(
-        "riskstream jobs --region europe-west1", "riskstream jobs --env deploy/env/production.yaml --all"
-    )
-)
-def jobs(
-    env: Env = None,
-    project: Project = None,
-    region: Region = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only those with it.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List riskstream's jobs on Dataflow, the newest first."""
-    wanted = labels_of(label or []).items()
-    place, _ = _where(env, project, region, None)
-    from pipeline.dataflow import jobs
-
-    found = [each for each in jobs.listed(place, ended=everything) if wanted <= each.labels.items()]
-    if as_json:
-        show_json(map(asdict, found))
-        return
-    if not found:
-        kind = "such job" if everything else "active one; --all shows those that have ended"
-        typer.echo(f"{place}: no {kind}", err=True)
-        return
-    rows = [(each.name, each.state, each.use_case, each.model, each.created_at, each.id) for each in found]
-    typer.echo(table(("name", "state", "use case", "started with model", "started", "id"), rows))
+def _overlap(parallel: bool, overlap: str | None, mapping: dict[str, str]) -> str:
+    """Return how long both jobs are to run; empty: the new one takes over in place. Raises BadSettings."""
+    if not parallel:
+        if overlap is not None:
+            raise BadSettings("--overlap: given without --parallel, which runs both jobs for so long")
+        return ""
+    if mapping:
+        raise BadSettings("--map: found with --parallel, where no step takes over from another; leave it out")
+    duration = overlap or OVERLAP
+    if not re.fullmatch(r"[1-9]\d{0,5}[smh]", duration):
+        raise BadSettings(f"--overlap: found {duration!r}, expected a duration such as 90s, 10m or 1h")
+    return duration
 
 
-@app.command(epilog=examples("riskstream drain --env deploy/env/production.yaml --wait"))
-def drain(
-    job: JobName = None,
-    env: Env = None,
-    project: Project = None,
-    region: Region = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-) -> None:
-    """End a job on Dataflow once it has done what it has pulled; the rest stays in the subscription."""
-    _end("drain", job, env, project, region, wait, as_json)
-
-
-@app.command(epilog=examples("riskstream cancel riskstream-offboarding --region europe-west1"))
-def cancel(
-    job: JobName = None,
-    env: Env = None,
-    project: Project = None,
-    region: Region = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-) -> None:
-    """End a job on Dataflow at once. What it was doing comes again to the next job, which counts it once."""
-    _end("cancel", job, env, project, region, wait, as_json)
-
-
-def _plan(flags: dict[str, Any], env: Path | None, mapping: dict[str, str] | None = None) -> "Plan":
-    """The plan of a launch; with a mapping, though empty, of an update."""
+def _plan(
+    flags: dict[str, Any],
+    env: Path | None,
+    replacement: "Callable[[DataflowSettings], Replacement] | None" = None,
+) -> "Plan":
+    """Return the plan of a launch, or of an update by the job's replacement."""
     labels = flags["labels"] and labels_of(flags["labels"])
     settings = DataflowSettings.resolved(flags | {"labels": labels}, env)
     if "://" not in settings.use_case:
         from features.usecase import load
 
-        load(
-            settings.use_case_file
-        )  # what is wrong with it is told before Beam is imported, which takes seconds
+        load(settings.use_case_file)  # a wrong file is refused before Beam is imported, which takes seconds
     from pipeline.dataflow import jobs, plan
 
     jobs.demand_credentials()
-    old = None if mapping is None else _running(settings)
-    return plan.plan(plan.launch_of(settings, old, mapping))
+    replaces = replacement(settings) if replacement else None
+    return plan.plan(plan.launch_of(settings, replaces))
 
 
 def _running(settings: DataflowSettings) -> "Facts":
-    """The job that is to be replaced."""
+    """Find the job that is to be replaced. Raises NoSuchJob."""
     from pipeline.dataflow import jobs
 
     try:
@@ -174,11 +158,11 @@ def _running(settings: DataflowSettings) -> "Facts":
 
 
 def _submitted(plan: "Plan", only_plan: bool, wait: bool, as_json: bool) -> None:
-    """Shows the plan, submits it unless that was all that was wanted."""
+    """Show the plan, and submit it unless the plan was all that was wanted."""
     from pipeline.dataflow.submit import submit
     from pipeline.runtime.checks import FAILED as WRONG
 
-    facts = plan.facts()
+    facts, replaces = plan.facts(), plan.launch.replaces
     is_bad = any(each["result"] == WRONG for each in facts["checks"])
     if not as_json:
         typer.echo(_words(facts, only_plan), err=not only_plan)
@@ -186,19 +170,35 @@ def _submitted(plan: "Plan", only_plan: bool, wait: bool, as_json: bool) -> None
         show_json(facts)
     if only_plan:
         raise typer.Exit(FAILED if is_bad else 0)
-    done = submit(plan, wait=wait, tell=_tell)
+
+    def show_state(job: "Facts") -> None:
+        is_old = replaces is not None and job.id == replaces.old.id
+        typer.echo(f"{job.name}{f' ({job.id}, the old job)' if is_old else ''}: {job.state}", err=True)
+
+    submitted = submit(plan, wait=wait, on_state=show_state)
     if as_json:
-        show_json(facts | asdict(done))
+        show_json(facts | asdict(submitted))
     else:
-        typer.echo(f"{done.job.name}  {done.job.state}  {done.job.id}\n{done.console}")
+        typer.echo(f"{submitted.job.name}  {submitted.job.state}  {submitted.job.id}\n{submitted.console}")
+    if submitted.replaced and not submitted.is_done:
+        _show_unended(submitted.replaced)
+        raise typer.Exit(UNENDED)
 
 
-def _words(facts: dict[str, Any], whole: bool) -> str:
-    """The checks; of the `whole` plan also what the job is told."""
+def _show_unended(old: "Facts") -> None:
+    typer.echo(
+        f"{old.name} ({old.id}, the old job): found {old.state}, expected DRAINED; look at its page, or end it with "
+        f"`riskstream cancel {old.id}`",
+        err=True,
+    )
+
+
+def _words(facts: dict[str, Any], is_detailed: bool) -> str:
+    """Return the checks as text, with `is_detailed` also the job's settings, notes, steps and options."""
     checks = table(
         ("check", "result", "found"), [(e["name"], e["result"], e["detail"]) for e in facts["checks"]]
     )
-    if not whole:
+    if not is_detailed:
         return checks
     settings = [
         (name, _plainly(value)) for name, value in {**facts["settings"], **facts["resources"]}.items()
@@ -223,56 +223,7 @@ def _plainly(value: object) -> str:
 
 
 def _pairs(mapping: list[str]) -> dict[str, str]:
-    found = [pair.partition("=") for pair in mapping]
-    if wrong := [old for old, sign, _ in found if not sign or not old]:
+    pairs = [pair.partition("=") for pair in mapping]
+    if wrong := [old for old, sign, _ in pairs if not sign or not old]:
         raise BadSettings(f"--map: found {wrong[0]!r}, expected OLD=NEW, both labels of steps")
-    return {old: new for old, _, new in found}
-
-
-def _where(
-    env: Path | None, project: str | None, region: str | None, name: str | None
-) -> "tuple[Place, str]":
-    """Return a job's place and name, by flags, else by the file."""
-    from pipeline.dataflow.jobs import Place
-
-    flags = {"project": project, "region": region}
-    if env:
-        settings = DataflowSettings.resolved(flags, env)
-        return Place(settings.project, settings.region), name or settings.name
-    if missing := [flag(each) for each, value in flags.items() if not value]:
-        raise BadSettings("\n".join(f"{each}: not given; --env names a file with it" for each in missing))
-    return Place(str(project), str(region)), name or ""
-
-
-def _end(
-    how: str,
-    job: str | None,
-    env: Path | None,
-    project: str | None,
-    region: str | None,
-    wait: bool,
-    as_json: bool,
-) -> None:
-    place, name = _where(env, project, region, job)
-    if not name:
-        raise BadSettings("JOB: not given; name a job of `riskstream jobs`, or its file with --env")
-    from pipeline.dataflow import jobs
-
-    found = jobs.find(place, name)
-    jobs.end(place, found.id, how)
-    _, wanted = jobs.ENDINGS[how]
-    if not wait:
-        found = jobs.Facts.of(jobs.whole(place, found.id))
-    else:
-        found = jobs.wait(place, found.id, {wanted}, END_TIMEOUT_S, _tell)
-    show_json(asdict(found)) if as_json else typer.echo(f"{found.name}  {found.state}  {found.id}")
-    if wait and found.state != wanted:
-        typer.echo(
-            f"{found.name}: found {found.state}, expected {wanted}: {place.console(found.id)}", err=True
-        )
-        raise typer.Exit(UNENDED)
-
-
-def _tell(job: "Facts") -> None:
-    """A state of a job that is waited for."""
-    typer.echo(f"{job.name}: {job.state}", err=True)
+    return {old: new for old, _, new in pairs}

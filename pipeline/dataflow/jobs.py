@@ -60,7 +60,7 @@ class Facts:
         return self.state not in ENDED
 
 
-Tell = Callable[[Facts], None]
+OnState = Callable[[Facts], None]
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,13 @@ def end(place: Place, job_id: str, how: str) -> None:
         client.update_job(request=request, retry=None, timeout=TIMEOUT_S)
 
 
-def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, tell: Tell) -> Facts:
-    """Wait until the job is in one of these states, has ended, or the time is over; tell each new state."""
+def wait(place: Place, job_id: str, states: Collection[str], timeout_s: float, on_state: OnState) -> Facts:
+    """Wait until the job is in one of these states, has ended, or the time is over; pass on each new state."""
     until_s, pause_s, before = time.monotonic() + timeout_s, POLL_S[0], ""
     while True:
         facts = Facts.of(whole(place, job_id))
         if facts.state != before:
-            tell(facts)
+            on_state(facts)
         before = facts.state
         if facts.state in states or not facts.is_active or time.monotonic() >= until_s:
             return facts

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,8 +10,7 @@ import apache_beam
 
 from features.usecase import UseCase, kept
 from pipeline.dataflow import jobs, preflight
-from pipeline.dataflow.jobs import Facts
-from pipeline.dataflow.preflight import Launch, Preflight
+from pipeline.dataflow.preflight import Launch, Preflight, Replacement
 from pipeline.dataflow.settings import AT_LEAST_ONCE, MODES, DataflowSettings, TemplateSettings
 from pipeline.job.beam_options import DATAFLOW
 from pipeline.job.job import Job
@@ -29,10 +27,11 @@ class Plan:
 
     def facts(self) -> dict[str, Any]:
         """Return the plan for JSON."""
-        settings, built = self.launch.settings, self.preflight.built
+        settings, built, replaces = self.launch.settings, self.preflight.built, self.launch.replaces
         return {
             "job_name": settings.name,
-            "replaces": self.launch.old and asdict(self.launch.old),
+            "replaces": replaces and asdict(replaces.old),
+            "overlap": replaces.overlap if replaces else "",
             "use_case": self.launch.use_case.name,
             "fingerprint": self.launch.use_case.fingerprint,
             "model": self.preflight.model,
@@ -49,8 +48,10 @@ class Plan:
 
     def notes(self) -> dict[str, str]:
         """Return the consequences of the settings, without a price."""
-        settings = self.launch.settings
+        settings, replaces = self.launch.settings, self.launch.replaces
+        overlap = replaces.overlap if replaces else ""
         return {
+            **({"parallel": f"both jobs run for {overlap}, then the old one is drained"} if overlap else {}),
             "mode": f"{settings.mode}: {MODES[settings.mode]}",
             "workers": f"{settings.min_workers} to {settings.max_workers} of {settings.machine_type}, "
             + ("public addresses" if settings.public_ips else "private addresses only"),
@@ -62,14 +63,11 @@ class Plan:
         }
 
 
-def launch_of(
-    settings: DataflowSettings, old: Facts | None = None, mapping: Mapping[str, str] | None = None
-) -> Launch:
-    """Return the launch of a new job, or of one that replaces `old`. Raises BadUseCase."""
+def launch_of(settings: DataflowSettings, replaces: Replacement | None = None) -> Launch:
+    """Return the launch of a new job, or of one that replaces a running job. Raises BadUseCase."""
     job = job_of(settings)
     use_case = job.use_case
-    args = beam_args(settings, use_case, old, mapping or {})
-    return Launch(settings, job, use_case, args, old, mapping)
+    return Launch(settings, job, use_case, beam_args(settings, use_case, replaces), replaces)
 
 
 def job_of(settings: TemplateSettings) -> Job:
@@ -86,7 +84,7 @@ def plan(launch: Launch) -> Plan:
 
 
 def beam_args(
-    settings: DataflowSettings, use_case: UseCase, old: Facts | None, mapping: Mapping[str, str]
+    settings: DataflowSettings, use_case: UseCase, replaces: Replacement | None = None
 ) -> tuple[str, ...]:
     """Return Beam's options. Streaming Engine is named, although every streaming job in Python has it."""
     staging = settings.staging.rstrip("/")
@@ -98,22 +96,32 @@ def beam_args(
         "num_workers": settings.min_workers, "max_num_workers": settings.max_workers,
         "autoscaling_algorithm": "THROUGHPUT_BASED", "sdk_container_image": settings.image,
         "sdk_location": "container",
-        "transform_name_mapping": json.dumps(dict(mapping)) if mapping else "",
+        "transform_name_mapping": json.dumps(dict(replaces.mapping)) if replaces and replaces.mapping else "",
     }  # fmt: skip
-    service = [f"min_num_workers={settings.min_workers}"]
-    if settings.mode == AT_LEAST_ONCE:
-        service.append("streaming_mode_at_least_once")
     labels = {**settings.labels, **own_labels(use_case)}
     return (
         *(f"--{name}={value}" for name, value in flags.items() if value),
-        *(f"--dataflow_service_options={each}" for each in service),
+        *(f"--dataflow_service_options={each}" for each in _service_options(settings, replaces)),
         *(f"--labels={key}={value}" for key, value in sorted(labels.items())),
         "--use_public_ips" if settings.public_ips else "--no_use_public_ips",
         "--enable_streaming_engine",
         "--experiments=disable_logging_submission_environment",  # the image has its own; listing ours takes seconds
-        *(["--update"] if old else []),
+        *(["--update"] if replaces else []),
         *_local(),
     )
+
+
+def _service_options(settings: DataflowSettings, replaces: Replacement | None) -> list[str]:
+    """Return the options of the Dataflow service, some of which have no flag of Beam's."""
+    options = [f"min_num_workers={settings.min_workers}"]
+    if settings.mode == AT_LEAST_ONCE:
+        options.append("streaming_mode_at_least_once")
+    if replaces and replaces.overlap:
+        options += [
+            "update_strategy_parallel_job_update",
+            f"parallel_replace_job_min_parallel_pipelines_duration={replaces.overlap}",
+        ]
+    return options
 
 
 def own_labels(use_case: UseCase) -> dict[str, str]:

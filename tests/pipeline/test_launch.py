@@ -14,15 +14,15 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow
 from google.cloud.dataflow import JobState
 
-from commands import dataflow as launching
+from commands import dataflow_jobs
 from deploy.dataflow import launcher
 from deploy.local.gcp import dataflow as local_dataflow
 from deploy.local.gcp.server import LocalCloud, serve
 from export.bundle import promote, save
-from features.usecase import parse
+from features.usecase import UseCase, parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
-from pipeline.dataflow import update_compatibility
+from pipeline.dataflow import submit, update_compatibility
 from pipeline.job.steps import Assess, Decode, Send
 from pipeline.runtime.errors import BadSettings, CannotStart
 from tests.commands import Ended, Run
@@ -296,6 +296,92 @@ def test_an_update_replaces_the_running_job(world: World, run: Run, env: Path) -
     assert [each["state"] for each in listed] == ["RUNNING", "UPDATED"]
 
 
+def test_a_parallel_update_runs_both_jobs_and_drains_the_old_one(world: World, run: Run, env: Path) -> None:
+    """The request has Dataflow's own options; the old job goes on until the new one runs."""
+    assert run("launch", "--env", str(env)).code == 0
+    old = only_job(world)
+    words = ["update", "--env", str(env), "--parallel", "--image", IMAGE.replace("0.1.0", "0.2.0")]
+    planned = run(*words, "--plan", "--json")
+    assert planned.code == 0, planned.err
+    assert (json.loads(planned.out)["overlap"], json.loads(planned.out)["replaces"]["id"]) == ("10m", old.id)
+    ended = run(*words, "--wait", "--json")
+    assert ended.code == 0, ended.err
+    result = json.loads(ended.out)
+    new = world.cloud.dataflow.jobs[result["job"]["id"]]
+    assert set(new.environment.service_options) == {
+        "min_num_workers=2",
+        "streaming_mode_at_least_once",
+        "update_strategy_parallel_job_update",
+        "parallel_replace_job_min_parallel_pipelines_duration=10m",
+    }
+    assert (new.name, new.replace_job_id) == (old.name, old.id)
+    assert new.environment.worker_pools[0].sdk_harness_container_images[0].container_image.endswith(":0.2.0")
+    assert (new.current_state, old.current_state) == (
+        JobState.JOB_STATE_RUNNING,
+        JobState.JOB_STATE_DRAINED,
+    )
+    assert (result["replaced"]["id"], result["replaced"]["state"]) == (old.id, "DRAINED")
+    assert "records stay in use" in checks(ended)["features"][1]
+    lines = ended.err.splitlines()
+    assert lines[-1] == f"riskstream-market ({old.id}, the old job): DRAINED"
+    assert lines.index("riskstream-market: RUNNING") < len(lines) - 1, (
+        "the old one ends after the new one runs"
+    )
+
+
+def test_a_parallel_update_needs_no_matching_steps(world: World, run: Run, env: Path) -> None:
+    launched_with(world, run, env, "Assess", "Score")
+    assert run("update", "--env", str(env)).code == 8
+    ended = run("update", "--env", str(env), "--parallel", "--overlap", "90s")
+    assert ended.code == 0, ended.err
+    old, new = world.cloud.dataflow.jobs.values()
+    assert "parallel_replace_job_min_parallel_pipelines_duration=90s" in new.environment.service_options
+    assert dict(new.transform_name_mapping) == {}
+    assert old.current_state == JobState.JOB_STATE_RUNNING, "nobody has waited"
+
+
+def test_a_parallel_update_to_other_features_is_refused(
+    world: World, run: Run, env: Path, tmp_path: Path
+) -> None:
+    """The jobs would share the events, so either family of records would miss some."""
+    assert run("launch", "--env", str(env)).code == 0
+    changed, other = other_features(tmp_path)
+    words = ["--use-case", str(changed), "--bundle", "gs://bank/other", "--allow-empty-store", "--parallel"]
+    refused = run("update", "--env", str(env), *words)
+    assert refused.code == 8
+    assert f"fingerprint {market().fingerprint} becomes {other.fingerprint}" in refused.err
+    assert "on a subscription of their own" in refused.err
+    assert len(world.cloud.dataflow.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--overlap", "10m"], "--overlap: given without --parallel"),
+        (["--parallel", "--overlap", "soon"], "--overlap: found 'soon', expected a duration such as"),
+        (["--parallel", "--overlap", "0m"], "--overlap: found '0m', expected a duration such as"),
+        (["--parallel", "--map", "Assess=Score"], "--map: found with --parallel"),
+    ],
+)
+def test_wrong_words_about_a_parallel_update_are_refused(
+    world: World, run: Run, env: Path, words: list[str], reason: str
+) -> None:
+    ended = run("update", "--env", str(env), *words)
+    assert ended.code == 2 and reason in ended.err
+
+
+def test_an_old_job_that_does_not_drain_is_told(
+    world: World, run: Run, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("launch", "--env", str(env), "--wait").code == 0
+    old = only_job(world)
+    monkeypatch.setattr(submit, "DRAIN_TIMEOUT_S", -600.0)
+    monkeypatch.delitem(local_dataflow.NEXT, JobState.JOB_STATE_DRAINING)  # it drains for ever
+    ended = run("update", "--env", str(env), "--parallel", "--wait")
+    assert ended.code == 1
+    assert f"({old.id}, the old job): found" in ended.err and f"`riskstream cancel {old.id}`" in ended.err
+
+
 def launched_with(world: World, run: Run, env: Path, old: str, new: str) -> None:
     """A running job whose staged graph has another label."""
     assert run("launch", "--env", str(env)).code == 0
@@ -351,15 +437,21 @@ def test_labels_are_compared_even_if_the_staged_pipeline_is_gone(world: World, r
     assert "Score" in next(update_compatibility.differences({"Score": None}, {"Assess": "x"}, {}))
 
 
-def test_other_features_must_be_filled_before_an_update(
-    world: World, run: Run, env: Path, tmp_path: Path
-) -> None:
-    assert run("launch", "--env", str(env)).code == 0
-    changed = tmp_path / "market.yaml"
+def other_features(folder: Path) -> tuple[Path, UseCase]:
+    """Return a use case file with other features, for which there is a promoted bundle."""
+    changed = folder / "market.yaml"
     changed.write_text(MARKET.read_text().replace("windows: [1h, 24h]", "windows: [1h, 7d]"))
     other = parse(changed.read_text())
     save(trained(other), "gs://bank/other")
     promote("gs://bank/other", trained(other).manifest.id)
+    return changed, other
+
+
+def test_other_features_must_be_filled_before_an_update(
+    world: World, run: Run, env: Path, tmp_path: Path
+) -> None:
+    assert run("launch", "--env", str(env)).code == 0
+    changed, other = other_features(tmp_path)
     words = ["update", "--env", str(env), "--use-case", str(changed), "--bundle", "gs://bank/other"]
     change = f"fingerprint {market().fingerprint} becomes {other.fingerprint}"
     refused = run(*words, "--no-allow-empty-store")
@@ -410,7 +502,7 @@ def test_a_drain_that_has_not_ended_is_not_told_as_done(
     """`riskstream drain --wait && riskstream launch` must not go on."""
     assert run("launch", "--env", str(env), "--wait").code == 0
     monkeypatch.delitem(local_dataflow.NEXT, JobState.JOB_STATE_DRAINING)  # it drains for ever
-    monkeypatch.setattr(launching, "END_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(dataflow_jobs, "END_TIMEOUT_S", 0.0)
     ended = run("drain", "--env", str(env), "--wait")
     assert ended.code == 1
     assert "riskstream-market: found DRAINING, expected DRAINED" in ended.err

@@ -1,7 +1,8 @@
-"""Dataflow: jobs with names, labels and states, created, listed, updated in place, drained and cancelled.
+"""Dataflow: jobs with names, labels and states, created, listed, updated, drained and cancelled.
 
-A job moves on by one state whenever it is read, so nothing here depends on time. A replacement is compared with the
-job that it replaces, as the service does: if steps are missing it fails, and the old job goes on.
+A job moves on by one state whenever it is read, so nothing here depends on time. A replacement in place is compared
+with the job that it replaces, as the service does: if steps are missing it fails, and the old job goes on. In a
+parallel update both run, and the old job is drained once the new one runs.
 """
 
 import re
@@ -32,6 +33,9 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")
 LABELS = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")
 SHORT_VIEW = ("environment", "steps", "pipeline_description")  # left out unless the whole job is requested
 PAGE = 100
+PARALLEL = "update_strategy_parallel_job_update"
+OVERLAP = "parallel_replace_job_min_parallel_pipelines_duration"
+DURATION = re.compile(r"\d+[smh]")
 
 
 class Dataflow:
@@ -90,6 +94,8 @@ class Dataflow:
             raise RequestRefused(
                 "FAILED_PRECONDITION", f"{job.replace_job_id} is no running job named {job.name}"
             )
+        if is_parallel(job):
+            _check_parallel(job)
 
     def _transforms(self, job: dataflow.Job) -> dict[str, str]:
         """Return the unique names of the job's transforms, by id."""
@@ -106,20 +112,32 @@ class Dataflow:
         """Move a job on by one state and return it."""
         with self._lock:
             state = NEXT.get(job.current_state)
+            if state is None and self._is_superseded(job):
+                state = JobState.JOB_STATE_DRAINING
             if state is None:
                 return job
             old = self.jobs[job.replace_job_id] if job.replace_job_id else None
             if state == JobState.JOB_STATE_RUNNING and old and not self._replaces(job, old):
                 state = JobState.JOB_STATE_FAILED
-            elif state == JobState.JOB_STATE_RUNNING and old:
+            elif state == JobState.JOB_STATE_RUNNING and old and not is_parallel(job):
                 _set_state(old, JobState.JOB_STATE_UPDATED)
                 old.replaced_by_job_id = job.id
             _set_state(job, state)
             job.current_state_time = datetime.now(UTC)
             return job
 
+    def _is_superseded(self, job: dataflow.Job) -> bool:
+        """Return whether a job runs that has been started beside this running one to replace it."""
+        running = JobState.JOB_STATE_RUNNING
+        return job.current_state == running and any(
+            each.replace_job_id == job.id and each.current_state == running and is_parallel(each)
+            for each in self.jobs.values()
+        )
+
     def _replaces(self, job: dataflow.Job, old: dataflow.Job) -> bool:
-        """Return whether every step of the old job is in the new one, by its name or a mapped one."""
+        """Return whether the new job can take over: in place every step must be there, by its name or a mapped one."""
+        if is_parallel(job):
+            return True
         new, missing = set(self._transforms(job).values()), []
         for name in self._transforms(old).values():
             for prefix, other in job.transform_name_mapping.items():
@@ -194,6 +212,25 @@ class Dataflow:
             for i, text in enumerate(texts)
         ]
         return as_json({"jobMessages": messages})
+
+
+def is_parallel(job: dataflow.Job) -> bool:
+    """Return whether the job runs beside the one that it replaces."""
+    return PARALLEL in job.environment.service_options
+
+
+def _check_parallel(job: dataflow.Job) -> None:
+    """Refuse a parallel update without an overlap, or without Streaming Engine."""
+    options = dict(each.partition("=")[::2] for each in job.environment.service_options)
+    overlap = options.get(OVERLAP)
+    if overlap is None:
+        raise RequestRefused("INVALID_ARGUMENT", f"The parallel replace job requires you to set {OVERLAP}")
+    if not DURATION.fullmatch(overlap):
+        raise RequestRefused("INVALID_ARGUMENT", f"An invalid duration string {overlap} is set for {OVERLAP}")
+    if "enable_streaming_engine" not in job.environment.experiments:
+        raise RequestRefused(
+            "INVALID_ARGUMENT", "Parallel replace job is only supported for Streaming Engine"
+        )
 
 
 def _set_state(job: dataflow.Job, state: int) -> None:
