@@ -22,7 +22,7 @@ from pipeline.job.sinks import Outgoing
 from pipeline.job.translate import Decoded
 from pipeline.runtime import metrics, tracing
 from pipeline.runtime.metrics import NAMESPACE, OF_JOB, STEM, Metric, MetricKind, key
-from pipeline.runtime.process_metrics import LastBatch, progress, tally
+from pipeline.runtime.process_metrics import LastBatch, progress, tally, written
 
 IN_TIME_US = metrics.IN_TIME_S * 1_000_000
 # A series exists from the first batch on: one that begins with its first increase seems not to increase.
@@ -62,6 +62,7 @@ def count_batch(
     _add(
         counts,
         LastBatch(
+            at=written(now_us),
             events=decoded.size,
             lag_ms=(now_us - decoded.oldest_us) // 1_000,
             event_lag_ms=None if latest_us is None else (now_us - latest_us) // 1_000,

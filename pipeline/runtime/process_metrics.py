@@ -34,6 +34,7 @@ stop = threading.Event()  # set: finish what is at hand, acknowledge it, end
 class LastBatch(msgspec.Struct, frozen=True):
     """The latest batch."""
 
+    at: str  # when it was counted
     events: int
     lag_ms: int  # since its oldest message was published
     event_lag_ms: int | None  # since its latest event happened
@@ -205,4 +206,10 @@ def read(folder: Path) -> JobStatus | None:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(time.time_ns() // 1_000)
+
+
+def written(time_us: int) -> str:
+    """Return a time as files and tables of status show it."""
+    at = datetime.fromtimestamp(time_us / 1e6, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

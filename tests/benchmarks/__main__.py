@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: measures part after part, each in a process of its own, and tells.
+"""`python -m tests.benchmarks`: measure part after part, each run in a separate process, and show a table.
 
 Writes build/bench.json; with --only build/bench.partial.json. For before and after, run it twice with --compare.
 """
@@ -21,7 +21,7 @@ def main() -> None:
     rows: list[Row] = []
     for part in options.only or PARTS:
         print(f"== {part}", flush=True)
-        rows += measure(part, options.events)
+        rows += measure(part, options.events, options.runs)
     found = report.report(rows)
     file = options.out or (PARTIAL_FILE if options.only else FILE)
     report.write(found, file)
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--events", type=int, help="how many events each part takes, instead of its own number"
     )
+    parser.add_argument("--runs", type=int, help="how often each part is run; the table shows medians")
     parser.add_argument("--profile", action="store_true", help="also show how long each stage took, an event")
     parser.add_argument(
         "--compare", type=Path, metavar="FILE", help="show what changed since this bench.json"

@@ -1,4 +1,7 @@
-"""The parts of the benchmark, each run in a process of its own, which takes its memory and its threads with it."""
+"""The parts of the benchmark, each run in a separate process, which takes its memory and its threads with it.
+
+What takes less than half a minute is run several times: a single short run says as much of the machine as of the code.
+"""
 
 import signal
 import sys
@@ -6,41 +9,57 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
+from typing import NamedTuple
 
-from tests.benchmarks.report import Row
+from tests.benchmarks.report import Row, medians
 
-# part: module, function, events when not told
-PARTS: Mapping[str, tuple[str, str, int]] = {
-    "assess": ("assessing", "assess", 300_000),
-    "offboarding": ("assessing", "assess_offboarding", 210_000),
-    "limits": ("limits", "limits", 200_000),
-    "textbook": ("textbook", "textbook", 20_000),
-    "pubsub": ("whole_way", "whole_way", 200_000),
-    "serving": ("answering", "answering", 20_000),
-    "workers": ("workers", "workers", 100_000),
-    "redis": ("limits", "redis", 5_000),
-    "replay": ("replaying", "replaying", 1_000_000),
-    "training": ("training", "training", 1_000_000),
-    "choosing": ("training", "choosing", 1_000_000),
-    "backfill": ("filling", "filling", 1_000_000),
-    "memory": ("memory", "memory", 0),
-    "memory-offboarding": ("memory", "memory_offboarding", 0),
+
+class Part(NamedTuple):
+    """A function that returns rows, and how often it is run with how many events."""
+
+    module: str
+    function: str
+    events: int = 0  # when not told
+    runs: int = 1  # those of a part that repeats by itself are in its rows
+
+
+PARTS: Mapping[str, Part] = {
+    "assess": Part("assessing", "assess", 300_000, runs=3),
+    "offboarding": Part("assessing", "assess_offboarding", 210_000, runs=3),
+    "deciding": Part("deciding", "deciding", 2_000_000),
+    "limits": Part("limits", "limits", 200_000, runs=3),
+    "textbook": Part("textbook", "textbook", 20_000, runs=3),
+    "pubsub": Part("whole_way", "whole_way", 300_000, runs=3),
+    "latency": Part("latency", "latency"),
+    "serving": Part("answering", "answering", 20_000),
+    "workers": Part("workers", "workers", 100_000),
+    "redis": Part("limits", "redis", 5_000, runs=3),
+    "replay": Part("replaying", "replaying", 1_000_000, runs=3),
+    "training": Part("training", "training", 1_000_000),
+    "choosing": Part("training", "choosing", 1_000_000),
+    "backfill": Part("filling", "filling", 1_000_000),
+    "memory": Part("memory", "memory"),
+    "memory-offboarding": Part("memory", "memory_offboarding"),
 }
 
 
-def measure(part: str, events: int | None) -> list[Row]:
-    """The rows of a part."""
-    module, function, default = PARTS[part]
+def measure(name: str, events: int | None, runs: int | None = None) -> list[Row]:
+    """Run a part as often as it says, or `runs` times, and return its rows."""
+    part = PARTS[name]
+    return medians([_run(part, events or part.events) for _ in range(runs or part.runs)])
+
+
+def _run(part: Part, events: int) -> list[Row]:
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(_measured, module, function, events or default).result()
+        return process.submit(_measured, part.module, part.function, events).result()
 
 
 def _measured(module: str, function: str, events: int) -> list[Row]:
     end_properly()
-    found: Callable[[int], list[Row]] = getattr(import_module(f"tests.benchmarks.{module}"), function)
-    return found(events)
+    rows: Callable[[int], list[Row]] = getattr(import_module(f"tests.benchmarks.{module}"), function)
+    return rows(events)
 
 
 def end_properly() -> None:
-    """SIGTERM unwinds as Ctrl-C does, so that servers end with who started them."""
+    """Let SIGTERM unwind as Ctrl-C does, so that servers end with the process that started them."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

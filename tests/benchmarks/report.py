@@ -1,10 +1,12 @@
 """Figures of one run: a table beside their limits, a JSON file, and the comparison with an earlier file.
 
-A row is a name, a value, a unit and its setting: everything that somebody needs to measure it again.
+A row is a name, a value, a unit and its setting: everything that somebody needs to measure it again. Where runs are
+short there are several, and the row's value is their median.
 """
 
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,12 +34,13 @@ SHOWN_DIGITS = 4
 
 
 class Row(NamedTuple):
-    """One figure."""
+    """One figure. Of several runs, `value` is the median and `setting` is that of the run which had it."""
 
     name: str
     value: float
     unit: str
     setting: str
+    runs: Sequence[float] = ()  # the value of each run, in order; empty: there was one
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -51,7 +54,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def report(rows: Sequence[Row]) -> Report:
-    """The rows with where, when and how they were measured."""
+    """Return the rows with where, when and how they were measured."""
     return Report(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=f"python -m tests.benchmarks {' '.join(sys.argv[1:])}".strip(),
@@ -59,6 +62,22 @@ def report(rows: Sequence[Row]) -> Report:
         machine=machine(),
         rows=list(rows),
     )
+
+
+def medians(runs: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return the rows of several runs as one row a name: the lower median, and the value of each run."""
+    if len(runs) == 1:
+        return list(runs[0])
+    by_name: dict[str, list[Row]] = {}
+    for row in (row for rows in runs for row in rows):
+        by_name.setdefault(row.name, []).append(row)
+    return [_median(rows) for rows in by_name.values()]
+
+
+def _median(rows: Sequence[Row]) -> Row:
+    values = [row.value for row in rows]
+    middle = statistics.median_low(values)
+    return rows[values.index(middle)]._replace(runs=values)
 
 
 def machine() -> dict[str, str]:
@@ -86,7 +105,7 @@ def _commit() -> str:
 
 
 def write(found: Report, file: Path) -> None:
-    """Writes the file, whole or not at all."""
+    """Write the file atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
@@ -94,29 +113,37 @@ def write(found: Report, file: Path) -> None:
 
 
 def read(file: Path) -> Report:
-    """The report of an earlier run."""
+    """Read the report of an earlier run."""
     return msgspec.json.decode(file.read_bytes(), type=Report)
 
 
 def show(found: Report, before: Report | None = None, stages: bool = True) -> None:
-    """Prints the table; with an earlier report also what changed. `stages`: also the rows of single stages."""
+    """Print the table; with an earlier report also what changed. `stages`: also the rows of single stages."""
     values = {row.name: row.value for row in found.rows}
     earlier = {row.name: row.value for row in before.rows} if before else {}
     table = Table(
         title=f"{found.machine['cpu']}, {found.machine['cores']} cores, Python {found.machine['python']}"
     )
     table.add_column("name", no_wrap=True)
-    for title in ("value", "unit", "beside it", *(["before", "change"] if before else [])):
+    for title in ("value", "unit", "runs", "beside it", *(["before", "change"] if before else [])):
         table.add_column(title, justify="left" if title == "unit" else "right", no_wrap=True)
     table.add_column("setting", overflow="fold")
     for row in (row for row in found.rows if stages or STAGE not in row.name):
         change = _change(row, earlier) if before else ()
-        table.add_row(row.name, _shown(row.value), row.unit, _beside(row, values), *change, row.setting)
+        beside = _beside(row, values)
+        table.add_row(row.name, _shown(row.value), row.unit, _spread(row), beside, *change, row.setting)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _shown(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10**SHOWN_DIGITS // 10 else f"{value:.{SHOWN_DIGITS}g}"
+
+
+def _spread(row: Row) -> str:
+    """Describe the runs that the row's value is the median of."""
+    if not row.runs:
+        return ""
+    return f"median of {len(row.runs)}: {_shown(min(row.runs))} to {_shown(max(row.runs))}"
 
 
 def _beside(row: Row, values: Mapping[str, float]) -> str:

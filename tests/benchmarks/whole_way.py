@@ -1,24 +1,20 @@
 """The whole way on one machine: Pub/Sub, the job as a process, Redis and BigQuery, all of them of the local stack.
 
-First a backlog as fast as it goes, then a steady stream in which each alert is timed from the moment at which its
-event was handed to Pub/Sub until the alert is there.
+A backlog is worked off as fast as it goes. The clock is the job's count of events, with the time at which it counted
+them: acknowledgements come later, once the rows are stored. How long an alert takes is measured in `latency`.
 """
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
-import numpy as np
 
 from deploy.local import stack
 from deploy.local.pubsub.server import stats
@@ -26,8 +22,10 @@ from deploy.local.services import SERVICES
 from features.usecase import load
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
-from pipeline.pubsub.client import Publication, Publisher, Subscription
+from pipeline.pubsub.client import Publication, Publisher
 from pipeline.pubsub.topics import Names, create
+from pipeline.runtime import process_metrics
+from pipeline.runtime.process_metrics import LastBatch
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History
@@ -35,12 +33,8 @@ from tests.benchmarks.workloads import History
 PROJECT, DATASET = "bench", "riskstream"
 PUBLISHED_AT_ONCE = 1_000
 WARM_EVENTS = 20_000
-RATE_PER_S = 1_000
-SETTLE_S, STEADY_S = 5, 25  # the first seconds of the steady stream are not counted
-TICK_S = 0.005
 POLL_S = 0.02
 PATIENCE_S = 300.0
-MOST_WAITING_S = 10.0  # for the last alerts
 # Levels that are left as easily as they are entered, so that there are many alerts.
 POLICY = (
     "policy: {high: 0.6, medium: 0.3, exit_ratio: 1.0, cooldown: 1s, "
@@ -62,29 +56,31 @@ class Place(NamedTuple):
 
 
 def whole_way(events: int) -> list[Row]:
-    steady = RATE_PER_S * (SETTLE_S + STEADY_S)
-    for service in SERVICES:  # the stack is to be our own
-        for name in service.environment([0] * service.ports):
-            os.environ.pop(name, None)
-    with tempfile.TemporaryDirectory() as root, stack.running(Path(root) / "stack") as found:
-        os.environ.update(found.environment)
-        place, history = prepared(Path(root), WARM_EVENTS + events + steady)
-        backlog, stream = history[: WARM_EVENTS + events], history[WARM_EVENTS + events :]
+    forget_servers()
+    with tempfile.TemporaryDirectory() as root, stack.running(Path(root) / "stack") as up:
+        use(up)
+        place, backlog = prepared(Path(root), WARM_EVENTS + events)
         print(f"pubsub: publishing a backlog of {len(backlog):,}", flush=True)
         publisher = Publisher()
         publish(publisher, place, publications(backlog))
-        with job(place), following(place) as seen:
-            print("pubsub: the job works it off", flush=True)
-            rows = [throughput(len(backlog))]
-            print(f"pubsub: {rows[0].value:,.0f}/s; now {RATE_PER_S:,}/s for {STEADY_S} s", flush=True)
-            messages = publications(stream)
-            gc.collect()
-            gc.freeze()  # a million objects of this process: looking through them would stop its clock for a second
-            sent = steadily(publisher, place, messages)
-            rows += latency(sent, seen)
-        check_rows(len(history))
         publisher.close()
+        with job(place):
+            print("pubsub: the job works it off", flush=True)
+            rows = throughput(place, len(backlog))
+        check_rows(len(backlog))
     return rows
+
+
+def forget_servers() -> None:
+    """Drop the addresses of servers from the environment: a stack that starts then runs all of them."""
+    for service in SERVICES:
+        for name in service.environment([0] * service.ports):
+            os.environ.pop(name, None)
+
+
+def use(up: stack.Stack) -> None:
+    """Use the servers of a stack in this process and in those that it starts."""
+    os.environ.update(up.environment)
 
 
 def prepared(root: Path, n: int) -> tuple[Place, History]:
@@ -133,97 +129,67 @@ def job(place: Place, *flags: str) -> Iterator[int]:
             process.send_signal(signal.SIGTERM)
 
 
-@contextmanager
-def following(place: Place) -> Iterator[dict[str, int]]:
-    """Return the arrival time (ns) of each event's alert, by event id."""
-    seen: dict[str, int] = {}
-    source = Subscription(place.names.reader(place.names.alerts))
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.is_set():
-            received = source.received(source.pulling())
-            now_ns = time.time_ns()
-            for one in received:
-                seen.setdefault(msgspec.json.decode(one.message.data)["event_id"], now_ns)
-            source.acknowledge([one.ack_id for one in received])
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-
-
-def throughput(n: int) -> Row:
-    worked = worked_off(n)
+def throughput(place: Place, n: int) -> list[Row]:
+    worked = worked_off(place, n)
     setting = (
         f"embedded Pub/Sub server, `riskstream run` with one worker, redis-server with append-only file, bqemulator, "
-        f"all on this machine; {worked.events:,} events in {worked.seconds:.1f} s out of a backlog"
+        f"all on this machine; {worked.events:,} events in {worked.seconds:.1f} s out of a backlog, the last of them "
+        f"acknowledged {worked.acknowledged_s:.1f} s later"
     )
-    return Row("pubsub_events_per_s", worked.events / worked.seconds, "events/s", setting)
+    print(f"pubsub: {worked.events / worked.seconds:,.0f}/s; {setting}", flush=True)
+    return [Row("pubsub_events_per_s", worked.events / worked.seconds, "events/s", setting)]
 
 
 class Worked(NamedTuple):
-    """Time and CPU to work off a backlog, from the first acknowledgement after WARM_EVENTS to the last."""
+    """Events that the job assessed after the first WARM_EVENTS, the seconds that took, and processor time."""
 
     events: int
     seconds: float
-    cpu_s: list[float]  # of whom one asked
+    acknowledged_s: float  # from the last of them until all n messages were acknowledged
+    cpu_s: list[float]  # of the processes that `cpu` measures, until the acknowledgement
 
 
-def worked_off(n: int, cpu: Callable[[], list[float]] = list) -> Worked:
-    """Waits until all n messages are acknowledged; `cpu` tells processor seconds so far."""
-    began = None
-    left, until_s = n, time.monotonic() + PATIENCE_S
-    while left:
+def worked_off(place: Place, n: int, cpu: Callable[[], list[float]] = list) -> Worked:
+    """Wait until all n messages are assessed and acknowledged; `cpu` returns processor seconds so far."""
+    began, cpu_began_s = counted(place, min(n, WARM_EVENTS)), cpu()
+    ended = counted(place, n)
+    until_s = time.monotonic() + PATIENCE_S
+    while left := undelivered():
         assert time.monotonic() < until_s, f"{left:,} of {n:,} messages are left after {PATIENCE_S:g} s"
         time.sleep(POLL_S)
-        if left != undelivered():
-            left = undelivered()
-            print(f"pubsub: {left:,} left", flush=True)
-        if began is None and left <= n - WARM_EVENTS:
-            began = (time.perf_counter(), left, cpu())
-    assert began is not None
-    spent_s = [end - begin for begin, end in zip(began[2], cpu(), strict=True)]
-    return Worked(began[1], time.perf_counter() - began[0], spent_s)
+    spent_s = [end - begin for begin, end in zip(cpu_began_s, cpu(), strict=True)]
+    acknowledged_s = max(0.0, time.time() - ended.at_s)
+    return Worked(ended.events - began.events, ended.at_s - began.at_s, acknowledged_s, spent_s)
+
+
+class Counted(NamedTuple):
+    """Number of events that the job had counted, and the time of the last of them (seconds since 1970)."""
+
+    events: int
+    at_s: float
+
+
+def counted(place: Place, least: int) -> Counted:
+    """Wait until the job has counted so many events."""
+    until_s, events = time.monotonic() + PATIENCE_S, -1
+    while events < least:
+        assert time.monotonic() < until_s, (
+            f"{events:,} of {least:,} events are counted after {PATIENCE_S:g} s"
+        )
+        time.sleep(POLL_S)
+        status = process_metrics.read(place.state)
+        if status is not None and status.last_batch is not None:
+            events, last = status.events, status.last_batch
+    return Counted(events, at_s(last))
+
+
+def at_s(batch: LastBatch) -> float:
+    return datetime.fromisoformat(batch.at).timestamp()
 
 
 def undelivered() -> int:
     figures = stats(os.environ["PUBSUB_EMULATOR_HOST"])
     return next(int(of["num_undelivered_messages"]) for name, of in figures.items() if "events" in name)
-
-
-def steadily(publisher: Publisher, place: Place, messages: Sequence[Publication]) -> dict[str, int]:
-    """Return the time (ns) of publishing by event id, without the events of the first seconds."""
-    sent: dict[str, int] = {}
-    began_s, at = time.perf_counter(), 0
-    while at < len(messages):
-        due = min(len(messages), round((time.perf_counter() - began_s) * RATE_PER_S))
-        if due > at:
-            now_ns, part = time.time_ns(), messages[at:due]
-            publisher.publish(place.names.events, part)
-            if at >= SETTLE_S * RATE_PER_S:
-                sent.update((message.attributes["event_id"], now_ns) for message in part)
-            at = due
-        time.sleep(TICK_S)
-    return sent
-
-
-def latency(sent: dict[str, int], seen: dict[str, int]) -> list[Row]:
-    """Return the latencies of all events that made an alert."""
-    until_s, alerts = time.monotonic() + MOST_WAITING_S, -1
-    while time.monotonic() < until_s and (undelivered() or alerts < len(seen)):
-        alerts = len(seen)
-        time.sleep(0.5)
-    spent_ms = np.array([(seen[id] - at_ns) / 1e6 for id, at_ns in sent.items() if id in seen])
-    assert len(spent_ms) >= 1_000, f"only {len(spent_ms)} alerts for {len(sent):,} events"
-    setting = (
-        f"publish to alert, {RATE_PER_S:,} events/s for {STEADY_S} s, {len(spent_ms):,} alerts; the same machine "
-        f"publishes and receives; largest {spent_ms.max():.0f} ms"
-    )
-    return [Row(f"latency_p{p}_ms", float(np.percentile(spent_ms, p)), "ms", setting) for p in (50, 99)]
 
 
 def check_rows(n: int) -> None:

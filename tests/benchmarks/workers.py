@@ -5,7 +5,6 @@ are processes of the same machine, take what a second worker would need: through
 processor time of an event and the conflicts say what more cores would give.
 """
 
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 import psutil
 
 from deploy.local import stack
-from deploy.local.services import SERVICES
 from features.usecase import load
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
@@ -29,9 +27,11 @@ from tests.benchmarks.whole_way import (
     WARM_EVENTS,
     Place,
     Worked,
+    forget_servers,
     job,
     publications,
     publish,
+    use,
     worked_off,
 )
 from tests.benchmarks.workloads import History
@@ -57,11 +57,9 @@ def workers(events: int) -> list[Row]:
 
 def measured(workers: int, history: History, bundles: str) -> list[Row]:
     """On a stack of its own, which nothing has used before."""
-    for service in SERVICES:
-        for name in service.environment([0] * service.ports):
-            os.environ.pop(name, None)
+    forget_servers()
     with tempfile.TemporaryDirectory() as root, stack.running(Path(root) / "stack") as up:
-        os.environ.update(up.environment)
+        use(up)
         place = Place(
             Names(PROJECT, history.use_case.name), workloads.OFFBOARDING, bundles, Path(root) / "state"
         )
@@ -72,7 +70,7 @@ def measured(workers: int, history: History, bundles: str) -> list[Row]:
         publisher.close()
         servers = [each.pid for each in up.services if each.pid]
         with job(place, "--workers", str(workers), "--batch", str(BATCH)) as pid:
-            worked = worked_off(len(history), lambda: [cpu_s([pid]), cpu_s(servers)])
+            worked = worked_off(place, len(history), lambda: [cpu_s([pid]), cpu_s(servers)])
         said = process_metrics.read(place.state)
         assert said is not None
         return rows(workers, worked, said, refused(len(history)))

@@ -1,7 +1,6 @@
 """Every cell of the state machine; the compiled walk against the plain oracle in any split into batches."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -257,23 +256,3 @@ def test_the_compiled_walk_equals_the_oracle_in_any_split(policy, events, cuts):
         )  # fmt: skip
         assert own["cooldown_until_us"] == customer.may_fall_from_us
         assert (int(own["override_level"]), int(own["override_until_us"])) == (customer.forced or (0, 0))
-
-
-@pytest.mark.slow  # measures time, so only a quiet machine can answer
-def test_ten_million_events_a_second():
-    rng = np.random.default_rng(1)
-    n, customers = 2_000_000, 5_000
-    arguments = {
-        "record": rng.integers(0, customers, n).astype(np.int32),
-        "score": rng.random(n, np.float32),
-        "time_us": NOW_US + np.sort(rng.integers(0, 720 * HOUR_US, n)),
-        "evidence": np.arange(n) // customers,
-        "applied": rng.random(n) < 0.9,
-    }
-    decide(POLICY, np.zeros(customers, STATUS), **arguments)  # compiles
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        decide(POLICY, np.zeros(customers, STATUS), **arguments)
-        seconds.append(time.perf_counter() - started)
-    assert n / min(seconds) > 10_000_000

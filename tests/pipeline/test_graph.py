@@ -26,7 +26,7 @@ from pipeline.job.sinks import Outgoing
 from pipeline.job.source import Gather, Messages, message_of
 from pipeline.job.translate import Decoded, decode, encode
 from pipeline.pubsub.message import Message
-from pipeline.runtime.process_metrics import progress
+from pipeline.runtime.process_metrics import now, progress
 from pipeline.stores.store import MemoryStore, record_keys
 from tests.pipeline.market import MARKET, START_US, Sent, batched, history, market
 from tests.pipeline.models import trained
@@ -187,7 +187,7 @@ def test_the_graph_says_what_assess_says(job: Job) -> None:
 
 
 def test_the_graph_counts(job: Job) -> None:
-    before = progress.counts.copy()
+    before, began_at = progress.counts.copy(), now()
     events = history(market(), 600, seed=4)
     found = collected(job, [Messages([*messages(events), Message(b"", {}, "x", START_US)])])
     counted = progress.counts - before
@@ -198,6 +198,7 @@ def test_the_graph_counts(job: Job) -> None:
     assert counted["alerts"] == len(found[0].alerts) > 0
     assert counted["recommendations"] > 0
     assert progress.last_batch.events == 601
+    assert now() >= progress.last_batch.at >= began_at
     stages = {"decode", "read", "advance", "vectors", "score", "decide", "commit", "encode"}
     assert progress.last_batch.stages_us.keys() == stages
 
