@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -191,10 +190,12 @@ class Advanced:
         statuses = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS_BYTES)
         self._written[self._written_at[:-1, None] + STATUS_AT + np.arange(STATUS_BYTES)] = statuses
 
-    def blobs(self) -> list[bytes]:
-        """Return the packed records [r]."""
+    def blobs(self, rows: NDArray[np.intp] | None = None) -> list[bytes]:
+        """Return the packed records, all [r] or those of some rows."""
+        chosen = slice(None) if rows is None else rows
         packed = memoryview(self._written.data)
-        return [bytes(packed[start:end]) for start, end in pairwise(self._written_at.tolist())]
+        starts, ends = self._written_at[:-1][chosen].tolist(), self._written_at[1:][chosen].tolist()
+        return [bytes(packed[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals) -> Advanced:

@@ -6,6 +6,7 @@ subject knows, the other entities have counted; a crash in between is made good 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -37,7 +38,9 @@ class UnitOfWork:
         name, fingerprint = batch.use_case.name, batch.use_case.fingerprint
         keys = {e: record_keys(prefix, name, fingerprint, e, a.ids) for e, a in batch.arrivals.items()}
         blobs = iter(store.read([key for some in keys.values() for key in some]))
-        return cls(store, batch, keys, {entity: [next(blobs) for _ in some] for entity, some in keys.items()})
+        return cls(
+            store, batch, keys, {entity: list(islice(blobs, len(some))) for entity, some in keys.items()}
+        )
 
     def advance(self) -> Advanced:
         """Fold the batch into the records and return the subject's part. Raises BadRecord."""
@@ -85,18 +88,19 @@ class UnitOfWork:
     def _write(self, wanted: Mapping[str, Mask]) -> dict[str, Mask]:
         """Commit the wanted records in one round trip; return which of them lost a race."""
         lost = {entity: np.zeros(len(mask), np.bool_) for entity, mask in wanted.items()}
-        chosen = [(entity, r) for entity, mask in wanted.items() for r in np.flatnonzero(mask).tolist()]
-        if not chosen:
+        rows = {entity: np.flatnonzero(mask) for entity, mask in wanted.items() if mask.any()}
+        if not rows:
             return lost
         expiry_ms = expiries_ms(self.batch.use_case)
-        blobs = {entity: self.advanced[entity].blobs() for entity in wanted}
-        before = {entity: self.advanced[entity].before.tolist() for entity in wanted}
-        written = self.store.commit(
-            [self.keys[entity][r] for entity, r in chosen],
-            [before[entity][r] for entity, r in chosen],
-            [blobs[entity][r] for entity, r in chosen],
-            [expiry_ms[entity] for entity, _ in chosen],
-        )
-        for (entity, r), is_written in zip(chosen, written, strict=True):
-            lost[entity][r] = not is_written
+        keys: list[bytes] = []
+        before: list[int] = []
+        blobs: list[bytes] = []
+        for entity, chosen in rows.items():
+            keys += map(self.keys[entity].__getitem__, chosen.tolist())
+            before += self.advanced[entity].before[chosen].tolist()
+            blobs += self.advanced[entity].blobs(chosen)
+        expiries = [ms for entity, chosen in rows.items() for ms in [expiry_ms[entity]] * len(chosen)]
+        is_lost = ~np.array(self.store.commit(keys, before, blobs, expiries), np.bool_)
+        for entity, chosen in rows.items():
+            lost[entity][chosen], is_lost = is_lost[: len(chosen)], is_lost[len(chosen) :]
         return lost

@@ -41,7 +41,8 @@ def replace(
 
     A `seen` of None or b"" is a key without a value, or with one that is not a text. Raises StoreUnavailable.
     """
-    parts = [[_digest(was), expiry_ms, value or b""] for was, value in zip(seen, values, strict=True)]
+    expiry = b"%d" % expiry_ms
+    parts = [[_digest(was), expiry, value or b""] for was, value in zip(seen, values, strict=True)]
 
     def command(rows: Rows) -> Command:
         return [
@@ -55,5 +56,5 @@ def replace(
     return [bool(written) for written in store.exchange(keys, command)]
 
 
-def _digest(value: bytes | None) -> str:
-    return sha1(value, usedforsecurity=False).hexdigest() if value else ""
+def _digest(value: bytes | None) -> bytes:
+    return sha1(value, usedforsecurity=False).hexdigest().encode() if value else b""

@@ -39,6 +39,7 @@ from pipeline.stores.store import Expiry
 
 SCANNED = 1_000  # keys looked at in one round trip
 TIMEOUT_S = 5.0  # a frozen server is noticed after this time; a batch takes some milliseconds
+READ_BYTES = 1 << 18  # the records of a group in one or two calls; each lets another thread in
 CHECK_TIMEOUT_S = 1.0  # at start somebody is waiting for the answer
 
 WRITTEN = ord("1")
@@ -117,7 +118,7 @@ class RedisStore:
             named, new, expiry = pick(keys, rows), pick(blobs, rows), b"".join(pick(expiries, rows))
             return [*script, len(named), *named, expiry, seqs[rows].tobytes(), *new]
 
-        return [flag == WRITTEN for flag in self.exchange(keys, command, self._replicas)]
+        return list(map(WRITTEN.__eq__, self.exchange(keys, command, self._replicas)))
 
     def seqs(self, keys: Sequence[bytes]) -> list[int]:
         """Read the seqs of the records, 0 where there is none, 2 ** 64 - 1 where the value is no record."""
@@ -231,6 +232,7 @@ class RedisStore:
             self.reach,
             timeout_s,
             protocol=2,  # no faster than 3, and no messages that nobody asked for
+            socket_read_size=READ_BYTES,
             retry=Retry(NoBackoff(), 0),  # waiting is the caller's business
             redis_connect_func=self._introduce if self._admit else None,
         )
@@ -245,7 +247,7 @@ class RedisStore:
 def _expiries(expiry_ms: Sequence[int]) -> list[bytes]:
     """Return expiries as the script reads them: empty if no key of the batch expires."""
     texts = {ms: b"%0*d" % (EXPIRY_DIGITS, ms) for ms in set(expiry_ms)}
-    return [b""] * len(expiry_ms) if not any(texts) else [texts[ms] for ms in expiry_ms]
+    return list(map(texts.__getitem__, expiry_ms)) if any(texts) else [b""] * len(expiry_ms)
 
 
 def _again(client: Client, command: Command) -> Any:

