@@ -1,7 +1,8 @@
 """The engine in use, exchanged for that of a newly promoted bundle while the process runs; and the challenger.
 
 A thread watches the pointers, loads the bundles that they name and tries them. The threads that assess take what is
-ready, between two batches.
+ready, between two batches. An engine has assessed once before it is ready: compiled code is loaded then, which takes a
+second, and not with the first events.
 """
 
 import logging
@@ -13,7 +14,9 @@ from export import storage
 from export.bundle import Bundle
 from export.pointers import POINTER, SHADOW
 from export.storage import StorageUnavailable
+from features.events import make_batch
 from features.usecase import UseCase
+from pipeline.engine.assess import assess
 from pipeline.engine.challenger import Challenger
 from pipeline.engine.engine import Engine
 from pipeline.engine.live_drift import LiveDrift
@@ -26,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Ready:
-    """An engine loaded and tried, which the next batch takes."""
+    """An engine loaded, tried and warm, which the next batch takes."""
 
     engine: Engine
     drift: LiveDrift
@@ -108,7 +111,13 @@ class LiveModel:
 
     def _prepare(self, bundle: Bundle) -> _Ready:
         engine = Engine.from_bundle(self._use_case, bundle, self._store, self._prefix)
+        warm_up(engine)
         return _Ready(engine, LiveDrift(bundle, self._use_case, self._cold_us))
+
+
+def warm_up(engine: Engine) -> None:
+    """Assess a batch without events, which loads all compiled code and leaves the engine and its store as they are."""
+    assess(replace(engine, store=MemoryStore()), make_batch(engine.use_case, [], []))
 
 
 def check_bundle(use_case: UseCase, root: str) -> Bundle:

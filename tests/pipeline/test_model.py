@@ -1,6 +1,8 @@
 """The model in use: exchanged while a job runs, from disk and from a bucket; whatever a look meets, it goes on."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -375,3 +377,10 @@ def test_a_challenger_in_a_bucket_is_withdrawn(cloud: LocalCloud) -> None:
     withdraw(BUCKET, "market")
     left = {url.rpartition("/")[2] for url in cloud.storage.urls()}
     assert "market.current" in left and not left & {"challenger", "market.challenger"}
+
+
+def test_compiled_code_is_loaded_before_the_first_event(root: str) -> None:
+    command = [sys.executable, "-m", "tests.pipeline.cold_engine", root]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    before, opened, assessed = map(int, output.split())
+    assert before == 0 < opened == assessed
