@@ -131,5 +131,9 @@ PANELS = (
     Panel("REST service: open connections, of all pods", "short", lines(open=latest(m.CONNECTIONS, "sum"))),
     Panel("REST service: connections ended early a second, by reason", "short", (("{reason}", by_label(m.CLOSED)),)),
     Panel("Messages of a batch", "short", spread(m.BATCH)),
+    Panel("Messages taken and not acknowledged", "short", lines(messages=latest(m.UNACKNOWLEDGED, "sum"))),
+    Panel("Rows that wait for BigQuery", "bytes", (
+        ("in memory", latest(m.ROWS_WAITING, "sum")), ("in files", latest(m.ROWS_SPILLED, "sum")))),
+    Panel("Pulling paused, because of rows that wait (1: paused)", "short", lines(paused=latest(m.PULLING_PAUSED))),
     Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
 )  # fmt: skip

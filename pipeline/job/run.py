@@ -1,17 +1,14 @@
-"""Running the job: it is checked, then run by Beam, on the local machine in generations until it is to stop.
+"""Running the job: it is checked, then run by Beam, on the local machine until it is to stop.
 
-Beam's local runner keeps something of every bundle, so a pipeline runs for some minutes and is then built
-again; records are in Redis, messages in Pub/Sub, so nothing is lost by that. On SIGTERM and SIGINT, batches under way
-are finished and acknowledged. A job on another runner is watched until it ends; the signals cancel it.
+On SIGTERM and SIGINT, batches under way are finished, and what is delivered within some seconds is acknowledged; the
+rest is handed back. A job on another runner is watched until it ends; the signals cancel it.
 """
 
 import logging
-import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -68,17 +65,18 @@ def _checked(job: Job) -> Job:
 
 
 def run_here(job: Job, beam_args: Sequence[str]) -> None:
-    """Run generation after generation in this process, until it is to stop."""
+    """Run the pipeline in this process, until it is to stop."""
     with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
         try:
-            while not stop.is_set():
-                generation(job, beam_options(beam_args))
+            run_pipeline(job, beam_options(beam_args))
+            worker.of(job).deliveries.drain()
         finally:
+            stop.set()  # what is away is not waited for any more
             worker.close(job)
 
 
-def generation(job: Job, options: PipelineOptions) -> None:
-    """Run one pipeline from start to end."""
+def run_pipeline(job: Job, options: PipelineOptions) -> None:
+    """Run the pipeline from start to end."""
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
     stream(pipeline, job, LOCAL)
     try:
@@ -94,7 +92,7 @@ def submit(job: Job, options: PipelineOptions) -> int:
     if runner_of(options) == flink.FLINK:
         flink.mend_cancel()
     pipeline = beam.Pipeline(options=options)
-    stream(pipeline, replace(job, generation_s=math.inf), runner_of(options))
+    stream(pipeline, job, runner_of(options))
     result = pipeline.run()
     with stopping_on_signals():
         return watch(result)

@@ -35,10 +35,16 @@ class RunSettings(JobSettings):
     workers: Annotated[
         int, Setting(help="Processes on this machine, or pullers on another runner.", least=1, most=64)
     ] = 1
-    # Beam's local runner keeps something of every bundle, so a pipeline is built anew now and then.
-    generation_s: Annotated[
-        float, Setting(help="Seconds after which the local pipeline is built anew.", least=1)
-    ] = 300.0
+    # At these bounds no more messages are pulled; what is assessed by then is still delivered.
+    most_unacknowledged: Annotated[
+        int, Setting(help="The most messages of a process that may wait for their rows.", least=1)
+    ] = 1_000_000
+    rows_in_memory_mib: Annotated[
+        int, Setting(help="MiB of rows that may wait in memory; more go to temporary files.", least=1)
+    ] = 128
+    rows_on_disk_mib: Annotated[
+        int, Setting(help="MiB of rows that may wait in temporary files of a process.", least=1)
+    ] = 2_048
     metrics_port: Annotated[
         int | None,
         Setting(

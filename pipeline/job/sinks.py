@@ -1,22 +1,27 @@
 """Sinks of the job: rows to BigQuery, alerts and dead letters to their topics.
 
-Rows and messages of one batch go out side by side, each by a thread of its own; rows of small batches go together.
-A batch is delivered when `wait` has returned; what is away is waited for.
+Messages leave in order by one thread, rows by lanes of their own, so an alert never waits for a row. What is away
+is waited for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline.bigquery.client import Appender
 from pipeline.bigquery.schemas import OF_JOB
 from pipeline.job.job import Job
+from pipeline.job.row_lanes import RowLanes
+from pipeline.job.spill import Spill
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime import undelivered
 from pipeline.runtime.errors import PubSubUnavailable
-from pipeline.runtime.process_metrics import progress, stop, waiting_out
+from pipeline.runtime.process_metrics import waiting_out
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,11 @@ class Outgoing:
     dead_letters: list[Publication] = field(default_factory=list)
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the dead letters
     traceparent: str = ""  # of the batch's span, if it is recorded
+    ticket: int | None = None  # see `pipeline.job.deliveries`; None: the bundle waits for the deliveries
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the ticket, which is of this process."""
+        return {**vars(self), "ticket": None}
 
 
 class Sinks:
@@ -36,19 +46,20 @@ class Sinks:
     def __init__(self, job: Job) -> None:
         self._topics = (job.alerts_topic, job.dead_letters_topic)
         self._publisher = Publisher()
-        self._appender = Appender(job.project, job.dataset, {table.name: table.rows for table in OF_JOB})
-        self._waiting: list[Mapping[str, pa.RecordBatch]] = []
-        self._row_thread = ThreadPoolExecutor(1, "append")  # an appender is for one thread
+        schemas = {table.name: table.rows for table in OF_JOB}
+        self.rows = RowLanes(
+            partial(Appender, job.project, job.dataset, schemas),
+            Spill(Path(job.state)),
+            job.rows_in_memory_mib << 20,
+            job.rows_on_disk_mib << 20,
+        )
         self._message_thread = ThreadPoolExecutor(1, "publish")
         self._under_way: set[Future[None]] = set()
         undelivered.register(self)
 
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
-        """Begin to deliver. Pass the result to `wait`."""
-        sending = []
-        if outgoing.rows:
-            self._waiting.append(outgoing.rows)
-            sending.append(self._row_thread.submit(self._append_waiting))
+        """Begin to deliver. The batch is delivered when all futures have ended well."""
+        sending = [self.rows.send(outgoing.rows)] if outgoing.rows else []
         for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
             if messages:
                 sending.append(self._message_thread.submit(self._publish, topic, messages))
@@ -61,18 +72,6 @@ class Sinks:
         """Return the number of deliveries that have begun and not ended."""
         return len(self._under_way)
 
-    def _append_waiting(self) -> None:
-        """Append the rows of all batches that wait by now, in one go. Rows that cannot be appended wait on."""
-
-        def is_stopping() -> bool:  # after a failed attempt only
-            progress.waiting["bigquery"] = 1
-            return stop.is_set()
-
-        batches = list(self._waiting)
-        self._appender.append_all(concatenate(batches), is_stopping)
-        del self._waiting[: len(batches)]  # only this thread takes away
-        progress.waiting["bigquery"] = 0
-
     def _publish(self, topic: str, messages: list[Publication]) -> None:
         waiting_out(
             "pubsub",
@@ -82,16 +81,10 @@ class Sinks:
         )
 
     def close(self) -> None:
-        self._row_thread.shutdown(cancel_futures=True)
+        """Give up what is not delivered."""
         self._message_thread.shutdown(cancel_futures=True)
-        self._appender.close()
+        self.rows.close()
         self._publisher.close()
-
-
-def concatenate(batches: Sequence[Mapping[str, pa.RecordBatch]]) -> dict[str, pa.RecordBatch]:
-    """Concatenate the rows of several batches, by table."""
-    tables = dict.fromkeys(table for batch in batches for table in batch)
-    return {table: pa.concat_batches([b[table] for b in batches if table in b]) for table in tables}
 
 
 def wait(sending: list[Future[None]]) -> None:

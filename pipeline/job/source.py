@@ -1,11 +1,11 @@
-"""Sources of message batches: a splittable DoFn that pulls, and Dataflow's own reader.
+"""Sources of message batches: splittable DoFns that pull, and Dataflow's own reader.
 
-A batch is all that waits when it is asked for, up to the job's size. The rule of the pulling source: a message is
-acknowledged in its bundle's finalizer, after all that follows from it.
+A batch is all that waits when it is asked for, up to the job's size. A message is acknowledged after all that follows
+from it: on the local runner when its batch is delivered, on a runner that may part the steps in its bundle's finalizer.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -20,11 +20,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.job import worker
 from pipeline.job.job import Job
+from pipeline.pubsub.leases import Lease
 from pipeline.pubsub.message import Message
 from pipeline.runtime.process_metrics import stop
 
-# Beam takes 3 ms for a bundle and keeps 23 KB of it for as long as the pipeline runs, so a bundle is many
-# batches. What is in it comes again after a crash, as duplicates.
+# Beam takes milliseconds for a bundle, so a bundle is many batches. What is in it comes again after a crash, as
+# duplicates.
 BUNDLE_S = 0.5
 BUNDLE_MESSAGES = 50_000
 FULL_BATCH = (
@@ -38,6 +39,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Messages(tuple[Message, ...]):
     """A batch in arrival order. Its type is its own, so that Beam encodes it in one go where it has to."""
+
+    ticket: int | None = None  # see `pipeline.job.deliveries`; None: the bundle's finalizer acknowledges
+
+    def __reduce__(self) -> tuple[object, tuple[tuple[Message, ...]]]:
+        """Leave out the ticket, which is of this process."""
+        return Messages, (tuple(self),)
 
 
 Source = beam.PTransform[Any, Messages]
@@ -66,14 +73,42 @@ FOREVER = beam.DoFn.RestrictionParam(Forever())
 
 
 class PullMessages(beam.DoFn):
-    """Pull batches until the process is to stop or the generation is over."""
+    """Pull batches until the process is to stop, in one bundle; each is acknowledged once it is delivered.
+
+    The end of a bundle costs time and memory, and nothing here waits for it: it is the end of the process.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.deliveries = worker.of(self.job).deliveries
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(self, element: object, tracker: Any = FOREVER) -> Iterator[Messages]:
+        is_full = False
+        for position in count(tracker.current_restriction().start):
+            if not tracker.try_claim(position):
+                return
+            received, ticket = self.deliveries.take(SOON_S if is_full else IDLE_S)
+            if received or is_full:  # an empty batch: nothing more comes now, what is under way may finish
+                messages = Messages(one.message for one in received)
+                messages.ticket = ticket
+                yield messages
+            is_full = len(received) >= FULL_BATCH
+            if stop.is_set():
+                tracker.try_claim(LAST_POSITION - 1)
+                return
+
+
+class PullBundles(beam.DoFn):
+    """Pull batches until the process is to stop, in short bundles, which acknowledge them in their finalizers."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def setup(self) -> None:
         self.puller = worker.of(self.job).puller
-        self.until_s = time.monotonic() + self.job.generation_s
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
@@ -82,27 +117,32 @@ class PullMessages(beam.DoFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = FOREVER,
     ) -> Iterator[Messages]:
-        ack_ids: list[str] = []
-        finalizer.register(lambda: self.puller.acknowledge(ack_ids))
+        leases: list[Lease] = []
+        finalizer.register(lambda: self.acknowledge(leases))
         bundle_until_s = time.monotonic() + BUNDLE_S
-        is_full = False
+        messages, is_full = 0, False
         for position in count(tracker.current_restriction().start):
             if not tracker.try_claim(position):
                 return
-            received = self.puller.take(SOON_S if is_full else IDLE_S)
-            if received or is_full:  # an empty batch: nothing more comes now, what is under way may finish
-                ack_ids += [one.ack_id for one in received]
+            received, more = self.puller.take(SOON_S if is_full else IDLE_S)
+            if received or is_full:
+                leases += more
+                messages += len(received)
                 yield Messages(one.message for one in received)
             is_full = len(received) >= FULL_BATCH
             if self.is_over():
                 tracker.try_claim(LAST_POSITION - 1)
                 return
-            if time.monotonic() >= bundle_until_s or len(ack_ids) >= BUNDLE_MESSAGES:
+            if time.monotonic() >= bundle_until_s or messages >= BUNDLE_MESSAGES:
                 tracker.defer_remainder()
                 return
 
+    def acknowledge(self, leases: Sequence[Lease]) -> None:
+        """Acknowledge the messages of a bundle; once the process stops they may come again instead."""
+        self.puller.acknowledge(leases)
+
     def is_over(self) -> bool:
-        return stop.is_set() or time.monotonic() >= self.until_s
+        return stop.is_set()
 
 
 class Gather(beam.DoFn):
@@ -150,7 +190,7 @@ def pull(job: Job) -> Source:
 def pull_apart(job: Job) -> Source:
     """Read with several pullers, on any runner with splittable DoFns and bundle finalizers."""
     pullers = beam.Impulse() | "Pullers" >> beam.ParDo(Pullers(job)).with_output_types(int)
-    transform: Source = pullers | "Pull" >> beam.ParDo(PullMessages(job))
+    transform: Source = pullers | "Pull" >> beam.ParDo(PullBundles(job))
     return transform
 
 

@@ -6,9 +6,10 @@ bundle. The clock is read here and nowhere below.
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -42,7 +43,7 @@ class Decode(beam.DoFn):
         self.use_case = self.job.use_case
 
     def process(self, element: Messages) -> Iterator[Decoded]:
-        yield decode(self.use_case, element)
+        yield replace(decode(self.use_case, element), ticket=element.ticket)
 
 
 class Assess(beam.DoFn):
@@ -111,23 +112,30 @@ class Assess(beam.DoFn):
         count_batch(decoded, assessments, outgoing, drift, encode_s, now_us)
         if outgoing.dead_letters:
             log_rejects(all_rejects(decoded, assessments))
-        return replace(outgoing, traceparent=record_span(decoded, assessments, outgoing, assessed_ns))
+        traceparent = record_span(decoded, assessments, outgoing, assessed_ns)
+        return replace(outgoing, traceparent=traceparent, ticket=decoded.ticket)
 
 
 class Send(beam.DoFn):
-    """Deliver what leaves the job; all of a bundle is delivered when the bundle ends."""
+    """Deliver what leaves the job. Only batches without a ticket are waited for, before their bundle ends."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def setup(self) -> None:
-        self.sinks = worker.of(self.job).sinks
+        self.worker = worker.of(self.job)
+        self.sinks = self.worker.sinks
 
     def start_bundle(self) -> None:
-        self.sending: list[tuple[str, int, list[Future[None]]]] = []
+        self.sending: list[tuple[Callable[[], None], list[Future[None]]]] = []
 
     def process(self, element: Outgoing) -> None:
-        self.sending.append((element.traceparent, time.time_ns(), self.sinks.send(element)))
+        note = partial(note_sent, element.traceparent, time.time_ns())
+        sending = self.sinks.send(element)
+        if element.ticket is not None:
+            self.worker.deliveries.follow(element.ticket, sending, note)
+            return
+        self.sending.append((note, sending))
         if len(self.sending) > UNDELIVERED_BATCHES:
             self.wait_for_oldest()
 
@@ -137,8 +145,12 @@ class Send(beam.DoFn):
 
     def wait_for_oldest(self) -> None:
         """Wait until the oldest batch under way is delivered."""
-        began_s = time.perf_counter()
-        traceparent, began_ns, sending = self.sending.pop(0)
+        note, sending = self.sending.pop(0)
         wait(sending)
-        tracing.emitted(traceparent, began_ns)
-        count_sent(time.perf_counter() - began_s)
+        note()
+
+
+def note_sent(traceparent: str, began_ns: int) -> None:
+    """Count a batch as delivered, and record that in its trace. `began_ns` is when it left, since 1970."""
+    tracing.emitted(traceparent, began_ns)
+    count_sent((time.time_ns() - began_ns) / 1e9)

@@ -29,6 +29,7 @@ class Decoded:
     rejects: list[Reject]
     seconds: float
     began_ns: int
+    ticket: int | None = None  # of the messages' batch
 
     @property
     def size(self) -> int:

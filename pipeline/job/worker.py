@@ -1,12 +1,13 @@
 """The parts that a process has once, however many pipelines and threads it runs: store, model, puller, sinks.
 
-Each is built when a step first asks for it, from the job's settings alone, and kept over generations.
+Each is built when a step first asks for it, from the job's settings alone.
 """
 
 import threading
 from functools import cached_property, partial
 
 from pipeline.engine.live_model import LiveModel
+from pipeline.job.deliveries import Deliveries
 from pipeline.job.job import Job
 from pipeline.job.sinks import Sinks
 from pipeline.operations import gauges
@@ -56,6 +57,11 @@ class Worker:
         return Puller(Subscription(self.job.subscription), self.job.batch)
 
     @cached_property
+    def _deliveries(self) -> Deliveries:
+        puller = Puller(Subscription(self.job.subscription), self.job.batch, extends=True)
+        return Deliveries(puller, self._sinks.rows.crowded, self.job.most_unacknowledged)
+
+    @cached_property
     def _sinks(self) -> Sinks:
         return Sinks(self.job)
 
@@ -67,8 +73,15 @@ class Worker:
 
     @property
     def puller(self) -> Puller:
+        """Messages for a source that acknowledges them itself."""
         with _lock:
             return self._puller
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Batches that are acknowledged once they are delivered, for a source that lasts as long as the process."""
+        with _lock:
+            return self._deliveries
 
     @property
     def sinks(self) -> Sinks:
@@ -77,7 +90,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the parts that were built."""
-        for part in ("_endpoint", "_model", "_puller", "_sinks", "_store"):
+        for part in ("_endpoint", "_model", "_puller", "_deliveries", "_sinks", "_store"):
             if vars(self).get(part):
                 vars(self).pop(part).close()
 

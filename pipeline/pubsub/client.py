@@ -82,9 +82,9 @@ class Subscription:
         self._extend = method(channel, "Subscriber/ModifyAckDeadline", types.ModifyAckDeadlineRequest)
         self._route = (("x-goog-request-params", f"subscription={quote(path)}"),)
 
-    def pulling(self) -> grpc.Future:
-        """Start a pull: `received` waits for it, its `cancel` ends it."""
-        request = types.PullRequest.pb()(subscription=self.path, max_messages=PULL_MESSAGES)
+    def pulling(self, most: int = PULL_MESSAGES) -> grpc.Future:
+        """Start a pull of at most so many messages: `received` waits for it, its `cancel` ends it."""
+        request = types.PullRequest.pb()(subscription=self.path, max_messages=min(most, PULL_MESSAGES))
         return self._pull.future(request, timeout=PULL_TIMEOUT_S, metadata=self._route)
 
     def received(self, pull: grpc.Future) -> list[Received]:
@@ -107,11 +107,21 @@ class Subscription:
         requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
         self._all(self._ack, requests, "acknowledge at")
 
+    def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
+        """Move the deadlines of messages to `seconds` from now, at most 600; 0 hands the messages back at once.
+
+        Ids of messages that are out no longer are ignored. Raises PubSubUnavailable, PubSubRefused.
+        """
+        build = types.ModifyAckDeadlineRequest.pb()
+        requests = [
+            build(subscription=self.path, ack_ids=ids, ack_deadline_seconds=seconds)
+            for ids in _groups(ack_ids, ACK_IDS)
+        ]
+        self._all(self._extend, requests, "extend deadlines at" if seconds else "hand back to")
+
     def hand_back(self, ack_ids: Sequence[str]) -> None:
         """Hand back messages that were not processed: others get them at once, not after the deadline."""
-        build = types.ModifyAckDeadlineRequest.pb()
-        requests = [build(subscription=self.path, ack_ids=ids) for ids in _groups(ack_ids, ACK_IDS)]
-        self._all(self._extend, requests, "hand back to")
+        self.extend(ack_ids, 0)
 
     def _all(self, call: Any, requests: list[Any], what: str) -> None:
         try:
@@ -123,10 +133,17 @@ class Subscription:
 
     def check(self) -> None:
         """Check that the subscription exists. Raises PubSubUnavailable, PubSubRefused."""
-        _check(
-            self._transport.grpc_channel, "Subscriber/GetSubscription",
-            types.GetSubscriptionRequest.pb()(subscription=self.path), types.GetSubscriptionRequest, self.path,
-        )  # fmt: skip
+        self._get()
+
+    def ack_deadline_s(self) -> int:
+        """Return the seconds until Pub/Sub delivers a message again. Raises PubSubUnavailable, PubSubRefused."""
+        seconds: int = types.Subscription.pb().FromString(self._get()).ack_deadline_seconds
+        return seconds
+
+    def _get(self) -> bytes:
+        request = types.GetSubscriptionRequest.pb()(subscription=self.path)
+        channel, kind = self._transport.grpc_channel, types.GetSubscriptionRequest
+        return _get(channel, "Subscriber/GetSubscription", request, kind, self.path)
 
     def close(self) -> None:
         self._transport.close()
@@ -157,22 +174,24 @@ class Publisher:
     def check(self, topic: str) -> None:
         """Check that the topic exists. Raises PubSubUnavailable, PubSubRefused."""
         request = types.GetTopicRequest.pb()(topic=topic)
-        _check(self._transport.grpc_channel, "Publisher/GetTopic", request, types.GetTopicRequest, topic)
+        _get(self._transport.grpc_channel, "Publisher/GetTopic", request, types.GetTopicRequest, topic)
 
     def close(self) -> None:
         self._transport.close()
 
 
-def _check(channel: Any, name: str, request: Any, kind: Any, path: str) -> None:
+def _get(channel: Any, name: str, request: Any, kind: Any, path: str) -> bytes:
+    """Return the settings of a topic or subscription, as encoded. Raises PubSubUnavailable, PubSubRefused."""
     route = (("x-goog-request-params", f"{next(iter(request.DESCRIPTOR.fields)).name}={quote(path)}"),)
     try:
-        method(channel, name, kind)(request, timeout=CHECK_TIMEOUT_S, metadata=route)
+        settings: bytes = method(channel, name, kind)(request, timeout=CHECK_TIMEOUT_S, metadata=route)
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.NOT_FOUND:
             raise PubSubRefused(
                 f"{path}: NOT_FOUND: make it with `riskstream topics`, or name another"
             ) from error
         raise failure(error, path) from error
+    return settings
 
 
 def _received(one: Any) -> Received:

@@ -142,6 +142,14 @@ BREAKER = _gauge("breaker-open", "", "1 while the hour's recommendations are use
 WAITING = _gauge(
     "waiting", "threads", "Threads that wait for a part that is away.", label="part", values=PARTS
 )
+UNACKNOWLEDGED = _gauge(
+    "unacknowledged", "messages", "Messages that this process has taken and not acknowledged yet."
+)
+ROWS_WAITING = _gauge("rows-waiting", "bytes", "Rows in memory that are not in BigQuery yet.")
+ROWS_SPILLED = _gauge("rows-spilled", "bytes", "Rows in temporary files that are not in BigQuery yet.")
+PULLING_PAUSED = _gauge(
+    "pulling-paused", "", "1 while so much waits for BigQuery that no more messages are pulled, else 0."
+)
 BACKLOG = _gauge(
     "backlog", "messages", "Messages not acknowledged yet, in the use case's subscription of events.",
     cloud=f"pubsub_googleapis_com:subscription_num_undelivered_messages{{{CLOUD_READER}}}",
@@ -237,6 +245,10 @@ OF_JOB = (
     LAG,
     EVENT_LAG,
     WAITING,
+    UNACKNOWLEDGED,
+    ROWS_WAITING,
+    ROWS_SPILLED,
+    PULLING_PAUSED,
     BACKLOG,
     OLDEST,
     *_OF_BOTH,
@@ -257,7 +269,8 @@ OF_REALISED = (REALISED, REALISED_PRECISION, REALISED_RECALL)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_CSI, BREAKER,
-    WAITING, BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
+    WAITING, UNACKNOWLEDGED, ROWS_WAITING, ROWS_SPILLED, PULLING_PAUSED,
+    BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED,
     AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *OF_REALISED,
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """The job's own graph over messages that wait in memory: what goes in, what comes out, and what that took.
 
-The source is the job's, bundles and all, with another puller; rows and alerts are encoded and then dropped.
+The source is the job's on runners with bundles, with another puller; rows and alerts are encoded and then dropped.
 """
 
 import gc
@@ -17,8 +17,10 @@ from pipeline.job import graph
 from pipeline.job.beam_options import beam_options
 from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
-from pipeline.job.source import PullMessages
+from pipeline.job.source import PullBundles
 from pipeline.pubsub.client import Received
+from pipeline.pubsub.leases import Lease
+from pipeline.pubsub.puller import Taken
 from pipeline.runtime.process_metrics import progress
 
 
@@ -52,15 +54,15 @@ class Backlog:
         self.taken = self.acknowledged = 0
         self.measured = Measured()
 
-    def take(self, _timeout_s: float) -> Sequence[Received]:
+    def take(self, _timeout_s: float) -> Taken:
         if not self.taken:
             self.began = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
         taken = self.received[self.taken : self.taken + self.batch]
         self.taken += len(taken)
-        return taken
+        return Taken(taken, [Lease([one.ack_id for one in taken])])
 
-    def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        self.acknowledged += len(ack_ids)
+    def acknowledge(self, leases: Sequence[Lease]) -> None:
+        self.acknowledged += sum(len(lease.ack_ids) for lease in leases)
         if self.acknowledged == len(self.received):
             ended = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
             spent = [end - begin for begin, end in zip(self.began, ended, strict=True)]
@@ -70,7 +72,7 @@ class Backlog:
 _backlog: Backlog  # of this process: steps are pickled
 
 
-class PullBacklog(PullMessages):
+class PullBacklog(PullBundles):
     """The job's source, until the backlog is done with."""
 
     def setup(self) -> None:

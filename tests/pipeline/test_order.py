@@ -80,12 +80,12 @@ def dispositions(broker: Broker, count: int) -> np.ndarray:
     )
     found: list[np.ndarray] = []
     while sum(map(len, found)) < count:
-        received = puller.take(PATIENCE_S)
+        received, leases = puller.take(PATIENCE_S)
         assert received, "nothing comes any more"
         decoded = decode(MARKET, [one.message for one in received])
         assert decoded.events is not None and not decoded.rejects
         found.append(assess(eng, decoded.events).disposition)
-        puller.acknowledge([one.ack_id for one in received])
+        puller.acknowledge(leases)
         shuffle(broker, len(found))
     puller.close()
     return np.concatenate(found)

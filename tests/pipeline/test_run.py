@@ -76,7 +76,7 @@ def job(
     return Job.load(
         MARKET, bundle=root, redis_url=redis_server.url, project=PROJECT, dataset=dataset, state=str(tmp_path),
         subscription=names.reader(names.events), alerts_topic=names.alerts,
-        dead_letters_topic=names.dead_letters, generation_s=3.0, allow_empty_store=True,
+        dead_letters_topic=names.dead_letters, allow_empty_store=True,
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def count(cloud: bigquery.Client, job: Job, table: str) -> int:
 def test_every_message_is_one_assessment_or_one_dead_letter(
     cloud: bigquery.Client, broker: Broker, job: Job
 ) -> None:
-    """Over several generations, with duplicates; and every metric of a dashboard or an alert is told."""
+    """With duplicates; and every metric of a dashboard or an alert is told."""
     process_metrics.progress.gauges.clear()
     job = replace(job, batch=500, metrics_port=free_port())
     events = history(market(), 6_000, seed=8, customers=400)
@@ -141,9 +141,8 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
         until(lambda: left(broker) == 0, "first half")
         published(broker, events[3_000:])
         until(lambda: left(broker) == 0, "second half")
-        time.sleep(job.generation_s)
         published(broker, events[-10:])
-        until(lambda: left(broker) == 0, "again, in another generation")
+        until(lambda: left(broker) == 0, "again")
         until(
             lambda: metrics.key(metrics.BACKLOG) in process_metrics.progress.gauges,
             "Pub/Sub and Redis are asked",
@@ -216,7 +215,6 @@ def job_server() -> Iterator[str]:
 def test_a_job_elsewhere_is_watched_until_told_to_stop(
     cloud: bigquery.Client, broker: Broker, job: Job, job_server: str
 ) -> None:
-    """It has no generations: there, nothing would begin another one."""
     events = history(market(), 300, seed=12)
     flags = (
         "--runner=PortableRunner",
@@ -226,7 +224,6 @@ def test_a_job_elsewhere_is_watched_until_told_to_stop(
     with running(replace(job, workers=2), *flags) as codes:
         published(broker, events[:200])
         until(lambda: left(broker) == 0, "the first part")
-        time.sleep(job.generation_s)
         published(broker, events[200:])
         until(lambda: left(broker) == 0, "the second part")
         assert not codes

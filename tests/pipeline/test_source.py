@@ -1,8 +1,9 @@
-"""The source: order, small batches at once, nothing acknowledged before its bundle is done, outages."""
+"""The sources: order, small batches at once, nothing acknowledged before it is delivered, leases, outages."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 
 import apache_beam as beam
 import pytest
@@ -11,11 +12,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipeline.job import worker
 from pipeline.job.beam_options import beam_options
 from pipeline.job.job import Job
-from pipeline.job.source import Messages, pull
+from pipeline.job.source import Messages, Source, pull, pull_apart
 from pipeline.pubsub.client import Publication, Received, Subscription
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.puller import Puller
-from pipeline.runtime.errors import PubSubRefused
+from pipeline.runtime.errors import PubSubRefused, SinkRefused, SinkUnavailable
 from pipeline.runtime.process_metrics import progress, stop
 from tests.pipeline.broker import Broker, Relay, broker_of
 from tests.pipeline.market import MARKET
@@ -33,7 +34,6 @@ def broker() -> Iterator[Broker]:
 def job(broker: Broker) -> Iterator[Job]:
     job = Job.load(
         MARKET, bundle="none", redis_url="none", project="tests", subscription=path(broker), batch=700,
-        generation_s=1.0,
     )  # fmt: skip
     yield job
     worker.close(job)
@@ -55,15 +55,15 @@ def waiting(broker: Broker) -> tuple[float, float]:
     return figures["num_undelivered_messages"], figures["num_outstanding_messages"]
 
 
-def taken(puller: Puller, count: int) -> list[list[Received]]:
+def taken(puller: Puller, count: int) -> list[Sequence[Received]]:
     until_s, batches = time.monotonic() + PATIENCE_S, []
     while sum(map(len, batches)) < count:
         assert time.monotonic() < until_s
-        batches.append(puller.take(1.0))
+        batches.append(puller.take(1.0).received)
     return batches
 
 
-def numbers(batches: list[list[Received]]) -> list[int]:
+def numbers(batches: Sequence[Sequence[Received]]) -> list[int]:
     return [int(one.message.data) for batch in batches for one in batch]
 
 
@@ -82,7 +82,7 @@ def test_messages_come_whole_and_in_order(broker: Broker) -> None:
 def test_what_was_pulled_ahead_is_handed_back(broker: Broker) -> None:
     publish(broker, range(5_000))
     puller = Puller(Subscription(path(broker)), 1_000)
-    batches = [puller.take(PATIENCE_S), puller.take(PATIENCE_S)]
+    batches = [puller.take(PATIENCE_S).received, puller.take(PATIENCE_S).received]
     puller.close()
     has = sum(map(len, batches))
     assert waiting(broker) == (5_000, has), "only what was taken is still out"
@@ -94,12 +94,12 @@ def test_what_was_pulled_ahead_is_handed_back(broker: Broker) -> None:
 
 def test_a_single_message_comes_at_once(broker: Broker) -> None:
     puller = Puller(Subscription(path(broker)), 1_000)
-    assert puller.take(0.05) == []
+    assert not puller.take(0.05).received
     waited_s = []
     for i in range(50):
         publish(broker, range(i, i + 1))
         began_s = time.monotonic()
-        assert numbers([puller.take(PATIENCE_S)]) == [i]
+        assert numbers([puller.take(PATIENCE_S).received]) == [i]
         waited_s.append(time.monotonic() - began_s)
     assert sorted(waited_s)[25] < 0.05
     puller.close()
@@ -118,12 +118,12 @@ def test_an_outage_is_waited_out(broker: Broker, monkeypatch: pytest.MonkeyPatch
         puller = Puller(Subscription(path(broker)), 1_000)
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", broker.server.address)
         publish(broker, range(10))
-        first = taken(puller, 10)
+        first = puller.take(PATIENCE_S)
         relay.cut()
         publish(broker, range(10, 20))
-        assert puller.take(0.5) == []
+        assert not puller.take(0.5).received
         assert progress.waiting["pubsub"] == 1
-        acknowledging = threading.Thread(target=puller.acknowledge, args=([one.ack_id for one in first[0]],))
+        acknowledging = threading.Thread(target=puller.acknowledge, args=(first.leases,))
         acknowledging.start()
         time.sleep(0.3)
         assert acknowledging.is_alive()
@@ -131,66 +131,143 @@ def test_an_outage_is_waited_out(broker: Broker, monkeypatch: pytest.MonkeyPatch
         assert numbers(taken(puller, 10)) == list(range(10, 20))
         acknowledging.join(PATIENCE_S)
         assert progress.waiting["pubsub"] == 0
-        assert waiting(broker)[0] == 20 - len(first[0])
+        assert waiting(broker)[0] == 20 - len(first.received)
         puller.close()
 
 
 _seen: list[Messages] = []  # steps are pickled, the process is the same
+SOURCES = pytest.mark.parametrize("source", [pull, pull_apart])
 
 
 class See(beam.DoFn):
-    """Notes batches; fails at the message `fails_at`, stops the process at `stops_at`."""
+    """Note batches as delivered; fail at the message `fails_at`, stop the process at `stops_at`."""
 
-    def __init__(self, fails_at: int = -1, stops_at: int = -1) -> None:
-        self.fails_at, self.stops_at = fails_at, stops_at
+    def __init__(self, job: Job, fails_at: int = -1, stops_at: int = -1) -> None:
+        self.job, self.fails_at, self.stops_at = job, fails_at, stops_at
 
     def process(self, element: Messages) -> None:
         found = [int(message.data) for message in element]
         if self.fails_at in found:
             raise ValueError(f"message {self.fails_at}")
         _seen.append(element)
+        if element.ticket is not None:
+            worker.of(self.job).deliveries.follow(element.ticket, [])
         if self.stops_at in found:
             stop.set()
 
 
-def run(job: Job, see: See) -> list[int]:
-    """One generation."""
+def run(see: See, source: Callable[[Job], Source]) -> list[int]:
+    """Run a pipeline from start to end."""
     _seen.clear()
+    stop.clear()
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
-    pipeline | "Messages" >> pull(job) | "See" >> beam.ParDo(see)
+    pipeline | "Messages" >> source(see.job) | "See" >> beam.ParDo(see)
     pipeline.run().wait_until_finish()
+    if source is pull:
+        worker.of(see.job).deliveries.drain()
     return [int(message.data) for batch in _seen for message in batch]
 
 
-def test_a_generation_ends_by_itself_and_everything_is_acknowledged(broker: Broker, job: Job) -> None:
+@SOURCES
+def test_everything_delivered_is_acknowledged_when_it_stops(
+    broker: Broker, job: Job, source: Callable[[Job], Source]
+) -> None:
     publish(broker, range(3_000))
-    began_s = time.monotonic()
-    assert run(job, See()) == list(range(3_000))
-    assert time.monotonic() - began_s >= job.generation_s
+    assert run(See(job, stops_at=2_999), source) == list(range(3_000))
     assert waiting(broker) == (0, 0)
 
 
-def test_the_next_generation_goes_on_with_what_was_pulled_ahead(broker: Broker, job: Job) -> None:
-    publish(broker, range(2_000))
-    assert run(job, See()) == list(range(2_000))
-    publish(broker, range(2_000, 3_000))
-    assert run(job, See()) == list(range(2_000, 3_000))
+@SOURCES
+def test_the_next_pipeline_goes_on_with_what_was_pulled_ahead(
+    broker: Broker, job: Job, source: Callable[[Job], Source]
+) -> None:
+    publish(broker, range(3_000))
+    first = run(See(job, stops_at=0), source)
+    assert len(first) < 3_000
+    assert first + run(See(job, stops_at=2_999), source) == list(range(3_000))
     assert waiting(broker) == (0, 0)
 
 
-def test_a_wish_to_stop_ends_it_after_the_batch_at_hand(broker: Broker, job: Job) -> None:
+@SOURCES
+def test_a_wish_to_stop_ends_it_after_the_batch_at_hand(
+    broker: Broker, job: Job, source: Callable[[Job], Source]
+) -> None:
     publish(broker, range(5_000))
-    found = run(job, See(stops_at=0))
+    found = run(See(job, stops_at=0), source)
     assert found == list(range(len(found))) and len(found) <= job.batch
     worker.close(job)
     assert waiting(broker) == (5_000 - len(found), 0), "the rest is handed back"
 
 
-def test_what_fails_is_not_acknowledged(broker: Broker, job: Job) -> None:
+@SOURCES
+def test_what_fails_is_not_acknowledged(broker: Broker, job: Job, source: Callable[[Job], Source]) -> None:
     publish(broker, range(3_000))
     with pytest.raises(ValueError, match="message 1000"):
-        run(job, See(fails_at=1_000))
+        run(See(job, fails_at=1_000), source)
     worker.close(job)
     left, out = waiting(broker)
-    assert left == 3_000, "nothing of the bundle, nor of batches before the failure"
-    assert out >= 1
+    if source is pull:
+        assert left == 3_000 - sum(map(len, _seen)), "the batches before the failure, which were delivered"
+        assert out == 0, "all others are handed back at once"
+    else:
+        assert left == 3_000, "nothing of the bundle, nor of batches before the failure"
+        assert out >= 1
+
+
+def test_each_batch_waits_for_its_own_deliveries_only(broker: Broker, job: Job) -> None:
+    publish(broker, range(2_100))
+    deliveries = worker.of(job).deliveries
+    batches = [deliveries.take(PATIENCE_S) for _ in range(3)]
+    waited: list[Future[None]] = [Future(), Future(), Future()]
+    deliveries.follow(batches[0].ticket, waited[:2])
+    deliveries.follow(batches[1].ticket, waited[2:])
+    deliveries.follow(batches[2].ticket, [])
+    until(lambda: waiting(broker)[0] == 1_400, "what gives nothing is acknowledged at once")
+    waited[2].set_result(None)
+    until(lambda: waiting(broker)[0] == 700, "the second does not wait for the first")
+    waited[0].set_result(None)
+    waited[1].set_exception(SinkUnavailable("BigQuery is away"))
+    deliveries.drain()
+    assert waiting(broker)[0] == deliveries.messages == 700, "half of a batch is not delivered"
+    assert deliveries.failure is None
+    worker.close(job)
+    assert waiting(broker) == (700, 0), "it is handed back"
+
+
+def test_a_refused_delivery_ends_an_idle_source(broker: Broker, job: Job) -> None:
+    publish(broker, range(10))
+    deliveries = worker.of(job).deliveries
+    refused: Future[None] = Future()
+    deliveries.follow(deliveries.take(PATIENCE_S).ticket, [refused])
+    threading.Timer(0.5, refused.set_exception, (SinkRefused("the table is gone"),)).start()
+    with pytest.raises(SinkRefused, match="the table is gone"):
+        run(See(job), pull)
+    worker.close(job)
+    assert waiting(broker)[0] == 10
+
+
+def test_leases_are_extended_until_they_end(broker: Broker, job: Job) -> None:
+    """Taken or pulled ahead, no message comes a second time; and the messages are handed back at the end."""
+    with broker.server._engine.open() as own:
+        own.subscription(path(broker)).settings.ack_deadline_seconds = 2  # the service has 10 s at least
+    deliveries = worker.of(job).deliveries
+    until(lambda: deliveries._puller._leases._deadline_s == 2, "the deadline is read")
+    publish(broker, range(1_400))
+    received, ticket = deliveries.take(PATIENCE_S)
+    until(lambda: waiting(broker) == (1_400, 1_400), "some are taken, the others pulled ahead")
+    other = Subscription(path(broker))
+    again = other.pulling()
+    threading.Timer(5.0, again.cancel).start()
+    assert other.received(again) == []
+    deliveries.follow(ticket, [])
+    deliveries.drain()
+    worker.close(job)
+    other.close()
+    assert waiting(broker) == (1_400 - len(received), 0)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.02)

@@ -62,7 +62,7 @@ def job_of(settings: Configuration, broker: Broker, folder: Path, dataset: str) 
     return Job.load(
         MARKET, bundle=settings.bundle, redis_url=settings.redis_url, project=PROJECT, dataset=dataset,
         state=str(folder), subscription=names.reader(names.events), alerts_topic=names.alerts,
-        dead_letters_topic=names.dead_letters, generation_s=60.0, allow_empty_store=True,
+        dead_letters_topic=names.dead_letters, allow_empty_store=True,
     )  # fmt: skip
 
 
