@@ -108,7 +108,7 @@ MESSAGE = (
     Call("8. Commit", "commit", "Redis", "compare and set"),
     Call("9. Write rows", "Send", "BigQuery", "assessments, dead letters"),
     Call("10. Publish", "Send", "Pub/Sub", "alerts, dead letters"),
-    Call("11. Acknowledge", "bundle finalizer", "Pub/Sub", "acknowledge"),
+    Call("11. Acknowledge", "Deliveries", "Pub/Sub", "acknowledge"),
 )
 ROW = (
     Call("1. Read the history", "read", "files", "rows", inward=True),

@@ -111,7 +111,7 @@ MESSAGE = (
     Step("pipeline.job.graph.stream", "The Beam graph is one expression: messages, decode, assess, send."),
     Step(
         "pipeline.job.source.PullMessages",
-        "Pulls a batch from the subscription and asks Beam to acknowledge it once the bundle is done. On Dataflow "
+        "Pulls a batch from the subscription and gives it a ticket, by which it is acknowledged. On Dataflow "
         "Beam's own reader and `Gather` do this.",
     ),
     Step(
@@ -145,9 +145,13 @@ MESSAGE = (
         "Writes the records by compare-and-set, the subjects last.",
     ),
     Step("pipeline.job.translate.encode", "Makes rows, alerts and dead letters of the assessments."),
-    Step("pipeline.job.sinks.Sinks.send", "Appends rows to BigQuery and publishes alerts and dead letters."),
     Step(
-        "pipeline.pubsub.puller.Puller.acknowledge", "Acknowledges the messages, in the bundle's finalizer."
+        "pipeline.job.sinks.Sinks.send",
+        "Begins to append rows to BigQuery and to publish alerts and dead letters; none waits for another.",
+    ),
+    Step(
+        "pipeline.job.deliveries.Deliveries.follow",
+        "Acknowledges the batch once all of that is delivered, whatever other batches wait for.",
     ),
 )
 ROW = (
@@ -252,8 +256,10 @@ Three walks by file and function, and a list of where things are. Search this pa
 ![The walk of one message](pictures/message.svg)
 
 {message}
-Steps 1 to 16 happen within one bundle. A crash before the commit repeats the work; a crash after it finds the events
-counted, returns the original outcomes and sends rows and alerts again
+Steps 2 to 15 follow one another for each batch. The batch is acknowledged, step 16, when its last row, alert and dead
+letter is delivered; meanwhile the next batches go on ([decision 0034](decisions/0034-nothing-waits-for-rows.md)). A
+crash before the commit repeats the work; a crash after it finds the events counted, returns the original outcomes and
+sends rows and alerts again
 ([semantics](semantics.md#once-however-often-it-comes)).
 
 ## One training row
