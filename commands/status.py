@@ -99,6 +99,8 @@ def _job(job: "JobReport") -> str:
         f"{status.alerts:,} alerts",
         f"rejects: {rejects}",
     ]
+    if status.owners > 1:
+        lines.append(f"{status.owners} workers share the records of other entities, each owns some of them")
     if status.last_batch:
         lines.append(
             f"last batch: {status.last_batch.events:,} events, {status.last_batch.lag_ms:,.0f} ms after publishing"

@@ -15,6 +15,7 @@ from features.kernel import Advanced, Disposition, advance
 from features.kernel.plan import Arrivals, EntityPlan
 
 Blobs = Sequence[bytes | None]  # packed records; None where there is none
+Mask = NDArray[np.bool_]
 
 
 def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advanced]:
@@ -23,29 +24,57 @@ def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advance
     The subject is advanced first, because it decides what is new. Raises BadRecord.
     """
     use_case, arrivals, name = batch.use_case, batch.arrivals, batch.use_case.subject
-    subject = advance(use_case.plans[name], records[name], arrivals[name])
+    subject = advance_subject(batch, records[name])
+    left_out = is_left_out(subject)
     others = {
-        entity: _advance_other(use_case.plans[entity], records[entity], arrivals[entity], subject)
+        entity: advance_other(
+            use_case.plans[entity],
+            records[entity],
+            without(arrivals[entity], left_out),
+            subject.is_duplicate,
+        )
         for entity in use_case.entities
         if entity != name
     }
     return others | {name: subject}
 
 
-def _advance_other(plan: EntityPlan, records: Blobs, arrivals: Arrivals, subject: Advanced) -> Advanced:
-    """Advance another entity by what the subject did not refuse and did not see before in the batch.
+def advance_subject(batch: Batch, records: Blobs) -> Advanced:
+    """Advance the subjects' records by the batch. Raises BadRecord."""
+    name = batch.use_case.subject
+    return advance(batch.use_case.plans[name], records, batch.arrivals[name])
 
-    An event that the subject has stored is looked up, for its vector; if this record has forgotten it, it is left out.
+
+def is_left_out(subject: Advanced) -> Mask:
+    """Return [n], true for events that no other entity is asked about: refused, or seen before in the batch."""
+    left_out: Mask = (subject.disposition == Disposition.TOO_LATE) | subject.is_repeated
+    return left_out
+
+
+def advance_other(plan: EntityPlan, records: Blobs, arrivals: Arrivals, known: Mask) -> Advanced:
+    """Advance the records of an entity beside the subject. Raises BadRecord.
+
+    An event that is `known` [n] to its subject is looked up, for its vector; if this record has forgotten it, it is
+    left out.
     """
-    left_out = (subject.disposition == Disposition.TOO_LATE) | subject.is_repeated
-    advanced = advance(plan, records, _without(arrivals, left_out))
-    forgotten = subject.is_duplicate & advanced.is_added
+    advanced = advance(plan, records, arrivals)
+    forgotten = known & advanced.is_added
     if forgotten.any():
-        advanced = advance(plan, records, _without(arrivals, left_out | forgotten))
+        advanced = advance(plan, records, without(arrivals, forgotten))
     return advanced
 
 
-def _without(arrivals: Arrivals, rows: NDArray[np.bool_]) -> Arrivals:
+def without(arrivals: Arrivals, rows: Mask) -> Arrivals:
+    """Return the arrivals as if the events `rows` [n] had no such entity."""
     if not rows.any():
         return arrivals
     return replace(arrivals, record=np.where(rows, np.int32(-1), arrivals.record))
+
+
+def only(arrivals: Arrivals, rows: Mask) -> Arrivals:
+    """Return the arrivals as if only the events `rows` [n] had such an entity; its records are numbered anew."""
+    chosen = rows & (arrivals.record >= 0)
+    used, number = np.unique(arrivals.record[chosen], return_inverse=True)
+    record = np.full(len(arrivals), -1, np.int32)
+    record[chosen] = number
+    return replace(arrivals, record=record, ids=tuple(arrivals.ids[r] for r in used.tolist()))

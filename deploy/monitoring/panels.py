@@ -94,6 +94,9 @@ PANELS = (
     Panel("Dead letters a second, by reason", "short", (("{reason}", by_label(m.REJECTS)),)),
     Panel("Duplicates and conflicts a second", "short",
           lines(duplicates=rate(m.DUPLICATES), conflicts=rate(m.CONFLICTS))),
+    Panel("Events of shared records a second", "short",
+          lines(asked=rate(m.OWNERS_ASKED), unanswered=rate(m.OWNERS_UNANSWERED))),
+    Panel("Workers that share records", "short", lines(workers=latest(m.OWNERS))),
     Panel("Changes an hour", "short", lines(
         levels=rate(m.LEVEL_CHANGES, HOUR_S), alerts=rate(m.ALERTS, HOUR_S),
         recommendations=rate(m.RECOMMENDATIONS, HOUR_S), held=rate(m.HELD, HOUR_S))),

@@ -101,7 +101,7 @@ MESSAGE = (
     Call("1. Pull a batch", "PullMessages", "Pub/Sub", "messages", inward=True),
     Call("2. Decode", "decode"),
     Call("3. Read the records", "read", "Redis", "MGET", inward=True),
-    Call("4. Advance them", "advance_all"),
+    Call("4. Advance them", "advance_subject"),
     Call("5. Read the features", "vectors"),
     Call("6. Score", "Scorer.score"),
     Call("7. Decide", "decide"),

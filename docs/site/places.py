@@ -133,8 +133,12 @@ MESSAGE = (
         "pipeline.engine.unit_of_work.UnitOfWork.read", "Reads the records of all entities in one round trip."
     ),
     Step(
-        "features.advance.advance_all",
+        "features.advance.advance_subject",
         "Advances the subject's records first, since they say which events are new.",
+    ),
+    Step(
+        "pipeline.owners.asking.RecordOwners.ask",
+        "Has other workers fold the events of merchants or devices whose records they own, if there are such workers.",
     ),
     Step("features.kernel.advance", "Folds each event into its record and reads its raw features, compiled."),
     Step("features.vector.vectors", "Combines raw features by the declared formulas into float32 vectors."),
@@ -256,7 +260,7 @@ Three walks by file and function, and a list of where things are. Search this pa
 ![The walk of one message](pictures/message.svg)
 
 {message}
-Steps 2 to 15 follow one another for each batch. The batch is acknowledged, step 16, when its last row, alert and dead
+Steps 2 to 16 follow one another for each batch. The batch is acknowledged, step 17, when its last row, alert and dead
 letter is delivered; meanwhile the next batches go on ([decision 0034](decisions/0034-nothing-waits-for-rows.md)). A
 crash before the commit repeats the work; a crash after it finds the events counted, returns the original outcomes and
 sends rows and alerts again

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from features.events import Batch
-from features.kernel import Disposition
+from features.kernel import Advanced, Disposition
 from features.record import BadRecord
 from pipeline.engine import unreadable
 from pipeline.engine.assessments import Assessments, Attempt
@@ -20,6 +20,7 @@ from pipeline.engine.challenger import Shadow
 from pipeline.engine.engine import Engine
 from pipeline.engine.unit_of_work import UnitOfWork
 from pipeline.engine.unreadable import UnreadableRecord
+from pipeline.owners.answers import OwnerAnswers
 
 
 class _Stopwatch(dict[str, float]):
@@ -39,12 +40,13 @@ def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
     raised instead. Raises StoreUnavailable: assess the whole batch again once the store is back.
     """
     stage, conflicts = _Stopwatch(), 0
-    events = _attempt(engine, batch, stage)
+    events, answers = _attempt(engine, batch, stage, {})
     _refuse(events.unreadable, strict)
     open_rows = np.flatnonzero(~events.settled)
     while len(open_rows):  # whoever wrote first has settled, so each round settles some events
         conflicts += 0 if events.unreadable else len(open_rows)
-        again = _attempt(engine, batch.take(open_rows), stage)
+        known = {entity: each.again(open_rows) for entity, each in answers.items()}
+        again, answers = _attempt(engine, batch.take(open_rows), stage, known)
         _refuse(again.unreadable, strict)
         events.copy_rows(open_rows, again, np.arange(len(open_rows)))
         open_rows = open_rows[~again.settled]
@@ -61,15 +63,16 @@ def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
     )
 
 
-def _attempt(engine: Engine, batch: Batch, stage: _Stopwatch) -> Attempt:
-    """Read, advance, score, decide and commit once."""
+def _attempt(
+    engine: Engine, batch: Batch, stage: _Stopwatch, answers: Mapping[str, OwnerAnswers]
+) -> tuple[Attempt, Mapping[str, OwnerAnswers]]:
+    """Read, advance, score, decide and commit once; return also what the owners of records have answered by then."""
     with stage("read"):
-        work = UnitOfWork.read(engine.store, engine.prefix, batch)
+        work = UnitOfWork.read(engine.store, engine.prefix, batch, engine.owners, answers)
     try:
-        with stage("advance"):
-            subject = work.advance()
+        subject = _advance(work, stage)
     except BadRecord:
-        return Attempt.set_aside(batch, unreadable.not_unpacked(work))
+        return Attempt.set_aside(batch, unreadable.not_unpacked(work)), work.answers
     with stage("vectors"):
         vectors = work.vectors()
     with stage("score"):
@@ -95,7 +98,19 @@ def _attempt(engine: Engine, batch: Batch, stage: _Stopwatch) -> Attempt:
     _answer_duplicates(attempt, work)
     attempt.vectors[~attempt.has_vector] = np.nan
     attempt.clear_unreadable()
-    return attempt
+    return attempt, work.answers
+
+
+def _advance(work: UnitOfWork, stage: _Stopwatch) -> Advanced:
+    """Advance all records, or have their owners do so; return the subjects' part. Raises BadRecord."""
+    with stage("advance"):
+        subject = work.advance_subject()
+    if work.owners:
+        with stage("owners"):
+            work.ask_owners()
+    with stage("advance"):
+        work.advance_others()
+    return subject
 
 
 def _answer_duplicates(attempt: Attempt, work: UnitOfWork) -> None:

@@ -4,6 +4,7 @@ All work is done on whole arrays, never event by event.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,20 @@ def background_counts() -> Counter[str]:
         key(metrics.STORE_DAMAGES): progress.store_damages,
         key(metrics.LOOKS_FAILED): progress.looks_failed,
     }
+    return _added(totals)
+
+
+def owner_counts() -> Counter[str]:
+    """Return what requests to the owners of records have added since it was last counted."""
+    return _added(
+        {
+            key(metrics.OWNERS_ASKED): progress.owners_asked,
+            key(metrics.OWNERS_UNANSWERED): progress.owners_unanswered,
+        }
+    )
+
+
+def _added(totals: Mapping[str, int]) -> Counter[str]:
     return Counter({name: total - progress.counts[name] for name, total in totals.items()})
 
 

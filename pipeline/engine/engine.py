@@ -17,6 +17,7 @@ from features.kernel import Advanced
 from features.usecase import UseCase
 from pipeline.engine.challenger import Challenger, policy_of, scorer_of
 from pipeline.engine.stand_in import StandIn
+from pipeline.owners.asking import RecordOwners
 from pipeline.stores.store import RecordStore
 
 Mask = NDArray[np.bool_]
@@ -38,6 +39,7 @@ class Engine:
     prefix: str = "riskstream"
     breaker: Breaker = field(default_factory=Breaker)
     challenger: Challenger | None = None
+    owners: RecordOwners | None = None  # fold the events of other entities, where workers share records
     stand_in: StandIn | None = None  # scores customers in files that the model has learned from
 
     @classmethod

@@ -21,6 +21,7 @@ from pipeline.engine.challenger import Challenger
 from pipeline.engine.engine import Engine
 from pipeline.engine.live_drift import LiveDrift
 from pipeline.engine.pointer_watch import PointerWatch, WatchedPointer
+from pipeline.owners.asking import RecordOwners
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.store import MemoryStore, RecordStore
 
@@ -46,14 +47,15 @@ class LiveModel:
         prefix: str,
         shadow: bool = True,
         cold_us: int | None = None,
+        owners: RecordOwners | None = None,
     ) -> None:
         """Load the bundle in use and watch for others until `close`. Without `shadow` there is no challenger.
 
-        `cold_us` is the time at which the store began empty, if it did. Raises BundleMismatch or StorageUnavailable if
-        there is no good bundle to begin with.
+        `cold_us` is the time at which the store began empty, if it did; `owners` fold other entities' events. Raises
+        BundleMismatch or StorageUnavailable if there is no good bundle to begin with.
         """
         self._use_case, self._root, self._store, self._prefix = use_case, root, store, prefix
-        self._cold_us = cold_us
+        self._cold_us, self._owners = cold_us, owners
         self._lock = threading.Lock()
         self._next: _Ready | None = None
         self._challenger: Challenger | None = None
@@ -112,6 +114,7 @@ class LiveModel:
     def _prepare(self, bundle: Bundle) -> _Ready:
         engine = Engine.from_bundle(self._use_case, bundle, self._store, self._prefix)
         warm_up(engine)
+        engine.owners = self._owners
         return _Ready(engine, LiveDrift(bundle, self._use_case, self._cold_us))
 
 

@@ -37,7 +37,7 @@ def of_other_type(work: UnitOfWork, rows: NDArray[np.bool_]) -> dict[int, Unread
     """Return those of the events `rows` [n] with an entity under whose key lies a value of another type."""
     absent = [
         (entity, r)
-        for entity, arrivals in work.batch.arrivals.items()
+        for entity, arrivals in work.arrivals.items()
         for r in np.unique(arrivals.record[rows]).tolist()
         if r >= 0 and work.records[entity][r] is None
     ]
@@ -52,7 +52,7 @@ def of_other_type(work: UnitOfWork, rows: NDArray[np.bool_]) -> dict[int, Unread
 def with_impossible_outcome(work: UnitOfWork) -> dict[int, UnreadableRecord]:
     """Return the duplicates whose stored outcome or score is impossible: their record is damaged."""
     name, subject = work.batch.use_case.subject, work.subject
-    stored, arrivals = np.flatnonzero(subject.is_stored), work.batch.arrivals[name]
+    stored, arrivals = np.flatnonzero(subject.is_stored), work.arrivals[name]
     score = subject.stored_score[stored]
     is_sound = (np.isnan(score) | ((score >= 0) & (score <= 1))) & is_possible(subject.stored_outcome[stored])
     return {
@@ -65,7 +65,7 @@ def _events_of(work: UnitOfWork, whys: Mapping[str, Mapping[int, str]]) -> dict[
     """Return the events of some records (by entity and number), each with the first of its records."""
     events: dict[int, UnreadableRecord] = {}
     for entity, why in whys.items():
-        arrivals = work.batch.arrivals[entity]
+        arrivals = work.arrivals[entity]
         for row in np.flatnonzero(np.isin(arrivals.record, list(why))).tolist():
             r = int(arrivals.record[row])
             events.setdefault(row, UnreadableRecord(entity, arrivals.ids[r], work.keys[entity][r], why[r]))

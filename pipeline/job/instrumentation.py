@@ -59,6 +59,7 @@ def count_batch(
     counts = _batch_counts(decoded, assessments, outgoing, now_us)
     counts.update(drift)
     counts.update(engine_counts.background_counts())
+    counts.update(engine_counts.owner_counts())
     _add(
         counts,
         LastBatch(

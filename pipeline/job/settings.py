@@ -26,6 +26,12 @@ class JobSettings(EngineSettings):
     batch: Annotated[
         int, Setting(help="The most messages that are assessed at once.", least=1, most=20_000)
     ] = 16_000
+    owners: Annotated[
+        bool,
+        Setting(
+            help="Let one worker fold the events of each merchant or device, where workers share its record."
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, kw_only=True)

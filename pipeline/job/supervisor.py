@@ -105,5 +105,6 @@ def sum_up(of_workers: Sequence[JobStatus | None], started_at: str) -> JobStatus
         rejects={reason: sum(status.rejects.get(reason, 0) for status in statuses) for reason in reasons},
         sent_us=max((status.sent_us for status in statuses if status.sent_us is not None), default=None),
         last_batch=max(latest, key=lambda batch: batch.at, default=None),
+        owners=max((status.owners for status in statuses), default=0),
         **{name: sum(getattr(status, name) for status in statuses) for name in summed},
     )

@@ -11,13 +11,14 @@ from pipeline.job.deliveries import Deliveries
 from pipeline.job.job import Job
 from pipeline.job.sinks import Sinks
 from pipeline.operations import gauges
+from pipeline.owners.member import Member
 from pipeline.pubsub.client import Subscription
 from pipeline.pubsub.puller import Puller
 from pipeline.runtime import tracing, undelivered
 from pipeline.runtime.metrics import OF_JOB
 from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
-from pipeline.stores.connect import cold_since_us, guarded_store_of
+from pipeline.stores.connect import cold_since_us, guarded_store_of, store_of
 from pipeline.stores.guarded_store import GuardedStore
 
 _lock = threading.RLock()  # building a part asks for another
@@ -50,7 +51,20 @@ class Worker:
     @cached_property
     def _model(self) -> LiveModel:
         cold_us = cold_since_us(self.job, self.use_case)
-        return LiveModel(self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us)
+        owners = self._member.owners if self._member else None
+        return LiveModel(
+            self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us, owners=owners
+        )
+
+    @cached_property
+    def _member(self) -> Member | None:
+        """This worker among those that share records; None where there are none to share but the subjects'."""
+        job = self.job
+        if not job.owners or len(self.use_case.entities) < 2:
+            return None
+        member = Member(self._store, store_of(job), self.use_case, job.prefix)
+        member.start()
+        return member
 
     @cached_property
     def _puller(self) -> Puller:
@@ -90,7 +104,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the parts that were built."""
-        for part in ("_endpoint", "_model", "_puller", "_deliveries", "_sinks", "_store"):
+        for part in ("_endpoint", "_model", "_puller", "_deliveries", "_sinks", "_member", "_store"):
             if vars(self).get(part):
                 vars(self).pop(part).close()
 

@@ -14,7 +14,19 @@ PROMPT_S = 0.1  # of an answer of the REST service: the objective is about those
 
 OF_EVENTS = ("too_late", "bad_record")  # the message is an event, which its records do not take
 REASONS = ("undecodable", "invalid", "unknown_type", "from_future", *OF_EVENTS)
-STAGES = ("decode", "read", "advance", "vectors", "score", "decide", "commit", "shadow", "encode", "send")
+STAGES = (
+    "decode",
+    "read",
+    "advance",
+    "owners",
+    "vectors",
+    "score",
+    "decide",
+    "commit",
+    "shadow",
+    "encode",
+    "send",
+)
 PARTS = ("redis", "pubsub", "bigquery")
 CLOSINGS = ("crowded", "unread")
 OUTCOMES = ("confirmed", "denied", "unknown")
@@ -94,6 +106,14 @@ DUPLICATES = _counter(
     "Events that had been counted before, but for those that the REST service had answered.",
 )
 CONFLICTS = _counter("conflicts", "events", "Events done again because another worker had written first.")
+OWNERS_ASKED = _counter(
+    "owners-asked",
+    "events",
+    "Events of entities beside the subject that workers which own the records were to fold.",
+)
+OWNERS_UNANSWERED = _counter(
+    "owners-unanswered", "events", "Of these, folded by the worker that asked: it had no answer in time."
+)
 ALERTS = _counter("alerts", "messages", "Alerts published, repeated ones included.")
 LEVEL_CHANGES = _counter("level-changes", "events", "Events that changed their customer's level.")
 RECOMMENDATIONS = _counter("recommendations", "events", "Events that made the policy recommend off-boarding.")
@@ -137,6 +157,11 @@ SCORE_PSI = _gauge(
 )
 FEATURE_CSI = _gauge(
     "feature-csi", "", "Characteristic stability index (CSI) of each feature, likewise.", label="feature"
+)
+OWNERS = _gauge(
+    "owners",
+    "workers",
+    "Workers that share the records of entities beside the subject, as this one sees them.",
 )
 BREAKER = _gauge("breaker-open", "", "1 while the hour's recommendations are used up, else 0.")
 WAITING = _gauge(
@@ -251,6 +276,9 @@ OF_JOB = (
     PULLING_PAUSED,
     BACKLOG,
     OLDEST,
+    OWNERS_ASKED,
+    OWNERS_UNANSWERED,
+    OWNERS,
     *_OF_BOTH,
 )
 OF_SERVICE = (
@@ -267,7 +295,8 @@ OF_SERVICE = (
 )
 OF_REALISED = (REALISED, REALISED_PRECISION, REALISED_RECALL)
 METRICS = (
-    EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
+    EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, OWNERS_ASKED, OWNERS_UNANSWERED, OWNERS,
+    ALERTS, LEVEL_CHANGES, RECOMMENDATIONS, HELD, SCORES, MODEL,
     MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG, STAGE, SCORE_PSI, FEATURE_CSI, BREAKER,
     WAITING, UNACKNOWLEDGED, ROWS_WAITING, ROWS_SPILLED, PULLING_PAUSED,
     BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,

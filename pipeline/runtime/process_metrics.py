@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.runtime.metrics import REJECTS, Metric, key
+from pipeline.runtime.metrics import OWNERS, REJECTS, Metric, key
 from pipeline.runtime.retry import retrying
 
 FILE = "job.json"
@@ -63,6 +63,7 @@ class JobStatus(msgspec.Struct, frozen=True):
     sent_us: int | None  # what the latest batch to leave was waited for
     last_batch: LastBatch | None
     challenger: str | None = None  # the model in shadow
+    owners: int = 0  # workers that share the records of merchants, devices ...; 0: nothing is shared
 
 
 class Tally:
@@ -86,6 +87,8 @@ class Progress:
     models_refused: int = 0
     looks_failed: int = 0
     store_damages: int = 0  # noticed first by this process
+    owners_asked: int = 0  # events of other entities whose fold a member was asked for
+    owners_unanswered: int = 0  # of these, folded here because no answer came
     sent_us: int | None = None
     last_batch: LastBatch | None = None
     challenger: str | None = None
@@ -180,6 +183,7 @@ class _Report:
             sent_us=progress.sent_us,
             last_batch=last,
             challenger=progress.challenger,
+            owners=int(progress.gauges.get(key(OWNERS), 0)),
         )
 
 

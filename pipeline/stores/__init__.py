@@ -1,6 +1,7 @@
 """Records between batches: the port `RecordStore`, in memory and in Redis, and checks that nothing got lost."""
 
 __all__ = [
+    "advanced_records",
     "connect",
     "guard",
     "guarded_store",
@@ -11,6 +12,7 @@ __all__ = [
     "readiness",
     "redis_client",
     "redis_store",
+    "round_trip",
     "settings",
     "store",
 ]
