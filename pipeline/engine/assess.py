@@ -42,14 +42,15 @@ def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
     stage, conflicts = _Stopwatch(), 0
     events, answers = _attempt(engine, batch, stage, {})
     _refuse(events.unreadable, strict)
-    open_rows = np.flatnonzero(~events.settled)
+    attempt, open_rows = events, np.flatnonzero(~events.settled)
     while len(open_rows):  # whoever wrote first has settled, so each round settles some events
         conflicts += 0 if events.unreadable else len(open_rows)
-        known = {entity: each.again(open_rows) for entity, each in answers.items()}
-        again, answers = _attempt(engine, batch.take(open_rows), stage, known)
-        _refuse(again.unreadable, strict)
-        events.copy_rows(open_rows, again, np.arange(len(open_rows)))
-        open_rows = open_rows[~again.settled]
+        rows = np.flatnonzero(~attempt.settled)
+        known = {entity: each.again(rows) for entity, each in answers.items()}
+        attempt, answers = _attempt(engine, batch.take(open_rows), stage, known)
+        _refuse(attempt.unreadable, strict)
+        events.copy_rows(open_rows, attempt, np.arange(len(open_rows)))
+        open_rows = open_rows[~attempt.settled]
     shadow = _shadow(engine, events, stage)
     return Assessments(
         **{name: column for name, column in vars(events).items() if name != "settled"},
