@@ -13,6 +13,7 @@ from pipeline.operations.settings import StatusSettings
 
 if TYPE_CHECKING:
     from pipeline.operations.status import JobReport, StatusReport, SubscriptionBacklog, Unknown
+    from pipeline.runtime.process_metrics import JobStatus
     from pipeline.stores.health import StoreHealth
     from pipeline.stores.population import Population
     from pipeline.stores.readiness import Marker
@@ -105,7 +106,19 @@ def _job(job: "JobReport") -> str:
         lines.append(
             f"last batch: {status.last_batch.events:,} events, {status.last_batch.lag_ms:,.0f} ms after publishing"
         )
+    if status.unacknowledged:
+        lines.append(_undelivered(status))
     return "\n".join(lines)
+
+
+def _undelivered(status: "JobStatus") -> str:
+    """Describe what waits to be delivered, in words."""
+    memory_mib, disk_mib = status.rows_waiting_bytes / 2**20, status.rows_spilled_bytes / 2**20
+    paused = "; no more are pulled for now" if status.pulling_paused else ""
+    return (
+        f"{status.unacknowledged:,} messages not acknowledged; rows that wait for BigQuery: {memory_mib:,.1f} MiB in "
+        f"memory, {disk_mib:,.1f} MiB in files{paused}"
+    )
 
 
 def _store(store: "StoreHealth") -> str:

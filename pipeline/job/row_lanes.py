@@ -24,7 +24,7 @@ from pipeline.runtime.process_metrics import progress, stop
 
 LANES = 8  # of a process; BigQuery advises few connections, and allows 1,000 a project in small regions
 LOAD_BYTES = 8 << 20  # of rows; a request of BigQuery has room for 9 MB of them
-LOADS = 8  # that the bound has room for in any case: memory holds some while others are under way
+LOADS = 16  # that the bound has room for in any case: half of them wait while the others are under way
 PATIENCE_S = 0.1  # rows that have waited for so long are worth another lane
 MERGE_PARTS = (
     32  # small batches are copied into one: an Arrow column takes 100 bytes and more beside its values

@@ -92,6 +92,9 @@ def sum_up(of_workers: Sequence[JobStatus | None], started_at: str) -> JobStatus
         "level_changes",
         "recommendations",
         "models_refused",
+        "unacknowledged",
+        "rows_waiting_bytes",
+        "rows_spilled_bytes",
     )
     return JobStatus(
         pid=os.getpid(),

@@ -19,7 +19,16 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.runtime.metrics import OWNERS, REJECTS, Metric, key
+from pipeline.runtime.metrics import (
+    OWNERS,
+    PULLING_PAUSED,
+    REJECTS,
+    ROWS_SPILLED,
+    ROWS_WAITING,
+    UNACKNOWLEDGED,
+    Metric,
+    key,
+)
 from pipeline.runtime.retry import retrying
 
 FILE = "job.json"
@@ -64,6 +73,10 @@ class JobStatus(msgspec.Struct, frozen=True):
     last_batch: LastBatch | None
     challenger: str | None = None  # the model in shadow
     owners: int = 0  # workers that share the records of merchants, devices ...; 0: nothing is shared
+    unacknowledged: int = 0  # messages that are taken and not acknowledged
+    rows_waiting_bytes: int = 0  # in memory, not in BigQuery yet
+    rows_spilled_bytes: int = 0  # in temporary files
+    pulling_paused: bool = False  # because so much waits
 
 
 class Tally:
@@ -184,6 +197,10 @@ class _Report:
             last_batch=last,
             challenger=progress.challenger,
             owners=int(progress.gauges.get(key(OWNERS), 0)),
+            unacknowledged=int(progress.gauges.get(key(UNACKNOWLEDGED), 0)),
+            rows_waiting_bytes=int(progress.gauges.get(key(ROWS_WAITING), 0)),
+            rows_spilled_bytes=int(progress.gauges.get(key(ROWS_SPILLED), 0)),
+            pulling_paused=progress.gauges.get(key(PULLING_PAUSED), 0) > 0,
         )
 
 
