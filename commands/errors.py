@@ -27,6 +27,7 @@ EXITS = (
     Exit(10, "retrain: the challenger waits for approval"),
     Exit(11, "train, retrain: the model is rejected, and the one in use stays"),
     Exit(12, "drift: the score, or more than a tenth of the features, are not distributed as in training"),
+    Exit(13, "run: something hung; the stacks of all threads are in the log and in the state folder"),
     Exit(130, "interrupted"),
 )
 

@@ -26,6 +26,7 @@ from pipeline.runtime.metrics import (
     LOOKS_FAILED,
     MODEL,
     MODELS_REFUSED,
+    NO_PROGRESS,
     OLDEST,
     PROMPT_S,
     REALISED_PRECISION,
@@ -43,6 +44,7 @@ OBJECTIVE = 0.999
 BUDGET = round(1 - OBJECTIVE, 6)
 PROMPT_MS = PROMPT_S * 1e3
 STALLED_S = 300
+NO_PROGRESS_S = 120  # the process ends by itself after 300
 AUDIT_BEHIND_S = 600  # records are kept for an hour and more
 AT_RISK_S = 86_400  # a subscription keeps messages for seven days (deploy/terraform): six are left
 
@@ -118,6 +120,9 @@ ALERTS = (
               "The oldest event has waited for a day. Pub/Sub drops it after seven.", 5,
               lambda q: f"{q.latest(OLDEST)} > {AT_RISK_S}"),
     AlertRule("JobDown", Severity.PAGE, "No job tells anything, or it has failed.", 5, lambda q: q.down(EVENTS)),
+    AlertRule("NoProgress", Severity.PAGE,
+              f"Messages are at hand, no service is away, and nothing got done for {NO_PROGRESS_S // 60} minutes.", 0,
+              lambda q: f"{q.latest(NO_PROGRESS)} > {NO_PROGRESS_S}"),
     AlertRule("Waiting", Severity.PAGE, "The job waits for Redis, Pub/Sub or BigQuery.", 5,
               lambda q: f"{q.latest(WAITING, by_label=True)} > 0"),
     AlertRule("Rejects", Severity.TICKET, "More than 1 % of the messages are dead letters.", 15,

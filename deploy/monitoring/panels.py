@@ -138,5 +138,6 @@ PANELS = (
     Panel("Rows that wait for BigQuery", "bytes", (
         ("in memory", latest(m.ROWS_WAITING, "sum")), ("in files", latest(m.ROWS_SPILLED, "sum")))),
     Panel("Pulling paused, because of rows that wait (1: paused)", "short", lines(paused=latest(m.PULLING_PAUSED))),
+    Panel("Time without progress although messages are at hand", "s", lines(longest=latest(m.NO_PROGRESS))),
     Panel("Threads that wait, by what for", "short", (("{part}", latest(m.WAITING, "sum", each=True)),)),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from features.errors import Unavailable
 from pipeline.pubsub.client import Received
 from pipeline.pubsub.leases import Lease
 from pipeline.pubsub.puller import Puller
+from pipeline.runtime import liveness
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from pipeline.runtime.metrics import PULLING_PAUSED, UNACKNOWLEDGED, key
 from pipeline.runtime.process_metrics import progress
@@ -71,6 +72,7 @@ class Deliveries:
         self._numbers = count()
         self._changed = threading.Condition()
         self._count(0)
+        liveness.register(self)
         progress.gauges[key(PULLING_PAUSED)] = 0
         self._thread = threading.Thread(target=self._acknowledge_all, name="acknowledge", daemon=True)
         self._thread.start()
@@ -112,6 +114,10 @@ class Deliveries:
             self._changed.wait_for(lambda: self.failure or not self._under_way, DRAIN_S)
         if self.failure:
             raise self.failure
+
+    def at_hand(self) -> int:
+        """Return the number of messages that were taken and are not acknowledged."""
+        return self.messages
 
     def close(self) -> None:
         """Acknowledge what is delivered by now, and hand back the rest."""

@@ -23,9 +23,11 @@ from pipeline.job.beam_options import DATAFLOW, LOCAL, beam_options, runner_of
 from pipeline.job.graph import stream
 from pipeline.job.job import Job
 from pipeline.job.preflight import check, note_start
+from pipeline.runtime import liveness
 from pipeline.runtime.errors import BadSettings, CannotStart
 from pipeline.runtime.folder_lock import claimed
 from pipeline.runtime.process_metrics import reporting, stop
+from pipeline.runtime.watchdog import watching
 
 __all__ = ["CannotStart", "check", "run"]
 
@@ -47,7 +49,8 @@ def run(job: Job, beam_args: Sequence[str] = ()) -> int:
     if runner_of(options) != LOCAL:
         return submit(_checked(job), options)
     with claimed(Path(job.state), "job", ANOTHER_FOLDER):
-        job = _checked(job)
+        with watching(job.limits, Path(job.state)), liveness.call("check what the job needs", is_start=True):
+            job = _checked(job)
         if job.workers > 1:
             with stopping_on_signals():
                 return supervisor.run_all(job, beam_args, run_here)
@@ -66,7 +69,8 @@ def _checked(job: Job) -> Job:
 
 def run_here(job: Job, beam_args: Sequence[str]) -> None:
     """Run the pipeline in this process, until it is to stop."""
-    with stopping_on_signals(), reporting(Path(job.state), job.use_case.name):
+    folder = Path(job.state)
+    with stopping_on_signals(), watching(job.limits, folder), reporting(folder, job.use_case.name):
         try:
             run_pipeline(job, beam_options(beam_args))
             worker.of(job).deliveries.drain()
@@ -77,6 +81,7 @@ def run_here(job: Job, beam_args: Sequence[str]) -> None:
 
 def run_pipeline(job: Job, options: PipelineOptions) -> None:
     """Run the pipeline from start to end."""
+    liveness.starting("start the pipeline")
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
     stream(pipeline, job, LOCAL)
     try:
@@ -85,6 +90,8 @@ def run_pipeline(job: Job, options: PipelineOptions) -> None:
         if not stop.is_set():
             raise
         logger.warning("stopped; what was not acknowledged comes again, because of: %s", error)
+    finally:
+        liveness.started()
 
 
 def submit(job: Job, options: PipelineOptions) -> int:

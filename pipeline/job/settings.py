@@ -1,10 +1,11 @@
 """Settings of a streaming job: those that it has on any runner, and those of a job on this machine."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pipeline.engine.settings import METRICS_HOST, EngineSettings
-from pipeline.runtime.settings import Setting
+from pipeline.runtime.settings import Rules, Setting
+from pipeline.runtime.watchdog import Limits
 
 STATE_FOLDER = ".riskstream"
 
@@ -32,6 +33,34 @@ class JobSettings(EngineSettings):
             help="Let one worker fold the events of each merchant or device, where workers share its record."
         ),
     ] = True
+    # Longer than the timeouts of all calls, the longest of which is 30 s.
+    hang_timeout_s: Annotated[
+        int,
+        Setting(
+            help="Seconds after which a process ends in which a call, or the work at hand, gets nowhere.",
+            expected="at least 60, or 0 for never",
+        ),
+    ] = 300
+    # A model out of Cloud Storage and compilation take a minute or two.
+    start_timeout_s: Annotated[
+        int,
+        Setting(
+            help="Seconds after which a process ends that hangs while it starts.",
+            expected="at least 60, or 0 for never",
+        ),
+    ] = 600
+
+    RULES: ClassVar[Rules] = (
+        (
+            lambda job: all(each == 0 or each >= 60 for each in (job.hang_timeout_s, job.start_timeout_s)),
+            "--hang-timeout-s, --start-timeout-s: expected at least 60, or 0 for never",
+        ),
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the watchdog."""
+        return Limits(self.hang_timeout_s, self.start_timeout_s)
 
 
 @dataclass(frozen=True, kw_only=True)

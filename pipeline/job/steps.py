@@ -25,7 +25,7 @@ from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
 from pipeline.job.translate import Decoded, all_rejects, decode, encode
-from pipeline.runtime import tracing, undelivered
+from pipeline.runtime import liveness, tracing, undelivered
 from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.metrics import BREAKER, key
 from pipeline.runtime.process_metrics import progress, waiting_out
@@ -43,7 +43,9 @@ class Decode(beam.DoFn):
         self.use_case = self.job.use_case
 
     def process(self, element: Messages) -> Iterator[Decoded]:
-        yield replace(decode(self.use_case, element), ticket=element.ticket)
+        with liveness.call("decode a batch"):
+            decoded = decode(self.use_case, element)
+        yield replace(decoded, ticket=element.ticket)
 
 
 class Assess(beam.DoFn):
@@ -61,6 +63,8 @@ class Assess(beam.DoFn):
         self.thread = ThreadPoolExecutor(1, "assess")
         self.start_bundle()
         undelivered.register(self)
+        liveness.register(self)
+        liveness.started()
 
     def start_bundle(self) -> None:
         self.under_way: deque[tuple[Decoded, Future[tuple[int, Assessments | None]]]] = deque()
@@ -82,6 +86,10 @@ class Assess(beam.DoFn):
     def undelivered(self) -> int:
         """Return the number of batches that are committed and not with the sinks yet."""
         return self.leaving + sum(assessing.done() for _, assessing in list(self.under_way))
+
+    def at_hand(self) -> int:
+        """Return the number of batches that were taken and have not left."""
+        return self.leaving + len(self.under_way)
 
     def teardown(self) -> None:
         self.thread.shutdown()

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from pipeline.job.job import Job
-from pipeline.runtime import logging_setup, process_metrics
+from pipeline.runtime import logging_setup, process_metrics, watchdog
 from pipeline.runtime.folder_lock import claimed
 from pipeline.runtime.process_metrics import JobStatus, LastBatch, stop
 
@@ -28,7 +28,10 @@ RunOne = Callable[[Job, Sequence[str]], None]
 
 
 def run_all(job: Job, beam_args: Sequence[str], run_one: RunOne) -> int:
-    """Run `job.workers` processes until the job is to stop. Returns 0, or 1 if one of them ended by itself."""
+    """Run `job.workers` processes until the job is to stop.
+
+    Returns 0; if one of them ended by itself, 1, or the watchdog's exit code if that one hung.
+    """
     folder = Path(job.state)
     jobs = [replace(job, workers=1, state=str(folder / f"worker-{i}")) for i in range(job.workers)]
     context = multiprocessing.get_context("spawn")
@@ -44,7 +47,9 @@ def run_all(job: Job, beam_args: Sequence[str], run_one: RunOne) -> int:
         logger.error("worker process %d ended by itself with code %s", process.pid, process.exitcode)
     _end(workers)
     _write_status(folder, jobs, began_at)
-    return 1 if failed and not stop.is_set() else 0
+    if not failed or stop.is_set():
+        return 0
+    return watchdog.EXIT_CODE if any(each.exitcode == watchdog.EXIT_CODE for each in failed) else 1
 
 
 def _write_status(folder: Path, jobs: Sequence[Job], began_at: str) -> None:

@@ -4,7 +4,9 @@ Each is built when a step first asks for it, from the job's settings alone.
 """
 
 import threading
+from contextlib import ExitStack
 from functools import cached_property, partial
+from pathlib import Path
 
 from pipeline.engine.live_model import LiveModel
 from pipeline.job.deliveries import Deliveries
@@ -14,7 +16,7 @@ from pipeline.operations import gauges
 from pipeline.owners.member import Member
 from pipeline.pubsub.client import Subscription
 from pipeline.pubsub.puller import Puller
-from pipeline.runtime import tracing, undelivered
+from pipeline.runtime import liveness, tracing, undelivered, watchdog
 from pipeline.runtime.metrics import OF_JOB
 from pipeline.runtime.process_tuning import tune_process
 from pipeline.runtime.prometheus import Endpoint
@@ -33,6 +35,8 @@ class Worker:
         self.use_case = job.use_case
         tracing.start()
         tune_process()
+        self._watched = ExitStack()
+        self._watched.enter_context(watchdog.watching(job.limits, Path(job.state)))
 
     @cached_property
     def _store(self) -> GuardedStore:
@@ -81,7 +85,7 @@ class Worker:
 
     @property
     def model(self) -> LiveModel:
-        with _lock:
+        with liveness.call("load the model and open Redis", is_start=True), _lock:
             _ = self._endpoint  # a process that assesses serves its metrics
             return self._model
 
@@ -104,9 +108,11 @@ class Worker:
 
     def close(self) -> None:
         """Close the parts that were built."""
-        for part in ("_endpoint", "_model", "_puller", "_deliveries", "_sinks", "_member", "_store"):
-            if vars(self).get(part):
-                vars(self).pop(part).close()
+        with liveness.call("close the connections"):
+            for part in ("_endpoint", "_model", "_puller", "_deliveries", "_sinks", "_member", "_store"):
+                if vars(self).get(part):
+                    vars(self).pop(part).close()
+        self._watched.close()
 
 
 def of(job: Job) -> Worker:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pipeline.pubsub.client import Received, Subscription
 from pipeline.pubsub.leases import Lease, Leases, ids_of
+from pipeline.runtime import liveness
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from pipeline.runtime.process_metrics import attempt_for, waiting_out
 from pipeline.runtime.retry import retrying
@@ -43,6 +44,7 @@ class Puller:
         self._changed = threading.Condition()
         self._pull: Any = None
         self._is_closed = False
+        liveness.register(self)
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="pull", daemon=True)
         self._thread.start()
@@ -77,6 +79,10 @@ class Puller:
         )
         for lease in leases:
             lease.ack_ids = ()
+
+    def at_hand(self) -> int:
+        """Return the number of messages that nobody has taken yet."""
+        return self._ahead
 
     def close(self) -> None:
         """End the pull and hand back the messages that were not taken, and those that are still under a kept lease."""

@@ -4,6 +4,7 @@ __all__ = [
     "checks",
     "errors",
     "folder_lock",
+    "liveness",
     "logging_setup",
     "metrics",
     "printable",
@@ -18,4 +19,5 @@ __all__ = [
     "tracing",
     "transient",
     "undelivered",
+    "watchdog",
 ]

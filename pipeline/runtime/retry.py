@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from pipeline.runtime import liveness
+
 FIRST_PAUSE_S = 0.05  # a lost connection is usually back at once
 LONGEST_PAUSE_S = 2.0  # how long a recovered service may go unnoticed
 LONGEST_SLEEP_S = 0.25  # how long a wish to stop may go unnoticed
@@ -38,7 +40,8 @@ def retrying(
     """
     for attempt, pause_s in enumerate(pauses_s()):
         try:
-            result = action()
+            with liveness.call(describe):
+                result = action()
         except errors as error:
             if should_stop():
                 raise

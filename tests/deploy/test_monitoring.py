@@ -58,7 +58,7 @@ def test_alerts_are_told_alike_in_both_places() -> None:
     rules = {rule["alert"]: rule for rule in group["rules"]}
     assert rules.keys() == {alert.name for alert in ALERTS}
     policies = write.policies(Cloud())
-    assert rules.keys() - policies.keys() == {"Waiting"}, "a gauge, which Dataflow has not"
+    assert rules.keys() - policies.keys() == {"NoProgress", "Waiting"}, "gauges, which Dataflow has not"
     for name, policy in policies.items():
         (condition,) = policy["conditions"]
         asked = condition["conditionPrometheusQueryLanguage"]
