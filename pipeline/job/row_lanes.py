@@ -25,6 +25,9 @@ from pipeline.runtime.process_metrics import progress, stop
 LANES = 8  # of a process; BigQuery advises few connections, and allows 1,000 a project in small regions
 LOAD_BYTES = 8 << 20  # of rows; a request of BigQuery has room for 9 MB of them
 LOADS = 16  # that the bound has room for in any case: half of them wait while the others are under way
+# No alert waits for a row, and an append of few rows takes as much time of this process as one of many.
+GATHER_S = 0.05
+GATHERED_BYTES = 1 << 20  # an append of so many does not wait
 PATIENCE_S = 0.1  # rows that have waited for so long are worth another lane
 MERGE_PARTS = (
     32  # small batches are copied into one: an Arrow column takes 100 bytes and more beside its values
@@ -135,6 +138,8 @@ class RowLanes:
             self._note_failing(load, True)
             return stop.is_set()
 
+        if load.size_bytes < GATHERED_BYTES:
+            stop.wait(GATHER_S)  # those that come meanwhile go together
         self._under_way[load].append_all(load.rows(), is_stopping)
 
     def _end(self, load: Load, append: Future[None]) -> None:

@@ -59,10 +59,12 @@ class Sinks:
 
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
         """Begin to deliver. The batch is delivered when all futures have ended well."""
-        sending = [self.rows.send(outgoing.rows)] if outgoing.rows else []
+        sending = []
         for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
             if messages:
                 sending.append(self._message_thread.submit(self._publish, topic, messages))
+        if outgoing.rows:
+            sending.append(self.rows.send(outgoing.rows))
         self._under_way.update(sending)
         for one in sending:
             one.add_done_callback(self._under_way.discard)

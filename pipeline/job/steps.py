@@ -51,8 +51,10 @@ class Decode(beam.DoFn):
 class Assess(beam.DoFn):
     """Batches of events to what leaves the job of them. What is yielded is committed.
 
-    A thread assesses, most of the time in Redis or in compiled code; meanwhile the bundle's own thread decodes
-    the next batch and encodes the last. Batches are assessed one by one, in order.
+    While more is waiting, a thread assesses, most of the time in Redis or in compiled code; meanwhile the bundle's
+    thread decodes the next batch and encodes the last. Otherwise the bundle's thread assesses: nothing goes on beside,
+    and a hand-over takes as long as a stage. Batches are assessed one by one, in order; they are counted when they have
+    left.
     """
 
     def __init__(self, job: Job) -> None:
@@ -71,17 +73,16 @@ class Assess(beam.DoFn):
         self.leaving = 0
 
     def process(self, element: Decoded) -> Iterator[Outgoing]:
-        if element.messages or element.rejects:
-            self.under_way.append((element, self.thread.submit(self.assess, element.events)))
         is_full = len(element.messages) >= FULL_BATCH
+        if element.messages or element.rejects:
+            self.begin(element, is_full)
         while len(self.under_way) > is_full:
-            yield self.finish_oldest()
-            self.leaving = 0
+            yield from self.finish_oldest()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self.under_way:
-            yield WindowedValue(self.finish_oldest(), MIN_TIMESTAMP, (GlobalWindow(),))
-            self.leaving = 0
+            for outgoing in self.finish_oldest():
+                yield WindowedValue(outgoing, MIN_TIMESTAMP, (GlobalWindow(),))
 
     def undelivered(self) -> int:
         """Return the number of batches that are committed and not with the sinks yet."""
@@ -107,8 +108,17 @@ class Assess(beam.DoFn):
         progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(events.time_us.max()))
         return began_ns, assessments
 
-    def finish_oldest(self) -> Outgoing:
-        """Wait for the oldest batch under way, count it and return what leaves the job of it."""
+    def begin(self, decoded: Decoded, is_full: bool) -> None:
+        """Begin to assess; a batch that is not full and the only one is assessed when this returns."""
+        if is_full or self.under_way:
+            self.under_way.append((decoded, self.thread.submit(self.assess, decoded.events)))
+            return
+        assessing: Future[tuple[int, Assessments | None]] = Future()
+        self.under_way.append((decoded, assessing))
+        assessing.set_result(self.assess(decoded.events))
+
+    def finish_oldest(self) -> Iterator[Outgoing]:
+        """Wait for the oldest batch under way, yield what leaves the job of it, and then count it."""
         decoded, assessing = self.under_way[0]
         assessed_ns, assessments = assessing.result()
         self.leaving = 1
@@ -116,12 +126,13 @@ class Assess(beam.DoFn):
         began_s, now_us = time.perf_counter(), time.time_ns() // 1_000
         outgoing = encode(decoded, assessments, now_us)
         encode_s = time.perf_counter() - began_s
+        traceparent = record_span(decoded, assessments, outgoing, assessed_ns)
+        yield replace(outgoing, traceparent=traceparent, ticket=decoded.ticket)
+        self.leaving = 0
         drift = self.model.drift.add(assessments, time.monotonic()) if assessments else Counter[str]()
         count_batch(decoded, assessments, outgoing, drift, encode_s, now_us)
         if outgoing.dead_letters:
             log_rejects(all_rejects(decoded, assessments))
-        traceparent = record_span(decoded, assessments, outgoing, assessed_ns)
-        return replace(outgoing, traceparent=traceparent, ticket=decoded.ticket)
 
 
 class Send(beam.DoFn):

@@ -124,11 +124,7 @@ class Subscription:
         self.extend(ack_ids, 0)
 
     def _all(self, call: Any, requests: list[Any], what: str) -> None:
-        try:
-            calls = [call.future(r, timeout=ANSWER_TIMEOUT_S, metadata=self._route) for r in requests]
-            for one in calls:
-                one.result()
-        except grpc.RpcError as error:
+        if error := _first_error(call, requests, self._route):
             raise failure(error, f"{what} {self.path}") from error
 
     def check(self) -> None:
@@ -163,13 +159,9 @@ class Publisher:
         """
         route = (("x-goog-request-params", f"topic={quote(topic)}"),)
         for requests in rounds(messages):
-            calls = [
-                self._publish.future(_publish_request(topic, group), timeout=ANSWER_TIMEOUT_S, metadata=route)
-                for group in requests
-            ]
-            errors = [error for call in calls if (error := call.exception())]
-            if errors:
-                raise failure(errors[0], f"publish to {topic}") from errors[0]
+            built = [_publish_request(topic, group) for group in requests]
+            if error := _first_error(self._publish, built, route):
+                raise failure(error, f"publish to {topic}") from error
 
     def check(self, topic: str) -> None:
         """Check that the topic exists. Raises PubSubUnavailable, PubSubRefused."""
@@ -178,6 +170,23 @@ class Publisher:
 
     def close(self) -> None:
         self._transport.close()
+
+
+def _first_error(call: Any, requests: Sequence[Any], route: Any) -> grpc.RpcError | None:
+    """Send all requests side by side, wait until none is under way, and return the first error.
+
+    A single request is sent by this thread, without a thread of gRPC's that would have to hand over the answer.
+    """
+    if len(requests) > 1:
+        calls = [call.future(each, timeout=ANSWER_TIMEOUT_S, metadata=route) for each in requests]
+        errors = [error for one in calls if (error := one.exception())]
+        return errors[0] if errors else None
+    try:
+        for each in requests:
+            call(each, timeout=ANSWER_TIMEOUT_S, metadata=route)
+    except grpc.RpcError as error:
+        return error
+    return None
 
 
 def _get(channel: Any, name: str, request: Any, kind: Any, path: str) -> bytes:
