@@ -7,9 +7,12 @@ duplicate, with the vector as of itself.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.events import Batch
 from features.kernel import Advanced, Disposition
@@ -33,21 +36,37 @@ class _Stopwatch(dict[str, float]):
         self[stage] = self.get(stage, 0.0) + perf_counter() - began_s
 
 
-def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
+@dataclass(frozen=True)
+class Prepared:
+    """A batch that an engine has read, advanced and scored. Nothing of it is decided or written yet."""
+
+    engine: Engine
+    work: UnitOfWork
+    stage: _Stopwatch
+    vectors: NDArray[np.float32] | None = None  # None: a record cannot be unpacked
+    score: NDArray[np.float32] | None = None
+
+
+def assess(
+    engine: Engine, batch: Batch, strict: bool = False, prepared: Prepared | None = None
+) -> Assessments:
     """Apply the events to their records, score them and decide; return when all of it is stored.
 
     Events with an entity whose record cannot be read are set aside and all others go on; if `strict`, BadRecord is
-    raised instead. Raises StoreUnavailable: assess the whole batch again once the store is back.
+    raised instead. What the engine has `prepared` of this batch is not done again, except for records that were
+    written since. Raises StoreUnavailable: assess the whole batch again once the store is back.
     """
-    stage, conflicts = _Stopwatch(), 0
-    events, answers = _attempt(engine, batch, stage, {})
+    prepared, conflicts = prepared or prepare(engine, batch), 0
+    stage = prepared.stage
+    events = _complete(prepared)
     _refuse(events.unreadable, strict)
     attempt, open_rows = events, np.flatnonzero(~events.settled)
     while len(open_rows):  # whoever wrote first has settled, so each round settles some events
         conflicts += 0 if events.unreadable else len(open_rows)
         rows = np.flatnonzero(~attempt.settled)
-        known = {entity: each.again(rows) for entity, each in answers.items()}
-        attempt, answers = _attempt(engine, batch.take(open_rows), stage, known)
+        known = {entity: each.again(rows) for entity, each in prepared.work.answers.items()}
+        prepared = prepare(engine, batch.take(open_rows), stage, known)
+        attempt = _complete(prepared)
         _refuse(attempt.unreadable, strict)
         events.copy_rows(open_rows, attempt, np.arange(len(open_rows)))
         open_rows = open_rows[~attempt.settled]
@@ -64,20 +83,38 @@ def assess(engine: Engine, batch: Batch, strict: bool = False) -> Assessments:
     )
 
 
-def _attempt(
-    engine: Engine, batch: Batch, stage: _Stopwatch, answers: Mapping[str, OwnerAnswers]
-) -> tuple[Attempt, Mapping[str, OwnerAnswers]]:
-    """Read, advance, score, decide and commit once; return also what the owners of records have answered by then."""
+def prepare(
+    engine: Engine,
+    batch: Batch,
+    stage: _Stopwatch | None = None,
+    answers: Mapping[str, OwnerAnswers] = MappingProxyType({}),
+) -> Prepared:
+    """Read, advance and score a batch, with what owners of its records have answered before.
+
+    Nothing changes but what owners count, so a batch without owners may be prepared while another one is committed.
+    Raises StoreUnavailable.
+    """
+    stage = _Stopwatch() if stage is None else stage
     with stage("read"):
         work = UnitOfWork.read(engine.store, engine.prefix, batch, engine.owners, answers)
     try:
         subject = _advance(work, stage)
     except BadRecord:
-        return Attempt.set_aside(batch, unreadable.not_unpacked(work)), work.answers
+        return Prepared(engine, work, stage)
     with stage("vectors"):
         vectors = work.vectors()
     with stage("score"):
         score = engine.score(batch, vectors, batch.scored & subject.is_new)
+    return Prepared(engine, work, stage, vectors, score)
+
+
+def _complete(prepared: Prepared) -> Attempt:
+    """Decide what is prepared, and commit it once."""
+    engine, work, stage = prepared.engine, prepared.work, prepared.stage
+    batch, vectors, score = work.batch, prepared.vectors, prepared.score
+    if vectors is None or score is None:
+        return Attempt.set_aside(batch, unreadable.not_unpacked(work))
+    subject = work.subject
     with stage("decide"):
         outcome = engine.decide(batch, subject, score)
         subject.store_outcomes(score, outcome)
@@ -99,7 +136,7 @@ def _attempt(
     _answer_duplicates(attempt, work)
     attempt.vectors[~attempt.has_vector] = np.nan
     attempt.clear_unreadable()
-    return attempt, work.answers
+    return attempt
 
 
 def _advance(work: UnitOfWork, stage: _Stopwatch) -> Advanced:

@@ -81,6 +81,11 @@ class LiveModel:
         engine.challenger = challenger if is_asked else None
         return engine
 
+    @property
+    def in_use(self) -> Engine:
+        """The engine of the latest batch: the `current` one unless another model is ready."""
+        return self._engine
+
     def _hand_over(self) -> None:
         """Exchange the engine. The breaker stays: it counts recommendations of all models."""
         with self._lock:

@@ -7,7 +7,7 @@ bundle. The clock is read here and nowhere below.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -16,19 +16,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from features.events import Batch
-from pipeline.engine.assess import assess
-from pipeline.engine.assessments import Assessments
 from pipeline.job import worker
+from pipeline.job.assessing import AHEAD, Assessed, AssessingThreads
 from pipeline.job.instrumentation import count_batch, count_sent, log_rejects, record_span
 from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
 from pipeline.job.translate import Decoded, all_rejects, decode, encode
 from pipeline.runtime import liveness, tracing, undelivered
-from pipeline.runtime.errors import StoreUnavailable
-from pipeline.runtime.metrics import BREAKER, key
-from pipeline.runtime.process_metrics import progress, waiting_out
 
 UNDELIVERED_BATCHES = 8  # under way while the next is assessed; an append takes as long as some of them
 
@@ -51,10 +46,10 @@ class Decode(beam.DoFn):
 class Assess(beam.DoFn):
     """Batches of events to what leaves the job of them. What is yielded is committed.
 
-    While more is waiting, a thread assesses, most of the time in Redis or in compiled code; meanwhile the bundle's
-    thread decodes the next batch and encodes the last. Otherwise the bundle's thread assesses: nothing goes on beside,
-    and a hand-over takes as long as a stage. Batches are assessed one by one, in order; they are counted when they have
-    left.
+    While more is waiting, other threads assess (pipeline.job.assessing), most of the time in Redis or in compiled code;
+    meanwhile the bundle's thread decodes the next batch and encodes the last. Otherwise the bundle's thread assesses:
+    nothing goes on beside, and a hand-over takes as long as a stage. Batches are committed one by one, in order; they
+    are counted when they have left.
     """
 
     def __init__(self, job: Job) -> None:
@@ -62,21 +57,21 @@ class Assess(beam.DoFn):
 
     def setup(self) -> None:
         self.model = worker.of(self.job).model
-        self.thread = ThreadPoolExecutor(1, "assess")
+        self.threads = AssessingThreads(self.model)
         self.start_bundle()
         undelivered.register(self)
         liveness.register(self)
         liveness.started()
 
     def start_bundle(self) -> None:
-        self.under_way: deque[tuple[Decoded, Future[tuple[int, Assessments | None]]]] = deque()
+        self.under_way: deque[tuple[Decoded, Future[Assessed]]] = deque()
         self.leaving = 0
 
     def process(self, element: Decoded) -> Iterator[Outgoing]:
         is_full = len(element.messages) >= FULL_BATCH
         if element.messages or element.rejects:
             self.begin(element, is_full)
-        while len(self.under_way) > is_full:
+        while len(self.under_way) > (AHEAD if is_full else 0):
             yield from self.finish_oldest()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -93,29 +88,16 @@ class Assess(beam.DoFn):
         return self.leaving + len(self.under_way)
 
     def teardown(self) -> None:
-        self.thread.shutdown()
-
-    def assess(self, events: Batch | None) -> tuple[int, Assessments | None]:
-        """Assess the events, however long Redis is away. Returns when that began, in ns since 1970, and the result.
-
-        Raises StoreUnavailable if the process is to stop before Redis is back.
-        """
-        began_ns = time.time_ns()
-        if events is None:
-            return began_ns, None
-        engine = self.model.current()
-        assessments = waiting_out("redis", lambda: assess(engine, events), StoreUnavailable, "assess events")
-        progress.gauges[key(BREAKER)] = engine.breaker.is_open(int(events.time_us.max()))
-        return began_ns, assessments
+        self.threads.close()
 
     def begin(self, decoded: Decoded, is_full: bool) -> None:
         """Begin to assess; a batch that is not full and the only one is assessed when this returns."""
         if is_full or self.under_way:
-            self.under_way.append((decoded, self.thread.submit(self.assess, decoded.events)))
+            self.under_way.append((decoded, self.threads.submit(decoded.events)))
             return
-        assessing: Future[tuple[int, Assessments | None]] = Future()
+        assessing: Future[Assessed] = Future()
         self.under_way.append((decoded, assessing))
-        assessing.set_result(self.assess(decoded.events))
+        assessing.set_result(self.threads.assess(decoded.events))
 
     def finish_oldest(self) -> Iterator[Outgoing]:
         """Wait for the oldest batch under way, yield what leaves the job of it, and then count it."""
