@@ -1,6 +1,6 @@
 """The job's own graph over messages that wait in memory: what goes in, what comes out, and what that took.
 
-The source is the job's on runners with bundles, with another puller; rows and alerts are encoded and then dropped.
+The source is the local runner's, with other deliveries; rows and alerts are encoded and then dropped.
 """
 
 import gc
@@ -17,11 +17,9 @@ from pipeline.job import graph
 from pipeline.job.beam_options import beam_options
 from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
-from pipeline.job.source import PullBundles
+from pipeline.job.source import PullMessages
 from pipeline.pubsub.client import Received
-from pipeline.pubsub.leases import Lease
-from pipeline.pubsub.puller import Taken
-from pipeline.runtime.process_metrics import progress
+from pipeline.runtime.process_metrics import progress, stop
 
 
 @dataclass
@@ -47,39 +45,39 @@ class Measured:
 
 
 class Backlog:
-    """A puller whose messages are all there; the clock runs from the first `take` to the last acknowledgement."""
+    """The job's deliveries, whose messages are all there; the clock runs from the first `take`."""
 
     def __init__(self, received: Sequence[Received], batch: int, redis: Redis) -> None:
         self.received, self.batch, self.redis = received, batch, redis
-        self.taken = self.acknowledged = 0
+        self.taken = 0
         self.measured = Measured()
 
-    def take(self, _timeout_s: float) -> Taken:
+    def take(self, _timeout_s: float) -> tuple[Sequence[Received], None]:
         if not self.taken:
-            self.began = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
+            self.began = self._clocks()
         taken = self.received[self.taken : self.taken + self.batch]
         self.taken += len(taken)
-        return Taken(taken, [Lease([one.ack_id for one in taken])])
+        if self.taken == len(self.received):
+            stop.set()
+        return taken, None
 
-    def acknowledge(self, leases: Sequence[Lease]) -> None:
-        self.acknowledged += sum(len(lease.ack_ids) for lease in leases)
-        if self.acknowledged == len(self.received):
-            ended = (time.perf_counter(), time.process_time(), cpu_of(self.redis))
-            spent = [end - begin for begin, end in zip(self.began, ended, strict=True)]
-            self.measured.wall_s, self.measured.cpu_s, self.measured.redis_cpu_s = spent
+    def end(self) -> None:
+        """Stop the clock."""
+        spent = [end - begin for begin, end in zip(self.began, self._clocks(), strict=True)]
+        self.measured.wall_s, self.measured.cpu_s, self.measured.redis_cpu_s = spent
+
+    def _clocks(self) -> tuple[float, float, float]:
+        return time.perf_counter(), time.process_time(), cpu_of(self.redis)
 
 
 _backlog: Backlog  # of this process: steps are pickled
 
 
-class PullBacklog(PullBundles):
+class PullBacklog(PullMessages):
     """The job's source, until the backlog is done with."""
 
     def setup(self) -> None:
-        self.puller = _backlog
-
-    def is_over(self) -> bool:
-        return self.puller.taken == len(self.puller.received)
+        self.deliveries = _backlog
 
 
 class Encode(beam.DoFn):
@@ -95,6 +93,8 @@ class Encode(beam.DoFn):
         measured.events += last.events
         for stage, spent_us in last.stages_us.items():
             measured.stages_s[stage] += spent_us / 1e6
+        if measured.events == len(_backlog.received):
+            _backlog.end()
 
 
 def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
@@ -106,8 +106,11 @@ def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=beam_options([]))
     messages = pipeline | beam.Impulse() | "Pull" >> beam.ParDo(PullBacklog(job))
     graph.assessed(messages, job) | "Encode" >> beam.ParDo(Encode())
-    pipeline.run().wait_until_finish()
-    gc.unfreeze()
+    try:
+        pipeline.run().wait_until_finish()
+    finally:
+        stop.clear()
+        gc.unfreeze()
     measured = _backlog.measured
     assert measured.wall_s and measured.events == len(received), (measured, len(received))
     return measured
