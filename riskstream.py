@@ -15,6 +15,7 @@ from commands import (
     backfill,
     bundle,
     capacity,
+    certify,
     dataflow,
     dataflow_jobs,
     delete_records,
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for part in (
     demo, local, usecase, generate, profile, train, retrain, models, bundle, capacity, topics, tables, backfill,
-    run, publish, alerts, status, dataflow, dataflow_jobs, serve, score, drift, realised, reconcile, repair,
+    run, publish, alerts, status, dataflow, dataflow_jobs, serve, score, drift, realised, certify, reconcile, repair,
     delete_records,
 ):  # fmt: skip
     app.add_typer(part.app)

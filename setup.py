@@ -116,6 +116,7 @@ setup(
         "": ["py.typed"],
         "training": ["**/*.jinja"],
         "deploy": ["capacity/*.json", "capacity/*.yaml", "env/*.yaml"],
+        "pipeline": ["certification/*.yaml", "certification/*.onnx"],
         "usecases": ["*.json", "*.yaml"],
     },
     py_modules=["riskstream"],

@@ -14,7 +14,7 @@ GROUPS = {
     "Try it on this machine": ("demo", "up", "env", "down"),
     "Use cases and history": ("usecase", "generate", "profile"),
     "Models": ("train", "retrain", "models", "bundle", "promote", "approve", "rollback"),
-    "Prepare the stream": ("capacity", "topics", "tables", "backfill"),
+    "Prepare the stream": ("capacity", "topics", "tables", "certify", "backfill"),
     "Run the stream": ("run", "publish", "alerts", "status"),
     "Run the stream on Dataflow": ("launch", "update", "jobs", "drain", "cancel"),
     "Score on demand": ("serve", "score"),

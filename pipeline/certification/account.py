@@ -5,7 +5,7 @@ It is counted here from what readers of the views and the topics see, and shares
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,12 +14,13 @@ import msgspec
 from google.cloud import bigquery
 
 from features.usecase import UseCase
-from pipeline.certification.job_process import wait_for
+from pipeline.certification.job_process import PATIENCE_S, wait_for
 from pipeline.outputs.publications import Alert
 from pipeline.pubsub.client import Subscription
 from pipeline.pubsub.message import Message
 from pipeline.pubsub.reading import pull_within
 from pipeline.reconciliation.compare import Invariant, invariant
+from pipeline.runtime.metrics import OF_EVENTS
 
 QUIET_S = 2.0  # nothing for so long: there is nothing more
 ASSESSED = """
@@ -75,8 +76,13 @@ def read_views(client: bigquery.Client, dataset: str) -> tuple[list[LoggedAssess
     return [LoggedAssessment(*row) for row in rows], [LoggedLetter(*row) for row in letters]
 
 
-def read_to_the_end(subscription: str, count: int = 0, quiet_s: float = QUIET_S) -> list[Message]:
-    """Take all messages out of a subscription, given by its path: `count` at least, and what comes until it is quiet.
+def read_to_the_end(
+    subscription: str,
+    is_enough: Callable[[Sequence[Message]], bool],
+    patience_s: float = PATIENCE_S,
+    quiet_s: float = QUIET_S,
+) -> list[Message]:
+    """Take messages out of a subscription, given by its path, until they are enough and no more come.
 
     Raises NotInTime, PubSubUnavailable, PubSubRefused.
     """
@@ -87,9 +93,9 @@ def read_to_the_end(subscription: str, count: int = 0, quiet_s: float = QUIET_S)
             received = pull_within(source, quiet_s)
             source.acknowledge([one.ack_id for one in received])
             messages.extend(one.message for one in received)
-            return not received and len(messages) >= count
+            return not received and is_enough(messages)
 
-        wait_for(is_read, f"{count} messages in {subscription}")
+        wait_for(is_read, f"all messages of {subscription}", patience_s)
     return messages
 
 
@@ -112,7 +118,11 @@ def _events(
     evidence: StreamEvidence, published: Set[EventName], may_refuse: Container[str]
 ) -> Iterator[Invariant]:
     counts = Counter((each.event_type, each.event_id) for each in evidence.assessed)
-    letters = {(each.event_type or "", each.event_id or "") for each in evidence.refused}
+    letters = {
+        (each.event_type or "", each.event_id or "")
+        for each in evidence.refused
+        if each.reason in OF_EVENTS  # the others are no events
+    }
     seen = counts.keys() | letters
     twice = (f"{_name(event)}: {n} numbers" for event, n in counts.items() if n > 1)
     yield invariant("no event was counted twice", len(counts), twice)
@@ -141,9 +151,14 @@ def _numbers(assessed: Sequence[LoggedAssessment]) -> Iterator[Invariant]:
     yield invariant("the events of each customer are numbered without a gap", len(numbers), wrong)
 
 
-def _alerts(use_case: UseCase, evidence: StreamEvidence) -> Iterator[Invariant]:
+def changes_of(use_case: UseCase, assessed: Iterable[LoggedAssessment]) -> dict[str, LoggedAssessment]:
+    """Return the assessments that changed their customer, by the ids of their alerts."""
     stem = f"{use_case.name}:{use_case.fingerprint}"
-    changes = {f"{stem}:{each.customer}:{each.seq}": each for each in evidence.assessed if each.is_change}
+    return {f"{stem}:{each.customer}:{each.seq}": each for each in assessed if each.is_change}
+
+
+def _alerts(use_case: UseCase, evidence: StreamEvidence) -> Iterator[Invariant]:
+    changes = changes_of(use_case, evidence.assessed)
     sent = {message.attributes.get("id", ""): message for message in evidence.alerts}
     missing = (f"{id}: no alert" for id in changes.keys() - sent.keys())
     yield invariant("every change of a customer has its alert", len(changes), missing)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class JobProcess:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "riskstream", "run", "--allow-empty-store", *words],
-                cwd=ROOT, env=dict(self.environment), stdout=output, stderr=output,
+                cwd=ROOT, env=dict(self.environment), stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
     def wait_until_checked(self) -> None:
@@ -96,10 +97,9 @@ class JobProcess:
         return self.process
 
     def kill(self) -> None:
-        """End the process by kill -9: it can finish nothing."""
-        process = self.running()
-        process.kill()
-        process.wait(STOP_S)
+        """End the process and its workers by kill -9: they can finish nothing. Raises JobEnded."""
+        self.running()
+        self.end()
 
     def stop(self) -> None:
         """Ask the process to end, which it must do in good order. Raises JobEnded."""
@@ -110,7 +110,8 @@ class JobProcess:
             raise JobEnded(f"exit code {code}:\n{self.log.read_text()[-LOG_TAIL:]}")
 
     def end(self) -> None:
-        """Kill the process if it runs."""
+        """Kill the process and its workers, if they run: they are a group of processes."""
         if self.process is not None:
-            self.process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -1,6 +1,7 @@
 """Clients of Redis: one node or a cluster, plain or TLS."""
 
 import atexit
+import ssl
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,6 +58,16 @@ def _tls(reach: Reach) -> dict[str, Any]:
     if reach.cert_file and reach.key_file:
         options |= {"ssl_certfile": _local(reach.cert_file), "ssl_keyfile": _local(reach.key_file)}
     return options
+
+
+def tls_context(reach: Reach) -> ssl.SSLContext:
+    """Return the context for connections to rediss://, with the files of `reach`. Raises OSError."""
+    context = ssl.create_default_context()
+    if reach.ca_file:
+        context = ssl.create_default_context(cadata=storage.read(reach.ca_file).decode())
+    if reach.cert_file and reach.key_file:
+        context.load_cert_chain(_local(reach.cert_file), _local(reach.key_file))
+    return context
 
 
 @cache

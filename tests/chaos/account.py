@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.bigquery.client import query_client
 from pipeline.certification.account import StreamEvidence, account, failed, read_to_the_end, read_views
+from pipeline.pubsub.message import Message
 from pipeline.reconciliation.compare import report_lines
 from pipeline.reconciliation.reconcile import Reconciliation, reconcile
 from tests.chaos.job import Place
@@ -26,10 +27,7 @@ def settle(place: Place, stream: Stream) -> Account:
     """Hold everything to account. The job has stopped."""
     assessed, refused = read_views(query_client(place.project), f"{place.project}.{place.dataset}")
     names = place.names
-    alerts, letters = (
-        read_to_the_end(names.reader(topic), place.unacknowledged(topic), quiet_s=0.2)
-        for topic in (names.alerts, names.dead_letters)
-    )
+    alerts, letters = (everything(place, topic) for topic in (names.alerts, names.dead_letters))
     evidence = StreamEvidence(assessed, refused, alerts, letters)
     done = reconciled(place)
     wrong = failed((*account(place.use_case, evidence, stream.event_ids, {"too_late"}), *done.checks))
@@ -44,3 +42,9 @@ def reconciled(place: Place) -> Reconciliation:
             place.use_case, project=place.project, dataset=place.dataset, bundle=place.bundles,
             store=store, prefix=place.project,
         )  # fmt: skip
+
+
+def everything(place: Place, topic: str) -> list[Message]:
+    """All messages in a topic's first subscription."""
+    waiting = place.unacknowledged(topic)
+    return read_to_the_end(place.names.reader(topic), lambda messages: len(messages) >= waiting, quiet_s=0.2)

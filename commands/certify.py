@@ -1,0 +1,135 @@
+"""The chaos suite against one's own servers: certify."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.flags import with_settings
+from commands.options import AsJson, examples
+from commands.terminal import echo_each, show_json
+from pipeline.certification.settings import CertifySettings
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "riskstream certify --dry-run",
+        "riskstream certify",
+        "riskstream certify --events 100000 --kills 10 --outage-s 60 --minutes 60",
+        "riskstream certify --allow-failover --failover-command 'gcloud redis instances failover risk'",
+        "riskstream certify --clean-up",
+    )
+)
+@with_settings
+def certify(
+    settings: CertifySettings,
+    report: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="The folder of the report: certificate.md, certificate.json, job.log."
+        ),
+    ] = Path("build/certificate"),
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only check the servers and show what would be created and done."),
+    ] = False,
+    clean_up: Annotated[
+        bool, typer.Option("--clean-up", help="Only remove what runs that were killed have left.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the job through faults on your own Redis, Pub/Sub and BigQuery, and judge what it lost or doubled.
+
+    Publishes a stream of transfers with duplicates, late events and wrong clocks, kills the job, cuts it off from each
+    server in turn, and compares the outcome with what was published and with a replay of the log, bit for bit. All
+    that a run creates bears its name and is removed at the end, also after Ctrl-C. No other key, topic or table is
+    touched.
+
+    The exit code is 0 if everything holds (certified), 1 if anything does not, and another if the run could not begin.
+    """
+    if clean_up:
+        _clean_up(settings, as_json)
+        return
+    from pipeline.certification.certify import certify, check_before, new_run
+    from pipeline.certification.faults import fault_plan
+    from pipeline.certification.report import plan_lines, write_report
+
+    with tempfile.TemporaryDirectory(prefix="riskstream-certify-") as folder:
+        place = new_run(settings, Path(folder))
+        plan = list(plan_lines(settings, place.run, fault_plan(settings)))
+        if dry_run:
+            servers = check_before(settings)
+            show_json({"run": place.run, "plan": plan, "servers": servers}) if as_json else echo_each(plan)
+            return
+        _tell_each(plan)
+        with _ending_in_order():
+            certificate = certify(settings, place, _tell)
+        files = write_report(certificate, place.folder / "job.log", report)
+        if as_json:
+            show_json(asdict(certificate))
+        else:
+            echo_each(_summary(certificate.checks))
+            typer.echo(
+                f"{'certified' if certificate.certified else 'NOT certified'}; the report is {files[0]}"
+            )
+        raise typer.Exit(0 if certificate.certified else 1)
+
+
+def _clean_up(settings: CertifySettings, as_json: bool) -> None:
+    from pipeline.certification.resources import clean_up
+    from pipeline.stores.connect import store_of
+
+    with closing(store_of(settings)) as store:
+        removed, alive = clean_up(settings.project, settings.prefix, store, _tell)
+    if as_json:
+        show_json({"removed": removed, "alive": alive})
+        return
+    echo_each(
+        [
+            *(f"removed {each}" for each in removed),
+            *(f"{run} goes on, or ended a minute ago" for run in alive),
+        ]
+    )
+    if not removed and not alive:
+        typer.echo("nothing was left")
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that everything is removed."""
+    import signal
+
+    def end(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _summary(checks: list[dict[str, object]]) -> Iterator[str]:
+    for check in checks:
+        verdict = "ok   " if check["holds"] else "WRONG"
+        yield f"{verdict}  {check['name']} ({check['wrong']:,} of {check['looked_at']:,} wrong)"
+        examples = check["examples"]
+        assert isinstance(examples, tuple)
+        yield from (f"         {example}" for example in examples)
+
+
+def _tell(line: str) -> None:
+    from pipeline.runtime.printable import printable
+
+    typer.echo(f"certify: {printable(line)}", err=True)
+
+
+def _tell_each(lines: list[str]) -> None:
+    for line in lines:
+        _tell(line)
