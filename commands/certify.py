@@ -102,17 +102,28 @@ def _clean_up(settings: CertifySettings, as_json: bool) -> None:
 
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, so that everything is removed."""
+    """Let SIGTERM end the run as Ctrl-C does, so that everything is removed.
+
+    An interrupt in the middle of an import comes out of it as another error: it is an interrupt all the same.
+    """
     import signal
 
-    def end(_signal: int, _frame: object) -> None:
+    interrupts: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        interrupts.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
+    except Exception:
+        if interrupts:
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _summary(checks: list[dict[str, object]]) -> Iterator[str]:

@@ -27,8 +27,10 @@ RiskstreamError
 |   +-- CannotStart              a job, service, repair or demo; one line for each reason
 |   |   +-- ColdStore                the store has no records of these features
 |   |   +-- FolderInUse              another process works in the folder
+|   |   +-- CertificationRefused     a certification: a prefix in use, or a bound too low
 |   |   +-- RepairRefused            another repair or a writer is in the way
 |   |   +-- DemoFailed               the demo
+|   +-- FailoverFailed           a certification: the failover did not happen
 |   +-- JobEnded                 a certification: its job ended by itself
 |   +-- StackError               the local stack
 |   +-- FlinkMissing             Flink on this machine

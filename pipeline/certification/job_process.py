@@ -1,5 +1,6 @@
 """The streaming job as a process, as an operator would start it: `riskstream run`, killed and started at will."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -18,6 +19,15 @@ PATIENCE_S = 240.0  # on a busy machine; what is waited for takes seconds
 STOP_S = 30.0
 POLL_S = 0.05
 LOG_TAIL = 4_000  # characters of the log in a message
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Let Linux kill this process when the one that started it dies, were it by kill -9: nobody else would end it."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class NotInTime(Unavailable):
@@ -65,6 +75,7 @@ class JobProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "riskstream", "run", "--allow-empty-store", *words],
                 cwd=ROOT, env=dict(self.environment), stdout=output, stderr=output, start_new_session=True,
+                preexec_fn=_end_with_parent,
             )  # fmt: skip
 
     def wait_until_checked(self) -> None:

@@ -49,9 +49,10 @@ def markdown(certificate: Certificate) -> Iterator[str]:
     yield f"Began {certificate.began_at}, took {certificate.took_s:.0f} s."
     yield from ("", "## Checks", "")
     yield from _table(("check", "looked at", "wrong", ""), _check_rows(certificate.checks))
-    examples = [example for check in certificate.checks for example in check["examples"]]
-    if examples:
-        yield from ("", "## What was wrong", "", *(f"* {_cell(example)}" for example in examples))
+    wrong = [(check["name"], example) for check in certificate.checks for example in check["examples"]]
+    if wrong:
+        yield from ("", "## What was wrong", "")
+        yield from (f"* {name}: {_cell(example)}" for name, example in wrong)
     yield from ("", "## Faults", "")
     yield from _table(("fault", "began", "lasted s", "recovered after s"), _fault_rows(certificate.faults))
     yield from ("", *(f"* Left out: {reason}" for reason in certificate.left_out))

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pipeline.bigquery.settings import PROJECT
 from pipeline.runtime.settings import Rules, Setting
-from pipeline.stores.settings import RedisWriterSettings
+from pipeline.stores.settings import PREFIX, RedisWriterSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +20,7 @@ class CertifySettings(RedisWriterSettings):
     )
 
     project: Annotated[str, PROJECT]
-    prefix: Annotated[
-        str,
-        Setting(
-            help="The prefix of the run's keys; one in use is refused.",
-            expected="text without blanks",
-            pattern=r"\S+",
-        ),
-    ] = "riskstream_certify"
+    prefix: Annotated[str, PREFIX] = "riskstream_certify"  # one in use is refused
     location: Annotated[str, Setting(help="The location of the run's dataset in BigQuery.")] = "EU"
     events: Annotated[int, Setting(help="How many messages are published.", least=100, most=1_000_000)] = (
         20_000
