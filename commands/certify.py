@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -55,30 +54,41 @@ def certify(
     """
     if clean_up:
         _clean_up(settings, as_json)
-        return
-    from pipeline.certification.certify import certify, check_before, new_run
-    from pipeline.certification.faults import fault_plan
-    from pipeline.certification.report import plan_lines, write_report
+    elif dry_run:
+        _show_plan(settings, as_json)
+    else:
+        raise typer.Exit(_run(settings, report, as_json))
 
-    with tempfile.TemporaryDirectory(prefix="riskstream-certify-") as folder:
+
+def _show_plan(settings: CertifySettings, as_json: bool) -> None:
+    from pipeline.certification.certify import check_before, new_run
+    from pipeline.certification.faults import fault_plan
+    from pipeline.certification.report import plan_lines
+
+    servers, run = check_before(settings), new_run(settings, Path()).run
+    plan = list(plan_lines(settings, run, fault_plan(settings)))
+    show_json({"run": run, "plan": plan, "servers": servers}) if as_json else echo_each(plan)
+
+
+def _run(settings: CertifySettings, report: Path, as_json: bool) -> int:
+    """Run from the plan to the report and return the exit code."""
+    from pipeline.certification import report as reports
+    from pipeline.certification.certify import certify, new_run
+    from pipeline.certification.faults import fault_plan
+    from pipeline.reconciliation.compare import report_lines
+
+    with tempfile.TemporaryDirectory(prefix="riskstream-certify-") as folder, _ending_in_order():
         place = new_run(settings, Path(folder))
-        plan = list(plan_lines(settings, place.run, fault_plan(settings)))
-        if dry_run:
-            servers = check_before(settings)
-            show_json({"run": place.run, "plan": plan, "servers": servers}) if as_json else echo_each(plan)
-            return
-        _tell_each(plan)
-        with _ending_in_order():
-            certificate = certify(settings, place, _tell)
-        files = write_report(certificate, place.folder / "job.log", report)
-        if as_json:
-            show_json(asdict(certificate))
-        else:
-            echo_each(_summary(certificate.checks))
-            typer.echo(
-                f"{'certified' if certificate.certified else 'NOT certified'}; the report is {files[0]}"
-            )
-        raise typer.Exit(0 if certificate.certified else 1)
+        for line in reports.plan_lines(settings, place.run, fault_plan(settings)):
+            _show(line)
+        certificate = certify(settings, place, _show)
+        file, _ = reports.write_report(certificate, place.folder / "job.log", report)
+    if as_json:
+        show_json(reports.as_json(certificate))
+    else:
+        echo_each(report_lines(certificate.checks))
+        typer.echo(f"{'certified' if certificate.certified else 'NOT certified'}; the report is {file}")
+    return 0 if certificate.certified else 1
 
 
 def _clean_up(settings: CertifySettings, as_json: bool) -> None:
@@ -86,7 +96,7 @@ def _clean_up(settings: CertifySettings, as_json: bool) -> None:
     from pipeline.stores.connect import store_of
 
     with closing(store_of(settings)) as store:
-        removed, alive = clean_up(settings.project, settings.prefix, store, _tell)
+        removed, alive = clean_up(settings.project, settings.prefix, store, _show)
     if as_json:
         show_json({"removed": removed, "alive": alive})
         return
@@ -126,21 +136,8 @@ def _ending_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summary(checks: list[dict[str, object]]) -> Iterator[str]:
-    for check in checks:
-        verdict = "ok   " if check["holds"] else "WRONG"
-        yield f"{verdict}  {check['name']} ({check['wrong']:,} of {check['looked_at']:,} wrong)"
-        examples = check["examples"]
-        assert isinstance(examples, tuple)
-        yield from (f"         {example}" for example in examples)
-
-
-def _tell(line: str) -> None:
+def _show(line: str) -> None:
+    """Print a line of progress."""
     from pipeline.runtime.printable import printable
 
     typer.echo(f"certify: {printable(line)}", err=True)
-
-
-def _tell_each(lines: list[str]) -> None:
-    for line in lines:
-        _tell(line)

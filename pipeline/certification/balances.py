@@ -33,7 +33,7 @@ NO_RECORD, UNREADABLE = Balance(0, 0), Balance(-1, 0)
 
 
 class ApartFigures(NamedTuple):
-    """How far the two sides of all transfers were apart at one moment."""
+    """Distance between the two sides of all transfers at one moment."""
 
     events: int  # received and not yet paid
     cents: int

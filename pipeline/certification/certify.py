@@ -6,14 +6,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from features.usecase import UseCase
 from pipeline.certification.balances import BalanceReader
-from pipeline.certification.exercise import Exercise
+from pipeline.certification.exercise import Exercise, FaultReport
 from pipeline.certification.faults import FaultPlan, FaultySystem, can_proxy_redis, fault_plan
 from pipeline.certification.job_process import JobProcess
 from pipeline.certification.model import certification_bundle
@@ -22,15 +21,16 @@ from pipeline.certification.resources import RunPlace, check_prefix, furnish, ke
 from pipeline.certification.run_names import run_name
 from pipeline.certification.server_facts import check_bounds, server_facts
 from pipeline.certification.settings import CertifySettings
-from pipeline.certification.verdict import latency_figures, stream_figures, verdict
+from pipeline.certification.verdict import LatencyFigures, latency_figures, stream_figures, verdict
 from pipeline.certification.workload import workload
+from pipeline.reconciliation.compare import Invariant
 from pipeline.reconciliation.published import audit_subscription, collect
 from pipeline.stores.connect import store_of
 from pipeline.stores.redis_client import Reach, tls_context
 from pipeline.stores.redis_store import RedisStore
 from pipeline.stores.settings import SECRET
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 FLOW_S = 2.0  # that a part of the stream takes beside its fault
 NOT_SHOWN = (
     "The worker's own clock is that of its machine. Skew is that of publishers' clocks.",
@@ -44,7 +44,7 @@ NOT_SHOWN = (
 
 @dataclass(frozen=True)
 class Certificate:
-    """The outcome of a run, as the report shows it. All values are plain, so that JSON can hold them."""
+    """The outcome of a run, as the report shows it."""
 
     certified: bool
     run: str
@@ -52,10 +52,10 @@ class Certificate:
     took_s: float
     servers: dict[str, dict[str, str]]
     stream: dict[str, int]
-    faults: list[dict[str, Any]]
+    faults: list[FaultReport]
     left_out: list[str]
-    latency_ms: dict[str, Any]
-    checks: list[dict[str, Any]]
+    latency_ms: LatencyFigures
+    checks: list[Invariant]
     failures: list[str]
     not_shown: list[str]
 
@@ -78,7 +78,7 @@ def check_before(settings: CertifySettings) -> dict[str, dict[str, str]]:
         return {part: dict(facts) for part, facts in server_facts(settings, store).items()}
 
 
-def certify(settings: CertifySettings, place: RunPlace, tell: Tell) -> Certificate:
+def certify(settings: CertifySettings, place: RunPlace, progress: Progress) -> Certificate:
     """Put the job through the faults on these servers, judge the outcome, and remove everything again.
 
     Raises CertificationRefused, StoreUnavailable, PubSubUnavailable, PubSubRefused, GoogleAPICallError if the run
@@ -86,11 +86,11 @@ def certify(settings: CertifySettings, place: RunPlace, tell: Tell) -> Certifica
     """
     facts = check_before(settings)
     plan, began, began_s = fault_plan(settings), datetime.now(UTC), time.monotonic()
-    with certification(settings, place, plan, tell) as exercise:
+    with certification(settings, place, plan, progress) as exercise:
         topic = place.names.events
         with audit_subscription(place.project, topic) as audit:
             evidence = exercise.run(plan.faults)
-            tell("judging: the log is replayed and compared bit for bit")
+            progress("judging: the log is replayed and compared bit for bit")
             checks = verdict(exercise, evidence, collect(audit))
         figures = dict(stream_figures(exercise, evidence))
         latency = latency_figures(evidence.alerts, exercise.faults)
@@ -101,10 +101,10 @@ def certify(settings: CertifySettings, place: RunPlace, tell: Tell) -> Certifica
         took_s=round(time.monotonic() - began_s, 1),
         servers=facts,
         stream=figures,
-        faults=[asdict(each) for each in exercise.faults],
+        faults=exercise.faults,
         left_out=list(plan.left_out),
-        latency_ms=asdict(latency),
-        checks=[{**asdict(check), "holds": check.holds} for check in checks],
+        latency_ms=latency,
+        checks=list(checks),
         failures=exercise.failures,
         not_shown=list(NOT_SHOWN),
     )
@@ -112,13 +112,13 @@ def certify(settings: CertifySettings, place: RunPlace, tell: Tell) -> Certifica
 
 @contextmanager
 def certification(
-    settings: CertifySettings, place: RunPlace, plan: FaultPlan, tell: Tell
+    settings: CertifySettings, place: RunPlace, plan: FaultPlan, progress: Progress
 ) -> Iterator[Exercise]:
     """Create the resources, proxies and the job of a run; whatever happens, they are gone afterwards."""
     with closing(store_of(settings)) as store, ExitStack() as stack:
         stack.enter_context(kept_alive(store, place))
-        stack.callback(_removed, place, store, tell)
-        tell(f"creating topics, subscriptions and a dataset named {place.run}")
+        stack.callback(_removed, place, store, progress)
+        progress(f"creating topics, subscriptions and a dataset named {place.run}")
         use_case = place.use_case()
         furnish(place, certification_bundle(use_case, datetime.now(UTC)))
         system = _system(settings, place, use_case, stack)
@@ -127,11 +127,11 @@ def certification(
         balances = BalanceReader(system.store.twin(), use_case, place.prefix, stream.groups)
         stack.callback(balances.reader.close)
         until_s = time.monotonic() + 60 * settings.minutes
-        yield Exercise(place, use_case, stream, system, balances, until_s, tell)
+        yield Exercise(place, use_case, stream, system, balances, until_s, progress)
 
 
-def _removed(place: RunPlace, store: RedisStore, tell: Tell) -> None:
-    tell(f"removing everything named {place.run}")
+def _removed(place: RunPlace, store: RedisStore, progress: Progress) -> None:
+    progress(f"removing everything named {place.run}")
     remove(place.project, place.run, place.prefix, store)
 
 

@@ -62,7 +62,7 @@ class Exercise:
     system: FaultySystem
     balances: BalanceReader
     until_s: float  # by the monotonic clock
-    tell: Callable[[str], None]
+    progress: Callable[[str], None]
     published: int = 0
     faults: list[FaultReport] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -85,12 +85,12 @@ class Exercise:
             return evidence
         except BREAKS_OFF as error:
             self.failures.append(str(error))
-            self.tell(f"broken off: {error}")
+            self.progress(f"broken off: {error}")
             self.system.job.end()
             return self._evidence(is_whole=False)
 
     def _begin(self, lanes: Lanes, part: Sequence[Publication]) -> None:
-        self.tell("starting the job")
+        self.progress("starting the job")
         self.system.job.start()
         self._wait(lambda: self.system.job.status() is not None, "the job starts")
         self._publish(lanes, part, FLOW_S)
@@ -100,7 +100,7 @@ class Exercise:
         """Publish a part, half of it before the fault and half while it lasts, and wait for the recovery."""
         half = len(part) // 2
         self._publish(lanes, part[:half], FLOW_S)
-        self.tell(f"{fault.name}: {fault.description}")
+        self.progress(f"{fault.name}: {fault.description}")
         duration_s = max(FLOW_S, self.system.settings.outage_s)
         rest = threading.Thread(target=self._publish, args=(lanes, part[half:], duration_s))
         began, began_s = datetime.now(UTC), time.monotonic()
@@ -114,7 +114,7 @@ class Exercise:
         try:
             self._wait(self._is_counted, f"{fault.name}: all events are in the records again")
             recovered_s = time.monotonic() - ended_s
-            self.tell(f"{fault.name}: recovered {recovered_s:.1f} s after its end")
+            self.progress(f"{fault.name}: recovered {recovered_s:.1f} s after its end")
         finally:
             report = FaultReport(
                 fault.name,
@@ -165,7 +165,7 @@ class Exercise:
 
     def _evidence(self, is_whole: bool) -> StreamEvidence:
         """Read views and topics; of a whole run until every change has its alert, and every refusal its letter."""
-        self.tell("reading the log, the alerts and the dead letters")
+        self.progress("reading the log, the alerts and the dead letters")
         assessed, refused = read_views(query_client(self.place.project), self.place.dataset)
         changes, numbers = set(changes_of(self.use_case, assessed)), set(self.workload.refusals)
         names, left_s = self.place.names, self.until_s - time.monotonic()

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis import RedisCluster
+from redis.cluster import ClusterNode
 from redis.exceptions import RedisClusterException, RedisError
 
 from features.errors import Refused
@@ -147,7 +148,7 @@ def _fail_over_cluster(store: RedisStore) -> None:
         raise FailoverFailed(f"{store.address}: found no replica that could take over")
 
 
-def _a_replica_of_each(client: RedisCluster) -> dict[str, Any]:
+def _a_replica_of_each(client: RedisCluster) -> dict[str, ClusterNode]:
     """Return a replica of each primary that has one, by the range of slots that they share."""
     slots = client.nodes_manager.slots_cache.values()
     pairs = {nodes[0].name: nodes[1] for nodes in slots if len(nodes) > 1}

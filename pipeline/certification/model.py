@@ -7,7 +7,6 @@ a machine without the training packages can certify; a test builds it again.
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -51,7 +50,7 @@ def build() -> bytes:
     for name, weight in WEIGHTS.items():
         column = made.add("Gather", INPUT, made.constant([FEATURES.index(name)], np.int64), axis=1)
         margin = made.add("Add", margin, made.add("Mul", column, made.constant([[weight]])))
-    signed: Any = made.constant([[1.0, -1.0]])
+    signed = made.constant([[1.0, -1.0]])
     odds = made.add("Exp", made.add("Mul", margin, signed))  # for, against
     made.add("Reciprocal", made.add("Add", odds, made.constant([[1.0]])), output=OUTPUT)
     return made.serialized(len(FEATURES))

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.certification.certify import Certificate
+from pipeline.certification.exercise import FaultReport
 from pipeline.certification.faults import FaultPlan
 from pipeline.certification.server_facts import memory_bytes
 from pipeline.certification.settings import CertifySettings
+from pipeline.certification.verdict import PERCENTILES, LatencyFigures
+from pipeline.reconciliation.compare import Invariant
 
 JSON_FILE, MARKDOWN_FILE, LOG_FILE = "certificate.json", "certificate.md", "job.log"
 
@@ -37,8 +40,14 @@ def write_report(certificate: Certificate, job_log: Path, folder: Path) -> tuple
         shutil.copyfile(job_log, folder / LOG_FILE)
     files = folder / MARKDOWN_FILE, folder / JSON_FILE
     files[0].write_text("\n".join(markdown(certificate)) + "\n")
-    files[1].write_text(json.dumps(asdict(certificate), indent=2) + "\n")
+    files[1].write_text(json.dumps(as_json(certificate), indent=2) + "\n")
     return files
+
+
+def as_json(certificate: Certificate) -> dict[str, object]:
+    """Return the certificate as plain values."""
+    checks = [{**asdict(check), "holds": check.holds} for check in certificate.checks]
+    return {**asdict(certificate), "checks": checks}
 
 
 def markdown(certificate: Certificate) -> Iterator[str]:
@@ -49,7 +58,7 @@ def markdown(certificate: Certificate) -> Iterator[str]:
     yield f"Began {certificate.began_at}, took {certificate.took_s:.0f} s."
     yield from ("", "## Checks", "")
     yield from _table(("check", "looked at", "wrong", ""), _check_rows(certificate.checks))
-    wrong = [(check["name"], example) for check in certificate.checks for example in check["examples"]]
+    wrong = [(check.name, example) for check in certificate.checks for example in check.examples]
     if wrong:
         yield from ("", "## What was wrong", "")
         yield from (f"* {name}: {_cell(example)}" for name, example in wrong)
@@ -59,34 +68,33 @@ def markdown(certificate: Certificate) -> Iterator[str]:
     yield from ("", "## Stream", "")
     yield from _table(("", ""), ((name, f"{count:,}") for name, count in certificate.stream.items()))
     yield from ("", "## From event to alert, ms", "")
-    yield from _table(("events published", "p50", "p95", "p99", "max"), _latency_rows(certificate.latency_ms))
+    yield from _table(
+        ("events on their way", "p50", "p95", "p99", "max"), _latency_rows(certificate.latency_ms)
+    )
     for part, facts in certificate.servers.items():
         yield from ("", f"## Found: {part}", "")
         yield from _table(("", ""), facts.items())
     yield from ("", "## What this does not show", "", *(f"* {line}" for line in certificate.not_shown))
 
 
-def _check_rows(checks: Sequence[Mapping[str, object]]) -> Iterator[Sequence[str]]:
+def _check_rows(checks: Sequence[Invariant]) -> Iterator[Sequence[str]]:
     for check in checks:
-        verdict = "holds" if check["holds"] else "**WRONG**"
-        yield str(check["name"]), f"{check['looked_at']:,}", f"{check['wrong']:,}", verdict
+        yield check.name, f"{check.looked_at:,}", f"{check.wrong:,}", "holds" if check.holds else "**WRONG**"
 
 
-def _fault_rows(faults: Sequence[Mapping[str, object]]) -> Iterator[Sequence[str]]:
+def _fault_rows(faults: Sequence[FaultReport]) -> Iterator[Sequence[str]]:
     for fault in faults:
-        recovered = fault["recovered_s"]
-        shown = "never" if recovered is None else f"{recovered:.1f}"
-        yield str(fault["name"]), str(fault["began_at"]), f"{fault['lasted_s']:.1f}", shown
+        recovered = "never" if fault.recovered_s is None else f"{fault.recovered_s:.1f}"
+        yield fault.name, fault.began_at, f"{fault.lasted_s:.1f}", recovered
 
 
-def _latency_rows(latency: Mapping[str, object]) -> Iterator[Sequence[str]]:
-    for name, title in (
-        ("undisturbed", "while all was well"),
-        ("disturbed", "in a fault or the recovery from it"),
-    ):
-        figures = latency[name]
-        assert isinstance(figures, dict)
-        yield title, *(f"{figures[each]:,.1f}" if figures else "" for each in ("p50", "p95", "p99", "max"))
+def _latency_rows(latency: LatencyFigures) -> Iterator[Sequence[str]]:
+    yield "while all was well", *_percentiles(latency.undisturbed)
+    yield "in a fault or the recovery from it", *_percentiles(latency.disturbed)
+
+
+def _percentiles(figures: Mapping[str, float]) -> list[str]:
+    return [f"{figures[name]:,.1f}" if figures else "" for name in PERCENTILES]
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -185,7 +185,7 @@ def left_behind(project: str, prefix: str, store: RedisStore) -> Iterator[str]:
 
 
 def clean_up(
-    project: str, prefix: str, store: RedisStore, tell: Callable[[str], None]
+    project: str, prefix: str, store: RedisStore, progress: Callable[[str], None]
 ) -> tuple[list[str], list[str]]:
     """Remove what runs that no longer go on have left; return what was removed, and the runs that do go on."""
     removed, alive = [], []
@@ -193,6 +193,6 @@ def clean_up(
         if store.call("EXISTS", f"{prefix}:{run}:alive"):
             alive.append(run)
             continue
-        tell(f"removing what {run} left")
+        progress(f"removing what {run} left")
         removed += remove(project, run, prefix, store)
     return removed, alive

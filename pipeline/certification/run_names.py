@@ -17,5 +17,5 @@ def run_name(now: datetime, token: str) -> str:
 
 def run_in(text: str) -> str | None:
     """Return the name of the run in the name of a topic, subscription, dataset or key; None if there is none."""
-    found = PATTERN.search(text)
-    return found[0] if found else None
+    match = PATTERN.search(text)
+    return match[0] if match else None

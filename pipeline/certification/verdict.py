@@ -24,7 +24,7 @@ class LatencyFigures:
 
     alerts: int
     undisturbed: dict[str, float]  # by percentile; empty: there was no such alert
-    disturbed: dict[str, float]  # of events published during a fault or the recovery from it
+    disturbed: dict[str, float]  # of events that met a fault, or the recovery from it, on their way
 
 
 def verdict(exercise: Exercise, evidence: StreamEvidence, sent: Sequence[Message]) -> tuple[Invariant, ...]:
@@ -84,15 +84,22 @@ def _refusals(exercise: Exercise, evidence: StreamEvidence) -> Invariant:
 
 
 def latency_figures(alerts: Sequence[Message], faults: Sequence[FaultReport]) -> LatencyFigures:
-    """Return how long alerts took, apart for events published in a fault or the recovery from it."""
-    first: dict[str, tuple[int, int]] = {}
+    """Return how long alerts took, apart for events that met a fault or the recovery from it on their way."""
+    first: dict[str, tuple[int, int]] = {}  # when the alert and its event were published
     for alert in alerts:
-        published_us = int(alert.attributes["published_us"])
-        took_us = alert.publish_us - published_us
+        times_us = alert.publish_us, int(alert.attributes["published_us"])
         id = alert.attributes["id"]
-        first[id] = min(first.get(id, (took_us, published_us)), (took_us, published_us))
-    in_fault = [took for took, at in first.values() if any(f.began_us <= at <= f.ended_us for f in faults)]
-    others = [took for took, at in first.values() if not any(f.began_us <= at <= f.ended_us for f in faults)]
+        first[id] = min(first.get(id, times_us), times_us)
+
+    def is_disturbed(alert_us: int, event_us: int) -> bool:
+        return any(event_us <= fault.ended_us and fault.began_us <= alert_us for fault in faults)
+
+    in_fault = [
+        alert_us - event_us for alert_us, event_us in first.values() if is_disturbed(alert_us, event_us)
+    ]
+    others = [
+        alert_us - event_us for alert_us, event_us in first.values() if not is_disturbed(alert_us, event_us)
+    ]
     return LatencyFigures(len(first), _percentiles(others), _percentiles(in_fault))
 
 
