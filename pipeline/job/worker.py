@@ -56,9 +56,12 @@ class Worker:
     def _model(self) -> LiveModel:
         cold_us = cold_since_us(self.job, self.use_case)
         owners = self._member.owners if self._member else None
-        return LiveModel(
+        model = LiveModel(
             self.use_case, self.job.bundle, self._store, self.job.prefix, cold_us=cold_us, owners=owners
         )
+        if self._member:
+            self._member.start()  # not before all compiled code is loaded: others wait for its answers
+        return model
 
     @cached_property
     def _member(self) -> Member | None:
@@ -66,9 +69,7 @@ class Worker:
         job = self.job
         if not job.owners or len(self.use_case.entities) < 2:
             return None
-        member = Member(self._store, store_of(job), self.use_case, job.prefix)
-        member.start()
-        return member
+        return Member(self._store, store_of(job), self.use_case, job.prefix)
 
     @cached_property
     def _puller(self) -> Puller:

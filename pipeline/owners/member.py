@@ -51,16 +51,25 @@ class Member:
         return self._members
 
     def start(self) -> None:
-        """Become a member."""
+        """Become a member. From now on other workers wait for answers: load what takes time before."""
         self._answering.start()
         self._renewing.start()
 
     def close(self) -> None:
         """Leave, answer what was taken, and end."""
         self._ended.set()
-        self._renewing.join(CLOSE_S)
-        self._answering.join(CLOSE_S)
+        if self._answering.ident is not None:
+            self._wake()
+            self._renewing.join(CLOSE_S)
+            self._answering.join(CLOSE_S)
         self._redis.close()
+
+    def _wake(self) -> None:
+        """Wake the thread that waits for requests, with an empty one."""
+        try:
+            self._exchange.send({self.name: b""})
+        except StoreUnavailable as error:
+            logger.info("an owner of records ends while Redis is away: %s", error)
 
     def _renew_all(self) -> None:
         while self._answering.is_alive() and not self._ended.is_set():
