@@ -70,6 +70,8 @@ def assess(
         _refuse(attempt.unreadable, strict)
         events.copy_rows(open_rows, attempt, np.arange(len(open_rows)))
         open_rows = open_rows[~attempt.settled]
+    if engine.owners and len(batch):
+        engine.owners.note_losses(conflicts / len(batch))
     shadow = _shadow(engine, events, stage)
     return Assessments(
         **{name: column for name, column in vars(events).items() if name != "settled"},
@@ -142,13 +144,13 @@ def _complete(prepared: Prepared) -> Attempt:
 def _advance(work: UnitOfWork, stage: _Stopwatch) -> Advanced:
     """Advance all records, or have their owners do so; return the subjects' part. Raises BadRecord."""
     with stage("advance"):
-        subject = work.advance_subject()
+        work.advance_subject()
     if work.owners:
         with stage("owners"):
             work.ask_owners()
     with stage("advance"):
         work.advance_others()
-    return subject
+    return work.subject
 
 
 def _answer_duplicates(attempt: Attempt, work: UnitOfWork) -> None:

@@ -89,22 +89,36 @@ class UnitOfWork:
         Raises StoreUnavailable.
         """
         assert self.owners is not None
+        wanted = self._unanswered()
+        if any(rows.any() for rows in wanted.values()):
+            self.owners.ask(self.batch, wanted, self.subject.is_duplicate, self.answers)
+            if self.owners.reads_subjects_late:
+                self._read_subjects_again()
+            wanted = self._unanswered()
+        alone = {e: only(self.batch.arrivals[e], rows) for e, rows in wanted.items() if rows.any()}
+        if alone:
+            self._read(alone)
+
+    def _unanswered(self) -> dict[str, Mask]:
+        """Return by entity the events [n] that count there and have no answer of an owner."""
         left_out = is_left_out(self.subject)
-        wanted = {
+        return {
             entity: (self.batch.arrivals[entity].record >= 0) & ~left_out & ~answers.is_answered
             for entity, answers in self.answers.items()
         }
-        if any(rows.any() for rows in wanted.values()):
-            self.owners.ask(self.batch, wanted, self.subject.is_duplicate, self.answers)
-        rest = {entity: rows & ~self.answers[entity].is_answered for entity, rows in wanted.items()}
-        alone = {e: only(self.batch.arrivals[e], rows) for e, rows in rest.items() if rows.any()}
-        if alone:
-            self._read(alone)
+
+    def _read_subjects_again(self) -> None:
+        """Read and advance the subjects as they are by now; what owners have counted stays counted."""
+        name, rows = self.batch.use_case.subject, np.arange(len(self.batch))
+        self._read({name: self.arrivals[name]})
+        subject = self.advance_subject()
+        self.answers = {e: each.again(rows, subject.is_duplicate) for e, each in self.answers.items()}
 
     def advance_others(self) -> None:
         """Fold the batch into the records of other entities that were read. Raises BadRecord."""
         plans, name = self.batch.use_case.plans, self.batch.use_case.subject
         left_out = is_left_out(self.subject)
+        self.answers = {entity: each.without(left_out) for entity, each in self.answers.items()}
         for entity, arrivals in self.arrivals.items():
             if entity != name:
                 rows = arrivals if self.owners else without(arrivals, left_out)

@@ -40,16 +40,29 @@ class OwnerAnswers:
         duplicate: Mask = self.disposition == Disposition.DUPLICATE
         return duplicate
 
-    def again(self, rows: NDArray[np.intp]) -> "OwnerAnswers":
+    def again(self, rows: NDArray[np.intp], known: Mask | None = None) -> "OwnerAnswers":
         """Return what the records would answer if they were asked about the events `rows` once more.
 
         An event that was applied is a duplicate by now, with the same vector and number. One that no record holds has
-        no answer: it is asked about again.
+        no answer, as it may now be new, unless it is `known` [n] to its subject.
         """
         disposition = self.disposition[rows]
-        is_held = self.is_answered[rows] & (disposition != Disposition.ABSENT)
+        is_absent = disposition == Disposition.ABSENT
+        is_held = self.is_answered[rows] & ~(is_absent if known is None else is_absent & ~known[rows])
         disposition[disposition == Disposition.APPLIED] = Disposition.DUPLICATE
         return OwnerAnswers(self.raw[rows], self.seq[rows], disposition, self.exact[rows], is_held)
+
+    def without(self, rows: Mask) -> "OwnerAnswers":
+        """Return these answers without those to `rows` [n], which their subject has refused since."""
+        if not (rows & self.is_answered).any():
+            return self
+        return OwnerAnswers(
+            np.where(rows[:, None], np.nan, self.raw),
+            np.where(rows, 0, self.seq),
+            np.where(rows, np.uint8(Disposition.ABSENT), self.disposition),
+            self.exact | rows,
+            self.is_answered,
+        )
 
     def over(self, folded: Advanced) -> "OwnerAnswers":
         """Return these answers, and to events that have none here what `folded` says of them."""

@@ -31,6 +31,10 @@ from pipeline.runtime.errors import StoreUnavailable
 from pipeline.runtime.process_metrics import progress
 
 TIMEOUT_S = 0.5  # an owner answers within some ms; a busy machine or a collection of garbage may take 0.1 s
+# Other workers may write a subject while its worker waits for answers. If many do, subjects are read once more then:
+# that costs less than to do their events again. These are shares of events that lost a race, lately.
+LOSSES_MANY, LOSSES_FEW = 0.05, 0.01
+LATELY = 0.1  # the weight of the latest batch in that share
 SILENCE_S = 5.0  # a silent owner is not asked for so long: by then its lease has ended, or it is back
 
 Mask = NDArray[np.bool_]
@@ -61,11 +65,18 @@ class RecordOwners:
         self.member, self._owner, self._exchange, self._members = member, owner, exchange, members
         self._timeout_s, self._clock = timeout_s, clock
         self._silent_until_s: dict[str, float] = {}
+        self._losses, self.reads_subjects_late = 0.0, False
 
     @property
     def is_shared(self) -> bool:
         """Tell whether other workers share the records. If not, owners are a detour."""
         return len(self._members()) > 1
+
+    def note_losses(self, share: float) -> None:
+        """Note the share of a batch's events that lost a race for their subject."""
+        self._losses += LATELY * (share - self._losses)
+        bound = LOSSES_FEW if self.reads_subjects_late else LOSSES_MANY
+        self.reads_subjects_late = self._losses > bound
 
     def ask(
         self, batch: Batch, wanted: Mapping[str, Mask], known: Mask, answers: Mapping[str, OwnerAnswers]

@@ -47,11 +47,16 @@ class _Share:
     known: Mask  # [m] stored by their subject
     answers: Rows  # [m]
     is_open: Mask  # [m] neither stored nor refused
-    bounds: NDArray[np.intp]  # of each request's events
+    place: NDArray[np.intp]  # [m] of each event among those above, request by request
+    bounds: NDArray[np.intp]  # of each request's events in `place`
 
     @classmethod
     def of(cls, use_case: UseCase, entity: str, parts: Sequence[EntityEvents]) -> "_Share":
-        """Return the events of all requests, in their order, at the records that they name together."""
+        """Return the events of all requests at the records that they name together.
+
+        Those of several requests are put in order of time: a record takes an event that is older than its latest one
+        at thirty times the cost, and the order in which workers come means nothing. One request keeps its order.
+        """
         plan, ids = use_case.plans[entity], dict[str, int]()
         numbers = np.array([ids.setdefault(id, len(ids)) for part in parts for id in part.ids], np.int32)
         first = np.cumsum([0, *(len(part.ids) for part in parts)])
@@ -59,6 +64,9 @@ class _Share:
         sizes = [len(part.events) // row.itemsize for part in parts]
         events = np.frombuffer(b"".join([part.events for part in parts]), row).copy()
         events["record"] = numbers[events["record"] + np.repeat(first[:-1], sizes)]
+        order = np.argsort(events["time_us"], kind="stable") if len(parts) > 1 else np.arange(len(events))
+        events, place = events[order], np.empty(len(order), np.intp)
+        place[order] = np.arange(len(order))
         answers = np.zeros(len(events), answer_row(plan))
         answers["disposition"] = UNANSWERED
         return cls(
@@ -66,6 +74,7 @@ class _Share:
             events["known"],
             answers,
             np.ones(len(events), np.bool_),
+            place,
             np.cumsum([0, *sizes]),
         )
 
@@ -83,7 +92,7 @@ class _Share:
 
     def part(self, number: int) -> bytes:
         """Return the answers to one request."""
-        return self.answers[self.bounds[number] : self.bounds[number + 1]].tobytes()
+        return self.answers[self.place[self.bounds[number] : self.bounds[number + 1]]].tobytes()
 
 
 class Owner:

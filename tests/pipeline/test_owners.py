@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.owners.member import Member
 from pipeline.owners.membership import SLOTS, Membership, owner_of_slot
 from pipeline.runtime.process_metrics import progress
 from pipeline.stores.redis_store import RedisStore
-from pipeline.stores.store import MemoryStore, RecordStore, record_keys
+from pipeline.stores.store import Expiry, MemoryStore, RecordStore, record_keys
 from tests.pipeline.crew import PREFIX, members, owned
 from tests.pipeline.market import Sent, assert_same, assess_in, columns, history, market, payment, switching
 from tests.pipeline.models import engine
@@ -81,8 +82,11 @@ def test_workers_that_share_merchants_lose_no_race(redis_store: RedisStore) -> N
 def another(redis_server: RedisServer) -> Iterator[BaseProcess]:
     """A process that owns a share of the merchants."""
     redis_server.client.flushall()
-    process = multiprocessing.get_context("spawn").Process(target=own, args=(redis_server.url,))
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=own, args=(redis_server.url, started))
     process.start()
+    started.wait()
     yield process
     process.kill()
     process.join()
@@ -156,6 +160,48 @@ def test_a_subject_that_loses_twice_keeps_what_owners_have_answered(redis_store:
         + [1_700_000_000_000_001 + place for place in range(1, 5)]
     )
     assert (result.disposition == Disposition.APPLIED).all() and result.exact.all()
+
+
+@dataclass
+class OvertakenReader(Overtaken):
+    """The store of a process that another one overtakes before chosen reads."""
+
+    reads: int = 0
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.reads += 1
+        if events := self.others.get(self.reads):
+            self.results += assess_in(engine(MARKET, self.store), events, ())
+        return self.store.read(keys)
+
+    def commit(
+        self, keys: Sequence[bytes], before: Sequence[int], blobs: Sequence[bytes], expiry_ms: Expiry = None
+    ) -> list[bool]:
+        return self.store.commit(keys, before, blobs, expiry_ms)
+
+
+def test_subjects_are_read_late_where_many_races_are_lost(redis_store: RedisStore) -> None:
+    """What others have written while owners were asked is no race, and what they have counted is a duplicate."""
+    events = [e for e in history(MARKET, 120, seed=12, merchants=4) if e.event_type == "payment"]
+    mine, theirs = events[:60], events[20:90]
+    with members(MARKET, redis_store, 2) as (first, _):
+        for _ in range(3):
+            first.owners.note_losses(1.0)
+        overtaken = OvertakenReader(redis_store, {2: theirs})
+        (result,) = assess_in(owned(MARKET, overtaken, first), mine, ())
+    assert first.owners.reads_subjects_late and result.conflicts == 0
+    assert overtaken.results, "the other worker had its turn between the two reads of the subjects"
+    said, arrived = columns([result, *overtaken.results]), [*mine, *theirs]
+    applied = np.flatnonzero(said["disposition"] == Disposition.APPLIED)
+    ids = np.array([event.event.id for event in arrived])  # type: ignore[attr-defined]
+    assert sorted(ids[applied]) == sorted(set(ids.tolist()))
+    seqs = {"customer": said["seq"][applied], "merchant": said["merchant"][applied]}
+    records, vectors, _, _ = rebuilt(engine(MARKET, redis_store), [arrived[i] for i in applied], seqs)
+    assert redis_store.read(list(records)) == list(records.values())
+    assert said["exact"].all() and said["vectors"][applied].tobytes() == vectors.tobytes()
+    first_row = {ids[row]: row for row in applied.tolist()}
+    same = np.array([first_row[id] for id in ids])
+    assert said["vectors"].tobytes() == said["vectors"][same].tobytes()
 
 
 def test_a_merchant_that_cannot_be_read_sets_aside_its_events_alone(redis_store: RedisStore) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from multiprocessing.synchronize import Event
 
 from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ def work(
     return columns(results), sum(result.conflicts for result in results)
 
 
-def own(url: str) -> None:
+def own(url: str, started: Event) -> None:
     """Own a share of the market's merchants until somebody kills this process."""
     for _ in replay(
         [batched(market(), history(market(), 20, seed=1))]
@@ -32,4 +33,5 @@ def own(url: str) -> None:
         pass
     store = RedisStore(url)
     Member(store, store.twin(), market(), "riskstream").start()
+    started.set()
     threading.Event().wait()
