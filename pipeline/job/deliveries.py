@@ -56,15 +56,18 @@ class Batch:
 class Deliveries:
     """The unacknowledged batches of one process, and the thread that acknowledges. Safe for threads."""
 
-    def __init__(self, puller: Puller, crowded: Callable[[float], str], most_messages: int) -> None:
+    def __init__(
+        self, puller: Puller, crowded: Callable[[float], str], most_messages: int, longest_s: float
+    ) -> None:
         """Take batches from the puller, which extends its leases and is closed with this.
 
-        Nothing more is taken while `crowded` says why rows have no room, at a share of its bounds, or while
-        `most_messages` are not acknowledged.
+        Nothing more is taken while `crowded` says why rows have no room, at a share of its bounds, while
+        `most_messages` are not acknowledged, or while one of them is not for `longest_s`.
         """
         self.failure: BaseException | None = None  # of a delivery, for good
         self.messages = 0  # not acknowledged
-        self._puller, self._crowded, self._most_messages = puller, crowded, most_messages
+        self._puller, self._crowded = puller, crowded
+        self._most_messages, self._longest_s = most_messages, longest_s
         self._batches: dict[int, Batch] = {}
         self._delivered: list[int] = []
         self._under_way = 0  # batches that are being delivered or acknowledged
@@ -135,10 +138,7 @@ class Deliveries:
 
     def _has_to_pause(self) -> bool:
         """Return whether nothing may be taken, and log when that begins and ends."""
-        share = RESUME_SHARE if self._is_paused else 1.0
-        why = self._crowded(share)
-        if self.messages >= share * self._most_messages:
-            why = why or f"{self.messages:,} messages are not acknowledged"
+        why = self._why_to_pause(RESUME_SHARE if self._is_paused else 1.0)
         if bool(why) != self._is_paused:
             self._is_paused = bool(why)
             progress.gauges[key(PULLING_PAUSED)] = self._is_paused
@@ -147,6 +147,16 @@ class Deliveries:
             else:
                 logger.warning("pulls messages again")
         return self._is_paused
+
+    def _why_to_pause(self, share: float) -> str:
+        """Say which bound is reached, at this share of all bounds; "" if none is."""
+        if self.messages >= share * self._most_messages:
+            return f"{self.messages:,} messages are not acknowledged"
+        with self._changed:
+            oldest = next(iter(self._batches.values()), None)
+        if oldest and time.monotonic() - oldest.leases[0].began_s >= share * self._longest_s:
+            return f"the first of {self.messages:,} messages is not acknowledged for {share * self._longest_s:,.0f} s"
+        return self._crowded(share)
 
     def _ended(self, ticket: int, delivery: Future[None]) -> None:
         cancelled = PubSubUnavailable("not delivered before the process ended")

@@ -23,6 +23,10 @@ from pipeline.runtime.prometheus import Endpoint
 from pipeline.stores.connect import cold_since_us, guarded_store_of, store_of
 from pipeline.stores.guarded_store import GuardedStore
 
+# What is committed and has no row yet comes again after a crash, and must still be found in its record then: hence half
+# of the allowed lateness, and for use cases that allow none, this.
+LEAST_WAIT_S = 60.0
+
 _lock = threading.RLock()  # building a part asks for another
 _workers: dict[Job, "Worker"] = {}
 
@@ -78,7 +82,8 @@ class Worker:
     @cached_property
     def _deliveries(self) -> Deliveries:
         puller = Puller(Subscription(self.job.subscription), self.job.batch, extends=True)
-        return Deliveries(puller, self._sinks.rows.crowded, self.job.most_unacknowledged)
+        longest_s = max(LEAST_WAIT_S, self.use_case.lateness_us / 1e6 / 2)
+        return Deliveries(puller, self._sinks.rows.crowded, self.job.most_unacknowledged, longest_s)
 
     @cached_property
     def _sinks(self) -> Sinks:

@@ -31,6 +31,7 @@ PARTS: Mapping[str, Part] = {
     "textbook": Part("textbook", "textbook", 20_000, runs=3),
     "pubsub": Part("whole_way", "whole_way", 300_000, runs=3),
     "latency": Part("latency", "latency"),
+    "slow-bigquery": Part("slow_bigquery", "slow_bigquery", 100_000),
     "serving": Part("answering", "answering", 20_000),
     "workers": Part("workers", "workers", 100_000),
     "redis": Part("limits", "redis", 5_000, runs=3),

@@ -11,6 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.job import worker
 from pipeline.job.beam_options import beam_options
+from pipeline.job.deliveries import Deliveries
 from pipeline.job.job import Job
 from pipeline.job.source import Messages, Source, pull, pull_apart
 from pipeline.pubsub.client import Publication, Received, Subscription
@@ -232,6 +233,29 @@ def test_each_batch_waits_for_its_own_deliveries_only(broker: Broker, job: Job) 
     assert deliveries.failure is None
     worker.close(job)
     assert waiting(broker) == (700, 0), "it is handed back"
+
+
+def test_nothing_is_taken_while_a_bound_is_reached(
+    broker: Broker, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(broker, range(2_100))
+    crowds = [""]
+    puller = Puller(Subscription(path(broker)), job.batch, extends=True)
+    deliveries = Deliveries(puller, lambda share: crowds[0], most_messages=1_400, longest_s=1_000.0)
+    first, second = (deliveries.take(PATIENCE_S) for _ in range(2))
+    assert not deliveries.take(0.2).received, "as many as there may be are not acknowledged"
+    assert "1,400 messages are not acknowledged" in caplog.messages[-1]
+    deliveries.follow(second.ticket, [])
+    deliveries.drain()
+    crowds[0] = "rows wait"
+    assert not deliveries.take(0.2).received
+    crowds[0], deliveries._longest_s = "", 0.0
+    assert not deliveries.take(0.2).received, "the first waits for too long"
+    deliveries.follow(first.ticket, [])
+    deliveries.drain()
+    assert len(deliveries.take(PATIENCE_S).received) == 700
+    assert caplog.messages[-1] == "pulls messages again"
+    deliveries.close()
 
 
 def test_a_refused_delivery_ends_an_idle_source(broker: Broker, job: Job) -> None:

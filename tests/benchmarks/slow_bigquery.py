@@ -1,0 +1,85 @@
+"""Publish to alert, and a backlog, while BigQuery answers each append some seconds late.
+
+The delay is in a server between the job and BigQuery, also when it is nought. A backlog is published while the job's
+process is stopped, and its clock runs until the job has counted the last event; rows may come later.
+"""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.local import stack
+from pipeline.bigquery.client import STORAGE_EMULATOR
+from pipeline.pubsub.client import Publication, Publisher
+from tests.benchmarks import latency
+from tests.benchmarks.latency import following
+from tests.benchmarks.report import Row
+from tests.benchmarks.whole_way import (
+    WARM_EVENTS,
+    Place,
+    check_rows,
+    counted,
+    forget_servers,
+    job,
+    prepared,
+    publications,
+    publish,
+    undelivered,
+    use,
+    worked_off,
+)
+from tests.pipeline import slow_bigquery as proxies
+
+DELAYS_S = (0.0, 0.2, 1.0, 3.0)
+RATE_PER_S = 1_000
+STEADY_EVENTS = RATE_PER_S * (latency.SETTLE_S + latency.STEADY_S)
+
+
+def slow_bigquery(events: int) -> list[Row]:
+    """Measure all delays with one job: latency, a backlog of so many events, and the memory of the job."""
+    forget_servers()
+    with tempfile.TemporaryDirectory() as root, stack.running(Path(root) / "stack") as up:
+        use(up)
+        each = STEADY_EVENTS + events
+        place, history = prepared(Path(root), WARM_EVENTS + len(DELAYS_S) * each)
+        messages = publications(history)
+        with proxies.slow_bigquery() as proxy:
+            os.environ[STORAGE_EMULATOR] = proxy.address
+            publisher, rows = Publisher(), []
+            with job(place) as pid, following(place) as seen:
+                publish(publisher, place, messages[:WARM_EVENTS])
+                worked_off(place, WARM_EVENTS)
+                for i, delay_s in enumerate(DELAYS_S):
+                    proxy.delay_s = delay_s
+                    part = messages[WARM_EVENTS + i * each : WARM_EVENTS + (i + 1) * each]
+                    steady, backlog = part[:STEADY_EVENTS], part[STEADY_EVENTS:]
+                    found = latency.run(publisher, place, steady, RATE_PER_S, seen)
+                    rows += [row._replace(name=f"slow_{delay_s:g}_{row.name}") for row in found]
+                    rows += worked(publisher, place, pid, backlog, delay_s)
+            check_rows(len(messages))
+            publisher.close()
+    return rows
+
+
+def worked(
+    publisher: Publisher, place: Place, pid: int, backlog: Sequence[Publication], delay_s: float
+) -> list[Row]:
+    """Measure a backlog, and the job's memory when its last row is stored."""
+    before = counted(place, 0).events
+    os.kill(pid, signal.SIGSTOP)
+    publish(publisher, place, backlog)
+    began_s = time.time()
+    os.kill(pid, signal.SIGCONT)
+    seconds = counted(place, before + len(backlog)).at_s - began_s
+    while undelivered():
+        time.sleep(0.1)
+    resident_mib = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    setting = f"{len(backlog):,} events in {seconds:.1f} s, each append answered {delay_s:g} s late"
+    print(f"slow_bigquery: {len(backlog) / seconds:,.0f}/s, {resident_mib:,.0f} MiB; {setting}", flush=True)
+    return [
+        Row(f"slow_{delay_s:g}_events_per_s", len(backlog) / seconds, "events/s", setting),
+        Row(f"slow_{delay_s:g}_resident_mib", resident_mib, "MiB", setting),
+    ]
