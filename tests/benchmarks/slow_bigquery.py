@@ -8,12 +8,16 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from deploy.local import stack
 from pipeline.bigquery.client import STORAGE_EMULATOR
 from pipeline.pubsub.client import Publication, Publisher
+from pipeline.runtime.process_tuning import tune_process
 from tests.benchmarks import latency
 from tests.benchmarks.latency import following
 from tests.benchmarks.report import Row
@@ -31,7 +35,7 @@ from tests.benchmarks.whole_way import (
     use,
     worked_off,
 )
-from tests.pipeline import slow_bigquery as proxies
+from tests.pipeline.slow_bigquery import SlowBigQuery
 
 DELAYS_S = (0.0, 0.2, 1.0, 3.0)
 RATE_PER_S = 1_000
@@ -46,14 +50,14 @@ def slow_bigquery(events: int) -> list[Row]:
         each = STEADY_EVENTS + events
         place, history = prepared(Path(root), WARM_EVENTS + len(DELAYS_S) * each)
         messages = publications(history)
-        with proxies.slow_bigquery() as proxy:
-            os.environ[STORAGE_EMULATOR] = proxy.address
+        with proxy_process(os.environ[STORAGE_EMULATOR]) as proxy:
+            os.environ[STORAGE_EMULATOR] = proxy.recv()
             publisher, rows = Publisher(), []
             with job(place) as pid, following(place) as seen:
                 publish(publisher, place, messages[:WARM_EVENTS])
                 worked_off(place, WARM_EVENTS)
                 for i, delay_s in enumerate(DELAYS_S):
-                    proxy.delay_s = delay_s
+                    proxy.send(delay_s)
                     part = messages[WARM_EVENTS + i * each : WARM_EVENTS + (i + 1) * each]
                     steady, backlog = part[:STEADY_EVENTS], part[STEADY_EVENTS:]
                     found = latency.run(publisher, place, steady, RATE_PER_S, seen)
@@ -62,6 +66,28 @@ def slow_bigquery(events: int) -> list[Row]:
             check_rows(len(messages))
             publisher.close()
     return rows
+
+
+@contextmanager
+def proxy_process(address: str) -> Iterator["Connection[float, str]"]:
+    """Start a slow BigQuery in a process of its own, which sends its address and receives delays."""
+    near, far = Pipe()
+    process = get_context("spawn").Process(target=serve, args=(address, far), daemon=True)
+    process.start()
+    try:
+        yield near
+    finally:
+        process.kill()
+        process.join()
+
+
+def serve(address: str, orders: "Connection[str, float]") -> None:
+    """Serve with the latest delay received."""
+    tune_process()
+    proxy = SlowBigQuery(address)
+    orders.send(proxy.address)
+    while True:
+        proxy.delay_s = orders.recv()
 
 
 def worked(
