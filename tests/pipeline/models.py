@@ -17,7 +17,7 @@ THRESHOLDS = {"medium": 0.4, "high": 0.6}
 
 
 @lru_cache
-def trained(use_case: UseCase) -> Bundle:
+def trained(use_case: UseCase, when: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> Bundle:
     """A model that mostly looks at a few of the features, so that scores are spread and levels change."""
     rng = np.random.default_rng(7)
     n, names = 3_000, use_case.features
@@ -27,7 +27,6 @@ def trained(use_case: UseCase) -> Bundle:
     label = strange + rng.normal(0, 1, n) > np.median(strange)
     model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=15, random_state=1).fit(vectors, label)
     bins = reference(names, vectors, model.predict_proba(vectors)[:, 1])
-    when = datetime(2026, 1, 1, tzinfo=UTC)
     onnx = convert(model, len(names))
     return bundle(
         use_case, use_case.text, onnx, bins, THRESHOLDS, when, seed=7, versions={}, metrics={}, training={}
