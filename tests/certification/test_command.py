@@ -91,6 +91,8 @@ def topics_of_runs() -> list[str]:
         return [topic.name for topic in topics if run_in(topic.name)]
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
 def test_an_interrupted_run_removes_everything(stack_folder: Path) -> None:
     process = started(*SHORT)
     process.send_signal(signal.SIGTERM)
