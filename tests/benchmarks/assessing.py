@@ -9,6 +9,7 @@ from features.usecase import load
 from pipeline.job import worker
 from pipeline.job.job import Job
 from tests.benchmarks import graph, workloads
+from tests.benchmarks.graph import Measured
 from tests.benchmarks.report import Row
 from tests.benchmarks.workloads import History
 from tests.pipeline.servers import RedisServer
@@ -54,11 +55,16 @@ def measured(name: str, history: History, warm: int, use_case: Path, setting: st
         graph.run(job, history[:warm].received(), redis.client)
         print(f"{name}: measuring {len(history) - warm:,} events", flush=True)
         found = graph.run(job, history[warm:].received(), redis.client)
-        records = redis.client.dbsize()
+        told = f"{setting}; {found.events:,} events in {found.wall_s:.1f} s after {warm:,} for warming"
+        rows = assess_rows(name, found, history, f"{told}, {redis.client.dbsize():,} records")
         worker.close(job)
+    return rows
+
+
+def assess_rows(name: str, found: Measured, history: History, setting: str) -> list[Row]:
+    """Return the rows of a run over events of this history."""
     told = (
-        f"{setting}; {found.events:,} events in {found.wall_s:.1f} s after {warm:,} for warming, batches of "
-        f"{job.batch:,}, {records:,} records, {workloads.TREES} trees of {workloads.LEAVES} leaves, "
+        f"{setting}, batches of {Job.batch:,}, {workloads.TREES} trees of {workloads.LEAVES} leaves, "
         f"{found.alerts:,} alerts, {found.row_bytes // found.events} bytes a row; {found.told()}"
     )
     print(f"{name}: {found.per_s:,.0f}/s; {found.told()}", flush=True)

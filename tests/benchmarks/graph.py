@@ -50,16 +50,26 @@ class Backlog:
     def __init__(self, received: Sequence[Received], batch: int, redis: Redis) -> None:
         self.received, self.batch, self.redis = received, batch, redis
         self.taken = 0
+        self.sizes: list[int] = []  # of the batches taken
         self.measured = Measured()
+        self.last_counted = progress.last_batch
 
     def take(self, _timeout_s: float) -> tuple[Sequence[Received], None]:
         if not self.taken:
             self.began = self._clocks()
         taken = self.received[self.taken : self.taken + self.batch]
         self.taken += len(taken)
+        self.sizes.append(len(taken))
         if self.taken == len(self.received):
             stop.set()
         return taken, None
+
+    def add_stages(self) -> None:
+        """Add the stages of the batch that was counted last; the job counts a batch after it has left."""
+        last = progress.last_batch
+        if last is not None and last is not self.last_counted:
+            self.measured.stages_s.update({stage: us / 1e6 for stage, us in last.stages_us.items()})
+            self.last_counted = last
 
     def end(self) -> None:
         """Stop the clock."""
@@ -84,15 +94,14 @@ class Encode(beam.DoFn):
     """Makes the bytes that would be sent, and counts."""
 
     def process(self, element: Outgoing) -> None:
-        measured, last = _backlog.measured, progress.last_batch
+        _backlog.add_stages()
+        measured = _backlog.measured
         began_s = time.perf_counter()
         measured.row_bytes += sum(rows.serialize().size for rows in element.rows.values())
         measured.stages_s["serialize"] += time.perf_counter() - began_s
+        measured.events += _backlog.sizes[measured.batches]
         measured.batches += 1
         measured.alerts += len(element.alerts)
-        measured.events += last.events
-        for stage, spent_us in last.stages_us.items():
-            measured.stages_s[stage] += spent_us / 1e6
         if measured.events == len(_backlog.received):
             _backlog.end()
 
@@ -111,6 +120,7 @@ def run(job: Job, received: Sequence[Received], redis: Redis) -> Measured:
     finally:
         stop.clear()
         gc.unfreeze()
+    _backlog.add_stages()
     measured = _backlog.measured
     assert measured.wall_s and measured.events == len(received), (measured, len(received))
     return measured

@@ -25,6 +25,7 @@ class Part(NamedTuple):
 
 PARTS: Mapping[str, Part] = {
     "assess": Part("assessing", "assess", 300_000, runs=3),
+    "many": Part("many_customers", "many_customers", 400_000, runs=3),
     "offboarding": Part("assessing", "assess_offboarding", 210_000, runs=3),
     "deciding": Part("deciding", "deciding", 2_000_000),
     "limits": Part("limits", "limits", 200_000, runs=3),

@@ -28,6 +28,8 @@ BESIDE_ASSESS = (
     "limit_beam_elements_per_s",
     "limit_beam_batched_events_per_s",
 )
+ASSESS_MANY = "assess_many_events_per_s"
+BESIDE_ASSESS_MANY = ("limit_redis_many_keys_per_s",)
 BESIDE_REPLAY = ("polars_replay_events_per_s",)
 STAGE = "_stage_"  # in the names of rows that only --profile shows
 SHOWN_DIGITS = 4
@@ -148,7 +150,12 @@ def _spread(row: Row) -> str:
 
 def _beside(row: Row, values: Mapping[str, float]) -> str:
     """Return the ratio of assess (or replay) to this figure."""
-    for name, others in ((ASSESS, BESIDE_ASSESS), ("replay_events_per_s", BESIDE_REPLAY)):
+    beside = (
+        (ASSESS, BESIDE_ASSESS),
+        (ASSESS_MANY, BESIDE_ASSESS_MANY),
+        ("replay_events_per_s", BESIDE_REPLAY),
+    )
+    for name, others in beside:
         if row.name in others and name in values and row.value:
             return f"{name.partition('_')[0]} is {values[name] / row.value:.2f} x"
     return ""
