@@ -80,6 +80,10 @@ def mean_time(stage: str) -> Question:
     return lambda q: q.mean(m.STAGE, value=stage)
 
 
+def longest_wait(step: str) -> Question:
+    return lambda q: q.quantile(m.WAIT, 0.99, value=step)
+
+
 HOUR_S = 3_600
 PANELS = (
     Panel("Late events, of the budget (1: just so)", "short", budget(alerts.late)),
@@ -122,6 +126,7 @@ PANELS = (
     Panel("ONNX: time of a batch", "s", (*stage("score"), *stage("shadow"))),
     Panel("Time of a batch in the other stages, mean", "s", tuple(
         (name, mean_time(name)) for name in m.STAGES if name not in ("read", "commit", "score", "shadow"))),
+    Panel("Time that a batch waits before a step, 99 %", "s", tuple((name, longest_wait(name)) for name in m.WAITS)),
     Panel("REST service: requests a second, by status", "short", (("{status}", by_label(m.REQUESTS)),)),
     Panel("REST service: time to the answer", "s", spread(m.LATENCY)),
     Panel("REST service: requests in flight, of all pods", "short",

@@ -21,8 +21,8 @@ from pipeline.pubsub.leases import Lease
 from pipeline.pubsub.puller import Puller
 from pipeline.runtime import liveness
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
-from pipeline.runtime.metrics import PULLING_PAUSED, UNACKNOWLEDGED, key
-from pipeline.runtime.process_metrics import progress
+from pipeline.runtime.metrics import PULLING_PAUSED, UNACKNOWLEDGED, WAIT, key
+from pipeline.runtime.process_metrics import progress, tally
 
 ACK_PERIOD_S = 0.05  # what is delivered within this time is acknowledged together
 DRAIN_S = 15.0  # the supervisor kills after 30 s, and connections have to be closed as well
@@ -37,9 +37,10 @@ class PulledBatch(NamedTuple):
 
     received: Sequence[Received]
     ticket: int | None
+    pulled_s: float | None  # monotonic, of the first of them
 
 
-NOTHING = PulledBatch((), None)
+NOTHING = PulledBatch((), None, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +51,7 @@ class Batch:
     messages: int
     left: int = 0  # deliveries that have not ended
     has_failed: bool = False
+    delivered_s: float = 0.0  # monotonic, once all of it is
     then: Callable[[], None] | None = None
 
 
@@ -97,7 +99,7 @@ class Deliveries:
             ticket = next(self._numbers)
             self._batches[ticket] = Batch(leases, len(received))
             self._count(len(received))
-        return PulledBatch(received, ticket)
+        return PulledBatch(received, ticket, leases[0].began_s)
 
     def follow(
         self, ticket: int, deliveries: Sequence[Future[None]], then: Callable[[], None] | None = None
@@ -172,6 +174,7 @@ class Deliveries:
                 self._under_way -= not batch.has_failed
                 batch.has_failed = True
             elif not batch.left and not batch.has_failed:
+                batch.delivered_s = time.monotonic()
                 self._delivered.append(ticket)
             self._changed.notify_all()
 
@@ -206,6 +209,8 @@ class Deliveries:
                 self._count(-sum(self._batches.pop(ticket).messages for ticket in tickets))
             self._changed.notify_all()
         for batch in batches:
+            if not error:
+                tally(WAIT, time.monotonic() - batch.delivered_s, "acknowledge")
             if batch.then:
                 batch.then()
 

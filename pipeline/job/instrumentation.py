@@ -124,6 +124,16 @@ def count_sent(spent_s: float) -> None:
     progress.sent_us = round(spent_s * 1e6)
 
 
+def count_waits(decoded: Decoded, assessed_ns: int) -> None:
+    """Count how long a batch waited until it was assessed, which began at `assessed_ns` since 1970."""
+    decoded_ns = decoded.began_ns + round(decoded.seconds * 1e9)
+    tally(metrics.WAIT, max(0, assessed_ns - decoded_ns) / 1e9, "assess")
+    if decoded.waited_s is not None and decoded.size:
+        pulled_us = decoded.began_ns / 1e3 - decoded.waited_s * 1e6
+        tally(metrics.WAIT, max(0.0, pulled_us - decoded.oldest_us) / 1e6, "pull")
+        tally(metrics.WAIT, decoded.waited_s, "decode")
+
+
 @cache
 def _beam_counter(name: str) -> _Counter:
     counter: _Counter = Metrics.counter(NAMESPACE, name)

@@ -4,6 +4,7 @@ Messages leave in order by one thread, rows by lanes of their own, so an alert n
 is waited for.
 """
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from pipeline.job.spill import Spill
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime import undelivered
 from pipeline.runtime.errors import PubSubUnavailable
-from pipeline.runtime.process_metrics import waiting_out
+from pipeline.runtime.metrics import WAIT
+from pipeline.runtime.process_metrics import tally, waiting_out
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,16 @@ class Sinks:
     def send(self, outgoing: Outgoing) -> list[Future[None]]:
         """Begin to deliver. The batch is delivered when all futures have ended well."""
         sending = []
+        note_publish, note_store = (
+            partial(note_wait, step, time.monotonic()) for step in ("publish", "store")
+        )
         for topic, messages in zip(self._topics, (outgoing.alerts, outgoing.dead_letters), strict=True):
             if messages:
                 sending.append(self._message_thread.submit(self._publish, topic, messages))
+                sending[-1].add_done_callback(note_publish)
         if outgoing.rows:
             sending.append(self.rows.send(outgoing.rows))
+            sending[-1].add_done_callback(note_store)
         self._under_way.update(sending)
         for one in sending:
             one.add_done_callback(self._under_way.discard)
@@ -87,6 +94,12 @@ class Sinks:
         self._message_thread.shutdown(cancel_futures=True)
         self.rows.close()
         self._publisher.close()
+
+
+def note_wait(step: str, began_s: float, delivery: Future[None]) -> None:
+    """Count how long a delivery took that began at this monotonic time, unless it was given up."""
+    if not delivery.cancelled() and delivery.exception() is None:
+        tally(WAIT, time.monotonic() - began_s, step)
 
 
 def wait(sending: list[Future[None]]) -> None:

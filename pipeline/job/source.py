@@ -41,9 +41,10 @@ class Messages(tuple[Message, ...]):
     """A batch in arrival order. Its type is its own, so that Beam encodes it in one go where it has to."""
 
     ticket: int | None = None  # see `pipeline.job.deliveries`; None: the bundle's finalizer acknowledges
+    pulled_s: float | None = None  # monotonic, of the first message; None: not known
 
     def __reduce__(self) -> tuple[object, tuple[tuple[Message, ...]]]:
-        """Leave out the ticket, which is of this process."""
+        """Leave out the ticket and the time, which are of this process."""
         return Messages, (tuple(self),)
 
 
@@ -90,10 +91,10 @@ class PullMessages(beam.DoFn):
         for position in count(tracker.current_restriction().start):
             if not tracker.try_claim(position):
                 return
-            received, ticket = self.deliveries.take(SOON_S if is_full else IDLE_S)
+            received, ticket, pulled_s = self.deliveries.take(SOON_S if is_full else IDLE_S)
             if received or is_full:  # an empty batch: nothing more comes now, what is under way may finish
                 messages = Messages(one.message for one in received)
-                messages.ticket = ticket
+                messages.ticket, messages.pulled_s = ticket, pulled_s
                 yield messages
             is_full = len(received) >= FULL_BATCH
             if stop.is_set():

@@ -18,7 +18,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.job import worker
 from pipeline.job.assessing import AHEAD, Assessed, AssessingThreads
-from pipeline.job.instrumentation import count_batch, count_sent, log_rejects, record_span
+from pipeline.job.instrumentation import count_batch, count_sent, count_waits, log_rejects, record_span
 from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing, wait
 from pipeline.job.source import FULL_BATCH, Messages
@@ -38,9 +38,10 @@ class Decode(beam.DoFn):
         self.use_case = self.job.use_case
 
     def process(self, element: Messages) -> Iterator[Decoded]:
+        waited_s = None if element.pulled_s is None else time.monotonic() - element.pulled_s
         with liveness.call("decode a batch"):
             decoded = decode(self.use_case, element)
-        yield replace(decoded, ticket=element.ticket)
+        yield replace(decoded, ticket=element.ticket, waited_s=waited_s)
 
 
 class Assess(beam.DoFn):
@@ -113,6 +114,7 @@ class Assess(beam.DoFn):
         self.leaving = 0
         drift = self.model.drift.add(assessments, time.monotonic()) if assessments else Counter[str]()
         count_batch(decoded, assessments, outgoing, drift, encode_s, now_us)
+        count_waits(decoded, assessed_ns)
         if outgoing.dead_letters:
             log_rejects(all_rejects(decoded, assessments))
 

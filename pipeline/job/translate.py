@@ -30,6 +30,7 @@ class Decoded:
     seconds: float
     began_ns: int
     ticket: int | None = None  # of the messages' batch
+    waited_s: float | None = None  # from pulling to decoding; None: not known
 
     @property
     def size(self) -> int:

@@ -99,18 +99,25 @@ class Worker:
     def puller(self) -> Puller:
         """Messages for a source that acknowledges them itself."""
         with _lock:
+            self._be_ready()
             return self._puller
 
     @property
     def deliveries(self) -> Deliveries:
         """Batches that are acknowledged once they are delivered, for a source that lasts as long as the process."""
         with _lock:
+            self._be_ready()
             return self._deliveries
 
     @property
     def sinks(self) -> Sinks:
         with _lock:
             return self._sinks
+
+    def _be_ready(self) -> None:
+        """Load the model before a message is pulled: it would wait for that here, and another worker has time."""
+        if not vars(self).get("_model"):
+            _ = self.model
 
     def close(self) -> None:
         """Close the parts that were built."""

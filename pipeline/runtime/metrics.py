@@ -33,6 +33,7 @@ OUTCOMES = ("confirmed", "denied", "unknown")
 BOUNDS = ("low", "estimate", "high")  # of a 95 % interval
 DRIFTED = ("score", "features")
 LAGS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, IN_TIME_S, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0)
+WAITS = ("pull", "decode", "assess", "publish", "store", "acknowledge")
 STAGES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 ANSWERS_S = (0.002, 0.005, 0.01, 0.02, 0.05, PROMPT_S, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BATCHES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 20_000)
@@ -152,6 +153,13 @@ STAGE = Metric(
     "Time of a batch in a stage: read and commit are Redis, score is ONNX, send waits for BigQuery and Pub/Sub.",
     "stage", STAGES, STAGES_S, scale=1e6, beam_unit="us",
 )  # fmt: skip
+WAIT = Metric(
+    "wait", MetricKind.DISTRIBUTION, "seconds",
+    "Time that a batch waits: its oldest message in Pub/Sub until it is pulled; pulled, for decoding; decoded, for the "
+    "thread that assesses; assessed, until Pub/Sub has its alerts (publish) and BigQuery its rows (store); delivered, "
+    "until it is acknowledged.",
+    "step", WAITS, STAGES_S, in_beam=False,
+)  # fmt: skip
 SCORE_PSI = _gauge(
     "score-psi", "", "Population stability index (PSI) of a whole day's scores against training's."
 )
@@ -266,7 +274,7 @@ _OF_BOTH = (
     STAGE, SCORE_PSI, FEATURE_CSI, BREAKER, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT,
 )  # fmt: skip
 OF_JOB = (
-    EVENTS, LATE, REJECTS, DUPLICATES, ALERTS, BATCH, LAG, EVENT_LAG, WAITING, NO_PROGRESS, UNACKNOWLEDGED,
+    EVENTS, LATE, REJECTS, DUPLICATES, ALERTS, BATCH, LAG, EVENT_LAG, WAIT, WAITING, NO_PROGRESS, UNACKNOWLEDGED,
     ROWS_WAITING, ROWS_SPILLED, PULLING_PAUSED, BACKLOG, OLDEST, OWNERS_ASKED, OWNERS_UNANSWERED, OWNERS, *_OF_BOTH,
 )  # fmt: skip
 OF_SERVICE = (
@@ -276,7 +284,7 @@ OF_REALISED = (REALISED, REALISED_PRECISION, REALISED_RECALL)
 METRICS = (
     EVENTS, LATE, REJECTS, DUPLICATES, CONFLICTS, OWNERS_ASKED, OWNERS_UNANSWERED, OWNERS, ALERTS, LEVEL_CHANGES,
     RECOMMENDATIONS, HELD, SCORES, MODEL, MODELS_REFUSED, LOOKS_FAILED, DRIFT_CHECKS, DRIFT, BATCH, LAG, EVENT_LAG,
-    STAGE, SCORE_PSI, FEATURE_CSI, BREAKER, WAITING, NO_PROGRESS, UNACKNOWLEDGED, ROWS_WAITING, ROWS_SPILLED,
+    STAGE, WAIT, SCORE_PSI, FEATURE_CSI, BREAKER, WAITING, NO_PROGRESS, UNACKNOWLEDGED, ROWS_WAITING, ROWS_SPILLED,
     PULLING_PAUSED,
     BACKLOG, OLDEST, STORE_WHOLE, STORE_DAMAGES, REDIS_USED, REDIS_LIMIT, REQUESTS, SLOW, LATENCY, IN_FLIGHT,
     CONNECTIONS, CLOSED, AUDIT_WAITING, AUDIT_OLDEST, AUDIT_MISSING, *OF_REALISED,

@@ -30,6 +30,7 @@ from features.times import rfc3339
 from features.usecase import parse
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
+from pipeline.engine.live_model import LiveModel
 from pipeline.job.job import Job
 from pipeline.job.preflight import check
 from pipeline.job.run import run
@@ -178,7 +179,7 @@ def test_every_message_is_one_assessment_or_one_dead_letter(
 MOVED = (
     metrics.EVENTS, metrics.DUPLICATES, metrics.ALERTS, metrics.LEVEL_CHANGES, metrics.RECOMMENDATIONS, metrics.SCORES,
     metrics.MODEL, metrics.REJECTS, metrics.DRIFT_CHECKS, metrics.BATCH, metrics.LAG, metrics.EVENT_LAG,
-    metrics.STAGE, metrics.SCORE_PSI, metrics.FEATURE_CSI, metrics.REDIS_USED,
+    metrics.STAGE, metrics.WAIT, metrics.SCORE_PSI, metrics.FEATURE_CSI, metrics.REDIS_USED,
 )  # fmt: skip
 
 
@@ -313,6 +314,26 @@ def reconciled(job: Job) -> Result:
     }  # fmt: skip
     words = [word for option in options.items() for word in option]
     return CliRunner().invoke(riskstream.app, ["reconcile", *words, "--json"])
+
+
+def test_nothing_is_pulled_before_the_model_is_ready(
+    broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled: list[float] = []
+    loaded = LiveModel.__init__
+
+    def look(model: LiveModel, *args: object, **options: object) -> None:
+        time.sleep(0.3)  # a puller would have had time
+        with broker.server._engine.open() as figures:
+            reader = broker.names.reader(broker.names.events)
+            pulled.append(figures.figures(0.0)[reader]["num_outstanding_messages"])
+        loaded(model, *args, **options)
+
+    monkeypatch.setattr(LiveModel, "__init__", look)
+    published(broker, history(market(), 100, seed=31))
+    with running(job) as codes:
+        until(lambda: left(broker) == 0, "assessed")
+    assert codes == [0] and pulled == [0]
 
 
 def test_sigterm_finishes_what_is_at_hand(

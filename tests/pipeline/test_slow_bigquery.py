@@ -15,6 +15,8 @@ from pipeline.job.job import Job
 from pipeline.job.run import run
 from pipeline.runtime import process_metrics
 from pipeline.runtime.errors import SinkRefused
+from pipeline.runtime.metrics import WAIT, key
+from pipeline.runtime.process_metrics import Tally
 from tests.pipeline.broker import Broker
 from tests.pipeline.market import history, market
 from tests.pipeline.slow_bigquery import SlowBigQuery, slow_bigquery
@@ -36,6 +38,7 @@ from tests.pipeline.test_run import (  # noqa: F401
 def slow(bigquery_server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowBigQuery]:
     """All clients of this process append through it."""
     process_metrics.progress.counts.clear()  # those of other tests
+    process_metrics.progress.seen.clear()
     with slow_bigquery() as proxy:
         monkeypatch.setenv(STORAGE_EMULATOR, proxy.address)
         yield proxy
@@ -45,6 +48,11 @@ def assessed(job: Job) -> int:
     """Messages that the test's process is done with but for their deliveries."""
     status = process_metrics.read(Path(job.state))
     return status.events if status else 0
+
+
+def waits(step: str) -> Tally:
+    """The times that batches of the test's process have waited for a step."""
+    return process_metrics.progress.seen.get(key(WAIT, step), Tally(WAIT.bounds))
 
 
 def alerts_of(broker: Broker) -> int:
@@ -69,6 +77,11 @@ def test_alerts_flow_while_appends_are_refused(
         until(lambda: assessed(job) == 500, "assessed")
         until(lambda: alerts_of(broker) == said(job).alerts > 0, "their alerts are out")
         assert left(broker) == 500 and not rows(cloud, job, "SELECT seq FROM assessments")
+        batches = sum(waits("decode").counts)
+        assert batches == sum(waits("pull").counts) == sum(waits("assess").counts) >= 5
+        assert sum(waits("publish").counts) > 0 and not any(
+            waits("store").counts + waits("acknowledge").counts
+        )
         published(broker, events[500:])
         until(lambda: said(job).pulling_paused, "memory and disk are full")
         status = said(job)
@@ -83,6 +96,8 @@ def test_alerts_flow_while_appends_are_refused(
         until(lambda: not said(job).pulling_paused, "the pause is over")
         until(lambda: not (said(job).unacknowledged or said(job).rows_spilled_bytes), "nothing waits")
     assert codes == [0] and slow.refused
+    assert sum(waits("store").counts) == sum(waits("acknowledge").counts) == sum(waits("decode").counts)
+    assert waits("store").total > waits("publish").total, "rows waited, alerts did not"
     for expected in ("rows wait in temporary files", "pulls no more messages", "pulls messages again"):
         assert [each for each in caplog.messages if expected in each], expected
     assert "no rows wait in temporary files any more" in caplog.messages
