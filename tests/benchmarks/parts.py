@@ -33,6 +33,7 @@ PARTS: Mapping[str, Part] = {
     "pubsub": Part("whole_way", "whole_way", 300_000, runs=3),
     "latency": Part("latency", "latency"),
     "slow-bigquery": Part("slow_bigquery", "slow_bigquery", 100_000),
+    "recovery": Part("recovery", "recovery"),
     "serving": Part("answering", "answering", 20_000),
     "workers": Part("workers", "workers", 100_000),
     "crew": Part("crew", "crew", 2_000),  # a worker
