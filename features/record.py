@@ -177,9 +177,7 @@ def _describe(p: Places, m: Memory) -> Record:
         versions=tuple(_version(p, m, i) for i in range(w[at.VERSIONS])),
         ring=tuple(_ring_event(p, m, i) for i in range(w[at.LENGTH])),
         ever=tuple(_ever_totals(p, m, lane) for lane in _ever_lanes(p)) if evicted else (),
-        tiles=tuple(
-            _tile(p, m, k, i) for k in range(p[at.TRACKS]) for i in range(w[length_at(p, at.TILES, k)])
-        ),
+        tiles=tuple(_tile(p, m, k, i) for k in range(p[at.TRACKS]) for i in range(w[length_at(p, k)])),
     )
 
 
@@ -210,15 +208,15 @@ def _ever_lanes(p: Places) -> tuple[int, ...]:
 
 
 def _ever_totals(p: Places, m: Memory, lane: int) -> EverTotals:
-    count, first, last = _cut(m.w, ever_at(p, at.TILES, lane), 3)
+    count, first, last = _cut(m.w, ever_at(p, lane), 3)
     return EverTotals(lane, count, first, last, float(m.f[p[at.F_EVER] + lane]))
 
 
 def _tile(p: Places, m: Memory, k: int, i: int) -> Tile:
-    count, total, spread, low, high = _cut(m.f, figures_at(p, at.TILES, k) + i * at.FIGURES, at.FIGURES)
+    count, total, spread, low, high = _cut(m.f, figures_at(p, k) + i * at.FIGURES, at.FIGURES)
     has_sketch = p[p[at.TRACK_SKETCH] + k] >= 0
-    sketch = _cut(m.w, sketch_at(p, at.TILES, k) + i * at.SKETCH_WORDS, at.SKETCH_WORDS) if has_sketch else ()
-    return Tile(k, int(m.w[bucket_at(p, at.TILES, k) + i]), int(count), total, spread, low, high, sketch)
+    sketch = _cut(m.w, sketch_at(p, k) + i * at.SKETCH_WORDS, at.SKETCH_WORDS) if has_sketch else ()
+    return Tile(k, int(m.w[bucket_at(p, k) + i]), int(count), total, spread, low, high, sketch)
 
 
 def _fill(p: Places, m: Memory, record: Record) -> None:
@@ -235,7 +233,7 @@ def _fill(p: Places, m: Memory, record: Record) -> None:
     for i, event in enumerate(record.ring):
         _fill_event(p, m, i, event)
     for kept in record.ever:
-        w[ever_at(p, at.TILES, kept.lane) :][:3] = kept.count, kept.first_us, kept.last_us
+        w[ever_at(p, kept.lane) :][:3] = kept.count, kept.first_us, kept.last_us
         f[p[at.F_EVER] + kept.lane] = kept.value
     for tile in record.tiles:
         _fill_tile(p, m, tile)
@@ -251,11 +249,11 @@ def _fill_event(p: Places, m: Memory, i: int, event: RingEvent) -> None:
 
 
 def _fill_tile(p: Places, m: Memory, tile: Tile) -> None:
-    place = length_at(p, at.TILES, tile.track)
+    place = length_at(p, tile.track)
     i = int(m.w[place])
     m.w[place] += 1
-    m.w[bucket_at(p, at.TILES, tile.track) + i] = tile.bucket
+    m.w[bucket_at(p, tile.track) + i] = tile.bucket
     figures = (tile.count, tile.sum, tile.spread, tile.low, tile.high)
-    m.f[figures_at(p, at.TILES, tile.track) + i * at.FIGURES :][: at.FIGURES] = figures
+    m.f[figures_at(p, tile.track) + i * at.FIGURES :][: at.FIGURES] = figures
     if tile.sketch:
-        m.w[sketch_at(p, at.TILES, tile.track) + i * at.SKETCH_WORDS :][: at.SKETCH_WORDS] = tile.sketch
+        m.w[sketch_at(p, tile.track) + i * at.SKETCH_WORDS :][: at.SKETCH_WORDS] = tile.sketch

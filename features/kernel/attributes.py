@@ -83,12 +83,12 @@ def set_attributes(p, w, f):
 
 
 @compiled
-def read_attributes(p, w, f, seq, row):
-    """Write the attributes as of `seq` into the last columns of `row`; return whether that version is still known."""
+def read_attributes(p, w, f, seq, e):
+    """Write the attributes as of `seq` into the vector of event e of the run; return whether they are still known."""
     version = w[at.VERSIONS] - 1
     while version >= 0 and w[at.VERSION_SEQ + version] > seq:
         version -= 1
-    first = len(row) - p[at.ATTRIBUTES]
+    first = p[at.F_VECTOR] + (e + 1) * p[at.COLUMNS] - p[at.ATTRIBUTES]
     for a in range(p[at.ATTRIBUTES]):
-        row[first + a] = f[p[at.F_VERSION] + version * p[at.ATTRIBUTES] + a] if version >= 0 else np.nan
+        f[first + a] = f[p[at.F_VERSION] + version * p[at.ATTRIBUTES] + a] if version >= 0 else np.nan
     return version >= 0 or w[at.LOST] == 0

@@ -215,7 +215,8 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
     written_at = np.zeros(len(records) + 1, np.int64)
     answers = _blank_answers(len(order))
-    raw = np.full((len(arrivals), plan.raw_columns), np.nan)
+    raw = np.empty((len(arrivals), plan.raw_columns))
+    raw[arrivals.record < 0] = np.nan
     places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
     states = _blank_states(len(records))
     earlier = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # events of lives before

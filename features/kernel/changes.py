@@ -33,10 +33,10 @@ def _is_change(p, w, f, lane):
     """Return whether the staged event differs from the one before it in the lane; the ring is searched from its end."""
     values = p[at.F_VALUES] + p[p[at.LANE_VALUE] + lane] * at.COLUMN
     i = end_of(w, w[at.RING_TIME + at.STAGED]) - 1
-    while i >= w[at.START]:
+    while i >= w[at.UNFOLDED]:
         if (w[at.RING_LANES + i] >> lane) & 1:
             return f[values + i] != f[values + at.STAGED]
         i -= 1
-    if w[ever_at(p, at.TILES, lane) + at.EVER_COUNT] == 0:
+    if w[ever_at(p, lane) + at.EVER_COUNT] == 0:
         return False
     return f[p[at.F_EVER] + lane] != f[values + at.STAGED]

@@ -98,13 +98,13 @@ def pack(p, w, f, buffer, start, starts_at):
 def clear(p, w):
     """Make the memory that of a new record."""
     w[at.START] = w[at.LENGTH] = w[at.SEQ] = w[at.EVICTED] = w[at.VERSIONS] = 0
-    w[at.LOST] = w[at.TANGLED] = w[at.FRESH] = 0
+    w[at.LOST] = w[at.TANGLED] = w[at.UNFOLDED] = w[at.RUN] = 0
     w[at.FLOOR] = header.NO_FLOOR
     fill(w[at.STATUS : at.STATUS + at.STATUS_WORDS], 0)
     for k in range(p[at.TRACKS]):
-        w[length_at(p, at.TILES, k)] = 0
+        w[length_at(p, k)] = 0
     for lane in range(p[at.LANES]):
-        kept = ever_at(p, at.TILES, lane)
+        kept = ever_at(p, lane)
         fill(w[kept : kept + at.EVER_FIELDS], 0)
 
 

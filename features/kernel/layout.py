@@ -6,8 +6,8 @@ place, and modules read by place: `import layout as at`, then w[at.RING_TIME + i
 that depend on the plan are looked up in `p` first: p[p[at.TRACK_SPAN] + k].
 
 A *track* is one lane in buckets of one hop; a *cell* is a track over one window. Tracks are sparse: they have only
-buckets in which something happened, oldest first. Each exists twice: in TILES (what the ring evicted) and in SUMS
-(tiles and ring together, as one event sees them).
+buckets in which something happened, oldest first. The record keeps the *tiles*: the buckets of what the ring evicted.
+While a *run* of events is read (runs.py), *sums* are the buckets of one track, tiles and ring together.
 """
 
 from functools import lru_cache
@@ -22,6 +22,7 @@ from features.kernel.plan import EVER, SLOTS, EntityPlan, Output, Statistic
 RING_KEEP = 64  # events always kept whole: enough to tell a redelivery from a new event
 RING_LIMIT = 1024  # events kept whole at most, however much happens within the lateness
 RING_SPACE = 4 * RING_LIMIT  # room to slide in before the ring is moved back to the front
+RUN_LIMIT = RING_KEEP  # events read together at most, so that none of them has been evicted
 STAGED = RING_SPACE  # the slot behind the ring, where an arriving event waits
 COLUMN = RING_SPACE + 1
 VERSIONS_LIMIT = 8  # attribute versions kept for redeliveries
@@ -40,37 +41,42 @@ NEEDS = {
 }
 # figures of a bucket; SPREAD is the sum of squared deviations from the bucket's mean
 COUNT, SUM, SPREAD, LOW, HIGH, FIGURES = range(6)
-# what a lane keeps over EVER; PREVIOUS is LAST before the latest addition, only while working
-EVER_COUNT, EVER_FIRST, EVER_LAST, EVER_PREVIOUS, EVER_FIELDS = range(5)
-# what a cell remembers of SUMS: where its window begins, and up to where its buckets are folded into its figures
-CELL_FIRST, CELL_FOLDED, CELL_FIELDS = range(3)
-TILES, SUMS = 0, 1
+EVER_COUNT, EVER_FIRST, EVER_LAST, EVER_FIELDS = range(
+    4
+)  # what a lane keeps over EVER, beside its last value
 
 # --- places in p: sizes, then where each table starts -------------------------------------------------
 (
-    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, FORGET_US, TRACKS, CELLS,
-    SKETCHES, TRACK_SPACE, EVER_MASK, EVER_LANES, EVER_OUTPUTS, WATCHES,
-    LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, EVER_LANE, TRACK_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
-    TRACK_SKETCH, CELL_TRACK, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_OUTPUT, WATCH,
-    W_SLOTS, W_VERSION_TIME, W_SINCE, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_CELL, F_VALUES, F_VERSION, F_STAGED,
-    F_FIGURES, F_EVER, F_CELL, PLACES,
+    FINGERPRINT, LANES, VALUES, DISTINCTS, ATTRIBUTES, SOURCES, IS_SUBJECT, LATENESS_US, FORGET_US, TRACKS, COLUMNS,
+    SKETCHES, TRACK_SPACE, EVER_LANES, WATCHES,
+    LANE_VALUE, LANE_DISTINCT, LANE_TRACKS, LANE_EVER, EVER_LANE, TRACK_HOP_US, TRACK_SPAN, TRACK_NEEDS,
+    TRACK_SKETCH, TRACK_CELLS, CELL_SPAN, CELL_OUTPUTS, OUTPUT_STATISTIC, OUTPUT_COLUMN, EVER_STATISTIC, EVER_COLUMN,
+    WATCH,
+    W_SLOTS, W_VERSION_TIME, W_LENGTH, W_BUCKET, W_SKETCH, W_EVER, W_SUMS, W_SUMS_SKETCH, F_VALUES, F_VERSION,
+    F_STAGED, F_FIGURES, F_EVER, F_SUMS, F_VECTOR, PLACES,
 ) = range(48)  # fmt: skip
 
 # --- fixed places in w and f ---------------------------------------------------------------------------
 (
-    START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED, FRESH,  # the record
+    START, LENGTH, SEQ, FLOOR, EVICTED, VERSIONS, LOST, TANGLED,  # the record
+    UNFOLDED, RUN,  # the first slot that is not in the tiles, and the number of events in the run
     SOURCE, SCORED,  # the staged event
     DISPOSITION, ANSWER_SEQ, ANSWER_ORIGIN, ANSWER_OUTCOME, EXACT,  # the answer to it
-) = range(16)  # fmt: skip
-STATUS = 16
+) = range(17)  # fmt: skip
+STATUS = 17
 VERSION_SEQ = STATUS + STATUS_WORDS
 RING_KEY = VERSION_SEQ + VERSIONS_LIMIT
-RING_TIME, RING_SEQ, RING_LANES, RING_ORIGIN, RING_OUTCOME, W_FREE = (
-    RING_KEY + n * COLUMN for n in range(1, 7)
-)
+RING_TIME, RING_SEQ, RING_LANES, RING_ORIGIN, RING_OUTCOME, MEMBER, RUN_SCORED = (
+    RING_KEY + n * COLUMN for n in range(1, 8)
+)  # MEMBER: the slots of one lane's events
+HEAD, HEAD_LENGTH, HEAD_SKETCH = (
+    RUN_SCORED + n * RUN_LIMIT for n in range(1, 4)
+)  # of sums, as each event sees them
+W_FREE = HEAD_SKETCH + RUN_LIMIT * SKETCH_WORDS
 ANSWER_SCORE = 0
 RING_SCORE = 1
-F_FREE = RING_SCORE + COLUMN
+HEAD_FIGURES = RING_SCORE + COLUMN
+F_FREE = HEAD_FIGURES + RUN_LIMIT * FIGURES
 
 
 class Memory(NamedTuple):
@@ -89,10 +95,6 @@ def _cells(plan: EntityPlan) -> dict[tuple[int, int, int], list[tuple[Output, in
     return dict(sorted(cells.items()))
 
 
-def _bits(lanes: list[int]) -> int:
-    return _signed(sum(1 << lane for lane in set(lanes)))
-
-
 def _signed(bits: int) -> int:
     """Return a uint64 as the int64 of the same bits."""
     return int(np.array(bits, dtype=np.uint64).view(np.int64))
@@ -106,18 +108,14 @@ def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
         for output, _ in outputs:
             needs[lane, hop] |= NEEDS.get(output.statistic, 0)
     sketched = [track for track in tracks if needs[track] & NEEDS_SKETCH]
-    index = {track: k for k, track in enumerate(tracks)}
     spans = {track: max(w // hop for lane, hop, w in cells if (lane, hop) == track) for track in tracks}
     return {
-        LANE_TRACKS: [
-            sum(track_lane < lane for track_lane, _ in tracks) for lane in range(len(plan.lanes) + 1)
-        ],
-        TRACK_LANE: [lane for lane, _ in tracks],
+        LANE_TRACKS: _starts_by_lane(plan, [lane for lane, _ in tracks]),
         TRACK_HOP_US: [hop for _, hop in tracks],
         TRACK_SPAN: list(spans.values()),
         TRACK_NEEDS: list(needs.values()),
         TRACK_SKETCH: [sketched.index(track) if track in sketched else -1 for track in tracks],
-        CELL_TRACK: [index[lane, hop] for lane, hop, _ in cells],
+        TRACK_CELLS: [sum(cell[:2] < track for cell in cells) for track in [*tracks, (len(plan.lanes), 0)]],
         CELL_SPAN: [window // hop for _, hop, window in cells],
         CELL_OUTPUTS: [0, *np.cumsum([len(outputs) for outputs in cells.values()], dtype=int).tolist()],
         OUTPUT_STATISTIC: [int(output.statistic) for outputs in cells.values() for output, _ in outputs],
@@ -125,15 +123,23 @@ def _track_tables(plan: EntityPlan) -> dict[int, list[int]]:
     }
 
 
+def _starts_by_lane(plan: EntityPlan, lanes: list[int]) -> list[int]:
+    """Return where each lane begins in a sorted list of lanes, and where the last one ends."""
+    return [sum(other < lane for other in lanes) for lane in range(len(plan.lanes) + 1)]
+
+
 def _lane_tables(plan: EntityPlan) -> dict[int, list[int]]:
-    ever = [
+    ever = sorted(
         (o.lane, int(o.statistic), column) for column, o in enumerate(plan.outputs) if o.window_us == EVER
-    ]
+    )
+    lanes = [lane for lane, _, _ in ever]
     return {
         LANE_VALUE: [lane.value for lane in plan.lanes],
         LANE_DISTINCT: [lane.distinct for lane in plan.lanes],
-        EVER_LANE: sorted({lane for lane, _, _ in ever}),
-        EVER_OUTPUT: [number for output in ever for number in output],
+        LANE_EVER: _starts_by_lane(plan, lanes),
+        EVER_LANE: sorted(set(lanes)),
+        EVER_STATISTIC: [statistic for _, statistic, _ in ever],
+        EVER_COLUMN: [column for _, _, column in ever],
         WATCH: [number for watch in plan.watches for number in (watch.lane, _signed(watch.gated))],
     }
 
@@ -150,36 +156,35 @@ def _sizes(plan: EntityPlan, listed: dict[int, list[int]]) -> dict[int, int]:
         LATENESS_US: plan.lateness_us,
         FORGET_US: plan.forget_us,
         TRACKS: len(listed[TRACK_SPAN]),
-        CELLS: len(listed[CELL_TRACK]),
+        COLUMNS: plan.raw_columns,
         SKETCHES: sum(row >= 0 for row in listed[TRACK_SKETCH]),
         TRACK_SPACE: 2 * max(listed[TRACK_SPAN], default=1) + 2,  # a full track drops its expired half
-        EVER_MASK: _bits(listed[EVER_LANE]),
         EVER_LANES: len(listed[EVER_LANE]),
-        EVER_OUTPUTS: len(listed[EVER_OUTPUT]) // 3,
         WATCHES: len(plan.watches),
     }
 
 
 def _sections(sizes: dict[int, int]) -> tuple[dict[int, int], dict[int, int]]:
     """Return the lengths of the sections of w and of f that depend on the plan, in order."""
-    buckets = 2 * sizes[TRACKS] * sizes[TRACK_SPACE]
+    tiles, sums = sizes[TRACKS] * sizes[TRACK_SPACE], sizes[TRACK_SPACE] + RUN_LIMIT
     whole = {
         W_SLOTS: sizes[DISTINCTS] * COLUMN,
         W_VERSION_TIME: VERSIONS_LIMIT * sizes[SOURCES],
-        W_SINCE: sizes[TRACKS],
-        W_LENGTH: 2 * sizes[TRACKS],
-        W_BUCKET: buckets,
-        W_SKETCH: 2 * sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,
-        W_EVER: 2 * sizes[LANES] * EVER_FIELDS,
-        W_CELL: sizes[CELLS] * CELL_FIELDS,
+        W_LENGTH: sizes[TRACKS],
+        W_BUCKET: tiles,
+        W_SKETCH: sizes[SKETCHES] * sizes[TRACK_SPACE] * SKETCH_WORDS,
+        W_EVER: sizes[LANES] * EVER_FIELDS,
+        W_SUMS: sums,
+        W_SUMS_SKETCH: sums * SKETCH_WORDS,
     }
     real = {
         F_VALUES: sizes[VALUES] * COLUMN,
         F_VERSION: VERSIONS_LIMIT * sizes[ATTRIBUTES],
         F_STAGED: sizes[ATTRIBUTES],
-        F_FIGURES: buckets * FIGURES,
-        F_EVER: 2 * sizes[LANES],
-        F_CELL: sizes[CELLS] * FIGURES,
+        F_FIGURES: tiles * FIGURES,
+        F_EVER: sizes[LANES],
+        F_SUMS: sums * FIGURES,
+        F_VECTOR: RUN_LIMIT * sizes[COLUMNS],
     }
     return whole, real
 

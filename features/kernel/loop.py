@@ -6,15 +6,24 @@ import numpy as np
 
 from features.kernel import layout as at
 from features.kernel.attributes import KEEP, forget_versions, read_attributes, set_attributes
-from features.kernel.buckets import add, gather
 from features.kernel.changes import keep_changes, leave_watches
 from features.kernel.checks import ring_length
 from features.kernel.codec import clear, pack, size_bound, unpack
 from features.kernel.forgetting import begin, is_over, is_too_old
 from features.kernel.jit import compiled, inlined, outermost
 from features.kernel.packing import fill
-from features.kernel.ring import end_of, evict, find, fold, insert, is_too_late
-from features.kernel.statistics import read_vector
+from features.kernel.ring import (
+    end_of,
+    evict,
+    find,
+    fold,
+    fold_evicted,
+    insert,
+    is_full,
+    is_newest,
+    is_too_late,
+)
+from features.kernel.runs import end_run, put_vector, read_vectors
 
 
 class Disposition(IntEnum):
@@ -31,76 +40,100 @@ ABSENT, APPLIED, DUPLICATE, TOO_LATE, FOLDED = (int(disposition) for disposition
 
 
 @compiled
+def _read_alone(p, w, f, end_of_ring, slot, seq):
+    """Read the vector of the event at `slot`, which is no part of a run."""
+    w[at.RUN_SCORED] = 1
+    read_vectors(p, w, f, end_of_ring, slot, slot + 1, seq, w[at.FLOOR])
+
+
+@compiled
 def _answer_duplicate(p, w, f, slot, row):
     """Apply nothing; recompute the vector of the event at `slot` as of itself."""
-    seq, time, outcome = w[at.RING_SEQ + slot], w[at.RING_TIME + slot], w[at.RING_OUTCOME + slot]
+    seq, outcome = w[at.RING_SEQ + slot], w[at.RING_OUTCOME + slot]
     w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.ANSWER_ORIGIN] = DUPLICATE, seq, w[at.RING_ORIGIN + slot]
     w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE] = outcome & ~at.INEXACT, f[at.RING_SCORE + slot]
-    is_known = read_attributes(p, w, f, seq, row)
+    is_known = read_attributes(p, w, f, seq, 0)
     w[at.EXACT] = is_known and not outcome & at.INEXACT
     if w[at.EXACT] and w[at.SCORED]:
-        gather(p, w, f, time, slot + 1, seq)
-        w[at.FRESH] = 0
-        read_vector(p, w, f, slot, time, row)
+        _read_alone(p, w, f, slot, slot, seq)
+        put_vector(p, f, 0, row)
     else:
         fill(row, np.nan)
 
 
 @compiled
-def _apply(p, w, f, row):
-    """Insert the staged event, which is new. FRESH says whether SUMS holds the whole ring, before and after."""
-    time = w[at.RING_TIME + at.STAGED]
+def _add_to_run(p, w, f):
+    """Insert the staged event, which is new and the newest, and make it part of the run."""
+    w[at.SEQ] += 1
+    w[at.DISPOSITION], w[at.ANSWER_SEQ] = APPLIED, w[at.SEQ]
+    set_attributes(p, w, f)
+    keep_changes(p, w, f)
+    insert(p, w, f)
+    w[at.RUN_SCORED + w[at.RUN]] = w[at.SCORED]
+    if w[at.SCORED]:
+        read_attributes(p, w, f, w[at.SEQ], w[at.RUN])
+    w[at.RUN] += 1
+    evict(p, w)
+
+
+@compiled
+def _apply_late(p, w, f, row):
+    """Insert the staged event, which is new and not the newest."""
     w[at.SEQ] += 1
     w[at.DISPOSITION], w[at.ANSWER_SEQ] = APPLIED, w[at.SEQ]
     set_attributes(p, w, f)
     keep_changes(p, w, f)
     slot = insert(p, w, f)
-    is_newest = slot == w[at.START] + w[at.LENGTH] - 1
-    if is_newest and w[at.FRESH]:
-        add(p, w, f, at.SUMS, slot)
-    elif w[at.SCORED]:
-        gather(p, w, f, time, slot + 1, w[at.SEQ])
     if w[at.SCORED]:
-        read_vector(p, w, f, slot, time, row)
-        read_attributes(p, w, f, w[at.SEQ], row)
-    w[at.FRESH] = is_newest and (w[at.FRESH] or w[at.SCORED])
-    evict(p, w, f)
+        _read_alone(p, w, f, slot, slot, w[at.SEQ])
+        read_attributes(p, w, f, w[at.SEQ], 0)
+        put_vector(p, f, 0, row)
+    else:
+        fill(row, np.nan)
+    evict(p, w)
+    fold_evicted(p, w, f)
 
 
 @compiled
 def _apply_too_late(p, w, f, row):
     """Refuse the staged event if the record is a subject's; else count it by its bucket."""
-    time = w[at.RING_TIME + at.STAGED]
+    fill(row, np.nan)
     if p[at.IS_SUBJECT]:
         w[at.DISPOSITION] = TOO_LATE
         return
     w[at.SEQ] += 1
-    w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.FRESH] = FOLDED, w[at.SEQ], 0
+    w[at.DISPOSITION], w[at.ANSWER_SEQ] = FOLDED, w[at.SEQ]
     set_attributes(p, w, f)
     leave_watches(p, w)
     if w[at.SCORED]:
-        gather(p, w, f, time, end_of(w, time), w[at.SEQ])
-        add(p, w, f, at.SUMS, at.STAGED)
-        read_vector(p, w, f, at.STAGED, time, row)
-        read_attributes(p, w, f, w[at.SEQ], row)
+        _read_alone(p, w, f, end_of(w, w[at.RING_TIME + at.STAGED]), at.STAGED, w[at.SEQ])
+        read_attributes(p, w, f, w[at.SEQ], 0)
+        put_vector(p, f, 0, row)
     fold(p, w, f)
 
 
 @inlined
-def _take(p, w, f, row):
-    """Take the staged event: known, too late or new. A record that is forgotten begins anew with it."""
+def _take(p, w, f, order, raw, j):
+    """Take the staged event j: known, too late or new. A record that is forgotten begins anew with it."""
     time = w[at.RING_TIME + at.STAGED]
     if is_over(p, w, time):
+        end_run(p, w, f, order, raw)
         begin(p, w, time)
     w[at.DISPOSITION], w[at.ANSWER_SEQ], w[at.ANSWER_ORIGIN] = ABSENT, 0, -1
     w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE], w[at.EXACT] = 0, np.nan, 1
     slot = find(w, w[at.RING_KEY + at.STAGED])
-    if slot >= 0:
-        _answer_duplicate(p, w, f, slot, row)
-    elif is_too_late(p, w, time) or is_too_old(p, w, time):
-        _apply_too_late(p, w, f, row)
+    is_refused = slot < 0 and (is_too_late(p, w, time) or is_too_old(p, w, time))
+    goes_on = slot < 0 and not is_refused and is_newest(w, time)
+    if not goes_on or is_full(w) or w[at.RUN] == at.RUN_LIMIT:
+        end_run(p, w, f, order, raw)
+    if goes_on:
+        _add_to_run(p, w, f)
+    elif slot >= 0:
+        _answer_duplicate(p, w, f, slot, raw[order[j]])
+    elif is_refused:
+        _apply_too_late(p, w, f, raw[order[j]])
     else:
-        _apply(p, w, f, row)
+        _apply_late(p, w, f, raw[order[j]])
 
 
 @inlined
@@ -181,8 +214,9 @@ def fold_batch(
             begin(p, w, arrivals.time_us[starts[r]])
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
-            _take(p, w, f, raw[order[j]])
+            _take(p, w, f, order, raw, j)
             _answer(p, w, f, answers, earlier, j)
+        end_run(p, w, f, order, raw)
         forget_versions(p, w, f)
         states.after[r], written_at[r] = w[at.SEQ], end
         end = pack(p, w, f, written, end, starts_at)

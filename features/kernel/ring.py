@@ -5,7 +5,7 @@ oldest is evicted first, into the tiles; from then on no event at or before its 
 """
 
 from features.kernel import layout as at
-from features.kernel.buckets import add
+from features.kernel.buckets import fold_events
 from features.kernel.jit import compiled
 
 
@@ -49,12 +49,24 @@ def end_of(w, time):
 
 
 @compiled
+def is_full(w):
+    """Return whether the next event must be preceded by moving the ring to the front."""
+    return w[at.START] + w[at.LENGTH] == at.RING_SPACE
+
+
+@compiled
+def is_newest(w, time):
+    """Return whether an event at `time` comes behind all others in the ring."""
+    return w[at.LENGTH] == 0 or w[at.RING_TIME + w[at.START] + w[at.LENGTH] - 1] <= time
+
+
+@compiled
 def insert(p, w, f):
-    """Insert the staged event by its time and return its slot."""
-    if w[at.START] + w[at.LENGTH] == at.RING_SPACE:
+    """Insert the staged event by its time and return its slot. A full ring must have no run: it is moved first."""
+    if is_full(w):
         for i in range(w[at.LENGTH]):
             _copy_slot(p, w, f, w[at.START] + i, i)
-        w[at.START] = 0
+        w[at.START] = w[at.UNFOLDED] = 0
     place, end = end_of(w, w[at.RING_TIME + at.STAGED]), w[at.START] + w[at.LENGTH]
     for i in range(end, place, -1):
         _copy_slot(p, w, f, i - 1, i)
@@ -86,8 +98,8 @@ def _mark_inexact(w, seq):
 
 
 @compiled
-def evict(p, w, f):
-    """Evict the oldest events that the ring need not keep: add them to the tiles."""
+def evict(p, w):
+    """Evict the oldest events that the ring need not keep; `fold_evicted` adds them to the tiles."""
     while w[at.LENGTH] > at.RING_KEEP:
         oldest, newest = w[at.START], w[at.START] + w[at.LENGTH] - 1
         if (
@@ -96,7 +108,6 @@ def evict(p, w, f):
         ):
             return
         w[at.FLOOR] = w[at.RING_TIME + oldest]
-        add(p, w, f, at.TILES, oldest)
         w[at.START] += 1
         w[at.LENGTH] -= 1
         w[at.EVICTED] += 1
@@ -105,9 +116,16 @@ def evict(p, w, f):
 
 
 @compiled
+def fold_evicted(p, w, f):
+    """Add the evicted events to the tiles, unless that was done before."""
+    fold_events(p, w, f, w[at.UNFOLDED], w[at.START])
+    w[at.UNFOLDED] = w[at.START]
+
+
+@compiled
 def fold(p, w, f):
     """Add the staged event, which is too late for the ring, straight to the tiles."""
     w[at.FLOOR] = max(w[at.FLOOR], w[at.RING_TIME + at.STAGED])
-    add(p, w, f, at.TILES, at.STAGED)
+    fold_events(p, w, f, at.STAGED, at.STAGED + 1)
     w[at.EVICTED] += 1
     _mark_inexact(w, w[at.SEQ])

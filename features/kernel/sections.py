@@ -127,7 +127,7 @@ def pack_ever(p, w, f, buffer, offset):
     """Write what the lanes keep over EVER of evicted events: count, first and last time, last value."""
     for e in range(p[at.EVER_LANES]):
         lane = p[p[at.EVER_LANE] + e]
-        kept = ever_at(p, at.TILES, lane)
+        kept = ever_at(p, lane)
         words = buffer[offset : offset + 24].view(np.int64)
         words[0], words[1], words[2] = (
             w[kept + at.EVER_COUNT],
@@ -145,7 +145,7 @@ def unpack_ever(p, w, f, buffer, offset):
     """Read what `pack_ever` wrote."""
     for e in range(p[at.EVER_LANES]):
         lane = p[p[at.EVER_LANE] + e]
-        kept = ever_at(p, at.TILES, lane)
+        kept = ever_at(p, lane)
         words = buffer[offset : offset + 24].view(np.int64)
         w[kept + at.EVER_COUNT], w[kept + at.EVER_FIRST], w[kept + at.EVER_LAST] = (
             words[0],
@@ -160,9 +160,9 @@ def unpack_ever(p, w, f, buffer, offset):
 @compiled
 def _pack_tile(p, w, f, k, i, buffer, offset):
     """Write one tile: track, age in buckets, count, then the figures that the track needs."""
-    needs, figures = p[p[at.TRACK_NEEDS] + k], figures_at(p, at.TILES, k) + i * at.FIGURES
+    needs, figures = p[p[at.TRACK_NEEDS] + k], figures_at(p, k) + i * at.FIGURES
     short = buffer[offset : offset + 4].view(np.uint16)
-    short[0], short[1] = k, w[at.FLOOR] // p[p[at.TRACK_HOP_US] + k] - w[bucket_at(p, at.TILES, k) + i]
+    short[0], short[1] = k, w[at.FLOOR] // p[p[at.TRACK_HOP_US] + k] - w[bucket_at(p, k) + i]
     set_u32(buffer, offset + 4, np.uint32(f[figures + at.COUNT]))
     offset += 8
     if needs & at.NEEDS_SUM:
@@ -176,7 +176,7 @@ def _pack_tile(p, w, f, k, i, buffer, offset):
         pair[0], pair[1] = f[figures + at.LOW], f[figures + at.HIGH]
         offset += 16
     if needs & at.NEEDS_SKETCH:
-        sketch = sketch_at(p, at.TILES, k) + i * at.SKETCH_WORDS
+        sketch = sketch_at(p, k) + i * at.SKETCH_WORDS
         copy(
             w[sketch : sketch + at.SKETCH_WORDS], buffer[offset : offset + 8 * at.SKETCH_WORDS].view(np.int64)
         )
@@ -189,8 +189,8 @@ def pack_tiles(p, w, f, buffer, offset):
     """Write the tiles that a window may still reach; return the end and their number."""
     packed = 0
     for k in range(p[at.TRACKS]):
-        for i in range(w[length_at(p, at.TILES, k)]):
-            if w[bucket_at(p, at.TILES, k) + i] > expired(p, w, k):
+        for i in range(w[length_at(p, k)]):
+            if w[bucket_at(p, k) + i] > expired(p, w, k):
                 offset = _pack_tile(p, w, f, k, i, buffer, offset)
                 packed += 1
     return offset, packed
@@ -201,10 +201,10 @@ def unpack_tile(p, w, f, buffer, offset):
     """Read one tile behind those of its track that have been read."""
     short = buffer[offset : offset + 4].view(np.uint16)
     k = np.int64(short[0])
-    i = w[length_at(p, at.TILES, k)]
-    w[length_at(p, at.TILES, k)] = i + 1
-    w[bucket_at(p, at.TILES, k) + i] = w[at.FLOOR] // p[p[at.TRACK_HOP_US] + k] - short[1]
-    needs, figures = p[p[at.TRACK_NEEDS] + k], figures_at(p, at.TILES, k) + i * at.FIGURES
+    i = w[length_at(p, k)]
+    w[length_at(p, k)] = i + 1
+    w[bucket_at(p, k) + i] = w[at.FLOOR] // p[p[at.TRACK_HOP_US] + k] - short[1]
+    needs, figures = p[p[at.TRACK_NEEDS] + k], figures_at(p, k) + i * at.FIGURES
     f[figures + at.COUNT], f[figures + at.SUM], f[figures + at.SPREAD] = get_u32(buffer, offset + 4), 0.0, 0.0
     offset += 8
     if needs & at.NEEDS_SUM:
@@ -218,7 +218,7 @@ def unpack_tile(p, w, f, buffer, offset):
         f[figures + at.LOW], f[figures + at.HIGH] = pair[0], pair[1]
         offset += 16
     if needs & at.NEEDS_SKETCH:
-        sketch = sketch_at(p, at.TILES, k) + i * at.SKETCH_WORDS
+        sketch = sketch_at(p, k) + i * at.SKETCH_WORDS
         copy(
             buffer[offset : offset + 8 * at.SKETCH_WORDS].view(np.int64), w[sketch : sketch + at.SKETCH_WORDS]
         )
