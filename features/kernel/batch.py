@@ -1,7 +1,8 @@
 """The kernel's door for Python: arrivals and packed records in, vectors and new records out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from features.kernel.checks import UNSOUND, check
 from features.kernel.header import STATUS, STATUS_AT, STATUS_BYTES, BadRecord
 from features.kernel.layout import INEXACT, STATUS_WORDS, memory, tables
-from features.kernel.loop import Disposition, capacity, fold_batch
+from features.kernel.loop import Disposition, capacities, fold_batch
 from features.kernel.plan import Arrivals, EntityPlan
 
 Mask = NDArray[np.bool_]
+Part = tuple[int, int]  # records from the first number up to the second
+PART_EVENTS = 2_000  # a thread with fewer costs more than it gains
 
 
 class _Inputs(NamedTuple):
@@ -38,7 +41,7 @@ EVENT_COLUMNS = _Inputs._fields[:8]  # one row an event; attributes are rows of 
 
 
 class _Answers(NamedTuple):
-    """The answer to each event, record by record as in _Inputs; the last row is for events without a record."""
+    """The answer to each event, in order of arrival."""
 
     disposition: NDArray[np.uint8]
     exact: NDArray[np.bool_]
@@ -83,14 +86,13 @@ def _inputs(arrivals: Arrivals, order: NDArray[np.intp]) -> _Inputs:
 
 def _blank_answers(events: int) -> _Answers:
     """Return answers to so many events, all ABSENT."""
-    rows = events + 1
     return _Answers(
-        disposition=np.zeros(rows, np.uint8),
-        exact=np.ones(rows, np.bool_),
-        seq=np.zeros(rows, np.int64),
-        original=np.full(rows, -1, np.int32),
-        stored_score=np.full(rows, np.nan, np.float32),
-        stored_outcome=np.zeros(rows, np.uint8),
+        disposition=np.zeros(events, np.uint8),
+        exact=np.ones(events, np.bool_),
+        seq=np.zeros(events, np.int64),
+        original=np.full(events, -1, np.int32),
+        stored_score=np.full(events, np.nan, np.float32),
+        stored_outcome=np.zeros(events, np.uint8),
     )
 
 
@@ -98,21 +100,6 @@ def _blank_states(records: int) -> _States:
     """Return the states of so many new records."""
     before, after = np.zeros((2, records), np.int64)
     return _States(np.zeros((records, STATUS_WORDS), np.int64), before, after)
-
-
-def _place(order: NDArray[np.intp], events: int) -> NDArray[np.intp]:
-    """Return the place in `order` of each of so many events; those without a record come behind all others."""
-    place = np.full(events, len(order))
-    place[order] = np.arange(len(order))
-    return place
-
-
-def _in_order_of_arrival(answers: _Answers, order: NDArray[np.intp], place: NDArray[np.intp]) -> _Answers:
-    """Return the answers in order of arrival: event j of `answers` arrived as order[j]."""
-    arrived = _Answers._make(column.take(place, axis=0) for column in answers)
-    again = np.flatnonzero(arrived.original >= 0)
-    arrived.original[again] = order[arrived.original[again]]
-    return arrived
 
 
 def _by_record(record: NDArray[np.int32]) -> NDArray[np.intp]:
@@ -144,6 +131,7 @@ class Advanced:
     _places: _Places
     _written: NDArray[np.uint8]
     _written_at: NDArray[np.int64]
+    _written_to: NDArray[np.int64]
 
     @property
     def is_new(self) -> Mask:
@@ -188,23 +176,44 @@ class Advanced:
         was, now = self._written[outcome_at] & INEXACT, outcome[arrived] & ~np.uint8(INEXACT)
         self._written[outcome_at] = was | now
         statuses = np.ascontiguousarray(self.status).view(np.uint8).reshape(-1, STATUS_BYTES)
-        self._written[self._written_at[:-1, None] + STATUS_AT + np.arange(STATUS_BYTES)] = statuses
+        self._written[self._written_at[:, None] + STATUS_AT + np.arange(STATUS_BYTES)] = statuses
 
     def blobs(self, rows: NDArray[np.intp] | None = None) -> list[bytes]:
         """Return the packed records, all [r] or those of some rows."""
         chosen = slice(None) if rows is None else rows
         packed = memoryview(self._written.data)
-        starts, ends = self._written_at[:-1][chosen].tolist(), self._written_at[1:][chosen].tolist()
+        starts, ends = self._written_at[chosen].tolist(), self._written_to[chosen].tolist()
         return [bytes(packed[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
-def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals) -> Advanced:
+class Cores(NamedTuple):
+    """A way to call a function for several parts of a batch at once; results do not depend on it."""
+
+    number: int
+    call: Callable[
+        [Callable[[Part], int], Sequence[Part]], Iterable[int]
+    ]  # map, or that of a pool of threads
+
+
+ONE_CORE = Cores(1, map)
+
+
+def _parts(starts: NDArray[np.int64], cores: Cores) -> list[Part]:
+    """Return ranges of records with about as many events each, one for each core if there are enough events."""
+    records, events = len(starts) - 1, int(starts[-1])
+    number = max(1, min(cores.number, events // PART_EVENTS, records))
+    cuts = np.searchsorted(starts, [events * i // number for i in range(1, number)])
+    return [(first, end) for first, end in pairwise([0, *cuts.tolist(), records]) if first < end]
+
+
+def advance(
+    plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals, cores: Cores = ONE_CORE
+) -> Advanced:
     """Fold a batch of events into the records of one kind of entity; `records[i]` belongs to `arrivals.ids[i]`.
 
     Raises BadRecord if a record is not of this layout and of the plan's fingerprint.
     """
     p = tables(plan)
-    w, f = memory(p)
     if b"" in records:
         raise BadRecord("not a record: 0 bytes")
     blobs = [record or b"" for record in records]
@@ -212,26 +221,33 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
     check(p, read, read_at)
     order = _by_record(arrivals.record)
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
-    written = np.zeros(capacity(p, read, read_at, starts), np.uint8)
-    written_at = np.zeros(len(records) + 1, np.int64)
-    answers = _blank_answers(len(order))
+    most = np.zeros(len(records), np.int64)
+    capacities(p, read, read_at, starts, most)
+    written, written_at, written_to = (
+        np.zeros(most.sum(), np.uint8),
+        np.cumsum(most) - most,
+        np.zeros_like(most),
+    )
+    answers, inputs = _blank_answers(len(arrivals)), _inputs(arrivals, order)
     raw = np.empty((len(arrivals), plan.raw_columns))
     raw[arrivals.record < 0] = np.nan
     places = _Places._make(np.full(len(order), -1) for _ in _Places._fields)
     states = _blank_states(len(records))
-    earlier = np.zeros(len(order) + 1 if plan.forget_us else 0, np.int64)  # events of lives before
-    inputs = _inputs(arrivals, order)
-    bad = fold_batch(
-        p, w, f, inputs, starts, read, read_at, written, written_at, order, raw, answers, earlier, places, states
-    )  # fmt: skip
-    if bad >= 0:
+    earlier = np.zeros(len(arrivals) if plan.forget_us else 0, np.int64)  # events of lives before
+
+    def fold(part: Part) -> int:
+        bad: int = fold_batch(
+            p, *memory(p), part, inputs, starts, read, read_at, written, written_at, written_to, order, raw, answers,
+            earlier, places, states,
+        )  # fmt: skip
+        return bad
+
+    if max(cores.call(fold, _parts(starts, cores)), default=-1) >= 0:
         raise BadRecord(UNSOUND)
-    place = _place(order, len(arrivals))
-    arrived = _in_order_of_arrival(answers, order, place)
     return Advanced(
         raw,
-        *arrived,
-        events=arrived.seq - earlier[place] if plan.forget_us else arrived.seq,
+        *answers,
+        events=answers.seq - earlier if plan.forget_us else answers.seq,
         status=states.status.view(STATUS).reshape(-1),
         before=states.before,
         after=states.after,
@@ -240,4 +256,5 @@ def advance(plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrival
         _places=places,
         _written=written,
         _written_at=written_at,
+        _written_to=written_to,
     )

@@ -124,12 +124,6 @@ def value_of(p, f, lane, slot):
 
 
 @compiled
-def mark_of(p, w, lane, slot):
-    """Return the position of the event at `slot` in the distinct sketch of a lane that has one."""
-    return w[p[at.W_SLOTS] + p[p[at.LANE_DISTINCT] + lane] * at.COLUMN + slot]
-
-
-@compiled
 def add_value(f, place, needs, value):
     """Add an event to the figures at `place`."""
     if needs & at.NEEDS_SPREAD:
@@ -149,12 +143,26 @@ def add_mark(w, place, mark):
 
 
 @compiled
-def _add_to_tile(p, w, f, lane, k, slot):
-    """Add the event at `slot` to its tile of track k."""
-    i, needs = _place(p, w, f, k, w[at.RING_TIME + slot]), p[p[at.TRACK_NEEDS] + k]
-    add_value(f, figures_at(p, k) + i * at.FIGURES, needs, value_of(p, f, lane, slot))
-    if needs & at.NEEDS_SKETCH:
-        add_mark(w, sketch_at(p, k) + i * at.SKETCH_WORDS, mark_of(p, w, lane, slot))
+def _fold_track(p, w, f, lane, k, first, end):
+    """Add the lane's events of slots first to end to the tiles of track k."""
+    hop, needs, buckets, figures = (
+        p[p[at.TRACK_HOP_US] + k],
+        p[p[at.TRACK_NEEDS] + k],
+        bucket_at(p, k),
+        figures_at(p, k),
+    )
+    column, i, begin = p[p[at.LANE_VALUE] + lane], -1, 0
+    values = p[at.F_VALUES] + column * at.COLUMN
+    for slot in range(first, end):
+        if (w[at.RING_LANES + slot] >> lane) & 1:
+            time = w[at.RING_TIME + slot]
+            if i < 0 or not 0 <= time - begin < hop:
+                i = _place(p, w, f, k, time)
+                begin = w[buckets + i] * hop
+            add_value(f, figures + i * at.FIGURES, needs, f[values + slot] if column >= 0 else 0.0)
+            if needs & at.NEEDS_SKETCH:
+                mark = w[p[at.W_SLOTS] + p[p[at.LANE_DISTINCT] + lane] * at.COLUMN + slot]
+                add_mark(w, sketch_at(p, k) + i * at.SKETCH_WORDS, mark)
 
 
 @compiled
@@ -173,14 +181,17 @@ def _add_to_ever(p, w, f, lane, slot):
 @compiled
 def fold_events(p, w, f, first, end):
     """Add the events of slots first to end to the tiles of every track and lane that they belong to."""
+    lanes = np.int64(0)
+    for slot in range(first, end):
+        lanes |= w[at.RING_LANES + slot]
     for lane in range(p[at.LANES]):
-        is_ever = p[p[at.LANE_EVER] + lane] < p[p[at.LANE_EVER] + lane + 1]
-        for slot in range(first, end):
-            if (w[at.RING_LANES + slot] >> lane) & 1:
-                for k in range(p[p[at.LANE_TRACKS] + lane], p[p[at.LANE_TRACKS] + lane + 1]):
-                    _add_to_tile(p, w, f, lane, k, slot)
-                if is_ever:
-                    _add_to_ever(p, w, f, lane, slot)
+        if (lanes >> lane) & 1:
+            for k in range(p[p[at.LANE_TRACKS] + lane], p[p[at.LANE_TRACKS] + lane + 1]):
+                _fold_track(p, w, f, lane, k, first, end)
+            if p[p[at.LANE_EVER] + lane] < p[p[at.LANE_EVER] + lane + 1]:
+                for slot in range(first, end):
+                    if (w[at.RING_LANES + slot] >> lane) & 1:
+                        _add_to_ever(p, w, f, lane, slot)
 
 
 @compiled

@@ -154,17 +154,14 @@ def _stage(p, w, f, arrivals, j):
 
 
 @inlined
-def _answer(p, w, f, answers, earlier, j):
+def _answer(p, w, f, answers, earlier, order, j):
     """Write the answer to event j; `earlier` is the number of events of the record's former lives."""
-    answers.disposition[j], answers.seq[j], answers.exact[j] = (
-        w[at.DISPOSITION],
-        w[at.ANSWER_SEQ],
-        w[at.EXACT],
-    )
-    answers.original[j] = w[at.ANSWER_ORIGIN]
-    answers.stored_outcome[j], answers.stored_score[j] = w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE]
+    row, origin = order[j], w[at.ANSWER_ORIGIN]
+    answers.disposition[row], answers.seq[row] = w[at.DISPOSITION], w[at.ANSWER_SEQ]
+    answers.exact[row], answers.original[row] = w[at.EXACT], order[origin] if origin >= 0 else -1
+    answers.stored_outcome[row], answers.stored_score[row] = w[at.ANSWER_OUTCOME], f[at.ANSWER_SCORE]
     if p[at.FORGET_US] and w[at.ANSWER_SEQ]:
-        earlier[j] = w[at.SEQ] - w[at.EVICTED] - w[at.LENGTH]
+        earlier[row] = w[at.SEQ] - w[at.EVICTED] - w[at.LENGTH]
 
 
 @compiled
@@ -181,12 +178,14 @@ def fold_batch(
     p,
     w,
     f,
+    records,
     arrivals,
     starts,
     read,
     read_at,
     written,
     written_at,
+    written_to,
     order,
     raw,
     answers,
@@ -194,14 +193,14 @@ def fold_batch(
     places,
     states,
 ):
-    """Unpack each record, take its events (those from starts[r] to starts[r + 1]) and pack it again.
+    """Unpack each of `records`, take its events (those from starts[r] to starts[r + 1]) and pack it again.
 
-    Event j arrived as order[j]: its vector goes to that row of `raw`, which saves a copy of the largest array.
+    Event j arrived as order[j]: its vector and its answer go to that row, which saves copying the largest arrays.
+    Record r is written from written_at[r], the first of `records` from where the caller says, to written_to[r].
     Returns -1, or the first record that cannot be unpacked; then nothing that was written is of use.
     """
-    starts_at = np.zeros(2, np.int64)
-    end = 0
-    for r in range(len(starts) - 1):
+    starts_at, end = np.zeros(2, np.int64), written_at[records[0]]
+    for r in range(records[0], records[1]):
         is_new = read_at[r] == read_at[r + 1]
         if is_new:
             clear(p, w)
@@ -215,23 +214,21 @@ def fold_batch(
         for j in range(starts[r], starts[r + 1]):
             _stage(p, w, f, arrivals, j)
             _take(p, w, f, order, raw, j)
-            _answer(p, w, f, answers, earlier, j)
+            _answer(p, w, f, answers, earlier, order, j)
         end_run(p, w, f, order, raw)
         forget_versions(p, w, f)
         states.after[r], written_at[r] = w[at.SEQ], end
         end = pack(p, w, f, written, end, starts_at)
+        written_to[r] = end
         if p[at.IS_SUBJECT]:
             _note_places(w, places, starts_at[0], starts_at[1])
-    written_at[len(starts) - 1] = end
     return -1
 
 
 @compiled
-def capacity(p, read, read_at, starts):
-    """Return the most bytes that the packed records can take together."""
-    capacity = 0
+def capacities(p, read, read_at, starts, most):
+    """Set most[r] to the most bytes that the packed record r can take."""
     for r in range(len(starts) - 1):
         size = read_at[r + 1] - read_at[r]
         ring = ring_length(read, read_at[r]) if size else 0
-        capacity += size_bound(p, ring, size, starts[r + 1] - starts[r])
-    return capacity
+        most[r] = (size_bound(p, ring, size, starts[r + 1] - starts[r]) + 7) & ~7

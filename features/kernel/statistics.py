@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from features.kernel import layout as at
 from features.kernel.jit import compiled
 from features.kernel.plan import MICROSECONDS_PER_SECOND, SLOTS, Statistic
 
@@ -33,19 +34,23 @@ def distinct(a, b, c, d):
 
 
 @compiled
-def figure(statistic, count, total, spread, low, high):
-    """Return one statistic of the figures of a cell; NaN if no event has a value."""
-    if statistic == C_COUNT:
-        return count
-    if statistic == C_SUM:
-        return total
+def put_statistics(p, f, needs, figures, outputs, stop, row):
+    """Write the statistics of a cell's figures into a vector: outputs up to `stop`, the vector at `row`.
+
+    NaN if no event has a value. DISTINCT has no figures; what is written for it here is replaced.
+    """
+    count, total, spread, low, high = figures
+    f[at.STATISTICS + C_COUNT], f[at.STATISTICS + C_SUM] = count, total
     if count == 0.0:
-        return np.nan
-    if statistic == C_MEAN:
-        return total / count
-    if statistic == C_STD:
-        return np.sqrt(spread / count)
-    return low if statistic == C_MIN else high
+        for statistic in range(C_MEAN, C_DISTINCT):
+            f[at.STATISTICS + statistic] = np.nan
+    else:
+        f[at.STATISTICS + C_MEAN] = total / count
+        f[at.STATISTICS + C_MIN], f[at.STATISTICS + C_MAX] = low, high
+        if needs & at.NEEDS_SPREAD:
+            f[at.STATISTICS + C_STD] = np.sqrt(spread / count)
+    for o in range(outputs, stop):
+        f[row + p[p[at.OUTPUT_COLUMN] + o]] = f[at.STATISTICS + p[p[at.OUTPUT_STATISTIC] + o]]
 
 
 @compiled

@@ -1,8 +1,11 @@
 """Windows: the buckets of one track that the events of a run see, and the statistics of its cells.
 
 `sums` are those buckets: first the tiles that are reached, then what the ring and the run add, always at the end. A
-bucket that is no longer the last of them does not change, so each window adds it once.
+bucket that is no longer the last of them does not change, so each window adds it once. What belongs to the track is
+looked up once and handed on in `Track`: after every write compiled code would have to look it up again.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,27 +18,54 @@ from features.kernel.buckets import (
     expired,
     figures_at,
     length_at,
-    mark_of,
     merge_spread,
     sketch_at,
-    value_of,
 )
 from features.kernel.jit import compiled
-from features.kernel.statistics import C_DISTINCT, distinct, figure
+from features.kernel.statistics import C_DISTINCT, distinct, put_statistics
+
+
+class Track(NamedTuple):
+    """Numbers of a track, and the places of its events' values and marks and of sums; -1: the lane has no values."""
+
+    lane: int
+    hop: int
+    needs: int
+    values: int
+    marks: int
+    buckets: int
+    figures: int
+    sketches: int
 
 
 @compiled
-def _take_tiles(p, w, f, k, after, head):
+def _track(p, lane, k):
+    """Return what belongs to track k."""
+    column = p[p[at.LANE_VALUE] + lane]
+    return Track(
+        lane,
+        p[p[at.TRACK_HOP_US] + k],
+        p[p[at.TRACK_NEEDS] + k],
+        p[at.F_VALUES] + column * at.COLUMN if column >= 0 else -1,
+        p[at.W_SLOTS] + p[p[at.LANE_DISTINCT] + lane] * at.COLUMN,
+        p[at.W_SUMS],
+        p[at.F_SUMS],
+        p[at.W_SUMS_SKETCH],
+    )
+
+
+@compiled
+def _take_tiles(p, w, f, t, k, after, head):
     """Set sums to the tiles of track k later than `after` and up to `head`; return their number."""
-    buckets, figures, needs = bucket_at(p, k), figures_at(p, k), p[p[at.TRACK_NEEDS] + k]
-    sums, target, n = p[at.W_SUMS], p[at.F_SUMS], 0
+    buckets, figures, n = bucket_at(p, k), figures_at(p, k), 0
+    sketches = sketch_at(p, k) if t.needs & at.NEEDS_SKETCH else 0
     for i in range(w[length_at(p, k)]):
         if after < w[buckets + i] <= head:
-            w[sums + n] = w[buckets + i]
+            w[t.buckets + n] = w[buckets + i]
             for number in range(at.FIGURES):
-                f[target + n * at.FIGURES + number] = f[figures + i * at.FIGURES + number]
-            if needs & at.NEEDS_SKETCH:
-                a, b = sketch_at(p, k) + i * at.SKETCH_WORDS, p[at.W_SUMS_SKETCH] + n * at.SKETCH_WORDS
+                f[t.figures + n * at.FIGURES + number] = f[figures + i * at.FIGURES + number]
+            if t.needs & at.NEEDS_SKETCH:
+                a, b = sketches + i * at.SKETCH_WORDS, t.sketches + n * at.SKETCH_WORDS
                 for word in range(at.SKETCH_WORDS):
                     w[b + word] = w[a + word]
             n += 1
@@ -43,76 +73,73 @@ def _take_tiles(p, w, f, k, after, head):
 
 
 @compiled
-def _open_sum(p, w, f, n, bucket, needs):
+def _open_sum(w, f, t, n, bucket):
     """Append an empty bucket to sums, which are `n`."""
-    w[p[at.W_SUMS] + n] = bucket
-    empty_figures(f, p[at.F_SUMS] + n * at.FIGURES)
-    if needs & at.NEEDS_SKETCH:
-        place = p[at.W_SUMS_SKETCH] + n * at.SKETCH_WORDS
+    w[t.buckets + n] = bucket
+    empty_figures(f, t.figures + n * at.FIGURES)
+    if t.needs & at.NEEDS_SKETCH:
+        place = t.sketches + n * at.SKETCH_WORDS
         for word in range(at.SKETCH_WORDS):
             w[place + word] = 0
 
 
 @compiled
-def _add_to_last(p, w, f, lane, needs, n, slot):
+def _add_to_last(w, f, t, n, slot):
     """Add the event at `slot` to the last of `n` sums."""
-    add_value(f, p[at.F_SUMS] + (n - 1) * at.FIGURES, needs, value_of(p, f, lane, slot))
-    if needs & at.NEEDS_SKETCH:
-        add_mark(w, p[at.W_SUMS_SKETCH] + (n - 1) * at.SKETCH_WORDS, mark_of(p, w, lane, slot))
+    add_value(f, t.figures + (n - 1) * at.FIGURES, t.needs, f[t.values + slot] if t.values >= 0 else 0.0)
+    if t.needs & at.NEEDS_SKETCH:
+        add_mark(w, t.sketches + (n - 1) * at.SKETCH_WORDS, w[t.marks + slot])
 
 
 @compiled
-def _take_ring(p, w, f, lane, k, since, members, n):
+def _take_ring(w, f, t, since, members, n):
     """Add the lane's events in the ring from `since` on, which are among `members`; return the number of sums."""
-    hop, needs, first = p[p[at.TRACK_HOP_US] + k], p[p[at.TRACK_NEEDS] + k], members
+    first, begin = members, w[t.buckets + n - 1] * t.hop if n else since - t.hop
     while first > 0 and w[at.RING_TIME + w[at.MEMBER + first - 1]] >= since:
         first -= 1
-    begin = w[p[at.W_SUMS] + n - 1] * hop if n else since - hop
     for m in range(first, members):
         slot = w[at.MEMBER + m]
         time = w[at.RING_TIME + slot]
-        if time - begin >= hop or n == 0:
-            bucket = time // hop
-            begin = bucket * hop
-            _open_sum(p, w, f, n, bucket, needs)
+        if time - begin >= t.hop or n == 0:
+            bucket = time // t.hop
+            begin = bucket * t.hop
+            _open_sum(w, f, t, n, bucket)
             n += 1
-        _add_to_last(p, w, f, lane, needs, n, slot)
+        _add_to_last(w, f, t, n, slot)
     return n
 
 
 @compiled
-def _note_head(p, w, f, needs, n, e):
+def _note_head(w, f, t, n, e):
     """Keep the last of `n` sums as event e of the run sees it."""
     w[at.HEAD_LENGTH + e] = n
     if n == 0:
         return
-    a, b = p[at.F_SUMS] + (n - 1) * at.FIGURES, at.HEAD_FIGURES + e * at.FIGURES
+    a, b = t.figures + (n - 1) * at.FIGURES, at.HEAD_FIGURES + e * at.FIGURES
     for number in range(at.FIGURES):
         f[b + number] = f[a + number]
-    if needs & at.NEEDS_SKETCH:
-        a, b = p[at.W_SUMS_SKETCH] + (n - 1) * at.SKETCH_WORDS, at.HEAD_SKETCH + e * at.SKETCH_WORDS
+    if t.needs & at.NEEDS_SKETCH:
+        a, b = t.sketches + (n - 1) * at.SKETCH_WORDS, at.HEAD_SKETCH + e * at.SKETCH_WORDS
         for word in range(at.SKETCH_WORDS):
             w[b + word] = w[a + word]
 
 
 @compiled
-def _take_run(p, w, f, lane, k, first, end, n):
-    """Add the run's events, slots first to end, to sums, and keep what each of them sees."""
-    hop, needs = p[p[at.TRACK_HOP_US] + k], p[p[at.TRACK_NEEDS] + k]
-    head = w[at.RING_TIME + first] // hop
-    begin = head * hop
+def _take_run(w, f, t, first, end, head, n):
+    """Add the run, slots first to end, to sums, and keep what each event sees; `head` is the bucket of the first."""
+    begin = head * t.hop
     for slot in range(first, end):
-        e, time = slot - first, w[at.RING_TIME + slot]
-        if time - begin >= hop:
-            head = time // hop
-            begin = head * hop
-        if (w[at.RING_LANES + slot] >> lane) & 1:
-            if n == 0 or w[p[at.W_SUMS] + n - 1] != head:
-                _open_sum(p, w, f, n, head, needs)
+        time = w[at.RING_TIME + slot]
+        if time - begin >= t.hop:
+            head = time // t.hop
+            begin = head * t.hop
+        if (w[at.RING_LANES + slot] >> t.lane) & 1:
+            if n == 0 or w[t.buckets + n - 1] != head:
+                _open_sum(w, f, t, n, head)
                 n += 1
-            _add_to_last(p, w, f, lane, needs, n, slot)
-        w[at.HEAD + e] = head
-        _note_head(p, w, f, needs, n, e)
+            _add_to_last(w, f, t, n, slot)
+        w[at.HEAD + slot - first] = head
+        _note_head(w, f, t, n, slot - first)
 
 
 @compiled
@@ -137,40 +164,25 @@ def _first_after(w, buckets, first, end, after):
 
 
 @compiled
-def _write_figures(p, f, c, figures, row):
-    """Write the statistics of cell c, but for DISTINCT, into the vector at `row`."""
-    count, total, spread, low, high = figures
-    for o in range(p[p[at.CELL_OUTPUTS] + c], p[p[at.CELL_OUTPUTS] + c + 1]):
-        statistic = p[p[at.OUTPUT_STATISTIC] + o]
-        if statistic != C_DISTINCT:
-            f[row + p[p[at.OUTPUT_COLUMN] + o]] = figure(statistic, count, total, spread, low, high)
-
-
-@compiled
-def _read_cell(p, w, f, k, c, events):
-    """Write the statistics of cell c of track k, but for DISTINCT, into the vectors of the run's `events`."""
-    buckets, sums, columns, needs = p[at.W_SUMS], p[at.F_SUMS], p[at.COLUMNS], p[p[at.TRACK_NEEDS] + k]
-    span, row, first, folded, nothing = (
-        p[p[at.CELL_SPAN] + c],
-        p[at.F_VECTOR],
-        0,
-        0,
-        (0.0, 0.0, 0.0, np.inf, -np.inf),
-    )
+def _read_cell(p, w, f, t, c, events):
+    """Write the statistics of cell c, but for DISTINCT, into the vectors of the run's `events`."""
+    span, row, columns = p[p[at.CELL_SPAN] + c], p[at.F_VECTOR], p[at.COLUMNS]
+    outputs, stop = p[p[at.CELL_OUTPUTS] + c], p[p[at.CELL_OUTPUTS] + c + 1]
+    first, folded, nothing = 0, 0, (0.0, 0.0, 0.0, np.inf, -np.inf)
     figures = nothing
     for e in range(events):
         if w[at.RUN_SCORED + e]:
             end, before = w[at.HEAD_LENGTH + e], first
-            first = _first_after(w, buckets, first, end, w[at.HEAD + e] - span)
+            first = _first_after(w, t.buckets, first, end, w[at.HEAD + e] - span)
             if first > before:
                 figures, folded = nothing, first
             while folded < end - 1:
-                figures = _with_bucket(f, sums + folded * at.FIGURES, needs, figures)
+                figures = _with_bucket(f, t.figures + folded * at.FIGURES, t.needs, figures)
                 folded += 1
             whole = figures
             if folded < end:
-                whole = _with_bucket(f, at.HEAD_FIGURES + e * at.FIGURES, needs, figures)
-            _write_figures(p, f, c, whole, row + e * columns)
+                whole = _with_bucket(f, at.HEAD_FIGURES + e * at.FIGURES, t.needs, figures)
+            put_statistics(p, f, t.needs, whole, outputs, stop, row + e * columns)
 
 
 @compiled
@@ -186,24 +198,24 @@ def _with_sketch(w, place, sketch):
 
 
 @compiled
-def _read_distinct(p, w, f, c, column, events):
+def _read_distinct(p, w, f, t, c, column, events):
     """Write the DISTINCT of cell c into a column of the vectors of the run's `events`."""
-    buckets, sketches, none = p[at.W_SUMS], p[at.W_SUMS_SKETCH], np.uint64(0)
-    span, first, folded, nothing = p[p[at.CELL_SPAN] + c], 0, 0, (none, none, none, none)
+    span, row, columns, none = p[p[at.CELL_SPAN] + c], p[at.F_VECTOR] + column, p[at.COLUMNS], np.uint64(0)
+    first, folded, nothing = 0, 0, (none, none, none, none)
     sketch = nothing
     for e in range(events):
         if w[at.RUN_SCORED + e]:
             end, before = w[at.HEAD_LENGTH + e], first
-            first = _first_after(w, buckets, first, end, w[at.HEAD + e] - span)
+            first = _first_after(w, t.buckets, first, end, w[at.HEAD + e] - span)
             if first > before:
                 sketch, folded = nothing, first
             while folded < end - 1:
-                sketch = _with_sketch(w, sketches + folded * at.SKETCH_WORDS, sketch)
+                sketch = _with_sketch(w, t.sketches + folded * at.SKETCH_WORDS, sketch)
                 folded += 1
             whole = sketch
             if folded < end:
                 whole = _with_sketch(w, at.HEAD_SKETCH + e * at.SKETCH_WORDS, sketch)
-            f[p[at.F_VECTOR] + e * p[at.COLUMNS] + column] = distinct(*whole)
+            f[row + e * columns] = distinct(*whole)
 
 
 @compiled
@@ -212,14 +224,14 @@ def read_track(p, w, f, lane, k, members, first, end, floor):
 
     `members` is the number of earlier events that count; `floor` is the time of the newest event in the tiles.
     """
-    hop, time = p[p[at.TRACK_HOP_US] + k], w[at.RING_TIME + first]
-    head = time // hop
+    t, time = _track(p, lane, k), w[at.RING_TIME + first]
+    head = time // t.hop
     after = head - p[p[at.TRACK_SPAN] + k]
-    n = _take_tiles(p, w, f, k, after if time >= floor else max(after, expired(p, w, k)), head)
-    n = _take_ring(p, w, f, lane, k, (after + 1) * hop, members, n)
-    _take_run(p, w, f, lane, k, first, end, n)
+    n = _take_tiles(p, w, f, t, k, after if time >= floor else max(after, expired(p, w, k)), head)
+    n = _take_ring(w, f, t, (after + 1) * t.hop, members, n)
+    _take_run(w, f, t, first, end, head, n)
     for c in range(p[p[at.TRACK_CELLS] + k], p[p[at.TRACK_CELLS] + k + 1]):
-        _read_cell(p, w, f, k, c, end - first)
+        _read_cell(p, w, f, t, c, end - first)
         for o in range(p[p[at.CELL_OUTPUTS] + c], p[p[at.CELL_OUTPUTS] + c + 1]):
             if p[p[at.OUTPUT_STATISTIC] + o] == C_DISTINCT:
-                _read_distinct(p, w, f, c, p[p[at.OUTPUT_COLUMN] + o], end - first)
+                _read_distinct(p, w, f, t, c, p[p[at.OUTPUT_COLUMN] + o], end - first)
