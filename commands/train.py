@@ -84,9 +84,8 @@ def train(
 
     from commands.models import registry_of
     from export import bundle as bundles
-    from features.replay import replay
     from features.usecase import load
-    from training.data import files as history
+    from training.data.replaying import replay_rows
     from training.report.words import first_lines
     from training.train import train as run
 
@@ -94,9 +93,7 @@ def train(
     registry = registry_of(use_case, bundle, new=True)
     rows, cleaned = read_history(loaded, files)
     options = training_options("train", loaded, files, like, seed, now, cleaned, scores)
-    path, report = run(
-        loaded, replay(history.batches(loaded, rows)), registry, options, allow_no_signal=allow_no_signal
-    )
+    path, report = run(loaded, replay_rows(loaded, rows), registry, options, allow_no_signal=allow_no_signal)
     manifest = bundles.load(path).manifest
     pages = write_report(report, bundle, manifest.id)
     typer.echo("\n".join([*first_lines(report.run), *pages]), err=True)
@@ -151,11 +148,11 @@ def recommended_lines(run: "Run") -> list[str]:
 
 def replayed_like(use_case: "Declared", files: Sequence[str] | None) -> "Iterable[Replayed] | None":
     """Return the replayed events of files that are to be scored; None without files. Bad rows go to stderr."""
-    from features.replay import replay
-    from training.data.files import batches, read_all
+    from training.data.files import read_all
+    from training.data.replaying import replay_rows
 
     if not files:
         return None
     rows = read_all(use_case, files, time.time_ns() // 1000)
     tell_bad_rows(rows.bad[:SHOWN_BAD_ROWS], len(rows.bad))
-    return replay(batches(use_case, rows))
+    return replay_rows(use_case, rows)

@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import Batch
-from features.kernel import Advanced, Disposition, advance
+from features.kernel import ONE_CORE, Advanced, Cores, Disposition, advance
 from features.kernel.plan import Arrivals, EntityPlan
 
 Blobs = Sequence[bytes | None]  # packed records; None where there is none
 Mask = NDArray[np.bool_]
 
 
-def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advanced]:
+def advance_all(batch: Batch, records: Mapping[str, Blobs], cores: Cores = ONE_CORE) -> dict[str, Advanced]:
     """Advance every entity's records (by entity, in the order of `arrivals.ids`) by the batch; the subject comes last.
 
-    The subject is advanced first, because it decides what is new. Raises BadRecord.
+    The subject is advanced first, because it decides what is new; within an entity no record depends on another, so
+    `cores` share them. Raises BadRecord.
     """
     use_case, arrivals, name = batch.use_case, batch.arrivals, batch.use_case.subject
-    subject = advance_subject(batch, records[name])
+    subject = advance_subject(batch, records[name], cores)
     left_out = is_left_out(subject)
     others = {
         entity: advance_other(
@@ -32,6 +33,7 @@ def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advance
             records[entity],
             without(arrivals[entity], left_out),
             subject.is_duplicate,
+            cores,
         )
         for entity in use_case.entities
         if entity != name
@@ -39,10 +41,10 @@ def advance_all(batch: Batch, records: Mapping[str, Blobs]) -> dict[str, Advance
     return others | {name: subject}
 
 
-def advance_subject(batch: Batch, records: Blobs) -> Advanced:
+def advance_subject(batch: Batch, records: Blobs, cores: Cores = ONE_CORE) -> Advanced:
     """Advance the subjects' records by the batch. Raises BadRecord."""
     name = batch.use_case.subject
-    return advance(batch.use_case.plans[name], records, batch.arrivals[name])
+    return advance(batch.use_case.plans[name], records, batch.arrivals[name], cores)
 
 
 def is_left_out(subject: Advanced) -> Mask:
@@ -51,16 +53,18 @@ def is_left_out(subject: Advanced) -> Mask:
     return left_out
 
 
-def advance_other(plan: EntityPlan, records: Blobs, arrivals: Arrivals, known: Mask) -> Advanced:
+def advance_other(
+    plan: EntityPlan, records: Blobs, arrivals: Arrivals, known: Mask, cores: Cores = ONE_CORE
+) -> Advanced:
     """Advance the records of an entity beside the subject. Raises BadRecord.
 
     An event that is `known` [n] to its subject is looked up, for its vector; if this record has forgotten it, it is
     left out.
     """
-    advanced = advance(plan, records, arrivals)
+    advanced = advance(plan, records, arrivals, cores)
     forgotten = known & advanced.is_added
     if forgotten.any():
-        advanced = advance(plan, records, without(arrivals, forgotten))
+        advanced = advance(plan, records, without(arrivals, forgotten), cores)
     return advanced
 
 

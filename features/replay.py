@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.advance import advance_all
 from features.events import Batch
+from features.kernel import ONE_CORE, Cores
 from features.vector import vectors
 
 RecordsById = MutableMapping[str, MutableMapping[str, bytes]]  # by entity, by id
@@ -27,13 +28,18 @@ class Replayed(NamedTuple):
     events: NDArray[np.int64]  # [n] the subject's events up to this one, whatever their kind; 0: refused
 
 
-def replay(batches: Iterable[Batch], records: RecordsById | None = None) -> Iterator[Replayed]:
-    """Yield the vectors of batch after batch, on `records` (changed in place; empty when not given)."""
+def replay(
+    batches: Iterable[Batch], records: RecordsById | None = None, cores: Cores = ONE_CORE
+) -> Iterator[Replayed]:
+    """Yield the vectors of batch after batch, on `records` (changed in place; empty when not given).
+
+    They are the same, bit for bit, on any number of `cores`.
+    """
     stored: RecordsById = {} if records is None else records
     for batch in batches:
         by_entity = {entity: stored.setdefault(entity, {}) for entity in batch.arrivals}
         read = {entity: [*map(by_entity[entity].get, a.ids)] for entity, a in batch.arrivals.items()}
-        advanced = advance_all(batch, read)
+        advanced = advance_all(batch, read, cores)
         for entity, one in advanced.items():
             by_entity[entity].update(zip(batch.arrivals[entity].ids, one.blobs(), strict=True))
         subject = advanced[batch.use_case.subject]

@@ -14,7 +14,6 @@ from msgspec.structs import asdict
 
 from export import bundle as bundles
 from export.registry.versions import Registry
-from features.replay import replay
 from features.usecase import UseCase
 from training.build_bundle import build_bundle
 from training.champion.champion_model import (
@@ -26,7 +25,8 @@ from training.champion.champion_model import (
 )
 from training.champion.evidence import gather_evidence
 from training.champion.gates import GateResult, judge, reach_verdict
-from training.data.files import EventRows, batches
+from training.data.files import EventRows
+from training.data.replaying import replay_rows
 from training.data.splits import SplitSettings
 from training.evaluation.evaluate import evaluate
 from training.report.page import Report
@@ -70,7 +70,7 @@ def retrain(
     """
     gates, seed, progress = check_sections(use_case), options.seed, options.progress
     champion = load_champion(registry.root, use_case.name)
-    history = read_history(use_case, replay(batches(use_case, rows)), options)
+    history = read_history(use_case, replay_rows(use_case, rows), options)
     built = build_bundle(
         use_case, history, seed=seed, created_at=options.created_at, split_settings=_split_settings(use_case),
         cut_us=cut_us or unseen_from_us(champion, history), cleaning=options.cleaning, progress=progress,

@@ -5,11 +5,24 @@ names. Sums run in a canonical order (within a bucket by time and sequence numbe
 arrivals give the same bits however they were cut into batches. Only this package is clever.
 
 `plan` says what is computed, `layout` where it lies in memory, `header`, `sections` and `codec` how a record is packed,
-`checks` what is refused. `loop` takes event after event: `ring` keeps the latest, `buckets` and `statistics` sum them,
-`attributes`, `changes` and `forgetting` are the rules beside. `batch` is the door for Python.
+`checks` what is refused. `loop` takes event after event: `ring` keeps the latest, `buckets` sum the others, `runs`
+reads the vectors of several events together by `windows` and `statistics`, `attributes`, `changes` and `forgetting` are
+the rules beside. `batch` is the door for Python.
 """
 
-from features.kernel.batch import Advanced, advance
+from features.kernel.batch import ONE_CORE, Advanced, Cores, advance
 from features.kernel.loop import Disposition
 
-__all__ = ["Advanced", "Disposition", "advance", "buckets", "checks", "codec", "header", "layout", "plan"]
+__all__ = [
+    "ONE_CORE",
+    "Advanced",
+    "Cores",
+    "Disposition",
+    "advance",
+    "buckets",
+    "checks",
+    "codec",
+    "header",
+    "layout",
+    "plan",
+]

@@ -206,6 +206,18 @@ def _parts(starts: NDArray[np.int64], cores: Cores) -> list[Part]:
     return [(first, end) for first, end in pairwise([0, *cuts.tolist(), records]) if first < end]
 
 
+def _joined(
+    p: NDArray[np.int64], records: Sequence[bytes | None]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the packed records as one array and where each of them begins and ends. Raises BadRecord."""
+    if b"" in records:
+        raise BadRecord("not a record: 0 bytes")
+    blobs = [record or b"" for record in records]
+    read, read_at = np.frombuffer(b"".join(blobs), np.uint8), np.cumsum([0, *map(len, blobs)])
+    check(p, read, read_at)
+    return read, read_at
+
+
 def advance(
     plan: EntityPlan, records: Sequence[bytes | None], arrivals: Arrivals, cores: Cores = ONE_CORE
 ) -> Advanced:
@@ -214,11 +226,7 @@ def advance(
     Raises BadRecord if a record is not of this layout and of the plan's fingerprint.
     """
     p = tables(plan)
-    if b"" in records:
-        raise BadRecord("not a record: 0 bytes")
-    blobs = [record or b"" for record in records]
-    read, read_at = np.frombuffer(b"".join(blobs), np.uint8), np.cumsum([0, *map(len, blobs)])
-    check(p, read, read_at)
+    read, read_at = _joined(p, records)
     order = _by_record(arrivals.record)
     starts = np.searchsorted(arrivals.record[order], np.arange(len(records) + 1))
     most = np.zeros(len(records), np.int64)

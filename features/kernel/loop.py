@@ -175,24 +175,9 @@ def _note_places(w, places, score_at, outcome_at):
 
 @outermost
 def fold_batch(
-    p,
-    w,
-    f,
-    records,
-    arrivals,
-    starts,
-    read,
-    read_at,
-    written,
-    written_at,
-    written_to,
-    order,
-    raw,
-    answers,
-    earlier,
-    places,
-    states,
-):
+    p, w, f, records, arrivals, starts, read, read_at, written, written_at, written_to, order, raw, answers, earlier,
+    places, states,
+):  # fmt: skip
     """Unpack each of `records`, take its events (those from starts[r] to starts[r + 1]) and pack it again.
 
     Event j arrived as order[j]: its vector and its answer go to that row, which saves copying the largest arrays.

@@ -179,10 +179,10 @@ def _read_cell(p, w, f, t, c, events):
             while folded < end - 1:
                 figures = _with_bucket(f, t.figures + folded * at.FIGURES, t.needs, figures)
                 folded += 1
-            whole = figures
+            seen = figures
             if folded < end:
-                whole = _with_bucket(f, at.HEAD_FIGURES + e * at.FIGURES, t.needs, figures)
-            put_statistics(p, f, t.needs, whole, outputs, stop, row + e * columns)
+                seen = _with_bucket(f, at.HEAD_FIGURES + e * at.FIGURES, t.needs, figures)
+            put_statistics(p, f, t.needs, seen, outputs, stop, row + e * columns)
 
 
 @compiled
@@ -212,10 +212,10 @@ def _read_distinct(p, w, f, t, c, column, events):
             while folded < end - 1:
                 sketch = _with_sketch(w, t.sketches + folded * at.SKETCH_WORDS, sketch)
                 folded += 1
-            whole = sketch
+            seen = sketch
             if folded < end:
-                whole = _with_sketch(w, at.HEAD_SKETCH + e * at.SKETCH_WORDS, sketch)
-            f[row + e * columns] = distinct(*whole)
+                seen = _with_sketch(w, at.HEAD_SKETCH + e * at.SKETCH_WORDS, sketch)
+            f[row + e * columns] = distinct(*seen)
 
 
 @compiled

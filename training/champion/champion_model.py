@@ -10,14 +10,14 @@ from export.bundle import Bundle
 from export.manifest import BundleMismatch
 from export.onnx import Scorer
 from export.policy import Terms, terms
-from features.replay import replay
 from features.usecase import BadUseCase, UseCase, parse
 from training.arrays import Floats
 from training.build_bundle import BuiltBundle
 from training.champion.comparison import ModelComparison, compare_models
 from training.champion.evidence import NO_SCORE
-from training.data.files import EventRows, batches
+from training.data.files import EventRows
 from training.data.labelled_rows import BadHistory, LabelledRows, collect
+from training.data.replaying import replay_rows
 from training.data.splits import set_apart
 from training.models.held_out import HeldOut
 
@@ -57,7 +57,7 @@ def _scores(champion: Bundle, use_case: UseCase, held_out: HeldOut, rows: EventR
         return Scorer(model).score(held_out.rows.vectors).astype(np.float64)
     earlier = _use_case_of(champion)
     try:
-        replayed = collect(earlier, replay(batches(earlier, rows)))
+        replayed = collect(earlier, replay_rows(earlier, rows))
     except AssertionError:
         raise BundleMismatch(
             f"champion {champion.manifest.id} was made for events of another schema, {ADVICE}"

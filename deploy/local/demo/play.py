@@ -28,7 +28,6 @@ from deploy.local.demo.summary import DemoSummary, percentile
 from deploy.local.services import SERVICES
 from export.registry import tracking
 from export.registry.versions import Registry
-from features.replay import replay
 from features.usecase import UseCase, load
 from pipeline.bigquery import tables
 from pipeline.bigquery.client import query_client
@@ -43,6 +42,7 @@ from pipeline.stores.population import Population, population
 from pipeline.stores.redis_client import Reach
 from pipeline.stores.redis_store import RedisStore
 from training.data import files
+from training.data.replaying import replay_rows
 from training.steps import TrainingOptions
 from training.train import train
 
@@ -158,7 +158,7 @@ def learn(stage: Stage, kernel: subprocess.Popen[bytes], screen: Screen) -> None
     with screen.step("compiling the feature kernel (the first time a minute)"):
         kernel.wait()
     with screen.step("computing their features"):
-        replayed = list(replay(files.batches(use_case, rows)))
+        replayed = list(replay_rows(use_case, rows))
     with screen.step(f"a model of {len(rows):,} events, its thresholds, its ONNX"):
         registry = Registry(str(stage.bundles), use_case.name, new=True)
         options = TrainingOptions(seed=SEED, created_at=datetime.now(UTC))
