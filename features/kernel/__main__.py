@@ -20,8 +20,8 @@ NO_EVENTS = Arrivals(
     attribute_row=np.zeros(0, np.int32),
     attributes=np.zeros((0, 0)),
     attribute_source=np.zeros(0, np.int8),
-    ids=(),
+    ids=("",),
 )
 
 if __name__ == "__main__":
-    advance(PLAN, [], NO_EVENTS)
+    advance(PLAN, [None], NO_EVENTS)

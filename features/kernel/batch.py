@@ -190,9 +190,7 @@ class Cores(NamedTuple):
     """A way to call a function for several parts of a batch at once; results do not depend on it."""
 
     number: int
-    call: Callable[
-        [Callable[[Part], int], Sequence[Part]], Iterable[int]
-    ]  # map, or that of a pool of threads
+    call: Callable[[Callable[[Part], int], Sequence[Part]], Iterable[int]]  # map, or a pool's
 
 
 ONE_CORE = Cores(1, map)

@@ -31,6 +31,7 @@ BESIDE_ASSESS = (
 ASSESS_MANY = "assess_many_events_per_s"
 BESIDE_ASSESS_MANY = ("limit_redis_many_keys_per_s",)
 BESIDE_REPLAY = ("polars_replay_events_per_s",)
+BESIDE_REPLAY_ALL = ("polars_replay_all_cores_events_per_s",)
 STAGE = "_stage_"  # in the names of rows that only --profile shows
 SHOWN_DIGITS = 4
 
@@ -154,6 +155,7 @@ def _beside(row: Row, values: Mapping[str, float]) -> str:
         (ASSESS, BESIDE_ASSESS),
         (ASSESS_MANY, BESIDE_ASSESS_MANY),
         ("replay_events_per_s", BESIDE_REPLAY),
+        ("replay_all_cores_events_per_s", BESIDE_REPLAY_ALL),
     )
     for name, others in beside:
         if row.name in others and name in values and row.value:

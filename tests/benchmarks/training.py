@@ -16,11 +16,11 @@ import numpy as np
 
 from export.onnx import convert, parity
 from export.registry.versions import Registry
-from features.replay import replay
 from features.usecase import load
 from tests.benchmarks import workloads
 from tests.benchmarks.report import Row
-from training.data.files import batches, read_all
+from training.data.files import read_all
+from training.data.replaying import replay_rows
 from training.generate import generate
 from training.models.parameters import Parameters
 from training.models.selection import select_model
@@ -45,7 +45,7 @@ def training(events: int) -> list[Row]:
         rows = read_all(use_case, files, NOW_US)
         registry = Registry(str(Path(folder, "bundles")), use_case.name, new=True)
         options = TrainingOptions(seed=1, created_at=WHEN, progress=stages)
-        _, report = train(use_case, replay(batches(use_case, rows)), registry, options, allow_no_signal=True)
+        _, report = train(use_case, replay_rows(use_case, rows), registry, options, allow_no_signal=True)
         spent_s = time.perf_counter() - stages.began_s
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     facts = report.run.training

@@ -17,7 +17,7 @@ NOW_US = 2_000_000_000_000_000
 def test_rows_give_the_same_vectors_on_any_number_of_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "BATCH_EVENTS", 500)
+    monkeypatch.setattr(files, "BATCH_EVENTS", 100)
     generate(20, 60, 5, tmp_path)
     use_case = load(Path("usecases/offboarding.yaml"))
     rows = files.read_all(use_case, [str(tmp_path / "users.csv"), str(tmp_path / "transactions.csv")], NOW_US)
