@@ -51,7 +51,7 @@ class _Share:
     bounds: NDArray[np.intp]  # of each request's events in `place`
 
     @classmethod
-    def of(cls, use_case: UseCase, entity: str, parts: Sequence[EntityEvents]) -> "_Share":
+    def gather(cls, use_case: UseCase, entity: str, parts: Sequence[EntityEvents]) -> "_Share":
         """Return the events of all requests at the records that they name together.
 
         Those of several requests are put in order of time: a record takes an event that is older than its latest one
@@ -122,7 +122,7 @@ class Owner:
                 same = parts.setdefault(each.entity, [])
                 places[-1].append((each.entity, len(same)))
                 same.append(each)
-        shares = {entity: _Share.of(self._use_case, entity, some) for entity, some in parts.items()}
+        shares = {entity: _Share.gather(self._use_case, entity, some) for entity, some in parts.items()}
         with self._lock:
             self._store_all(shares)
         return [

@@ -24,7 +24,7 @@ from tests.pipeline.models import engine
 from tests.pipeline.rebuild import rebuilt
 from tests.pipeline.servers import RedisServer, wait_for
 from tests.pipeline.test_assess import Overtaken
-from tests.pipeline.workers import own
+from tests.pipeline.workers import own_until_killed
 
 SIZES = [7, 1, 100, 50, 200, 3]
 MARKET = market()
@@ -43,18 +43,18 @@ def test_owners_fold_what_the_worker_would_have_folded(
     events = history(use_case, 600, seed=4, merchants=9)
     asked, unanswered = progress.owners_asked, progress.owners_unanswered
     with members(use_case, store, 3) as crew:
-        found = columns(assess_in(owned(use_case, store, crew[0]), events, SIZES))
-    assert_as_alone(use_case, store, events, found)
-    assert Disposition.DUPLICATE in found["disposition"]
+        assessed = columns(assess_in(owned(use_case, store, crew[0]), events, SIZES))
+    assert_as_alone(use_case, store, events, assessed)
+    assert Disposition.DUPLICATE in assessed["disposition"]
     assert progress.owners_asked - asked > 400 and progress.owners_unanswered == unanswered
 
 
 def assert_as_alone(
-    use_case: UseCase, store: RecordStore, events: list[Sent], found: dict[str, np.ndarray], sizes: list[int] = SIZES
+    use_case: UseCase, store: RecordStore, events: list[Sent], assessed: dict[str, np.ndarray], sizes: list[int] = SIZES
 ) -> None:  # fmt: skip
     """Compare with one worker that has nobody beside it, bit for bit."""
     memory = MemoryStore()
-    assert_same(found, columns(assess_in(engine(use_case, memory), events, sizes)))
+    assert_same(assessed, columns(assess_in(engine(use_case, memory), events, sizes)))
     assert store.read(list(memory.records)) == list(memory.records.values())
 
 
@@ -67,15 +67,15 @@ def test_workers_that_share_merchants_lose_no_race(redis_store: RedisStore) -> N
         engines = [owned(MARKET, redis_store, member) for member in crew]
         runs = [pool.submit(assess_in, *each, [20] * 20) for each in zip(engines, shares, strict=True)]
         results = [result for run in runs for result in run.result()]
-    said, arrived = columns(results), [event for share in shares for event in share]
+    assessed, arrived = columns(results), [event for share in shares for event in share]
     conflicts = sum(result.conflicts for result in results)
     assert conflicts == 0 or progress.owners_unanswered > unanswered
-    applied = np.flatnonzero(said["disposition"] == Disposition.APPLIED)
-    seqs = {"customer": said["seq"][applied], "merchant": said["merchant"][applied]}
+    applied = np.flatnonzero(assessed["disposition"] == Disposition.APPLIED)
+    seqs = {"customer": assessed["seq"][applied], "merchant": assessed["merchant"][applied]}
     records, vectors, score, outcome = rebuilt(engines[0], [arrived[i] for i in applied], seqs)
     assert redis_store.read(list(records)) == list(records.values())
     for name, column in (("vectors", vectors), ("score", score), ("outcome", outcome)):
-        assert said[name][applied].tobytes() == column.tobytes(), name
+        assert assessed[name][applied].tobytes() == column.tobytes(), name
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def another(redis_server: RedisServer) -> Iterator[BaseProcess]:
     redis_server.client.flushall()
     context = multiprocessing.get_context("spawn")
     started = context.Event()
-    process = context.Process(target=own, args=(redis_server.url, started))
+    process = context.Process(target=own_until_killed, args=(redis_server.url, started))
     process.start()
     started.wait()
     yield process
@@ -139,8 +139,8 @@ def test_a_member_that_takes_no_requests_is_not_waited_for(redis_store: RedisSto
     membership = Membership(redis_store, PREFIX, MARKET.name, MARKET.fingerprint)
     membership.renew("ghost")
     with members(MARKET, redis_store, 1, besides=1) as (first,):
-        found = columns(assess_in(owned(MARKET, redis_store, first), events, SIZES))
-    assert_as_alone(MARKET, redis_store, events, found)
+        assessed = columns(assess_in(owned(MARKET, redis_store, first), events, SIZES))
+    assert_as_alone(MARKET, redis_store, events, assessed)
     assert progress.owners_unanswered > unanswered
 
 
@@ -181,7 +181,7 @@ class OvertakenReader(Overtaken):
 
 
 def test_subjects_are_read_late_where_many_races_are_lost(redis_store: RedisStore) -> None:
-    """What others have written while owners were asked is no race, and what they have counted is a duplicate."""
+    """Events that others have written while owners were asked lose no race; what others have counted is a duplicate."""
     events = [e for e in history(MARKET, 120, seed=12, merchants=4) if e.event_type == "payment"]
     mine, theirs = events[:60], events[20:90]
     with members(MARKET, redis_store, 2) as (first, _):
@@ -191,17 +191,17 @@ def test_subjects_are_read_late_where_many_races_are_lost(redis_store: RedisStor
         (result,) = assess_in(owned(MARKET, overtaken, first), mine, ())
     assert first.owners.reads_subjects_late and result.conflicts == 0
     assert overtaken.results, "the other worker had its turn between the two reads of the subjects"
-    said, arrived = columns([result, *overtaken.results]), [*mine, *theirs]
-    applied = np.flatnonzero(said["disposition"] == Disposition.APPLIED)
+    assessed, arrived = columns([result, *overtaken.results]), [*mine, *theirs]
+    applied = np.flatnonzero(assessed["disposition"] == Disposition.APPLIED)
     ids = np.array([event.event.id for event in arrived])  # type: ignore[attr-defined]
     assert sorted(ids[applied]) == sorted(set(ids.tolist()))
-    seqs = {"customer": said["seq"][applied], "merchant": said["merchant"][applied]}
+    seqs = {"customer": assessed["seq"][applied], "merchant": assessed["merchant"][applied]}
     records, vectors, _, _ = rebuilt(engine(MARKET, redis_store), [arrived[i] for i in applied], seqs)
     assert redis_store.read(list(records)) == list(records.values())
-    assert said["exact"].all() and said["vectors"][applied].tobytes() == vectors.tobytes()
+    assert assessed["exact"].all() and assessed["vectors"][applied].tobytes() == vectors.tobytes()
     first_row = {ids[row]: row for row in applied.tolist()}
     same = np.array([first_row[id] for id in ids])
-    assert said["vectors"].tobytes() == said["vectors"][same].tobytes()
+    assert assessed["vectors"].tobytes() == assessed["vectors"][same].tobytes()
 
 
 def test_a_merchant_that_cannot_be_read_sets_aside_its_events_alone(redis_store: RedisStore) -> None:
@@ -210,11 +210,11 @@ def test_a_merchant_that_cannot_be_read_sets_aside_its_events_alone(redis_store:
     alone = MemoryStore({key: b"no record"})
     redis_store.call("SET", key, b"no record")
     with members(MARKET, redis_store, 2) as (first, _):
-        (found,) = assess_in(owned(MARKET, redis_store, first), events, ())
+        (assessed,) = assess_in(owned(MARKET, redis_store, first), events, ())
     (expected,) = assess_in(engine(MARKET, alone), events, ())
-    assert found.unreadable == expected.unreadable and found.unreadable
-    kept = sorted(set(range(200)) - set(found.unreadable))
-    assert columns([found])["vectors"][kept].tobytes() == expected.vectors[kept].tobytes()
+    assert assessed.unreadable == expected.unreadable and assessed.unreadable
+    kept = sorted(set(range(200)) - set(assessed.unreadable))
+    assert columns([assessed])["vectors"][kept].tobytes() == expected.vectors[kept].tobytes()
     assert redis_store.read(list(alone.records)) == list(alone.records.values())
 
 

@@ -25,7 +25,7 @@ def work(
     return columns(results), sum(result.conflicts for result in results)
 
 
-def own(url: str, started: Event) -> None:
+def own_until_killed(url: str, started: Event) -> None:
     """Own a share of the market's merchants until somebody kills this process."""
     for _ in replay(
         [batched(market(), history(market(), 20, seed=1))]
