@@ -26,7 +26,7 @@ from pipeline.certification.balances import BalanceReader
 from pipeline.certification.faults import FailoverFailed, FaultySystem, PlannedFault
 from pipeline.certification.job_process import JobEnded, NotInTime, wait_for
 from pipeline.certification.publishing import publish_over
-from pipeline.certification.resources import RunPlace
+from pipeline.certification.resources import CertificationRefused, RunPlace
 from pipeline.certification.workload import NUMBER, Workload
 from pipeline.pubsub.client import Publication
 from pipeline.pubsub.message import Message
@@ -64,6 +64,7 @@ class Exercise:
     until_s: float  # by the monotonic clock
     progress: Callable[[str], None]
     published: int = 0
+    starts: int = 1  # of the job, beside those after a kill
     faults: list[FaultReport] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _looked_s: float = 0.0
@@ -92,7 +93,10 @@ class Exercise:
     def _begin(self, lanes: Lanes, part: Sequence[Publication]) -> None:
         self.progress("starting the job")
         self.system.job.start()
-        self._wait(lambda: self.system.job.status() is not None, "the job starts")
+        try:
+            self.system.job.wait_until_checked()
+        except JobEnded as error:
+            raise CertificationRefused(f"the job cannot start on these servers: {error}") from error
         self._publish(lanes, part, FLOW_S)
         self._wait(self._is_counted, "the job works")
 
@@ -141,6 +145,11 @@ class Exercise:
         wait_for(is_met, what, max(0.0, self.until_s - time.monotonic()))
 
     def _look_after(self) -> None:
+        """Start the job again if it could not start, as a supervisor does; look at the store once a second."""
+        if self.system.job.has_refused():
+            self.progress("the job could not start, and is started again")
+            self.system.job.start()
+            self.starts += 1
         self.system.job.running()
         if time.monotonic() - self._looked_s < 1.0:
             return

@@ -19,6 +19,7 @@ PATIENCE_S = 240.0  # on a busy machine; what is waited for takes seconds
 STOP_S = 30.0
 POLL_S = 0.05
 LOG_TAIL = 4_000  # characters of the log in a message
+CANNOT_START = 8  # the exit code of a job that does not find what it needs
 
 
 LIBC = ctypes.CDLL(None)
@@ -100,6 +101,10 @@ class JobProcess:
         """Return the latest status of this very process. Raises JobEnded."""
         pid, status = self.running().pid, process_metrics.read(self.state)
         return status if status and status.pid == pid else None
+
+    def has_refused(self) -> bool:
+        """Tell whether the process has ended because it could not start: a supervisor would start it again."""
+        return self.process is not None and self.process.poll() == CANNOT_START
 
     def running(self) -> subprocess.Popen[bytes]:
         """Return the process. Raises JobEnded, with the end of its log, if it has ended by itself."""

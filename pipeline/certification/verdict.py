@@ -126,6 +126,7 @@ def stream_figures(exercise: Exercise, evidence: StreamEvidence) -> Iterator[tup
     yield "dead letters", len(evidence.refused)
     yield "alerts", len({each.attributes.get("id") for each in evidence.alerts})
     yield "copies of alerts", len(evidence.alerts)
+    yield "starts of the job", exercise.starts + sum(fault.name == "kill" for fault in exercise.faults)
     yield "looks at all balances", exercise.balances.samples
     yield "looks that found them apart", exercise.balances.apart_samples
     yield "most events apart", exercise.balances.most.events

@@ -10,10 +10,12 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from commands.errors import codes
 from pipeline.certification.faults import FAILOVER, FailoverFailed, FaultySystem, fault_plan
-from pipeline.certification.job_process import JobProcess, wait_for
+from pipeline.certification.job_process import CANNOT_START, JobProcess, wait_for
 from pipeline.certification.proxies import GoogleProxy, RedisProxy
 from pipeline.certification.settings import CertifySettings
+from pipeline.runtime.errors import CannotStart
 from pipeline.stores.redis_client import Reach, tls_context
 from pipeline.stores.redis_store import RedisStore
 from tests.pipeline.servers import RedisCluster, RedisServer, behind_tls, certificate
@@ -26,6 +28,10 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path / "redis")
     yield server
     server.stop()
+
+
+def test_a_job_that_cannot_start_is_known_by_its_exit_code() -> None:
+    assert codes()[CannotStart] == CANNOT_START
 
 
 def names(**given: Any) -> list[str]:
