@@ -42,6 +42,7 @@ PARTS: Mapping[str, Part] = {
     "training": Part("training", "training", 1_000_000),
     "choosing": Part("training", "choosing", 1_000_000),
     "backfill": Part("filling", "filling", 1_000_000),
+    "first-event": Part("first_event", "first_event"),
     "memory": Part("memory", "memory"),
     "memory-offboarding": Part("memory", "memory_offboarding"),
 }
