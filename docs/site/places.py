@@ -261,7 +261,9 @@ Three walks by file and function, and a list of where things are. Search this pa
 
 {message}
 Steps 2 to 16 follow one another for each batch. The batch is acknowledged, step 17, when its last row, alert and dead
-letter is delivered; meanwhile the next batches go on ([decision 0034](decisions/0034-nothing-waits-for-rows.md)). A
+letter is delivered; meanwhile the next batches go on ([decision 0034](decisions/0034-nothing-waits-for-rows.md)). While
+full batches wait that share few customers, the next one is already read and scored while this one is committed
+([decision 0040](decisions/0040-a-batch-is-prepared-while-the-one-before-it-is-committed.md)). A
 crash before the commit repeats the work; a crash after it finds the events counted, returns the original outcomes and
 sends rows and alerts again
 ([semantics](semantics.md#once-however-often-it-comes)).
