@@ -25,7 +25,7 @@ from pipeline.runtime.metrics import PULLING_PAUSED, UNACKNOWLEDGED, WAIT, key
 from pipeline.runtime.process_metrics import progress, tally
 
 ACK_PERIOD_S = 0.05  # what is delivered within this time is acknowledged together
-DRAIN_S = 15.0  # the supervisor kills after 30 s, and connections have to be closed as well
+DRAIN_S = 10.0  # the supervisor kills after 30 s; a frozen Pub/Sub takes as long again for each last call
 RESUME_SHARE = 0.9  # of the bound: below it pulling goes on
 PAUSE_S = 0.1  # how long an end of the pause may go unnoticed
 
