@@ -96,9 +96,11 @@ def worked(
     """Measure a backlog, and the job's memory when its last row is stored."""
     before = counted(place, 0).events
     os.kill(pid, signal.SIGSTOP)
-    publish(publisher, place, backlog)
-    began_s = time.time()
-    os.kill(pid, signal.SIGCONT)
+    try:
+        publish(publisher, place, backlog)
+    finally:
+        began_s = time.time()
+        os.kill(pid, signal.SIGCONT)
     seconds = counted(place, before + len(backlog)).at_s - began_s
     while undelivered():
         time.sleep(0.1)
