@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -37,7 +36,7 @@ class Outgoing:
     traceparent: str = ""  # of the batch's span, if it is recorded
     ticket: int | None = None  # see `pipeline.job.deliveries`; None: the bundle waits for the deliveries
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave out the ticket, which is of this process."""
         return {**vars(self), "ticket": None}
 

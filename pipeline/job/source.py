@@ -13,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.runners.sdf_utils import RestrictionTrackerView
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
@@ -70,7 +71,7 @@ class Forever(RestrictionProvider):
         return None  # draining: what was not pulled stays in the subscription
 
 
-FOREVER = beam.DoFn.RestrictionParam(Forever())
+FOREVER: Any = beam.DoFn.RestrictionParam(Forever())
 
 
 class PullMessages(beam.DoFn):
@@ -86,7 +87,7 @@ class PullMessages(beam.DoFn):
         self.deliveries = worker.of(self.job).deliveries
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
-    def process(self, element: object, tracker: Any = FOREVER) -> Iterator[Messages]:
+    def process(self, element: object, tracker: RestrictionTrackerView = FOREVER) -> Iterator[Messages]:
         is_full = False
         for position in count(tracker.current_restriction().start):
             if not tracker.try_claim(position):
@@ -116,7 +117,7 @@ class PullBundles(beam.DoFn):
         self,
         element: object,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = FOREVER,
+        tracker: RestrictionTrackerView = FOREVER,
     ) -> Iterator[Messages]:
         leases: list[Lease] = []
         finalizer.register(lambda: self.acknowledge(leases))

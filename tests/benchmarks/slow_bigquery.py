@@ -60,8 +60,8 @@ def slow_bigquery(events: int) -> list[Row]:
                     proxy.send(delay_s)
                     part = messages[WARM_EVENTS + i * each : WARM_EVENTS + (i + 1) * each]
                     steady, backlog = part[:STEADY_EVENTS], part[STEADY_EVENTS:]
-                    found = latency.run(publisher, place, steady, RATE_PER_S, seen)
-                    rows += [row._replace(name=f"slow_{delay_s:g}_{row.name}") for row in found]
+                    measured = latency.run(publisher, place, steady, RATE_PER_S, seen)
+                    rows += [row._replace(name=f"slow_{delay_s:g}_{row.name}") for row in measured]
                     rows += worked(publisher, place, pid, backlog, delay_s)
             check_rows(len(messages))
             publisher.close()

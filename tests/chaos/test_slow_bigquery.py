@@ -40,9 +40,9 @@ def test_a_kill_while_appends_are_refused_loses_nothing(
     place: Callable[..., Place], slow: SlowBigQuery, tmp_path: Path
 ) -> None:
     sent = stream(tmp_path, 4_000, days=60, seed=31, lateness_share=1.0)
-    own = place(sent.use_case)
+    home = place(sent.use_case)
     parts = [sent.messages[first : first + 1_000] for first in range(0, 4_000, 1_000)]
-    with slow_job(own, slow, batch="500") as job, Lanes(own.names.events, 1) as lanes:
+    with slow_job(home, slow, batch="500") as job, Lanes(home.names.events, 1) as lanes:
         job.start()
         publish_over(lanes, parts[0], 1.0)
         job.wait_until_at_work()
@@ -51,15 +51,15 @@ def test_a_kill_while_appends_are_refused_loses_nothing(
             wanted = job.events() + len(part)
             publish_over(lanes, part, 0)
             wait_for(partial(assessed, job, wanted), "assessed")
-            assert own.unacknowledged() >= len(part)
+            assert home.unacknowledged() >= len(part)
             job.kill()
             slow.refusal, slow.delay_s = None, 0.6
             job.start()
         publish_over(lanes, parts[3], 1.0)
         lanes.finish()
-        own.wait_until_drained()
+        home.wait_until_drained()
         job.stop()
-    print(f"\n{settle(own, sent)}, {slow.refused} appends refused")
+    print(f"\n{settle(home, sent)}, {slow.refused} appends refused")
 
 
 @pytest.mark.parametrize(
@@ -74,29 +74,31 @@ def test_appends_are_refused_for_long(
 ) -> None:
     """The subscription's deadline is 10 s, and no message comes twice; all alerts are out before any row is stored."""
     sent = stream(tmp_path, messages, days=120, seed=32, lateness_share=1.0)
-    own = place(sent.use_case)
+    home = place(sent.use_case)
     with (
-        slow_job(own, slow, rows_in_memory_mib=str(MEMORY_MIB)) as job,
-        Lanes(own.names.events, 1) as lanes,
+        slow_job(home, slow, rows_in_memory_mib=str(MEMORY_MIB)) as job,
+        Lanes(home.names.events, 1) as lanes,
     ):
         job.start()
         publish_over(lanes, sent.messages[:1_000], 1.0)
-        own.wait_until_drained()
+        home.wait_until_drained()
         slow.refusal = grpc.StatusCode.RESOURCE_EXHAUSTED
-        began_bytes, rows = memory(job), own.rows()
+        began_bytes, rows = memory(job), home.rows()
         publish_over(lanes, sent.messages[1_000:], seconds)
         lanes.finish()
         wait_for(lambda: job.events() >= messages, "all are assessed")
         assert job.events() == messages, "each once"
         status = job.status()
-        wait_for(lambda: own.unacknowledged(own.names.alerts) == job.status().alerts, "their alerts are out")
+        wait_for(
+            lambda: home.unacknowledged(home.names.alerts) == job.status().alerts, "their alerts are out"
+        )
         grown_bytes = memory(job) - began_bytes
-        assert (own.rows(), own.unacknowledged()) == (rows, messages - 1_000)
+        assert (home.rows(), home.unacknowledged()) == (rows, messages - 1_000)
         slow.refusal = None
-        own.wait_until_drained()
+        home.wait_until_drained()
         assert job.events() == messages, "none came a second time"
         job.stop()
-    account = settle(own, sent)
+    account = settle(home, sent)
     print(
         f"\n{messages} messages, appends refused for {seconds:g} s, memory grew by {grown_bytes >> 20} MiB with "
         f"{status.rows_waiting_bytes >> 20} MiB of rows in it and {status.rows_spilled_bytes >> 20} in files, {account}"

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 
@@ -35,14 +34,14 @@ class SlowBigQuery(grpc.GenericRpcHandler):
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
-    def service(self, details: Any) -> grpc.RpcMethodHandler:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """Return the handler of a method: appends are delayed, all else passes."""
         name = details.method
         if name == APPEND:
             return grpc.stream_stream_rpc_method_handler(self._append)
         if name == READ:
-            whole = self._channel.unary_stream(name)
-            return grpc.unary_stream_rpc_method_handler(lambda request, _: whole(request))
+            stream = self._channel.unary_stream(name)
+            return grpc.unary_stream_rpc_method_handler(lambda request, _: stream(request))
         single = self._channel.unary_unary(name)
         return grpc.unary_unary_rpc_method_handler(lambda request, _: single(request))
 
@@ -51,8 +50,8 @@ class SlowBigQuery(grpc.GenericRpcHandler):
         self._server.stop(None)
         self._channel.close()
 
-    def _append(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-        answers: queue.SimpleQueue[tuple[float, Any]] = queue.SimpleQueue()
+    def _append(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        answers: queue.SimpleQueue[tuple[float, object]] = queue.SimpleQueue()
         refused = threading.Event()
 
         def accepted() -> Iterator[bytes]:
@@ -85,7 +84,7 @@ class SlowBigQuery(grpc.GenericRpcHandler):
             context.abort(self.refusal or grpc.StatusCode.RESOURCE_EXHAUSTED, "the quota is used up")
 
 
-def route(context: Any) -> list[tuple[str, str]]:
+def route(context: grpc.ServicerContext) -> list[tuple[str, str]]:
     """Return the header by which the server behind routes a call."""
     return [(key, value) for key, value in context.invocation_metadata() if key == "x-goog-request-params"]
 

@@ -128,7 +128,7 @@ def count(cloud: bigquery.Client, job: Job, table: str) -> int:
 def test_every_message_is_one_assessment_or_one_dead_letter(
     cloud: bigquery.Client, broker: Broker, job: Job
 ) -> None:
-    """With duplicates; and every metric of a dashboard or an alert is told."""
+    """There are duplicates; and every metric of a dashboard or an alert is told."""
     process_metrics.progress.gauges.clear()
     job = replace(job, batch=500, metrics_port=free_port())
     events = history(market(), 6_000, seed=8, customers=400)

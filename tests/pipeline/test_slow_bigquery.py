@@ -57,8 +57,8 @@ def waits(step: str) -> Tally:
 
 def alerts_of(broker: Broker) -> int:
     """Alerts that are published and have not been read."""
-    with broker.server._engine.open() as own:
-        return int(own.figures(0.0)[broker.names.reader(broker.names.alerts)]["num_undelivered_messages"])
+    with broker.server._engine.open() as engine:
+        return int(engine.figures(0.0)[broker.names.reader(broker.names.alerts)]["num_undelivered_messages"])
 
 
 def test_alerts_flow_while_appends_are_refused(
@@ -120,8 +120,8 @@ def test_a_stop_acknowledges_what_is_delivered_and_hands_back_the_rest(
     assert codes == [0]
     assert [each for each in caplog.messages if "600 messages not acknowledged" in each]
     reader = broker.names.reader(broker.names.events)
-    with broker.server._engine.open() as own:
-        figures = own.figures(0.0)[reader]
+    with broker.server._engine.open() as engine:
+        figures = engine.figures(0.0)[reader]
     assert (figures["num_undelivered_messages"], figures["num_outstanding_messages"]) == (600, 0)
 
 

@@ -272,8 +272,8 @@ def test_a_refused_delivery_ends_an_idle_source(broker: Broker, job: Job) -> Non
 
 def test_leases_are_extended_until_they_end(broker: Broker, job: Job) -> None:
     """Taken or pulled ahead, no message comes a second time; and the messages are handed back at the end."""
-    with broker.server._engine.open() as own:
-        own.subscription(path(broker)).settings.ack_deadline_seconds = 2  # the service has 10 s at least
+    with broker.server._engine.open() as engine:
+        engine.subscription(path(broker)).settings.ack_deadline_seconds = 2  # the service has 10 s at least
     deliveries = worker.of(job).deliveries
     until(lambda: deliveries._puller._leases._deadline_s == 2, "the deadline is read")
     publish(broker, range(1_400))
