@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from export.bundle import promote, save
 from pipeline.job import worker
 from pipeline.job.beam_options import beam_options
 from pipeline.job.deliveries import Deliveries
@@ -20,7 +22,9 @@ from pipeline.pubsub.puller import Puller
 from pipeline.runtime.errors import PubSubRefused, SinkRefused, SinkUnavailable
 from pipeline.runtime.process_metrics import progress, stop
 from tests.pipeline.broker import Broker, Relay, broker_of
-from tests.pipeline.market import MARKET
+from tests.pipeline.market import MARKET, market
+from tests.pipeline.models import trained
+from tests.pipeline.servers import RedisServer
 
 PATIENCE_S = 60.0
 
@@ -32,9 +36,14 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def job(broker: Broker) -> Iterator[Job]:
+def job(broker: Broker, redis_server: RedisServer, tmp_path: Path) -> Iterator[Job]:
+    """A job whose worker can get ready, which it does before it pulls."""
+    redis_server.client.flushall()
+    save(trained(market()), str(tmp_path))
+    promote(str(tmp_path), trained(market()).manifest.id)
     job = Job.load(
-        MARKET, bundle="none", redis_url="none", project="tests", subscription=path(broker), batch=700,
+        MARKET, bundle=str(tmp_path), redis_url=redis_server.url, project="tests", subscription=path(broker),
+        batch=700, allow_empty_store=True,
     )  # fmt: skip
     yield job
     worker.close(job)
@@ -277,7 +286,7 @@ def test_leases_are_extended_until_they_end(broker: Broker, job: Job) -> None:
     deliveries = worker.of(job).deliveries
     until(lambda: deliveries._puller._leases._deadline_s == 2, "the deadline is read")
     publish(broker, range(1_400))
-    received, ticket = deliveries.take(PATIENCE_S)
+    received, ticket, _ = deliveries.take(PATIENCE_S)
     until(lambda: waiting(broker) == (1_400, 1_400), "some are taken, the others pulled ahead")
     other = Subscription(path(broker))
     again = other.pulling()
