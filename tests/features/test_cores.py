@@ -1,7 +1,6 @@
 """A batch on one, two and three cores: vectors, answers and packed records are the same to the bit."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +54,9 @@ def batches() -> list[Batch]:
     return [make_batch(SHOP, events[i : i + 1_000], [NOON_US * 2] * 1_000) for i in cuts]
 
 
-def bits(batches: list[Batch], cores: Cores) -> tuple[list[Any], dict[str, dict[str, bytes]]]:
+def bits(
+    batches: list[Batch], cores: Cores
+) -> tuple[list[tuple[bytes, bytes, bytes, bytes]], dict[str, dict[str, bytes]]]:
     records: dict[str, dict[str, bytes]] = {}
     answers = [
         (one.vectors.tobytes(), one.seq.tobytes(), one.disposition.tobytes(), one.events.tobytes())

@@ -176,13 +176,19 @@ def _rows(collected: _Collected, known: Indices) -> LabelledRows:
         known_us=np.maximum(times_us, labelled_us) + collected.label.delay_us,
         event_types=np.array(collected.event_types)[rows],
         event_ids=np.array(collected.event_ids)[rows],
-        people={
-            name: np.array([latest.get(c, "") for c in customers[rows]])
-            for name, latest in collected.people.items()
-        },
+        people=_people(collected, customers[rows]),
         events=np.concatenate(collected.events)[rows],
         fields=collected.presence.fields(),
     )
+
+
+def _people(collected: _Collected, customers: Texts) -> dict[str, Texts]:
+    """Return the latest known values by field, of the customer of each row; each customer is looked up once."""
+    names, row = np.unique(customers, return_inverse=True)
+    return {
+        name: np.array([latest.get(customer, "") for customer in names.tolist()])[row]
+        for name, latest in collected.people.items()
+    }
 
 
 def _refuse_foresight(
