@@ -1,4 +1,4 @@
-"""What a process does about garbage: nothing for the objects of a batch, and no cycle stays for ever."""
+"""Garbage in a process: nothing is done about the objects of a batch, and no cycle stays for ever."""
 
 import gc
 import sys
