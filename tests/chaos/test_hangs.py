@@ -23,18 +23,18 @@ from pipeline.runtime import logging_setup
 logging_setup.configure()
 import riskstream
 from pipeline.job.settings import JobSettings
-from pipeline.job.steps import Assess
+from pipeline.job import steps
 from pipeline.runtime.watchdog import Limits
 
-assess, batches = Assess.assess, []
+encode, batches = steps.encode, []
 
-def assess_or_hang(step, events):
-    batches.append(events)
+def encode_or_hang(decoded, assessments, now_us):
+    batches.append(decoded)
     if len(batches) > 3:
         threading.Event().wait()
-    return assess(step, events)
+    return encode(decoded, assessments, now_us)
 
-Assess.assess = assess_or_hang
+steps.encode = encode_or_hang
 JobSettings.limits = property(lambda job: Limits(2.0, 120.0))
 if __name__ == "__main__":  # a worker of its supervisor imports this file, too
     riskstream.main()
@@ -57,7 +57,7 @@ def test_a_hung_job_ends_by_itself_and_the_next_one_goes_on(
         furnished.wait_until_drained()
         job.stop()
     stacks = [file.read_text() for file in job.state.rglob("stacks-*.txt")]
-    assert stacks and all("in assess_or_hang" in text for text in stacks)
+    assert stacks and all("in encode_or_hang" in text for text in stacks)
     assert "none of them got done within" in job.log.read_text()
     print(f"\n{workers} workers, {len(stacks)} hung, {settle(furnished, sent)}")
 
