@@ -71,17 +71,25 @@ def _events(setting: Setting, events_a_worker: int) -> int:
 def rows(name: str, run: CrewRun, one: CrewRun) -> list[Row]:
     """Return the figures of a run, beside those of one worker without owners."""
     setting, stem = run.setting, f"crew_{name}"
-    told = (
+    setting_text = (
         f"simulated: {setting.workers} workers, a processor each, {setting.shards} shards, round trip 1 ms, batches of "
         f"{setting.batch:,}; {run.events:,} events of {CUSTOMERS:,} customers, the busiest merchant in 10 %; "
         f"CPU {run.cpu_us:.1f} us an event, of it {run.decode_encode_us:.1f} to decode and encode, "
         f"and {run.redis_us:.1f} in Redis; {run.batch_ms:.0f} ms a batch, "
         f"{run.messages / run.events:.3f} messages between workers an event"
     )
-    print(f"{stem}: CPU x {run.cpu_us / one.cpu_us:.2f}, attempts {run.attempts:.3f}; {told}", flush=True)
+    print(
+        f"{stem}: CPU x {run.cpu_us / one.cpu_us:.2f}, attempts {run.attempts:.3f}; {setting_text}",
+        flush=True,
+    )
     assessing = "the part that assesses, owners and messages included, against that of one worker"
     return [
-        Row(f"{stem}_cpu_ratio", run.cpu_us / one.cpu_us, "x", f"CPU an event against one worker; {told}"),
+        Row(
+            f"{stem}_cpu_ratio",
+            run.cpu_us / one.cpu_us,
+            "x",
+            f"CPU an event against one worker; {setting_text}",
+        ),
         Row(f"{stem}_assess_cpu_ratio", run.assess_us / one.assess_us, "x", assessing),
         Row(f"{stem}_attempts_per_event", run.attempts, "attempts/event", "times that an event is assessed"),
         Row(f"{stem}_events_per_s", run.events_per_s, "events/s", "in virtual time"),
