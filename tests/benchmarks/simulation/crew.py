@@ -148,11 +148,11 @@ class Crew:
         for i, member in enumerate(self.members):
             self._add_worker(run, member, i, batches[i % lanes], kept)
         gc.collect()
-        gc.disable()  # its work grows with the objects of all workers, who share one process here alone
+        gc.freeze()
         try:
             self.simulation.run()
         finally:
-            gc.enable()
+            gc.unfreeze()
         run.threads, run.messages = list(self.threads.values()), sum(each.messages for each in self.exchanges)
         return run
 
