@@ -31,7 +31,7 @@ SERIES = {
 # Also kept, because docs/scaling.md tells of them.
 TOLD = tuple(
     f"workers_{workers}_{figure}"
-    for workers in (1, 2)
+    for workers in (1, 2, 4)
     for figure in ("events_per_s", "cpu_us", "conflicts_per_event")
 )
 

@@ -136,7 +136,7 @@ def sections(estimates: Grid, measured: Measured, prices: Prices) -> Iterator[st
         [breaking(each) for each in estimates],
     )
     yield "### What was measured\n\n" + measured_figures(measured)
-    yield "### One and two workers on one subscription\n\n" + markdown(
+    yield "### Workers on one subscription\n\n" + markdown(
         ("figure", "value", "setting"),
         [(name, rounded(value), setting) for name, value, setting in measured.told],
     )

@@ -4,7 +4,10 @@ Decoding, `assess`, owners and encoding are the job's. Redis, its network and th
 The busiest merchant has a tenth of the events, so it is in every batch of every worker.
 """
 
+import ctypes
 import tempfile
+
+import pyarrow as pa
 
 from export import bundle as bundles
 from features.usecase import load
@@ -22,6 +25,7 @@ from tests.benchmarks.simulation.payments import (
     merchant_payments,
 )
 
+M_ARENA_MAX = -8  # of mallopt(3)
 WARM_EVENTS = 100_000  # the busiest merchants' rings are full then
 WARM_BATCH = 10_000
 TRAINED_ON = 60_000
@@ -38,6 +42,7 @@ SETTINGS = {**DIRECT, **UNSHARDED, **OWNERS, **BY_CUSTOMER}
 
 def crew(events_a_worker: int) -> list[Row]:
     """Run every setting on the same backlog; the records are those of WARM_EVENTS before it."""
+    one_pool()
     use_case = load(MERCHANTS_FILE)
     most = max(_events(setting, events_a_worker) for setting in SETTINGS.values())
     payments = merchant_payments(use_case, WARM_EVENTS + most)
@@ -59,6 +64,14 @@ def crew(events_a_worker: int) -> list[Row]:
     ]
 
 
+def one_pool() -> None:
+    """Let all threads allocate from one pool: a worker of few batches would else work in memory that is never warm."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
+
+
 def measure(engine: Engine, setting: Setting, store: MemoryStore, payments: MerchantPayments) -> CrewRun:
     """Run a crew on a copy of the records."""
     return Crew(engine, setting, store.records, Costs()).run(payments)
@@ -71,7 +84,7 @@ def _events(setting: Setting, events_a_worker: int) -> int:
 def rows(name: str, run: CrewRun, one: CrewRun) -> list[Row]:
     """Return the figures of a run, beside those of one worker without owners."""
     setting, stem = run.setting, f"crew_{name}"
-    setting_text = (
+    setting_of_run = (
         f"simulated: {setting.workers} workers, a processor each, {setting.shards} shards, round trip 1 ms, batches of "
         f"{setting.batch:,}; {run.events:,} events of {CUSTOMERS:,} customers, the busiest merchant in 10 %; "
         f"CPU {run.cpu_us:.1f} us an event, of it {run.decode_encode_us:.1f} to decode and encode, "
@@ -79,7 +92,7 @@ def rows(name: str, run: CrewRun, one: CrewRun) -> list[Row]:
         f"{run.messages / run.events:.3f} messages between workers an event"
     )
     print(
-        f"{stem}: CPU x {run.cpu_us / one.cpu_us:.2f}, attempts {run.attempts:.3f}; {setting_text}",
+        f"{stem}: CPU x {run.cpu_us / one.cpu_us:.2f}, attempts {run.attempts:.3f}; {setting_of_run}",
         flush=True,
     )
     assessing = "the part that assesses, owners and messages included, against that of one worker"
@@ -88,7 +101,7 @@ def rows(name: str, run: CrewRun, one: CrewRun) -> list[Row]:
             f"{stem}_cpu_ratio",
             run.cpu_us / one.cpu_us,
             "x",
-            f"CPU an event against one worker; {setting_text}",
+            f"CPU an event against one worker; {setting_of_run}",
         ),
         Row(f"{stem}_assess_cpu_ratio", run.assess_us / one.assess_us, "x", assessing),
         Row(f"{stem}_attempts_per_event", run.attempts, "attempts/event", "times that an event is assessed"),
