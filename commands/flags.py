@@ -74,15 +74,20 @@ def _flags(group: "type[SettingsClass] | Given") -> Iterator[inspect.Parameter]:
             yield _parameter(each, _optional(each), each.kind | None, None)
         return
     for each in declared(group):
-        names = (each.flag,) if each.kind is bool else ()
+        names = ((_switch(each) if each.default is True else each.flag),) if each.kind is bool else ()
         default = inspect.Parameter.empty if each.default is MISSING else each.default
         yield _parameter(each, option(each.setting, *names), each.kind, default)
+
+
+def _switch(each: Declared) -> str:
+    """Return the two flags of a setting that can be turned off."""
+    return f"{each.flag}/--no-{each.flag[2:]}"
 
 
 def _optional(each: Declared) -> Any:
     """Return the option of a setting that a file may set; the environment of a shell may not."""
     name = each.flag
-    names = (f"{name}/--no-{name[2:]}",) if each.kind is bool else (name,)
+    names = (_switch(each) if each.kind is bool else name,)
     shown = str(each.default) if isinstance(each.default, int | str) and each.default else ""
     return option(replace(each.setting, variable=""), *names, shown=shown)
 

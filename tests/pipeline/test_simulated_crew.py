@@ -76,8 +76,8 @@ def test_records_and_vectors_are_those_of_a_replay_in_the_order_of_their_numbers
 
 def test_workers_that_race_assess_again_and_owners_end_that(outcomes: dict[str, Outcome]) -> None:
     direct, owners, by_customer = (outcomes[name].run for name in SETTINGS)
-    assert direct.attempts > 1.3 and direct.messages == 0
-    assert 1 < owners.attempts < 1.2 and owners.messages > 0, "only customers are raced for"
+    assert direct.attempts > 1.2 and direct.messages == 0
+    assert owners.attempts < direct.attempts and owners.messages > 0, "only customers are raced for"
     assert by_customer.attempts == 1
 
 
