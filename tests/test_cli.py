@@ -126,7 +126,7 @@ def test_verbs_that_open_the_same_service_have_the_same_flags(sign: str) -> None
     assert {verb: missing for verb in verbs_of_it if (missing := expected - options_of(VERBS[verb]))} == {}
 
 
-def test_a_setting_that_is_on_can_be_turned_off() -> None:
+def test_a_setting_that_is_on_can_be_turned_off(run: Run) -> None:
     assert "--no-owners" in run("run", "--help").out
 
 
