@@ -35,7 +35,7 @@ def encode_or_hang(decoded, assessments, now_us):
     return encode(decoded, assessments, now_us)
 
 steps.encode = encode_or_hang
-JobSettings.limits = property(lambda job: Limits(2.0, 120.0))
+JobSettings.limits = property(lambda job: Limits(35.0, 120.0))  # a pull waits for 30 s
 if __name__ == "__main__":  # a worker of its supervisor imports this file, too
     riskstream.main()
 """
