@@ -15,6 +15,7 @@ from redis import Redis
 
 from pipeline.job import graph
 from pipeline.job.beam_options import beam_options
+from pipeline.job.deliveries import PulledBatch
 from pipeline.job.job import Job
 from pipeline.job.sinks import Outgoing
 from pipeline.job.source import PullMessages
@@ -54,7 +55,7 @@ class Backlog:
         self.measured = Measured()
         self.last_counted = progress.last_batch
 
-    def take(self, _timeout_s: float) -> tuple[Sequence[Received], None]:
+    def take(self, _timeout_s: float) -> PulledBatch:
         if not self.taken:
             self.began = self._clocks()
         taken = self.received[self.taken : self.taken + self.batch]
@@ -62,7 +63,7 @@ class Backlog:
         self.sizes.append(len(taken))
         if self.taken == len(self.received):
             stop.set()
-        return taken, None
+        return PulledBatch(taken, ticket=None, pulled_s=None)
 
     def add_stages(self) -> None:
         """Add the stages of the batch that was counted last; the job counts a batch after it has left."""
