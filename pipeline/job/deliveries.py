@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from features.errors import Unavailable
 from pipeline.pubsub.client import Received
-from pipeline.pubsub.leases import Lease
+from pipeline.pubsub.leases import AckLease
 from pipeline.pubsub.puller import Puller
 from pipeline.runtime import liveness
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
@@ -44,10 +44,10 @@ NOTHING = PulledBatch((), None, None)
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
+class UnacknowledgedBatch:
     """A batch that is not acknowledged."""
 
-    leases: Sequence[Lease]
+    leases: Sequence[AckLease]
     messages: int
     left: int = 0  # deliveries that have not ended
     has_failed: bool = False
@@ -70,7 +70,7 @@ class Deliveries:
         self.messages = 0  # not acknowledged
         self._puller, self._crowded = puller, crowded
         self._most_messages, self._longest_s = most_messages, longest_s
-        self._batches: dict[int, Batch] = {}
+        self._batches: dict[int, UnacknowledgedBatch] = {}
         self._delivered: list[int] = []
         self._under_way = 0  # batches that are being delivered or acknowledged
         self._is_paused = self._is_closed = False
@@ -97,7 +97,7 @@ class Deliveries:
             return NOTHING
         with self._changed:
             ticket = next(self._numbers)
-            self._batches[ticket] = Batch(leases, len(received))
+            self._batches[ticket] = UnacknowledgedBatch(leases, len(received))
             self._count(len(received))
         return PulledBatch(received, ticket, leases[0].began_s)
 

@@ -17,7 +17,7 @@ from functools import partial
 import pyarrow as pa
 
 from pipeline.bigquery.client import Appender
-from pipeline.job.spill import Spill, Stored
+from pipeline.job.spill import Spill, SpilledRows
 from pipeline.runtime.errors import SinkUnavailable
 from pipeline.runtime.metrics import ROWS_SPILLED, ROWS_WAITING, key
 from pipeline.runtime.process_metrics import progress, stop
@@ -38,13 +38,13 @@ Rows = Mapping[str, pa.RecordBatch]  # by table
 
 
 @dataclass(slots=True, eq=False)
-class Load:
+class RowLoad:
     """Rows that go in one append; `future` ends with it."""
 
     parts: list[Rows] = field(default_factory=list)
     size_bytes: int = 0
     began_s: float = field(default_factory=time.monotonic)
-    stored: Stored | None = None  # in a file instead of `parts`
+    stored: SpilledRows | None = None  # in a file instead of `parts`
     future: Future[None] = field(default_factory=Future)
 
     def add(self, rows: Rows, size_bytes: int) -> None:
@@ -72,10 +72,10 @@ class RowLanes:
         self._new_appender, self._spill = new_appender, spill
         self._memory_bytes, self._disk_bytes = memory_bytes, disk_bytes
         self._load_bytes = min(LOAD_BYTES, memory_bytes // LOADS)
-        self._waiting: deque[Load] = deque()
+        self._waiting: deque[RowLoad] = deque()
         self._held_bytes = 0  # in memory, waiting or under way
-        self._under_way: dict[Load, Appender] = {}
-        self._failing: set[Load] = set()
+        self._under_way: dict[RowLoad, Appender] = {}
+        self._failing: set[RowLoad] = set()
         self._idle: list[Appender] = []  # the one that was used last is used next
         self._lock = threading.RLock()  # a load that ends begins the next
         self._pool = ThreadPoolExecutor(LANES, "append")
@@ -88,7 +88,7 @@ class RowLanes:
         with self._lock:
             load = self._waiting[-1] if self._waiting else None
             if load is None or load.stored or load.size_bytes + size_bytes > self._load_bytes:
-                load = Load()
+                load = RowLoad()
                 self._waiting.append(load)
             load.add(rows, size_bytes)
             self._hold(size_bytes)
@@ -127,13 +127,13 @@ class RowLanes:
             self._under_way[load] = self._idle.pop() if self._idle else self._new_appender()
             self._pool.submit(self._append, load).add_done_callback(partial(self._end, load))
 
-    def _may_begin(self, load: Load) -> bool:
+    def _may_begin(self, load: RowLoad) -> bool:
         if self._failing or len(self._under_way) >= LANES:
             return False
         has_waited = time.monotonic() - load.began_s >= PATIENCE_S
         return not self._under_way or has_waited or len(self._waiting) > 1
 
-    def _append(self, load: Load) -> None:
+    def _append(self, load: RowLoad) -> None:
         def is_stopping() -> bool:  # asked after a failed attempt only
             self._note_failing(load, True)
             return stop.is_set()
@@ -142,7 +142,7 @@ class RowLanes:
             stop.wait(GATHER_S)  # those that come meanwhile go together
         self._under_way[load].append_all(load.rows(), is_stopping)
 
-    def _end(self, load: Load, append: Future[None]) -> None:
+    def _end(self, load: RowLoad, append: Future[None]) -> None:
         error = append.exception()
         with self._lock:
             self._idle.append(self._under_way.pop(load))
@@ -159,12 +159,12 @@ class RowLanes:
         for one in (load, *given_up):
             one.future.set_exception(error)
 
-    def _take_all(self) -> list[Load]:
+    def _take_all(self) -> list[RowLoad]:
         waiting = list(self._waiting)
         self._waiting.clear()
         return waiting
 
-    def _note_failing(self, load: Load, is_failing: bool) -> None:
+    def _note_failing(self, load: RowLoad, is_failing: bool) -> None:
         with self._lock:
             (self._failing.add if is_failing else self._failing.discard)(load)
             progress.waiting["bigquery"] = len(self._failing)
@@ -185,7 +185,7 @@ class RowLanes:
             if not load.stored and self._spill_load(load):
                 self._hold(-load.size_bytes)
 
-    def _spill_load(self, load: Load) -> bool:
+    def _spill_load(self, load: RowLoad) -> bool:
         load.stored = self._spill.store(concatenate(load.parts))
         if not load.stored:
             return False

@@ -21,7 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.job import worker
 from pipeline.job.job import Job
-from pipeline.pubsub.leases import Lease
+from pipeline.pubsub.leases import AckLease
 from pipeline.pubsub.message import Message
 from pipeline.runtime.process_metrics import stop
 
@@ -119,7 +119,7 @@ class PullBundles(beam.DoFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: RestrictionTrackerView = FOREVER,
     ) -> Iterator[Messages]:
-        leases: list[Lease] = []
+        leases: list[AckLease] = []
         finalizer.register(lambda: self.acknowledge(leases))
         bundle_until_s = time.monotonic() + BUNDLE_S
         messages, is_full = 0, False
@@ -139,7 +139,7 @@ class PullBundles(beam.DoFn):
                 tracker.defer_remainder()
                 return
 
-    def acknowledge(self, leases: Sequence[Lease]) -> None:
+    def acknowledge(self, leases: Sequence[AckLease]) -> None:
         """Acknowledge the messages of a bundle; once the process stops they may come again instead."""
         self.puller.acknowledge(leases)
 

@@ -29,7 +29,7 @@ class SpillFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SpillPlace:
     """The place of one table's rows in a file."""
 
     offset: int
@@ -38,12 +38,12 @@ class Place:
 
 
 @dataclass(slots=True, eq=False)
-class Stored:
+class SpilledRows:
     """Rows in a file, by table."""
 
     spill: "Spill"
     file: SpillFile
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, SpillPlace] = field(default_factory=dict)
 
     def take(self) -> Mapping[str, pa.RecordBatch]:
         """Read the rows and free their room."""
@@ -74,11 +74,11 @@ class Spill:
         self._files: set[SpillFile] = set()
         self._lock = threading.Lock()
 
-    def store(self, rows: Mapping[str, pa.RecordBatch]) -> Stored | None:
+    def store(self, rows: Mapping[str, pa.RecordBatch]) -> SpilledRows | None:
         """Write rows; None if the disk takes no more."""
         with self._lock:
             try:
-                stored = Stored(self, self._open())
+                stored = SpilledRows(self, self._open())
                 for table, batch in rows.items():
                     self._write(stored, table, batch)
             except OSError as error:
@@ -89,7 +89,7 @@ class Spill:
             stored.file.unread_bytes += stored.size_bytes
         return stored
 
-    def free(self, stored: Stored) -> None:
+    def free(self, stored: SpilledRows) -> None:
         """Give up the room of rows that have been read."""
         with self._lock:
             self.size_bytes -= stored.size_bytes
@@ -114,13 +114,13 @@ class Spill:
             self._files.add(self._current)
         return self._current
 
-    def _write(self, stored: Stored, table: str, batch: pa.RecordBatch) -> None:
+    def _write(self, stored: SpilledRows, table: str, batch: pa.RecordBatch) -> None:
         file, message = stored.file, memoryview(batch.serialize())
         begin = file.end
         while message:  # a call writes what the disk has room for
             written = os.pwrite(file.number, message, file.end)
             message, file.end = message[written:], file.end + written
-        stored.places[table] = Place(begin, file.end - begin, batch.schema)
+        stored.places[table] = SpillPlace(begin, file.end - begin, batch.schema)
 
     def _drop(self, file: SpillFile) -> None:
         os.close(file.number)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import grpc
 from google.auth.exceptions import DefaultCredentialsError
+from google.protobuf.message import Message as Protobuf
 from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 
 from pipeline.pubsub.message import Message
@@ -27,6 +28,7 @@ PUBLISH_BYTES = 9 << 20  # of a request; the service takes 10 MB, framing includ
 ANSWER_TIMEOUT_S = 10.0  # calls take milliseconds; a frozen server is noticed after this
 CHECK_TIMEOUT_S = 2.0
 AT_ONCE = 16  # requests of one publisher under way; the ordering keys of a batch may be a thousand
+Route = tuple[tuple[str, str], ...]  # metadata that lead a request to its resource
 UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
@@ -123,7 +125,7 @@ class Subscription:
         """Hand back messages that were not processed: others get them at once, not after the deadline."""
         self.extend(ack_ids, 0)
 
-    def _all(self, call: Any, requests: list[Any], what: str) -> None:
+    def _all(self, call: grpc.UnaryUnaryMultiCallable, requests: Sequence[Protobuf], what: str) -> None:
         if error := _first_error(call, requests, self._route):
             raise failure(error, f"{what} {self.path}") from error
 
@@ -172,7 +174,9 @@ class Publisher:
         self._transport.close()
 
 
-def _first_error(call: Any, requests: Sequence[Any], route: Any) -> grpc.RpcError | None:
+def _first_error(
+    call: grpc.UnaryUnaryMultiCallable, requests: Sequence[Protobuf], route: Route
+) -> grpc.RpcError | None:
     """Send all requests side by side, wait until none is under way, and return the first error.
 
     A single request is sent by this thread, without a thread of gRPC's that would have to hand over the answer.
@@ -189,7 +193,7 @@ def _first_error(call: Any, requests: Sequence[Any], route: Any) -> grpc.RpcErro
     return None
 
 
-def _get(channel: Any, name: str, request: Any, kind: Any, path: str) -> bytes:
+def _get(channel: grpc.Channel, name: str, request: Protobuf, kind: Any, path: str) -> bytes:
     """Return the settings of a topic or subscription, as encoded. Raises PubSubUnavailable, PubSubRefused."""
     route = (("x-goog-request-params", f"{next(iter(request.DESCRIPTOR.fields)).name}={quote(path)}"),)
     try:

@@ -31,14 +31,14 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True, eq=False)
-class Lease:
+class AckLease:
     """The messages of one pull. `ack_ids` is empty once they are acknowledged or handed back."""
 
     ack_ids: Sequence[str]
     began_s: float = field(default_factory=time.monotonic)
 
 
-class Leases:
+class AckLeases:
     """The leases that a process keeps, and the thread that extends them.
 
     `failure` is set when Pub/Sub refuses an extension for good.
@@ -48,14 +48,14 @@ class Leases:
         self.failure: PubSubRefused | None = None
         self._subscription = subscription
         self._deadline_s = SHORTEST_S
-        self._due: list[tuple[float, int, Lease]] = []  # a heap by the time of the next extension
+        self._due: list[tuple[float, int, AckLease]] = []  # a heap by the time of the next extension
         self._numbers = count()  # leases of one moment are not compared
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="extend", daemon=True)
         self._thread.start()
 
-    def keep(self, lease: Lease) -> None:
+    def keep(self, lease: AckLease) -> None:
         """Extend the lease from now on, until its `ack_ids` are empty."""
         self._push(lease, self._deadline_s)
 
@@ -69,7 +69,7 @@ class Leases:
         self._ended.set()
         self._thread.join()
 
-    def _push(self, lease: Lease, seconds: float) -> None:
+    def _push(self, lease: AckLease, seconds: float) -> None:
         with self._lock:
             heapq.heappush(self._due, (time.monotonic() + seconds / 2, next(self._numbers), lease))
 
@@ -86,17 +86,17 @@ class Leases:
                 self.failure = error
                 return
 
-    def _take_due(self) -> list[Lease]:
+    def _take_due(self) -> list[AckLease]:
         now_s, due = time.monotonic(), []
         with self._lock:
             while self._due and self._due[0][0] <= now_s:
                 due.append(heapq.heappop(self._due)[2])
         return [lease for lease in due if lease.ack_ids]
 
-    def _extend(self, leases: Iterable[Lease]) -> None:
+    def _extend(self, leases: Iterable[AckLease]) -> None:
         """Extend leases, those of about one age together, however long Pub/Sub is away."""
         now_s = time.monotonic()
-        by_seconds: defaultdict[int, list[Lease]] = defaultdict(list)
+        by_seconds: defaultdict[int, list[AckLease]] = defaultdict(list)
         for lease in leases:
             seconds = round((now_s - lease.began_s) / SHORTEST_S) * SHORTEST_S
             by_seconds[min(LONGEST_S, max(self._deadline_s, seconds))].append(lease)
@@ -111,6 +111,6 @@ class Leases:
         return retrying(attempt, PubSubUnavailable, describe, self._ended.is_set)
 
 
-def ids_of(leases: Iterable[Lease]) -> list[str]:
+def ids_of(leases: Iterable[AckLease]) -> list[str]:
     """Return the ack ids of several leases."""
     return [ack_id for lease in leases for ack_id in lease.ack_ids]

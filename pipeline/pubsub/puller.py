@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pipeline.pubsub.client import Received, Subscription
-from pipeline.pubsub.leases import Lease, Leases, ids_of
+from pipeline.pubsub.leases import AckLease, AckLeases, ids_of
 from pipeline.runtime import liveness
 from pipeline.runtime.errors import PubSubRefused, PubSubUnavailable
 from pipeline.runtime.process_metrics import attempt_for, waiting_out
@@ -18,14 +18,14 @@ class Taken(NamedTuple):
     """Messages in arrival order, with the leases that they are under."""
 
     received: Sequence[Received]
-    leases: Sequence[Lease]
+    leases: Sequence[AckLease]
 
 
 class Pulled(NamedTuple):
     """The messages of one pull."""
 
     received: Sequence[Received]
-    lease: Lease
+    lease: AckLease
 
 
 class Puller:
@@ -38,7 +38,7 @@ class Puller:
     def __init__(self, subscription: Subscription, batch: int, extends: bool = False) -> None:
         self._subscription = subscription
         self._batch = batch
-        self._leases = Leases(subscription) if extends else None
+        self._leases = AckLeases(subscription) if extends else None
         self._waiting: deque[Pulled] = deque()
         self._ahead = 0  # messages that wait
         self._changed = threading.Condition()
@@ -52,7 +52,7 @@ class Puller:
     def take(self, timeout_s: float) -> Taken:
         """Take the waiting messages, up to one batch; none if none come in time. Raises PubSubRefused."""
         received: list[Received] = []
-        leases: list[Lease] = []
+        leases: list[AckLease] = []
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self.failure, timeout_s)
             if self.failure:
@@ -70,7 +70,7 @@ class Puller:
         """The error for which nothing more comes, if there is one."""
         return self._failure or (self._leases.failure if self._leases else None)
 
-    def acknowledge(self, leases: Iterable[Lease]) -> None:
+    def acknowledge(self, leases: Iterable[AckLease]) -> None:
         """Acknowledge messages. Raises PubSubUnavailable once the process stops: they come again then."""
         leases = list(leases)
         ack_ids = ids_of(leases)
@@ -113,7 +113,7 @@ class Puller:
                 self._changed.notify_all()
 
     def _add(self, received: Sequence[Received]) -> None:
-        lease = Lease([one.ack_id for one in received])
+        lease = AckLease([one.ack_id for one in received])
         if self._leases:
             self._leases.keep(lease)
         with self._changed:

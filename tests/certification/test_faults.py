@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -34,7 +33,7 @@ def test_a_job_that_cannot_start_is_known_by_its_exit_code() -> None:
     assert codes()[CannotStart] == CANNOT_START
 
 
-def names(**given: Any) -> list[str]:
+def names(**given: object) -> list[str]:
     return [each.name for each in fault_plan(CertifySettings(redis_url=URL, project="p", **given)).faults]
 
 
@@ -94,7 +93,7 @@ def test_each_service_of_google_has_its_gate() -> None:
         assert proxy.gate("pubsub.example.com:443") is not proxy.pubsub
 
 
-def system(tmp_path: Path, store: RedisStore, **given: Any) -> FaultySystem:
+def system(tmp_path: Path, store: RedisStore, **given: object) -> FaultySystem:
     settings = CertifySettings(redis_url=URL, project="p", allow_failover=True, **given)
     return FaultySystem(JobProcess(tmp_path, []), None, None, store, settings)
 
