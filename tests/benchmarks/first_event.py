@@ -35,8 +35,8 @@ class Start(msgspec.Struct):
     """Moments of a process, in seconds since 1970."""
 
     imported_s: float
-    loaded_s: float  # model in an ONNX session and tried, compiled code in memory
-    scored_s: float  # the first assessment is committed, and the pipeline has ended
+    loaded_s: float  # model in an ONNX session and tried
+    scored_s: float  # kernel loaded, the first assessment committed, the pipeline ended
 
 
 def first_event(_events: int) -> list[Row]:
@@ -88,9 +88,11 @@ def rows(name: str, runs: Sequence[tuple[float, float, float]], cached: str) -> 
             f"{name}_stage_load_s",
             load_s,
             "s",
-            f"bundle, ONNX session and kernel loaded and tried; {setting}",
+            f"bundle loaded into an ONNX session and tried; {setting}",
         ),
-        Row(f"{name}_stage_assess_s", assess_s, "s", f"Beam's pipeline with the first event; {setting}"),
+        Row(
+            f"{name}_stage_assess_s", assess_s, "s", f"the pipeline, compiled code and first event; {setting}"
+        ),
     ]
 
 
