@@ -197,11 +197,12 @@ ONE_CORE = Cores(1, map)
 
 
 def _parts(starts: NDArray[np.int64], cores: Cores) -> list[Part]:
-    """Return ranges of records with about as many events each, one for each core if there are enough events."""
+    """Return ranges of records with about as many events each: one for each core if there are enough, else one."""
     records, events = len(starts) - 1, int(starts[-1])
     number = max(1, min(cores.number, events // PART_EVENTS, records))
     cuts = np.searchsorted(starts, [events * i // number for i in range(1, number)])
-    return [(first, end) for first, end in pairwise([0, *cuts.tolist(), records]) if first < end]
+    parts = [(first, end) for first, end in pairwise([0, *cuts.tolist(), records]) if first < end]
+    return parts or [(0, 0)]  # a batch without records loads the compiled code, too
 
 
 def _joined(

@@ -184,7 +184,7 @@ def fold_batch(
     Record r is written from written_at[r], the first of `records` from where the caller says, to written_to[r].
     Returns -1, or the first record that cannot be unpacked; then nothing that was written is of use.
     """
-    starts_at, end = np.zeros(2, np.int64), written_at[records[0]]
+    starts_at, end = np.zeros(2, np.int64), written_at[records[0]] if records[1] else 0
     for r in range(records[0], records[1]):
         is_new = read_at[r] == read_at[r + 1]
         if is_new:

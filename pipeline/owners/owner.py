@@ -79,7 +79,7 @@ class _Share:
         )
 
     def settle(self, arrivals: Arrivals, advanced: Advanced, lost: Mask) -> None:
-        """OwnerAnswer the events of `arrivals` at the records that are not `lost` [r]."""
+        """Answer the events of `arrivals` at the records that are not `lost` [r]."""
         rows = np.flatnonzero(arrivals.record >= 0)
         rows = rows[~lost[arrivals.record[rows]]]
         for name in COLUMNS:

@@ -95,7 +95,7 @@ _watching = threading.Lock()  # a process has one watchdog
 
 @contextmanager
 def watching(limits: Limits, folder: Path) -> Iterator[None]:
-    """Observations this process for as long as the block lasts, unless somebody does already.
+    """Watch this process for as long as the block lasts, unless somebody does already.
 
     Stacks are written into `folder` if it exists, and to stderr and the log.
     """
@@ -123,6 +123,7 @@ def _watch(observations: Observations, ended: threading.Event, act: Callable[[st
     limits, before_s = observations.limits, time.monotonic()
     last_resort_s = 2 * max(limits.hang_s, limits.start_s)
     stderr = _real_stderr()
+    observations.look(0.0)  # the gauge is told from the start on
     while not ended.wait(limits.tick_s):
         if stderr is not None:
             faulthandler.dump_traceback_later(last_resort_s, exit=True, file=stderr)

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 
 from commands.errors import EXITS
-from pipeline.runtime import liveness
+from pipeline.runtime import liveness, undelivered
 from pipeline.runtime.process_metrics import attempt_for, progress
 from pipeline.runtime.watchdog import EXIT_CODE, Limits, Observations, stacks
 
@@ -21,6 +22,7 @@ PATIENCE_S = 60.0
 PROGRAM = """
 import logging, sys
 from pathlib import Path
+from weakref import WeakSet
 from pipeline.runtime import liveness, watchdog
 from pipeline.runtime.retry import retrying
 
@@ -40,8 +42,10 @@ class Holder:
 
 
 @pytest.fixture
-def watch() -> Iterator[Observations]:
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observations]:
     """A watch that has looked once, in a process in which nothing is under way."""
+    monkeypatch.setattr(liveness, "_holders", WeakSet())  # other tests may have left some
+    monkeypatch.setattr(undelivered, "_sources", WeakSet())
     liveness.calls.clear()
     progress.waiting.clear()
     watch = Observations(LIMITS)
