@@ -5,7 +5,7 @@
 The number is MESSAGES_VERSION: workers of two versions that cannot read each other's messages do not meet.
 
 A record's owner is a function of its id and of the members, by rendezvous hashing: a member that comes or goes moves
-the records of its share alone.
+few records. Not every member of many is an owner: fewer owners are fewer messages, and larger rounds at each.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pipeline.owners.messages import MESSAGES_VERSION
 from pipeline.stores.redis_store import RedisStore
 
-SLOTS = 1_024  # parts of the ids that move together; with 64 members each has 16 of them
+SLOTS = 1_024  # parts of the ids that move together; with 8 owners each has 128 of them
+FEW = 8  # so many members all own records; of more, an eighth and no fewer than these
 LEASE_MS = 5_000  # a member that is silent for so long is no longer one
 
 # KEYS: the members. ARGV: this member, its lease in ms. Returns the members with a lease, this one included.
@@ -57,10 +58,11 @@ def _names(members: Sequence[bytes]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def owner_of_slot(members: tuple[str, ...]) -> NDArray[np.intp]:
-    """Return [SLOTS] the number of the member that owns each slot: the one whose hash with the slot is the highest."""
+    """Return [SLOTS] the number of the member that owns each slot: the owner whose hash with it is the highest."""
     names = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in members], np.uint64)
-    weights = _mixed(names[:, None] ^ _mixed(np.arange(1, SLOTS + 1, dtype=np.uint64)))
-    return np.asarray(np.argmax(weights, axis=0), np.intp)
+    owners = np.sort(np.argsort(_mixed(names), kind="stable")[: max(FEW, len(names) // 8)])
+    weights = _mixed(names[owners, None] ^ _mixed(np.arange(1, SLOTS + 1, dtype=np.uint64)))
+    return np.asarray(owners[np.argmax(weights, axis=0)], np.intp)
 
 
 def slots(entity: str, ids: Sequence[str]) -> NDArray[np.intp]:

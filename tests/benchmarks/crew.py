@@ -2,10 +2,15 @@
 
 Decoding, `assess`, owners and encoding are the job's. Redis, its network and the clock are simulated.
 The busiest merchant has a tenth of the events, so it is in every batch of every worker.
+
+All workers run on one real processor, so its cache serves one worker after another, and the more there are the less it
+helps: decoding, which no other worker can make dearer, takes up to half as long again. Workers that share nothing, each
+with a Redis of its own, show that part: their cost is what other costs at the same number of workers are set against.
 """
 
 import ctypes
 import tempfile
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -37,7 +42,8 @@ OWNERS = {f"owners_{n}": Setting(n, shards=n, has_owners=True) for n in COUNTS}
 BY_CUSTOMER = {
     f"owners_by_customer_{n}": Setting(n, shards=n, has_owners=True, by_customer=True) for n in (16, 64)
 }
-SETTINGS = {**DIRECT, **UNSHARDED, **OWNERS, **BY_CUSTOMER}
+APART = {f"apart_{n}": Setting(n, shards=1, apart=True) for n in COUNTS}
+SETTINGS = {**APART, **DIRECT, **UNSHARDED, **OWNERS, **BY_CUSTOMER}
 
 
 def crew(events_a_worker: int) -> list[Row]:
@@ -54,14 +60,11 @@ def crew(events_a_worker: int) -> list[Row]:
         assess(engine, batch)
     backlog = payments[WARM_EVENTS:]
     measure(engine, OWNERS["owners_4"], store, backlog[:FEWEST_EVENTS])  # all code is loaded
-    one = measure(engine, DIRECT["direct_1"], store, backlog[:FEWEST_EVENTS])
-    return [
-        row
-        for name, setting in SETTINGS.items()
-        for row in rows(
-            name, measure(engine, setting, store, backlog[: _events(setting, events_a_worker)]), one
-        )
-    ]
+    runs: dict[str, CrewRun] = {}
+    for name, setting in SETTINGS.items():
+        runs[name] = measure(engine, setting, store, backlog[: _events(setting, events_a_worker)])
+        tell(name, runs)
+    return [row for name in runs for row in rows(name, runs)]
 
 
 def one_pool() -> None:
@@ -78,32 +81,58 @@ def measure(engine: Engine, setting: Setting, store: MemoryStore, payments: Merc
 
 
 def _events(setting: Setting, events_a_worker: int) -> int:
-    return max(FEWEST_EVENTS, events_a_worker * setting.workers)
+    """Return the events of a run: fewer for workers that race, which do them many times."""
+    races = not (setting.has_owners or setting.apart)
+    return max(FEWEST_EVENTS, (events_a_worker // 3 if races else events_a_worker) * setting.workers)
 
 
-def rows(name: str, run: CrewRun, one: CrewRun) -> list[Row]:
-    """Return the figures of a run, beside those of one worker without owners."""
-    setting, stem = run.setting, f"crew_{name}"
-    setting_of_run = (
+def _ratios(name: str, runs: Mapping[str, CrewRun]) -> tuple[float, float, float]:
+    """Return CPU an event, and its assessing part, against as many workers apart; and CPU against one worker."""
+    run, apart = runs[name], runs[f"apart_{runs[name].setting.workers}"]
+    ratio = run.cpu_us / apart.cpu_us
+    return ratio, run.assess_us / apart.assess_us, run.cpu_us / runs["apart_1"].cpu_us
+
+
+def tell(name: str, runs: Mapping[str, CrewRun]) -> None:
+    """Print a run that has ended."""
+    ratio, _, against_one = _ratios(name, runs)
+    print(
+        f"crew_{name}: CPU x {ratio:.2f} (against one worker x {against_one:.2f}), attempts "
+        f"{runs[name].attempts:.3f}; {_setting(runs[name])}",
+        flush=True,
+    )
+
+
+def _setting(run: CrewRun) -> str:
+    setting = run.setting
+    return (
         f"simulated: {setting.workers} workers, a processor each, {setting.shards} shards, round trip 1 ms, batches of "
         f"{setting.batch:,}; {run.events:,} events of {CUSTOMERS:,} customers, the busiest merchant in 10 %; "
         f"CPU {run.cpu_us:.1f} us an event, of it {run.decode_encode_us:.1f} to decode and encode, "
         f"and {run.redis_us:.1f} in Redis; {run.batch_ms:.0f} ms a batch, "
         f"{run.messages / run.events:.3f} messages between workers an event"
     )
-    print(
-        f"{stem}: CPU x {run.cpu_us / one.cpu_us:.2f}, attempts {run.attempts:.3f}; {setting_of_run}",
-        flush=True,
-    )
-    assessing = "the part that assesses, owners and messages included, against that of one worker"
+
+
+def rows(name: str, runs: Mapping[str, CrewRun]) -> list[Row]:
+    """Return the figures of a run, beside those of as many workers that share nothing, and of one."""
+    run, stem = runs[name], f"crew_{name}"
+    ratio, assess_ratio, against_one = _ratios(name, runs)
+    apart = f"against that of {run.setting.workers} workers that share nothing"
     return [
+        Row(f"{stem}_cpu_ratio", ratio, "x", f"CPU an event {apart}; {_setting(run)}"),
         Row(
-            f"{stem}_cpu_ratio",
-            run.cpu_us / one.cpu_us,
+            f"{stem}_assess_cpu_ratio",
+            assess_ratio,
             "x",
-            f"CPU an event against one worker; {setting_of_run}",
+            f"the part that assesses, owners and messages included, {apart}",
         ),
-        Row(f"{stem}_assess_cpu_ratio", run.assess_us / one.assess_us, "x", assessing),
+        Row(
+            f"{stem}_cpu_ratio_to_one",
+            against_one,
+            "x",
+            "CPU an event against that of one worker, which has the cache to itself",
+        ),
         Row(f"{stem}_attempts_per_event", run.attempts, "attempts/event", "times that an event is assessed"),
         Row(f"{stem}_events_per_s", run.events_per_s, "events/s", "in virtual time"),
     ]

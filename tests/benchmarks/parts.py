@@ -36,7 +36,7 @@ PARTS: Mapping[str, Part] = {
     "recovery": Part("recovery", "recovery"),
     "serving": Part("answering", "answering", 20_000),
     "workers": Part("workers", "workers", 100_000),
-    "crew": Part("crew", "crew", 1_000),  # a worker
+    "crew": Part("crew", "crew", 3_000, runs=3),  # events of a worker
     "redis": Part("limits", "redis", 5_000, runs=3),
     "replay": Part("replaying", "replaying", 1_000_000, runs=3),
     "training": Part("training", "training", 1_000_000),

@@ -219,8 +219,21 @@ def test_a_merchant_that_cannot_be_read_sets_aside_its_events_alone(redis_store:
 
 
 def test_a_member_that_leaves_moves_its_own_share_alone() -> None:
-    names = tuple(f"member{i}" for i in range(16))
+    names = tuple(f"member{i}" for i in range(8))
     before, after = owner_of_slot(names), owner_of_slot(names[:-1])
-    stays = before != 15
+    stays = before != 7
     np.testing.assert_array_equal(before[stays], after[stays])
-    assert np.bincount(before, minlength=16).min() > SLOTS / 16 / 3
+    assert np.bincount(before, minlength=8).min() > SLOTS / 8 / 2
+
+
+def test_of_many_members_an_eighth_own_records() -> None:
+    names = tuple(f"member{i:03d}" for i in range(130))
+    before = owner_of_slot(names)
+    owners = np.unique(before)
+    assert len(owners) == 16 and len(np.unique(owner_of_slot(names[:20]))) == 8
+    other = next(i for i in range(130) if i not in owners)
+    after = owner_of_slot(names[:other] + names[other + 1 :])
+    np.testing.assert_array_equal(before - (before > other), after)  # one that owns nothing moves nothing
+    after = owner_of_slot(names[: owners[0]] + names[owners[0] + 1 :])
+    moved = np.count_nonzero(before - (before > owners[0]) != after)
+    assert moved < SLOTS / 16 * 3  # the share of the owner that left, and that of the one that followed it

@@ -37,6 +37,7 @@ class Setting(NamedTuple):
     batch: int = 1_000
     has_owners: bool = False  # of the merchants' records; without them workers race
     by_customer: bool = False  # all messages of a customer go to one worker
+    apart: bool = False  # each worker has a Redis of its own, so that nobody meets
 
 
 class Done(NamedTuple):
@@ -134,11 +135,16 @@ class Crew:
     ) -> None:
         self.engine, self.setting = engine, setting
         self.simulation = Simulation()
-        shards = [Resource(self.simulation) for _ in range(setting.shards)]
-        self.servers = Servers(self.simulation, costs, shards, MemoryStore(dict(records)))
+        self.costs, self.initial = costs, records
+        self.servers = self._servers(setting.shards)
         self.members = tuple(f"worker {i:02d}" for i in range(setting.workers))
         self.threads: dict[Agent, SimulatedThread] = {}
         self.exchanges: list[SimulatedExchange] = []
+
+    def _servers(self, shards: int) -> Servers:
+        """Return a Redis with the records as they are at the beginning."""
+        resources = [Resource(self.simulation) for _ in range(shards)]
+        return Servers(self.simulation, self.costs, resources, MemoryStore(dict(self.initial)))
 
     def run(self, payments: MerchantPayments, kept: list[Assessments] | None = None) -> CrewRun:
         """Assess all payments; the assessments are added to `kept`, if that is given."""
@@ -165,7 +171,8 @@ class Crew:
         kept: list[Assessments] | None,
     ) -> None:
         processor = Resource(self.simulation, self.servers.costs.slice_us)
-        thread = SimulatedThread(self.servers, processor, "worker")
+        servers = self._servers(1) if self.setting.apart else self.servers
+        thread = SimulatedThread(servers, processor, "worker")
         engine = replace(self.engine, store=SimulatedStore(thread))
         if self.setting.has_owners:
             engine = self._with_owners(thread, member)
@@ -215,13 +222,13 @@ class Crew:
 
     def _answer(self, thread: SimulatedThread, exchange: SimulatedExchange, owner: Owner) -> None:
         """Answer requests as `Member` does, in virtual time."""
-        began_us = float("-inf")
+        began_us, linger_us = float("-inf"), 1e6 * LINGER_S * len(self.members)
         thread.resume("begin")
         while True:
             bodies = exchange.take(TAKE_S)
-            if began_us + 1e6 * LINGER_S > self.simulation.now_us:
+            if began_us + linger_us > self.simulation.now_us:
                 thread.pause()
-                self.simulation.wait_until(began_us + 1e6 * LINGER_S)
+                self.simulation.wait_until(began_us + linger_us)
                 thread.resume("linger")
                 bodies += exchange.take(0)
             began_us = self.simulation.now_us
