@@ -63,7 +63,7 @@ def crew(events_a_worker: int) -> list[Row]:
     runs: dict[str, CrewRun] = {}
     for name, setting in SETTINGS.items():
         runs[name] = measure(engine, setting, store, backlog[: _events(setting, events_a_worker)])
-        tell(name, runs)
+        print_run(name, runs)
     return [row for name in runs for row in rows(name, runs)]
 
 
@@ -93,7 +93,7 @@ def _ratios(name: str, runs: Mapping[str, CrewRun]) -> tuple[float, float, float
     return ratio, run.assess_us / apart.assess_us, run.cpu_us / runs["apart_1"].cpu_us
 
 
-def tell(name: str, runs: Mapping[str, CrewRun]) -> None:
+def print_run(name: str, runs: Mapping[str, CrewRun]) -> None:
     """Print a run that has ended."""
     ratio, _, against_one = _ratios(name, runs)
     print(
