@@ -77,10 +77,9 @@ def test_a_gate_cuts_and_stalls_the_clients_of_its_proxy_only(server: RedisServe
 
 
 def test_the_password_and_the_database_stay_in_the_jobs_url() -> None:
-    with RedisProxy(
-        "rediss://user:secret@10.0.0.3:6378/2?health_check_interval=1", None
-    ) as proxy:  # pragma: allowlist secret
-        assert proxy.url == f"redis://user:secret@127.0.0.1:{proxy.port}/2?health_check_interval=1"
+    login = "user:secret"  # pragma: allowlist secret
+    with RedisProxy(f"rediss://{login}@10.0.0.3:6378/2?health_check_interval=1", None) as proxy:
+        assert proxy.url == f"redis://{login}@127.0.0.1:{proxy.port}/2?health_check_interval=1"
 
 
 def test_each_service_of_google_has_its_gate() -> None:
