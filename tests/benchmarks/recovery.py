@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from deploy.local import stack
 from export.bundle import promote, read_pointer
+from pipeline.bigquery import tables
+from pipeline.bigquery.client import query_client
 from pipeline.certification.job_process import JobProcess
 from pipeline.pubsub.client import Publication, Publisher
 from pipeline.runtime.errors import PubSubUnavailable
@@ -45,6 +47,7 @@ from tests.deploy import outages
 from tests.pipeline.failover import AT_ONCE, pair
 from tests.pipeline.servers import RedisServer
 
+FAILOVER_DATASET = "failover"  # of a pair of servers that begins without records
 RATE_PER_S = 1_000
 USUAL_S = 10  # before a disturbance: the usual latency
 AFTER_S = 30  # of the stream after it
@@ -87,8 +90,8 @@ def recovery(_events: int) -> list[Row]:
                     part = messages[at : at + EVENTS]
                     rows += measure(name, meaning, publisher, place, part, seen, lambda d=disturb: d(bench))
                     at += EVENTS
+            check_rows(at)
             rows += failover(Path(root), publisher, place, messages[at:], seen)
-        check_rows(len(messages))
         publisher.close()
     return rows
 
@@ -99,8 +102,9 @@ def failover(
     """Measure a primary that is gone and a replica in its place, with commits that a replica must confirm."""
     folder = root / "pair"
     folder.mkdir()
+    tables.create(query_client(PROJECT), FAILOVER_DATASET)
     with pair(folder) as servers:
-        flags = ["--redis-url", servers.line.url, "--redis-replicas", "1", "--prefix", "failover"]
+        flags = ["--redis-url", servers.line.url, "--redis-replicas", "1", "--dataset", FAILOVER_DATASET]
         third = RedisServer(root / "third", *AT_ONCE)
 
         def fail_over() -> None:
@@ -111,7 +115,9 @@ def failover(
             with running(root / "second", place, *flags):
                 at = warm(publisher, place, messages)
                 meaning = "the primary killed, its replica promoted at once, another replica attached"
-                return measure("failover", meaning, publisher, place, messages[at:], seen, fail_over)
+                rows = measure("failover", meaning, publisher, place, messages[at:], seen, fail_over)
+            check_rows(len(messages), FAILOVER_DATASET)
+            return rows
         finally:
             third.stop()
 

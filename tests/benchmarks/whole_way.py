@@ -192,8 +192,8 @@ def undelivered() -> int:
     return next(int(of["num_undelivered_messages"]) for name, of in figures.items() if "events" in name)
 
 
-def check_rows(n: int) -> None:
+def check_rows(n: int, dataset: str = DATASET) -> None:
     """Every event is a row, or what was measured is not the whole way."""
-    query = f"SELECT COUNT(*) AS n, COUNT(DISTINCT event_id) AS d FROM {DATASET}.assessments"
+    query = f"SELECT COUNT(*) AS n, COUNT(DISTINCT event_id) AS d FROM {dataset}.assessments"
     (row,) = query_client(PROJECT).query_and_wait(query)
     assert row["d"] == n, f"{n:,} events were published, {row['d']:,} are in BigQuery"
