@@ -10,10 +10,8 @@ SWITCH_INTERVAL_S = 0.0005
 # Python's own threshold of 700 it looked six times a second for them, and now and then through everything, for 20 ms.
 # Garbage waits until there are so many new objects, some MB of them.
 NEW_OBJECTS = 50_000
-COLLECTIONS = (
-    20,
-    100,
-)  # of the young generation until the middle one is looked through; of that one until all is
+# Looks at the young generation until the middle one is looked through, and at that one until everything is.
+COLLECTIONS = (20, 100)
 
 
 def tune_process(switch_interval_s: float = SWITCH_INTERVAL_S) -> None:
